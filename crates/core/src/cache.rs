@@ -1,0 +1,174 @@
+//! Pages of tables, kept in memory under a budget of bytes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Result;
+
+/// How many locks share the work. A bound of ours: enough that 64 threads seldom meet, few enough that a
+/// budget of 1 MiB still leaves each shard a page.
+const SHARDS: u64 = 16;
+
+/// Pages of an image's tables, kept under a budget of bytes and shared by all threads.
+///
+/// Keys are the host offsets of the pages. What is not there is loaded outside the locks, so a slow disk
+/// holds up nobody else; two threads may load the same page at once, and one copy stays. Pages that were not
+/// used since the hand last passed go first (CLOCK).
+///
+/// ```
+/// use diskimg_core::MetadataCache;
+/// let cache: MetadataCache<[u64]> = MetadataCache::new(1 << 20);
+/// let page = cache.get_or_load(65536, || Ok(vec![1_u64, 2, 3].into()))?;
+/// let again = cache.get_or_load(65536, || unreachable!("it is cached"))?;
+/// assert!(std::sync::Arc::ptr_eq(&page, &again));
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub struct MetadataCache<V: ?Sized> {
+    shards: Vec<Mutex<Shard<V>>>,
+}
+
+struct Shard<V: ?Sized> {
+    pages: HashMap<u64, Page<V>>,
+    hand: VecDeque<u64>,
+    used: u64,
+    budget: u64,
+}
+
+struct Page<V: ?Sized> {
+    value: Arc<V>,
+    used_lately: bool,
+}
+
+impl<V: ?Sized> MetadataCache<V> {
+    /// A cache of at most `budget` bytes. A page larger than its shard's part is still kept, alone.
+    #[must_use]
+    pub fn new(budget: u64) -> Self {
+        let shard = || Shard {
+            pages: HashMap::new(),
+            hand: VecDeque::new(),
+            used: 0,
+            budget: budget.div_ceil(SHARDS),
+        };
+        Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
+    }
+
+    /// The page of `key`, loaded by `load` if it is not there.
+    ///
+    /// # Errors
+    /// What `load` gives; nothing is kept then.
+    pub fn get_or_load(&self, key: u64, load: impl FnOnce() -> Result<Arc<V>>) -> Result<Arc<V>> {
+        if let Some(page) = self.shard(key).and_then(|mut shard| shard.get(key)) {
+            return Ok(page);
+        }
+        let value = load()?;
+        Ok(match self.shard(key) {
+            Some(mut shard) => shard.insert(key, value),
+            None => value,
+        })
+    }
+
+    /// Bytes held now, over all shards.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).used).sum()
+    }
+
+    fn shard(&self, key: u64) -> Option<MutexGuard<'_, Shard<V>>> {
+        // Keys are multiples of a page size: a Fibonacci hash spreads them over the shards.
+        let mixed = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let index = usize::try_from(mixed % SHARDS).ok()?;
+        Some(self.shards.get(index)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<V: ?Sized> Shard<V> {
+    fn get(&mut self, key: u64) -> Option<Arc<V>> {
+        let page = self.pages.get_mut(&key)?;
+        page.used_lately = true;
+        Some(Arc::clone(&page.value))
+    }
+
+    fn insert(&mut self, key: u64, value: Arc<V>) -> Arc<V> {
+        if let Some(there) = self.get(key) {
+            return there;
+        }
+        let weight = weight(&value);
+        self.make_room(weight);
+        self.used = self.used.saturating_add(weight);
+        self.hand.push_back(key);
+        self.pages.insert(key, Page { value: Arc::clone(&value), used_lately: false });
+        value
+    }
+
+    fn make_room(&mut self, weight: u64) {
+        while self.used.saturating_add(weight) > self.budget {
+            let Some(key) = self.hand.pop_front() else { return };
+            match self.pages.get_mut(&key) {
+                Some(page) if page.used_lately => {
+                    page.used_lately = false;
+                    self.hand.push_back(key);
+                }
+                _ => {
+                    if let Some(page) = self.pages.remove(&key) {
+                        self.used = self.used.saturating_sub(self::weight(&page.value));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a page costs: its bytes and about what its place in the maps takes.
+fn weight<V: ?Sized>(value: &Arc<V>) -> u64 {
+    (size_of_val::<V>(value) as u64).saturating_add(96)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, ErrorKind};
+
+    #[test]
+    fn never_holds_more_than_its_budget() {
+        let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
+        for key in 0..10_000_u64 {
+            cache.get_or_load(key * 4096, || Ok(vec![0; 4096].into())).unwrap();
+            assert!(cache.used() <= 1 << 20);
+        }
+        assert!(cache.used() > 1 << 19, "the budget is also used");
+    }
+
+    #[test]
+    fn a_page_in_use_outlives_a_scan() {
+        let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
+        let hot = cache.get_or_load(0, || Ok(vec![1; 4096].into())).unwrap();
+        for key in 1..5_000_u64 {
+            cache.get_or_load(key * 4096, || Ok(vec![0; 4096].into())).unwrap();
+            let again = cache.get_or_load(0, || Ok(vec![2; 4096].into())).unwrap();
+            assert!(Arc::ptr_eq(&hot, &again));
+        }
+    }
+
+    #[test]
+    fn a_failed_load_leaves_nothing() {
+        let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
+        assert!(cache.get_or_load(1, || Err(Error::new(ErrorKind::Corrupt))).is_err());
+        assert_eq!(cache.used(), 0);
+    }
+
+    #[test]
+    fn threads_share_one_cache() {
+        let cache: MetadataCache<[u8]> = MetadataCache::new(64 << 10);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for key in 0..2000_u64 {
+                        let page = cache.get_or_load(key, || Ok(vec![(key % 251) as u8; 64].into())).unwrap();
+                        assert_eq!(page[63], (key % 251) as u8);
+                    }
+                });
+            }
+        });
+        assert!(cache.used() <= 64 << 10);
+    }
+}

@@ -1,0 +1,215 @@
+//! Layers read as one disk.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::source::check_extent_range;
+use crate::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_range};
+
+/// Layers read as one disk, top first: what a layer does not hold, the next one below decides.
+///
+/// The size is that of the top layer. A longer layer below is cut there; past the end of a shorter one the
+/// disk reads as zeros, and those zeros count as that layer's own.
+///
+/// ```
+/// use diskimg_core::{BlockSource, Chain, Memory};
+/// use std::sync::Arc;
+/// let base: Arc<dyn BlockSource> = Arc::new(Memory::new(vec![9; 1024]));
+/// let chain = Chain::new(vec![base])?;
+/// assert_eq!(chain.size(), 1024);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub struct Chain {
+    top: Arc<dyn BlockSource>,
+    below: Vec<Arc<dyn BlockSource>>,
+}
+
+impl Chain {
+    /// A disk of these layers, top first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] without a layer.
+    pub fn new(layers: Vec<Arc<dyn BlockSource>>) -> Result<Self> {
+        let mut layers = layers.into_iter();
+        let top = layers
+            .next()
+            .ok_or_else(|| Error::new(ErrorKind::InvalidInput).because("a chain needs at least one layer"))?;
+        Ok(Self { top, below: layers.collect() })
+    }
+
+    /// The layers, top first.
+    pub fn layers(&self) -> impl Iterator<Item = &Arc<dyn BlockSource>> {
+        std::iter::once(&self.top).chain(&self.below)
+    }
+
+    fn layer(&self, depth: usize) -> Option<&Arc<dyn BlockSource>> {
+        match depth.checked_sub(1) {
+            None => Some(&self.top),
+            Some(below) => self.below.get(below),
+        }
+    }
+
+    /// Fills `buf` from the layer at `depth` and those under it. Neighbouring runs that a layer holds itself
+    /// are read in one call, so that a format can batch them.
+    fn read_from(&self, depth: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let Some(layer) = self.layer(depth) else {
+            buf.fill(0);
+            return Ok(());
+        };
+        let held = layer.size().saturating_sub(offset).min(buf.len() as u64);
+        let (mut rest, past_end) = buf.split_at_mut(usize::try_from(held).unwrap_or(usize::MAX));
+        past_end.fill(0);
+        if depth == self.below.len() {
+            return if rest.is_empty() { Ok(()) } else { layer.read_at(offset, rest) };
+        }
+        let mut at = offset;
+        while !rest.is_empty() {
+            let (own, len) = run_of(layer, at..at.saturating_add(rest.len() as u64))?;
+            let (run, tail) = rest.split_at_mut(usize::try_from(len).unwrap_or(usize::MAX).min(rest.len()));
+            if own {
+                layer.read_at(at, run)?;
+            } else {
+                self.read_from(depth.saturating_add(1), at, run)?;
+            }
+            at = at.saturating_add(len);
+            rest = tail;
+        }
+        Ok(())
+    }
+}
+
+/// The longest run at the start of `range` that is all the layer's own (`true`) or all not (`false`).
+fn run_of(layer: &dyn BlockSource, range: Range<u64>) -> Result<(bool, u64)> {
+    let own = |extent: &Extent<'_>| extent.kind != ExtentKind::Unallocated;
+    let first = layer.extent_at(range.clone())?;
+    let mut end = first.end();
+    while end < range.end {
+        let next = layer.extent_at(end..range.end)?;
+        if own(&next) != own(&first) || next.len == 0 {
+            break;
+        }
+        end = next.end();
+    }
+    Ok((own(&first), end.saturating_sub(range.start)))
+}
+
+impl BlockSource for Chain {
+    fn size(&self) -> u64 {
+        self.top.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(offset, buf.len() as u64, self.size())?;
+        self.read_from(0, offset, buf)
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        check_extent_range(&range, self.size())?;
+        let mut range = range;
+        let mut answer = Extent::new(range.clone(), ExtentKind::Unallocated);
+        for (depth, layer) in (0_u32..).zip(self.layers()) {
+            if range.start >= layer.size() {
+                return Ok(Extent { depth, ..Extent::new(range, ExtentKind::Zero) });
+            }
+            let held = range.start..range.end.min(layer.size());
+            answer = Extent { depth, ..layer.extent_at(held)? };
+            if answer.kind != ExtentKind::Unallocated {
+                break;
+            }
+            range = answer.range();
+        }
+        Ok(answer)
+    }
+
+    fn locate(&self, range: Range<u64>) -> crate::Location<'_> {
+        if self.below.is_empty() { self.top.locate(range) } else { crate::Location::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Extents, Memory};
+
+    /// Sectors that are `Some` are stored, the others unallocated.
+    struct Layer(Vec<Option<u8>>);
+
+    impl BlockSource for Layer {
+        fn size(&self) -> u64 {
+            self.0.len() as u64 * 512
+        }
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            check_range(offset, buf.len() as u64, self.size())?;
+            for (byte, at) in buf.iter_mut().zip(offset..) {
+                *byte = self.0[usize::try_from(at / 512).unwrap()].unwrap_or(0);
+            }
+            Ok(())
+        }
+        fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+            let end = range.end.min((range.start / 512 + 1) * 512);
+            let kind = match self.0[usize::try_from(range.start / 512).unwrap()] {
+                Some(_) => ExtentKind::Data,
+                None => ExtentKind::Unallocated,
+            };
+            Ok(Extent::new(range.start..end, kind))
+        }
+    }
+
+    fn chain(layers: Vec<Layer>) -> Chain {
+        Chain::new(layers.into_iter().map(|l| Arc::new(l) as Arc<dyn BlockSource>).collect()).unwrap()
+    }
+
+    fn bytes(chain: &Chain) -> Vec<u8> {
+        let mut all = vec![0xEE; usize::try_from(chain.size()).unwrap()];
+        chain.read_at(0, &mut all).unwrap();
+        all.chunks(512).map(|sector| sector[0]).collect()
+    }
+
+    #[test]
+    fn the_first_layer_that_holds_a_byte_decides() {
+        let chain = chain(vec![
+            Layer(vec![None, Some(1), None, None]),
+            Layer(vec![Some(2), Some(2), None, None]),
+            Layer(vec![Some(3), Some(3), Some(3), Some(3)]),
+        ]);
+        assert_eq!(bytes(&chain), [2, 1, 3, 3]);
+        let runs: Vec<_> = Extents::new(&chain, 0..chain.size())
+            .map(|e| e.map(|e| (e.offset, e.len, e.depth)).unwrap())
+            .collect();
+        assert_eq!(runs, [(0, 512, 1), (512, 512, 0), (1024, 1024, 2)]);
+    }
+
+    #[test]
+    fn past_a_shorter_layer_the_disk_reads_as_its_zeros() {
+        let chain = chain(vec![Layer(vec![None, None, None]), Layer(vec![Some(7)]), Layer(vec![Some(8); 3])]);
+        assert_eq!(bytes(&chain), [7, 0, 0]);
+        let tail = Extents::new(&chain, 512..1536).next().unwrap().unwrap();
+        assert_eq!((tail.kind, tail.depth, tail.len), (ExtentKind::Zero, 1, 1024));
+    }
+
+    #[test]
+    fn a_longer_layer_below_is_cut_at_the_top_size() {
+        let chain = chain(vec![Layer(vec![None]), Layer(vec![Some(5), Some(6)])]);
+        assert_eq!(bytes(&chain), [5]);
+        assert_eq!(chain.read_at(512, &mut [0]).unwrap_err().kind(), ErrorKind::OutOfBounds);
+    }
+
+    #[test]
+    fn what_no_layer_holds_stays_unallocated() {
+        let chain = chain(vec![Layer(vec![None]), Layer(vec![None])]);
+        let extent = chain.extent_at(0..512).unwrap();
+        assert_eq!((extent.kind, extent.depth), (ExtentKind::Unallocated, 1));
+    }
+
+    #[test]
+    fn a_chain_needs_a_layer() {
+        assert_eq!(Chain::new(Vec::new()).err().unwrap().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_chain_of_memory_passes_the_suite() {
+        let bytes: Vec<u8> = (0..5000_u32).map(|i| (i % 251) as u8).collect();
+        let chain = Chain::new(vec![Arc::new(Memory::new(bytes.clone()))]).unwrap();
+        crate::conformance::source(&chain, &bytes);
+    }
+}

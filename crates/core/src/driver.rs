@@ -1,0 +1,258 @@
+//! What a format offers.
+
+use std::sync::Arc;
+
+use crate::{
+    BlockSink, BlockSource, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits, Resolver,
+    Result, StreamDecoder,
+};
+
+/// Opens one layer of an image for reading: the type of [`Driver::open`].
+pub type Open = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn Image>>;
+
+/// Makes a decoder of a stream: the type of [`Driver::stream`].
+pub type Stream = fn(&Limits) -> Result<Box<dyn StreamDecoder>>;
+
+/// Creates an image over a sink that grows: the type of [`Driver::create`].
+pub type Create = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
+
+/// What a format offers: one `static` per format crate, listed by the facade. Nothing registers itself.
+#[derive(Clone, Copy)]
+pub struct Driver {
+    /// The format's name.
+    pub format: Format,
+    /// One line for people.
+    pub description: &'static str,
+    /// File name endings in use, without the dot, the usual one first.
+    pub extensions: &'static [&'static str],
+    /// Recognises the format by the first bytes of a file: a pure function at fixed offsets.
+    pub probe: fn(&[u8]) -> Verdict,
+    /// Reads what an image claims, opening nothing else and touching as little as possible.
+    pub inspect: fn(&dyn BlockSource, &Limits) -> Result<ImageInfo>,
+    /// Opens one layer for reading. A backing file is only reported: chains are the facade's business.
+    pub open: Open,
+    /// Decodes an image that arrives once, in order, if the format can be.
+    pub stream: Option<Stream>,
+    /// Creates an image over a sink that grows, if the format can be written.
+    pub create: Option<Create>,
+    /// What [`CreateOptions::settings`] may hold.
+    pub settings: &'static [SettingHelp],
+}
+
+/// The answer of a probe over a prefix of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Not this format, whatever follows.
+    No,
+    /// This format.
+    Yes,
+    /// Ask again with at least so many bytes; at the end of the file that means no.
+    NeedBytes(usize),
+}
+
+/// How an image is opened.
+#[derive(Clone)]
+pub struct OpenOptions<'a> {
+    /// What it may cost.
+    pub limits: Limits,
+    /// Who may follow names inside the image; by default nobody.
+    pub resolver: &'a dyn Resolver,
+    /// An internal snapshot to read instead of the active state.
+    pub snapshot: Option<SnapshotSelector>,
+}
+
+impl Default for OpenOptions<'_> {
+    fn default() -> Self {
+        Self { limits: Limits::default(), resolver: &DenyReferences, snapshot: None }
+    }
+}
+
+/// Which internal snapshot is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotSelector {
+    /// The one with this id.
+    Id(String),
+    /// The first with this name.
+    Name(String),
+    /// The one with this id, or else the first with this name.
+    IdOrName(String),
+}
+
+/// How an image is created.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// Size in bytes of the disk. A format that counts in sectors rounds up and fills with zeros.
+    pub virtual_size: u64,
+    /// Whether units are stored compressed.
+    pub compress: bool,
+    /// The compression level; the method's default if not given.
+    pub level: Option<i32>,
+    /// The format's own settings, as users type them: `cluster_size=2M`.
+    pub settings: Vec<Setting>,
+}
+
+/// One `name=value` of [`CreateOptions::settings`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The name.
+    pub name: String,
+    /// The value as typed.
+    pub value: String,
+}
+
+/// What a format says about one of its settings.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingHelp {
+    /// The name.
+    pub name: &'static str,
+    /// Allowed values and the default, in words.
+    pub values: &'static str,
+    /// One line on what it does.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// Reads `name=value,name=value`, the form of `-o`. A comma inside a value is doubled.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a part without `=`, or with nothing before it.
+    ///
+    /// ```
+    /// use diskimg_core::Setting;
+    /// let settings = Setting::parse_list("cluster_size=2M,compat=v3")?;
+    /// assert_eq!(settings[0].name, "cluster_size");
+    /// assert_eq!(settings[1].value, "v3");
+    /// # Ok::<(), diskimg_core::Error>(())
+    /// ```
+    pub fn parse_list(list: &str) -> Result<Vec<Self>> {
+        let mut parts: Vec<String> = Vec::new();
+        let mut part = String::new();
+        let mut rest = list.chars().peekable();
+        while let Some(c) = rest.next() {
+            if c != ',' {
+                part.push(c);
+            } else if rest.next_if_eq(&',').is_some() {
+                part.push(',');
+            } else {
+                parts.push(std::mem::take(&mut part));
+            }
+        }
+        parts.push(part);
+        parts.iter().filter(|part| !part.is_empty()).map(|part| Self::parse(part)).collect()
+    }
+
+    fn parse(part: &str) -> Result<Self> {
+        match part.split_once('=') {
+            Some((name, value)) if !name.is_empty() => {
+                Ok(Self { name: name.trim().to_owned(), value: value.to_owned() })
+            }
+            _ => Err(Error::new(ErrorKind::InvalidInput)
+                .field("option")
+                .found_name(part.as_bytes())
+                .expected("name=value")),
+        }
+    }
+
+    /// The value as yes or no: `on`/`off`, `yes`/`no`, `true`/`false`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for anything else.
+    pub fn as_bool(&self) -> Result<bool> {
+        match self.value.as_str() {
+            "on" | "yes" | "true" | "y" => Ok(true),
+            "off" | "no" | "false" | "n" => Ok(false),
+            _ => Err(self.invalid("on or off")),
+        }
+    }
+
+    /// The value as a size in bytes: a number with an optional suffix b, k, M, G, T, P or E (powers of 1024),
+    /// as `qemu-img` takes it; or hexadecimal with `0x`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for anything else, or what does not fit 63 bits.
+    pub fn as_size(&self) -> Result<u64> {
+        parse_size(&self.value).ok_or_else(|| self.invalid("a size such as 65536, 64k or 2M"))
+    }
+
+    /// The error for this setting: [`ErrorKind::InvalidInput`] with name, value and what was expected.
+    #[must_use]
+    pub fn invalid(&self, expected: impl std::fmt::Display) -> Error {
+        Error::new(ErrorKind::InvalidInput)
+            .field(format!("option {}", self.name))
+            .found_name(self.value.as_bytes())
+            .expected(expected)
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return u64::from_str_radix(hex, 16).ok().filter(|size| i64::try_from(*size).is_ok());
+    }
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'b' | b'B' => (text.get(..text.len().checked_sub(1)?)?, 0),
+        b'0'..=b'9' => (text, 0),
+        suffix => {
+            let power = b"kmgtpe".iter().position(|c| *c == suffix.to_ascii_lowercase())?;
+            (
+                text.get(..text.len().checked_sub(1)?)?,
+                (u32::try_from(power).ok()?.checked_add(1)?).checked_mul(10)?,
+            )
+        }
+    };
+    let scaled = match digits.split_once('.') {
+        None => digits.parse::<u64>().ok()?.checked_mul(1_u64.checked_shl(shift)?)?,
+        Some((whole, fraction)) => fractional(whole, fraction, shift)?,
+    };
+    i64::try_from(scaled).is_ok().then_some(scaled)
+}
+
+/// `1.5G`: exact, in integers; digits past the ninth are ignored.
+fn fractional(whole: &str, fraction: &str, shift: u32) -> Option<u64> {
+    let unit = 1_u128.checked_shl(shift)?;
+    let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?;
+    if fraction.is_empty() || !fraction.bytes().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    let digits = fraction.get(..9).unwrap_or(fraction);
+    let scale = 10_u128.checked_pow(u32::try_from(digits.len()).ok()?)?;
+    let part = digits.parse::<u128>().ok()?.checked_mul(unit)?.checked_div(scale)?;
+    u64::try_from(whole.checked_add(part)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_qemu_img_reads_them() {
+        let table = [
+            ("0", Some(0)),
+            ("65536", Some(65_536)),
+            ("64k", Some(65_536)),
+            ("2M", Some(2 << 20)),
+            ("1.5G", Some(3 << 29)),
+            ("1T", Some(1 << 40)),
+            ("7E", Some(7 << 60)),
+            ("8E", None),
+            ("0x200", Some(512)),
+            ("512b", Some(512)),
+            ("", None),
+            ("k", None),
+            ("-1", None),
+            ("1.k", None),
+            ("1x", None),
+            ("1é", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_doubled_comma_stands_for_itself() {
+        let settings = Setting::parse_list("a=1,,2,b=").unwrap();
+        assert_eq!(settings[0].value, "1,2");
+        assert_eq!(settings[1], Setting { name: "b".into(), value: String::new() });
+        assert_eq!(Setting::parse_list("a").unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

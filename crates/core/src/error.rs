@@ -1,0 +1,380 @@
+//! What went wrong: a kind for the program, the place and the values for the person.
+
+use std::{fmt, io};
+
+use crate::{Format, Printable};
+
+/// The result of every fallible call of this workspace.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure an [`Error`] is; programs decide by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The operating system or a caller's callback failed; the [`io::Error`] is the source.
+    Io,
+    /// The image ends before something it promises.
+    Truncated,
+    /// The image contradicts itself or its specification.
+    Corrupt,
+    /// Valid, but a version, feature or format that this build cannot do.
+    Unsupported,
+    /// The content is encrypted.
+    Encrypted,
+    /// A limit of the caller or of this library stopped it; see [`crate::Limits`].
+    Limit,
+    /// The image names something outside itself and the [`crate::Resolver`] did not allow it.
+    Denied,
+    /// The bytes are valid as more than one format.
+    Ambiguous,
+    /// No format was recognised, and raw was not asked for.
+    UnknownFormat,
+    /// The range asked for lies past the end of the disk.
+    OutOfBounds,
+    /// The operation has to go back, and the source or target is a stream.
+    NeedsSeek,
+    /// The caller stopped the work.
+    Cancelled,
+    /// An argument or option that cannot be meant.
+    InvalidInput,
+}
+
+impl ErrorKind {
+    /// The kind as one lower-case word or two, as JSON output and logs use it: `truncated`, `out-of-bounds`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+            Self::Unsupported => "unsupported",
+            Self::Encrypted => "encrypted",
+            Self::Limit => "limit",
+            Self::Denied => "denied",
+            Self::Ambiguous => "ambiguous",
+            Self::UnknownFormat => "unknown-format",
+            Self::OutOfBounds => "out-of-bounds",
+            Self::NeedsSeek => "needs-seek",
+            Self::Cancelled => "cancelled",
+            Self::InvalidInput => "invalid-input",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failure, one pointer wide.
+///
+/// Built by naming what is known, in any order; printed as one line without a full stop:
+///
+/// ```
+/// use diskimg_core::{Error, ErrorKind, Format};
+/// let error = Error::new(ErrorKind::Corrupt)
+///     .format(Format::new("qcow2"))
+///     .field("l1_table_offset")
+///     .at(40)
+///     .found_hex(0x1234_u64)
+///     .expected("a multiple of the cluster size 0x10000");
+/// assert_eq!(
+///     error.to_string(),
+///     "qcow2: l1_table_offset at byte 40 is 0x1234, expected a multiple of the cluster size 0x10000"
+/// );
+/// assert_eq!(error.kind(), ErrorKind::Corrupt);
+/// assert_eq!(error.offset(), Some(40));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug, thiserror::Error)]
+struct Inner {
+    kind: ErrorKind,
+    format: Option<Format>,
+    field: Option<String>,
+    offset: Option<u64>,
+    guest_offset: Option<u64>,
+    found: Option<String>,
+    expected: Option<String>,
+    because: Option<String>,
+    hint: Option<String>,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this kind about which nothing else is known yet.
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            format: None,
+            field: None,
+            offset: None,
+            guest_offset: None,
+            found: None,
+            expected: None,
+            because: None,
+            hint: None,
+            source: None,
+        }))
+    }
+
+    /// The same error, of another kind: an end of input that an outer layer knows to be a corrupt size, say.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Which format's rules were broken.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.0.format = Some(format);
+        self
+    }
+
+    /// The specification's name of the field or structure, or the name of the option.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// The byte offset of the field in the image file.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.0.offset = Some(offset);
+        self
+    }
+
+    /// The byte offset in the guest's disk that was being read.
+    #[must_use]
+    pub fn guest(mut self, offset: u64) -> Self {
+        self.0.guest_offset = Some(offset);
+        self
+    }
+
+    /// The value that stands there.
+    #[must_use]
+    pub fn found(mut self, value: impl fmt::Display) -> Self {
+        self.0.found = Some(value.to_string());
+        self
+    }
+
+    /// The value that stands there, shown in hexadecimal with `0x`.
+    #[must_use]
+    pub fn found_hex(self, value: impl fmt::LowerHex) -> Self {
+        self.found(format_args!("{value:#x}"))
+    }
+
+    /// The value that stands there: bytes of the image, escaped and cut.
+    #[must_use]
+    pub fn found_name(self, name: &[u8]) -> Self {
+        self.found(Printable::new(name))
+    }
+
+    /// What should stand there.
+    #[must_use]
+    pub fn expected(mut self, what: impl fmt::Display) -> Self {
+        self.0.expected = Some(what.to_string());
+        self
+    }
+
+    /// A cause in words, put at the end of the line. Never bytes of an image as they are: see [`Printable`].
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.0.because = Some(cause.to_string());
+        self
+    }
+
+    /// What the caller could do about it, in words; not part of the message, see [`Error::hint_text`].
+    #[must_use]
+    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.0.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The error below this one.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Which format's rules were broken, if one was being read.
+    #[must_use]
+    pub fn format_name(&self) -> Option<Format> {
+        self.0.format
+    }
+
+    /// The name of the field, structure or option, if it is known.
+    #[must_use]
+    pub fn field_name(&self) -> Option<&str> {
+        self.0.field.as_deref()
+    }
+
+    /// The byte offset in the image file, if it is known.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
+    }
+
+    /// The byte offset in the guest's disk, if one was being read.
+    #[must_use]
+    pub fn guest_offset(&self) -> Option<u64> {
+        self.0.guest_offset
+    }
+
+    /// What the caller could do about it, if that is known.
+    #[must_use]
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The operating system's error number at the bottom of the causes, if there is one.
+    #[must_use]
+    pub fn os_error(&self) -> Option<i32> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+                return Some(code);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl From<io::Error> for Error {
+    /// [`ErrorKind::Io`], or [`ErrorKind::Truncated`] for an unexpected end of file. An [`io::Error`] that
+    /// carries one of our errors gives it back whole.
+    fn from(error: io::Error) -> Self {
+        if let Some(inner) = error.get_ref()
+            && inner.is::<Self>()
+        {
+            let Some(inner) = error.into_inner() else { return Self::new(ErrorKind::Io) };
+            return match inner.downcast::<Self>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::new(ErrorKind::Io).source(other),
+            };
+        }
+        let kind = match error.kind() {
+            io::ErrorKind::UnexpectedEof => ErrorKind::Truncated,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind).source(error)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
+            ErrorKind::Corrupt | ErrorKind::UnknownFormat | ErrorKind::Ambiguous => {
+                io::ErrorKind::InvalidData
+            }
+            ErrorKind::Unsupported | ErrorKind::Encrypted | ErrorKind::NeedsSeek => {
+                io::ErrorKind::Unsupported
+            }
+            ErrorKind::Denied => io::ErrorKind::PermissionDenied,
+            ErrorKind::OutOfBounds | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(format) = self.format {
+            write!(f, "{format}: ")?;
+        }
+        let bare = self.field.is_none() && self.found.is_none() && self.expected.is_none();
+        match (&self.field, &self.because) {
+            (Some(field), _) => f.write_str(field)?,
+            (None, Some(because)) if bare => f.write_str(because)?,
+            (None, _) if bare && self.source.is_some() && self.kind == ErrorKind::Io => {}
+            (None, _) => f.write_str(self.kind.name())?,
+        }
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        if let Some(guest) = self.guest_offset {
+            write!(f, " for guest offset {guest}")?;
+        }
+        if let Some(found) = &self.found {
+            write!(f, " is {found}")?;
+        }
+        if let Some(expected) = &self.expected {
+            write!(f, ", expected {expected}")?;
+        }
+        if let (Some(because), false) = (&self.because, bare) {
+            write!(f, ": {because}")?;
+        }
+        if let Some(source) = &self.source {
+            let lead = if bare && self.because.is_none() && self.kind == ErrorKind::Io { "" } else { ": " };
+            write!(f, "{lead}{source}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_pointer_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn guest_and_host_offset_are_both_named() {
+        let error = Error::new(ErrorKind::Truncated)
+            .format(Format::new("qcow2"))
+            .field("data cluster")
+            .at(327_680)
+            .guest(65_536)
+            .because("the file ends at byte 300000");
+        assert_eq!(
+            error.to_string(),
+            "qcow2: data cluster at byte 327680 for guest offset 65536: the file ends at byte 300000"
+        );
+    }
+
+    #[test]
+    fn an_os_error_is_found_through_the_causes_and_printed_once() {
+        let error = Error::from(io::Error::from_raw_os_error(28)).field("target");
+        assert_eq!(error.os_error(), Some(28));
+        assert_eq!(error.to_string().matches("No space").count(), 1);
+        assert_eq!(
+            Error::from(io::Error::from_raw_os_error(2)).to_string(),
+            "No such file or directory (os error 2)"
+        );
+    }
+
+    #[test]
+    fn an_error_survives_the_way_through_io_error() {
+        let inner = Error::new(ErrorKind::Limit).field("dictionary").at(6);
+        let back = Error::from(io::Error::from(inner));
+        assert_eq!(back.kind(), ErrorKind::Limit);
+        assert_eq!(back.offset(), Some(6));
+    }
+
+    #[test]
+    fn names_from_an_image_are_escaped() {
+        let error = Error::new(ErrorKind::Denied).field("backing file").found_name(b"a\nb");
+        assert_eq!(error.to_string(), "backing file is \"a\\nb\"");
+    }
+}

@@ -1,0 +1,166 @@
+//! A walk over the extents of a source, runs merged.
+
+use std::ops::Range;
+
+use crate::{BlockSource, Error, ErrorKind, Extent, Location, Result, check_range};
+
+/// The extents of a range in ascending order: they tile it, and neighbours that could be one are one.
+///
+/// A source may answer in pieces as small as its tables make cheap; this merges pieces of the same kind and
+/// depth that also lie behind each other in the same place. Constant memory at any size. Ends after the
+/// first error.
+///
+/// ```
+/// use diskimg_core::{Chain, Extents, Memory};
+/// use std::sync::Arc;
+/// let top = Arc::new(Memory::new(vec![1; 512]));
+/// let chain = Chain::new(vec![top])?;
+/// assert_eq!(Extents::new(&chain, 0..512).count(), 1);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub struct Extents<'a> {
+    source: &'a dyn BlockSource,
+    rest: Range<u64>,
+    ahead: Option<Extent<'a>>,
+    failed: Option<Error>,
+}
+
+impl<'a> Extents<'a> {
+    /// The extents of `range` of `source`. An empty range has none; one past the end gives one
+    /// [`ErrorKind::OutOfBounds`].
+    #[must_use]
+    pub fn new(source: &'a dyn BlockSource, range: Range<u64>) -> Self {
+        let len = range.end.saturating_sub(range.start);
+        let failed = check_range(range.start, len, source.size()).err();
+        Self { source, rest: range, ahead: None, failed }
+    }
+
+    fn fetch(&mut self) -> Option<Extent<'a>> {
+        if self.failed.is_some() || self.rest.start >= self.rest.end {
+            return None;
+        }
+        match self.source.extent_at(self.rest.clone()).and_then(|extent| self.checked(extent)) {
+            Ok(extent) => {
+                self.rest.start = extent.end();
+                Some(extent)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
+    }
+
+    /// A source of the caller's own may break the rules of `extent_at`; a walk must still end.
+    fn checked(&self, extent: Extent<'a>) -> Result<Extent<'a>> {
+        let fits = extent.offset == self.rest.start && extent.len > 0 && extent.end() <= self.rest.end;
+        if fits {
+            return Ok(extent);
+        }
+        Err(Error::new(ErrorKind::InvalidInput)
+            .field("extent")
+            .guest(self.rest.start)
+            .found(format_args!("{}..{}", extent.offset, extent.end()))
+            .expected(format_args!("a run that starts there and ends by {}", self.rest.end)))
+    }
+}
+
+impl<'a> Iterator for Extents<'a> {
+    type Item = Result<Extent<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(mut run) = self.ahead.take().or_else(|| self.fetch()) else {
+            return self.failed.take().map(|error| {
+                self.rest.start = self.rest.end;
+                Err(error)
+            });
+        };
+        while let Some(next) = self.fetch() {
+            match merged(&run, &next) {
+                Some(longer) => run = longer,
+                None => {
+                    self.ahead = Some(next);
+                    break;
+                }
+            }
+        }
+        Some(Ok(run))
+    }
+}
+
+fn merged<'a>(run: &Extent<'a>, next: &Extent<'a>) -> Option<Extent<'a>> {
+    if run.kind != next.kind || run.depth != next.depth {
+        return None;
+    }
+    let location = match (run.location, next.location) {
+        (Location { host: None, bytes: None }, Location { host: None, bytes: None }) => Location::default(),
+        (Location { host: Some(a), bytes: None }, Location { host: Some(b), bytes: None })
+            if a.is_followed_by(&b) =>
+        {
+            let host = crate::HostRange { len: a.len.checked_add(b.len)?, ..a };
+            Location { host: Some(host), bytes: None }
+        }
+        _ => return None,
+    };
+    Some(Extent { len: run.len.checked_add(next.len)?, location, ..*run })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ExtentKind;
+
+    /// Answers one sector at a time; sectors of equal kind stand side by side.
+    struct Sectors(Vec<ExtentKind>);
+
+    impl BlockSource for Sectors {
+        fn size(&self) -> u64 {
+            self.0.len() as u64 * 512
+        }
+        fn read_at(&self, _: u64, buf: &mut [u8]) -> Result<()> {
+            buf.fill(0);
+            Ok(())
+        }
+        fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+            let end = range.end.min((range.start / 512 + 1) * 512);
+            let kind = self.0[usize::try_from(range.start / 512).unwrap()];
+            Ok(Extent::new(range.start..end, kind))
+        }
+    }
+
+    #[test]
+    fn neighbours_of_one_kind_are_merged() {
+        use ExtentKind::{Data, Zero};
+        let source = Sectors(vec![Data, Data, Zero, Data]);
+        let runs: Vec<_> =
+            Extents::new(&source, 100..2000).map(|e| e.map(|e| (e.offset, e.len, e.kind)).unwrap()).collect();
+        assert_eq!(runs, [(100, 924, Data), (1024, 512, Zero), (1536, 464, Data)]);
+    }
+
+    #[test]
+    fn a_range_past_the_end_is_one_error() {
+        let source = Sectors(vec![ExtentKind::Data]);
+        let answers: Vec<_> = Extents::new(&source, 0..513).collect();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].as_ref().unwrap_err().kind(), ErrorKind::OutOfBounds);
+    }
+
+    #[test]
+    fn a_source_that_answers_nothing_ends_the_walk() {
+        struct Stuck;
+        impl BlockSource for Stuck {
+            fn size(&self) -> u64 {
+                10
+            }
+            fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+                Ok(())
+            }
+            fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+                Ok(Extent::new(range.start..range.start, ExtentKind::Data))
+            }
+        }
+        let answers: Vec<_> = Extents::new(&Stuck, 0..10).collect();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].as_ref().unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,65 @@
+//! Vocabulary of the diskimg workspace.
+//!
+//! A [`BlockSource`] is a virtual disk that can be read: a host file, an image, a [`Window`] of one, a
+//! [`Chain`] of layers, [`Memory`], or a caller's own type. A [`BlockSink`] is a virtual disk being written.
+//! A format crate turns one source into another and describes itself with a [`Driver`]; everything an image
+//! may cost is in [`Limits`]; everything that can go wrong is an [`Error`] with an [`ErrorKind`].
+//!
+//! This crate does no file I/O and knows no format and no codec.
+//!
+//! ```
+//! use diskimg_core::{BlockSource, ExtentKind, Extents, Memory};
+//!
+//! let disk = Memory::new(vec![7_u8; 4096]);
+//! let mut first = [0_u8; 2];
+//! disk.read_at(1024, &mut first)?;
+//! assert_eq!(first, [7, 7]);
+//!
+//! let kinds: Vec<ExtentKind> =
+//!     Extents::new(&disk, 0..disk.size()).map(|e| e.map(|e| e.kind)).collect::<Result<_, _>>()?;
+//! assert_eq!(kinds, [ExtentKind::Data]);
+//! # Ok::<(), diskimg_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod cache;
+mod chain;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod driver;
+mod error;
+mod extent;
+mod extents;
+mod format;
+mod image;
+mod limits;
+mod memory;
+mod printable;
+mod prober;
+mod progress;
+mod reference;
+mod sink;
+mod source;
+mod stream;
+mod window;
+
+pub use cache::MetadataCache;
+pub use chain::Chain;
+pub use driver::{
+    Create, CreateOptions, Driver, Open, OpenOptions, Setting, SettingHelp, SnapshotSelector, Stream, Verdict,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use extent::{Extent, ExtentKind, HostRange, Location};
+pub use extents::Extents;
+pub use format::Format;
+pub use image::{Detail, Finding, Image, ImageInfo, Severity, Snapshot};
+pub use limits::{Budget, Limits};
+pub use memory::{Memory, MemorySink};
+pub use printable::Printable;
+pub use prober::{ProbeReport, Probed, Prober};
+pub use progress::{Cancel, Progress};
+pub use reference::{DenyReferences, Reference, ReferenceRole, Resolver};
+pub use sink::{Batch, BlockSink, Segment, WriteOrder};
+pub use source::{BlockSource, check_range};
+pub use stream::StreamDecoder;
+pub use window::Window;

@@ -1,0 +1,153 @@
+//! What hostile input may cost, and what is left of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Error, ErrorKind, Result};
+
+/// What an image may cost whoever opens it. All of it can be lowered, most of it raised.
+///
+/// ```
+/// use diskimg_core::Limits;
+/// let careful = Limits { virtual_size: 1 << 40, ..Limits::default() };
+/// assert!(careful.check_virtual_size(1 << 41).is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest virtual size in bytes that is accepted. Default 64 TiB, a bound of ours; no format of
+    /// this workspace goes past 2^63 - 1.
+    pub virtual_size: u64,
+    /// Bytes of tables kept in memory for one image. Default 16 MiB, a bound of ours: 16 MiB of qcow2 L2
+    /// tables map 128 GiB at 64 KiB clusters without reading a table twice.
+    pub metadata_cache: u64,
+    /// Bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which decodes
+    /// `xz -9` (65 MiB) and `zstd --long=27` (128 MiB).
+    pub decoder_memory: u64,
+    /// Layers below the top one that a chain may have. Default 16, a bound of ours.
+    pub chain_depth: u32,
+    /// Internal snapshots that are listed. Default 65536, the most QEMU reads (`QCOW_MAX_SNAPSHOTS`).
+    pub snapshots: u32,
+    /// Bytes of names, descriptions and lists that are kept of one image's headers. Default 4 MiB.
+    pub header_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            virtual_size: 64 << 40,
+            metadata_cache: 16 << 20,
+            decoder_memory: 128 << 20,
+            chain_depth: 16,
+            snapshots: 65_536,
+            header_bytes: 4 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks a virtual size that an image claims.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when it is larger than [`Limits::virtual_size`].
+    pub fn check_virtual_size(&self, size: u64) -> Result<()> {
+        if size <= self.virtual_size {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Limit)
+            .field("virtual size")
+            .found(size)
+            .expected(format_args!("at most {} bytes", self.virtual_size))
+            .hint("raise the limit for virtual sizes if this image is to be trusted"))
+    }
+}
+
+/// A number of bytes that may still be spent, shared by whoever holds a reference.
+///
+/// A count taken from an image never sizes an allocation by itself: it is taken from a budget first, and the
+/// allocation may fail without ending the process.
+///
+/// ```
+/// use diskimg_core::{Budget, ErrorKind};
+/// let budget = Budget::new("snapshot table", 100);
+/// assert_eq!(budget.zeroed(60)?.len(), 60);
+/// assert_eq!(budget.zeroed(60).unwrap_err().kind(), ErrorKind::Limit);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Budget {
+    what: &'static str,
+    total: u64,
+    left: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of `bytes`; `what` names it in errors.
+    #[must_use]
+    pub const fn new(what: &'static str, bytes: u64) -> Self {
+        Self { what, total: bytes, left: AtomicU64::new(bytes) }
+    }
+
+    /// Bytes left.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Spends `bytes`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when less is left; nothing is spent then.
+    pub fn take(&self, bytes: u64) -> Result<()> {
+        let spent =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        match spent {
+            Ok(_) => Ok(()),
+            Err(left) => Err(Error::new(ErrorKind::Limit)
+                .field(self.what)
+                .found(format_args!("{bytes} more bytes"))
+                .expected(format_args!("at most {left} of {} bytes", self.total))),
+        }
+    }
+
+    /// Gives back `bytes` taken before.
+    pub fn give_back(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Spends `len` bytes and allocates them as zeros.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when less is left or the system has no memory.
+    pub fn zeroed(&self, len: u64) -> Result<Vec<u8>> {
+        self.take(len)?;
+        let refused = || {
+            self.give_back(len);
+            Error::new(ErrorKind::Limit).field(self.what).because(format_args!("no memory for {len} bytes"))
+        };
+        let len = usize::try_from(len).map_err(|_| refused())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| refused())?;
+        bytes.resize(len, 0);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_admits_64_tib_and_not_a_byte_more() {
+        let limits = Limits::default();
+        assert!(limits.check_virtual_size(64 << 40).is_ok());
+        let error = limits.check_virtual_size((64 << 40) + 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.hint_text().is_some());
+    }
+
+    #[test]
+    fn a_refused_allocation_spends_nothing() {
+        let budget = Budget::new("test", u64::MAX);
+        assert_eq!(budget.zeroed(u64::MAX / 2).unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(budget.left(), u64::MAX);
+    }
+}

@@ -1,0 +1,120 @@
+//! A disk in memory: one to read, one to write.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, check_range};
+
+/// A disk whose bytes are in memory.
+///
+/// ```
+/// use diskimg_core::{BlockSource, Memory};
+/// let disk = Memory::new(vec![1, 2, 3]);
+/// assert_eq!(disk.locate(1..3).bytes, Some(&[2, 3][..]));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<[u8]>);
+
+impl Memory {
+    /// A disk of these bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<Arc<[u8]>> for Memory {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl BlockSource for Memory {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(offset, buf.len() as u64, self.size())?;
+        let bytes = slice(&self.0, offset, buf.len()).ok_or_else(|| Error::new(ErrorKind::OutOfBounds))?;
+        buf.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        let len = usize::try_from(range.end.saturating_sub(range.start)).ok();
+        Location { host: None, bytes: len.and_then(|len| slice(&self.0, range.start, len)) }
+    }
+}
+
+fn slice(bytes: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    bytes.get(start..start.checked_add(len)?)
+}
+
+/// A disk being written into memory: for tests, small images and callers without files.
+///
+/// Grows as it is written, up to its limit. The bytes are read with [`MemorySink::bytes`] from a clone kept
+/// aside; clones share the bytes.
+///
+/// ```
+/// use diskimg_core::{BlockSink, MemorySink};
+/// let sink = MemorySink::new(1 << 20);
+/// let kept = sink.clone();
+/// sink.write_at(2, b"ok")?;
+/// Box::new(sink).finish()?;
+/// assert_eq!(kept.bytes(), b"\0\0ok");
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemorySink {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    limit: u64,
+}
+
+impl MemorySink {
+    /// An empty disk that may grow to `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self { bytes: Arc::default(), limit }
+    }
+
+    /// A copy of the bytes written so far, holes as zeros.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn with_range(&self, offset: u64, len: u64, change: impl FnOnce(&mut [u8])) -> Result<()> {
+        let over =
+            || Error::new(ErrorKind::Limit).field("memory disk").at(offset).because("grows past its limit");
+        let end = offset.checked_add(len).filter(|end| *end <= self.limit).ok_or_else(over)?;
+        let (Ok(start), Ok(end)) = (usize::try_from(offset), usize::try_from(end)) else {
+            return Err(over());
+        };
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() < end {
+            let more = end.saturating_sub(bytes.len());
+            bytes.try_reserve(more).map_err(|_| over())?;
+            bytes.resize(end, 0);
+        }
+        if let Some(range) = bytes.get_mut(start..end) {
+            change(range);
+        }
+        Ok(())
+    }
+}
+
+impl BlockSink for MemorySink {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.with_range(offset, data.len() as u64, |range| range.copy_from_slice(data))
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        self.with_range(range.start, range.end.saturating_sub(range.start), |range| range.fill(0))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! A probe that is pushed a stream in pieces.
+
+use crate::{Driver, Format, Verdict};
+
+/// Most bytes of the head that are kept. A bound of ours: the deepest fixed offset any format is recognised
+/// at is 32774 (ISO 9660), and the UDF descriptors behind it end by 64 KiB.
+const HEAD: usize = 64 << 10;
+
+/// Recognises the format of a stream that is pushed in pieces, without going back and in bounded memory.
+///
+/// ```
+/// use diskimg_core::{Probed, Prober};
+/// let mut prober = Prober::new(&[]);
+/// assert_eq!(prober.push(b"no format here"), Probed::Done);
+/// assert!(prober.finish().formats.is_empty());
+/// ```
+pub struct Prober {
+    open: Vec<&'static Driver>,
+    yes: Vec<Format>,
+    head: Vec<u8>,
+    total: u64,
+}
+
+/// What is certain after a push.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probed {
+    /// Nothing yet: push more.
+    More,
+    /// A format is recognised; another may still be.
+    Format,
+    /// Nothing that follows can change the answer.
+    Done,
+}
+
+/// What a [`Prober`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// The formats the bytes are valid as: more than one is ambiguous, none is unknown.
+    pub formats: Vec<Format>,
+    /// The first bytes of the stream, at most 64 KiB.
+    pub head: Vec<u8>,
+    /// Bytes pushed in all.
+    pub total: u64,
+}
+
+impl Prober {
+    /// A probe for these formats.
+    #[must_use]
+    pub fn new(drivers: &[&'static Driver]) -> Self {
+        Self { open: drivers.to_vec(), yes: Vec::new(), head: Vec::new(), total: 0 }
+    }
+
+    /// Takes the next bytes; the cut points change nothing.
+    pub fn push(&mut self, chunk: &[u8]) -> Probed {
+        self.total = self.total.saturating_add(chunk.len() as u64);
+        let room = HEAD.saturating_sub(self.head.len());
+        let taken = chunk.get(..room).unwrap_or(chunk);
+        if !taken.is_empty() {
+            self.head.extend_from_slice(taken);
+            self.judge();
+        }
+        self.state()
+    }
+
+    /// The first bytes, as far as they were pushed and kept.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The stream has ended, or the caller has seen enough.
+    #[must_use]
+    pub fn finish(self) -> ProbeReport {
+        ProbeReport { formats: self.yes, head: self.head, total: self.total }
+    }
+
+    fn judge(&mut self) {
+        let (head, yes) = (&self.head, &mut self.yes);
+        self.open.retain(|driver| match (driver.probe)(head) {
+            Verdict::No => false,
+            Verdict::Yes => {
+                yes.push(driver.format);
+                false
+            }
+            Verdict::NeedBytes(n) => n > head.len() && n <= HEAD,
+        });
+        // Which format was recognised first must not depend on the sizes of the chunks.
+        yes.sort_unstable();
+    }
+
+    fn state(&self) -> Probed {
+        match (self.open.is_empty(), self.yes.is_empty()) {
+            (true, _) => Probed::Done,
+            (false, false) => Probed::Format,
+            (false, true) => Probed::More,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, ErrorKind};
+
+    fn magic_at(head: &[u8], offset: usize) -> Verdict {
+        match head.get(offset..offset + 2) {
+            None => Verdict::NeedBytes(offset + 2),
+            Some(b"AB") => Verdict::Yes,
+            Some(_) => Verdict::No,
+        }
+    }
+
+    const fn driver(name: &'static str, probe: fn(&[u8]) -> Verdict) -> Driver {
+        Driver {
+            format: Format::new(name),
+            description: "",
+            extensions: &[],
+            probe,
+            inspect: |_, _| Err(Error::new(ErrorKind::Unsupported)),
+            open: |_, _| Err(Error::new(ErrorKind::Unsupported)),
+            stream: None,
+            create: None,
+            settings: &[],
+        }
+    }
+
+    static NEAR: Driver = driver("near", |head| magic_at(head, 0));
+    static FAR: Driver = driver("far", |head| magic_at(head, 1000));
+
+    #[test]
+    fn any_chunking_gives_the_same_report() {
+        let mut stream = vec![0; 2000];
+        stream[..2].copy_from_slice(b"AB");
+        stream[1000..1002].copy_from_slice(b"AB");
+        let report = |size: usize| {
+            let mut prober = Prober::new(&[&NEAR, &FAR]);
+            let last = stream.chunks(size).map(|chunk| prober.push(chunk)).last();
+            assert_eq!(last, Some(Probed::Done));
+            prober.finish()
+        };
+        let whole = report(2000);
+        assert_eq!(whole.formats, [FAR.format, NEAR.format]);
+        for size in [1, 2, 511, 999, 1001] {
+            assert_eq!(report(size), whole);
+        }
+    }
+
+    #[test]
+    fn says_how_certain_it_is() {
+        let mut prober = Prober::new(&[&NEAR, &FAR]);
+        assert_eq!(prober.push(b"A"), Probed::More);
+        assert_eq!(prober.push(b"B"), Probed::Format);
+        assert_eq!(prober.push(&[0; 1000]), Probed::Done);
+        assert_eq!(prober.finish().formats, [NEAR.format]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut prober = Prober::new(&[]);
+        for _ in 0..100 {
+            prober.push(&[0; 65_536]);
+        }
+        assert_eq!(prober.head().len(), HEAD);
+        assert_eq!(prober.finish().total, 6_553_600);
+    }
+}

@@ -1,0 +1,105 @@
+//! The trait that everything readable implements.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::{Error, ErrorKind, Extent, ExtentKind, Location, Result};
+
+/// A virtual disk that can be read from any thread. All offsets and lengths are bytes. The size never
+/// changes.
+///
+/// A host file is a source, and an image is a source over a source; nesting, windows, memory, network and
+/// callbacks therefore need nothing else. The smallest source of your own has two methods:
+///
+/// ```
+/// use diskimg_core::{BlockSource, Result, check_range};
+///
+/// /// A disk on which every byte is its offset modulo 251.
+/// struct Painted(u64);
+///
+/// impl BlockSource for Painted {
+///     fn size(&self) -> u64 {
+///         self.0
+///     }
+///     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+///         check_range(offset, buf.len() as u64, self.0)?;
+///         for (byte, at) in buf.iter_mut().zip(offset..) {
+///             *byte = (at % 251) as u8;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let mut byte = [0];
+/// Painted(1000).read_at(300, &mut byte)?;
+/// assert_eq!(byte, [49]);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub trait BlockSource: Send + Sync {
+    /// Virtual size in bytes.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` with the bytes at `offset`. Never short.
+    ///
+    /// Unallocated ranges read as zeros: a backing source is [`crate::Chain`]'s business, not the layer's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfBounds`] for a range past [`BlockSource::size`]; an empty `buf` at `size()` is fine.
+    /// Whatever the image or the system below gives otherwise; `buf` then holds nothing to rely on.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// The extent that starts at `range.start`, cut at `range.end`.
+    ///
+    /// At least one byte, perhaps shorter than the true run: no more metadata is read than `range.start`
+    /// needs, and [`crate::Extents`] merges runs. Unless a source says otherwise all of it is
+    /// [`ExtentKind::Data`] that lies where [`BlockSource::locate`] says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfBounds`] for a range that is empty or ends past [`BlockSource::size`].
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        check_extent_range(&range, self.size())?;
+        let location = self.locate(range.clone());
+        Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
+    }
+
+    /// Where `range` lies verbatim, if that is known without I/O (flat sources); a format asks the source
+    /// below it. Each part of the answer covers all of `range` or is `None`.
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        let _ = range;
+        Location::default()
+    }
+}
+
+impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        (**self).read_at(offset, buf)
+    }
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        (**self).extent_at(range)
+    }
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        (**self).locate(range)
+    }
+}
+
+/// Checks that `len` bytes at `offset` lie on a disk of `size` bytes: the first line of most `read_at`s.
+///
+/// # Errors
+/// [`ErrorKind::OutOfBounds`] when they do not, or when the end overflows.
+pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
+    match offset.checked_add(len) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(Error::new(ErrorKind::OutOfBounds)
+            .field("range")
+            .found(format_args!("{len} bytes at {offset}"))
+            .expected(format_args!("a range on a disk of {size} bytes"))),
+    }
+}
+
+/// The check of `extent_at`: a non-empty range on the disk.
+pub(crate) fn check_extent_range(range: &Range<u64>, size: u64) -> Result<()> {
+    check_range(range.start, range.end.saturating_sub(range.start).max(1), size)
+}
