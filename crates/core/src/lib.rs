@@ -42,6 +42,7 @@ mod sink;
 mod source;
 mod stream;
 mod window;
+pub mod zeros;
 
 pub use cache::MetadataCache;
 pub use chain::Chain;
