@@ -1,0 +1,265 @@
+//! Header extensions: what follows the header in the first cluster.
+//!
+//! Source: QEMU `docs/interop/qcow2.txt`, "Header extensions", "String header extensions", "Feature name
+//! table", "Bitmaps extension", "Full disk encryption header pointer".
+
+use std::ops::Range;
+
+use diskimg_core::{Budget, Error, Result};
+use nom::bytes::complete::take;
+use nom::number::complete::{be_u8, be_u32, be_u64};
+use nom::{IResult, Parser};
+
+use crate::errors::corrupt;
+
+/// Ends the list of extensions.
+pub(crate) const END: u32 = 0;
+/// The format of the backing file, as text.
+pub(crate) const BACKING_FORMAT: u32 = 0xE279_2ACA;
+/// Names of feature bits.
+pub(crate) const FEATURE_NAME_TABLE: u32 = 0x6803_F857;
+/// Where the directory of persistent bitmaps is.
+pub(crate) const BITMAPS: u32 = 0x2385_2875;
+/// Where the LUKS header is.
+pub(crate) const CRYPTO_HEADER: u32 = 0x0537_BE77;
+/// The name of the external data file.
+pub(crate) const DATA_FILE: u32 = 0x4441_5441;
+
+/// Bytes of a row of the feature name table: kind, bit number, 46 bytes of name.
+pub(crate) const FEATURE_ROW_BYTES: usize = 48;
+/// The longest format name in bytes. A bound of QEMU's: no driver's name is near it.
+const MAX_BACKING_FORMAT: u32 = 15;
+
+/// What the extensions say; whatever type is not known is skipped.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Extensions {
+    /// The format of the backing file, exactly as it stands there.
+    pub(crate) backing_format: Option<Vec<u8>>,
+    /// The name of the external data file and its byte offset.
+    pub(crate) data_file: Option<(Vec<u8>, u64)>,
+    pub(crate) feature_names: Vec<FeatureName>,
+    /// The bitmaps extension, or the length it has instead of its 24 bytes.
+    pub(crate) bitmaps: Option<Result24>,
+    pub(crate) crypto_header: Option<CryptoHeader>,
+}
+
+/// A bitmaps extension, or the wrong length of one.
+pub(crate) type Result24 = std::result::Result<Bitmaps, u32>;
+
+/// One row of the feature name table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FeatureName {
+    /// 0 incompatible, 1 compatible, 2 autoclear.
+    pub(crate) kind: u8,
+    pub(crate) bit: u8,
+    /// Not yet escaped.
+    pub(crate) name: Vec<u8>,
+}
+
+/// The bitmaps extension.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bitmaps {
+    pub(crate) count: u32,
+    pub(crate) directory_bytes: u64,
+    pub(crate) directory_offset: u64,
+}
+
+/// The full disk encryption header pointer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CryptoHeader {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Extensions {
+    /// Walks the extensions that lie in the bytes `area` of the file. `read` gives `len` bytes at an offset;
+    /// it is asked for each extension's eight bytes, and for the data only of types that are known. What is
+    /// kept comes out of `budget`.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`] for an extension that leaves `area`, has data of the wrong length
+    /// or comes twice; [`diskimg_core::ErrorKind::Limit`] when `budget` is spent; what `read` gives.
+    pub(crate) fn walk(
+        area: Range<u64>,
+        budget: &Budget,
+        read: &mut dyn FnMut(u64, u64) -> Result<Vec<u8>>,
+    ) -> Result<Self> {
+        let mut all = Self::default();
+        let mut at = area.start;
+        while area.end.saturating_sub(at) >= 8 {
+            let (kind, len) = parsed(extension_header(&read(at, 8)?), at)?;
+            if kind == END {
+                break;
+            }
+            let data = at.saturating_add(8);
+            if u64::from(len) > area.end.saturating_sub(data) {
+                return Err(corrupt("header extension length").at(at.saturating_add(4)).found(len).expected(
+                    format_args!("at most {}: the extensions end there", area.end.saturating_sub(data)),
+                ));
+            }
+            all.take(kind, at, len, budget, read)?;
+            at = data.saturating_add(u64::from(len).next_multiple_of(8));
+        }
+        Ok(all)
+    }
+
+    fn take(
+        &mut self,
+        kind: u32,
+        at: u64,
+        len: u32,
+        budget: &Budget,
+        read: &mut dyn FnMut(u64, u64) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let once = |known: bool| if known { Err(twice(kind, at)) } else { Ok(()) };
+        let data_at = at.saturating_add(8);
+        let mut data = || {
+            budget.take(u64::from(len))?;
+            read(data_at, u64::from(len))
+        };
+        match kind {
+            BACKING_FORMAT => {
+                once(self.backing_format.is_some())?;
+                if len > MAX_BACKING_FORMAT {
+                    return Err(wrong_length("backing file format", at, len)
+                        .expected(format_args!("at most {MAX_BACKING_FORMAT}")));
+                }
+                self.backing_format = Some(data()?);
+            }
+            DATA_FILE => {
+                once(self.data_file.is_some())?;
+                self.data_file = Some((data()?, data_at));
+            }
+            FEATURE_NAME_TABLE => {
+                once(!self.feature_names.is_empty())?;
+                self.feature_names = feature_names(&data()?);
+            }
+            BITMAPS => {
+                once(self.bitmaps.is_some())?;
+                self.bitmaps = Some(match len {
+                    24 => Ok(parsed(bitmaps(&data()?), data_at)?),
+                    other => Err(other),
+                });
+            }
+            CRYPTO_HEADER => {
+                once(self.crypto_header.is_some())?;
+                if len != 16 {
+                    return Err(wrong_length("encryption header pointer", at, len).expected(16));
+                }
+                self.crypto_header = Some(parsed(crypto_header(&data()?), data_at)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn twice(kind: u32, at: u64) -> Error {
+    corrupt("header extension").at(at).found_hex(kind).expected("each type at most once")
+}
+
+fn wrong_length(what: &str, at: u64, len: u32) -> Error {
+    corrupt(format!("length of the {what} extension")).at(at.saturating_add(4)).found(len)
+}
+
+/// The value of a structure that was read whole.
+fn parsed<T>(result: IResult<&[u8], T>, at: u64) -> Result<T> {
+    match result {
+        Ok((_, value)) => Ok(value),
+        Err(_) => Err(corrupt("header extension").at(at).because("it is cut short")),
+    }
+}
+
+fn extension_header(bytes: &[u8]) -> IResult<&[u8], (u32, u32)> {
+    (be_u32, be_u32).parse(bytes)
+}
+
+fn bitmaps(bytes: &[u8]) -> IResult<&[u8], Bitmaps> {
+    let (rest, (count, _reserved, directory_bytes, directory_offset)) =
+        (be_u32, be_u32, be_u64, be_u64).parse(bytes)?;
+    Ok((rest, Bitmaps { count, directory_bytes, directory_offset }))
+}
+
+fn crypto_header(bytes: &[u8]) -> IResult<&[u8], CryptoHeader> {
+    let (rest, (offset, bytes)) = (be_u64, be_u64).parse(bytes)?;
+    Ok((rest, CryptoHeader { offset, bytes }))
+}
+
+/// The whole rows of a feature name table, names cut at their first NUL.
+fn feature_names(table: &[u8]) -> Vec<FeatureName> {
+    table
+        .chunks_exact(FEATURE_ROW_BYTES)
+        .filter_map(|row| feature_name(row).ok())
+        .map(|(_, row)| row)
+        .collect()
+}
+
+fn feature_name(row: &[u8]) -> IResult<&[u8], FeatureName> {
+    let (rest, (kind, bit, name)) = (be_u8, be_u8, take(FEATURE_ROW_BYTES - 2)).parse(row)?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+    Ok((rest, FeatureName { kind, bit, name }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    fn extension(kind: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = kind.to_be_bytes().to_vec();
+        bytes.extend((data.len() as u32).to_be_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn walk(bytes: &[u8]) -> Result<Extensions> {
+        Extensions::walk(0..bytes.len() as u64, &Budget::new("header", 1 << 20), &mut |at, len| {
+            Ok(bytes[at as usize..(at + len) as usize].to_vec())
+        })
+    }
+
+    #[test]
+    fn strings_rows_and_pointers_are_read_and_the_rest_is_skipped() {
+        let mut row = [0; FEATURE_ROW_BYTES];
+        row[..10].copy_from_slice(b"\x00\x05warp hole"[..10].as_ref());
+        let bytes = [
+            extension(0x1234_5678, b"somebody else's"),
+            extension(BACKING_FORMAT, b"raw"),
+            extension(FEATURE_NAME_TABLE, &row),
+            extension(DATA_FILE, b"disk.data"),
+            extension(END, &[]),
+            vec![0xFF; 64],
+        ]
+        .concat();
+        let all = walk(&bytes).unwrap();
+        assert_eq!(all.backing_format.as_deref(), Some(&b"raw"[..]));
+        assert_eq!(all.data_file.unwrap().0, b"disk.data");
+        assert_eq!(all.feature_names, [FeatureName { kind: 0, bit: 5, name: b"warp hol".to_vec() }]);
+    }
+
+    #[test]
+    fn the_list_may_end_without_an_end_mark() {
+        assert_eq!(walk(&[]).unwrap(), Extensions::default());
+        assert!(walk(&extension(BACKING_FORMAT, b"qcow2")).unwrap().backing_format.is_some());
+    }
+
+    #[test]
+    fn an_extension_that_leaves_its_area_is_corrupt() {
+        let mut bytes = extension(BACKING_FORMAT, b"raw");
+        bytes[7] = 9;
+        let error = walk(&bytes).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(4)));
+    }
+
+    #[test]
+    fn a_known_type_comes_once() {
+        let bytes = [extension(BACKING_FORMAT, b"raw"), extension(BACKING_FORMAT, b"qcow2")].concat();
+        assert_eq!(walk(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_wrong_bitmaps_extension_is_kept_for_a_warning() {
+        assert_eq!(walk(&extension(BITMAPS, &[0; 23])).unwrap().bitmaps, Some(Err(23)));
+    }
+}

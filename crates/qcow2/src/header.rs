@@ -1,0 +1,408 @@
+//! The header: the first 72 bytes of a version 2 image, the first 104 or more of version 3.
+//!
+//! Source: QEMU `docs/interop/qcow2.txt`, "Header". Limits that the specification leaves open are QEMU's
+//! (`block/qcow2.h`), so that what opens here opens there.
+
+use diskimg_core::{ErrorKind, Format, Result};
+use nom::number::complete::{be_u8, be_u32, be_u64};
+use nom::{IResult, Parser};
+
+use crate::addr::Geometry;
+use crate::errors::{corrupt, limit, truncated, unsupported};
+use crate::features;
+
+/// The name of this format.
+pub const FORMAT: Format = Format::new("qcow2");
+
+/// The first four bytes: `QFI` and 0xfb.
+pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
+/// Length in bytes of a version 2 header, which has no length field.
+pub(crate) const V2_LENGTH: u32 = 72;
+/// Length in bytes of the shortest version 3 header.
+pub(crate) const V3_LENGTH: u32 = 104;
+/// Length in bytes of a version 3 header with a compression type, as QEMU has written it since 5.1.
+pub(crate) const V3_LENGTH_WITH_COMPRESSION: u32 = 112;
+
+/// The smallest clusters, 512 bytes. Set by the specification.
+pub(crate) const MIN_CLUSTER_BITS: u32 = 9;
+/// The largest clusters, 2 MiB. A bound of QEMU's; the specification says readers may have one.
+pub(crate) const MAX_CLUSTER_BITS: u32 = 21;
+/// The smallest clusters with subclusters: 32 subclusters of 512 bytes. Set by the specification.
+pub(crate) const MIN_EXTENDED_CLUSTER_BITS: u32 = 14;
+/// The largest L1 table in bytes. A bound of QEMU's (`QCOW_MAX_L1_SIZE`).
+pub(crate) const MAX_L1_BYTES: u64 = 32 << 20;
+/// The largest refcount table in bytes. A bound of QEMU's (`QCOW_MAX_REFTABLE_SIZE`).
+pub(crate) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+/// The longest backing file name in bytes. Set by the specification.
+pub(crate) const MAX_BACKING_NAME: u32 = 1023;
+/// log2 of the widest refcount, 64 bits. Set by the specification.
+pub(crate) const MAX_REFCOUNT_ORDER: u32 = 6;
+/// log2 of the refcount width of version 2 and of the usual version 3 image: 16 bits.
+pub(crate) const DEFAULT_REFCOUNT_ORDER: u32 = 4;
+/// Virtual sizes are counted in sectors of so many bytes.
+pub(crate) const SECTOR: u64 = 512;
+
+/// How compressed clusters are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Compression {
+    /// Raw deflate, which the specification calls zlib.
+    Deflate = 0,
+    /// Zstandard, one or more frames.
+    Zstd = 1,
+}
+
+impl Compression {
+    /// The name that `qemu-img` gives it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Deflate => "zlib",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// How the guest's data is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Encryption {
+    /// The AES-CBC of old, method 1.
+    Aes = 1,
+    /// LUKS, method 2.
+    Luks = 2,
+}
+
+impl Encryption {
+    /// The name that `qemu-img` gives it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Aes => "aes",
+            Self::Luks => "luks",
+        }
+    }
+}
+
+/// The header's fields, checked one by one and against each other. Nothing is checked against the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    pub(crate) version: u32,
+    /// Byte offset and length of the backing file name; `None` without one.
+    pub(crate) backing_name: Option<(u64, u32)>,
+    /// Where the area of extensions ends: at the backing file name, or else with the first cluster.
+    pub(crate) extensions_end: u64,
+    pub(crate) geometry: Geometry,
+    /// The size in bytes exactly as it stands there.
+    pub(crate) size: u64,
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) l1_entries: u64,
+    pub(crate) l1_table_offset: u64,
+    pub(crate) refcount_table_offset: u64,
+    pub(crate) refcount_table_clusters: u32,
+    pub(crate) snapshots: u32,
+    pub(crate) snapshots_offset: u64,
+    pub(crate) incompatible: u64,
+    pub(crate) compatible: u64,
+    pub(crate) autoclear: u64,
+    pub(crate) refcount_order: u32,
+    pub(crate) length: u32,
+    pub(crate) compression: Compression,
+}
+
+impl Header {
+    /// The size in bytes of the disk: whole sectors, what the header has beyond them is dropped. QEMU does
+    /// the same, so that a disk has one size in both.
+    pub(crate) const fn virtual_size(&self) -> u64 {
+        self.size & !(SECTOR - 1)
+    }
+
+    /// Bytes of the L1 table.
+    pub(crate) const fn l1_bytes(&self) -> u64 {
+        self.l1_entries.saturating_mul(8)
+    }
+
+    /// Whether an incompatible feature is set.
+    pub(crate) const fn has(&self, incompatible: u64) -> bool {
+        self.incompatible & incompatible != 0
+    }
+
+    /// Reads and checks a header. `bytes` is the beginning of the file, 112 bytes of it if it has as many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] when `bytes` ends before the
+    /// header, and whatever kind the first field has that cannot be.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let fields = Fields::parse(bytes)?;
+        fields.check()
+    }
+}
+
+/// The fields as they stand in the file.
+struct Fields {
+    version: u32,
+    backing_file_offset: u64,
+    backing_file_size: u32,
+    cluster_bits: u32,
+    size: u64,
+    crypt_method: u32,
+    l1_size: u32,
+    l1_table_offset: u64,
+    refcount_table_offset: u64,
+    refcount_table_clusters: u32,
+    nb_snapshots: u32,
+    snapshots_offset: u64,
+    incompatible: u64,
+    compatible: u64,
+    autoclear: u64,
+    refcount_order: u32,
+    header_length: u32,
+    compression_type: u8,
+}
+
+impl Fields {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let short = |need: u32| {
+            truncated("header")
+                .at(0)
+                .found(format_args!("{} bytes", bytes.len()))
+                .expected(format_args!("at least {need}"))
+        };
+        if let Some(magic) = bytes.first_chunk::<4>()
+            && *magic != MAGIC
+        {
+            return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
+        }
+        let (_, (_, version)) = magic_and_version(bytes).map_err(|_| short(V2_LENGTH))?;
+        match version {
+            2 | 3 => {}
+            1 => {
+                return Err(unsupported("version")
+                    .at(4)
+                    .found(1)
+                    .expected("2 or 3")
+                    .because("this is a qcow image, the format before qcow2"));
+            }
+            other => return Err(unsupported("version").at(4).found(other).expected("2 or 3")),
+        }
+        let (rest, mut fields) = version_2(bytes).map_err(|_| short(V2_LENGTH))?;
+        fields.version = version;
+        if version == 3 {
+            let (rest, ()) = version_3(rest, &mut fields).map_err(|_| short(V3_LENGTH))?;
+            if fields.header_length > V3_LENGTH {
+                fields.compression_type = compression_type(rest).map_err(|_| short(V3_LENGTH + 1))?.1;
+            }
+        }
+        Ok(fields)
+    }
+
+    fn check(&self) -> Result<Header> {
+        let geometry = self.geometry()?;
+        let backing_name = self.backing_name(geometry)?;
+        let (l1_entries, refcount_order) = (self.l1_entries(geometry)?, self.refcount_order()?);
+        let aligned = |field, at, value| aligned(field, at, value, geometry);
+        aligned("refcount_table_offset", 48, self.refcount_table_offset)?;
+        aligned("snapshots_offset", 64, self.snapshots_offset)?;
+        self.check_autoclear()?;
+        Ok(Header {
+            version: self.version,
+            backing_name,
+            extensions_end: match self.backing_file_offset {
+                0 => geometry.cluster_size(),
+                offset => offset,
+            },
+            geometry,
+            size: self.size()?,
+            encryption: self.encryption()?,
+            l1_entries,
+            l1_table_offset: self.l1_table_offset,
+            refcount_table_offset: self.refcount_table_offset,
+            refcount_table_clusters: self.refcount_table_clusters,
+            snapshots: self.nb_snapshots,
+            snapshots_offset: self.snapshots_offset,
+            incompatible: self.incompatible,
+            compatible: self.compatible,
+            autoclear: self.autoclear,
+            refcount_order,
+            length: self.header_length,
+            compression: self.compression()?,
+        })
+    }
+
+    fn geometry(&self) -> Result<Geometry> {
+        let bits = self.cluster_bits;
+        if !(MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&bits) {
+            let range = format_args!("{MIN_CLUSTER_BITS} to {MAX_CLUSTER_BITS}");
+            return Err(unsupported("cluster_bits").at(20).found(bits).expected(range));
+        }
+        let extended = self.incompatible & features::EXTENDED_L2 != 0;
+        if extended && bits < MIN_EXTENDED_CLUSTER_BITS {
+            return Err(corrupt("cluster_bits")
+                .at(20)
+                .found(bits)
+                .expected(format_args!("at least {MIN_EXTENDED_CLUSTER_BITS} with extended L2 entries")));
+        }
+        let geometry = Geometry::new(bits, extended);
+        let length = self.header_length;
+        let length_error = || corrupt("header_length").at(100).found(length);
+        if u64::from(length) > geometry.cluster_size() {
+            return Err(
+                length_error().expected(format_args!("at most a cluster, {}", geometry.cluster_size()))
+            );
+        }
+        if self.version == 3 && (length < V3_LENGTH || !length.is_multiple_of(8)) {
+            return Err(length_error().expected(format_args!("a multiple of 8 from {V3_LENGTH} on")));
+        }
+        Ok(geometry)
+    }
+
+    fn backing_name(&self, geometry: Geometry) -> Result<Option<(u64, u32)>> {
+        let (offset, size, cluster) =
+            (self.backing_file_offset, self.backing_file_size, geometry.cluster_size());
+        if offset == 0 {
+            return Ok(None);
+        }
+        if offset < u64::from(self.header_length) || offset > cluster {
+            return Err(corrupt("backing_file_offset").at(8).found(offset).expected(format_args!(
+                "an offset in the first cluster behind the header, {} to {cluster}",
+                self.header_length
+            )));
+        }
+        let room = cluster.saturating_sub(offset).min(u64::from(MAX_BACKING_NAME));
+        if u64::from(size) > room {
+            return Err(corrupt("backing_file_size").at(16).found(size).expected(format_args!(
+                "at most {room}, a name of {MAX_BACKING_NAME} bytes that ends in the first cluster"
+            )));
+        }
+        Ok((size != 0).then_some((offset, size)))
+    }
+
+    fn size(&self) -> Result<u64> {
+        match i64::try_from(self.size) {
+            Ok(_) => Ok(self.size),
+            Err(_) => Err(limit("size").at(24).found(self.size).expected("less than 2^63 bytes")),
+        }
+    }
+
+    fn encryption(&self) -> Result<Option<Encryption>> {
+        match self.crypt_method {
+            0 => Ok(None),
+            1 => Ok(Some(Encryption::Aes)),
+            2 => Ok(Some(Encryption::Luks)),
+            other => Err(unsupported("crypt_method").at(32).found(other).expected("0, 1 (AES) or 2 (LUKS)")),
+        }
+    }
+
+    fn l1_entries(&self, geometry: Geometry) -> Result<u64> {
+        let entries = u64::from(self.l1_size);
+        let bytes = entries.saturating_mul(8);
+        if bytes > MAX_L1_BYTES {
+            return Err(limit("l1_size").at(36).found(entries).expected(format_args!(
+                "at most {} entries, a table of {MAX_L1_BYTES} bytes",
+                MAX_L1_BYTES / 8
+            )));
+        }
+        let needed = geometry.l1_entries_for(self.size()? & !(SECTOR - 1));
+        if entries < needed {
+            return Err(corrupt("l1_size").at(36).found(entries).expected(format_args!(
+                "at least {needed}: the L1 table is too small for a disk of {} bytes",
+                self.size
+            )));
+        }
+        aligned("l1_table_offset", 40, self.l1_table_offset, geometry)?;
+        if self.l1_table_offset.checked_add(bytes).is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(corrupt("l1_table_offset")
+                .at(40)
+                .found_hex(self.l1_table_offset)
+                .expected("a table that ends before 2^63"));
+        }
+        Ok(entries)
+    }
+
+    fn refcount_order(&self) -> Result<u32> {
+        if self.refcount_order > MAX_REFCOUNT_ORDER {
+            return Err(corrupt("refcount_order")
+                .at(96)
+                .found(self.refcount_order)
+                .expected(format_args!("at most {MAX_REFCOUNT_ORDER}, refcounts of 64 bits")));
+        }
+        Ok(self.refcount_order)
+    }
+
+    fn check_autoclear(&self) -> Result<()> {
+        let raw_external = self.autoclear & features::RAW_EXTERNAL != 0;
+        if raw_external && self.incompatible & features::DATA_FILE == 0 {
+            return Err(corrupt("autoclear_features")
+                .at(88)
+                .found_hex(self.autoclear)
+                .expected("no raw external data without the external data file feature"));
+        }
+        Ok(())
+    }
+
+    fn compression(&self) -> Result<Compression> {
+        let flagged = self.incompatible & features::COMPRESSION_TYPE != 0;
+        let found = corrupt("compression_type").at(104).found(self.compression_type);
+        match (self.compression_type, flagged) {
+            (0, false) => Ok(Compression::Deflate),
+            (1, true) => Ok(Compression::Zstd),
+            (0, true) => Err(found.expected("not 0: the compression type feature is set")),
+            (1, false) => Err(found.expected("0: the compression type feature is not set")),
+            _ => Err(found.with_kind(ErrorKind::Unsupported).expected("0 (zlib) or 1 (zstd)")),
+        }
+    }
+}
+
+fn aligned(field: &str, at: u64, value: u64, geometry: Geometry) -> Result<()> {
+    if geometry.in_cluster(value) == 0 {
+        return Ok(());
+    }
+    Err(corrupt(field)
+        .at(at)
+        .found_hex(value)
+        .expected(format_args!("a multiple of the cluster size {:#x}", geometry.cluster_size())))
+}
+
+fn magic_and_version(bytes: &[u8]) -> IResult<&[u8], (u32, u32)> {
+    (be_u32, be_u32).parse(bytes)
+}
+
+fn version_2(bytes: &[u8]) -> IResult<&[u8], Fields> {
+    let (rest, (_, version, backing_file_offset, backing_file_size, cluster_bits, size, crypt_method)) =
+        (be_u32, be_u32, be_u64, be_u32, be_u32, be_u64, be_u32).parse(bytes)?;
+    let (rest, (l1_size, l1_table_offset, refcount_table_offset)) = (be_u32, be_u64, be_u64).parse(rest)?;
+    let (rest, (refcount_table_clusters, nb_snapshots, snapshots_offset)) =
+        (be_u32, be_u32, be_u64).parse(rest)?;
+    let fields = Fields {
+        version,
+        backing_file_offset,
+        backing_file_size,
+        cluster_bits,
+        size,
+        crypt_method,
+        l1_size,
+        l1_table_offset,
+        refcount_table_offset,
+        refcount_table_clusters,
+        nb_snapshots,
+        snapshots_offset,
+        incompatible: 0,
+        compatible: 0,
+        autoclear: 0,
+        refcount_order: DEFAULT_REFCOUNT_ORDER,
+        header_length: V2_LENGTH,
+        compression_type: 0,
+    };
+    Ok((rest, fields))
+}
+
+fn version_3<'a>(bytes: &'a [u8], fields: &mut Fields) -> IResult<&'a [u8], ()> {
+    let (rest, (incompatible, compatible, autoclear, refcount_order, header_length)) =
+        (be_u64, be_u64, be_u64, be_u32, be_u32).parse(bytes)?;
+    fields.incompatible = incompatible;
+    fields.compatible = compatible;
+    fields.autoclear = autoclear;
+    fields.refcount_order = refcount_order;
+    fields.header_length = header_length;
+    Ok((rest, ()))
+}
+
+fn compression_type(bytes: &[u8]) -> IResult<&[u8], u8> {
+    be_u8(bytes)
+}
