@@ -52,6 +52,22 @@ impl Extent<'_> {
         }
         self
     }
+
+    /// The extent without its first `len` bytes, its location cut alike; empty when it has no more.
+    #[must_use]
+    pub fn without_first(mut self, len: u64) -> Self {
+        let len = len.min(self.len);
+        self.offset = self.offset.saturating_add(len);
+        self.len = self.len.saturating_sub(len);
+        self.location.host = self.location.host.map(|host| HostRange {
+            offset: host.offset.saturating_add(len),
+            len: host.len.saturating_sub(len),
+            ..host
+        });
+        let cut = |bytes: &'_ [u8]| usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
+        self.location.bytes = self.location.bytes.and_then(|bytes| bytes.get(cut(bytes)..));
+        self
+    }
 }
 
 /// What reading a run gives, and at what cost.
