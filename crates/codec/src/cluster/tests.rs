@@ -27,7 +27,7 @@ fn echo(distance: usize, len: usize) -> Vec<u8> {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            (state >> 32) as u8
+            state.to_le_bytes()[4]
         })
         .collect();
     block.iter().copied().cycle().take(len).collect()
