@@ -36,6 +36,7 @@ pub(crate) fn window_size(input: &[u8]) -> Option<u64> {
 
 /// Numbers of errors, from `zstd_errors.h` of zstd 1.5; the numbers below 100 are stable since 1.3.1.
 pub(crate) mod code {
+    pub(crate) const PREFIX_UNKNOWN: usize = 10;
     pub(crate) const VERSION_UNSUPPORTED: usize = 12;
     pub(crate) const FRAME_PARAMETER_UNSUPPORTED: usize = 14;
     pub(crate) const WINDOW_TOO_LARGE: usize = 16;

@@ -1,0 +1,185 @@
+//! The header of one gzip member, taken in pieces.
+//!
+//! Source: RFC 1952, section 2.3.
+
+use diskimg_core::{Error, ErrorKind, Result};
+use flate2::Crc;
+
+use crate::codec::trailing_data;
+
+const MAGIC: [u8; 2] = [0x1F, 0x8B];
+const DEFLATE: u8 = 8;
+const FHCRC: u8 = 2;
+const FEXTRA: u8 = 4;
+const FNAME: u8 = 8;
+const FCOMMENT: u8 = 16;
+/// Section 2.3.1.2: "must give an error indication if any reserved bit is non-zero".
+const RESERVED: u8 = 0xE0;
+
+/// Names and comments are skipped, not kept: their end is all that matters.
+pub(super) struct Header {
+    start: u64,
+    len: u64,
+    flags: u8,
+    extra_len: u16,
+    crc: Crc,
+    /// The CRC before its own two bytes, and those bytes so far.
+    header_crc: u16,
+    found_crc: u16,
+    field: Field,
+    /// Bytes of `field` seen so far.
+    at: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Fixed,
+    ExtraLen,
+    Extra,
+    Name,
+    Comment,
+    HeaderCrc,
+    Done,
+}
+
+impl Header {
+    /// A header that starts at this offset of the file.
+    pub(super) fn new(start: u64) -> Self {
+        Self {
+            start,
+            len: 0,
+            flags: 0,
+            extra_len: 0,
+            crc: Crc::new(),
+            header_crc: 0,
+            found_crc: 0,
+            field: Field::Fixed,
+            at: 0,
+        }
+    }
+
+    /// Takes bytes from the start of `input`: how many, and whether the header has ended. What is no member
+    /// at all is trailing data, unless it is the `first` one.
+    pub(super) fn feed(&mut self, input: &[u8], first: bool, limit: u64) -> Result<(usize, bool)> {
+        let mut read = 0_usize;
+        loop {
+            let rest = input.get(read..).unwrap_or_default();
+            let taken = match self.field {
+                Field::Done => return Ok((read, true)),
+                _ if rest.is_empty() => return Ok((read, false)),
+                Field::Fixed => self.fixed(rest, first)?,
+                Field::ExtraLen => {
+                    self.extra_len = push_byte(self.extra_len, self.at, rest);
+                    self.numbered(2, Field::Extra)
+                }
+                Field::Extra => {
+                    let left = usize::from(self.extra_len.saturating_sub(self.at));
+                    let taken = left.min(rest.len());
+                    self.at = self.at.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
+                    if self.at == self.extra_len {
+                        self.enter(Field::Name);
+                    }
+                    taken
+                }
+                Field::Name => self.text(rest, Field::Comment),
+                Field::Comment => self.text(rest, Field::HeaderCrc),
+                Field::HeaderCrc => {
+                    if self.at == 0 {
+                        self.header_crc = low_half(self.crc.sum());
+                    }
+                    self.found_crc = push_byte(self.found_crc, self.at, rest);
+                    self.numbered(2, Field::Done)
+                }
+            };
+            self.crc.update(rest.get(..taken).unwrap_or_default());
+            self.len = self.len.saturating_add(taken as u64);
+            read = read.saturating_add(taken);
+            self.check(limit)?;
+        }
+    }
+
+    /// One byte of the first ten. Each is judged as it comes, so that garbage is not taken for a header that
+    /// is cut short.
+    fn fixed(&mut self, rest: &[u8], first: bool) -> Result<usize> {
+        let Some(&byte) = rest.first() else { return Ok(0) };
+        let offset = self.start.saturating_add(u64::from(self.at));
+        let wrong = |field: &str| Error::new(ErrorKind::Corrupt).field(field).at(offset).found_hex(byte);
+        match (self.at, byte) {
+            (0, byte) if byte == MAGIC[0] => {}
+            (1, byte) if byte == MAGIC[1] => {}
+            (0 | 1, _) if first => return Err(wrong("magic").expected("0x1f 0x8b")),
+            (0 | 1, _) => return Err(trailing_data(self.start)),
+            (2, DEFLATE) => {}
+            (2, _) => return Err(wrong("compression method").expected("8 (deflate)")),
+            (3, flags) if flags & RESERVED != 0 => {
+                return Err(wrong("flags").expected("zeros in the reserved bits 0xe0"));
+            }
+            (3, flags) => self.flags = flags,
+            _ => {}
+        }
+        Ok(self.numbered(10, Field::ExtraLen))
+    }
+
+    /// Counts one byte of a field of `len` bytes, behind which `next` comes.
+    fn numbered(&mut self, len: u16, next: Field) -> usize {
+        self.at = self.at.saturating_add(1);
+        if self.at == len {
+            self.enter(next);
+        }
+        1
+    }
+
+    /// Skips to behind the zero byte.
+    fn text(&mut self, rest: &[u8], next: Field) -> usize {
+        match rest.iter().position(|&byte| byte == 0) {
+            Some(at) => {
+                self.enter(next);
+                at.saturating_add(1)
+            }
+            None => rest.len(),
+        }
+    }
+
+    /// Goes to `field`, or to the first one behind it that the flags have.
+    fn enter(&mut self, field: Field) {
+        let has = |flag: u8| self.flags & flag != 0;
+        self.field = match field {
+            Field::ExtraLen if has(FEXTRA) => Field::ExtraLen,
+            Field::Extra if self.extra_len > 0 => Field::Extra,
+            Field::ExtraLen | Field::Extra | Field::Name if has(FNAME) => Field::Name,
+            Field::ExtraLen | Field::Extra | Field::Name | Field::Comment if has(FCOMMENT) => Field::Comment,
+            Field::Done | Field::Fixed => field,
+            _ if field != Field::Done && has(FHCRC) => Field::HeaderCrc,
+            _ => Field::Done,
+        };
+        self.at = 0;
+    }
+
+    fn check(&self, limit: u64) -> Result<()> {
+        if self.len > limit {
+            return Err(Error::new(ErrorKind::Limit)
+                .field("header")
+                .at(self.start)
+                .expected(format_args!("extra field, name and comment within {limit} bytes")));
+        }
+        if self.field == Field::Done && self.flags & FHCRC != 0 && self.found_crc != self.header_crc {
+            return Err(Error::new(ErrorKind::Corrupt)
+                .field("header crc16")
+                .at(self.start.saturating_add(self.len).saturating_sub(2))
+                .found_hex(self.found_crc)
+                .expected(format_args!("{:#x} by the header", self.header_crc)));
+        }
+        Ok(())
+    }
+}
+
+/// Byte `at` of a little-endian number of two bytes, put to the ones before it.
+fn push_byte(value: u16, at: u16, rest: &[u8]) -> u16 {
+    let byte = u16::from(rest.first().copied().unwrap_or_default());
+    if at == 0 { byte } else { value | byte << 8 }
+}
+
+fn low_half(crc: u32) -> u16 {
+    let [low, high, ..] = crc.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}

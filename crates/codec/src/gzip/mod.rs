@@ -1,0 +1,173 @@
+//! gzip files: members, one behind the other.
+//!
+//! Source: RFC 1952, section 2. zlib-rs inflates and computes the CRC; the framing is done here, since only
+//! so each way of being broken can be told from the others, with the place where it is.
+
+mod header;
+
+use diskimg_core::{Error, ErrorKind, Result};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use crate::codec::{Codec, Step, trailing_data, truncated};
+use header::Header;
+
+/// CRC-32 and ISIZE, RFC 1952 section 2.3.1.
+const TRAILER_LEN: usize = 8;
+
+pub(crate) struct Gzip {
+    state: State,
+    inflate: Decompress,
+    crc: Crc,
+    header_limit: u64,
+    /// Bytes of the file read so far.
+    offset: u64,
+    /// Offset of the deflate data of this member.
+    body: u64,
+    members: u64,
+}
+
+enum State {
+    Header(Header),
+    Body,
+    Trailer([u8; TRAILER_LEN], usize),
+    /// Behind a member: another one, padding or the end.
+    Between,
+    /// Zeros to the end of the file: tapes and block devices pad with them, and gzip ignores them too.
+    Padding,
+}
+
+impl Gzip {
+    pub(crate) fn new(header_limit: u64) -> Self {
+        Self {
+            state: State::Header(Header::new(0)),
+            inflate: Decompress::new(false),
+            crc: Crc::new(),
+            header_limit,
+            offset: 0,
+            body: 0,
+            members: 0,
+        }
+    }
+
+    /// Inflates into `output`; what it read and wrote, and whether the member's data has ended.
+    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Step, bool)> {
+        let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(input, output, FlushDecompress::None).map_err(|error| {
+            Error::new(ErrorKind::Corrupt)
+                .field("deflate data")
+                .at(self.body.saturating_add(self.inflate.total_in()))
+                .because(error.message().unwrap_or("invalid data"))
+        })?;
+        // Lossless: neither is longer than its buffer.
+        let len = |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or_default();
+        let step = Step {
+            read: len(self.inflate.total_in(), read),
+            written: len(self.inflate.total_out(), written),
+        };
+        self.crc.update(output.get(..step.written).unwrap_or_default());
+        Ok((step, status == Status::StreamEnd))
+    }
+
+    /// Compares the trailer that ends at `end` with what came out.
+    fn check(&self, trailer: [u8; TRAILER_LEN], end: u64) -> Result<()> {
+        let (crc, size) = trailer.split_at(TRAILER_LEN / 2);
+        let value =
+            |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+        let differs = |field, found: u64, expected: u64, at| {
+            Error::new(ErrorKind::Corrupt)
+                .field(field)
+                .at(at)
+                .found_hex(found)
+                .expected(format_args!("{expected:#x} by the content"))
+        };
+        let (found, expected) = (value(crc), u64::from(self.crc.sum()));
+        if found != expected {
+            return Err(differs("crc32", found, expected, end.saturating_sub(8)));
+        }
+        // The size is stored modulo 2^32.
+        let (found, expected) = (value(size), self.inflate.total_out() & 0xFFFF_FFFF);
+        if found != expected {
+            return Err(differs("isize", found, expected, end.saturating_sub(4)));
+        }
+        Ok(())
+    }
+
+    /// Goes on until something was written or the input is used up.
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
+        let mut read = 0_usize;
+        loop {
+            let rest = input.get(read..).unwrap_or_default();
+            let here = self.offset.saturating_add(read as u64);
+            match &mut self.state {
+                State::Header(header) => {
+                    let (len, done) = header.feed(rest, self.members == 0, self.header_limit)?;
+                    read = read.saturating_add(len);
+                    if !done {
+                        return Ok(Step { read, written: 0 });
+                    }
+                    self.members = self.members.saturating_add(1);
+                    self.body = self.offset.saturating_add(read as u64);
+                    self.inflate.reset(false);
+                    self.crc.reset();
+                    self.state = State::Body;
+                }
+                State::Body => {
+                    let (step, ended) = self.inflate(rest, output)?;
+                    read = read.saturating_add(step.read);
+                    if ended {
+                        self.state = State::Trailer([0; TRAILER_LEN], 0);
+                    }
+                    if !ended || step.written > 0 {
+                        return Ok(Step { read, written: step.written });
+                    }
+                }
+                State::Trailer(trailer, len) => {
+                    let before = *len;
+                    for (place, &byte) in trailer.iter_mut().skip(before).zip(rest) {
+                        *place = byte;
+                        *len = len.saturating_add(1);
+                    }
+                    let taken = len.saturating_sub(before);
+                    read = read.saturating_add(taken);
+                    if *len < TRAILER_LEN {
+                        return Ok(Step { read, written: 0 });
+                    }
+                    let trailer = *trailer;
+                    self.check(trailer, here.saturating_add(taken as u64))?;
+                    self.state = State::Between;
+                }
+                State::Between => match rest.first() {
+                    None => return Ok(Step { read, written: 0 }),
+                    Some(0) => self.state = State::Padding,
+                    Some(_) => self.state = State::Header(Header::new(here)),
+                },
+                State::Padding => {
+                    return match rest.iter().position(|&byte| byte != 0) {
+                        Some(at) => Err(trailing_data(here.saturating_add(at as u64))),
+                        None => Ok(Step { read: input.len(), written: 0 }),
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl Codec for Gzip {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+        let step = self.advance(input, output)?;
+        self.offset = self.offset.saturating_add(step.read as u64);
+        if !end || step.written > 0 {
+            return Ok(step);
+        }
+        match self.state {
+            State::Between | State::Padding => Ok(step),
+            State::Header(_) => Err(truncated("header", self.offset)),
+            State::Body => Err(truncated("deflate data", self.offset)),
+            State::Trailer(..) => Err(truncated("trailer", self.offset)),
+        }
+    }
+
+    fn units(&self) -> u64 {
+        self.members
+    }
+}

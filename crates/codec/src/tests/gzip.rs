@@ -1,0 +1,255 @@
+use std::io::Write;
+
+use diskimg_core::{ErrorKind, Limits};
+use flate2::write::GzEncoder;
+use flate2::{Compression, Crc, GzBuilder};
+
+use super::{decode, decode_within, refused, refused_within, run, words};
+use crate::{DecoderOptions, Wrapper};
+
+const GZIP: Wrapper = Wrapper::Gzip;
+
+/// Offset of the flags in a member.
+const FLAGS: usize = 3;
+
+fn member(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A member with every optional field of the header.
+fn full_header(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new()
+        .filename("disk.raw")
+        .comment("a comment")
+        .extra(vec![b'A', b'p', 2, 0, 7, 7])
+        .mtime(1_700_000_000)
+        .write(Vec::new(), Compression::new(6));
+    encoder.write_all(data).unwrap();
+    with_header_crc(&encoder.finish().unwrap(), 10 + 2 + 6 + 9 + 10)
+}
+
+/// The member with the CRC16 of its header of `len` bytes put behind it.
+fn with_header_crc(member: &[u8], len: usize) -> Vec<u8> {
+    let mut file = member[..len].to_vec();
+    file[FLAGS] |= 2;
+    let mut crc = Crc::new();
+    crc.update(&file);
+    file.extend_from_slice(&crc.sum().to_le_bytes()[..2]);
+    file.extend_from_slice(&member[len..]);
+    file
+}
+
+#[test]
+fn a_member_with_all_fields_in_its_header_is_read() {
+    let disk = words(1, 300_000);
+    assert!(decode(GZIP, &full_header(&disk)).unwrap() == disk);
+    assert!(decode(GZIP, &member(&disk)).unwrap() == disk);
+    assert_eq!(decode(GZIP, &member(&[])).unwrap(), []);
+    // An extra field of no bytes.
+    let mut empty = member(b"ab");
+    empty[FLAGS] = 4;
+    empty.splice(10..10, [0, 0]);
+    assert_eq!(decode(GZIP, &empty).unwrap(), b"ab");
+    assert_eq!(decode(GZIP, &with_header_crc(&empty, 12)).unwrap(), b"ab");
+}
+
+#[test]
+fn c01_a_gzip_file_cut_anywhere_is_truncated() {
+    let file = full_header(&words(2, 2000));
+    for len in 0..file.len() {
+        let place = match len {
+            0..39 => "header",
+            _ if len >= file.len() - 8 => "trailer",
+            _ => "deflate data",
+        };
+        let error = refused(GZIP, &file[..len], ErrorKind::Truncated, place);
+        assert_eq!(error.offset(), Some(len as u64));
+    }
+}
+
+#[test]
+fn c01_a_second_member_that_is_cut_is_truncated() {
+    let first = member(b"first");
+    let file = [first.clone(), full_header(b"second")].concat();
+    for len in first.len() + 1..file.len() {
+        refused(GZIP, &file[..len], ErrorKind::Truncated, "");
+    }
+}
+
+#[test]
+fn c02_gzip_crc_mismatch_is_corrupt() {
+    let disk = words(3, 5000);
+    let good = member(&disk);
+    for at in good.len() - 8..good.len() - 4 {
+        let mut file = good.clone();
+        file[at] ^= 0x40;
+        let error = refused(GZIP, &file, ErrorKind::Corrupt, "crc32");
+        assert_eq!(error.offset(), Some(good.len() as u64 - 8));
+    }
+}
+
+#[test]
+fn c02_gzip_isize_mismatch_is_corrupt() {
+    let good = member(&words(4, 5000));
+    for at in good.len() - 4..good.len() {
+        let mut file = good.clone();
+        file[at] ^= 1;
+        let error = refused(GZIP, &file, ErrorKind::Corrupt, "isize");
+        assert_eq!(error.offset(), Some(good.len() as u64 - 4));
+    }
+}
+
+#[test]
+fn c02_gzip_header_crc_mismatch_is_corrupt() {
+    let good = full_header(b"data");
+    for at in [37, 38] {
+        let mut file = good.clone();
+        file[at] ^= 0x10;
+        let error = refused(GZIP, &file, ErrorKind::Corrupt, "header crc16");
+        assert_eq!(error.offset(), Some(37));
+    }
+    let mut file = good;
+    file[20] ^= 1;
+    refused(GZIP, &file, ErrorKind::Corrupt, "header crc16");
+}
+
+#[test]
+fn c02_broken_deflate_data_is_corrupt() {
+    // A block of the reserved type 3.
+    let mut file = member(b"data")[..10].to_vec();
+    file.push(0x07);
+    file.resize(100, 0);
+    refused(GZIP, &file, ErrorKind::Corrupt, "deflate data");
+}
+
+#[test]
+fn c03_gzip_members_are_concatenated() {
+    let disk = words(5, 200_000);
+    let mut file = Vec::new();
+    for piece in disk.chunks(33_333) {
+        file.extend(member(piece));
+        file.extend(member(&[]));
+        file.extend(full_header(&[]));
+    }
+    assert!(decode(GZIP, &file).unwrap() == disk);
+}
+
+#[test]
+fn c04_zeros_behind_the_last_member_are_padding() {
+    let good = member(b"disk");
+    for zeros in [1, 2, 9, 10, 511, 512, 70_000] {
+        let mut file = good.clone();
+        file.resize(good.len() + zeros, 0);
+        assert_eq!(decode(GZIP, &file).unwrap(), b"disk");
+    }
+}
+
+#[test]
+fn c05_bytes_behind_the_last_member_are_trailing_data() {
+    let good = member(b"disk");
+    for tail in [&b"x"[..], &[0x1E; 600], &[0x1F, 0x8C, 8], &[0, 0, 1], &[0, 0x1F, 0x8B, 8, 0]] {
+        let file = [&good, tail].concat();
+        let error = refused(GZIP, &file, ErrorKind::Corrupt, "trailing data");
+        let zeros = tail.iter().take_while(|&&byte| byte == 0).count();
+        assert_eq!(error.offset(), Some((good.len() + zeros) as u64));
+    }
+}
+
+#[test]
+fn c06_a_name_without_an_end_is_a_limit() {
+    for flag in [8, 16] {
+        let mut file = member(b"disk")[..10].to_vec();
+        file[FLAGS] = flag;
+        file.resize(200_000, b'n');
+        let limits = Limits { header_bytes: 100_000, ..Limits::default() };
+        refused_within(GZIP, &file, &limits, ErrorKind::Limit, "header");
+    }
+    // The default, and a header that just fits.
+    let mut file = member(b"disk");
+    file[FLAGS] = 8;
+    let name = (4 << 20) - 11;
+    file.splice(10..10, std::iter::repeat_n(b'n', name).chain([0]));
+    let options = DecoderOptions::default();
+    let (disk, result) = run(GZIP, &file, 64 << 10, &Limits::default(), &options);
+    result.unwrap();
+    assert_eq!(disk, b"disk");
+    file.insert(10, b'n');
+    let (_, result) = run(GZIP, &file, 64 << 10, &Limits::default(), &options);
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn c07_reserved_flags_and_other_methods_are_corrupt() {
+    let good = member(b"disk");
+    for flag in [0x20, 0x40, 0x80] {
+        let mut file = good.clone();
+        file[FLAGS] |= flag;
+        assert_eq!(refused(GZIP, &file, ErrorKind::Corrupt, "flags").offset(), Some(3));
+    }
+    for method in [0, 7, 9, 255] {
+        let mut file = good.clone();
+        file[2] = method;
+        assert_eq!(refused(GZIP, &file, ErrorKind::Corrupt, "compression method").offset(), Some(2));
+        let file = [&good[..], &file].concat();
+        refused(GZIP, &file, ErrorKind::Corrupt, "compression method");
+    }
+    refused(GZIP, b"not gzip", ErrorKind::Corrupt, "magic");
+    refused(GZIP, &[0x1F, 0], ErrorKind::Corrupt, "magic");
+}
+
+#[test]
+fn c08_gzip_within_gzip_comes_out_once_unwrapped() {
+    let inner = member(&member(b"disk"));
+    assert_eq!(decode(GZIP, &member(&inner)).unwrap(), inner);
+}
+
+#[test]
+fn c09_what_the_caller_refuses_stops_the_decoder() {
+    let bomb = member(&vec![0; 8 << 20]);
+    let mut decoder = crate::Decoder::new(GZIP, &Limits::default()).unwrap();
+    let mut left = 1_usize << 20;
+    let mut calls = 0;
+    let error = decoder
+        .push(&bomb, &mut |piece| {
+            calls += 1;
+            left = left
+                .checked_sub(piece.len())
+                .ok_or_else(|| diskimg_core::Error::new(ErrorKind::Limit).field("output"))?;
+            Ok(())
+        })
+        .unwrap_err();
+    assert_eq!((error.kind(), error.field_name()), (ErrorKind::Limit, Some("output")));
+    assert!(calls <= 9, "{calls} pieces");
+    let error = decoder.push(&bomb, &mut |_| panic!("output after the end")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let error = decoder.finish(&mut |_| panic!("output after the end")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn c15_endless_empty_members_are_a_limit() {
+    let empty = member(&[]);
+    let limits = Limits::default();
+    let options = DecoderOptions::default();
+    for chunk in [1 << 10, usize::MAX] {
+        let (_, result) = run(GZIP, &empty.repeat(20_000), chunk, &limits, &options);
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
+    }
+    // As many as are allowed, twice, with a byte between them.
+    let some = empty.repeat(10_000);
+    let file = [&some[..], &member(b"a"), &some].concat();
+    assert_eq!(decode_within(GZIP, &file, &limits).unwrap(), b"a");
+}
+
+#[test]
+fn c15_deflate_blocks_without_content_are_a_limit() {
+    let mut file = member(&[])[..10].to_vec();
+    let empty_blocks = [0, 0, 0, 0xFF, 0xFF].repeat(1 << 20);
+    let mut decoder = crate::Decoder::new(GZIP, &Limits::default()).unwrap();
+    file.extend(&empty_blocks);
+    decoder.push(&file, &mut |_| panic!("no content")).unwrap();
+    let error = (0..20).find_map(|_| decoder.push(&empty_blocks, &mut |_| panic!("no content")).err());
+    assert_eq!(error.unwrap().kind(), ErrorKind::Limit);
+}

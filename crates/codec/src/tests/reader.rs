@@ -1,0 +1,172 @@
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+
+use diskimg_core::{Error, ErrorKind, Limits};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::words;
+use crate::{DecodeReader, Decoder, Wrapper};
+
+/// One file of `data` for each wrapper.
+fn files(data: &[u8]) -> [(Wrapper, Vec<u8>); 3] {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::new(6));
+    gzip.write_all(data).unwrap();
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(data).unwrap();
+    [
+        (Wrapper::Gzip, gzip.finish().unwrap()),
+        (Wrapper::Xz, xz.finish().unwrap()),
+        (Wrapper::Zstd, zstd::encode_all(data, 3).unwrap()),
+    ]
+}
+
+/// Gives its answers one after the other, the bytes cut at the caller's buffer; then the end, for ever.
+struct Script(VecDeque<io::Result<Vec<u8>>>);
+
+impl Read for Script {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.pop_front() {
+            None => Ok(0),
+            Some(Err(error)) => Err(error),
+            Some(Ok(mut bytes)) => {
+                let rest = bytes.split_off(bytes.len().min(buf.len()));
+                if !rest.is_empty() {
+                    self.0.push_front(Ok(rest));
+                }
+                buf[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_gives_the_disk_whatever_the_buffers_are() {
+    let disk = words(1, 500_000);
+    for (wrapper, file) in files(&disk) {
+        for len in [1000, 4096, 128 << 10, 1 << 20] {
+            let mut reader = DecodeReader::new(&file[..], wrapper, &Limits::default()).unwrap();
+            let (mut back, mut buf) = (Vec::new(), vec![0; len]);
+            loop {
+                assert_eq!(reader.read(&mut []).unwrap(), 0);
+                match reader.read(&mut buf).unwrap() {
+                    0 => break,
+                    got => back.extend_from_slice(&buf[..got]),
+                }
+            }
+            assert!(back == disk, "{wrapper}");
+            assert_eq!(reader.read(&mut buf).unwrap(), 0);
+            assert!(reader.into_inner().is_empty());
+        }
+    }
+}
+
+#[test]
+fn c16_short_and_interrupted_reads_change_nothing() {
+    let disk = words(2, 50_000);
+    for (wrapper, file) in files(&disk) {
+        let mut script = VecDeque::new();
+        for piece in file.chunks(7) {
+            script.push_back(Err(io::ErrorKind::Interrupted.into()));
+            script.push_back(Ok(piece.to_vec()));
+        }
+        let mut back = Vec::new();
+        let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        reader.read_to_end(&mut back).unwrap();
+        assert!(back == disk, "{wrapper}");
+    }
+}
+
+#[test]
+fn c16_reading_goes_on_behind_an_error_of_the_reader() {
+    let disk = words(3, 50_000);
+    for (wrapper, file) in files(&disk) {
+        let mut script = VecDeque::new();
+        for piece in file.chunks(1001) {
+            script.push_back(Err(io::ErrorKind::WouldBlock.into()));
+            script.push_back(Ok(piece.to_vec()));
+            script.push_back(Err(io::Error::from_raw_os_error(5)));
+        }
+        let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        let (mut back, mut buf, mut errors) = (Vec::new(), [0; 777], 0);
+        loop {
+            match reader.read(&mut buf) {
+                Ok(0) => break,
+                Ok(len) => back.extend_from_slice(&buf[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => errors += 1,
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), Some(5));
+                    errors += 1;
+                }
+            }
+        }
+        assert!(back == disk, "{wrapper}");
+        assert_eq!(errors, 2 * file.len().div_ceil(1001));
+    }
+}
+
+#[test]
+fn c16_what_is_decoded_comes_before_the_reader_is_asked_again() {
+    let disk = vec![7; 1 << 20];
+    let (wrapper, file) = files(&disk)[0].clone();
+    let failing = io::Error::from(io::ErrorKind::WouldBlock);
+    let script = VecDeque::from([Ok(file), Err(failing)]);
+    let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+    let mut back = vec![0; 1 << 20];
+    for piece in back.chunks_mut(10_000) {
+        reader.read_exact(piece).unwrap();
+    }
+    assert!(back == disk);
+    assert_eq!(reader.read(&mut back).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(reader.read(&mut back).unwrap(), 0);
+}
+
+#[test]
+fn c16_a_reader_that_ends_early_is_truncated() {
+    for (wrapper, file) in files(&words(4, 50_000)) {
+        for len in [0, 3, file.len() / 2, file.len() - 1] {
+            let mut reader = DecodeReader::new(&file[..len], wrapper, &Limits::default()).unwrap();
+            let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{wrapper}, {len} bytes");
+            let error = Error::from(error);
+            assert_eq!(error.kind(), ErrorKind::Truncated);
+            assert_eq!(error.format_name(), Some(wrapper.format()));
+            assert_eq!(error.offset(), Some(len as u64));
+            let again = Error::from(reader.read(&mut [0]).unwrap_err());
+            assert_eq!(again.kind(), ErrorKind::InvalidInput, "an error must not turn into an end");
+        }
+    }
+}
+
+#[test]
+fn c16_a_reader_that_lies_about_its_length_is_an_error() {
+    struct Liar;
+    impl Read for Liar {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            Ok(buf.len() + 1)
+        }
+    }
+    let mut reader = DecodeReader::new(Liar, Wrapper::Gzip, &Limits::default()).unwrap();
+    assert_eq!(reader.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::Other);
+}
+
+#[test]
+fn a_finished_decoder_takes_no_more() {
+    for (wrapper, file) in files(b"disk") {
+        let mut decoder = Decoder::new(wrapper, &Limits::default()).unwrap();
+        let mut disk = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            disk.extend_from_slice(piece);
+            Ok(())
+        };
+        assert_eq!(decoder.wrapper(), wrapper);
+        decoder.push(&file, &mut keep).unwrap();
+        decoder.push(&[], &mut keep).unwrap();
+        decoder.finish(&mut keep).unwrap();
+        decoder.finish(&mut keep).unwrap();
+        let error = decoder.push(&file, &mut keep).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(disk, b"disk");
+    }
+}

@@ -1,0 +1,120 @@
+use std::io::Write;
+
+use diskimg_core::{ErrorKind, Limits};
+use zstd::stream::raw::CParameter;
+
+use super::{decode, decode_within, refused, refused_within, run, words};
+use crate::{DecoderOptions, Wrapper};
+
+const ZSTD: Wrapper = Wrapper::Zstd;
+const SKIPPABLE: [u8; 11] = [0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
+
+fn frame(data: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A frame of one raw block, "ab", with this window descriptor.
+fn with_window(descriptor: u8) -> Vec<u8> {
+    vec![0x28, 0xB5, 0x2F, 0xFD, 0, descriptor, 0x11, 0, 0, b'a', b'b']
+}
+
+#[test]
+fn c01_a_zstd_file_cut_anywhere_is_truncated() {
+    let file = frame(&words(1, 3000));
+    for len in 0..file.len() {
+        let error = refused(ZSTD, &file[..len], ErrorKind::Truncated, "frame");
+        assert_eq!(error.offset(), Some(len as u64));
+    }
+    let two = [&file[..], &SKIPPABLE].concat();
+    for len in file.len() + 1..two.len() {
+        refused(ZSTD, &two[..len], ErrorKind::Truncated, "frame");
+    }
+}
+
+#[test]
+fn c02_zstd_checksum_mismatch_is_corrupt() {
+    let good = frame(&words(2, 5000));
+    for at in good.len() - 4..good.len() {
+        let mut file = good.clone();
+        file[at] ^= 4;
+        refused(ZSTD, &file, ErrorKind::Corrupt, "checksum");
+    }
+}
+
+#[test]
+fn c03_zstd_frames_are_concatenated_and_skippable_ones_skipped() {
+    let disk = words(3, 400_000);
+    let mut file = SKIPPABLE.to_vec();
+    for piece in disk.chunks(77_777) {
+        file.extend(frame(piece));
+        file.extend(frame(&[]));
+        file.extend(SKIPPABLE);
+        file.extend(zstd::bulk::compress(&[], 1).unwrap());
+    }
+    assert!(decode(ZSTD, &file).unwrap() == disk);
+}
+
+#[test]
+fn c05_bytes_behind_the_last_zstd_frame_are_trailing_data() {
+    let good = frame(b"disk");
+    for tail in [&b"xxxx"[..], &[0; 600], &[0x28, 0xB5, 0x2F, 0xFC, 0]] {
+        let error = refused(ZSTD, &[&good, tail].concat(), ErrorKind::Corrupt, "trailing data");
+        assert_eq!(error.offset(), Some(good.len() as u64));
+    }
+    refused(ZSTD, b"not zstd", ErrorKind::Corrupt, "magic");
+}
+
+#[test]
+fn c10_a_zstd_window_above_the_limit_is_a_limit() {
+    let exponent = |log: u8| (log - 10) << 3;
+    assert_eq!(decode(ZSTD, &with_window(exponent(27))).unwrap(), b"ab");
+    for window in [exponent(27) + 1, exponent(28), exponent(31), 0xFF] {
+        refused(ZSTD, &with_window(window), ErrorKind::Limit, "window");
+    }
+    let limits = Limits { decoder_memory: 3 << 20, ..Limits::default() };
+    assert_eq!(decode_within(ZSTD, &with_window(exponent(21)), &limits).unwrap(), b"ab");
+    refused_within(ZSTD, &with_window(exponent(22)), &limits, ErrorKind::Limit, "2097152");
+    let limits = Limits { decoder_memory: 0, ..Limits::default() };
+    refused_within(ZSTD, &with_window(exponent(20)), &limits, ErrorKind::Limit, "window");
+}
+
+#[test]
+fn a_long_window_within_the_limit_is_read() {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.set_parameter(CParameter::WindowLog(27)).unwrap();
+    encoder.set_parameter(CParameter::EnableLongDistanceMatching(true)).unwrap();
+    let disk = words(4, 1 << 20);
+    encoder.write_all(&disk).unwrap();
+    let file = encoder.finish().unwrap();
+    let (back, result) = run(ZSTD, &file, 65536, &Limits::default(), &DecoderOptions::default());
+    result.unwrap();
+    assert!(back == disk);
+}
+
+#[test]
+fn c13_a_dictionary_or_a_reserved_bit_is_unsupported() {
+    let dictionary = [0x28, 0xB5, 0x2F, 0xFD, 1, 0, 7, 0x11, 0, 0, b'a', b'b'];
+    refused(ZSTD, &dictionary, ErrorKind::Unsupported, "dictionary");
+    let mut reserved = with_window(0);
+    reserved[4] |= 8;
+    refused(ZSTD, &reserved, ErrorKind::Unsupported, "frame");
+}
+
+#[test]
+fn c15_endless_empty_frames_are_a_limit() {
+    for unit in [frame(&[]), SKIPPABLE.to_vec()] {
+        for chunk in [1 << 10, usize::MAX] {
+            let (_, result) =
+                run(ZSTD, &unit.repeat(20_000), chunk, &Limits::default(), &DecoderOptions::default());
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
+        }
+    }
+    let mut skip = SKIPPABLE[..4].to_vec();
+    skip.extend(u32::MAX.to_le_bytes());
+    skip.resize(70 << 20, 0);
+    let (_, result) = run(ZSTD, &skip, 1 << 20, &Limits::default(), &DecoderOptions::default());
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
+}

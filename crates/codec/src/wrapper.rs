@@ -1,0 +1,114 @@
+//! The compressed files that a disk may come in.
+
+use diskimg_core::Format;
+
+/// A compressed file around an image.
+///
+/// ```
+/// use diskimg_codec::Wrapper;
+/// assert_eq!(Wrapper::recognise(&[0xFD, b'7', b'z', b'X', b'Z', 0, 0]), Some(Wrapper::Xz));
+/// assert_eq!(Wrapper::recognise(b"QFI\xFB"), None);
+/// assert_eq!(Wrapper::by_name("gz"), Some(Wrapper::Gzip));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Wrapper {
+    /// gzip, RFC 1952.
+    Gzip,
+    /// xz, "The .xz File Format" 1.2.1.
+    Xz,
+    /// Zstandard, RFC 8878.
+    Zstd,
+}
+
+impl Wrapper {
+    /// All wrappers this build can read.
+    pub const ALL: &'static [Self] = &[Self::Gzip, Self::Xz, Self::Zstd];
+
+    /// Bytes of a file's head that [`Wrapper::recognise`] wants to see.
+    pub const HEAD: usize = 6;
+
+    /// The wrapper that starts with these bytes, by its magic at offset 0. For gzip the method has to be
+    /// deflate too: two bytes alone stand at the start of too much else. A zstd file that starts with a
+    /// skippable frame is not recognised, since LZ4 has the same ones.
+    #[must_use]
+    pub fn recognise(head: &[u8]) -> Option<Self> {
+        Self::ALL.iter().copied().find(|wrapper| head.starts_with(wrapper.magic()))
+    }
+
+    /// The wrapper of this name or file name extension: `gzip` or `gz`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|wrapper| wrapper.name() == name || wrapper.extensions().contains(&name))
+    }
+
+    /// The name as users type it: `gzip`, `xz`, `zstd`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The extensions of its file names, without the dot; the usual one first.
+    #[must_use]
+    pub const fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Gzip => &["gz"],
+            Self::Xz => &["xz"],
+            Self::Zstd => &["zst", "zstd"],
+        }
+    }
+
+    /// The name as errors carry it.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        Format::new(self.name())
+    }
+
+    const fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &[0x1F, 0x8B, 8],
+            Self::Xz => &[0xFD, b'7', b'z', b'X', b'Z', 0],
+            Self::Zstd => &[0x28, 0xB5, 0x2F, 0xFD],
+        }
+    }
+}
+
+impl std::fmt::Display for Wrapper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrapper_is_known_by_its_magic_its_name_and_its_extensions() {
+        for &wrapper in Wrapper::ALL {
+            let magic = wrapper.magic();
+            assert_eq!(Wrapper::recognise(magic), Some(wrapper));
+            assert_eq!(Wrapper::recognise(&magic[..magic.len() - 1]), None);
+            assert!(magic.len() <= Wrapper::HEAD);
+            assert_eq!(Wrapper::by_name(wrapper.name()), Some(wrapper));
+            for extension in wrapper.extensions() {
+                assert_eq!(Wrapper::by_name(extension), Some(wrapper));
+            }
+        }
+    }
+
+    #[test]
+    fn gzip_with_another_method_is_not_recognised() {
+        assert_eq!(Wrapper::recognise(&[0x1F, 0x8B, 7]), None);
+        assert_eq!(Wrapper::recognise(&[0x1F, 0x8B]), None);
+        assert_eq!(Wrapper::recognise(&[]), None);
+        assert_eq!(Wrapper::by_name("bzip2"), None);
+    }
+}

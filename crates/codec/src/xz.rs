@@ -1,0 +1,225 @@
+//! xz files: streams, one behind the other, with padding between them.
+//!
+//! Source: "The .xz File Format" 1.2.1, sections 2.1.1 (stream header) and 2.2 (stream padding). liblzma
+//! decodes and checks one stream; its multi-threaded decoder takes no flags through its Rust interface, so
+//! the streams are told apart here, and a check that nobody could verify is refused here.
+
+use diskimg_core::{Error, ErrorKind, Result};
+use flate2::Crc;
+use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
+
+use crate::codec::{Codec, Step, trailing_data, truncated};
+use crate::decoder::DecoderOptions;
+
+const MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
+const HEADER_LEN: usize = 12;
+
+/// None, CRC32, CRC64 and SHA-256: the checks that section 2.1.1.2 gives a meaning.
+const CHECKS: [u8; 4] = [0, 1, 4, 10];
+
+pub(crate) struct Xz {
+    state: State,
+    memory: u64,
+    threads: u32,
+    thread_memory: u64,
+    /// Bytes of the file read so far.
+    offset: u64,
+    streams: u64,
+}
+
+enum State {
+    Header([u8; HEADER_LEN], usize),
+    Body(Box<Stream>),
+    /// Behind a stream: this many zeros of padding so far.
+    Between(u64),
+}
+
+impl Xz {
+    pub(crate) fn new(memory: u64, options: &DecoderOptions) -> Self {
+        let threads = match options.threads {
+            0 => {
+                std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+            }
+            threads => threads,
+        };
+        Self {
+            state: State::Header([0; HEADER_LEN], 0),
+            memory,
+            // The library's own bound (LZMA_THREADS_MAX); past it there is no decoder at all.
+            threads: threads.min(16_384),
+            thread_memory: options.thread_memory,
+            offset: 0,
+            streams: 0,
+        }
+    }
+
+    /// A decoder that has seen this header, which ends at `end`.
+    fn open(&self, header: &[u8; HEADER_LEN], end: u64) -> Result<Stream> {
+        let start = end.saturating_sub(HEADER_LEN as u64);
+        check_header(header, start)?;
+        let stream = if self.threads > 1 {
+            MtStreamBuilder::new()
+                .threads(self.threads)
+                .memlimit_threading(self.thread_memory.min(self.memory))
+                .memlimit_stop(self.memory)
+                .decoder()
+        } else {
+            Stream::new_stream_decoder(self.memory, 0)
+        };
+        let mut stream = stream.map_err(|error| self.describe(error, start))?;
+        stream.process(header, &mut [], Action::Run).map_err(|error| self.describe(error, start))?;
+        Ok(stream)
+    }
+
+    /// An error of the library in our words. With several threads `offset` is where reading stands, which
+    /// may be somewhat behind the place.
+    fn describe(&self, error: xz2::stream::Error, offset: u64) -> Error {
+        use xz2::stream::Error as Lzma;
+        match error {
+            Lzma::MemLimit => Error::new(ErrorKind::Limit)
+                .field("dictionary")
+                .at(offset)
+                .expected(format_args!("one that {} bytes of memory can decode", self.memory))
+                .hint("raise the limit for decoder memory if this file is to be trusted"),
+            Lzma::Mem => Error::new(ErrorKind::Limit).at(offset).because("no memory for the decoder"),
+            Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => Error::new(ErrorKind::Unsupported)
+                .field("filters")
+                .at(offset)
+                .because("a filter, or an option of one, that this build has not"),
+            Lzma::Data | Lzma::Format | Lzma::Program => Error::new(ErrorKind::Corrupt)
+                .field("compressed data")
+                .at(offset)
+                .because("the data, its check or its index is wrong"),
+        }
+    }
+
+    /// Goes on until something was written or the input is used up.
+    fn advance(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+        let mut read = 0_usize;
+        loop {
+            let rest = input.get(read..).unwrap_or_default();
+            let here = self.offset.saturating_add(read as u64);
+            match &mut self.state {
+                State::Header(header, len) => {
+                    let before = *len;
+                    for (place, &byte) in header.iter_mut().skip(before).zip(rest) {
+                        *place = byte;
+                        *len = len.saturating_add(1);
+                    }
+                    let start = here.saturating_sub(before as u64);
+                    if header.iter().zip(&MAGIC).take(*len).any(|(found, expected)| found != expected) {
+                        return Err(not_a_stream(self.streams == 0, start));
+                    }
+                    read = read.saturating_add(len.saturating_sub(before));
+                    if *len < HEADER_LEN {
+                        return Ok(Step { read, written: 0 });
+                    }
+                    let header = *header;
+                    let stream = self.open(&header, start.saturating_add(HEADER_LEN as u64))?;
+                    self.streams = self.streams.saturating_add(1);
+                    self.state = State::Body(Box::new(stream));
+                }
+                State::Body(stream) => {
+                    let (step, status) = decode(stream, rest, output, end);
+                    read = read.saturating_add(step.read);
+                    let here = self.offset.saturating_add(read as u64);
+                    match status.map_err(|error| self.describe(error, here))? {
+                        Status::StreamEnd => self.state = State::Between(0),
+                        Status::MemNeeded if step.written == 0 && end => {
+                            return Err(truncated("compressed data", here));
+                        }
+                        Status::MemNeeded if step.written == 0 && !rest.is_empty() => {
+                            return Err(self.describe(xz2::stream::Error::Data, here));
+                        }
+                        _ if end && step.written == 0 => continue,
+                        _ => return Ok(Step { read, written: step.written }),
+                    }
+                    if step.written > 0 {
+                        return Ok(Step { read, written: step.written });
+                    }
+                }
+                State::Between(padding) => {
+                    let zeros = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
+                    *padding = padding.saturating_add(zeros as u64);
+                    read = read.saturating_add(zeros);
+                    let behind = here.saturating_add(zeros as u64);
+                    let whole = padding.is_multiple_of(4);
+                    let found = *padding;
+                    if !whole && (end || zeros < rest.len()) {
+                        return Err(Error::new(ErrorKind::Corrupt)
+                            .field("stream padding")
+                            .at(behind.saturating_sub(found))
+                            .found(format_args!("{found} bytes"))
+                            .expected("a multiple of 4"));
+                    }
+                    if zeros == rest.len() {
+                        return Ok(Step { read, written: 0 });
+                    }
+                    self.state = State::Header([0; HEADER_LEN], 0);
+                }
+            }
+        }
+    }
+}
+
+impl Codec for Xz {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+        let step = self.advance(input, output, end)?;
+        self.offset = self.offset.saturating_add(step.read as u64);
+        match self.state {
+            State::Header(..) if end => Err(truncated("stream header", self.offset)),
+            _ => Ok(step),
+        }
+    }
+
+    fn units(&self) -> u64 {
+        self.streams
+    }
+}
+
+/// One call of the library, and what it read and wrote.
+fn decode(
+    stream: &mut Stream,
+    input: &[u8],
+    output: &mut [u8],
+    end: bool,
+) -> (Step, Result<Status, xz2::stream::Error>) {
+    let (read, written) = (stream.total_in(), stream.total_out());
+    let status = stream.process(input, output, if end { Action::Finish } else { Action::Run });
+    // Lossless: neither is longer than its buffer.
+    let len = |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or_default();
+    (Step { read: len(stream.total_in(), read), written: len(stream.total_out(), written) }, status)
+}
+
+/// Checks the flags of a stream header at `start`, whose magic is right.
+fn check_header(header: &[u8; HEADER_LEN], start: u64) -> Result<()> {
+    let [.., reserved, check, crc0, crc1, crc2, crc3] = *header;
+    let mut crc = Crc::new();
+    crc.update(&[reserved, check]);
+    let found = u32::from_le_bytes([crc0, crc1, crc2, crc3]);
+    if found != crc.sum() {
+        return Err(Error::new(ErrorKind::Corrupt)
+            .field("stream header crc32")
+            .at(start.saturating_add(8))
+            .found_hex(found)
+            .expected(format_args!("{:#x} by the header", crc.sum())));
+    }
+    let unsupported = |field: &str, at: u64, found: u8| {
+        Error::new(ErrorKind::Unsupported).field(field).at(start.saturating_add(at)).found_hex(found)
+    };
+    if reserved != 0 {
+        return Err(unsupported("stream flags", 6, reserved).expected("0"));
+    }
+    if !CHECKS.contains(&check) {
+        return Err(unsupported("check", 7, check).expected("0 (none), 1 (CRC32), 4 (CRC64) or 10 (SHA-256)"));
+    }
+    Ok(())
+}
+
+fn not_a_stream(first: bool, start: u64) -> Error {
+    if first {
+        Error::new(ErrorKind::Corrupt).field("magic").at(start).expected("fd 37 7a 58 5a 00")
+    } else {
+        trailing_data(start)
+    }
+}

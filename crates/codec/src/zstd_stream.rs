@@ -1,0 +1,91 @@
+//! zstd files: frames, one behind the other.
+//!
+//! Source: RFC 8878, section 3.
+
+use diskimg_core::{Error, ErrorKind, Result};
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+
+use crate::codec::{Codec, Step, trailing_data, truncated};
+use crate::zstd_format::{code, decode_error, number};
+
+/// The bounds of the library on a window, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
+const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=30;
+
+pub(crate) struct ZstdStream {
+    context: DCtx<'static>,
+    window_max: u64,
+    /// Whether a frame has begun that has not ended.
+    in_frame: bool,
+    /// Offset of the frame that began last.
+    frame: u64,
+    frames: u64,
+    /// Bytes of the file read so far.
+    offset: u64,
+}
+
+impl ZstdStream {
+    pub(crate) fn new(memory: u64) -> Result<Self> {
+        let mut context = DCtx::try_create()
+            .ok_or_else(|| Error::new(ErrorKind::Limit).because("no memory for a zstd context"))?;
+        let log = memory.checked_ilog2().unwrap_or(0).clamp(*WINDOW_LOG.start(), *WINDOW_LOG.end());
+        context.set_parameter(DParameter::WindowLogMax(log)).map_err(decode_error)?;
+        Ok(Self { context, window_max: 1 << log, in_frame: false, frame: 0, frames: 0, offset: 0 })
+    }
+
+    fn describe(&self, error: zstd::zstd_safe::ErrorCode, offset: u64) -> Error {
+        match number(error) {
+            code::PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
+            code::PREFIX_UNKNOWN => {
+                Error::new(ErrorKind::Corrupt).field("magic").at(self.frame).expected("28 b5 2f fd")
+            }
+            code::WINDOW_TOO_LARGE => Error::new(ErrorKind::Limit)
+                .field("window")
+                .at(self.frame)
+                .expected(format_args!("at most {} bytes", self.window_max))
+                .hint("raise the limit for decoder memory if this file is to be trusted"),
+            code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(offset),
+            _ => decode_error(error).field("frame").at(offset),
+        }
+    }
+
+    /// Goes on until something was written or the input is used up.
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
+        let mut input = InBuffer::around(input);
+        let mut output = OutBuffer::around(output);
+        loop {
+            let here = self.offset.saturating_add(input.pos() as u64);
+            if !self.in_frame {
+                if input.pos() == input.src.len() {
+                    break;
+                }
+                self.in_frame = true;
+                self.frame = here;
+                self.frames = self.frames.saturating_add(1);
+            }
+            let hint = self
+                .context
+                .decompress_stream(&mut output, &mut input)
+                .map_err(|error| self.describe(error, self.offset.saturating_add(input.pos() as u64)))?;
+            self.in_frame = hint != 0;
+            if self.in_frame || output.pos() > 0 {
+                break;
+            }
+        }
+        Ok(Step { read: input.pos(), written: output.pos() })
+    }
+}
+
+impl Codec for ZstdStream {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+        let step = self.advance(input, output)?;
+        self.offset = self.offset.saturating_add(step.read as u64);
+        if end && step.written == 0 && (self.in_frame || self.frames == 0) {
+            return Err(truncated("frame", self.offset));
+        }
+        Ok(step)
+    }
+
+    fn units(&self) -> u64 {
+        self.frames
+    }
+}
