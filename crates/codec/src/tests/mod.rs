@@ -1,7 +1,9 @@
 //! Tests of the wrappers. The names `c01_…` to `c16_…` are the numbers of the catalogue of bad inputs.
 
 mod gzip;
+mod properties;
 mod reader;
+mod tools;
 mod xz;
 mod zstd;
 

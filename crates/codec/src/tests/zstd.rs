@@ -118,3 +118,17 @@ fn c15_endless_empty_frames_are_a_limit() {
     let (_, result) = run(ZSTD, &skip, 1 << 20, &Limits::default(), &DecoderOptions::default());
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
 }
+
+#[test]
+fn without_a_checksum_the_library_alone_decides() {
+    let good = zstd::bulk::compress(&words(5, 3000), 5).unwrap();
+    for at in 5..good.len() {
+        let mut file = good.clone();
+        file[at] ^= 1 << (at % 8);
+        let (disk, result) = run(ZSTD, &file, usize::MAX, &Limits::default(), &DecoderOptions::default());
+        match zstd::decode_all(&file[..]) {
+            Ok(theirs) => assert!(result.is_ok() && disk == theirs, "byte {at}"),
+            Err(_) => assert!(result.is_err(), "byte {at}"),
+        }
+    }
+}
