@@ -1,0 +1,50 @@
+//! The format `raw`, as the facade sees it.
+
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Image, OpenOptions, Result, Verdict};
+
+use crate::decoder::RawDecoder;
+use crate::image::{RawImage, describe};
+use crate::raw_sink;
+
+/// The name of the format.
+pub const RAW: Format = Format::new("raw");
+
+/// The format `raw`: every byte of the file is a byte of the disk.
+///
+/// Its probe never says yes, for every file is a valid raw disk, and guessing so is how images from strangers
+/// reach files of the host: a caller asks for raw, or goes by [`crate::recognise`].
+///
+/// ```
+/// use diskimg_core::{BlockSource, Memory, OpenOptions, Verdict};
+/// use diskimg_raw::DRIVER;
+/// use std::sync::Arc;
+///
+/// assert_eq!((DRIVER.probe)(&[0; 512]), Verdict::No);
+/// let disk = (DRIVER.open)(Arc::new(Memory::new(vec![1; 1000])), &OpenOptions::default())?;
+/// assert_eq!(disk.info().virtual_size, 1000);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub static DRIVER: Driver = Driver {
+    format: RAW,
+    description: "the bytes of the disk and nothing else; ISO images too",
+    extensions: &["raw", "img", "iso"],
+    probe: |_| Verdict::No,
+    inspect: describe,
+    open,
+    stream: Some(|limits| Ok(Box::new(RawDecoder::new(limits)))),
+    create: Some(raw_sink::create),
+    settings: &[],
+};
+
+fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Arc<dyn Image>> {
+    if let Some(selector) = &options.snapshot {
+        return Err(Error::new(ErrorKind::InvalidInput)
+            .format(RAW)
+            .field("snapshot")
+            .found(format_args!("{selector:?}"))
+            .expected("none: a raw disk has no snapshots"));
+    }
+    Ok(Arc::new(RawImage::new(source, &options.limits)?))
+}

@@ -1,0 +1,40 @@
+//! Partition tables.
+//!
+//! Sources: UEFI specification 2.10, section 5 (GPT and its protective MBR).
+
+use crate::content::{field, has};
+
+/// Whether a GPT header stands in the second sector, of 512 or of 4096 bytes.
+pub(crate) fn is_gpt(head: &[u8]) -> bool {
+    [512, 4096].into_iter().any(|sector| is_gpt_header(head, sector))
+}
+
+fn is_gpt_header(head: &[u8], sector: usize) -> bool {
+    let Some(header) = head.get(sector..).filter(|header| has(header, 0, b"EFI PART")) else {
+        return false;
+    };
+    let size = field(header, 12).map(u32::from_le_bytes);
+    let place = field(header, 24).map(u64::from_le_bytes);
+    size.and_then(|size| usize::try_from(size).ok()).is_some_and(|size| (92..=sector).contains(&size))
+        && place == Some(1)
+}
+
+/// Whether the first sector is a master boot record with a partition: the signature alone is also that of
+/// many a boot sector.
+pub(crate) fn is_mbr(head: &[u8], size: Option<u64>) -> bool {
+    let Some(table) = field::<66>(head, 446).filter(|table| table.ends_with(&[0x55, 0xAA])) else {
+        return false;
+    };
+    let (entries, _) = table.as_chunks::<16>();
+    entries.iter().all(|entry| matches!(entry.first(), Some(0 | 0x80)))
+        && entries.iter().any(|entry| is_partition(entry, size))
+}
+
+fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
+    let kind = field::<1>(entry, 4).map_or(0, u8::from_le_bytes);
+    let first_sector = field(entry, 8).map_or(0, u32::from_le_bytes);
+    let sectors = field(entry, 12).map_or(0, u32::from_le_bytes);
+    // Sectors are counted by 512 bytes at least, so a partition behind the end of the disk is none.
+    let starts_inside = size.is_none_or(|size| u64::from(first_sector).saturating_mul(512) < size);
+    kind != 0 && sectors != 0 && starts_inside
+}

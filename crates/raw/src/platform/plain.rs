@@ -1,0 +1,55 @@
+//! Systems without holes and copies inside the kernel that we know of: everything is data, zeros are written.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::Next;
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn open_direct(_path: &Path) -> io::Result<File> {
+    unsupported()
+}
+
+pub(crate) fn reopen(_file: &File, _direct: bool) -> io::Result<File> {
+    unsupported()
+}
+
+pub(crate) fn set_direct(_file: &File, _direct: Option<bool>) -> io::Result<bool> {
+    Ok(false)
+}
+
+pub(crate) fn next_data(_file: &File, _offset: u64) -> io::Result<Next> {
+    Ok(Next::Unknown)
+}
+
+pub(crate) fn next_hole(_file: &File, _offset: u64) -> io::Result<Next> {
+    Ok(Next::Unknown)
+}
+
+pub(crate) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn zero_range(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn allocate(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    unsupported()
+}
+
+pub(crate) fn copy_range(
+    _from: &File,
+    _offset: u64,
+    _to: &File,
+    _target: u64,
+    _len: u64,
+) -> io::Result<usize> {
+    unsupported()
+}
+
+pub(crate) fn start_write_back(_file: &File, _offset: u64, _len: u64) {}

@@ -1,0 +1,221 @@
+//! A host file or block device, read as a disk.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use diskimg_core::{
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range,
+};
+
+use crate::aligned::{self, Pool};
+use crate::error::{disk_kind, ended, io_at, no_disk};
+use crate::holes::Holes;
+use crate::platform::{self, Kind};
+
+/// How a host file is opened for reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Reads past the page cache (`O_DIRECT`), so that a large disk does not push out what others use. Where
+    /// the system or file system cannot, reads go through the page cache as without it.
+    pub direct: bool,
+}
+
+/// A host file or block device, read as a disk, from any number of threads.
+///
+/// The size is taken when it is opened. Holes of a regular file are [`ExtentKind::Zero`], for a raw file has
+/// nothing below it; everything else is [`ExtentKind::Data`] and lies verbatim in the file. The position of
+/// the file handle is not kept: whoever shares it should not rely on it.
+///
+/// ```
+/// use diskimg_core::{BlockSource, ExtentKind};
+/// use diskimg_raw::FileSource;
+///
+/// let path = std::env::temp_dir().join(format!("diskimg-doc-source-{}", std::process::id()));
+/// std::fs::write(&path, [7; 1000])?;
+/// let disk = FileSource::open(&path)?;
+/// assert_eq!(disk.size(), 1000);
+/// let extent = disk.extent_at(10..20)?;
+/// assert_eq!(extent.kind, ExtentKind::Data);
+/// assert_eq!(extent.location.host.map(|host| host.offset), Some(10));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    size: u64,
+    direct: Option<Pool>,
+    holes: Holes,
+}
+
+impl FileSource {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is neither a regular file nor a block device; a pipe is refused
+    /// without waiting for its writer. [`ErrorKind::Io`] when the system cannot open it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &SourceOptions::default())
+    }
+
+    /// Opens `path` for reading, with options.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &SourceOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |error| match platform::is_socket(path) {
+            true => no_disk("a socket"),
+            false => Error::from(error).format(crate::RAW),
+        };
+        let file = platform::open_read(path).map_err(failed)?;
+        // What it is comes first: a directory or a pipe is told as such, and not as a failure of direct I/O.
+        disk_kind(&file)?;
+        if options.direct
+            && let Ok(direct) = platform::open_direct(path)
+        {
+            return Self::new(direct);
+        }
+        Self::new(file)
+    }
+
+    /// Reads from a file that is open already. A handle opened with `O_DIRECT` is read as such.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn new(file: File) -> Result<Self> {
+        let (size, holes) = match disk_kind(&file)? {
+            Kind::Regular(len) => (len, true),
+            Kind::Device(size) => (size, false),
+            Kind::Other(_) => (0, false),
+        };
+        let direct = platform::set_direct(&file, None).unwrap_or(false).then(Pool::default);
+        Ok(Self { file, size, direct, holes: Holes::new(holes) })
+    }
+
+    /// The file handle. Its bytes must not be changed through it while the disk is read.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether reads go past the page cache.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    fn truncated(&self, end: u64) -> Error {
+        ended(end, self.size)
+    }
+
+    /// Fills `buf` through aligned memory, or at once where `buf` itself is aligned.
+    fn read_direct(&self, pool: &Pool, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if aligned::is_aligned(offset) && aligned::is_aligned_memory(buf) {
+            return self.read_whole(offset, buf);
+        }
+        pool.with(|chunk| {
+            let (mut at, mut rest) = (offset, buf);
+            while !rest.is_empty() {
+                let start = aligned::floor(at);
+                let skip = usize::try_from(at.saturating_sub(start)).unwrap_or(0);
+                let wanted =
+                    skip.saturating_add(rest.len()).next_multiple_of(aligned::ALIGN).min(chunk.len());
+                let window = chunk.get_mut(..wanted).unwrap_or_default();
+                let got = self.read_some(start, window)?;
+                let fresh = window.get(skip..got).unwrap_or_default();
+                let len = fresh.len().min(rest.len());
+                let (Some(fresh), true) = (fresh.get(..len), len > 0) else {
+                    return Err(self.truncated(start.saturating_add(got as u64)));
+                };
+                let (filled, left) = std::mem::take(&mut rest).split_at_mut(len);
+                filled.copy_from_slice(fresh);
+                rest = left;
+                at = at.saturating_add(len as u64);
+            }
+            Ok(())
+        })
+    }
+
+    /// Fills `buf`, as often as the system gives only a part.
+    fn read_whole(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let got = self.read_some(at, rest)?;
+            if got == 0 {
+                return Err(self.truncated(at));
+            }
+            rest = std::mem::take(&mut rest).get_mut(got..).unwrap_or_default();
+            at = at.saturating_add(got as u64);
+        }
+        Ok(())
+    }
+
+    fn read_some(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        loop {
+            match platform::read_at(&self.file, buf, offset) {
+                Ok(got) => return Ok(got),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Some file systems take the flag and then refuse the read, or want a larger alignment.
+                Err(error)
+                    if error.kind() == io::ErrorKind::InvalidInput
+                        && platform::set_direct(&self.file, None).unwrap_or(false) =>
+                {
+                    platform::set_direct(&self.file, Some(false))
+                        .map_err(|_| io_at(error, "read", offset))?;
+                }
+                Err(error) => return Err(io_at(error, "read", offset)),
+            }
+        }
+    }
+}
+
+impl BlockSource for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(offset, buf.len() as u64, self.size)?;
+        match &self.direct {
+            None => self.read_whole(offset, buf),
+            Some(pool) => self.read_direct(pool, offset, buf),
+        }
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        let range = checked(range, self.size)?;
+        let (data, end) = self.holes.run_at(&self.file, range.start, self.size)?;
+        let range = range.start..end.min(range.end);
+        if !data {
+            return Ok(Extent::new(range, ExtentKind::Zero));
+        }
+        let location = self.locate(range.clone());
+        Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
+    }
+
+    /// The file itself; nothing where it is read past the page cache, for others could not read there at any
+    /// offset.
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        let len = range.end.saturating_sub(range.start);
+        if self.direct.is_some() || check_range(range.start, len, self.size).is_err() {
+            return Location::default();
+        }
+        let host = HostRange { file: &self.file, offset: range.start, len };
+        Location { host: Some(host), bytes: None }
+    }
+}
+
+/// The check of `extent_at`: a range of at least one byte, on the disk.
+pub(crate) fn checked(range: Range<u64>, size: u64) -> Result<Range<u64>> {
+    if range.is_empty() {
+        return Err(Error::new(ErrorKind::OutOfBounds)
+            .field("range")
+            .found(format_args!("{}..{}", range.start, range.end))
+            .expected("at least one byte"));
+    }
+    check_range(range.start, range.end.saturating_sub(range.start), size)?;
+    Ok(range)
+}

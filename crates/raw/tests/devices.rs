@@ -1,0 +1,116 @@
+//! Block devices, where the machine lets us make one: root and a free loop device.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use diskimg_core::conformance::{self, painted};
+use diskimg_core::{BlockSink, BlockSource, ErrorKind};
+use diskimg_raw::{FileSink, FileSource, Preallocation, SinkOptions, SourceOptions};
+use tempfile::TempDir;
+
+const SIZE: u64 = 3 << 20;
+
+struct Loop {
+    device: PathBuf,
+    _dir: TempDir,
+}
+
+impl Loop {
+    /// A loop device over a file, or nothing. Not an error even in CI: containers seldom allow it.
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("disk");
+        File::create(&file).unwrap().set_len(SIZE).unwrap();
+        let made = Command::new("losetup").args(["--find", "--show"]).arg(&file).output();
+        match made {
+            Ok(output) if output.status.success() => {
+                let device = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+                Some(Self { device, _dir: dir })
+            }
+            _ => {
+                eprintln!("skipped: no loop device can be set up here");
+                None
+            }
+        }
+    }
+
+    fn open(&self) -> File {
+        File::options().read(true).write(true).open(&self.device).unwrap()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
+    }
+}
+
+fn read(path: &Path) -> FileSource {
+    FileSource::open(path).unwrap()
+}
+
+#[test]
+fn a_device_has_its_size_and_passes_the_suite_as_a_source() {
+    let Some(device) = Loop::new() else { return };
+    let bytes = painted(5, usize::try_from(SIZE).unwrap());
+    device.open().write_all_at(&bytes, 0).unwrap();
+    conformance::source(&read(&device.device), &bytes);
+    let direct = FileSource::open_with(&device.device, &SourceOptions { direct: true }).unwrap();
+    conformance::source(&direct, &bytes);
+}
+
+#[test]
+fn a_device_with_old_bytes_passes_the_suite_as_a_sink() {
+    let Some(device) = Loop::new() else { return };
+    for sparse in [true, false] {
+        for direct in [false, true] {
+            for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
+                let size = Some(SIZE);
+                let options = SinkOptions { size, sparse, direct, preallocation, ..SinkOptions::default() };
+                conformance::sink(
+                    SIZE,
+                    4096,
+                    &|_| {
+                        device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
+                        Box::new(FileSink::new(device.open(), options).unwrap())
+                    },
+                    &|| Box::new(read(&device.device)),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_the_end_of_the_disk_a_device_keeps_its_bytes() {
+    let Some(device) = Loop::new() else { return };
+    for (size, direct) in [(Some(1 << 20), false), (Some((1 << 20) + 100), true), (None, false), (None, true)]
+    {
+        device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
+        let end = size.unwrap_or(1 << 20);
+        let options = SinkOptions { size, direct, ..SinkOptions::default() };
+        let sink = FileSink::new(device.open(), options).unwrap();
+        sink.write_at(5000, &[7; 10_000]).unwrap();
+        sink.zero(end - 1..end).unwrap();
+        let past = sink.write_at(size.unwrap_or(SIZE), &[1]).unwrap_err();
+        assert_eq!(past.kind(), ErrorKind::OutOfBounds);
+        Box::new(sink).finish().unwrap();
+        let mut expected = vec![0xEE; usize::try_from(SIZE).unwrap()];
+        expected[..usize::try_from(end).unwrap()].fill(0);
+        expected[5000..15_000].fill(7);
+        let mut got = vec![0; expected.len()];
+        read(&device.device).read_at(0, &mut got).unwrap();
+        assert_eq!(got.iter().zip(&expected).position(|(a, b)| a != b), None, "{size:?} {direct}");
+    }
+}
+
+#[test]
+fn a_device_is_not_made_longer() {
+    let Some(device) = Loop::new() else { return };
+    let options = SinkOptions { size: Some(SIZE + 1), ..SinkOptions::default() };
+    assert_eq!(FileSink::new(device.open(), options).unwrap_err().kind(), ErrorKind::OutOfBounds);
+}

@@ -1,0 +1,82 @@
+//! What `qemu-img` sees is what we see.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+
+use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::{ExtentKind, Extents};
+use diskimg_raw::{FileSink, FileSource, SinkOptions};
+
+fn qemu_img() -> Option<Command> {
+    if Command::new("qemu-img").arg("--version").output().is_ok() {
+        return Some(Command::new("qemu-img"));
+    }
+    assert!(std::env::var_os("CI").is_none(), "qemu-img is not installed, and CI does not skip");
+    eprintln!("skipped: qemu-img is not installed");
+    None
+}
+
+/// The number behind `"name": ` in a line of `qemu-img map --output=json`.
+fn number(line: &str, name: &str) -> u64 {
+    let behind = line.split(&format!("\"{name}\": ")).nth(1).unwrap();
+    behind.split([',', '}']).next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
+    let Some(mut qemu_img) = qemu_img() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let file = File::create(&path).unwrap();
+    // Whole sectors: qemu-img rounds the size of a raw disk.
+    file.set_len((64 << 20) + 512).unwrap();
+    let mut numbers = Numbers::new(3);
+    for _ in 0..40 {
+        let (at, len) = (numbers.below(64 << 20), numbers.below(300_000));
+        file.write_all_at(&painted(at + 1, usize::try_from(len).unwrap()), at).unwrap();
+    }
+    file.sync_all().unwrap();
+    let disk = FileSource::open(&path).unwrap();
+    let ours: Vec<(u64, u64, bool)> = Extents::new(&disk, 0..(64 << 20) + 512)
+        .map(Result::unwrap)
+        .map(|extent| (extent.offset, extent.len, extent.kind == ExtentKind::Data))
+        .collect();
+    let output = qemu_img.args(["map", "-f", "raw", "--output=json"]).arg(&path).output().unwrap();
+    let theirs: Vec<(u64, u64, bool)> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("start"))
+        .map(|line| (number(line, "start"), number(line, "length"), line.contains("\"data\": true")))
+        .collect();
+    assert!(theirs.len() > 1, "the file has holes");
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn qemu_img_finds_a_copy_equal() {
+    let Some(mut qemu_img) = qemu_img() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    let file = File::create(&from).unwrap();
+    file.set_len(16 << 20).unwrap();
+    file.write_all_at(&painted(0, 3_000_000), 5_000_000).unwrap();
+    let disk = FileSource::open(&from).unwrap();
+    let options = SinkOptions { size: Some(16 << 20), ..SinkOptions::default() };
+    let sink: Box<dyn diskimg_core::BlockSink> = Box::new(FileSink::create_new(&to, options).unwrap());
+    for extent in Extents::new(&disk, 0..16 << 20) {
+        let extent = extent.unwrap();
+        if let Some(host) = extent.location.host
+            && !sink.copy_from(extent.offset, host).unwrap()
+        {
+            let mut bytes = vec![0; usize::try_from(host.len).unwrap()];
+            host.file.read_exact_at(&mut bytes, host.offset).unwrap();
+            sink.write_at(extent.offset, &bytes).unwrap();
+        }
+    }
+    sink.finish().unwrap();
+    let compared = qemu_img.args(["compare", "-f", "raw", "-F", "raw"]).args([&from, &to]).output().unwrap();
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stdout));
+}

@@ -1,0 +1,365 @@
+//! Host files and streams as sinks: the suite over all options, copies, and a model of random writes.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use diskimg_core::conformance::{self, painted};
+use diskimg_core::{BlockSink, ErrorKind, HostRange, Memory};
+use diskimg_raw::{FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+fn dir_with_path() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    (dir, path)
+}
+
+/// Whatever was there before must not be seen.
+fn dirty_file(path: &Path) -> File {
+    fs::write(path, vec![0xEE; 3 << 20]).unwrap();
+    File::options().read(true).write(true).open(path).unwrap()
+}
+
+fn all_options(size: Option<u64>) -> Vec<SinkOptions> {
+    let mut all = Vec::new();
+    for (sparse, direct) in [(true, false), (true, true), (false, false), (false, true)] {
+        for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
+            if size.is_some() || preallocation == Preallocation::Off {
+                all.push(SinkOptions { size, sparse, direct, preallocation, ..SinkOptions::default() });
+            }
+        }
+    }
+    all
+}
+
+fn suite(path: &Path, size: u64, make: &dyn Fn() -> FileSink) {
+    conformance::sink(size, 4096, &|_| Box::new(make()), &|| Box::new(FileSource::open(path).unwrap()));
+}
+
+#[test]
+fn new_files_pass_the_suite_with_all_options() {
+    let (_dir, path) = dir_with_path();
+    for size in [300_001, 1 << 20] {
+        for options in all_options(Some(size)) {
+            suite(&path, size, &|| {
+                let _ = fs::remove_file(&path);
+                FileSink::create_new(&path, options).unwrap()
+            });
+        }
+    }
+}
+
+#[test]
+fn files_with_old_bytes_pass_the_suite_with_all_options() {
+    let (_dir, path) = dir_with_path();
+    for options in all_options(Some(300_001)) {
+        suite(&path, 300_001, &|| FileSink::new(dirty_file(&path), options).unwrap());
+    }
+}
+
+/// The suite wants the exact size back, which a growing file only has when its last byte was mentioned.
+#[test]
+fn growing_files_pass_the_suite_with_all_options() {
+    let (_dir, path) = dir_with_path();
+    for options in all_options(None) {
+        suite(&path, 300_001, &|| {
+            let sink = FileSink::new(dirty_file(&path), options).unwrap();
+            sink.zero(300_000..300_001).unwrap();
+            sink
+        });
+    }
+}
+
+#[test]
+fn direct_writes_pass_the_suite_where_files_cannot() {
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("skipped: there is no /dev/shm");
+        return;
+    };
+    let path = dir.path().join("disk");
+    for options in all_options(Some(300_001)) {
+        suite(&path, 300_001, &|| FileSink::new(dirty_file(&path), options).unwrap());
+    }
+}
+
+#[test]
+fn a_handle_opened_for_direct_writes_passes_the_suite() {
+    let (_dir, path) = dir_with_path();
+    let options = SinkOptions { size: Some(300_001), ..SinkOptions::default() };
+    suite(&path, 300_001, &|| {
+        let file = dirty_file(&path);
+        let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+        #[cfg(target_os = "linux")]
+        let flags = flags | rustix::fs::OFlags::DIRECT;
+        let _ = rustix::fs::fcntl_setfl(&file, flags);
+        FileSink::new(file, options).unwrap()
+    });
+}
+
+#[test]
+fn streams_pass_the_suite() {
+    let (_dir, path) = dir_with_path();
+    conformance::sink(
+        300_001,
+        4096,
+        &|size| Box::new(StreamSink::new(File::create(&path).unwrap(), Some(size))),
+        &|| Box::new(FileSource::open(&path).unwrap()),
+    );
+}
+
+#[test]
+fn a_stream_goes_forward_only_and_ends_where_it_was_told() {
+    let mut out = Vec::new();
+    let sink = StreamSink::new(&mut out, Some(300_000));
+    sink.write_at(100_000, b"abc").unwrap();
+    sink.zero(100_010..200_000).unwrap();
+    assert_eq!(sink.write_at(150_000, b"x").unwrap_err().kind(), ErrorKind::NeedsSeek);
+    assert_eq!(sink.zero(0..1).unwrap_err().kind(), ErrorKind::NeedsSeek);
+    assert_eq!(sink.write_at(299_999, b"xy").unwrap_err().kind(), ErrorKind::OutOfBounds);
+    sink.write_at(250_000, b"d").unwrap();
+    Box::new(sink).finish().unwrap();
+    let mut expected = vec![0; 300_000];
+    expected[100_000..100_003].copy_from_slice(b"abc");
+    expected[250_000] = b'd';
+    assert!(out == expected);
+
+    let mut out = Vec::new();
+    let sink = StreamSink::new(&mut out, None);
+    sink.zero(5..7).unwrap();
+    Box::new(sink).finish().unwrap();
+    assert_eq!(out, [0; 7], "without a size it ends behind the last range");
+}
+
+#[test]
+fn a_closed_stream_is_an_error_with_its_place() {
+    struct Closed(usize);
+    impl std::io::Write for Closed {
+        fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+            let len = data.len().min(self.0);
+            self.0 -= len;
+            if len == 0 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(len) }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let sink = StreamSink::new(Closed(1000), None);
+    sink.write_at(0, &[1; 600]).unwrap();
+    let error = sink.write_at(600, &[1; 600]).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Io, Some(600)), "{error}");
+}
+
+#[test]
+fn bounds_and_arguments_that_cannot_be_meant_are_errors() {
+    let (dir, path) = dir_with_path();
+    let sink =
+        FileSink::create_new(&path, SinkOptions { size: Some(1000), ..SinkOptions::default() }).unwrap();
+    for (offset, len) in [(1000, 1), (999, 2), (u64::MAX, 1)] {
+        assert_eq!(sink.write_at(offset, &vec![1; len]).unwrap_err().kind(), ErrorKind::OutOfBounds);
+        let zeroed = sink.zero(offset..offset.saturating_add(2)).unwrap_err();
+        assert_eq!(zeroed.kind(), ErrorKind::OutOfBounds);
+    }
+    sink.write_at(1000, &[]).unwrap();
+    let again = FileSink::create_new(&path, SinkOptions::default()).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Io);
+
+    let growing = FileSink::new(tempfile::tempfile().unwrap(), SinkOptions::default()).unwrap();
+    assert_eq!(growing.write_at(u64::MAX - 5, &[1]).unwrap_err().kind(), ErrorKind::OutOfBounds);
+    let options = SinkOptions { preallocation: Preallocation::Full, ..SinkOptions::default() };
+    let error = FileSink::new(tempfile::tempfile().unwrap(), options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let append = File::options().read(true).append(true).open(&path).unwrap();
+    let error = FileSink::new(append, SinkOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    let error = FileSink::new(File::open(dir.path()).unwrap(), SinkOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
+
+fn allocated(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+#[test]
+fn zeros_are_holes_or_allocated_as_was_asked() {
+    const SIZE: u64 = 8 << 20;
+    let (_dir, path) = dir_with_path();
+    let run = |options: SinkOptions| {
+        let _ = fs::remove_file(&path);
+        let sink = FileSink::create_new(&path, SinkOptions { size: Some(SIZE), ..options }).unwrap();
+        sink.write_at(0, &painted(1, 1 << 20)).unwrap();
+        sink.write_at(1 << 20, &painted(1, 1 << 20)).unwrap();
+        sink.zero(1 << 20..2 << 20).unwrap();
+        sink.zero(2 << 20..SIZE).unwrap();
+        Box::new(sink).finish().unwrap();
+        allocated(&path)
+    };
+    let sparse = run(SinkOptions::default());
+    if sparse >= SIZE {
+        eprintln!("skipped: the file system has no holes");
+        return;
+    }
+    assert!((1 << 20..2 << 20).contains(&sparse), "written and zeroed again is a hole: {sparse}");
+    for options in [
+        SinkOptions { sparse: false, ..SinkOptions::default() },
+        SinkOptions { preallocation: Preallocation::Falloc, ..SinkOptions::default() },
+        SinkOptions { preallocation: Preallocation::Full, ..SinkOptions::default() },
+    ] {
+        assert!(run(options) >= SIZE, "{options:?}");
+    }
+}
+
+#[test]
+fn copies_are_exact_and_stop_where_the_source_ends() {
+    let (dir, path) = dir_with_path();
+    let bytes = painted(0, (20 << 20) + 1234);
+    let from = dir.path().join("from");
+    fs::write(&from, &bytes).unwrap();
+    let file = File::open(&from).unwrap();
+    for sync in [false, true] {
+        let _ = fs::remove_file(&path);
+        let sink = FileSink::create_new(&path, SinkOptions { sync, ..SinkOptions::default() }).unwrap();
+        let len = bytes.len() as u64 - 77;
+        let copied = sink.copy_from(4097, HostRange { file: &file, offset: 77, len }).unwrap();
+        if !copied {
+            eprintln!("skipped: no copies inside the kernel here");
+            return;
+        }
+        let past = sink.copy_from(0, HostRange { file: &file, offset: bytes.len() as u64 - 10, len: 11 });
+        let error = past.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.offset()),
+            (ErrorKind::Truncated, Some(bytes.len() as u64)),
+            "{error}"
+        );
+        Box::new(sink).finish().unwrap();
+        assert!(fs::read(&path).unwrap()[4097..] == bytes[77..]);
+    }
+}
+
+#[test]
+fn what_the_kernel_does_not_copy_is_left_to_the_caller() {
+    let (dir, path) = dir_with_path();
+    let from = dir.path().join("from");
+    fs::write(&from, [1; 8192]).unwrap();
+    let sink =
+        FileSink::create_new(&path, SinkOptions { size: Some(8192), ..SinkOptions::default() }).unwrap();
+    // Not open for reading.
+    let file = File::options().append(true).open(&from).unwrap();
+    assert!(!sink.copy_from(0, HostRange { file: &file, offset: 0, len: 4096 }).unwrap());
+    // The target onto itself, overlapping.
+    let itself = HostRange { file: sink.file(), offset: 0, len: 4096 };
+    assert!(!sink.copy_from(100, itself).unwrap());
+    let file = File::open(&from).unwrap();
+    let error = sink.copy_from(8000, HostRange { file: &file, offset: 0, len: 4096 }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfBounds);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(u64, usize, u8),
+    Zero(u64, u64),
+    Copy(u64, u64, u64),
+}
+
+/// A bit more than four pages, so that most ranges share some.
+const MODEL: u64 = 17_000;
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..MODEL, 0_usize..9000, 1_u8..255).prop_map(|(at, len, byte)| Step::Write(at, len, byte)),
+        2 => (0..MODEL, 0_u64..9000).prop_map(|(at, len)| Step::Zero(at, len)),
+        1 => (0..MODEL, 0_u64..8192, 0_u64..8192).prop_map(|(at, from, len)| Step::Copy(at, from, len)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_writes_in_any_order_give_what_a_model_gives(
+        steps in proptest::collection::vec(step(), 0..20),
+        options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3),
+    ) {
+        let (fixed, sparse, direct, fresh, preallocation) = options;
+        let (dir, path) = dir_with_path();
+        let from_bytes = painted(9, 8192);
+        fs::write(dir.path().join("from"), &from_bytes).unwrap();
+        let from = File::open(dir.path().join("from")).unwrap();
+        let options = SinkOptions {
+            size: fixed.then_some(MODEL),
+            sparse,
+            direct,
+            sync: false,
+            preallocation: match (fixed, preallocation) {
+                (true, 1) => Preallocation::Falloc,
+                (true, 2) => Preallocation::Full,
+                _ => Preallocation::Off,
+            },
+            ..SinkOptions::default()
+        };
+        let sink = if fresh {
+            FileSink::create_new(&path, options).unwrap()
+        } else {
+            FileSink::new(dirty_file(&path), options).unwrap()
+        };
+        let mut model: Vec<u8> = if fixed { vec![0; usize::try_from(MODEL).unwrap()] } else { Vec::new() };
+        let mut put = |at: u64, bytes: &[u8]| {
+            let at = usize::try_from(at).unwrap();
+            if !bytes.is_empty() {
+                model.resize(model.len().max(at + bytes.len()), 0);
+                model[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+        };
+        for step in steps {
+            match step {
+                Step::Write(at, len, byte) => {
+                    let bytes = vec![byte; len.min(usize::try_from(MODEL - at).unwrap())];
+                    sink.write_at(at, &bytes).unwrap();
+                    put(at, &bytes);
+                }
+                Step::Zero(at, len) => {
+                    let len = len.min(MODEL - at);
+                    sink.zero(at..at + len).unwrap();
+                    put(at, &vec![0; usize::try_from(len).unwrap()]);
+                }
+                Step::Copy(at, offset, len) => {
+                    let len = len.min(MODEL - at).min(8192 - offset);
+                    if sink.copy_from(at, HostRange { file: &from, offset, len }).unwrap() {
+                        put(at, &from_bytes[usize::try_from(offset).unwrap()..][..usize::try_from(len).unwrap()]);
+                    }
+                }
+            }
+        }
+        Box::new(sink).finish().unwrap();
+        let got = fs::read(&path).unwrap();
+        prop_assert_eq!(got.len(), model.len());
+        prop_assert_eq!(got.iter().zip(&model).position(|(a, b)| a != b), None);
+    }
+}
+
+#[test]
+fn many_threads_write_side_by_side_into_shared_blocks() {
+    const PIECE: usize = 1000;
+    let (_dir, path) = dir_with_path();
+    for direct in [false, true] {
+        let options = SinkOptions { size: Some(4_000_000), direct, ..SinkOptions::default() };
+        let sink = FileSink::new(dirty_file(&path), options).unwrap();
+        std::thread::scope(|scope| {
+            for worker in 0..4_usize {
+                let sink = &sink;
+                scope.spawn(move || {
+                    // Every fourth piece, some of many blocks: neighbours belong to other threads.
+                    for piece in (worker * 10..4000).step_by(40) {
+                        let at = (piece * PIECE) as u64;
+                        sink.write_at(at, &painted(at, 10 * PIECE)).unwrap();
+                    }
+                });
+            }
+        });
+        Box::new(sink).finish().unwrap();
+        conformance::source(&Memory::new(fs::read(&path).unwrap()), &painted(0, 4_000_000));
+    }
+}
