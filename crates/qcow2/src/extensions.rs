@@ -201,6 +201,7 @@ fn feature_name(row: &[u8]) -> IResult<&[u8], FeatureName> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
     use diskimg_core::ErrorKind;

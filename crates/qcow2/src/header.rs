@@ -44,7 +44,7 @@ pub(crate) const SECTOR: u64 = 512;
 
 /// How compressed clusters are compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Compression {
+pub enum Compression {
     /// Raw deflate, which the specification calls zlib.
     Deflate = 0,
     /// Zstandard, one or more frames.

@@ -1,11 +1,26 @@
 //! qcow2 images, versions 2 and 3: read safely from hostile bytes, and written.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the reader over these structures follows")]
 
 mod addr;
+mod bitmap;
+mod compressed;
+mod decoder;
+mod describe;
+mod driver;
 mod errors;
 mod extensions;
 mod features;
 mod header;
+mod l1;
+mod l2;
+mod lookup;
+mod open;
+mod read;
+mod snapshot;
+mod subcluster;
+mod tables;
+mod window;
 
-pub use header::FORMAT;
+pub use driver::DRIVER;
+pub use header::{Compression, FORMAT};
+pub use open::{Qcow2, inspect};

@@ -1,0 +1,186 @@
+//! What an image says about itself, as [`ImageInfo`].
+
+use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Reference, Severity};
+
+use crate::FORMAT;
+use crate::bitmap::{self, Bitmap};
+use crate::features;
+use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
+use crate::open::{Parsed, l1_cut, span};
+use crate::snapshot;
+use crate::window::FileWindow;
+
+/// Describes an image whose header was read. What else it lists, snapshots and bitmaps, is read here; where
+/// that is damaged the rest is still told, with a finding.
+pub(crate) fn describe(
+    parsed: &Parsed,
+    limits: &Limits,
+    budget: &Budget,
+    window: &mut FileWindow<'_>,
+) -> ImageInfo {
+    let header = &parsed.header;
+    let mut info = ImageInfo::new(FORMAT, header.virtual_size());
+    info.version = Some(header.version);
+    info.allocation_unit = Some(header.geometry.cluster_size());
+    info.compression = Some(header.compression.name());
+    info.encryption = header.encryption.map(crate::header::Encryption::name);
+    info.dirty = header.has(features::DIRTY);
+    info.corrupt = header.has(features::CORRUPT);
+    info.references = parsed.backing.iter().chain(&parsed.data_file).cloned().collect();
+    add_findings(parsed, limits, window.file_size(), &mut info.findings);
+    let (listed, error) = snapshot::list(header, limits, budget, window);
+    info.snapshots = listed;
+    if let Some(error) = error {
+        info.findings.push(warning("snapshots", format!("not all snapshots can be listed: {error}")));
+    }
+    let bitmaps = bitmaps(parsed, budget, window, &mut info.findings);
+    info.details = details(parsed, &bitmaps);
+    info
+}
+
+fn warning(check: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(Severity::Warning, check, message)
+}
+
+fn note(check: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(Severity::Note, check, message)
+}
+
+fn add_findings(parsed: &Parsed, limits: &Limits, file_size: u64, findings: &mut Vec<Finding>) {
+    let header = &parsed.header;
+    if let Some(reference) = &parsed.backing {
+        findings.push(reaches_out("backing_file", reference));
+    }
+    if let Some(reference) = &parsed.data_file {
+        findings.push(reaches_out("data_file", reference));
+    }
+    if let Some(words) = features::unknown_in_words(header.incompatible, &parsed.extensions.feature_names) {
+        let message = format!("the image needs features that are not known here: {words}");
+        findings.push(Finding::new(Severity::Unsafe, "unknown_features", message).at(72));
+    }
+    if let Err(error) = limits.check_virtual_size(header.virtual_size()) {
+        findings.push(Finding::new(Severity::Unsafe, "virtual_size", error.to_string()).at(24));
+    }
+    if header.size != header.virtual_size() {
+        let message = format!(
+            "the size of {} bytes is no multiple of 512 and is rounded down to {}, as QEMU does",
+            header.size,
+            header.virtual_size()
+        );
+        findings.push(note("size_rounded", message).at(24));
+    }
+    let needed = header.geometry.l1_entries_for(header.virtual_size()).saturating_mul(8);
+    let l1 = span(header.l1_table_offset, needed);
+    if needed > 0 && l1.end > file_size {
+        findings.push(warning("truncated", l1_cut(&l1, file_size).to_string()).at(l1.start));
+    }
+    if header.has(features::CORRUPT) {
+        findings.push(warning("corrupt", "a writer marked the image as corrupt").at(72));
+    }
+    if header.has(features::DIRTY) {
+        findings.push(note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
+    }
+    if parsed.data_file.is_none() && parsed.extensions.data_file.is_some() {
+        findings.push(note("data_file_ignored", "a data file is named, but the image does not use one"));
+    }
+    findings.extend(refcount_table(header));
+}
+
+fn reaches_out(check: &'static str, reference: &Reference) -> Finding {
+    let name = Printable::new(&reference.name);
+    let message = match &reference.format {
+        _ if reference.name.is_empty() => {
+            format!("the image needs a {} and does not name it", reference.role.name())
+        }
+        None => format!("the image names a {}: {name}", reference.role.name()),
+        Some(format) => format!(
+            "the image names a {}: {name} of format {}",
+            reference.role.name(),
+            Printable::new(format.as_bytes())
+        ),
+    };
+    let finding = Finding::new(Severity::Unsafe, check, message);
+    match reference.offset {
+        Some(offset) => finding.at(offset),
+        None => finding,
+    }
+}
+
+/// A refcount table that QEMU refuses. Reading needs none.
+fn refcount_table(header: &Header) -> Option<Finding> {
+    let clusters = header.refcount_table_clusters;
+    let bytes = u64::from(clusters).saturating_mul(header.geometry.cluster_size());
+    let message = match clusters {
+        0 => "the image has no refcount table".to_owned(),
+        _ if bytes > MAX_REFCOUNT_TABLE_BYTES => format!(
+            "the refcount table has {bytes} bytes, more than the {MAX_REFCOUNT_TABLE_BYTES} that QEMU reads"
+        ),
+        _ => return None,
+    };
+    Some(warning("refcount_table", message).at(56))
+}
+
+fn bitmaps(
+    parsed: &Parsed,
+    budget: &Budget,
+    window: &mut FileWindow<'_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Bitmap> {
+    // Without the bit, whoever wrote last knew nothing of bitmaps: they are not what they say.
+    if parsed.header.autoclear & features::BITMAPS == 0 {
+        return Vec::new();
+    }
+    let listed = match parsed.extensions.bitmaps {
+        None => Err("the bitmaps feature is set without its header extension".to_owned()),
+        Some(Err(len)) => Err(format!("the bitmaps extension has {len} bytes instead of 24")),
+        Some(Ok(extension)) => bitmap::list(extension, budget, window).map_err(|error| error.to_string()),
+    };
+    listed.unwrap_or_else(|why| {
+        findings.push(warning("bitmaps", format!("the bitmaps cannot be listed: {why}")));
+        Vec::new()
+    })
+}
+
+fn text(bytes: &[u8]) -> Detail {
+    Detail::Text(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// The facts that `qemu-img info` tells as format specific, in its order.
+fn details(parsed: &Parsed, bitmaps: &[Bitmap]) -> Vec<(String, Detail)> {
+    let header = &parsed.header;
+    let version_3 = header.version >= 3;
+    let flag = |set: bool| Detail::Flag(set);
+    let mut all: Vec<(&str, Detail)> = Vec::new();
+    all.push(("compat", Detail::Text(if version_3 { "1.1" } else { "0.10" }.to_owned())));
+    all.push(("compression-type", Detail::Text(header.compression.name().to_owned())));
+    if version_3 {
+        all.push(("lazy-refcounts", flag(header.compatible & features::LAZY_REFCOUNTS != 0)));
+    }
+    if !bitmaps.is_empty() {
+        all.push(("bitmaps", Detail::List(bitmaps.iter().map(bitmap_detail).collect())));
+    }
+    all.push(("refcount-bits", Detail::Number(1 << header.refcount_order)));
+    if let Some(method) = header.encryption {
+        let format = ("format".to_owned(), Detail::Text(method.name().to_owned()));
+        all.push(("encrypt", Detail::Table(vec![format])));
+    }
+    if let Some(reference) = &parsed.data_file {
+        all.push(("data-file", text(&reference.name)));
+        all.push(("data-file-raw", flag(header.autoclear & features::RAW_EXTERNAL != 0)));
+    }
+    if version_3 {
+        all.push(("corrupt", flag(header.has(features::CORRUPT))));
+        all.push(("extended-l2", flag(header.geometry.extended_l2())));
+    }
+    all.into_iter().map(|(name, detail)| (name.to_owned(), detail)).collect()
+}
+
+fn bitmap_detail(bitmap: &Bitmap) -> Detail {
+    let flags = [("in-use", bitmap.in_use), ("auto", bitmap.auto)];
+    let flags = flags.iter().filter(|(_, set)| *set).map(|(name, _)| Detail::Text((*name).to_owned()));
+    Detail::Table(vec![
+        ("flags".to_owned(), Detail::List(flags.collect())),
+        ("name".to_owned(), text(&bitmap.name)),
+        ("granularity".to_owned(), Detail::Number(bitmap.granularity)),
+    ])
+}

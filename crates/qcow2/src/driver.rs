@@ -1,0 +1,36 @@
+//! The entry of this format in the list of formats.
+
+use diskimg_core::{Driver, Verdict};
+
+use crate::FORMAT;
+use crate::header::MAGIC;
+use crate::open::{inspect, open};
+
+/// What this crate offers.
+///
+/// ```
+/// use diskimg_core::Verdict;
+/// use diskimg_qcow2::DRIVER;
+/// assert_eq!((DRIVER.probe)(b"QFI\xfb\0\0\0\x03"), Verdict::Yes);
+/// assert_eq!((DRIVER.probe)(b"KDMV"), Verdict::No);
+/// ```
+pub static DRIVER: Driver = Driver {
+    format: FORMAT,
+    description: "QEMU copy-on-write images, versions 2 and 3",
+    extensions: &["qcow2", "qcow"],
+    probe,
+    inspect,
+    open,
+    stream: None,
+    create: None,
+    settings: &[],
+};
+
+/// The magic alone decides: other versions are this format too, and opening says which they are.
+fn probe(prefix: &[u8]) -> Verdict {
+    match prefix.first_chunk::<4>() {
+        Some(magic) if *magic == MAGIC => Verdict::Yes,
+        None if MAGIC.starts_with(prefix) => Verdict::NeedBytes(MAGIC.len()),
+        _ => Verdict::No,
+    }
+}

@@ -1,0 +1,47 @@
+//! L1 entries: where the L2 tables are.
+//!
+//! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping", "L1 table entry".
+
+use diskimg_core::Result;
+
+use crate::addr::{Geometry, HostOffset};
+use crate::errors::corrupt;
+
+/// Bits 9 to 55: the offset of the L2 table.
+const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
+/// Bit 63: the L2 table has a refcount of one. Readers need not care.
+pub(crate) const COPIED: u64 = 1 << 63;
+
+/// The L2 table that an L1 entry points at; `None` when nothing is allocated in the range it maps.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Corrupt`], without a place, for reserved bits and unaligned tables.
+pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset>> {
+    if entry & !(OFFSET | COPIED) != 0 {
+        return Err(corrupt("L1 entry").found_hex(entry).expected("bits 0 to 8 and 56 to 62 to be 0"));
+    }
+    let offset = entry & OFFSET;
+    if geometry.in_cluster(offset) != 0 {
+        return Err(corrupt("L1 entry").found_hex(entry).expected(format_args!(
+            "an L2 table at a multiple of the cluster size {:#x}",
+            geometry.cluster_size()
+        )));
+    }
+    Ok((offset != 0).then_some(HostOffset(offset)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    #[test]
+    fn an_entry_is_an_aligned_offset_and_the_copied_bit() {
+        let geometry = Geometry::new(16, false);
+        assert_eq!(decode(0, geometry).unwrap(), None);
+        assert_eq!(decode(COPIED | 0x50000, geometry).unwrap(), Some(HostOffset(0x50000)));
+        for wrong in [0x50200, 0x50001, 1 << 56, COPIED | 1 << 62] {
+            assert_eq!(decode(wrong, geometry).unwrap_err().kind(), ErrorKind::Corrupt, "{wrong:#x}");
+        }
+    }
+}

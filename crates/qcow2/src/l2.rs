@@ -1,0 +1,148 @@
+//! L2 entries: what each cluster is and where it lies.
+//!
+//! Source: QEMU `docs/interop/qcow2.txt`, "L2 table entry", "Standard Cluster Descriptor", "Extended L2
+//! Entries".
+
+use diskimg_core::Result;
+
+use crate::addr::{Geometry, HostOffset};
+use crate::compressed::{COMPRESSED, CompressedRange};
+use crate::errors::corrupt;
+use crate::l1::COPIED;
+use crate::subcluster::{Subcluster, Subclusters};
+
+/// Bits 9 to 55 of a standard descriptor: the offset of the cluster.
+const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
+/// Bit 0 of a standard descriptor in version 3 without extended entries: the cluster reads as zeros.
+pub(crate) const ZERO: u64 = 1 << 0;
+
+/// What an L2 entry says of its cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cluster {
+    /// Nothing here: what lies below decides.
+    Unallocated,
+    /// Reads as zeros, whether or not a host cluster is set aside for it.
+    Zero,
+    /// Stored verbatim at this offset.
+    Data(HostOffset),
+    /// Stored compressed.
+    Compressed(CompressedRange),
+    /// Not the same in all of its subclusters.
+    Mixed(Subclusters),
+}
+
+/// What of the image decides how an entry is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) geometry: Geometry,
+    /// Whether bit 0 means zeros: version 3 without extended entries.
+    pub(crate) zero_flag: bool,
+    /// Whether clusters are in an external data file, where offset 0 is as good as any.
+    pub(crate) data_file: bool,
+}
+
+impl Rules {
+    /// Reads an entry and, with extended entries, its bitmap (0 otherwise).
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`], without a place, for what the specification rules out.
+    pub(crate) fn decode(self, entry: u64, bitmap: u64) -> Result<Cluster> {
+        if entry & COMPRESSED != 0 {
+            return self.compressed(entry, bitmap);
+        }
+        let reserved = !(OFFSET | COPIED | if self.zero_flag { ZERO } else { 0 });
+        if entry & reserved != 0 {
+            return Err(corrupt("L2 entry")
+                .found_hex(entry)
+                .expected(format_args!("bits {} to 8 and 56 to 61 to be 0", u8::from(self.zero_flag))));
+        }
+        let host = self.host(entry)?;
+        if self.geometry.extended_l2() {
+            let map = Subclusters::decode(bitmap, host)?;
+            return Ok(match map.uniform() {
+                Some(Subcluster::Unallocated) => Cluster::Unallocated,
+                Some(Subcluster::Zero) => Cluster::Zero,
+                Some(Subcluster::Data) => Cluster::Data(map.host),
+                None => Cluster::Mixed(map),
+            });
+        }
+        Ok(match host {
+            _ if entry & ZERO != 0 => Cluster::Zero,
+            Some(host) => Cluster::Data(host),
+            None => Cluster::Unallocated,
+        })
+    }
+
+    fn host(self, entry: u64) -> Result<Option<HostOffset>> {
+        let offset = entry & OFFSET;
+        if self.geometry.in_cluster(offset) != 0 {
+            return Err(corrupt("L2 entry").found_hex(entry).expected(format_args!(
+                "a cluster at a multiple of the cluster size {:#x}",
+                self.geometry.cluster_size()
+            )));
+        }
+        let present = offset != 0 || (self.data_file && entry & COPIED != 0);
+        Ok(present.then_some(HostOffset(offset)))
+    }
+
+    fn compressed(self, entry: u64, bitmap: u64) -> Result<Cluster> {
+        if self.data_file {
+            return Err(corrupt("L2 entry")
+                .found_hex(entry)
+                .expected("no compressed cluster in an image with an external data file"));
+        }
+        if bitmap != 0 {
+            return Err(corrupt("subcluster bitmap")
+                .found_hex(bitmap)
+                .expected("0, for the cluster is compressed"));
+        }
+        Ok(Cluster::Compressed(CompressedRange::decode(entry, self.geometry)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    const V3: Rules = Rules { geometry: Geometry::new(16, false), zero_flag: true, data_file: false };
+
+    #[test]
+    fn standard_entries_are_told_apart() {
+        assert_eq!(V3.decode(0, 0).unwrap(), Cluster::Unallocated);
+        assert_eq!(V3.decode(COPIED, 0).unwrap(), Cluster::Unallocated);
+        assert_eq!(V3.decode(ZERO, 0).unwrap(), Cluster::Zero);
+        assert_eq!(V3.decode(COPIED | 0x50000, 0).unwrap(), Cluster::Data(HostOffset(0x50000)));
+        assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), Cluster::Zero);
+    }
+
+    #[test]
+    fn the_zero_flag_is_reserved_in_version_2_and_with_extended_entries() {
+        let v2 = Rules { zero_flag: false, ..V3 };
+        assert_eq!(v2.decode(ZERO, 0).unwrap_err().kind(), ErrorKind::Corrupt);
+        let extended = Rules { geometry: Geometry::new(16, true), ..v2 };
+        assert_eq!(extended.decode(0x50000 | ZERO, 0).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn offset_0_is_a_place_in_an_external_data_file() {
+        let external = Rules { data_file: true, ..V3 };
+        assert_eq!(external.decode(COPIED, 0).unwrap(), Cluster::Data(HostOffset(0)));
+        assert_eq!(external.decode(0, 0).unwrap(), Cluster::Unallocated);
+        assert_eq!(external.decode(COMPRESSED | 0x50000, 0).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn unaligned_offsets_and_reserved_bits_are_corrupt() {
+        for wrong in [0x50200, 0x50002, 1 << 56, 1 << 61] {
+            assert_eq!(V3.decode(wrong, 0).unwrap_err().kind(), ErrorKind::Corrupt, "{wrong:#x}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_cluster_has_no_subclusters() {
+        let extended = Rules { geometry: Geometry::new(16, true), zero_flag: false, data_file: false };
+        assert!(matches!(extended.decode(COMPRESSED | 0x50000, 0), Ok(Cluster::Compressed(_))));
+        assert_eq!(extended.decode(COMPRESSED | 0x50000, 1).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

@@ -1,0 +1,217 @@
+//! The table of internal snapshots.
+//!
+//! Source: QEMU `docs/interop/qcow2.txt`, "Snapshots".
+
+use diskimg_core::{Budget, Error, ErrorKind, Limits, Result, Snapshot, SnapshotSelector};
+use nom::bytes::complete::take;
+use nom::number::complete::{be_u16, be_u32, be_u64};
+use nom::{IResult, Parser};
+
+use crate::FORMAT;
+use crate::errors::{corrupt, limit};
+use crate::header::{Header, SECTOR};
+use crate::window::FileWindow;
+
+/// Bytes of an entry before its variable parts.
+const FIXED: u64 = 40;
+/// The most bytes of extra data. A bound of QEMU's (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
+const MAX_EXTRA: u64 = 1024;
+/// The most bytes of the whole table. A bound of QEMU's (`QCOW_MAX_SNAPSHOTS_SIZE`).
+const MAX_TABLE: u64 = 64 << 20;
+
+/// One snapshot: what is told about it, and where its L1 table is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) l1_table_offset: u64,
+    pub(crate) l1_entries: u64,
+    /// Where the entry is in the file.
+    pub(crate) at: u64,
+    pub(crate) told: Snapshot,
+}
+
+struct Fixed {
+    l1_table_offset: u64,
+    l1_size: u32,
+    id_len: u16,
+    name_len: u16,
+    date_seconds: u32,
+    date_nanoseconds: u32,
+    vm_clock_nanoseconds: u64,
+    vm_state_size: u32,
+    extra_len: u32,
+}
+
+/// The table, read entry by entry.
+pub(crate) struct Table<'w, 'a> {
+    window: &'w mut FileWindow<'a>,
+    at: u64,
+    end: u64,
+    left: u32,
+    virtual_size: u64,
+}
+
+impl<'w, 'a> Table<'w, 'a> {
+    /// The table that `header` points at, or as many entries of it as `limits` allow.
+    pub(crate) fn new(header: &Header, limits: &Limits, window: &'w mut FileWindow<'a>) -> Self {
+        Self {
+            window,
+            at: header.snapshots_offset,
+            end: header.snapshots_offset.saturating_add(MAX_TABLE),
+            left: header.snapshots.min(limits.snapshots),
+            virtual_size: header.virtual_size(),
+        }
+    }
+
+    fn entry(&mut self) -> Result<Entry> {
+        let at = self.at;
+        if at >= self.end {
+            return Err(limit("snapshot table")
+                .at(at)
+                .expected(format_args!("a table of at most {MAX_TABLE} bytes")));
+        }
+        let fixed = whole(fixed(self.window.read("snapshot table", at, FIXED)?), at)?;
+        let extra_len = u64::from(fixed.extra_len);
+        if extra_len > MAX_EXTRA {
+            return Err(corrupt("extra data size of a snapshot")
+                .at(at.saturating_add(36))
+                .found(extra_len)
+                .expected(format_args!("at most {MAX_EXTRA}")));
+        }
+        let variable = at.saturating_add(FIXED);
+        let len = extra_len.saturating_add(u64::from(fixed.id_len)).saturating_add(fixed.name_len.into());
+        let bytes = self.window.read("snapshot table", variable, len)?;
+        let (extra, id, name) = whole(strings(bytes, &fixed), variable)?;
+        let word = |index: usize| extra.get(index..)?.first_chunk::<8>().map(|raw| u64::from_be_bytes(*raw));
+        let told = Snapshot {
+            id: String::from_utf8_lossy(id).into_owned(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            virtual_size: word(8).unwrap_or(self.virtual_size) & !(SECTOR - 1),
+            vm_state_size: word(0).unwrap_or(fixed.vm_state_size.into()),
+            date_seconds: fixed.date_seconds,
+            date_nanoseconds: fixed.date_nanoseconds,
+            vm_clock_nanoseconds: fixed.vm_clock_nanoseconds,
+            // All ones stand for "not recorded".
+            icount: word(16).filter(|count| *count != u64::MAX),
+        };
+        self.at = variable.saturating_add(len.next_multiple_of(8));
+        let l1_entries = u64::from(fixed.l1_size);
+        Ok(Entry { l1_table_offset: fixed.l1_table_offset, l1_entries, at, told })
+    }
+}
+
+impl Iterator for Table<'_, '_> {
+    type Item = Result<Entry>;
+
+    /// Ends after the first error: where the next entry begins is not known then.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let entry = self.entry();
+        if entry.is_err() {
+            self.left = 0;
+        }
+        Some(entry)
+    }
+}
+
+fn whole<T>(result: IResult<&[u8], T>, at: u64) -> Result<T> {
+    match result {
+        Ok((_, value)) => Ok(value),
+        Err(_) => Err(corrupt("snapshot table").at(at).because("an entry is cut short")),
+    }
+}
+
+fn fixed(bytes: &[u8]) -> IResult<&[u8], Fixed> {
+    let (rest, (l1_table_offset, l1_size, id_len, name_len)) =
+        (be_u64, be_u32, be_u16, be_u16).parse(bytes)?;
+    let (rest, (date_seconds, date_nanoseconds, vm_clock_nanoseconds, vm_state_size, extra_len)) =
+        (be_u32, be_u32, be_u64, be_u32, be_u32).parse(rest)?;
+    let fixed = Fixed {
+        l1_table_offset,
+        l1_size,
+        id_len,
+        name_len,
+        date_seconds,
+        date_nanoseconds,
+        vm_clock_nanoseconds,
+        vm_state_size,
+        extra_len,
+    };
+    Ok((rest, fixed))
+}
+
+type Strings<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// Extra data, id and name.
+fn strings<'a>(bytes: &'a [u8], fixed: &Fixed) -> IResult<&'a [u8], Strings<'a>> {
+    (take(fixed.extra_len), take(fixed.id_len), take(fixed.name_len)).parse(bytes)
+}
+
+/// The snapshots that can be listed, and why no more.
+pub(crate) fn list(
+    header: &Header,
+    limits: &Limits,
+    budget: &Budget,
+    window: &mut FileWindow<'_>,
+) -> (Vec<Snapshot>, Option<Error>) {
+    let mut listed = Vec::new();
+    for entry in Table::new(header, limits, window) {
+        let kept = entry.and_then(|entry| {
+            budget.take((entry.told.id.len() as u64).saturating_add(entry.told.name.len() as u64))?;
+            Ok(entry.told)
+        });
+        match kept {
+            Ok(told) => listed.push(told),
+            Err(error) => return (listed, Some(error)),
+        }
+    }
+    let beyond = (header.snapshots > limits.snapshots).then(|| {
+        limit("nb_snapshots")
+            .at(60)
+            .found(header.snapshots)
+            .expected(format_args!("at most {}", limits.snapshots))
+    });
+    (listed, beyond)
+}
+
+/// The snapshot that is meant.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] when the image has no such snapshot, and what is wrong with its table when
+/// that ends before the snapshot was found.
+pub(crate) fn find(
+    header: &Header,
+    limits: &Limits,
+    window: &mut FileWindow<'_>,
+    wanted: &SnapshotSelector,
+) -> Result<Entry> {
+    let mut by_name = None;
+    for entry in Table::new(header, limits, window) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return by_name.ok_or(error),
+        };
+        match wanted {
+            SnapshotSelector::Id(id) | SnapshotSelector::IdOrName(id) if entry.told.id == *id => {
+                return Ok(entry);
+            }
+            SnapshotSelector::Name(name) if entry.told.name == *name => return Ok(entry),
+            SnapshotSelector::IdOrName(name) if by_name.is_none() && entry.told.name == *name => {
+                by_name = Some(entry);
+            }
+            _ => {}
+        }
+    }
+    by_name.ok_or_else(|| {
+        let (SnapshotSelector::Id(text) | SnapshotSelector::Name(text) | SnapshotSelector::IdOrName(text)) =
+            wanted;
+        Error::new(ErrorKind::InvalidInput)
+            .format(FORMAT)
+            .field("snapshot")
+            .found_name(text.as_bytes())
+            .expected(match wanted {
+                SnapshotSelector::Id(_) => "the id of a snapshot of this image",
+                SnapshotSelector::Name(_) => "the name of a snapshot of this image",
+                SnapshotSelector::IdOrName(_) => "the id or name of a snapshot of this image",
+            })
+    })
+}
