@@ -27,7 +27,8 @@ pub struct DecoderOptions {
     /// come out are the same with any number.
     pub threads: u32,
     /// Bytes that decoding on several threads may take. Where it would take more, fewer threads work, down
-    /// to one. Default 48 MiB, a bound of ours, so that a conversion stays below 64 MiB.
+    /// to one. Default 48 MiB, a bound of ours, so that a conversion stays below 64 MiB. It is enough for the
+    /// small blocks of `xz -T -1`; those of `xz -T -6` hold 24 MiB and want about 48 MiB for each thread.
     pub thread_memory: u64,
 }
 

@@ -170,3 +170,14 @@ fn a_finished_decoder_takes_no_more() {
         assert_eq!(disk, b"disk");
     }
 }
+
+#[test]
+fn every_codec_may_move_to_another_thread() {
+    fn sends<T: Send>() {}
+    sends::<Decoder>();
+    sends::<DecodeReader<io::Empty>>();
+    sends::<crate::cluster::Inflater>();
+    sends::<crate::cluster::Deflater>();
+    sends::<crate::cluster::ZstdDecoder>();
+    sends::<crate::cluster::ZstdEncoder>();
+}
