@@ -1,0 +1,142 @@
+//! One bench for each hot path: reading each kind of cluster, mapping, writing, unwrapping, finding zeros.
+//!
+//!     cargo bench -p diskimg
+//!
+//! The disk is made here, the same each time: text-like and noisy stretches with holes between, 64 MiB.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot go on should stop")]
+
+use std::hint::black_box;
+use std::io::Write;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use diskimg::{
+    BlockSource, ConvertOptions, CreateOptions, Disk, Extents, Memory, MemorySink, Opener, Setting, convert,
+    driver,
+};
+
+const SIZE: usize = 64 << 20;
+const STEP: usize = 1 << 20;
+
+fn disk() -> Memory {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut bytes = vec![0; SIZE];
+    for (index, piece) in bytes.chunks_mut(256 << 10).enumerate() {
+        if index % 4 == 3 {
+            continue;
+        }
+        for word in piece.chunks_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // Every third stretch is noise; the others repeat a small alphabet as text does.
+            let value =
+                if index % 3 == 0 { state } else { state & 0x0707_0707_0707_0707 | 0x6060_6060_6060_6060 };
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    Memory::new(bytes)
+}
+
+fn qcow2(source: &Memory, compress: bool, settings: &str) -> Vec<u8> {
+    let options = CreateOptions {
+        virtual_size: source.size(),
+        compress,
+        level: None,
+        settings: Setting::parse_list(settings).unwrap(),
+    };
+    let file = MemorySink::new(1 << 30);
+    let create = driver("qcow2").unwrap().create.unwrap();
+    let sink = create(Box::new(file.clone()), &options).unwrap();
+    convert(source, sink, &ConvertOptions::default(), &()).unwrap();
+    file.bytes()
+}
+
+fn open(image: Vec<u8>) -> Disk {
+    Opener::new().open_source(Arc::new(Memory::new(image))).unwrap()
+}
+
+const KINDS: [(&str, bool, &str); 5] = [
+    ("plain", false, ""),
+    ("deflate", true, ""),
+    ("zstd", true, "compression_type=zstd"),
+    ("plain-4k", false, "cluster_size=4k"),
+    ("deflate-2M", true, "cluster_size=2M"),
+];
+
+fn read(c: &mut Criterion) {
+    let source = disk();
+    let mut group = c.benchmark_group("read qcow2");
+    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+    for (name, compress, settings) in KINDS {
+        let disk = open(qcow2(&source, compress, settings));
+        let mut buf = vec![0; STEP];
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| {
+                for offset in (0..SIZE as u64).step_by(STEP) {
+                    disk.read_at(offset, &mut buf).unwrap();
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn map(c: &mut Criterion) {
+    let source = disk();
+    let mut group = c.benchmark_group("map qcow2");
+    for (name, compress, settings) in KINDS {
+        let disk = open(qcow2(&source, compress, settings));
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| Extents::new(&disk, 0..disk.size()).filter(|e| black_box(e).is_ok()).count());
+        });
+    }
+    group.finish();
+}
+
+fn write(c: &mut Criterion) {
+    let source = disk();
+    let mut group = c.benchmark_group("write qcow2");
+    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+    for (name, compress, settings) in KINDS {
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| black_box(qcow2(&source, compress, settings)));
+        });
+    }
+    group.finish();
+}
+
+fn unwrap(c: &mut Criterion) {
+    let source = disk();
+    let mut bytes = vec![0; SIZE];
+    source.read_at(0, &mut bytes).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    gz.write_all(&bytes).unwrap();
+    let gz = gz.finish().unwrap();
+    let mut group = c.benchmark_group("unwrap");
+    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+    let mut opener = Opener::new();
+    opener.allow_raw = true;
+    group.bench_function("gzip", |b| {
+        b.iter(|| opener.inspect_stream(std::io::Cursor::new(gz.clone())).unwrap());
+    });
+    group.finish();
+}
+
+fn zeros(c: &mut Criterion) {
+    let zeros = vec![0; STEP];
+    let mut group = c.benchmark_group("zeros");
+    group.throughput(Throughput::Bytes(STEP as u64));
+    group.bench_function("runs", |b| {
+        b.iter(|| {
+            let mut runs = Vec::new();
+            diskimg_core::zeros::runs(black_box(&zeros), 4096, 0, &mut runs);
+            runs
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, read, map, write, unwrap, zeros);
+criterion_main!(benches);

@@ -1,0 +1,234 @@
+//! Cutting a disk into segments, in order, for whichever worker asks next.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use diskimg_core::{BlockSource, Extent, Extents, HostRange, Result};
+
+use super::options::Shape;
+
+/// The longest run that the kernel is asked to copy at a time, so that progress is told and a cancel is heard.
+const KERNEL_COPY: u64 = 16 << 20;
+
+/// The shortest run of zeros, or of bytes the kernel may copy, that is worth a segment of its own. A bound
+/// of ours: below it a system call costs more than copying the bytes along with their neighbours.
+const WORTH_A_SEGMENT: u64 = 64 << 10;
+
+/// The next segments of a disk: a cursor that all workers share.
+pub(super) struct Plan<'a> {
+    cursor: Mutex<Cursor<'a>>,
+    size: u64,
+    granularity: u64,
+    segment: u64,
+    kernel_copies: bool,
+}
+
+struct Cursor<'a> {
+    extents: Extents<'a>,
+    /// The part of the extent last read that no segment holds yet.
+    rest: Option<Extent<'a>>,
+    number: u64,
+}
+
+/// A segment to be done by one worker: extents that lie side by side.
+///
+/// It starts at a multiple of the granularity, and ends at one or at the end of the disk. It fits a buffer,
+/// unless it is one extent of zeros or of bytes that the kernel may copy.
+pub(super) struct Planned<'a> {
+    /// Which one it is, counted from 0 in the order of the disk.
+    pub(super) number: u64,
+    /// What it consists of; never empty.
+    pub(super) extents: Vec<Extent<'a>>,
+}
+
+impl Planned<'_> {
+    /// The guest range of the segment.
+    pub(super) fn range(&self) -> Range<u64> {
+        let start = self.extents.first().map_or(0, |extent| extent.offset);
+        let end = self.extents.last().map_or(start, Extent::end);
+        start..end
+    }
+
+    /// Whether all of it is known to read as zeros.
+    pub(super) fn is_zeros(&self) -> bool {
+        self.extents.iter().all(|extent| extent.kind.reads_as_zeros())
+    }
+
+    /// Where all of it lies in one host file.
+    pub(super) fn host(&self) -> Option<HostRange<'_>> {
+        match self.extents.as_slice() {
+            [one] => one.location.host,
+            _ => None,
+        }
+    }
+
+    /// All of it, where it lies in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self.extents.as_slice() {
+            [one] => one.location.bytes,
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(source: &'a dyn BlockSource, shape: &Shape) -> Self {
+        let extents = Extents::new(source, 0..source.size());
+        Self {
+            cursor: Mutex::new(Cursor { extents, rest: None, number: 0 }),
+            size: source.size(),
+            granularity: shape.granularity,
+            segment: shape.segment as u64,
+            kernel_copies: shape.kernel_copies,
+        }
+    }
+
+    /// The next segment, or `None` at the end of the disk.
+    pub(super) fn next(&self) -> Result<Option<Planned<'a>>> {
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = cursor.take()? else { return Ok(None) };
+        let extents = match self.alone(&first, first.offset) {
+            Some(end) => vec![cursor.cut(first, end)],
+            None => self.together(&mut cursor, first)?,
+        };
+        let number = cursor.number;
+        cursor.number = number.saturating_add(1);
+        Ok(Some(Planned { number, extents }))
+    }
+
+    /// `first` and what follows it, as much as a buffer takes, up to an extent that is better done alone.
+    fn together(&self, cursor: &mut Cursor<'a>, first: Extent<'a>) -> Result<Vec<Extent<'a>>> {
+        let mut end = first.offset.saturating_add(self.segment);
+        let mut extents = vec![cursor.cut(first, end)];
+        while cursor.rest.is_none() {
+            let Some(next) = cursor.take()? else { break };
+            let unit = self.unit_from(next.offset);
+            if self.alone(&next, unit).is_some() {
+                end = end.min(unit);
+            }
+            if next.offset >= end {
+                cursor.rest = Some(next);
+            } else {
+                extents.push(cursor.cut(next, end));
+            }
+        }
+        Ok(extents)
+    }
+
+    /// Where a segment ends that starts at `from` and holds nothing but `extent`, if that is worth while.
+    fn alone(&self, extent: &Extent<'_>, from: u64) -> Option<u64> {
+        let by_kernel = self.kernel_copies && extent.location.host.is_some();
+        if !by_kernel && !extent.kind.reads_as_zeros() {
+            return None;
+        }
+        let end = if extent.end() >= self.size { self.size } else { self.unit_before(extent.end()) };
+        if end.saturating_sub(from) < WORTH_A_SEGMENT.max(self.granularity).min(self.size) {
+            return None;
+        }
+        Some(if by_kernel { end.min(from.saturating_add(KERNEL_COPY)) } else { end })
+    }
+
+    /// The last multiple of the granularity that is not behind `offset`.
+    fn unit_before(&self, offset: u64) -> u64 {
+        offset.saturating_sub(offset.checked_rem(self.granularity).unwrap_or(0))
+    }
+
+    /// The first multiple of the granularity that is not before `offset`.
+    fn unit_from(&self, offset: u64) -> u64 {
+        offset.checked_next_multiple_of(self.granularity).unwrap_or(u64::MAX)
+    }
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self) -> Result<Option<Extent<'a>>> {
+        match self.rest.take() {
+            Some(extent) => Ok(Some(extent)),
+            None => self.extents.next().transpose(),
+        }
+    }
+
+    /// The part of `extent` before `end`; what is left is kept for the next segment.
+    fn cut(&mut self, extent: Extent<'a>, end: u64) -> Extent<'a> {
+        if extent.end() <= end {
+            return extent;
+        }
+        let len = end.saturating_sub(extent.offset);
+        self.rest = Some(extent.without_first(len));
+        extent.truncated(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::{ExtentKind, Result};
+
+    /// Runs of (length, is data).
+    struct Runs(Vec<(u64, bool)>);
+
+    impl BlockSource for Runs {
+        fn size(&self) -> u64 {
+            self.0.iter().map(|run| run.0).sum()
+        }
+        fn read_at(&self, _: u64, buf: &mut [u8]) -> Result<()> {
+            buf.fill(0);
+            Ok(())
+        }
+        fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+            let mut start = 0;
+            for (len, data) in &self.0 {
+                if range.start < start + len {
+                    let kind = if *data { ExtentKind::Data } else { ExtentKind::Zero };
+                    return Ok(Extent::new(range.start..range.end.min(start + len), kind));
+                }
+                start += len;
+            }
+            unreachable!("inside the disk")
+        }
+    }
+
+    fn cut(runs: &[(u64, bool)], granularity: u64, segment: usize) -> Vec<(u64, u64, bool)> {
+        let source = Runs(runs.to_vec());
+        let plan = Plan::new(&source, &Shape { threads: 1, segment, granularity, kernel_copies: true });
+        let mut segments = Vec::new();
+        let mut next = 0;
+        while let Some(planned) = plan.next().unwrap() {
+            let range = planned.range();
+            assert_eq!(range.start, next, "segments tile the disk");
+            assert_eq!(range.start % granularity, 0);
+            assert!(range.end % granularity == 0 || range.end == source.size());
+            assert!(planned.is_zeros() || range.end - range.start <= segment as u64);
+            segments.push((range.start, range.end, planned.is_zeros()));
+            next = range.end;
+        }
+        assert_eq!(next, source.size());
+        segments
+    }
+
+    #[test]
+    fn a_hole_of_any_size_is_one_segment() {
+        let segments = cut(&[(1 << 20, true), (64 << 40, false), (1 << 20, true)], 65_536, 1 << 20);
+        assert_eq!(segments.len(), 3);
+        assert!(segments[1].2);
+    }
+
+    #[test]
+    fn a_hole_that_starts_inside_a_unit_leaves_that_unit_whole() {
+        let segments = cut(&[(100, true), (1 << 20, false)], 65_536, 1 << 20);
+        assert_eq!(segments, [(0, 65_536, false), (65_536, (1 << 20) + 100, true)]);
+    }
+
+    #[test]
+    fn small_pieces_share_a_segment() {
+        let runs: Vec<(u64, bool)> = (0..64).map(|i| (4096, i % 2 == 0)).collect();
+        assert_eq!(cut(&runs, 4096, 1 << 20).len(), 1);
+        assert_eq!(cut(&runs, 65_536, 65_536).len(), 4);
+    }
+
+    #[test]
+    fn a_disk_smaller_than_a_unit_is_one_segment() {
+        assert_eq!(cut(&[(700, true)], 65_536, 65_536), [(0, 700, false)]);
+        assert_eq!(cut(&[(700, false)], 65_536, 65_536), [(0, 700, true)]);
+        assert_eq!(cut(&[], 65_536, 65_536), []);
+    }
+}

@@ -1,0 +1,201 @@
+//! Where a conversion goes.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Result, Setting};
+use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
+
+use super::atomic::{Publishing, Unpublished};
+use crate::drivers::driver_of;
+
+/// Where a conversion goes, and as what.
+///
+/// ```
+/// use diskimg::{BlockSink, Format, Target};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.qcow2");
+/// let target = Target::file(&path, diskimg::driver("qcow2")?.format);
+/// let sink = target.create(Some(1 << 30))?;
+/// sink.write_at(4096, b"first bytes")?;
+/// assert!(!path.exists(), "nothing is there before it is whole");
+/// sink.finish()?;
+/// assert!(path.exists());
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[non_exhaustive]
+pub struct Target {
+    /// The file, device or stream.
+    pub place: TargetPlace,
+    /// The format it gets.
+    pub format: Format,
+    /// Whether units are stored compressed.
+    pub compress: bool,
+    /// The compression level; the method's default if not given.
+    pub level: Option<i32>,
+    /// The format's own settings.
+    pub settings: Vec<Setting>,
+    /// Whether a file that exists is replaced.
+    pub overwrite: bool,
+    /// Whether a file that exists is written into, in place, and nothing is created. It has to be at least
+    /// as large as the disk. Block devices are always written so.
+    pub in_place: bool,
+    /// Whether a target written in place is known to read as zeros.
+    pub is_zero: bool,
+    /// How much of a raw file gets its space at once.
+    pub preallocation: Preallocation,
+    /// Whether the file is written past the page cache (`O_DIRECT`), where the system can.
+    pub direct: bool,
+    /// Whether the bytes, and the name, are on disk when the sink is finished. Default yes.
+    pub durable: bool,
+}
+
+/// A file, device or stream.
+pub enum TargetPlace {
+    /// A file or block device.
+    Path(PathBuf),
+    /// Bytes in order, nothing else: a pipe, a socket, standard output.
+    Stream(Mutex<Option<Box<dyn Write + Send>>>),
+}
+
+impl Target {
+    /// A file or block device of this format, everything else as it is by default.
+    #[must_use]
+    pub fn file(path: impl AsRef<Path>, format: Format) -> Self {
+        Self::new(TargetPlace::Path(path.as_ref().to_owned()), format)
+    }
+
+    /// A stream of this format.
+    #[must_use]
+    pub fn stream(stream: impl Write + Send + 'static, format: Format) -> Self {
+        Self::new(TargetPlace::Stream(Mutex::new(Some(Box::new(stream)))), format)
+    }
+
+    fn new(place: TargetPlace, format: Format) -> Self {
+        Self {
+            place,
+            format,
+            compress: false,
+            level: None,
+            settings: Vec::new(),
+            overwrite: false,
+            in_place: false,
+            is_zero: false,
+            preallocation: Preallocation::Off,
+            direct: false,
+            durable: true,
+        }
+    }
+
+    /// Creates the target for a disk of `size` bytes; `None` when that is known only at its end, which only
+    /// raw can take.
+    ///
+    /// A new file appears when the sink is finished, whole and durable, and not at all if it is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when the file exists and may not be replaced, or a setting cannot be
+    /// meant; [`ErrorKind::NeedsSeek`] when a stream is to get a format that cannot be written in order;
+    /// [`ErrorKind::Unsupported`] when the format cannot be written; [`ErrorKind::Io`].
+    pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        match &self.place {
+            TargetPlace::Stream(stream) => self.create_stream(stream, size),
+            TargetPlace::Path(path) if self.in_place || is_device(path) => self.create_in_place(path, size),
+            TargetPlace::Path(path) => self.create_file(path, size),
+        }
+    }
+
+    fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        let file = Unpublished::new(path, self.overwrite)?;
+        let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
+        let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size)?;
+        Ok(Box::new(Publishing { sink, file, durable: self.durable }))
+    }
+
+    fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
+        let options = SinkOptions { is_zero: self.is_zero, ..self.sink_options(size) };
+        let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
+        self.formatted(Box::new(sink), size)
+    }
+
+    fn create_stream(
+        &self,
+        stream: &Mutex<Option<Box<dyn Write + Send>>>,
+        size: Option<u64>,
+    ) -> Result<Box<dyn BlockSink>> {
+        if !self.is_raw() {
+            return Err(Error::new(ErrorKind::NeedsSeek)
+                .format(self.format)
+                .because("cannot be written to a stream: its tables stand before its data")
+                .hint("write to a file, or write raw"));
+        }
+        let stream = stream.lock().map_or(None, |mut stream| stream.take());
+        let stream = stream
+            .ok_or_else(|| Error::new(ErrorKind::InvalidInput).because("the stream is already in use"))?;
+        Ok(Box::new(StreamSink::new(stream, size)))
+    }
+
+    /// The image over a sink that holds its file; raw needs nothing more.
+    fn formatted(&self, sink: Box<dyn BlockSink>, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        if self.is_raw() {
+            return self.plain(sink);
+        }
+        let driver = driver_of(self.format)?;
+        let create = driver.create.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported).format(self.format).because("this build cannot write it")
+        })?;
+        let virtual_size = size.ok_or_else(|| {
+            Error::new(ErrorKind::NeedsSeek)
+                .format(self.format)
+                .because("needs the size of the disk before its data")
+        })?;
+        let settings = self.settings.clone();
+        create(sink, &CreateOptions { virtual_size, compress: self.compress, level: self.level, settings })
+    }
+
+    fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {
+        if self.compress {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .because("cannot be compressed")
+                .hint("compress the file afterwards, or write qcow2"));
+        }
+        match self.settings.first() {
+            Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
+            None => Ok(sink),
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        self.format == diskimg_raw::DRIVER.format
+    }
+
+    /// A raw disk has the size of its file; an image's file grows as it is written.
+    fn sink_options(&self, size: Option<u64>) -> SinkOptions {
+        SinkOptions {
+            size: if self.is_raw() { size } else { None },
+            preallocation: self.preallocation,
+            direct: self.direct,
+            sync: self.durable,
+            ..SinkOptions::default()
+        }
+    }
+}
+
+fn at_path(error: Error, path: &Path) -> Error {
+    if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
+}
+
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
+}

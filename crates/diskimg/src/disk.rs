@@ -1,0 +1,70 @@
+//! An opened image with everything below it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{BlockSource, Chain, Extent, Image, ImageInfo, Location, Result};
+
+/// An opened image with everything below it: what a guest would see.
+///
+/// Cheap to clone; clones share caches. Readable from any thread.
+#[derive(Clone)]
+pub struct Disk {
+    pub(crate) layers: Vec<Arc<dyn Image>>,
+    pub(crate) top: Arc<dyn Image>,
+    pub(crate) whole: Arc<dyn BlockSource>,
+    pub(crate) wrapper: Option<Wrapper>,
+}
+
+impl Disk {
+    /// A disk of these layers, top first.
+    pub(crate) fn new(
+        top: Arc<dyn Image>,
+        below: Vec<Arc<dyn Image>>,
+        wrapper: Option<Wrapper>,
+    ) -> Result<Self> {
+        let mut layers = vec![Arc::clone(&top)];
+        layers.extend(below);
+        let sources: Vec<Arc<dyn BlockSource>> =
+            layers.iter().map(|layer| Arc::clone(layer) as Arc<dyn BlockSource>).collect();
+        let whole: Arc<dyn BlockSource> = match sources.as_slice() {
+            [one] => Arc::clone(one),
+            _ => Arc::new(Chain::new(sources)?),
+        };
+        Ok(Self { layers, top, whole, wrapper })
+    }
+
+    /// The layers, top first: the image itself, and what it is based on.
+    #[must_use]
+    pub fn layers(&self) -> &[Arc<dyn Image>] {
+        &self.layers
+    }
+
+    /// How the file was compressed, if it was.
+    #[must_use]
+    pub fn wrapper(&self) -> Option<Wrapper> {
+        self.wrapper
+    }
+}
+
+impl BlockSource for Disk {
+    fn size(&self) -> u64 {
+        self.whole.size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.whole.read_at(offset, buf)
+    }
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        self.whole.extent_at(range)
+    }
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        self.whole.locate(range)
+    }
+}
+
+impl Image for Disk {
+    fn info(&self) -> &ImageInfo {
+        self.top.info()
+    }
+}

@@ -1,0 +1,82 @@
+//! Formats that are recognised and named, and that this build cannot read: better than calling them raw.
+//!
+//! Sources of the magics: VHD specification 1.0 (footer cookie at the start of dynamic images), [MS-VHDX]
+//! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
+//! format 1.2.3 and LUKS2 2.1, VMware "Virtual Disk Format 5.0", VirtualBox VDICore.h, PKWARE APPNOTE 4.3.7,
+//! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6.
+
+use diskimg_core::Format;
+
+/// A format that is recognised by fixed bytes at a fixed offset.
+struct Known {
+    format: Format,
+    offset: usize,
+    magic: &'static [u8],
+}
+
+const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known {
+    Known { format: Format::new(name), offset, magic }
+}
+
+static KNOWN: [Known; 22] = [
+    known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
+    known("vmdk", 0, b"KDMV"),
+    known("vmdk", 0, b"COWD"),
+    known("vmdk", 0, b"# Disk DescriptorFile"),
+    known("vmdk", 0, b"\xbe\xba\xfe\xca\0\0\0\0"),
+    known("vdi", 64, b"\x7f\x10\xda\xbe"),
+    known("vhdx", 0, b"vhdxfile"),
+    known("vhd", 0, b"conectix"),
+    known("qed", 0, b"QED\0"),
+    known("parallels", 0, b"WithoutFreeSpace"),
+    known("parallels", 0, b"WithouFreSpacExt"),
+    known("luks", 0, b"LUKS\xba\xbe"),
+    known("zip", 0, b"PK\x03\x04"),
+    known("7z", 0, b"7z\xbc\xaf\x27\x1c"),
+    known("bzip2", 0, b"BZh"),
+    known("lz4", 0, b"\x04\x22\x4d\x18"),
+    known("lzip", 0, b"LZIP"),
+    known("rar", 0, b"Rar!\x1a\x07"),
+    known("tar", 257, b"ustar\0"),
+    known("tar", 257, b"ustar  "),
+    known("wim", 0, b"MSWIM\0\0\0"),
+    known("dmg", 0, b"koly"),
+];
+
+/// The known but unsupported format that these first bytes of a file belong to.
+pub(crate) fn recognise(head: &[u8]) -> Option<Format> {
+    let matches = |known: &&Known| {
+        let end = known.offset.saturating_add(known.magic.len());
+        head.get(known.offset..end) == Some(known.magic)
+    };
+    KNOWN.iter().find(matches).map(|known| known.format)
+}
+
+/// The known but unsupported format of this name.
+pub(crate) fn by_name(name: &str) -> Option<Format> {
+    KNOWN.iter().find(|known| known.format.name() == name).map(|known| known.format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r10_other_formats_are_named() {
+        let mut tar = vec![0; 512];
+        tar[257..263].copy_from_slice(b"ustar\0");
+        let cases: [(&[u8], &str); 6] = [
+            (b"conectix", "vhd"),
+            (b"vhdxfile", "vhdx"),
+            (b"QED\0", "qed"),
+            (b"LUKS\xba\xbe\0\x01", "luks"),
+            (b"PK\x03\x04", "zip"),
+            (&tar, "tar"),
+        ];
+        for (head, name) in cases {
+            assert_eq!(recognise(head), Some(Format::new(name)));
+        }
+        assert_eq!(recognise(b""), None);
+        assert_eq!(recognise(&[0; 1024]), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Virtual-disk images: recognise, inspect, read, compare and convert them, safely.
+//!
+//! Everything that can be read is a [`BlockSource`], everything that can be written a [`BlockSink`]. An
+//! [`Opener`] turns a file into a [`Disk`]; [`convert()`] turns a source into a sink; a [`Target`] makes the
+//! sink of a file that appears whole or not at all.
+//!
+//! The bytes of an image, and every name inside it, may come from a stranger: nothing a name points to is
+//! opened unless a [`Resolver`] allows it, raw is never guessed, every cost is bounded by [`Limits`], and
+//! bad input gives one [`Error`] that names format, field, byte offset, what was found and what was
+//! expected.
+//!
+//! ```
+//! use diskimg::{BlockSource, ConvertOptions, Opener, Target, convert, driver, inspect};
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let (source, target) = (dir.path().join("disk.qcow2"), dir.path().join("disk.raw"));
+//! # Target::file(&source, driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+//! println!("{} bytes", inspect(&source)?.info.virtual_size);
+//!
+//! let disk = Opener::new().open(&source)?;
+//! let sink = Target::file(&target, driver("raw")?.format).create(Some(disk.size()))?;
+//! convert(&disk, sink, &ConvertOptions::default(), &())?;
+//! # Ok::<(), diskimg::Error>(())
+//! ```
+//!
+//! This is a library, not a process: it keeps no global state, installs no signal handler, prints nothing,
+//! and leaves no thread running after a call.
+#![forbid(unsafe_code)]
+
+mod compare;
+mod convert;
+mod disk;
+mod drivers;
+mod inspect;
+mod known;
+mod open;
+mod resolve;
+mod sniff;
+mod spool;
+mod stream;
+
+pub use compare::{Comparison, compare};
+pub use convert::{ConvertOptions, Converted, Sparse, Target, TargetPlace, convert, convert_stream};
+pub use disk::Disk;
+pub use diskimg_codec::Wrapper;
+pub use diskimg_core::{
+    Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CreateOptions, DenyReferences, Detail, Driver,
+    Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, HostRange, Image, ImageInfo, Limits,
+    Location, Memory, MemorySink, OpenOptions, Printable, ProbeReport, Probed, Prober, Progress, Reference,
+    ReferenceRole, Resolver, Result, Segment, Setting, SettingHelp, Severity, Snapshot, SnapshotSelector,
+    StreamDecoder, Verdict, Window, WriteOrder, check_range,
+};
+pub use diskimg_raw::{Content, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+pub use drivers::{driver, drivers};
+pub use inspect::{Inspection, inspect};
+pub use open::{Input, Opener};
+pub use resolve::WithinDirectory;
+pub use sniff::{Sniffed, sniff, sniff_head};
+pub use spool::Spool;
+pub use stream::Arriving;

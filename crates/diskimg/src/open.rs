@@ -1,0 +1,252 @@
+//! Opening images, wrapped or not, with what lies below them.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
+use diskimg_core::{
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Image, Limits, OpenOptions, Reference,
+    ReferenceRole, Resolver, Result, SnapshotSelector,
+};
+use diskimg_raw::{FileSource, SourceOptions};
+
+use crate::disk::Disk;
+use crate::drivers::driver;
+use crate::resolve::{chain_loops, relative_to, same_file};
+use crate::sniff::{driver_for, head_of};
+use crate::spool::Spool;
+use crate::stream::Arriving;
+
+/// How images are opened. The defaults suit images from strangers: the format is recognised by the bytes,
+/// never guessed to be raw; nothing a name inside the image points to is opened; every cost is bounded.
+///
+/// ```
+/// use diskimg::{BlockSource, Opener};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.raw");
+/// # std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+/// let mut opener = Opener::new();
+/// opener.allow_raw = true;
+/// let disk = opener.open(&path)?;
+/// assert_eq!(disk.size(), 1 << 20);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Opener {
+    /// The format of the (unwrapped) image; `None` recognises it. A pinned format is never second-guessed.
+    pub format: Option<Format>,
+    /// Whether what nothing recognises is read as raw.
+    pub allow_raw: bool,
+    /// Whether gz, xz and zst files are unwrapped, one level deep.
+    pub unwrap: bool,
+    /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
+    pub spool: Spool,
+    /// What an image may cost.
+    pub limits: Limits,
+    /// Who may follow names inside an image.
+    pub resolver: Arc<dyn Resolver>,
+    /// An internal snapshot to read instead of the active state.
+    pub snapshot: Option<SnapshotSelector>,
+    /// Whether files are read past the page cache (`O_DIRECT`), where the system can.
+    pub direct: bool,
+    /// Threads that decode a compressed file; 0 for one a core.
+    pub threads: u32,
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self {
+            format: None,
+            allow_raw: false,
+            unwrap: true,
+            spool: Spool::default(),
+            limits: Limits::default(),
+            resolver: Arc::new(DenyReferences),
+            snapshot: None,
+            direct: false,
+            threads: 0,
+        }
+    }
+}
+
+impl Opener {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the image in a file or block device, and every layer below it that the resolver allows.
+    ///
+    /// A compressed file is decoded into an anonymous temporary file first, as [`Opener::spool`] allows.
+    ///
+    /// # Errors
+    /// What is wrong with the file, in one line, of the kind that says what to do about it: see
+    /// [`ErrorKind`]. [`ErrorKind::Denied`] when the image needs another file and may not have it.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
+        let path = path.as_ref();
+        let source = self.file(path)?;
+        match self.wrapper_of(&source)? {
+            None => self.open_source(Arc::new(source)),
+            Some(wrapper) => self.wrapped(path, wrapper)?.into_disk(self),
+        }
+    }
+
+    /// Opens the image that a source of any kind holds; it is taken as it is, never unwrapped.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    #[allow(clippy::needless_pass_by_value, reason = "callers hand the source over")]
+    pub fn open_source(&self, source: Arc<dyn BlockSource>) -> Result<Disk> {
+        self.open_unwrapped(&source, None)
+    }
+
+    /// Begins to read an image that arrives once, in order: a pipe, a download. It is unwrapped if it is
+    /// compressed; whether it can be converted as it comes is for [`Arriving`] to say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFormat`] and the like, by the first bytes.
+    pub fn arriving(&self, stream: impl Read + Send + 'static) -> Result<Arriving> {
+        Arriving::new(Box::new(stream), self)
+    }
+
+    /// The image in a file, as it should be converted: read at random where that is possible, or from the
+    /// front to the back if it is compressed.
+    ///
+    /// # Errors
+    /// As [`Opener::open`] and [`Opener::arriving`].
+    pub fn input(&self, path: impl AsRef<Path>) -> Result<Input> {
+        let path = path.as_ref();
+        let source = self.file(path)?;
+        Ok(match self.wrapper_of(&source)? {
+            None => Input::Disk(self.open_source(Arc::new(source))?),
+            Some(wrapper) => Input::Arriving(self.wrapped(path, wrapper)?),
+        })
+    }
+
+    /// A host file as a source.
+    pub(crate) fn file(&self, path: &Path) -> Result<FileSource> {
+        FileSource::open_with(path, &SourceOptions { direct: self.direct }).map_err(|e| name_file(e, path))
+    }
+
+    /// How a file is compressed, if unwrapping is asked for.
+    pub(crate) fn wrapper_of(&self, source: &dyn BlockSource) -> Result<Option<Wrapper>> {
+        if !self.unwrap {
+            return Ok(None);
+        }
+        let mut magic = [0; 8];
+        let len = usize::try_from(source.size().min(8)).unwrap_or(8);
+        let magic = magic.get_mut(..len).unwrap_or_default();
+        source.read_at(0, magic)?;
+        Ok(Wrapper::recognise(magic))
+    }
+
+    pub(crate) fn wrapped(&self, path: &Path, wrapper: Wrapper) -> Result<Arriving> {
+        let file = File::open(path).map_err(|e| name_file(e.into(), path))?;
+        Arriving::decoded(Box::new(self.decode(file, wrapper)?), wrapper, self)
+    }
+
+    pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecodeReader<R>> {
+        let options = DecoderOptions { threads: self.threads, ..DecoderOptions::default() };
+        DecodeReader::with_options(stream, wrapper, &self.limits, &options)
+    }
+
+    pub(crate) fn open_unwrapped(
+        &self,
+        source: &Arc<dyn BlockSource>,
+        wrapper: Option<Wrapper>,
+    ) -> Result<Disk> {
+        let head = head_of(source)?;
+        let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
+        let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone())?;
+        let below = self.below(source, &top)?;
+        Disk::new(top, below, wrapper)
+    }
+
+    fn layer(
+        &self,
+        driver: &Driver,
+        source: Arc<dyn BlockSource>,
+        reached_by: &[u8],
+        snapshot: Option<SnapshotSelector>,
+    ) -> Result<Arc<dyn Image>> {
+        let resolver = FromDirectory { resolver: &*self.resolver, referrer: reached_by };
+        (driver.open)(source, &OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot })
+    }
+
+    /// The layers below `top`, each named by the one above it.
+    fn below(&self, source: &Arc<dyn BlockSource>, top: &Arc<dyn Image>) -> Result<Vec<Arc<dyn Image>>> {
+        let mut files = vec![Arc::clone(source)];
+        let mut layers: Vec<Arc<dyn Image>> = Vec::new();
+        let mut referrer = Vec::new();
+        while let Some(mut reference) = backing_of(layers.last().unwrap_or(top)) {
+            if layers.len() as u64 >= u64::from(self.limits.chain_depth) {
+                return Err(too_deep(&reference, self.limits.chain_depth));
+            }
+            reference.name = relative_to(&referrer, &reference.name);
+            let file = self.resolver.resolve(&reference)?;
+            if files.iter().any(|seen| same_file(seen, &file)) {
+                return Err(chain_loops(&reference));
+            }
+            let driver = declared_driver(&reference)?;
+            layers.push(self.layer(driver, Arc::clone(&file), &reference.name, None)?);
+            files.push(file);
+            referrer = reference.name;
+        }
+        Ok(layers)
+    }
+}
+
+/// An image on its way into a conversion.
+pub enum Input {
+    /// Readable at random.
+    Disk(Disk),
+    /// Arrives once, in order.
+    Arriving(Arriving),
+}
+
+/// Reads names inside an image from the directory that image lies in.
+struct FromDirectory<'a> {
+    resolver: &'a dyn Resolver,
+    referrer: &'a [u8],
+}
+
+impl Resolver for FromDirectory<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        let name = relative_to(self.referrer, &reference.name);
+        self.resolver.resolve(&Reference { name, ..reference.clone() })
+    }
+}
+
+fn backing_of(image: &Arc<dyn Image>) -> Option<Reference> {
+    let below =
+        |reference: &&Reference| matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent);
+    image.info().references.iter().find(below).cloned()
+}
+
+/// A backing file is opened as what the image says it is. Probing it would let whoever writes into a raw
+/// base choose its format (CVE-2015-1850 and its kin).
+fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
+    match &reference.format {
+        Some(name) => driver(name).map_err(|e| e.format(reference.found_in).field("backing format")),
+        None => Err(reference
+            .denied()
+            .because("the image does not say its format, and it is never guessed")
+            .hint("record the format in the image, for instance with `qemu-img rebase -u -F`")),
+    }
+}
+
+fn too_deep(reference: &Reference, depth: u32) -> Error {
+    Error::new(ErrorKind::Limit)
+        .format(reference.found_in)
+        .field("chain of backing files")
+        .expected(format_args!("at most {depth} files below the image"))
+}
+
+/// An error of the operating system says which file it is about.
+pub(crate) fn name_file(error: Error, path: &Path) -> Error {
+    if error.field_name().is_some() { error } else { error.field(format!("'{}'", path.display())) }
+}

@@ -1,0 +1,212 @@
+//! Following names inside an image, as far as its own directory.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Error, ErrorKind, Reference, Resolver, Result};
+use diskimg_raw::FileSource;
+use rustix::fs::{CWD, Mode, OFlags};
+
+/// Follows references to regular files within one directory and below it, and nowhere else.
+///
+/// On Linux by `openat2` with `RESOLVE_BENEATH`: neither `..`, nor an absolute name, nor a symbolic link or a
+/// magic link leads out, however it is swapped while we look. Elsewhere, and on kernels without the call,
+/// only plain names in the directory itself are followed, and no links. Devices, pipes and sockets are
+/// refused everywhere.
+///
+/// ```no_run
+/// use diskimg::{Opener, WithinDirectory};
+/// use std::sync::Arc;
+/// let mut opener = Opener::new();
+/// opener.resolver = Arc::new(WithinDirectory::of_image("disks/top.qcow2".as_ref())?);
+/// let disk = opener.open("disks/top.qcow2")?;
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct WithinDirectory {
+    directory: File,
+}
+
+impl WithinDirectory {
+    /// Follows names within `directory`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be opened.
+    pub fn new(directory: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(CWD, directory, flags, Mode::empty())
+            .map_err(|e| Error::from(std::io::Error::from(e)).field("directory of the image"))?;
+        Ok(Self { directory: fd.into() })
+    }
+
+    /// Follows names within the directory that holds `image`.
+    ///
+    /// # Errors
+    /// As [`WithinDirectory::new`].
+    pub fn of_image(image: &Path) -> Result<Self> {
+        match image.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Self::new(parent),
+            _ => Self::new(Path::new(".")),
+        }
+    }
+
+    fn open(&self, reference: &Reference) -> Result<File> {
+        // Without O_NONBLOCK a FIFO put there by a stranger would hold us up for ever.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let opened = beneath(&self.directory, &reference.name, flags).map_err(|errno| match errno {
+            rustix::io::Errno::XDEV | rustix::io::Errno::LOOP | rustix::io::Errno::PERM => {
+                reference.denied().because("it leads out of the image's directory")
+            }
+            errno => Error::from(std::io::Error::from(errno))
+                .format(reference.found_in)
+                .field(reference.role.name())
+                .found_name(&reference.name),
+        })?;
+        Ok(opened)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    use rustix::fs::ResolveFlags;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+        Err(rustix::io::Errno::NOSYS) => plain_name(directory, name, flags),
+        other => other.map(File::from),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    plain_name(directory, name, flags)
+}
+
+fn plain_name(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    if name.contains(&b'/') || name == b".." {
+        return Err(rustix::io::Errno::XDEV);
+    }
+    rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
+}
+
+impl Resolver for WithinDirectory {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        if names_a_protocol(&reference.name) {
+            return Err(reference.denied().because("it names a protocol, not a file"));
+        }
+        let file = self.open(reference)?;
+        if !file.metadata().map_err(Error::from)?.is_file() {
+            return Err(reference.denied().because("it is not a regular file"));
+        }
+        Ok(Arc::new(FileSource::new(file)?))
+    }
+}
+
+/// `json:{…}`, `nbd://…`, `file:x`: what QEMU takes for a protocol is never a file name here.
+fn names_a_protocol(name: &[u8]) -> bool {
+    let scheme = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.' | b'_');
+    match name.iter().position(|c| !scheme(c)) {
+        Some(end) => end > 0 && name.get(end) == Some(&b':'),
+        None => false,
+    }
+}
+
+/// `name` as seen from the directory of the outermost image, when it stands in a file reached by `referrer`.
+pub(crate) fn relative_to(referrer: &[u8], name: &[u8]) -> Vec<u8> {
+    let directory =
+        referrer.iter().rposition(|c| *c == b'/').map(|end| referrer.get(..=end).unwrap_or_default());
+    match directory {
+        Some(directory) if !name.starts_with(b"/") && !names_a_protocol(name) => [directory, name].concat(),
+        _ => name.to_vec(),
+    }
+}
+
+/// Whether two sources are the same host file, by identity and not by name.
+pub(crate) fn same_file(a: &dyn BlockSource, b: &dyn BlockSource) -> bool {
+    matches!((identity(a), identity(b)), (Some(a), Some(b)) if a == b)
+}
+
+#[cfg(unix)]
+fn identity(source: &dyn BlockSource) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let host = source.locate(0..source.size().min(1)).host?;
+    let metadata = host.file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &dyn BlockSource) -> Option<(u64, u64)> {
+    None
+}
+
+/// The error of a chain that comes back to itself.
+pub(crate) fn chain_loops(reference: &Reference) -> Error {
+    Error::new(ErrorKind::Limit)
+        .format(reference.found_in)
+        .field(reference.role.name())
+        .found_name(&reference.name)
+        .because("the chain of backing files comes back to a file it already holds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::{Format, ReferenceRole};
+    use std::os::unix::fs::symlink;
+
+    fn reference(name: &[u8]) -> Reference {
+        Reference {
+            role: ReferenceRole::Backing,
+            name: name.to_vec(),
+            format: Some("raw".into()),
+            found_in: Format::new("qcow2"),
+            offset: None,
+        }
+    }
+
+    #[test]
+    fn only_regular_files_beneath_the_directory_are_followed() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("images");
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("base.raw"), b"base").unwrap();
+        std::fs::write(dir.join("sub/base.raw"), b"sub").unwrap();
+        std::fs::write(outer.path().join("secret"), b"secret").unwrap();
+        symlink("../secret", dir.join("out")).unwrap();
+        symlink("base.raw", dir.join("in")).unwrap();
+        symlink("/proc/self/fd/0", dir.join("magic")).unwrap();
+        rustix::fs::mkfifoat(CWD, dir.join("fifo"), Mode::from_raw_mode(0o600)).unwrap();
+
+        let resolver = WithinDirectory::new(&dir).unwrap();
+        for good in [&b"base.raw"[..], b"sub/base.raw", b"./sub/../base.raw", b"in"] {
+            assert!(resolver.resolve(&reference(good)).is_ok(), "{}", String::from_utf8_lossy(good));
+        }
+        let secret = outer.path().join("secret");
+        for bad in [
+            &b"../secret"[..],
+            b"sub/../../secret",
+            b"out",
+            b"magic",
+            b"fifo",
+            b"sub",
+            b"/etc/passwd",
+            b"json:{\"driver\":\"file\"}",
+            b"nbd://localhost",
+            secret.to_str().unwrap().as_bytes(),
+        ] {
+            let error = resolver.resolve(&reference(bad)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{}: {error}", String::from_utf8_lossy(bad));
+        }
+        for absent in [&b"absent"[..], b"a\0b"] {
+            assert_eq!(resolver.resolve(&reference(absent)).err().unwrap().kind(), ErrorKind::Io);
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_from_the_directory_of_the_file_it_stands_in() {
+        assert_eq!(relative_to(b"sub/mid.qcow2", b"base.raw"), b"sub/base.raw");
+        assert_eq!(relative_to(b"mid.qcow2", b"base.raw"), b"base.raw");
+        assert_eq!(relative_to(b"sub/mid.qcow2", b"/abs"), b"/abs");
+        assert_eq!(relative_to(b"sub/mid.qcow2", b"nbd:x"), b"nbd:x");
+    }
+}
