@@ -1,0 +1,70 @@
+//! `diskimg formats`: what this build can do.
+
+use std::io::Write;
+
+use diskimg::{Driver, Wrapper, drivers};
+use serde_json::{Value, json};
+
+use super::Common;
+use crate::args::Output;
+use crate::failure::Outcome;
+use crate::output::{print_json, stdout};
+
+const WRAPPERS: [Wrapper; 3] = [Wrapper::Gzip, Wrapper::Xz, Wrapper::Zstd];
+
+pub(super) fn run(common: Common) -> Outcome {
+    if common.output == Output::Json {
+        print_json(&json!({
+            "formats": drivers().iter().map(|driver| format_json(driver)).collect::<Value>(),
+            "wrappers": WRAPPERS.iter().map(|wrapper| json!({
+                "name": wrapper.name(), "extensions": wrapper.extensions(),
+            })).collect::<Value>(),
+        }))?;
+        return Ok(0);
+    }
+    let mut out = stdout();
+    for driver in drivers() {
+        writeln!(
+            out,
+            "{:<8} {}: {}",
+            driver.format.name(),
+            driver.description,
+            abilities(driver).join(", ")
+        )?;
+        for setting in driver.settings {
+            writeln!(
+                out,
+                "           -o {}={}\n              {}",
+                setting.name, setting.values, setting.help
+            )?;
+        }
+    }
+    let wrappers: Vec<&str> = WRAPPERS.iter().map(|wrapper| wrapper.name()).collect();
+    writeln!(out, "unwrapped on the fly: {}", wrappers.join(", "))?;
+    out.flush()?;
+    Ok(0)
+}
+
+fn abilities(driver: &Driver) -> Vec<&'static str> {
+    let mut abilities = vec!["read"];
+    if driver.stream.is_some() {
+        abilities.push("stream");
+    }
+    // Raw needs no driver to be written.
+    if driver.create.is_some() || driver.format.name() == "raw" {
+        abilities.push("create");
+    }
+    abilities
+}
+
+fn format_json(driver: &Driver) -> Value {
+    json!({
+        "name": driver.format.name(),
+        "description": driver.description,
+        "extensions": driver.extensions,
+        "abilities": abilities(driver),
+        "options": driver.settings.iter().map(|setting| json!({
+            "name": setting.name, "values": setting.values, "help": setting.help,
+        })).collect::<Value>(),
+    })
+}

@@ -1,0 +1,85 @@
+//! `diskimg info`: what an image claims, opening nothing it refers to.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use diskimg::{Error, ErrorKind, Inspection, Opener, Reference, Resolver, WithinDirectory};
+use serde_json::Value;
+
+use super::{Common, human, inspect_path, opener};
+use crate::args::{InfoArgs, Output};
+use crate::failure::{About, Failure, Outcome};
+use crate::json::{self, backing, full_name};
+use crate::output::{is_dash, print_json, stdout};
+
+pub(super) fn run(args: &InfoArgs, common: Common) -> Outcome {
+    let opener = opener(&args.open, None)?;
+    let top = inspect_path(&opener, &args.file)?;
+    let mut images = vec![(args.file.clone(), top)];
+    if args.backing_chain {
+        chain(args, &opener, &mut images)?;
+    }
+    match common.output {
+        Output::Json => {
+            let mut values: Vec<Value> = images
+                .iter()
+                .map(|(file, inspection)| json::info(inspection, &file.to_string_lossy()))
+                .collect();
+            match args.backing_chain {
+                true => print_json(&Value::Array(values))?,
+                false => print_json(&values.swap_remove(0))?,
+            }
+        }
+        Output::Human => {
+            let mut out = stdout();
+            for (index, (file, inspection)) in images.iter().enumerate() {
+                if index > 0 {
+                    writeln!(out)?;
+                }
+                human::print(&mut out, inspection, &file.to_string_lossy())?;
+            }
+            out.flush()?;
+        }
+    }
+    Ok(0)
+}
+
+/// Appends what lies below the first image, layer by layer.
+fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection)>) -> Result<(), Failure> {
+    let Some((mut file, mut reference)) = below(images) else { return Ok(()) };
+    if !args.follow.follow || is_dash(&args.file) {
+        return Err(reference.denied().into());
+    }
+    let resolver = WithinDirectory::of_image(&args.file).about(&args.file)?;
+    let directory = args.file.parent().unwrap_or(Path::new("")).to_owned();
+    loop {
+        if images.len() > usize::try_from(opener.limits.chain_depth).unwrap_or(usize::MAX) {
+            let error = Error::new(ErrorKind::Limit).field("chain of backing files");
+            return Err(error.expected(format_args!("at most {} files", opener.limits.chain_depth)).into());
+        }
+        // As seen from the directory that the resolver allows.
+        let inner = file.strip_prefix(&directory).unwrap_or(&file).to_string_lossy().into_owned();
+        reference.name = inner.into_bytes();
+        let source = resolver.resolve(&reference)?;
+        let mut layer = opener.clone();
+        layer.format = match &reference.format {
+            Some(name) => Some(diskimg::driver(name)?.format),
+            None => return Err(reference.denied().because("the image does not say its format").into()),
+        };
+        let info = layer.inspect_source(&source).about(&file)?;
+        let sizes = std::fs::metadata(&file)?;
+        images.push((file, Inspection::of_file(info, &sizes)));
+        match below(images) {
+            Some(next) => (file, reference) = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The file below the last image, and how it is named there.
+fn below(images: &[(PathBuf, Inspection)]) -> Option<(PathBuf, Reference)> {
+    let (file, inspection) = images.last()?;
+    let reference = backing(&inspection.info)?;
+    let name = full_name(&file.to_string_lossy(), &reference.name_lossy());
+    Some((PathBuf::from(name), reference.clone()))
+}

@@ -1,0 +1,48 @@
+//! `diskimg inspect`: what a careful importer should know.
+
+use std::io::Write;
+
+use diskimg::Severity;
+use serde_json::json;
+
+use super::{Common, inspect_path, opener};
+use crate::args::{InspectArgs, Output};
+use crate::failure::Outcome;
+use crate::json::{self, severity};
+use crate::output::{print_json, stdout};
+
+/// The exit code when there are findings that matter.
+const FINDINGS: u8 = 2;
+
+pub(super) fn run(args: &InspectArgs, common: Common) -> Outcome {
+    let inspection = inspect_path(&opener(&args.open, None)?, &args.file)?;
+    let findings = &inspection.info.findings;
+    let safe = findings.iter().all(|finding| finding.severity < Severity::Warning);
+    match common.output {
+        Output::Json => print_json(&json!({
+            "filename": args.file.to_string_lossy(),
+            "format": inspection.info.format.name(),
+            "virtual-size": inspection.info.virtual_size,
+            "safe": safe,
+            "findings": findings.iter().map(json::finding).collect::<Vec<_>>(),
+        }))?,
+        Output::Human => {
+            let mut out = stdout();
+            for finding in findings {
+                let place = finding.offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
+                writeln!(
+                    out,
+                    "{} {}{place}: {}",
+                    severity(finding.severity),
+                    finding.check,
+                    finding.message
+                )?;
+            }
+            if safe && !common.quiet {
+                writeln!(out, "safe: {}, {} bytes", inspection.info.format, inspection.info.virtual_size)?;
+            }
+            out.flush()?;
+        }
+    }
+    Ok(if safe { 0 } else { FINDINGS })
+}

@@ -1,0 +1,40 @@
+//! `diskimg probe`: format, wrapper and virtual size in one line, from a file or a stream.
+
+use diskimg::{ErrorKind, Wrapper};
+use serde_json::json;
+use std::io::Write;
+
+use super::{Common, inspect_path, opener};
+use crate::args::{Output, ProbeArgs};
+use crate::failure::Outcome;
+use crate::output::{print_json, stdout};
+
+/// The exit code for what nothing recognises.
+const UNKNOWN: u8 = 2;
+
+pub(super) fn run(args: &ProbeArgs, common: Common) -> Outcome {
+    let opener = opener(&args.open, None)?;
+    let inspection = match inspect_path(&opener, &args.file) {
+        Ok(inspection) => inspection,
+        Err(failure) if failure.kind() == ErrorKind::UnknownFormat => return Err(failure.code(UNKNOWN)),
+        Err(failure) => return Err(failure),
+    };
+    let info = &inspection.info;
+    match common.output {
+        Output::Json => print_json(&json!({
+            "format": info.format.name(),
+            "wrapper": inspection.wrapper.map(Wrapper::name),
+            "virtual-size": info.virtual_size,
+            "cdrom": info.is_optical_disc,
+            "content": info.content,
+        }))?,
+        Output::Human => {
+            let wrapper = inspection.wrapper.map_or(String::new(), |wrapper| format!("+{}", wrapper.name()));
+            let disc = if info.is_optical_disc { " cdrom" } else { "" };
+            let mut out = stdout();
+            writeln!(out, "{}{wrapper} {}{disc}", info.format, info.virtual_size)?;
+            out.flush()?;
+        }
+    }
+    Ok(0)
+}

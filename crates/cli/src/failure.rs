@@ -1,0 +1,97 @@
+//! What is said, and with which exit code, when something goes wrong.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use diskimg::{Error, ErrorKind};
+use serde_json::json;
+
+/// A command that failed: the reason, and the exit code.
+pub(crate) struct Failure {
+    error: Error,
+    code: u8,
+    file: Option<String>,
+}
+
+pub(crate) type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    /// The same failure with another exit code.
+    pub(crate) fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// One line on standard error, another for a hint; one JSON object for a program.
+    pub(crate) fn report(self, machine: bool) -> ExitCode {
+        // Whoever read our output has gone: there is nobody to tell.
+        if self.error.os_error() == Some(BROKEN_PIPE) {
+            return ExitCode::from(self.code);
+        }
+        let message = match &self.file {
+            Some(file) => format!("{file}: {}", self.error),
+            None => self.error.to_string(),
+        };
+        let mut stderr = std::io::stderr().lock();
+        let _ = if machine {
+            let error = json!({"error": {
+                "status": self.error.kind().name(),
+                "message": message,
+                "offset": self.error.offset(),
+                "errno": self.error.os_error(),
+            }});
+            writeln!(stderr, "{error}")
+        } else {
+            let hint = self.error.hint_text().map_or(String::new(), |hint| format!("\nhint: {hint}"));
+            writeln!(stderr, "diskimg: {message}{}", with_flags(self.error.kind(), hint))
+        };
+        ExitCode::from(self.code)
+    }
+}
+
+/// EPIPE, the same number on every Unix.
+const BROKEN_PIPE: i32 = 32;
+
+/// Says by which flag of this command a hint is followed.
+fn with_flags(kind: ErrorKind, hint: String) -> String {
+    match kind {
+        _ if hint.is_empty() => hint,
+        ErrorKind::Denied => format!("{hint} (--follow)"),
+        ErrorKind::UnknownFormat => format!("{hint} (-f raw, or --allow-raw)"),
+        ErrorKind::Ambiguous => format!("{hint} (-f FORMAT)"),
+        ErrorKind::InvalidInput if hint.contains("overwriting") => format!("{hint} (--force)"),
+        _ => hint,
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, code: 1, file: None }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+/// Says which file an error is about.
+pub(crate) trait About<T> {
+    /// The same, about `file`.
+    fn about(self, file: &std::path::Path) -> Result<T, Failure>;
+}
+
+impl<T> About<T> for diskimg::Result<T> {
+    fn about(self, file: &std::path::Path) -> Result<T, Failure> {
+        self.map_err(|error| {
+            let named = error.field_name().is_some_and(|field| field.contains('\''));
+            Failure { file: (!named).then(|| file.display().to_string()), ..error.into() }
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! What an image claims, in the shape of `qemu-img info --output=json`; our additions under `"diskimg"`.
+
+use diskimg::{Detail, Finding, ImageInfo, Inspection, Reference, ReferenceRole, Severity, Snapshot};
+use serde_json::{Map, Value, json};
+
+/// `qemu-img`'s object, with `"diskimg"` at its end.
+pub(crate) fn info(inspection: &Inspection, filename: &str) -> Value {
+    let info = &inspection.info;
+    let mut object = Map::new();
+    if inspection.file_size.is_some() {
+        object
+            .insert("children".into(), json!([{ "name": "file", "info": file_node(inspection, filename) }]));
+    }
+    if let Some(format) = backing(info).and_then(|backing| backing.format.as_ref()) {
+        object.insert("backing-filename-format".into(), json!(format));
+    }
+    if !info.snapshots.is_empty() {
+        object.insert("snapshots".into(), info.snapshots.iter().map(snapshot).collect());
+    }
+    object.insert("virtual-size".into(), json!(info.virtual_size));
+    object.insert("filename".into(), json!(filename));
+    if let Some(unit) = info.allocation_unit {
+        object.insert("cluster-size".into(), json!(unit));
+    }
+    object.insert("format".into(), json!(info.format.name()));
+    if let Some(bytes) = inspection.allocated_size {
+        object.insert("actual-size".into(), json!(bytes));
+    }
+    if !info.details.is_empty() {
+        let data = table(&info.details);
+        object.insert("format-specific".into(), json!({ "type": info.format.name(), "data": data }));
+    }
+    if let Some(backing) = backing(info) {
+        object.insert("full-backing-filename".into(), json!(full_name(filename, &backing.name_lossy())));
+        object.insert("backing-filename".into(), json!(backing.name_lossy()));
+    }
+    if info.encryption.is_some() {
+        object.insert("encrypted".into(), json!(true));
+    }
+    object.insert("dirty-flag".into(), json!(info.dirty));
+    object.insert("diskimg".into(), additions(inspection));
+    Value::Object(object)
+}
+
+/// The backing file that an image names.
+pub(crate) fn backing(info: &ImageInfo) -> Option<&Reference> {
+    info.references.iter().find(|reference| reference.role == ReferenceRole::Backing)
+}
+
+/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it.
+pub(crate) fn full_name(image: &str, name: &str) -> String {
+    match image.rsplit_once('/') {
+        Some((directory, _)) if !name.starts_with('/') => format!("{directory}/{name}"),
+        _ => name.to_owned(),
+    }
+}
+
+fn file_node(inspection: &Inspection, filename: &str) -> Value {
+    json!({
+        "children": [],
+        "virtual-size": inspection.file_size,
+        "filename": filename,
+        "format": "file",
+        "actual-size": inspection.allocated_size,
+        "format-specific": { "type": "file", "data": {} },
+        "dirty-flag": false,
+    })
+}
+
+fn snapshot(snapshot: &Snapshot) -> Value {
+    const SECOND: u64 = 1_000_000_000;
+    let mut object = json!({
+        "vm-clock-nsec": snapshot.vm_clock_nanoseconds % SECOND,
+        "name": snapshot.name,
+        "date-sec": snapshot.date_seconds,
+        "date-nsec": snapshot.date_nanoseconds,
+        "vm-clock-sec": snapshot.vm_clock_nanoseconds / SECOND,
+        "id": snapshot.id,
+        "vm-state-size": snapshot.vm_state_size,
+    });
+    if let (Some(icount), Some(object)) = (snapshot.icount, object.as_object_mut()) {
+        object.insert("icount".into(), json!(icount));
+    }
+    object
+}
+
+/// What only we tell.
+fn additions(inspection: &Inspection) -> Value {
+    let info = &inspection.info;
+    json!({
+        "wrapper": inspection.wrapper.map(diskimg::Wrapper::name),
+        "content": info.content,
+        "cdrom": info.is_optical_disc,
+        "encryption": info.encryption,
+        "references": info.references.iter().map(reference).collect::<Value>(),
+        "findings": info.findings.iter().map(finding).collect::<Value>(),
+    })
+}
+
+fn reference(reference: &Reference) -> Value {
+    json!({
+        "role": reference.role.name(),
+        "name": reference.name_lossy(),
+        "format": reference.format,
+        "offset": reference.offset,
+    })
+}
+
+/// One finding as an object.
+pub(crate) fn finding(finding: &Finding) -> Value {
+    json!({
+        "severity": severity(finding.severity),
+        "check": finding.check,
+        "message": finding.message,
+        "offset": finding.offset,
+    })
+}
+
+/// How much a finding matters, in one word.
+pub(crate) const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Unsafe => "unsafe",
+    }
+}
+
+fn table(details: &[(String, Detail)]) -> Value {
+    Value::Object(details.iter().map(|(name, detail)| (name.clone(), self::detail(detail))).collect())
+}
+
+fn detail(detail: &Detail) -> Value {
+    match detail {
+        Detail::Flag(flag) => json!(flag),
+        Detail::Number(number) => json!(number),
+        Detail::Text(text) => json!(text),
+        Detail::List(list) => list.iter().map(self::detail).collect(),
+        Detail::Table(details) => table(details),
+    }
+}

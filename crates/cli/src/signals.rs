@@ -1,0 +1,54 @@
+//! SIGINT and SIGTERM: stop cleanly, and if that takes too long, stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use diskimg::Cancel;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long a conversion may take to stop by itself; a stalled pipe may never let it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which signal came, and the flag that stops the work.
+#[derive(Clone, Default)]
+pub(crate) struct Interrupt {
+    pub(crate) cancel: Arc<Cancel>,
+    signal: Arc<AtomicI32>,
+}
+
+impl Interrupt {
+    /// Listens from now on.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        let interrupt = Self::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let heard = interrupt.clone();
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                if heard.signal.swap(signal, Ordering::AcqRel) != 0 {
+                    stop(signal);
+                }
+                heard.cancel.trigger();
+                std::thread::spawn(move || {
+                    std::thread::sleep(PATIENCE);
+                    stop(signal);
+                });
+            }
+        });
+        Ok(interrupt)
+    }
+
+    /// The exit code of the signal that came, if one did: 130 or 143.
+    pub(crate) fn exit_code(&self) -> Option<u8> {
+        match self.signal.load(Ordering::Acquire) {
+            0 => None,
+            signal => u8::try_from(signal).ok().map(|signal| signal.saturating_add(128)),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a target that is not finished has no name to clean up")]
+fn stop(signal: i32) -> ! {
+    std::process::exit(signal.saturating_add(128))
+}

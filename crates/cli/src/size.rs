@@ -1,0 +1,49 @@
+//! Sizes as users type and read them.
+
+use diskimg::{Error, Setting};
+
+/// A size as `qemu-img` takes it: a number with an optional suffix of k, M, G, T, P or E, powers of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
+    Setting { name: "size".to_owned(), value: text.to_owned() }.as_size()
+}
+
+/// A size as `qemu-img` prints it: three digits that count, and a binary unit.
+pub(crate) fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = 0;
+    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    let mut number = format!("{value:.digits$}");
+    if number.contains('.') {
+        number.truncate(number.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    format!("{number} {}", UNITS.get(unit).unwrap_or(&"B"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_printed_as_qemu_img_prints_them() {
+        let table = [
+            (0, "0 B"),
+            (512, "512 B"),
+            (999, "999 B"),
+            (1000, "0.98 KiB"),
+            (196_616, "192 KiB"),
+            (1 << 20, "1 MiB"),
+            (10_380_902, "9.9 MiB"),
+            (1 << 40, "1 TiB"),
+            (u64::MAX, "16 EiB"),
+        ];
+        for (bytes, text) in table {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+}
