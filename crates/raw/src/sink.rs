@@ -11,7 +11,7 @@ use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, check_range};
 use crate::RAW;
 use crate::coverage::Coverage;
 use crate::error::{disk_kind, io_at};
-use crate::platform::{self, Kind};
+use crate::platform::{self, Kind, Next};
 use crate::target::Target;
 
 /// The longest file. A bound of the systems: offsets are signed 64-bit numbers.
@@ -241,19 +241,59 @@ impl BlockSink for FileSink {
         self.target.make_zero(range, self.allocated)
     }
 
-    /// Copies with `copy_file_range`, which shares the blocks where the file system can. `false` may also
-    /// come in the middle; the bytes are then to be written all the same.
+    /// Copies with `copy_file_range`, which shares the blocks where the file system can. Holes of the source
+    /// become zeros here and are not copied. `false` may also come in the middle; the bytes are then to be
+    /// written all the same.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         check_range(offset, from.len, self.limit)?;
         if self.target.is_direct() {
             return Ok(false);
         }
-        self.cover(offset..offset.saturating_add(from.len))?;
-        self.target.copy(offset, from)
+        let mut done = 0;
+        while done < from.len {
+            let rest = HostRange {
+                offset: from.offset.saturating_add(done),
+                len: from.len.saturating_sub(done),
+                ..from
+            };
+            let (data, len) = run_at(rest)?;
+            let at = offset.saturating_add(done);
+            let range = at..at.saturating_add(len);
+            if data {
+                self.cover(range)?;
+                if !self.target.copy(at, HostRange { len, ..rest })? {
+                    return Ok(false);
+                }
+            } else {
+                self.zero(range)?;
+            }
+            done = done.saturating_add(len);
+        }
+        Ok(true)
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         self.complete()
+    }
+}
+
+/// Whether `range` of a host file begins with data, and the bytes of that run; all is data where the system
+/// cannot tell, and where the file has ended.
+fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
+    let failed = |error| io_at(error, "search for holes", range.offset);
+    let until = |end: u64| end.saturating_sub(range.offset).min(range.len);
+    match platform::next_data(range.file, range.offset).map_err(failed)? {
+        Next::At(start) if start > range.offset => Ok((false, until(start))),
+        Next::At(_) => match platform::next_hole(range.file, range.offset).map_err(failed)? {
+            Next::At(end) if end > range.offset => Ok((true, until(end))),
+            _ => Ok((true, range.len)),
+        },
+        // Nothing but a hole up to the end of the file, if that is not before the range.
+        Next::Nowhere => {
+            let end = range.file.metadata().map_err(failed)?.len();
+            Ok(if end > range.offset { (false, until(end)) } else { (true, range.len) })
+        }
+        Next::Unknown => Ok((true, range.len)),
     }
 }
 

@@ -241,6 +241,28 @@ fn copies_are_exact_and_stop_where_the_source_ends() {
 }
 
 #[test]
+fn holes_of_the_source_are_not_copied_but_are_zeros_over_what_was_there() {
+    let (dir, path) = dir_with_path();
+    let from = dir.path().join("from");
+    let mut bytes = vec![0; 8 << 20];
+    bytes[1 << 20..2 << 20].copy_from_slice(&painted(0, 1 << 20));
+    let sparse = File::create_new(&from).unwrap();
+    sparse.set_len(8 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, &bytes[1 << 20..2 << 20], 1 << 20).unwrap();
+    let file = File::open(&from).unwrap();
+    let sink = FileSink::create_new(&path, SinkOptions::default()).unwrap();
+    sink.write_at(5 << 20, &[7; 4096]).unwrap();
+    if !sink.copy_from(0, HostRange { file: &file, offset: 0, len: 8 << 20 }).unwrap() {
+        eprintln!("skipped: no copies inside the kernel here");
+        return;
+    }
+    Box::new(sink).finish().unwrap();
+    assert!(fs::read(&path).unwrap() == bytes);
+    let (taken, source) = (fs::metadata(&path).unwrap().blocks(), fs::metadata(&from).unwrap().blocks());
+    assert!(taken <= source + 16, "{taken} sectors are allocated, {source} in the source");
+}
+
+#[test]
 fn what_the_kernel_does_not_copy_is_left_to_the_caller() {
     let (dir, path) = dir_with_path();
     let from = dir.path().join("from");
