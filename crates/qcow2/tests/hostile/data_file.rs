@@ -1,0 +1,101 @@
+//! External data files: only through the caller's resolver.
+
+use std::sync::Arc;
+
+use diskimg_core::conformance::{painted, source};
+use diskimg_core::{
+    BlockSource, ErrorKind, ExtentKind, Memory, OpenOptions, Reference, ReferenceRole, Resolver, Result,
+};
+use diskimg_qcow2::Qcow2;
+
+use crate::image::{CLUSTER, COMPRESSED, COPIED, DATA_FILE, Image, L2, SIZE, assert_error, checks};
+
+struct OneFile(Vec<u8>);
+
+impl Resolver for OneFile {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        assert_eq!(reference.role, ReferenceRole::DataFile);
+        match reference.name.as_slice() {
+            b"disk.data" | b"" => Ok(Arc::new(Memory::new(self.0.clone()))),
+            _ => Err(reference.denied()),
+        }
+    }
+}
+
+/// An image whose first two clusters are at 0 and 8192 of its data file.
+fn external(name: Option<&[u8]>) -> Image {
+    Image::new().with(|image| {
+        image.u64(72, DATA_FILE);
+        image.u64(L2, COPIED);
+        image.u64(L2 + 8, COPIED | (2 * CLUSTER));
+        if let Some(name) = name {
+            image.extension(104, 0x4441_5441, name);
+        }
+    })
+}
+
+fn open(image: &Image, data: Vec<u8>) -> Result<Qcow2> {
+    image.open_with(&OpenOptions { resolver: &OneFile(data), ..OpenOptions::default() })
+}
+
+#[test]
+fn q15_a_data_file_is_denied_by_default_and_reported() {
+    let image = external(Some(b"/etc/hostname"));
+    let error = image.refused();
+    assert_error(&error, ErrorKind::Denied, Some(112), None);
+    assert!(error.to_string().contains("\"/etc/hostname\""), "{error}");
+    assert_eq!(checks(&image.inspected()), ["data_file"]);
+    assert_eq!(image.inspected().references[0].offset, Some(112));
+    let unnamed = external(None);
+    assert_error(&unnamed.refused(), ErrorKind::Denied, None, None);
+    assert_eq!(checks(&unnamed.inspected()), ["data_file"]);
+}
+
+#[test]
+fn q15_a_name_without_the_feature_is_not_followed() {
+    let image = Image::new().with(|image| {
+        image.extension(104, 0x4441_5441, b"disk.data");
+    });
+    assert!(image.inspected().references.is_empty());
+    assert_eq!(checks(&image.inspected()), ["data_file_ignored"]);
+    assert!(image.open().is_ok());
+}
+
+#[test]
+fn q16_raw_external_without_a_data_file_is_corrupt() {
+    let error = Image::new().with(|image| image.u64(88, 2)).refused();
+    assert_error(&error, ErrorKind::Corrupt, Some(88), None);
+}
+
+#[test]
+fn data_clusters_are_read_from_the_data_file_offset_0_included() {
+    let data = painted(100, 3 * CLUSTER as usize);
+    let cluster = CLUSTER as usize;
+    let mut bytes = [&data[..cluster], &data[2 * cluster..]].concat();
+    bytes.resize(SIZE as usize, 0);
+    for name in [Some(&b"disk.data"[..]), None] {
+        let disk = open(&external(name), data.clone()).unwrap();
+        source(&disk, &bytes);
+        let extent = disk.extent_at(CLUSTER..3 * CLUSTER).unwrap();
+        assert_eq!((extent.kind, extent.len), (ExtentKind::Data, CLUSTER));
+        assert_eq!(extent.location.bytes, Some(&data[2 * cluster..]));
+    }
+}
+
+#[test]
+fn a_data_file_that_is_too_short_is_truncated() {
+    let disk = open(&external(None), vec![1; CLUSTER as usize + 1]).unwrap();
+    let error = disk.read_at(CLUSTER, &mut [0; 1]).unwrap_err();
+    assert_error(&error, ErrorKind::Truncated, Some(2 * CLUSTER), Some(CLUSTER));
+    let mut first = [0; 2];
+    disk.read_at(0, &mut first).unwrap();
+    assert_eq!(first, [1, 1]);
+}
+
+#[test]
+fn q35_a_compressed_cluster_beside_a_data_file_is_corrupt() {
+    let image = external(None).with(|image| image.u64(L2, COMPRESSED | 0x5000));
+    let disk = open(&image, vec![0; 3 * CLUSTER as usize]).unwrap();
+    let error = disk.read_at(0, &mut [0; 1]).unwrap_err();
+    assert_error(&error, ErrorKind::Corrupt, Some(L2), Some(0));
+}

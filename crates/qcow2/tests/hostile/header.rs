@@ -1,0 +1,259 @@
+//! Header fields that cannot be.
+
+use diskimg_core::conformance::{painted, source};
+use diskimg_core::{ErrorKind, Limits, Memory, OpenOptions, Severity};
+use diskimg_qcow2::{DRIVER, inspect};
+
+use crate::image::{
+    CLUSTER, COMPRESSION_TYPE, CORRUPT, DATA, DIRTY, EXTENDED_L2, Image, L1, SIZE, assert_error, checks,
+};
+
+fn disk_bytes() -> Vec<u8> {
+    let mut bytes = painted(0, CLUSTER as usize);
+    bytes.resize(SIZE as usize, 0);
+    bytes
+}
+
+#[test]
+fn a_good_image_of_either_version_reads_as_built() {
+    for image in [Image::new(), Image::v2(), Image::zstd()] {
+        source(&image.open().unwrap(), &disk_bytes());
+        assert_eq!(checks(&image.inspected()), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn q01_a_file_shorter_than_the_header_is_truncated() {
+    for len in [0, 3, 4, 7, 8, 71] {
+        let error = Image(Image::v2().0[..len].to_vec()).refused();
+        assert_error(&error, ErrorKind::Truncated, Some(0), None);
+        assert_eq!(
+            error.to_string(),
+            format!("qcow2: header at byte 0 is {len} bytes, expected at least 72")
+        );
+    }
+}
+
+#[test]
+fn q02_a_version_3_file_shorter_than_its_header_is_truncated() {
+    for len in [72, 103] {
+        let error = Image(Image::new().0[..len].to_vec()).refused();
+        assert_error(&error, ErrorKind::Truncated, Some(0), None);
+        assert!(error.to_string().ends_with("at least 104"), "{error}");
+    }
+    let error = Image(Image::zstd().0[..104].to_vec()).refused();
+    assert_error(&error, ErrorKind::Truncated, Some(0), None);
+}
+
+#[test]
+fn q03_other_versions_are_unsupported_and_version_1_is_named_qcow() {
+    for version in [0, 1, 4, u32::MAX] {
+        let image = Image::new().with(|image| image.u32(4, version));
+        assert_eq!((DRIVER.probe)(&image.0), diskimg_core::Verdict::Yes);
+        let error = image.refused();
+        assert_error(&error, ErrorKind::Unsupported, Some(4), None);
+        assert_eq!(error.to_string().contains("qcow image"), version == 1, "{error}");
+    }
+}
+
+#[test]
+fn q04_cluster_sizes_out_of_range_are_unsupported() {
+    for bits in [0, 8, 22, 64, u32::MAX] {
+        let error = Image::new().with(|image| image.u32(20, bits)).refused();
+        assert_error(&error, ErrorKind::Unsupported, Some(20), None);
+    }
+}
+
+#[test]
+fn q05_extended_l2_needs_clusters_of_16_kib() {
+    let error = Image::new().with(|image| image.u64(72, EXTENDED_L2)).refused();
+    assert_error(&error, ErrorKind::Corrupt, Some(20), None);
+}
+
+#[test]
+fn q06_header_lengths_that_cannot_be_are_corrupt() {
+    for length in [0, 72, 103, 108, 4104, 0x7FFF_FFFF, u32::MAX] {
+        let error = Image::new().with(|image| image.u32(100, length)).refused();
+        assert_error(&error, ErrorKind::Corrupt, Some(100), None);
+    }
+    for length in [112, 120, 4096] {
+        assert!(Image::new().with(|image| image.u32(100, length)).open().is_ok(), "{length}");
+    }
+}
+
+#[test]
+fn q07_unknown_incompatible_features_are_unsupported_and_named() {
+    let mut row = vec![0, 5];
+    row.extend(b"time\ntravel");
+    row.resize(48, 0);
+    let image = Image::new().with(|image| {
+        image.u64(72, 1 << 5 | 1 << 63);
+        image.extension(104, 0x6803_F857, &row);
+    });
+    let error = image.refused();
+    assert_error(&error, ErrorKind::Unsupported, Some(72), None);
+    assert!(error.to_string().ends_with(r#"bit 5 ("time\ntravel"), bit 63"#), "{error}");
+    let info = image.inspected();
+    assert_eq!(checks(&info), ["unknown_features"]);
+    assert_eq!(info.findings[0].severity, Severity::Unsafe);
+}
+
+#[test]
+fn q08_compression_type_and_its_feature_have_to_agree() {
+    let bit_without_type = Image::new().with(|image| image.u64(72, COMPRESSION_TYPE)).refused();
+    assert_error(&bit_without_type, ErrorKind::Corrupt, Some(104), None);
+    let type_without_bit = Image::zstd().with(|image| image.u64(72, 0)).refused();
+    assert_error(&type_without_bit, ErrorKind::Corrupt, Some(104), None);
+    let type_2 = Image::zstd().with(|image| image.bytes(104, &[2])).refused();
+    assert_error(&type_2, ErrorKind::Unsupported, Some(104), None);
+}
+
+#[test]
+fn q17_encrypted_images_say_so_and_can_be_inspected() {
+    for (method, name) in [(1, "aes"), (2, "luks")] {
+        let image = Image::new().with(|image| image.u32(32, method));
+        let error = image.refused();
+        assert_error(&error, ErrorKind::Encrypted, Some(32), None);
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(image.inspected().encryption, Some(name));
+    }
+    let error = Image::new().with(|image| image.u32(32, 3)).refused();
+    assert_error(&error, ErrorKind::Unsupported, Some(32), None);
+}
+
+#[test]
+fn q18_sizes_of_2_to_the_63_are_past_every_limit() {
+    for size in [1 << 63, u64::MAX] {
+        let error = Image::new().with(|image| image.u64(24, size)).refused();
+        assert_error(&error, ErrorKind::Limit, Some(24), None);
+    }
+}
+
+#[test]
+fn q18_a_size_past_the_callers_limit_is_refused_and_still_inspected() {
+    let limits = Limits { virtual_size: SIZE - 1, ..Limits::default() };
+    let options = OpenOptions { limits: limits.clone(), ..OpenOptions::default() };
+    let error = Image::new().open_with(&options).err().unwrap();
+    assert_error(&error, ErrorKind::Limit, Some(24), None);
+    let info = inspect(&Memory::new(Image::new().0), &limits).unwrap();
+    assert_eq!((info.virtual_size, checks(&info)), (SIZE, vec!["virtual_size"]));
+}
+
+#[test]
+fn q19_a_disk_of_no_bytes_opens() {
+    for entries in [0, 1] {
+        let image = Image::new().with(|image| {
+            image.u64(24, 0);
+            image.u32(36, entries);
+        });
+        source(&image.open().unwrap(), &[]);
+    }
+}
+
+#[test]
+fn q20_a_size_in_odd_bytes_is_rounded_down_to_sectors() {
+    let image = Image::new().with(|image| image.u64(24, 1000));
+    source(&image.open().unwrap(), &painted(0, 512));
+    let info = image.inspected();
+    assert_eq!((info.virtual_size, checks(&info)), (512, vec!["size_rounded"]));
+    source(&Image::new().with(|image| image.u64(24, 511)).open().unwrap(), &[]);
+}
+
+#[test]
+fn q21_an_l1_table_too_large_or_too_small_is_refused() {
+    let error = Image::new().with(|image| image.u32(36, u32::MAX)).refused();
+    assert_error(&error, ErrorKind::Limit, Some(36), None);
+    let error = Image::new().with(|image| image.u32(36, 0)).refused();
+    assert_error(&error, ErrorKind::Corrupt, Some(36), None);
+    assert!(error.to_string().contains("too small"), "{error}");
+    let error = Image::new().with(|image| image.u64(24, (2 << 20) + 512)).refused();
+    assert_error(&error, ErrorKind::Corrupt, Some(36), None);
+}
+
+#[test]
+fn q21_an_l1_table_larger_than_the_disk_needs_is_fine() {
+    let image = Image::new().with(|image| image.u32(36, 100));
+    source(&image.open().unwrap(), &disk_bytes());
+}
+
+#[test]
+fn q22_an_l1_table_out_of_place_is_refused() {
+    let unaligned = Image::new().with(|image| image.u64(40, 0x1234)).refused();
+    assert_error(&unaligned, ErrorKind::Corrupt, Some(40), None);
+    assert_eq!(
+        unaligned.to_string(),
+        "qcow2: l1_table_offset at byte 40 is 0x1234, expected a multiple of the cluster size 0x1000"
+    );
+    let overflowing = Image::new().with(|image| image.u64(40, (1 << 63) - CLUSTER)).refused();
+    assert_error(&overflowing, ErrorKind::Truncated, Some((1 << 63) - CLUSTER), None);
+    let past_2_63 = Image::new().with(|image| image.u64(40, u64::MAX - CLUSTER + 1)).refused();
+    assert_error(&past_2_63, ErrorKind::Corrupt, Some(40), None);
+    let in_header = Image::new().with(|image| image.u64(40, 0)).refused();
+    assert_error(&in_header, ErrorKind::Corrupt, Some(40), None);
+}
+
+#[test]
+fn q22_an_l1_table_past_the_end_is_truncated_and_inspect_warns() {
+    let image = Image::new().with(|image| image.u64(40, DATA + CLUSTER));
+    assert_error(&image.refused(), ErrorKind::Truncated, Some(DATA + CLUSTER), None);
+    assert_eq!(checks(&image.inspected()), ["truncated"]);
+    let cut = Image(Image::new().0[..L1 as usize + 7].to_vec());
+    assert_error(&cut.refused(), ErrorKind::Truncated, Some(L1), None);
+}
+
+#[test]
+fn q39_refcounts_are_not_needed_to_read() {
+    for clusters in [0, u32::MAX] {
+        let image = Image::new().with(|image| image.u32(56, clusters));
+        source(&image.open().unwrap(), &disk_bytes());
+        assert_eq!(checks(&image.inspected()), ["refcount_table"]);
+    }
+    for order in 0..=6 {
+        assert!(Image::new().with(|image| image.u32(96, order)).open().is_ok());
+    }
+    for order in [7, u32::MAX] {
+        let error = Image::new().with(|image| image.u32(96, order)).refused();
+        assert_error(&error, ErrorKind::Corrupt, Some(96), None);
+    }
+    let error = Image::new().with(|image| image.u64(48, 0x1200)).refused();
+    assert_error(&error, ErrorKind::Corrupt, Some(48), None);
+}
+
+#[test]
+fn q41_dirty_and_corrupt_images_are_read_and_reported() {
+    let dirty = Image::new().with(|image| image.u64(72, DIRTY));
+    source(&dirty.open().unwrap(), &disk_bytes());
+    let info = dirty.inspected();
+    assert!(info.dirty && !info.corrupt);
+    assert_eq!((info.findings[0].check, info.findings[0].severity), ("dirty", Severity::Note));
+    let corrupt = Image::new().with(|image| image.u64(72, CORRUPT));
+    source(&corrupt.open().unwrap(), &disk_bytes());
+    let info = corrupt.inspected();
+    assert!(info.corrupt && !info.dirty);
+    assert_eq!((info.findings[0].check, info.findings[0].severity), ("corrupt", Severity::Warning));
+}
+
+#[test]
+fn unknown_compatible_and_autoclear_features_are_ignored() {
+    let image = Image::new().with(|image| {
+        image.u64(80, !1);
+        image.u64(88, !3);
+    });
+    source(&image.open().unwrap(), &disk_bytes());
+}
+
+#[test]
+fn version_2_has_no_features_whatever_stands_behind_its_header() {
+    let image = Image::v2().with(|image| {
+        image.u64(72, 0);
+        image.bytes(80, &[0xFF; 24]);
+    });
+    source(&image.open().unwrap(), &disk_bytes());
+    assert!(image.inspected().references.is_empty());
+}
+
+#[test]
+fn other_files_are_told_from_qcow2() {
+    let error = Image::new().with(|image| image.bytes(0, b"KDMV")).refused();
+    assert_error(&error, ErrorKind::UnknownFormat, Some(0), None);
+}
