@@ -3,7 +3,12 @@
 //! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping". Guest and host offsets are different types so
 //! that one is never taken for the other.
 
-use crate::header::{MAX_CLUSTER_BITS, MIN_CLUSTER_BITS};
+use std::ops::Range;
+
+/// The smallest clusters, 512 bytes. Set by the specification.
+pub(crate) const MIN_CLUSTER_BITS: u32 = 9;
+/// The largest clusters, 2 MiB. A bound of QEMU's; the specification says readers may have one.
+pub(crate) const MAX_CLUSTER_BITS: u32 = 21;
 
 /// A byte offset in the disk that the guest sees.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -22,6 +27,11 @@ impl HostOffset {
 
 /// Subclusters of a cluster in an image with extended L2 entries. Set by the specification.
 pub(crate) const SUBCLUSTERS: u32 = 32;
+
+/// The `bytes` bytes of a file from `start` on; saturating, and no file ends at `u64::MAX`.
+pub(crate) const fn span(start: u64, bytes: u64) -> Range<u64> {
+    start..start.saturating_add(bytes)
+}
 
 /// The shape of an image's tables.
 ///

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diskimg_codec::cluster::{Inflater, ZstdDecoder};
 use diskimg_core::{Error, ErrorKind, Result};
 
-use crate::FORMAT;
 use crate::addr::GuestOffset;
+use crate::errors::FORMAT;
 use crate::header::Compression;
 use crate::lookup::Compressed;
 
@@ -120,8 +120,12 @@ impl Recent {
         Some(cluster)
     }
 
+    /// Keeps a decoded cluster, unless another thread was faster.
     pub(crate) fn keep(&self, key: GuestOffset, cluster: Arc<Vec<u8>>) {
         let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        if clusters.iter().any(|(at, _)| *at == key.0) {
+            return;
+        }
         if clusters.len() >= self.most {
             clusters.pop_front();
         }

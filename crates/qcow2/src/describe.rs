@@ -2,11 +2,13 @@
 
 use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Reference, Severity};
 
-use crate::FORMAT;
+use crate::addr::span;
 use crate::bitmap::{self, Bitmap};
+use crate::errors::FORMAT;
 use crate::features;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
-use crate::open::{Parsed, l1_cut, span};
+use crate::l1;
+use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::window::FileWindow;
 
@@ -72,7 +74,7 @@ fn add_findings(parsed: &Parsed, limits: &Limits, file_size: u64, findings: &mut
     let needed = header.geometry.l1_entries_for(header.virtual_size()).saturating_mul(8);
     let l1 = span(header.l1_table_offset, needed);
     if needed > 0 && l1.end > file_size {
-        findings.push(warning("truncated", l1_cut(&l1, file_size).to_string()).at(l1.start));
+        findings.push(warning("truncated", l1::cut(&l1, file_size).to_string()).at(l1.start));
     }
     if header.has(features::CORRUPT) {
         findings.push(warning("corrupt", "a writer marked the image as corrupt").at(72));

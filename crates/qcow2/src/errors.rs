@@ -1,8 +1,9 @@
 //! The errors of this crate, begun the same way everywhere.
 
-use diskimg_core::{Error, ErrorKind};
+use diskimg_core::{Error, ErrorKind, Format};
 
-use crate::FORMAT;
+/// The name of this format.
+pub const FORMAT: Format = Format::new("qcow2");
 
 /// The image contradicts itself or the specification in this field.
 pub(crate) fn corrupt(field: impl Into<String>) -> Error {

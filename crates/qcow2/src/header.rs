@@ -3,30 +3,17 @@
 //! Source: QEMU `docs/interop/qcow2.txt`, "Header". Limits that the specification leaves open are QEMU's
 //! (`block/qcow2.h`), so that what opens here opens there.
 
-use diskimg_core::{ErrorKind, Format, Result};
-use nom::number::complete::{be_u8, be_u32, be_u64};
-use nom::{IResult, Parser};
+use diskimg_core::{ErrorKind, Result};
 
 use crate::addr::Geometry;
-use crate::errors::{corrupt, limit, truncated, unsupported};
+pub(crate) use crate::addr::{MAX_CLUSTER_BITS, MIN_CLUSTER_BITS};
+use crate::errors::{corrupt, limit, unsupported};
 use crate::features;
+use crate::fields::Fields;
+pub(crate) use crate::fields::{
+    DEFAULT_REFCOUNT_ORDER, MAGIC, V2_LENGTH, V3_LENGTH, V3_LENGTH_WITH_COMPRESSION,
+};
 
-/// The name of this format.
-pub const FORMAT: Format = Format::new("qcow2");
-
-/// The first four bytes: `QFI` and 0xfb.
-pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
-/// Length in bytes of a version 2 header, which has no length field.
-pub(crate) const V2_LENGTH: u32 = 72;
-/// Length in bytes of the shortest version 3 header.
-pub(crate) const V3_LENGTH: u32 = 104;
-/// Length in bytes of a version 3 header with a compression type, as QEMU has written it since 5.1.
-pub(crate) const V3_LENGTH_WITH_COMPRESSION: u32 = 112;
-
-/// The smallest clusters, 512 bytes. Set by the specification.
-pub(crate) const MIN_CLUSTER_BITS: u32 = 9;
-/// The largest clusters, 2 MiB. A bound of QEMU's; the specification says readers may have one.
-pub(crate) const MAX_CLUSTER_BITS: u32 = 21;
 /// The smallest clusters with subclusters: 32 subclusters of 512 bytes. Set by the specification.
 pub(crate) const MIN_EXTENDED_CLUSTER_BITS: u32 = 14;
 /// The largest L1 table in bytes. A bound of QEMU's (`QCOW_MAX_L1_SIZE`).
@@ -37,8 +24,6 @@ pub(crate) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 pub(crate) const MAX_BACKING_NAME: u32 = 1023;
 /// log2 of the widest refcount, 64 bits. Set by the specification.
 pub(crate) const MAX_REFCOUNT_ORDER: u32 = 6;
-/// log2 of the refcount width of version 2 and of the usual version 3 image: 16 bits.
-pub(crate) const DEFAULT_REFCOUNT_ORDER: u32 = 4;
 /// Virtual sizes are counted in sectors of so many bytes.
 pub(crate) const SECTOR: u64 = 512;
 
@@ -134,64 +119,7 @@ impl Header {
     }
 }
 
-/// The fields as they stand in the file.
-struct Fields {
-    version: u32,
-    backing_file_offset: u64,
-    backing_file_size: u32,
-    cluster_bits: u32,
-    size: u64,
-    crypt_method: u32,
-    l1_size: u32,
-    l1_table_offset: u64,
-    refcount_table_offset: u64,
-    refcount_table_clusters: u32,
-    nb_snapshots: u32,
-    snapshots_offset: u64,
-    incompatible: u64,
-    compatible: u64,
-    autoclear: u64,
-    refcount_order: u32,
-    header_length: u32,
-    compression_type: u8,
-}
-
 impl Fields {
-    fn parse(bytes: &[u8]) -> Result<Self> {
-        let short = |need: u32| {
-            truncated("header")
-                .at(0)
-                .found(format_args!("{} bytes", bytes.len()))
-                .expected(format_args!("at least {need}"))
-        };
-        if let Some(magic) = bytes.first_chunk::<4>()
-            && *magic != MAGIC
-        {
-            return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
-        }
-        let (_, (_, version)) = magic_and_version(bytes).map_err(|_| short(V2_LENGTH))?;
-        match version {
-            2 | 3 => {}
-            1 => {
-                return Err(unsupported("version")
-                    .at(4)
-                    .found(1)
-                    .expected("2 or 3")
-                    .because("this is a qcow image, the format before qcow2"));
-            }
-            other => return Err(unsupported("version").at(4).found(other).expected("2 or 3")),
-        }
-        let (rest, mut fields) = version_2(bytes).map_err(|_| short(V2_LENGTH))?;
-        fields.version = version;
-        if version == 3 {
-            let (rest, ()) = version_3(rest, &mut fields).map_err(|_| short(V3_LENGTH))?;
-            if fields.header_length > V3_LENGTH {
-                fields.compression_type = compression_type(rest).map_err(|_| short(V3_LENGTH + 1))?.1;
-            }
-        }
-        Ok(fields)
-    }
-
     fn check(&self) -> Result<Header> {
         let geometry = self.geometry()?;
         let backing_name = self.backing_name(geometry)?;
@@ -357,52 +285,4 @@ fn aligned(field: &str, at: u64, value: u64, geometry: Geometry) -> Result<()> {
         .at(at)
         .found_hex(value)
         .expected(format_args!("a multiple of the cluster size {:#x}", geometry.cluster_size())))
-}
-
-fn magic_and_version(bytes: &[u8]) -> IResult<&[u8], (u32, u32)> {
-    (be_u32, be_u32).parse(bytes)
-}
-
-fn version_2(bytes: &[u8]) -> IResult<&[u8], Fields> {
-    let (rest, (_, version, backing_file_offset, backing_file_size, cluster_bits, size, crypt_method)) =
-        (be_u32, be_u32, be_u64, be_u32, be_u32, be_u64, be_u32).parse(bytes)?;
-    let (rest, (l1_size, l1_table_offset, refcount_table_offset)) = (be_u32, be_u64, be_u64).parse(rest)?;
-    let (rest, (refcount_table_clusters, nb_snapshots, snapshots_offset)) =
-        (be_u32, be_u32, be_u64).parse(rest)?;
-    let fields = Fields {
-        version,
-        backing_file_offset,
-        backing_file_size,
-        cluster_bits,
-        size,
-        crypt_method,
-        l1_size,
-        l1_table_offset,
-        refcount_table_offset,
-        refcount_table_clusters,
-        nb_snapshots,
-        snapshots_offset,
-        incompatible: 0,
-        compatible: 0,
-        autoclear: 0,
-        refcount_order: DEFAULT_REFCOUNT_ORDER,
-        header_length: V2_LENGTH,
-        compression_type: 0,
-    };
-    Ok((rest, fields))
-}
-
-fn version_3<'a>(bytes: &'a [u8], fields: &mut Fields) -> IResult<&'a [u8], ()> {
-    let (rest, (incompatible, compatible, autoclear, refcount_order, header_length)) =
-        (be_u64, be_u64, be_u64, be_u32, be_u32).parse(bytes)?;
-    fields.incompatible = incompatible;
-    fields.compatible = compatible;
-    fields.autoclear = autoclear;
-    fields.refcount_order = refcount_order;
-    fields.header_length = header_length;
-    Ok((rest, ()))
-}
-
-fn compression_type(bytes: &[u8]) -> IResult<&[u8], u8> {
-    be_u8(bytes)
 }

@@ -2,10 +2,12 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping", "L1 table entry".
 
-use diskimg_core::Result;
+use std::ops::Range;
+
+use diskimg_core::{Error, Result};
 
 use crate::addr::{Geometry, HostOffset};
-use crate::errors::corrupt;
+use crate::errors::{corrupt, truncated};
 
 /// Bits 9 to 55: the offset of the L2 table.
 const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
@@ -28,6 +30,13 @@ pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset
         )));
     }
     Ok((offset != 0).then_some(HostOffset(offset)))
+}
+
+/// The error for an L1 table that the file's end cuts.
+pub(crate) fn cut(l1: &Range<u64>, file_size: u64) -> Error {
+    truncated("L1 table")
+        .at(l1.start)
+        .because(format_args!("it ends at byte {}, and the file ends at byte {file_size}", l1.end))
 }
 
 #[cfg(test)]

@@ -1,23 +1,21 @@
 //! Opening: everything that is checked once, before the first guest byte is read.
 
-use std::ops::Range;
+use std::fmt;
 use std::sync::Arc;
 
-use diskimg_core::{
-    BlockSource, Budget, Error, ErrorKind, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
-    Result,
-};
+use diskimg_core::{BlockSource, Budget, ErrorKind, Image, ImageInfo, Limits, OpenOptions, Result};
 
-use crate::FORMAT;
-use crate::addr::HostOffset;
+use crate::addr::{HostOffset, span};
 use crate::decoder::{Decoders, Recent};
 use crate::describe::describe;
-use crate::errors::{corrupt, limit, truncated};
-use crate::extensions::Extensions;
+use crate::errors::FORMAT;
+use crate::errors::{corrupt, limit};
 use crate::features;
 use crate::header::{Header, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES};
+use crate::l1;
 use crate::l2::Rules;
 use crate::lookup::{Lookup, Reserved};
+use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::tables::Tables;
 use crate::window::FileWindow;
@@ -47,12 +45,10 @@ pub struct Qcow2 {
     pub(crate) size: u64,
 }
 
-/// The header and what belongs to it.
-pub(crate) struct Parsed {
-    pub(crate) header: Header,
-    pub(crate) extensions: Extensions,
-    pub(crate) backing: Option<Reference>,
-    pub(crate) data_file: Option<Reference>,
+impl fmt::Debug for Qcow2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Qcow2").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 /// An L1 table to read through, and the size of its disk.
@@ -60,42 +56,6 @@ struct Active {
     offset: u64,
     entries: u64,
     size: u64,
-}
-
-impl Parsed {
-    /// Reads the header, its extensions and the names in them. Names come out of `budget`.
-    pub(crate) fn read(window: &mut FileWindow<'_>, budget: &Budget) -> Result<Self> {
-        let header = Header::parse(window.beginning())?;
-        // A first cluster that the file's end cuts has fewer extensions.
-        let end = header.extensions_end.min(window.file_size());
-        let extensions = Extensions::walk(header.length.into()..end, budget, &mut |at, len| {
-            Ok(window.read("header extension", at, len)?.to_vec())
-        })?;
-        if extensions.crypto_header.is_some() && header.encryption != Some(crate::header::Encryption::Luks) {
-            return Err(corrupt("header extension")
-                .expected("an encryption header pointer only in an image encrypted with LUKS"));
-        }
-        let backing = match header.backing_name {
-            None => None,
-            Some((offset, len)) => {
-                budget.take(len.into())?;
-                let name = window.read("backing file name", offset, len.into())?.to_vec();
-                let format = extensions.backing_format.as_deref().filter(|format| !format.is_empty());
-                let format = format.map(|format| String::from_utf8_lossy(format).into_owned());
-                Some(reference(ReferenceRole::Backing, name, format, Some(offset)))
-            }
-        };
-        let data_file = header.has(features::DATA_FILE).then(|| {
-            let (name, offset) =
-                extensions.data_file.clone().map_or((Vec::new(), None), |(name, at)| (name, Some(at)));
-            reference(ReferenceRole::DataFile, name, None, offset)
-        });
-        Ok(Self { header, extensions, backing, data_file })
-    }
-}
-
-fn reference(role: ReferenceRole, name: Vec<u8>, format: Option<String>, offset: Option<u64>) -> Reference {
-    Reference { role, name, format, found_in: FORMAT, offset }
 }
 
 impl Qcow2 {
@@ -236,20 +196,9 @@ fn check_l1_in_file(header: &Header, active: &Active, file_size: u64) -> Result<
         return Err(corrupt("l1_table_offset").at(40).found(l1.start).expected("no overlap with the header"));
     }
     if needed > 0 && l1.end > file_size {
-        return Err(l1_cut(&l1, file_size));
+        return Err(l1::cut(&l1, file_size));
     }
     Ok(())
-}
-
-/// The error for an L1 table that the file's end cuts.
-pub(crate) fn l1_cut(l1: &Range<u64>, file_size: u64) -> Error {
-    truncated("L1 table")
-        .at(l1.start)
-        .because(format_args!("it ends at byte {}, and the file ends at byte {file_size}", l1.end))
-}
-
-pub(crate) fn span(start: u64, bytes: u64) -> Range<u64> {
-    start..start.saturating_add(bytes)
 }
 
 /// Metadata whose place is known without reading more: no cluster of the guest may lie there.

@@ -7,9 +7,9 @@ use diskimg_core::{
     BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Result, check_range,
 };
 
-use crate::FORMAT;
 use crate::addr::GuestOffset;
 use crate::decoder::{Codec, Decoder};
+use crate::errors::FORMAT;
 use crate::lookup::{Compressed, Mapping, Stored};
 use crate::open::Qcow2;
 

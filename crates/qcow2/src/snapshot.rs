@@ -7,7 +7,7 @@ use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use crate::FORMAT;
+use crate::errors::FORMAT;
 use crate::errors::{corrupt, limit};
 use crate::header::{Header, SECTOR};
 use crate::window::FileWindow;

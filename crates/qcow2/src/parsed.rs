@@ -1,0 +1,53 @@
+//! The header, its extensions, and the names they hold.
+
+use diskimg_core::{Budget, Reference, ReferenceRole, Result};
+
+use crate::errors::{FORMAT, corrupt};
+use crate::extensions::Extensions;
+use crate::features;
+use crate::header::{Encryption, Header};
+use crate::window::FileWindow;
+
+/// The header and what belongs to it.
+pub(crate) struct Parsed {
+    pub(crate) header: Header,
+    pub(crate) extensions: Extensions,
+    pub(crate) backing: Option<Reference>,
+    pub(crate) data_file: Option<Reference>,
+}
+
+impl Parsed {
+    /// Reads the header, its extensions and the names in them. Names come out of `budget`.
+    pub(crate) fn read(window: &mut FileWindow<'_>, budget: &Budget) -> Result<Self> {
+        let header = Header::parse(window.beginning())?;
+        // A first cluster that the file's end cuts has fewer extensions.
+        let end = header.extensions_end.min(window.file_size());
+        let extensions = Extensions::walk(header.length.into()..end, budget, &mut |at, len| {
+            Ok(window.read("header extension", at, len)?.to_vec())
+        })?;
+        if extensions.crypto_header.is_some() && header.encryption != Some(Encryption::Luks) {
+            return Err(corrupt("header extension")
+                .expected("an encryption header pointer only in an image encrypted with LUKS"));
+        }
+        let backing = match header.backing_name {
+            None => None,
+            Some((offset, len)) => {
+                budget.take(len.into())?;
+                let name = window.read("backing file name", offset, len.into())?.to_vec();
+                let format = extensions.backing_format.as_deref().filter(|format| !format.is_empty());
+                let format = format.map(|format| String::from_utf8_lossy(format).into_owned());
+                Some(reference(ReferenceRole::Backing, name, format, Some(offset)))
+            }
+        };
+        let data_file = header.has(features::DATA_FILE).then(|| {
+            let (name, offset) =
+                extensions.data_file.clone().map_or((Vec::new(), None), |(name, at)| (name, Some(at)));
+            reference(ReferenceRole::DataFile, name, None, offset)
+        });
+        Ok(Self { header, extensions, backing, data_file })
+    }
+}
+
+fn reference(role: ReferenceRole, name: Vec<u8>, format: Option<String>, offset: Option<u64>) -> Reference {
+    Reference { role, name, format, found_in: FORMAT, offset }
+}
