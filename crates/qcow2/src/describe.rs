@@ -8,6 +8,7 @@ use crate::errors::FORMAT;
 use crate::features;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
+use crate::luks;
 use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::window::FileWindow;
@@ -36,7 +37,8 @@ pub(crate) fn describe(
         info.findings.push(warning("snapshots", format!("not all snapshots can be listed: {error}")));
     }
     let bitmaps = bitmaps(parsed, budget, window, &mut info.findings);
-    info.details = details(parsed, &bitmaps);
+    let encryption = encryption(parsed, window, &mut info.findings);
+    info.details = details(parsed, &bitmaps, encryption);
     info
 }
 
@@ -143,12 +145,26 @@ fn bitmaps(
     })
 }
 
+/// What is known of the encryption: more than its name only for LUKS.
+fn encryption(parsed: &Parsed, window: &mut FileWindow<'_>, findings: &mut Vec<Finding>) -> Option<Detail> {
+    let method = parsed.header.encryption?;
+    let name_alone = || vec![("format".to_owned(), Detail::Text(method.name().to_owned()))];
+    let rows = match parsed.extensions.crypto_header {
+        Some(at) => luks::details(at, window).unwrap_or_else(|error| {
+            findings.push(warning("encryption", error.to_string()).at(at.offset));
+            name_alone()
+        }),
+        None => name_alone(),
+    };
+    Some(Detail::Table(rows))
+}
+
 fn text(bytes: &[u8]) -> Detail {
     Detail::Text(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// The facts that `qemu-img info` tells as format specific, in its order.
-fn details(parsed: &Parsed, bitmaps: &[Bitmap]) -> Vec<(String, Detail)> {
+fn details(parsed: &Parsed, bitmaps: &[Bitmap], encryption: Option<Detail>) -> Vec<(String, Detail)> {
     let header = &parsed.header;
     let version_3 = header.version >= 3;
     let flag = |set: bool| Detail::Flag(set);
@@ -162,9 +178,8 @@ fn details(parsed: &Parsed, bitmaps: &[Bitmap]) -> Vec<(String, Detail)> {
         all.push(("bitmaps", Detail::List(bitmaps.iter().map(bitmap_detail).collect())));
     }
     all.push(("refcount-bits", Detail::Number(1 << header.refcount_order)));
-    if let Some(method) = header.encryption {
-        let format = ("format".to_owned(), Detail::Text(method.name().to_owned()));
-        all.push(("encrypt", Detail::Table(vec![format])));
+    if let Some(encryption) = encryption {
+        all.push(("encrypt", encryption));
     }
     if let Some(reference) = &parsed.data_file {
         all.push(("data-file", text(&reference.name)));

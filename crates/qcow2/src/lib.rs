@@ -15,6 +15,7 @@ mod header;
 mod l1;
 mod l2;
 mod lookup;
+mod luks;
 mod open;
 mod parsed;
 mod read;

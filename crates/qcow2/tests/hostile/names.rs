@@ -176,5 +176,17 @@ fn an_encryption_header_without_encryption_is_corrupt() {
         image.extension(104, 0x0537_BE77, &[0; 16]);
     });
     assert_eq!(image.refused().kind(), ErrorKind::Corrupt);
-    assert!(checks(&image.with(|image| image.u32(32, 2)).inspected()).is_empty());
+}
+
+#[test]
+fn an_encryption_header_that_is_none_is_told_and_does_no_harm() {
+    for offset in [0, 1 << 40, u64::MAX] {
+        let image = Image::new().with(|image| {
+            image.u32(32, 2);
+            image.extension(104, 0x0537_BE77, &[offset.to_be_bytes(), [0; 8]].concat());
+        });
+        let info = image.inspected();
+        assert_eq!((info.encryption, checks(&info)), (Some("luks"), vec!["encryption"]));
+        assert_error(&image.refused(), ErrorKind::Encrypted, Some(32), None);
+    }
 }

@@ -70,6 +70,9 @@ fn facts_are_told_as_qemu_img_tells_them() {
         "compat=0.10",
         "compat=1.1",
         "compat=0.10,encrypt.format=aes,encrypt.key-secret=key",
+        "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10",
+        "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10,encrypt.cipher-alg=serpent-128,\
+         encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256",
         "compression_type=zstd,cluster_size=4k,refcount_bits=1",
         "extended_l2=on,lazy_refcounts=on",
         "data_file=disk.data",
