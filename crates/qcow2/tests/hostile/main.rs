@@ -7,6 +7,7 @@
     reason = "a failed test panics, and images have a few clusters"
 )]
 
+mod cost;
 mod damage;
 mod data_file;
 mod header;

@@ -298,21 +298,3 @@ fn q37_a_disk_of_one_cluster_over_and_over_is_mapped_in_little_memory() {
     let first = Extents::new(&disk, 0..1 << 42).next().unwrap().unwrap();
     assert_eq!((first.kind, first.len), (ExtentKind::Encoded, 1 << 42));
 }
-
-#[test]
-fn a_sparse_disk_of_64_tib_opens_and_maps_at_once() {
-    let mut image = Image::new();
-    image.u32(20, 16);
-    image.u64(24, 64 << 40);
-    image.u32(36, 131_072);
-    image.u64(40, 0x20000);
-    image.u64(48, 0x10000);
-    image.0.truncate(4096);
-    image.0.resize(0x20000 + 131_072 * 8, 0);
-    let started = std::time::Instant::now();
-    let disk = image.open().unwrap();
-    let extents: Vec<_> =
-        Extents::new(&disk, 0..disk.size()).map(|e| e.map(|e| (e.kind, e.len)).unwrap()).collect();
-    assert_eq!(extents, [(ExtentKind::Unallocated, 64 << 40)]);
-    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
-}

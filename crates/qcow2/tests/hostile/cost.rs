@@ -1,0 +1,147 @@
+//! What an image may cost whoever opens and reads it: counted, not timed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diskimg_codec::cluster::Deflater;
+use diskimg_core::conformance::painted;
+use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions, Result};
+use diskimg_qcow2::Qcow2;
+
+use crate::image::{CLUSTER, Image};
+
+/// Counts the reads of a file in memory, which it does not say it is.
+struct Counted {
+    file: Memory,
+    reads: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counted {
+    fn new(image: &Image) -> Arc<Self> {
+        let file = Memory::new(image.0.clone());
+        Arc::new(Self { file, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) })
+    }
+
+    /// Reads and their bytes since the last call.
+    fn taken(&self) -> (u64, u64) {
+        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl BlockSource for Counted {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.file.read_at(offset, buf)
+    }
+}
+
+fn open(image: &Image) -> (Arc<Counted>, Qcow2) {
+    let file = Counted::new(image);
+    let disk = Qcow2::open(Arc::clone(&file) as Arc<dyn BlockSource>, &OpenOptions::default()).unwrap();
+    (file, disk)
+}
+
+/// An image of 100 compressed clusters of 4 KiB, one behind the other.
+fn compressed() -> Image {
+    let mut image = Image::new();
+    for cluster in 0..100 {
+        let mut out = vec![0; 8192];
+        let bytes = painted(cluster, CLUSTER as usize);
+        let len = Deflater::new(None).unwrap().raw_deflate(&bytes, &mut out).unwrap().unwrap();
+        image.compressed(cluster, &out[..len]);
+    }
+    image
+}
+
+#[test]
+fn a_sparse_disk_of_64_tib_opens_with_one_read_and_maps_with_its_l1_table() {
+    let mut image = Image::new();
+    let (l1, entries) = (0x20000, 131_072);
+    image.u32(20, 16);
+    image.u32(36, entries);
+    for (at, value) in [(24, 64 << 40), (40, l1), (48, 0x10000)] {
+        image.u64(at, value);
+    }
+    image.0.truncate(CLUSTER as usize);
+    image.0.resize((l1 + u64::from(entries) * 8) as usize, 0);
+    let (file, disk) = open(&image);
+    assert_eq!(file.taken(), (1, 4096));
+    let extents: Vec<_> =
+        Extents::new(&disk, 0..disk.size()).map(|extent| extent.map(|e| (e.kind, e.len)).unwrap()).collect();
+    assert_eq!(extents, [(ExtentKind::Unallocated, 64 << 40)]);
+    assert_eq!(file.taken(), (64, u64::from(entries) * 8));
+    disk.read_at(1 << 45, &mut [0; 4096]).unwrap();
+    assert_eq!(file.taken(), (0, 0), "the table is kept");
+}
+
+#[test]
+fn tables_are_kept_within_the_limit_and_read_again_past_it() {
+    let mut image = Image::new();
+    image.u32(36, 4 << 20);
+    image.u64(24, 1 << 43);
+    image.0.truncate(CLUSTER as usize);
+    image.0.resize((2 * CLUSTER + (32 << 20)) as usize, 0);
+    let file = Counted::new(&image);
+    let limits = Limits { metadata_cache: 1 << 20, ..Limits::default() };
+    let disk = Qcow2::open(
+        Arc::clone(&file) as Arc<dyn BlockSource>,
+        &OpenOptions { limits, ..OpenOptions::default() },
+    )
+    .unwrap();
+    let whole = || Extents::new(&disk, 0..disk.size()).count();
+    assert_eq!(whole(), 1);
+    file.taken();
+    assert_eq!(whole(), 1);
+    assert!(file.taken().1 > 30 << 20, "32 MiB of table do not fit 1 MiB");
+}
+
+#[test]
+fn neighbouring_compressed_clusters_are_read_in_one_go() {
+    let image = compressed();
+    let (file, disk) = open(&image);
+    disk.read_at(0, &mut [0; 1]).unwrap();
+    file.taken();
+    let mut bytes = vec![0; 100 * CLUSTER as usize];
+    disk.read_at(0, &mut bytes).unwrap();
+    assert_eq!(file.taken().0, 1);
+    assert!(bytes.chunks(CLUSTER as usize).zip(0..).all(|(chunk, at)| chunk == painted(at, chunk.len())));
+}
+
+#[test]
+fn small_reads_in_a_row_decode_each_compressed_cluster_once() {
+    let (file, disk) = open(&compressed());
+    disk.read_at(0, &mut [0; 1]).unwrap();
+    file.taken();
+    let mut bytes = [0; 512];
+    for at in (0..100 * CLUSTER).step_by(512) {
+        disk.read_at(at, &mut bytes).unwrap();
+        let cluster = painted(at / CLUSTER, CLUSTER as usize);
+        assert_eq!(bytes[..], cluster[(at % CLUSTER) as usize..][..512]);
+    }
+    assert_eq!(file.taken().0, 99);
+}
+
+#[test]
+fn contiguous_data_is_read_in_one_go() {
+    let mut image = Image::new();
+    for cluster in 0..200 {
+        image.u64(
+            crate::image::L2 + 8 * cluster,
+            crate::image::COPIED | (crate::image::DATA + cluster * CLUSTER),
+        );
+    }
+    image.0.extend(painted(CLUSTER, 199 * CLUSTER as usize));
+    let (file, disk) = open(&image);
+    disk.read_at(0, &mut [0; 1]).unwrap();
+    file.taken();
+    let mut bytes = vec![0; 200 * CLUSTER as usize - 7];
+    disk.read_at(7, &mut bytes).unwrap();
+    assert_eq!(file.taken().0, 1);
+    assert_eq!(bytes, painted(7, bytes.len()));
+}
