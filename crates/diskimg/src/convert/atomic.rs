@@ -67,14 +67,23 @@ impl Unpublished {
     }
 }
 
-/// The name to write: through symbolic links if the file is there.
+/// The name to write: through symbolic links if the file is there. Only a regular file is ever replaced: a
+/// file in the place of `/dev/null` would harm the whole system.
 fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
     match target.symlink_metadata() {
         Err(_) => Ok(target.to_owned()),
         Ok(_) if !overwrite => Err(exists(target)),
+        Ok(_) if target.metadata().is_ok_and(|there| !there.is_file()) => Err(no_file(target)),
         #[allow(clippy::disallowed_methods, reason = "a path of the caller's own, not one from an image")]
         Ok(_) => std::fs::canonicalize(target).map_err(|e| about(e, target)),
     }
+}
+
+fn no_file(target: &Path) -> Error {
+    Error::new(diskimg_core::ErrorKind::InvalidInput)
+        .field(format!("target '{}'", target.display()))
+        .expected("a regular file, a block device, or a new name")
+        .because("what is there cannot be replaced")
 }
 
 pub(super) fn exists(target: &Path) -> Error {
@@ -219,6 +228,21 @@ mod tests {
         new.publish(true).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["disk"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_regular_file_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        for target in [socket.as_path(), &link, dir.path()] {
+            let error = Unpublished::new(target, true).err().unwrap();
+            assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);
+        }
+        assert_eq!(names(dir.path()).len(), 2);
     }
 
     #[test]
