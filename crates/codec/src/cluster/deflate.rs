@@ -16,6 +16,7 @@ const DEFAULT_LEVEL: i32 = 6;
 #[derive(Debug)]
 pub struct Deflater {
     stream: Compress,
+    level: Compression,
 }
 
 impl Deflater {
@@ -31,7 +32,8 @@ impl Deflater {
                 .found(level)
                 .expected("1 to 9 for deflate")
         })?;
-        Ok(Self { stream: Compress::new_with_window_bits(Compression::new(known), false, WINDOW_BITS) })
+        let level = Compression::new(known);
+        Ok(Self { stream: new_stream(level), level })
     }
 
     /// Writes `input` as one raw deflate stream to the start of `output` and returns its length; `None` when
@@ -50,7 +52,13 @@ impl Deflater {
         let read = usize::try_from(self.stream.total_in()).unwrap_or_default();
         let rest = input.get(read..).unwrap_or_default();
         let ended = rest.is_empty() && self.finish(rest, &mut [0])? == Status::StreamEnd;
-        Ok((ended && self.stream.total_out() == room as u64).then_some(room))
+        if ended && self.stream.total_out() == room as u64 {
+            return Ok(Some(room));
+        }
+        // zlib-rs 0.6.8 forgets on reset where its pending output began, and panics once that has crept to
+        // the end of its buffer: a stream that ended early is not used again.
+        self.stream = new_stream(self.level);
+        Ok(None)
     }
 
     fn finish(&mut self, input: &[u8], output: &mut [u8]) -> Result<Status> {
@@ -58,4 +66,8 @@ impl Deflater {
             .compress(input, output, FlushCompress::Finish)
             .map_err(|error| Error::new(ErrorKind::Limit).because("deflate gave up").source(error))
     }
+}
+
+fn new_stream(level: Compression) -> Compress {
+    Compress::new_with_window_bits(level, false, WINDOW_BITS)
 }

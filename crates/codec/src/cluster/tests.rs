@@ -211,6 +211,18 @@ fn what_does_not_fit_is_none() {
 }
 
 #[test]
+fn any_number_of_outputs_too_short_leaves_the_deflater_working() {
+    let mut deflater = Deflater::new(None).unwrap();
+    let noise = words(7, 4096);
+    for _ in 0..2000 {
+        assert_eq!(deflater.raw_deflate(&noise, &mut [0; 100]).unwrap(), None);
+    }
+    let mut output = vec![0; 8192];
+    let len = deflater.raw_deflate(&noise, &mut output).unwrap().unwrap();
+    assert_eq!(output[..len], deflated(6, &noise));
+}
+
+#[test]
 fn what_fits_exactly_is_not_none() {
     let cluster = words(12, 65536);
     let len = deflated(6, &cluster).len();
