@@ -2,9 +2,10 @@
 
 use diskimg_core::{Driver, Verdict};
 
-use crate::FORMAT;
+use crate::errors::FORMAT;
 use crate::header::MAGIC;
 use crate::open::{inspect, open};
+use crate::writer;
 
 /// What this crate offers.
 ///
@@ -22,8 +23,8 @@ pub static DRIVER: Driver = Driver {
     inspect,
     open,
     stream: None,
-    create: None,
-    settings: &[],
+    create: Some(writer::create),
+    settings: writer::SETTINGS,
 };
 
 /// The magic alone decides: other versions are this format too, and opening says which they are.

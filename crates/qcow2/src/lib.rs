@@ -23,8 +23,10 @@ mod snapshot;
 mod subcluster;
 mod tables;
 mod window;
+mod writer;
 
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use header::Compression;
 pub use open::{Qcow2, inspect};
+pub use writer::{BackingName, Preallocation, SETTINGS, Version, Writer, WriterOptions, create};

@@ -1,0 +1,124 @@
+//! The first cluster: header, header extensions, name of the backing file.
+//!
+//! Source: QEMU, `docs/interop/qcow2.txt`, "Header" and "Header extensions".
+
+use diskimg_core::Result;
+
+use super::error::invalid;
+use super::layout::Shape;
+use super::options::{BackingName, Version, WriterOptions};
+use super::state::Tops;
+use crate::extensions::{BACKING_FORMAT, END, FEATURE_NAME_TABLE, FEATURE_ROW_BYTES};
+use crate::features::{COMPRESSION_TYPE, EXTENDED_L2, FEATURE_NAMES, LAZY_REFCOUNTS};
+use crate::header::{Compression, MAGIC, MAX_BACKING_NAME, V2_LENGTH, V3_LENGTH_WITH_COMPRESSION};
+
+/// The longest format name in bytes. A bound of QEMU's.
+const MAX_BACKING_FORMAT: usize = 15;
+/// Clusters up to this size have no table of feature names, for want of room. QEMU's choice.
+const NO_NAMES: u64 = 4096;
+
+/// Checks what the header alone can say is wrong.
+pub(super) fn check(options: &WriterOptions, shape: &Shape) -> Result<()> {
+    let only_v3 = [
+        ("compression_type", options.compression_type == Compression::Zstd),
+        ("extended_l2", options.extended_l2),
+        ("lazy_refcounts", options.lazy_refcounts),
+    ];
+    if options.version == Version::V2
+        && let Some((option, _)) = only_v3.iter().find(|(_, used)| *used)
+    {
+        return Err(invalid(option).because("version 2 of the format does not have it"));
+    }
+    if let Some(BackingName { name, format }) = &options.backing {
+        if name.is_empty() || name.len() > usize::try_from(MAX_BACKING_NAME).unwrap_or(0) {
+            let expected = format_args!("1 to {MAX_BACKING_NAME} bytes");
+            return Err(invalid("backing_file").found_name(name.as_bytes()).expected(expected));
+        }
+        if format.as_ref().is_some_and(|format| format.is_empty() || format.len() > MAX_BACKING_FORMAT) {
+            let found = format.as_deref().unwrap_or_default().as_bytes();
+            let expected = format_args!("1 to {MAX_BACKING_FORMAT} bytes");
+            return Err(invalid("backing_fmt").found_name(found).expected(expected));
+        }
+    }
+    let nowhere = Tops { l1_table: 0, refcount_table: 0, refcount_table_clusters: 0 };
+    if encode(options, shape, &nowhere).len() as u64 > shape.cluster() {
+        return Err(invalid("backing_file").because(format_args!(
+            "header and name do not fit into the first cluster of {} bytes",
+            shape.cluster()
+        )));
+    }
+    Ok(())
+}
+
+/// The beginning of the first cluster; the rest of it is zeros.
+pub(super) fn encode(options: &WriterOptions, shape: &Shape, tops: &Tops) -> Vec<u8> {
+    let name = options.backing.as_ref().map_or(&[][..], |backing| backing.name.as_bytes());
+    let extensions = extensions(options, shape);
+    let length = match options.version {
+        Version::V2 => V2_LENGTH,
+        Version::V3 => V3_LENGTH_WITH_COMPRESSION,
+    };
+    let name_at = if name.is_empty() { 0 } else { u64::from(length).saturating_add(extensions.len() as u64) };
+    let mut bytes = MAGIC.to_vec();
+    put32(&mut bytes, if options.version == Version::V2 { 2 } else { 3 });
+    put64(&mut bytes, name_at);
+    put32(&mut bytes, name.len() as u64);
+    put32(&mut bytes, shape.cluster_bits().into());
+    put64(&mut bytes, shape.size_in_header());
+    put32(&mut bytes, 0); // no encryption
+    put32(&mut bytes, shape.l1_entries());
+    put64(&mut bytes, tops.l1_table);
+    put64(&mut bytes, tops.refcount_table);
+    put32(&mut bytes, tops.refcount_table_clusters);
+    put32(&mut bytes, 0); // no snapshots
+    put64(&mut bytes, 0);
+    if options.version == Version::V3 {
+        let zstd = options.compression_type == Compression::Zstd;
+        let incompatible =
+            [(zstd, COMPRESSION_TYPE), (options.extended_l2, EXTENDED_L2)].into_iter().filter(|(on, _)| *on);
+        put64(&mut bytes, incompatible.fold(0, |bits, (_, bit)| bits | bit));
+        put64(&mut bytes, if options.lazy_refcounts { LAZY_REFCOUNTS } else { 0 });
+        put64(&mut bytes, 0);
+        put32(&mut bytes, shape.refcount_order().into());
+        put32(&mut bytes, length.into());
+        bytes.extend([options.compression_type as u8, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    bytes.extend(extensions);
+    bytes.extend(name);
+    bytes
+}
+
+fn extensions(options: &WriterOptions, shape: &Shape) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(format) = options.backing.as_ref().and_then(|backing| backing.format.as_ref()) {
+        put_extension(&mut bytes, BACKING_FORMAT, format.as_bytes());
+    }
+    if options.version == Version::V3 && shape.cluster() > NO_NAMES {
+        let mut rows = Vec::new();
+        for (kind, bit, name) in FEATURE_NAMES {
+            let end = rows.len().saturating_add(FEATURE_ROW_BYTES);
+            rows.extend([kind as u8, bit]);
+            rows.extend(name.as_bytes());
+            rows.resize(end, 0);
+        }
+        put_extension(&mut bytes, FEATURE_NAME_TABLE, &rows);
+    }
+    put_extension(&mut bytes, END, &[]);
+    bytes
+}
+
+fn put_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) {
+    put32(bytes, kind.into());
+    put32(bytes, data.len() as u64);
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+}
+
+/// Every value put here was checked to be small; none can come out cut.
+fn put32(bytes: &mut Vec<u8>, value: u64) {
+    bytes.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn put64(bytes: &mut Vec<u8>, value: u64) {
+    bytes.extend(value.to_be_bytes());
+}

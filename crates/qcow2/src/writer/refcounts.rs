@@ -1,0 +1,196 @@
+//! Refcount blocks of an image that only grows.
+//!
+//! Source: QEMU, `docs/interop/qcow2.txt`, "Host cluster management". Clusters are handed out in ascending
+//! order, so a block is final once the last cluster it counts is: only the newest blocks are in memory.
+
+use std::collections::VecDeque;
+
+use diskimg_core::Result;
+
+use super::layout::Shape;
+use super::piece::Piece;
+use crate::errors::limit;
+use crate::header::MAX_REFCOUNT_TABLE_BYTES;
+
+/// The refcounts of an image being written.
+#[derive(Debug)]
+pub(super) struct Refcounts {
+    order: u32,
+    cluster_bits: u32,
+    /// Blocks that may still change; the first is block number `places.len() - open.len()`.
+    open: VecDeque<Vec<u8>>,
+    /// Host offset of every block: the refcount table to be.
+    places: Vec<u64>,
+}
+
+impl Refcounts {
+    pub(super) fn new(shape: &Shape) -> Self {
+        Self {
+            order: shape.refcount_order(),
+            cluster_bits: shape.cluster_bits(),
+            open: VecDeque::new(),
+            places: Vec::new(),
+        }
+    }
+
+    /// The largest refcount that its width can hold.
+    pub(super) fn most(&self) -> u64 {
+        u64::MAX >> 64_u32.saturating_sub(1 << self.order)
+    }
+
+    /// `log2` of the host clusters that one block counts; at least 6.
+    fn block_bits(&self) -> u32 {
+        self.cluster_bits.saturating_add(3).saturating_sub(self.order)
+    }
+
+    /// Host clusters that one block counts.
+    pub(super) fn per_block(&self) -> u64 {
+        1 << self.block_bits()
+    }
+
+    /// Number of host clusters that the blocks so far count.
+    pub(super) fn covered(&self) -> u64 {
+        (self.places.len() as u64) << self.block_bits()
+    }
+
+    /// Adds the next block, which lies at host offset `place`.
+    pub(super) fn add_block(&mut self, place: u64) -> Result<()> {
+        if self.places.len() as u64 >= MAX_REFCOUNT_TABLE_BYTES / 8 {
+            return Err(limit("refcount table")
+                .because("the image file grows past what 8 MiB of refcount table can count")
+                .hint("larger clusters or fewer refcount bits allow a larger file"));
+        }
+        self.places.push(place);
+        self.open.push_back(vec![0; 1 << self.cluster_bits]);
+        Ok(())
+    }
+
+    /// The refcount of a host cluster whose block is still in memory; `None` where it is not.
+    pub(super) fn count(&self, cluster: u64) -> Option<u64> {
+        let (block, index) = self.locate(cluster)?;
+        let block = self.open.get(block)?;
+        if self.order >= 3 {
+            let width = 1_usize << self.order.saturating_sub(3);
+            let start = index.checked_mul(width)?;
+            let bytes = block.get(start..start.checked_add(width)?)?;
+            return Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+        let (byte, shift) = self.bits_of(index);
+        Some(u64::from(block.get(byte)? >> shift) & self.most())
+    }
+
+    /// Raises the refcount of a host cluster by one.
+    pub(super) fn increment(&mut self, cluster: u64) -> Result<()> {
+        let raised = self.count(cluster).filter(|count| *count < self.most());
+        raised.and_then(|count| self.set(cluster, count.checked_add(1)?)).ok_or_else(|| {
+            limit("refcount").because(format_args!("host cluster {cluster} cannot be referenced once more"))
+        })
+    }
+
+    fn set(&mut self, cluster: u64, count: u64) -> Option<()> {
+        let (block, index) = self.locate(cluster)?;
+        let (byte, shift) = self.bits_of(index);
+        let most = u8::try_from(self.most() & 0xFF).ok()?;
+        let order = self.order;
+        let block = self.open.get_mut(block)?;
+        if order >= 3 {
+            let width = 1_usize << order.saturating_sub(3);
+            let start = index.checked_mul(width)?;
+            let bytes = block.get_mut(start..start.checked_add(width)?)?;
+            bytes.copy_from_slice(count.to_be_bytes().get(8_usize.checked_sub(width)?..)?);
+        } else {
+            let byte = block.get_mut(byte)?;
+            *byte = (*byte & !(most << shift)) | (u8::try_from(count).ok()? << shift);
+        }
+        Some(())
+    }
+
+    /// Which open block counts `cluster`, and with which of its entries.
+    fn locate(&self, cluster: u64) -> Option<(usize, usize)> {
+        let closed = self.places.len().checked_sub(self.open.len())?;
+        let block = usize::try_from(cluster >> self.block_bits()).ok()?.checked_sub(closed)?;
+        let index = cluster & (1_u64 << self.block_bits()).saturating_sub(1);
+        Some((block, usize::try_from(index).ok()?))
+    }
+
+    /// Byte and shift of an entry narrower than a byte: the lowest bits come first.
+    fn bits_of(&self, index: usize) -> (usize, u32) {
+        let per_byte_bits = 3_u32.saturating_sub(self.order);
+        let inside = index & (1_usize << per_byte_bits).saturating_sub(1);
+        (index >> per_byte_bits, u32::try_from(inside).unwrap_or(0) << self.order)
+    }
+
+    /// Gives out the blocks that only count host clusters below `floor`: nothing below it will change.
+    pub(super) fn close_below(&mut self, floor: u64, out: &mut Vec<Piece>) {
+        let closed = (self.places.len().saturating_sub(self.open.len())) as u64;
+        let mut end = closed.saturating_add(1) << self.block_bits();
+        while end <= floor {
+            let place = self.places.get(self.places.len().saturating_sub(self.open.len()));
+            let (Some(place), Some(bytes)) = (place.copied(), self.open.pop_front()) else { return };
+            out.push(Piece::Table { host: place, bytes });
+            end = end.saturating_add(1 << self.block_bits());
+        }
+    }
+
+    /// Gives out all blocks: nothing changes any more.
+    pub(super) fn close_all(&mut self, out: &mut Vec<Piece>) {
+        self.close_below(self.covered(), out);
+    }
+
+    /// Clusters that the refcount table needs, at least one.
+    pub(super) fn table_clusters(&self) -> u64 {
+        let bytes = (self.places.len() as u64).saturating_mul(8);
+        bytes.div_ceil(1 << self.cluster_bits).max(1)
+    }
+
+    /// The refcount table as it stands in the file, filled up to `clusters` whole clusters.
+    pub(super) fn table(&self, clusters: u64) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.places.iter().flat_map(|place| place.to_be_bytes()).collect();
+        let len = usize::try_from(clusters << self.cluster_bits).unwrap_or(bytes.len());
+        bytes.resize(len.max(bytes.len()), 0);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::WriterOptions;
+
+    #[test]
+    fn every_width_counts_to_its_largest_value_and_leaves_its_neighbours_alone() {
+        for bits in [1, 2, 4, 8, 16, 32, 64] {
+            let options =
+                WriterOptions { refcount_bits: bits, cluster_size: 512, ..WriterOptions::default() };
+            let mut counts = Refcounts::new(&Shape::new(&options).unwrap());
+            counts.add_block(512).unwrap();
+            assert_eq!(counts.covered(), 4096 / u64::from(bits));
+            let steps = counts.most().min(300);
+            for _ in 0..steps {
+                counts.increment(5).unwrap();
+            }
+            assert_eq!(counts.count(5), Some(steps), "{bits}");
+            assert_eq!(counts.increment(5).is_err(), steps == counts.most(), "{bits}");
+            assert_eq!((counts.count(4), counts.count(6)), (Some(0), Some(0)), "{bits}");
+            assert_eq!(counts.count(counts.covered()), None);
+        }
+    }
+
+    #[test]
+    fn a_block_is_given_out_once_everything_it_counts_is_final() {
+        let options = WriterOptions { refcount_bits: 64, cluster_size: 512, ..WriterOptions::default() };
+        let mut counts = Refcounts::new(&Shape::new(&options).unwrap());
+        counts.add_block(512).unwrap();
+        counts.add_block(64 * 512).unwrap();
+        let mut out = Vec::new();
+        counts.close_below(63, &mut out);
+        assert!(out.is_empty());
+        counts.close_below(64, &mut out);
+        assert!(matches!(out.as_slice(), [Piece::Table { host: 512, .. }]));
+        counts.increment(64).unwrap();
+        assert!(counts.increment(63).is_err());
+        counts.close_all(&mut out);
+        assert_eq!(out.len(), 2);
+        assert_eq!(counts.table(1)[..16], [0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 128, 0]);
+    }
+}

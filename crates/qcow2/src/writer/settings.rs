@@ -1,0 +1,200 @@
+//! Options as users type them.
+
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp};
+
+use super::options::{BackingName, Preallocation, Version, WriterOptions};
+use super::sink::Writer;
+use crate::errors::FORMAT;
+use crate::header::Compression;
+
+/// What `-o` takes; names and values are those of `qemu-img`.
+pub const SETTINGS: &[SettingHelp] = &[
+    SettingHelp {
+        name: "cluster_size",
+        values: "512 to 2M, a power of two; default 64k",
+        help: "unit in which space is given out and compressed",
+    },
+    SettingHelp {
+        name: "compat",
+        values: "1.1 or v3 (default), 0.10 or v2",
+        help: "version of the format: v2 for readers older than QEMU 1.1",
+    },
+    SettingHelp {
+        name: "compression_type",
+        values: "zlib (default) or zstd",
+        help: "method for compressed clusters",
+    },
+    SettingHelp {
+        name: "refcount_bits",
+        values: "1, 2, 4, 8, 16 (default), 32 or 64",
+        help: "width of a reference count",
+    },
+    SettingHelp {
+        name: "extended_l2",
+        values: "on or off (default)",
+        help: "32 subclusters in each cluster; needs clusters of 16k or more",
+    },
+    SettingHelp {
+        name: "lazy_refcounts",
+        values: "on or off (default)",
+        help: "lets QEMU postpone reference counts when it changes the image",
+    },
+    SettingHelp {
+        name: "preallocation",
+        values: "off (default) or metadata",
+        help: "gives every cluster its place in the file at once",
+    },
+    SettingHelp {
+        name: "backing_file",
+        values: "a name; none by default",
+        help: "backing file to name in the header; it is not opened",
+    },
+    SettingHelp { name: "backing_fmt", values: "a format, such as raw", help: "format of the backing file" },
+];
+
+/// Creates a qcow2 image over a sink that grows: the `create` of this crate's driver.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, or for settings that do not
+/// go together.
+///
+/// ```
+/// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
+/// let file = MemorySink::new(1 << 20);
+/// let options = CreateOptions {
+///     virtual_size: 1 << 30,
+///     settings: Setting::parse_list("cluster_size=4k,refcount_bits=8")?,
+///     ..CreateOptions::default()
+/// };
+/// let image = diskimg_qcow2::create(Box::new(file.clone()), &options)?;
+/// image.write_at(12_345, b"guest bytes")?;
+/// image.finish()?;
+/// assert_eq!(file.bytes()[..4], *b"QFI\xfb");
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
+    Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
+}
+
+fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
+    let mut parsed = WriterOptions {
+        virtual_size: options.virtual_size,
+        compress: options.compress,
+        level: options.level,
+        ..WriterOptions::default()
+    };
+    let mut backing_name = None;
+    let mut backing_format = None;
+    for setting in &options.settings {
+        match setting.name.as_str() {
+            "cluster_size" => parsed.cluster_size = setting.as_size()?,
+            "compat" => parsed.version = version(setting)?,
+            "compression_type" => parsed.compression_type = compression(setting)?,
+            "refcount_bits" => {
+                parsed.refcount_bits =
+                    setting.value.parse().map_err(|_| setting.invalid("a number of bits from 1 to 64"))?;
+            }
+            "extended_l2" => parsed.extended_l2 = setting.as_bool()?,
+            "lazy_refcounts" => parsed.lazy_refcounts = setting.as_bool()?,
+            "preallocation" => parsed.preallocation = preallocation(setting)?,
+            "backing_file" => backing_name = Some(setting.value.clone()),
+            "backing_fmt" => backing_format = Some(setting.value.clone()),
+            _ => return Err(unknown(setting)),
+        }
+    }
+    parsed.backing = match (backing_name, backing_format) {
+        (Some(name), format) => Some(BackingName { name, format }),
+        (None, None) => None,
+        (None, Some(_)) => {
+            return Err(super::error::invalid("backing_fmt").because("there is no backing_file"));
+        }
+    };
+    Ok(parsed)
+}
+
+fn version(setting: &Setting) -> Result<Version> {
+    match setting.value.as_str() {
+        "0.10" | "v2" => Ok(Version::V2),
+        "1.1" | "v3" => Ok(Version::V3),
+        _ => Err(setting.invalid("0.10, 1.1, v2 or v3").format(FORMAT)),
+    }
+}
+
+fn compression(setting: &Setting) -> Result<Compression> {
+    match setting.value.as_str() {
+        "zlib" => Ok(Compression::Deflate),
+        "zstd" => Ok(Compression::Zstd),
+        _ => Err(setting.invalid("zlib or zstd").format(FORMAT)),
+    }
+}
+
+fn preallocation(setting: &Setting) -> Result<Preallocation> {
+    match setting.value.as_str() {
+        "off" => Ok(Preallocation::Off),
+        "metadata" => Ok(Preallocation::Metadata),
+        _ => Err(setting.invalid("off or metadata").format(FORMAT)),
+    }
+}
+
+fn unknown(setting: &Setting) -> Error {
+    let names: Vec<&str> = SETTINGS.iter().map(|help| help.name).collect();
+    Error::new(ErrorKind::InvalidInput)
+        .format(FORMAT)
+        .field("option")
+        .found_name(setting.name.as_bytes())
+        .expected(format_args!("one of {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &str) -> Result<WriterOptions> {
+        from_settings(&CreateOptions { settings: Setting::parse_list(list)?, ..CreateOptions::default() })
+    }
+
+    #[test]
+    fn every_setting_is_understood() {
+        let options = parse(
+            "cluster_size=2M,compat=v3,compression_type=zstd,refcount_bits=64,extended_l2=on,\
+             lazy_refcounts=on,preallocation=metadata,backing_file=a,,b,backing_fmt=raw",
+        );
+        let expected = WriterOptions {
+            cluster_size: 2 << 20,
+            compression_type: Compression::Zstd,
+            refcount_bits: 64,
+            extended_l2: true,
+            lazy_refcounts: true,
+            preallocation: Preallocation::Metadata,
+            backing: Some(BackingName { name: "a,b".into(), format: Some("raw".into()) }),
+            ..WriterOptions::default()
+        };
+        assert_eq!(options.unwrap(), expected);
+        assert_eq!(parse("compat=0.10").unwrap().version, Version::V2);
+        assert_eq!(parse("").unwrap(), WriterOptions::default());
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_and_the_known_ones_are_listed() {
+        let error = parse("cluster=4k").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for help in SETTINGS {
+            assert!(error.to_string().contains(help.name), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_are_refused() {
+        let list = [
+            "compat=1",
+            "compression_type=xz",
+            "refcount_bits=a",
+            "extended_l2=2",
+            "preallocation=falloc",
+            "backing_fmt=raw",
+        ];
+        for list in list {
+            assert_eq!(parse(list).unwrap_err().kind(), ErrorKind::InvalidInput, "{list}");
+        }
+    }
+}

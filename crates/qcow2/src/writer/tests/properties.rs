@@ -1,0 +1,111 @@
+//! Any writes in any order give what the same writes give in memory.
+
+use proptest::prelude::*;
+
+use super::qemu::Qemu;
+use super::*;
+
+const SIZE: usize = 200_000;
+
+#[derive(Clone, Debug)]
+enum Call {
+    Write(usize, usize, u8),
+    Zero(usize, usize),
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let edge = prop_oneof![0..SIZE, (0..SIZE / 4096).prop_map(|cluster| cluster * 4096)];
+    let len = prop_oneof![1..10_000_usize, (1..8_usize).prop_map(|clusters| clusters * 4096)];
+    prop_oneof![
+        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write(at, len, seed)),
+        1 => (edge, len).prop_map(|(at, len)| Call::Zero(at, len)),
+    ]
+}
+
+fn apply(calls: &[Call], options: &WriterOptions) -> (Vec<u8>, Vec<u8>) {
+    let mut disk = vec![0; SIZE];
+    let bytes = image(options, |writer| {
+        for call in calls {
+            match *call {
+                Call::Write(at, len, seed) => {
+                    let bytes = match seed % 4 {
+                        0 => vec![0; len.min(SIZE - at)],
+                        _ => painted(seed.into(), len.min(SIZE - at)),
+                    };
+                    disk[at..at + bytes.len()].copy_from_slice(&bytes);
+                    writer.write_at(at as u64, &bytes).unwrap();
+                }
+                Call::Zero(at, len) => {
+                    let end = SIZE.min(at + len);
+                    disk[at..end].fill(0);
+                    writer.zero(at as u64..end as u64).unwrap();
+                }
+            }
+        }
+    });
+    (bytes, in_sectors(&disk))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_writes_in_any_order_are_read_back(
+        calls in prop::collection::vec(call(), 0..24),
+        cluster_bits in 9_u32..18,
+        extended_l2 in any::<bool>(),
+        order in 0_u32..7,
+    ) {
+        let options = WriterOptions {
+            virtual_size: SIZE as u64,
+            cluster_size: 1 << cluster_bits,
+            extended_l2: extended_l2 && cluster_bits >= 14,
+            refcount_bits: 1 << order,
+            ..WriterOptions::default()
+        };
+        let (bytes, disk) = apply(&calls, &options);
+        prop_assert!(guest(bytes) == disk);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_writes_in_any_order_are_approved_by_qemu_img(
+        calls in prop::collection::vec(call(), 0..24),
+        cluster_bits in 9_u32..18,
+        extended_l2 in any::<bool>(),
+    ) {
+        let options = WriterOptions {
+            virtual_size: SIZE as u64,
+            cluster_size: 1 << cluster_bits,
+            extended_l2: extended_l2 && cluster_bits >= 14,
+            ..WriterOptions::default()
+        };
+        let (bytes, disk) = apply(&calls, &options);
+        if let Some(qemu) = Qemu::find() {
+            qemu.approves(&bytes, &disk, "any writes");
+        }
+    }
+
+    #[test]
+    fn any_mixture_of_bytes_compressed_in_batches_is_approved_by_qemu_img(
+        seed in any::<u64>(),
+        len in 1_usize..3_000_000,
+        cluster_bits in 9_u32..18,
+        order in 0_u32..7,
+    ) {
+        let disk = mixed(len, seed);
+        let options = WriterOptions {
+            cluster_size: 1 << cluster_bits,
+            refcount_bits: 1 << order,
+            compress: true,
+            ..options_for(&disk)
+        };
+        let bytes = image(&options, |writer| batched(writer, &disk, 1 << 18, 2));
+        if let Some(qemu) = Qemu::find() {
+            qemu.approves(&bytes, &in_sectors(&disk), "a mixture");
+        }
+    }
+}
