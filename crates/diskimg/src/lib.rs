@@ -49,7 +49,7 @@ pub use diskimg_core::{
     ReferenceRole, Resolver, Result, Segment, Setting, SettingHelp, Severity, Snapshot, SnapshotSelector,
     StreamDecoder, Verdict, Window, WriteOrder, check_range,
 };
-pub use diskimg_raw::{Content, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+pub use diskimg_raw::{Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
 pub use drivers::{driver, drivers};
 pub use inspect::{Inspection, inspect};
 pub use open::{Input, Opener};

@@ -43,6 +43,6 @@ pub use content::{Content, HEAD, findings, recognise, recognise_head};
 pub use driver::{DRIVER, RAW};
 pub use image::RawImage;
 pub use map::MappedFile;
-pub use sink::{FileSink, Preallocation, SinkOptions};
+pub use sink::{Copies, FileSink, Preallocation, SinkOptions};
 pub use source::{FileSource, SourceOptions};
 pub use stream_sink::StreamSink;

@@ -42,6 +42,8 @@ pub struct SinkOptions {
     /// does not fill whole blocks of 4096 bytes goes through the page cache all the same, and so does all
     /// where the system or file system cannot; see [`FileSink::is_direct`].
     pub direct: bool,
+    /// Whether the kernel copies what lies verbatim in another file.
+    pub copies: Copies,
     /// Whether [`BlockSink::finish`] waits until the bytes are on stable storage. Write-back then starts
     /// early, so that little is left to wait for.
     pub sync: bool,
@@ -55,9 +57,21 @@ impl Default for SinkOptions {
             sparse: true,
             preallocation: Preallocation::Off,
             direct: false,
+            copies: Copies::WhereShared,
             sync: true,
         }
     }
+}
+
+/// Whether the kernel copies from file to file for [`BlockSink::copy_from`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copies {
+    /// Where the file system shares the blocks, or its server copies them. Elsewhere such a copy holds the
+    /// lock of the target all along: two threads that read and write are faster, and find zeros on the way.
+    #[default]
+    WhereShared,
+    /// Wherever the system can.
+    Always,
 }
 
 /// What is allocated before the first write.
@@ -92,6 +106,7 @@ pub enum Preallocation {
 /// ```
 #[derive(Debug)]
 pub struct FileSink {
+    copies: bool,
     target: Target,
     /// No byte may be written from here on.
     limit: u64,
@@ -164,7 +179,8 @@ impl FileSink {
             (None, _) => (LONGEST, Some(AtomicU64::new(0))),
         };
         let covered = Mutex::default();
-        Ok(Self { target, limit, end, allocated, sync: options.sync, background, covered })
+        let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
+        Ok(Self { copies, target, limit, end, allocated, sync: options.sync, background, covered })
     }
 
     /// The file handle that bytes go through; those past the page cache have one of their own.
@@ -246,7 +262,7 @@ impl BlockSink for FileSink {
     /// written all the same.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         check_range(offset, from.len, self.limit)?;
-        if self.target.is_direct() {
+        if self.target.is_direct() || !self.copies {
             return Ok(false);
         }
         let mut done = 0;

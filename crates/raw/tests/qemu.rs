@@ -8,7 +8,7 @@ use std::process::Command;
 
 use diskimg_core::conformance::{Numbers, painted};
 use diskimg_core::{ExtentKind, Extents};
-use diskimg_raw::{FileSink, FileSource, SinkOptions};
+use diskimg_raw::{Copies, FileSink, FileSource, SinkOptions};
 
 fn qemu_img() -> Option<Command> {
     if Command::new("qemu-img").arg("--version").output().is_ok() {
@@ -64,7 +64,7 @@ fn qemu_img_finds_a_copy_equal() {
     file.set_len(16 << 20).unwrap();
     file.write_all_at(&painted(0, 3_000_000), 5_000_000).unwrap();
     let disk = FileSource::open(&from).unwrap();
-    let options = SinkOptions { size: Some(16 << 20), ..SinkOptions::default() };
+    let options = SinkOptions { size: Some(16 << 20), copies: Copies::Always, ..SinkOptions::default() };
     let sink: Box<dyn diskimg_core::BlockSink> = Box::new(FileSink::create_new(&to, options).unwrap());
     for extent in Extents::new(&disk, 0..16 << 20) {
         let extent = extent.unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use diskimg_core::conformance::{self, painted};
 use diskimg_core::{BlockSink, ErrorKind, HostRange, Memory};
-use diskimg_raw::{FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+use diskimg_raw::{Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -16,6 +16,10 @@ fn dir_with_path() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk");
     (dir, path)
+}
+
+fn copying() -> SinkOptions {
+    SinkOptions { copies: Copies::Always, ..SinkOptions::default() }
 }
 
 /// Whatever was there before must not be seen.
@@ -221,7 +225,7 @@ fn copies_are_exact_and_stop_where_the_source_ends() {
     let file = File::open(&from).unwrap();
     for sync in [false, true] {
         let _ = fs::remove_file(&path);
-        let sink = FileSink::create_new(&path, SinkOptions { sync, ..SinkOptions::default() }).unwrap();
+        let sink = FileSink::create_new(&path, SinkOptions { sync, ..copying() }).unwrap();
         let len = bytes.len() as u64 - 77;
         let copied = sink.copy_from(4097, HostRange { file: &file, offset: 77, len }).unwrap();
         if !copied {
@@ -250,7 +254,7 @@ fn holes_of_the_source_are_not_copied_but_are_zeros_over_what_was_there() {
     sparse.set_len(8 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&sparse, &bytes[1 << 20..2 << 20], 1 << 20).unwrap();
     let file = File::open(&from).unwrap();
-    let sink = FileSink::create_new(&path, SinkOptions::default()).unwrap();
+    let sink = FileSink::create_new(&path, copying()).unwrap();
     sink.write_at(5 << 20, &[7; 4096]).unwrap();
     if !sink.copy_from(0, HostRange { file: &file, offset: 0, len: 8 << 20 }).unwrap() {
         eprintln!("skipped: no copies inside the kernel here");
@@ -267,8 +271,7 @@ fn what_the_kernel_does_not_copy_is_left_to_the_caller() {
     let (dir, path) = dir_with_path();
     let from = dir.path().join("from");
     fs::write(&from, [1; 8192]).unwrap();
-    let sink =
-        FileSink::create_new(&path, SinkOptions { size: Some(8192), ..SinkOptions::default() }).unwrap();
+    let sink = FileSink::create_new(&path, SinkOptions { size: Some(8192), ..copying() }).unwrap();
     // Not open for reading.
     let file = File::options().append(true).open(&from).unwrap();
     assert!(!sink.copy_from(0, HostRange { file: &file, offset: 0, len: 4096 }).unwrap());
@@ -321,7 +324,7 @@ proptest! {
                 (true, 2) => Preallocation::Full,
                 _ => Preallocation::Off,
             },
-            ..SinkOptions::default()
+            ..copying()
         };
         let sink = if fresh {
             FileSink::create_new(&path, options).unwrap()

@@ -71,6 +71,26 @@ fn fallocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::R
 }
 
 /// Copies at most `len` bytes from file to file; 0 at the end of `from`.
+/// Whether copies on this file's system share blocks, or are done by the server: by its magic number
+/// (`linux/magic.h`). XFS may have been made without shared blocks; it then copies as any other.
+pub(crate) fn shares_blocks(file: &File) -> bool {
+    const SHARING: [u32; 9] = [
+        0x9123_683E, // btrfs
+        0x5846_5342, // XFS
+        0xCA45_1A4E, // bcachefs
+        0x7461_636F, // OCFS2
+        0x2FC1_2FC1, // ZFS
+        0x0000_6969, // NFS
+        0xFF53_4D42, // CIFS
+        0xFE53_4D42, // SMB2
+        0x00C3_6400, // Ceph
+    ];
+    // The type is a signed word of either width; the magic numbers are 32 bits of it.
+    let is = |magic: u32, kind: i128| kind & 0xFFFF_FFFF == i128::from(magic);
+    rustix::fs::fstatfs(file)
+        .is_ok_and(|stat| SHARING.iter().any(|magic| is(*magic, i128::from(stat.f_type))))
+}
+
 pub(crate) fn copy_range(from: &File, offset: u64, to: &File, target: u64, len: u64) -> io::Result<usize> {
     // The kernel takes less than 2 GiB a call; whole GiBs keep reflinks aligned.
     let len = usize::try_from(len.min(1 << 30)).unwrap_or(1 << 30);

@@ -14,12 +14,12 @@ mod windows;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct,
+    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct, shares_blocks,
     start_write_back, zero_range,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use plain::{
-    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct,
+    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct, shares_blocks,
     start_write_back, zero_range,
 };
 #[cfg(unix)]

@@ -42,6 +42,10 @@ pub(crate) fn allocate(_file: &File, _offset: u64, _len: u64) -> io::Result<()> 
     unsupported()
 }
 
+pub(crate) fn shares_blocks(_file: &File) -> bool {
+    false
+}
+
 pub(crate) fn copy_range(
     _from: &File,
     _offset: u64,
