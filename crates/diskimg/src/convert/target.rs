@@ -116,6 +116,11 @@ impl Target {
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
+        let there = file.metadata().map_err(|e| at_path(e.into(), path))?;
+        if let Some(size) = size.filter(|size| self.is_raw() && there.is_file() && there.len() < *size) {
+            let error = Error::new(ErrorKind::InvalidInput).found(format_args!("{} bytes long", there.len()));
+            return Err(at_path(error.expected(format_args!("at least the disk's {size} bytes")), path));
+        }
         let options = SinkOptions { is_zero: self.is_zero, ..self.sink_options(size) };
         let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
         self.formatted(Box::new(sink), size)
@@ -198,4 +203,22 @@ fn is_device(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_device(_: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_written_in_place_has_room_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let target = Target { in_place: true, ..Target::file(&path, diskimg_raw::DRIVER.format) };
+        let error = target.create(Some(4097)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 4096]);
+        target.create(Some(4096)).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [0; 4096]);
+    }
 }
