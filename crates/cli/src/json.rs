@@ -58,13 +58,18 @@ pub(crate) fn full_name(image: &str, name: &str) -> String {
 fn file_node(inspection: &Inspection, filename: &str) -> Value {
     json!({
         "children": [],
-        "virtual-size": inspection.file_size,
+        "virtual-size": inspection.file_size.map(whole_sectors),
         "filename": filename,
         "format": "file",
         "actual-size": inspection.allocated_size,
         "format-specific": { "type": "file", "data": {} },
         "dirty-flag": false,
     })
+}
+
+/// QEMU counts a file in sectors; its exact length is among our additions.
+fn whole_sectors(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(512).unwrap_or(bytes)
 }
 
 fn snapshot(snapshot: &Snapshot) -> Value {
@@ -88,6 +93,7 @@ fn snapshot(snapshot: &Snapshot) -> Value {
 fn additions(inspection: &Inspection) -> Value {
     let info = &inspection.info;
     json!({
+        "file-size": inspection.file_size,
         "wrapper": inspection.wrapper.map(diskimg::Wrapper::name),
         "content": info.content,
         "cdrom": info.is_optical_disc,

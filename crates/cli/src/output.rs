@@ -3,6 +3,7 @@
 use std::io::{BufWriter, StdoutLock, Write};
 use std::path::Path;
 
+use diskimg::Printable;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -26,4 +27,24 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
 /// Whether a file name means standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Names of an image as they are where they are harmless, and escaped where not.
+pub(crate) fn shown(name: &str) -> String {
+    let quoted = Printable::new(name.as_bytes()).to_string();
+    match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if plain == name => name.to_owned(),
+        _ => quoted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_forge_a_line_is_quoted() {
+        assert_eq!(shown("base.raw"), "base.raw");
+        assert_eq!(shown("a\nfile format: raw"), "\"a\\nfile format: raw\"");
+    }
 }

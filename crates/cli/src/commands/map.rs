@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use diskimg::{BlockSource, Disk, Error, ErrorKind, Extent, ExtentKind, Extents};
+use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
 use serde_json::json;
 
+use super::rows::{Row, Rows};
 use super::{Common, opener};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
-use crate::output::{is_dash, print_json, stdout};
+use crate::json::full_name;
+use crate::output::{is_dash, print_json, shown, stdout};
 
 pub(super) fn run(args: &MapArgs, common: Common) -> Outcome {
     if is_dash(&args.file) {
@@ -24,20 +26,23 @@ pub(super) fn run(args: &MapArgs, common: Common) -> Outcome {
     let extents = Extents::new(&disk, start..end);
     match (args.totals, common.output) {
         (true, _) => totals(extents, common.output)?,
-        (false, Output::Json) => rows_json(extents)?,
+        (false, Output::Json) => rows_json(extents, &disk)?,
         (false, Output::Human) => rows_human(extents, args, &disk)?,
     }
     Ok(0)
 }
 
 /// The rows of `qemu-img map --output=json`, one at a time: a disk may have millions.
-fn rows_json(extents: Extents<'_>) -> Result<(), Failure> {
+fn rows_json(extents: Extents<'_>, disk: &Disk) -> Result<(), Failure> {
     let mut out = stdout();
+    let mut rows = Rows::new(disk);
     let mut lead = "[";
     for extent in extents {
-        let extent = extent?;
-        write!(out, "{lead}{}", row(&extent))?;
-        lead = ",\n";
+        rows.each(&extent?, |row| {
+            write!(out, "{lead}{}", json_row(&row))?;
+            lead = ",\n";
+            Ok(())
+        })?;
     }
     if lead == "[" {
         write!(out, "[")?;
@@ -47,52 +52,58 @@ fn rows_json(extents: Extents<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn row(extent: &Extent<'_>) -> String {
-    let offset = extent.location.host.map_or(String::new(), |host| format!(", \"offset\": {}", host.offset));
-    let stored = matches!(extent.kind, ExtentKind::Data | ExtentKind::Encoded);
+fn json_row(row: &Row) -> String {
+    let offset = row.offset.map_or(String::new(), |offset| format!(", \"offset\": {offset}"));
     format!(
-        "{{ \"start\": {}, \"length\": {}, \"depth\": {}, \"present\": {}, \"zero\": {}, \"data\": {stored}, \
+        "{{ \"start\": {}, \"length\": {}, \"depth\": {}, \"present\": {}, \"zero\": {}, \"data\": {}, \
          \"compressed\": {}{offset}}}",
-        extent.offset,
-        extent.len,
-        extent.depth,
-        extent.kind != ExtentKind::Unallocated,
-        !stored,
-        extent.kind == ExtentKind::Encoded,
+        row.start, row.length, row.depth, row.present, row.zero, row.data, row.compressed,
     )
 }
 
-/// The four columns of `qemu-img map`; what is not stored verbatim has no place and says so.
+/// The four columns of `qemu-img map`, data only; what is not stored verbatim has no place and says so.
 fn rows_human(extents: Extents<'_>, args: &MapArgs, disk: &Disk) -> Result<(), Failure> {
     let mut out = stdout();
+    let names = file_names(args, disk);
+    let mut rows = Rows::new(disk);
     writeln!(out, "{:<16}{:<16}{:<16}File", "Offset", "Length", "Mapped to")?;
     for extent in extents {
-        let extent = extent?;
-        if extent.kind.reads_as_zeros() {
-            continue;
-        }
-        let place = match extent.location.host {
-            Some(host) => format!("{:#x}", host.offset),
-            None => "encoded".to_owned(),
-        };
-        let file =
-            if extent.depth == 0 { args.file.display().to_string() } else { layer_name(disk, extent.depth) };
-        writeln!(
-            out,
-            "{:<16}{:<16}{place:<16}{file}",
-            format!("{:#x}", extent.offset),
-            format!("{:#x}", extent.len)
-        )?;
+        rows.each(&extent?, |row| {
+            if row.data && !row.zero {
+                let place = row.offset.map_or("encoded".to_owned(), hex);
+                let file = usize::try_from(row.depth).ok().and_then(|depth| names.get(depth));
+                let file = file.map_or("", String::as_str);
+                writeln!(out, "{:<16}{:<16}{place:<16}{file}", hex(row.start), hex(row.length))?;
+            }
+            Ok(())
+        })?;
     }
     out.flush()?;
     Ok(())
 }
 
-/// The name by which the layer above refers to a layer.
-fn layer_name(disk: &Disk, depth: u32) -> String {
-    let above = usize::try_from(depth).ok().and_then(|depth| disk.layers().get(depth.checked_sub(1)?));
-    let backing = above.and_then(|image| crate::json::backing(image.info()));
-    backing.map_or(String::new(), |reference| diskimg::Printable::new(&reference.name).to_string())
+/// As C prints it with `%#x`: a zero has no prefix.
+fn hex(number: u64) -> String {
+    if number == 0 { "0".to_owned() } else { format!("{number:#x}") }
+}
+
+/// The file that holds the data of each layer, top first, as seen from where the first one's name is seen.
+fn file_names(args: &MapArgs, disk: &Disk) -> Vec<String> {
+    let mut image = args.file.display().to_string();
+    let mut names = Vec::new();
+    for layer in disk.layers() {
+        let named = |role| layer.info().references.iter().find(|reference| reference.role == role);
+        let seen = |reference: &Reference| full_name(&image, &reference.name_lossy());
+        let file = named(ReferenceRole::DataFile).map(seen);
+        let below = named(ReferenceRole::Backing).map(seen);
+        names.push(match file {
+            Some(file) => shown(&file),
+            None if names.is_empty() => image.clone(),
+            None => shown(&image),
+        });
+        image = below.unwrap_or_default();
+    }
+    names
 }
 
 fn totals(extents: Extents<'_>, output: Output) -> Result<(), Failure> {

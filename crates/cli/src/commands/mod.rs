@@ -9,6 +9,7 @@ mod inspect;
 mod manual;
 mod map;
 mod probe;
+mod rows;
 
 use std::path::Path;
 use std::sync::Arc;
