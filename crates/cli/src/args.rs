@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Print JSON: the same as --output=json
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; NO_COLOR is heeded
+    /// When help and usage errors have colours; NO_COLOR is heeded
     #[arg(long, global = true, value_enum, default_value_t = clap::ColorChoice::Auto)]
     pub(crate) color: clap::ColorChoice,
     #[command(subcommand)]
@@ -295,7 +295,8 @@ pub(crate) struct CompareArgs {
     /// Format of the second image
     #[arg(short = 'F', value_name = "FORMAT")]
     pub(crate) second_format: Option<String>,
-    /// Disks of different sizes are different, even if the longer one ends in zeros
+    /// Disks of different sizes are different, even if the longer one ends in zeros; how they are stored does not
+    /// matter
     #[arg(short = 's', long)]
     pub(crate) strict: bool,
     /// How to print

@@ -22,6 +22,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with this exit code, unless its own is larger.
+    pub(crate) fn at_least(self, code: u8) -> Self {
+        let code = self.code.max(code);
+        self.code(code)
+    }
+
     /// What kind of failure it is.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()

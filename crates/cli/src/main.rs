@@ -9,18 +9,19 @@ mod output;
 mod progress;
 mod signals;
 mod size;
+mod stdin;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 
 fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
+    let args = match parse() {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
-            // clap's own 2 would read as "unknown format" of `probe` and as an error of `compare`.
-            return if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::from(usage_code()) } else { ExitCode::SUCCESS };
         }
     };
     let machine = args.wants_json();
@@ -28,4 +29,27 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.report(machine),
     }
+}
+
+fn parse() -> Result<args::Args, clap::Error> {
+    let matches = args::Args::command().color(color()).try_get_matches()?;
+    args::Args::from_arg_matches(&matches)
+}
+
+/// What `--color` says: clap has to know before it finds what is wrong with the other arguments.
+fn color() -> ColorChoice {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut values = arguments.iter().zip(arguments.iter().skip(1)).filter_map(|(name, value)| {
+        let value = if name == "--color" { value.to_str() } else { value.to_str()?.strip_prefix("--color=") };
+        ColorChoice::from_str(value?, false).ok()
+    });
+    values.next_back().unwrap_or_default()
+}
+
+/// The exit code for arguments that make no sense. clap's own 2 would read as "not recognised" of `probe`, and
+/// 1 as "different" of `compare`.
+fn usage_code() -> u8 {
+    let command = args::Args::command();
+    let named = std::env::args_os().skip(1).find(|argument| command.find_subcommand(argument).is_some());
+    if named.is_some_and(|name| name == "compare") { 2 } else { 1 }
 }

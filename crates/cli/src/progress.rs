@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use diskimg::{Cancel, Progress};
+use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -40,40 +40,44 @@ pub(crate) struct Shown {
     how: How,
 }
 
+/// What may be written where.
+pub(crate) struct Outputs {
+    /// The descriptor that JSON lines go to; 2 if not given.
+    pub(crate) fd: Option<i32>,
+    /// Whether standard output carries something else: percentages go to standard error then.
+    pub(crate) stdout_is_data: bool,
+}
+
 enum How {
     Nothing,
     Bar(ProgressBar),
-    Plain(Mutex<Instant>),
+    Plain(Mutex<(Instant, Box<dyn Write + Send>)>),
     Json(Mutex<(Instant, Box<dyn Write + Send>)>),
 }
 
 impl Shown {
     /// Shows `total` bytes of work, 0 when that is not known.
-    pub(crate) fn new(
-        style: Style,
-        total: u64,
-        cancel: Arc<Cancel>,
-        fd: Option<i32>,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn new(style: Style, total: u64, cancel: Arc<Cancel>, outputs: &Outputs) -> Result<Self> {
         let long_ago = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
         let how = match style {
             Style::Auto if !std::io::stderr().is_terminal() => How::Nothing,
             Style::None => How::Nothing,
             Style::Auto | Style::Bar => How::Bar(bar(total)),
-            Style::Plain => How::Plain(Mutex::new(long_ago)),
-            Style::Json => How::Json(Mutex::new((long_ago, json_output(fd)?))),
+            Style::Plain => How::Plain(Mutex::new((long_ago, plain_output(outputs)))),
+            Style::Json => How::Json(Mutex::new((long_ago, json_output(outputs)?))),
         };
         Ok(Self { cancel, done: AtomicU64::new(0), total, started: Instant::now(), how })
     }
 
-    /// Shows the end, and takes the bar away.
-    pub(crate) fn finish(&self) {
+    /// Shows the end, and takes the bar away. `whole` says that all of the work is done.
+    pub(crate) fn finish(&self, whole: bool) {
         match &self.how {
             How::Nothing => {}
             How::Bar(bar) => bar.finish_and_clear(),
-            How::Plain(_) => {
-                self.print_plain();
-                println!();
+            How::Plain(line) => {
+                let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
+                self.print_plain(&mut *line.1, whole);
+                let _ = writeln!(line.1);
             }
             How::Json(line) => {
                 let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,17 +95,18 @@ impl Shown {
         self.started.elapsed()
     }
 
-    fn print_plain(&self) {
+    fn print_plain(&self, output: &mut dyn Write, whole: bool) {
         let done = self.done.load(Ordering::Relaxed);
         let hundredths = match self.total {
-            0 => 10_000,
+            _ if whole => 10_000,
+            // How much there is will be known at the end.
+            0 => 0,
             total => {
                 u128::from(done.min(total)).saturating_mul(10_000).checked_div(total.into()).unwrap_or(0)
             }
         };
-        let mut stdout = std::io::stdout().lock();
-        let _ = write!(stdout, "    ({}.{:02}/100%)\r", hundredths / 100, hundredths % 100);
-        let _ = stdout.flush();
+        let _ = write!(output, "    ({}.{:02}/100%)\r", hundredths / 100, hundredths % 100);
+        let _ = output.flush();
     }
 
     fn print_json(&self, output: &mut dyn Write) {
@@ -122,12 +127,12 @@ impl Progress for Shown {
         match &self.how {
             How::Nothing => {}
             How::Bar(bar) => bar.inc(bytes),
-            How::Plain(last) => {
-                if let Ok(mut last) = last.try_lock()
-                    && last.elapsed() >= INTERVAL
+            How::Plain(line) => {
+                if let Ok(mut line) = line.try_lock()
+                    && line.0.elapsed() >= INTERVAL
                 {
-                    *last = Instant::now();
-                    self.print_plain();
+                    line.0 = Instant::now();
+                    self.print_plain(&mut *line.1, false);
                 }
             }
             How::Json(line) => {
@@ -165,11 +170,23 @@ fn is_utf8() -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
+fn plain_output(outputs: &Outputs) -> Box<dyn Write + Send> {
+    if outputs.stdout_is_data { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) }
+}
+
 /// Another process's end of a pipe, by its number: opened anew, since no safe code can take over a descriptor.
-fn json_output(fd: Option<i32>) -> std::io::Result<Box<dyn Write + Send>> {
-    Ok(match fd {
+fn json_output(outputs: &Outputs) -> Result<Box<dyn Write + Send>> {
+    let about = |error: Error, fd: i32| error.field("--progress-fd").found(fd);
+    Ok(match outputs.fd {
         None | Some(2) => Box::new(std::io::stderr()),
+        Some(1) if outputs.stdout_is_data => {
+            let error = about(Error::new(ErrorKind::InvalidInput), 1);
+            return Err(error.expected("another descriptor: standard output carries the disk"));
+        }
         Some(1) => Box::new(std::io::stdout()),
-        Some(fd) => Box::new(File::options().append(true).open(format!("/dev/fd/{fd}"))?),
+        Some(fd) => {
+            let file = File::options().append(true).open(format!("/dev/fd/{fd}"));
+            Box::new(file.map_err(|error| about(Error::from(error), fd))?)
+        }
     })
 }

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use diskimg::{Disk, compare, driver};
+use diskimg::{Disk, compare};
 use serde_json::json;
 
 use super::{Common, opener};
 use crate::args::{CompareArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{print_json, stdout};
-use crate::progress::{Shown, Style};
+use crate::progress::{Outputs, Shown, Style};
 use crate::signals::Interrupt;
 
 /// Exit codes of `qemu-img compare`.
@@ -19,22 +19,28 @@ const CANNOT_OPEN: u8 = 2;
 const CANNOT_READ: u8 = 4;
 
 pub(super) fn run(args: &CompareArgs, common: Common) -> Outcome {
+    // A failure of any kind must not read as "different".
+    compared(args, common).map_err(|failure| failure.at_least(CANNOT_OPEN))
+}
+
+fn compared(args: &CompareArgs, common: Common) -> Outcome {
     let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
         opener(open, Some((&args.follow, file)))?.open(file).about(file)
     };
     let second = OpenArgs { format: args.second_format.clone(), ..args.open.clone() };
-    if let Some(name) = &args.second_format {
-        driver(name).map_err(|e| Failure::from(e).code(CANNOT_OPEN))?;
-    }
-    let a = open(&args.first, &args.open).map_err(|failure| failure.code(CANNOT_OPEN))?;
-    let b = open(&args.second, &second).map_err(|failure| failure.code(CANNOT_OPEN))?;
+    let a = open(&args.first, &args.open)?;
+    let b = open(&args.second, &second)?;
     let interrupt = Interrupt::listen()?;
-    let style = if args.show_progress { Style::Plain } else { Style::Auto };
+    let style = match args.show_progress {
+        _ if common.quiet => Style::None,
+        true => Style::Plain,
+        false => Style::Auto,
+    };
     let total = diskimg::BlockSource::size(&a).max(diskimg::BlockSource::size(&b));
-    let shown =
-        Shown::new(if common.quiet { Style::None } else { style }, total, interrupt.cancel.clone(), None)?;
+    let outputs = Outputs { fd: None, stdout_is_data: common.output == Output::Json };
+    let shown = Shown::new(style, total, interrupt.cancel.clone(), &outputs)?;
     let compared = compare(&a, &b, 0, &shown);
-    shown.finish();
+    shown.finish(compared.is_ok());
     if let Some(code) = interrupt.exit_code() {
         return Ok(code);
     }

@@ -4,17 +4,19 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::{
-    BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Image, Input, Preallocation, Result,
-    Setting, SnapshotSelector, Sniffed, Sparse, Target, convert, convert_stream, driver, sniff_head,
+    BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Input, Preallocation, Result,
+    SnapshotSelector, Sniffed, Sparse, convert, convert_stream, sniff_head,
 };
 
+use super::target::{is_stdout, target};
 use super::{Common, opener};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::is_dash;
-use crate::progress::{Shown, Style};
+use crate::progress::{Outputs, Shown, Style};
 use crate::signals::Interrupt;
 use crate::size::human_size;
+use crate::stdin::Stdin;
 
 pub(super) fn run(args: &ConvertArgs, common: Common) -> Outcome {
     let interrupt = Interrupt::listen()?;
@@ -33,32 +35,45 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.direct = args.source_cache == Cache::None;
+    let options = options(args)?;
     let target = target(args)?;
+    let source = if is_dash(&args.source) { Path::new("standard input") } else { &args.source };
+    // Space is given out before the first byte, and needs the size of the disk by then.
+    let streams = target.format.name() == "raw" && target.preallocation == Preallocation::Off;
     let input = if is_dash(&args.source) {
-        Input::Arriving(opener.arriving(std::io::stdin()).about(Path::new("standard input"))?)
+        Input::Arriving(opener.arriving(Stdin::new(interrupt.cancel.clone())).about(source)?)
     } else {
-        opener.input(&args.source).about(&args.source)?
+        opener.input(source).about(source)?
     };
-    let shown = |total| Shown::new(style(args, common), total, interrupt.cancel.clone(), args.progress_fd);
-    let disk = match input {
-        Input::Disk(disk) => disk,
-        Input::Arriving(image) if image.streams() && target.format.name() == "raw" => {
-            let head = image.head().to_vec();
+    let shown = |total| {
+        let outputs = Outputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
+        Shown::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
+    };
+    // Both ends may have failed: the error says at which file, if it is known.
+    let both = format!("{} to {}", source.display(), args.target.display());
+    let (shown, done, head) = match input {
+        Input::Arriving(image) if image.streams() && streams => {
+            let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
             let shown = shown(0)?;
-            let done = convert_stream(image, target.create(None)?, &shown);
-            shown.finish();
-            let done = done.about(&args.source)?;
-            report(args, common, &shown, &done, &head);
-            return Ok(());
+            let sink = target.create(None)?;
+            let done = convert_stream(image, sink, &shown);
+            (shown, done, head)
         }
-        Input::Arriving(image) => image.into_disk(&opener).about(&args.source)?,
+        input => {
+            let disk = match input {
+                Input::Disk(disk) => disk,
+                Input::Arriving(image) => image.into_disk(&opener).about(source)?,
+            };
+            let shown = shown(disk.size())?;
+            let sink = target.create(Some(disk.size()))?;
+            let head = head_of(&disk, args).about(source)?;
+            let done = convert(&disk, sink, &options, &shown);
+            (shown, done, head)
+        }
     };
-    let shown = shown(disk.size())?;
-    let sink = target.create(Some(disk.size()))?;
-    let done = convert(&disk, sink, &options(args)?, &shown);
-    shown.finish();
-    let done = done.about(&args.source)?;
-    report(args, common, &shown, &done, &head_of(&disk, args)?);
+    shown.finish(done.is_ok());
+    let done = done.about(Path::new(&both))?;
+    report(args, common, &shown, &done, &head);
     Ok(())
 }
 
@@ -94,47 +109,6 @@ fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
     Ok(options)
 }
 
-fn target(args: &ConvertArgs) -> Result<Target> {
-    let format = driver(&args.target_format)?.format;
-    let mut target = match is_dash(&args.target) {
-        true => Target::stream(std::io::stdout(), format),
-        false => Target::file(&args.target, format),
-    };
-    target.compress = args.compress;
-    target.level = args.level;
-    for list in &args.options {
-        target.settings.extend(Setting::parse_list(list)?);
-    }
-    if format.name() == "raw" {
-        target.preallocation = take_preallocation(&mut target.settings)?;
-    }
-    target.overwrite = args.force;
-    target.in_place = args.no_create;
-    target.is_zero = args.target_is_zero;
-    target.direct = args.cache == Cache::None;
-    target.durable = args.cache != Cache::Unsafe;
-    if args.target_is_zero && !args.no_create {
-        return Err(
-            Error::new(ErrorKind::InvalidInput).because("--target-is-zero needs -n, as with qemu-img")
-        );
-    }
-    Ok(target)
-}
-
-fn take_preallocation(settings: &mut Vec<Setting>) -> Result<Preallocation> {
-    let Some(index) = settings.iter().position(|setting| setting.name == "preallocation") else {
-        return Ok(Preallocation::Off);
-    };
-    let setting = settings.remove(index);
-    match setting.value.as_str() {
-        "off" => Ok(Preallocation::Off),
-        "falloc" => Ok(Preallocation::Falloc),
-        "full" => Ok(Preallocation::Full),
-        // The words that importers look for in qemu-img's message.
-        _ => Err(setting.invalid("off, falloc or full").because("Unsupported preallocation mode")),
-    }
-}
-
 fn style(args: &ConvertArgs, common: Common) -> Style {
     use std::io::IsTerminal;
     match args.progress {
@@ -146,8 +120,8 @@ fn style(args: &ConvertArgs, common: Common) -> Style {
 }
 
 /// The first bytes of the disk, where they matter: raw bytes have no header of their own before them.
-fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>, Failure> {
-    if args.target_format != "raw" || disk.info().format.name() == "raw" {
+fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>> {
+    if args.target_format != "raw" {
         return Ok(Vec::new());
     }
     let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
@@ -161,8 +135,9 @@ fn report(args: &ConvertArgs, common: Common, shown: &Shown, done: &Converted, h
     if (shown.is_bar() || common.verbose) && !common.quiet {
         let _ = writeln!(
             stderr,
-            "{}: {} written, {} holes, {:.1} s",
+            "{}: {} read, {} written, {} holes, {:.1} s",
             args.target.display(),
+            human_size(done.virtual_size),
             human_size(done.written),
             human_size(done.zeros),
             shown.elapsed().as_secs_f64(),

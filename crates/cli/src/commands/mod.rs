@@ -10,6 +10,7 @@ mod manual;
 mod map;
 mod probe;
 mod rows;
+mod target;
 
 use std::path::Path;
 use std::sync::Arc;
