@@ -1,0 +1,152 @@
+//! `diskimg info` says what `qemu-img info` says.
+
+use serde_json::Value;
+
+use crate::tools::{Workshop, mixed_disk, without_additions};
+
+/// Options of images whose description has to be the same, key by key.
+const OPTIONS: [&str; 12] = [
+    "compat=v3",
+    "compat=v2",
+    "cluster_size=512",
+    "cluster_size=2M",
+    "compression_type=zstd",
+    "refcount_bits=1",
+    "refcount_bits=64",
+    "lazy_refcounts=on",
+    "extended_l2=on,cluster_size=128k",
+    "preallocation=metadata",
+    "data_file=data.raw",
+    "data_file=data.raw,data_file_raw=on",
+];
+
+#[track_caller]
+fn agree(shop: &Workshop, more: &[&str], image: &str) {
+    shop.settle();
+    let theirs = shop.img(&[&["info", "--output=json"], more, &[image]].concat());
+    let theirs: Value = serde_json::from_str(&theirs).unwrap();
+    let mut ours = vec!["info", "--output=json"];
+    ours.extend(more);
+    if more.contains(&"--backing-chain") {
+        ours.push("--follow");
+    }
+    ours.push(image);
+    assert_eq!(without_additions(shop.ok(&ours).json()), theirs, "{image}");
+}
+
+#[test]
+fn json_of_qcow2_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    for options in OPTIONS {
+        shop.img(&["create", "-q", "-f", "qcow2", "-o", options, "disk.qcow2", "8M"]);
+        shop.io("disk.qcow2", &["write -P 1 1M 200k"]);
+        agree(&shop, &[], "disk.qcow2");
+        std::fs::remove_file(shop.path("disk.qcow2")).unwrap();
+    }
+}
+
+#[test]
+fn json_of_raw_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.write("disk.raw", &mixed_disk(1 << 20));
+    agree(&shop, &["-f", "raw"], "disk.raw");
+}
+
+#[test]
+fn json_of_snapshots_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    for name in ["first", "second snapshot", "dritter mit Ümlaut"] {
+        shop.img(&["snapshot", "-c", name, "disk.qcow2"]);
+    }
+    agree(&shop, &[], "disk.qcow2");
+}
+
+#[test]
+fn json_of_a_backing_chain_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    std::fs::create_dir(shop.path("below")).unwrap();
+    shop.write("below/base.raw", &mixed_disk(1 << 20));
+    shop.img(&["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "below/middle.qcow2"]);
+    shop.img(&["create", "-q", "-f", "qcow2", "-b", "below/middle.qcow2", "-F", "qcow2", "top.qcow2", "2M"]);
+    agree(&shop, &[], "top.qcow2");
+    agree(&shop, &[], "below/middle.qcow2");
+    agree(&shop, &["--backing-chain"], "top.qcow2");
+    let inside = shop.path("below/middle.qcow2");
+    agree(&shop, &["--backing-chain"], inside.to_str().unwrap());
+}
+
+#[test]
+fn json_of_an_encrypted_image_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    let options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";
+    let secret = "secret,id=key,data=x";
+    shop.img(&["create", "-q", "--object", secret, "-f", "qcow2", "-o", options, "disk.qcow2", "8M"]);
+    agree(&shop, &[], "disk.qcow2");
+}
+
+#[test]
+fn text_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    shop.io("disk.qcow2", &["write -P 1 1M 200k"]);
+    shop.settle();
+    assert_eq!(shop.ok(&["info", "disk.qcow2"]).text(), shop.img(&["info", "disk.qcow2"]));
+}
+
+#[test]
+fn text_of_a_snapshot_has_the_columns_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    shop.img(&["snapshot", "-c", "before", "disk.qcow2"]);
+    let theirs = shop.img(&["info", "disk.qcow2"]);
+    let ours = shop.ok(&["info", "disk.qcow2"]);
+    let after = |text: &str, start: &str| -> Vec<String> {
+        text.lines().skip_while(|line| !line.starts_with(start)).take(3).map(str::to_owned).collect()
+    };
+    let (theirs, ours) = (after(&theirs, "Snapshot list"), after(ours.text(), "Snapshot list"));
+    assert_eq!(ours[..2], theirs[..2]);
+    // The day and hour are local there, and UTC here.
+    assert_eq!(ours[2].len(), theirs[2].len());
+    assert_eq!(ours[2].split("  ").last(), theirs[2].split("  ").last());
+}
+
+#[test]
+fn what_a_wrapper_hides_is_shown() {
+    let shop = Workshop::new();
+    shop.write("disk.raw", &mixed_disk(1 << 20));
+    shop.ok(&["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    shop.write("disk.qcow2.zst", &zstd_stored(&shop.read("disk.qcow2")));
+    let told = shop.ok(&["info", "--json", "disk.qcow2.zst"]).json();
+    assert_eq!(told["format"], "qcow2");
+    assert_eq!(told["virtual-size"], 1 << 20);
+    assert_eq!(told["diskimg"]["wrapper"], "zstd");
+    assert_eq!(shop.ok(&["probe", "disk.qcow2.zst"]).text(), "qcow2+zstd 1048576\n");
+}
+
+/// A zstd frame of raw blocks: RFC 8878, 3.1.1.
+fn zstd_stored(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
+    let blocks = bytes.chunks(1 << 16).count();
+    for (index, block) in bytes.chunks(1 << 16).enumerate() {
+        let header = u32::try_from(block.len() << 3).unwrap() | u32::from(index + 1 == blocks);
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.extend(block);
+    }
+    frame
+}
+
+#[test]
+fn names_of_an_image_cannot_forge_lines() {
+    let shop = Workshop::new();
+    shop.write("disk.raw", &mixed_disk(1 << 20));
+    let name = "backing_file=x\nfile format: raw\u{1b}[2J,backing_fmt=raw";
+    shop.ok(&["convert", "-O", "qcow2", "-o", name, "disk.raw", "disk.qcow2"]);
+    let told = shop.ok(&["info", "disk.qcow2"]);
+    assert_eq!(told.text().matches("\nfile format: ").count(), 1, "{told:?}");
+    assert!(!told.text().contains('\u{1b}'), "{told:?}");
+    assert_eq!(
+        shop.ok(&["info", "--json", "disk.qcow2"]).json()["backing-filename"],
+        "x\nfile format: raw\u{1b}[2J"
+    );
+}

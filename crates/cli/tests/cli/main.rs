@@ -1,0 +1,14 @@
+//! The command as a user or a script meets it: against `qemu-img`, through pipes, under signals.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets neither fails")]
+
+mod compare;
+mod convert;
+mod info;
+mod inspect;
+mod map;
+mod packaging;
+mod pipes;
+mod progress;
+mod refusals;
+mod signals;
+mod tools;

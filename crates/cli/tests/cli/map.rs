@@ -1,0 +1,131 @@
+//! `diskimg map` prints the rows that `qemu-img map` prints.
+
+use serde_json::Value;
+
+use crate::tools::{Workshop, mixed_disk};
+
+/// Rows of both, without the place of preallocated zeros, which is not told here.
+#[track_caller]
+fn agree(shop: &Workshop, more: &[&str], image: &str) {
+    shop.settle();
+    let theirs = shop.img(&[&["map", "--output=json"], more, &[image]].concat());
+    let theirs = rows(serde_json::from_str(&theirs).unwrap());
+    let ours = rows(shop.ok(&[&["map", "--output=json", "--follow"], more, &[image]].concat()).json());
+    assert_eq!(ours, theirs, "{image} {more:?}");
+}
+
+fn rows(value: Value) -> Vec<Value> {
+    let Value::Array(mut rows) = value else { panic!("{value}") };
+    for row in &mut rows {
+        if row["zero"] == true && row["data"] == false {
+            row.as_object_mut().unwrap().remove("offset");
+        }
+    }
+    rows
+}
+
+#[track_caller]
+fn agree_in_text(shop: &Workshop, image: &str) {
+    shop.settle();
+    assert_eq!(shop.ok(&["map", "--follow", image]).text(), shop.img(&["map", image]));
+}
+
+const WRITES: [&str; 4] = ["write -P 1 1M 256k", "write -P 2 3M 64k", "write -z 2M 128k", "write -P 3 7M 1M"];
+
+#[test]
+fn rows_of_qcow2_are_those_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    for options in ["compat=v3", "compat=v2", "cluster_size=4k", "extended_l2=on,cluster_size=64k"] {
+        shop.img(&["create", "-q", "-f", "qcow2", "-o", options, "disk.qcow2", "8M"]);
+        shop.io("disk.qcow2", &WRITES);
+        agree(&shop, &[], "disk.qcow2");
+        agree(&shop, &["--start-offset=1M", "--max-length=3M"], "disk.qcow2");
+        agree(&shop, &["--start-offset=1234944"], "disk.qcow2");
+        agree_in_text(&shop, "disk.qcow2");
+    }
+}
+
+#[test]
+fn preallocated_clusters_are_data_that_reads_as_zeros() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "disk.qcow2", "32M"]);
+    shop.io("disk.qcow2", &["write -P 1 1M 192k", "write -z 2M 64k"]);
+    agree(&shop, &[], "disk.qcow2");
+    agree_in_text(&shop, "disk.qcow2");
+    let rows = shop.ok(&["map", "--json", "disk.qcow2"]).json();
+    assert_eq!((&rows[0]["zero"], &rows[0]["data"]), (&true.into(), &true.into()));
+    assert!(rows[0]["offset"].is_u64());
+}
+
+#[test]
+fn rows_of_raw_are_those_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    shop.io("disk.qcow2", &WRITES);
+    shop.img(&["convert", "-O", "raw", "disk.qcow2", "disk.raw"]);
+    shop.settle();
+    let theirs: Value =
+        serde_json::from_str(&shop.img(&["map", "-f", "raw", "--output=json", "disk.raw"])).unwrap();
+    assert_eq!(shop.ok(&["map", "-f", "raw", "--json", "disk.raw"]).json(), theirs);
+    assert_eq!(
+        shop.ok(&["map", "-f", "raw", "disk.raw"]).text(),
+        shop.img(&["map", "-f", "raw", "disk.raw"])
+    );
+}
+
+#[test]
+fn rows_of_a_chain_are_those_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    std::fs::create_dir(shop.path("sub")).unwrap();
+    shop.write("sub/base.raw", &mixed_disk(3 << 20));
+    shop.img(&["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "sub/middle.qcow2", "6M"]);
+    shop.io("sub/middle.qcow2", &["write -P 1 1M 256k", "write -P 2 5M 64k"]);
+    shop.img(&["create", "-q", "-f", "qcow2", "-b", "middle.qcow2", "-F", "qcow2", "sub/top.qcow2", "8M"]);
+    shop.io("sub/top.qcow2", &["write -P 3 2M 64k", "write -z 1M 64k"]);
+    agree(&shop, &[], "sub/middle.qcow2");
+    agree(&shop, &[], "sub/top.qcow2");
+    agree_in_text(&shop, "sub/top.qcow2");
+}
+
+#[test]
+fn data_lies_in_the_data_file() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "-o", "data_file=data.raw", "disk.qcow2", "8M"]);
+    shop.io("disk.qcow2", &WRITES);
+    agree(&shop, &[], "disk.qcow2");
+    agree_in_text(&shop, "disk.qcow2");
+}
+
+#[test]
+fn compressed_clusters_have_no_offset() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.write("disk.raw", &mixed_disk(2 << 20));
+    for method in ["zlib", "zstd"] {
+        let option = format!("compression_type={method}");
+        shop.img(&["convert", "-c", "-f", "raw", "-O", "qcow2", "-o", &option, "disk.raw", "disk.qcow2"]);
+        agree(&shop, &[], "disk.qcow2");
+        let told = shop.ok(&["map", "disk.qcow2"]);
+        assert!(told.text().contains("encoded"), "{told:?}");
+    }
+}
+
+#[test]
+fn an_empty_range_is_an_empty_list() {
+    let shop = Workshop::new();
+    shop.write("disk.raw", &mixed_disk(1 << 20));
+    let rows = shop.ok(&["map", "--json", "--start-offset", "1M", "disk.raw"]).json();
+    assert_eq!(rows, Value::Array(Vec::new()));
+}
+
+#[test]
+fn totals_add_up_to_the_disk() {
+    let shop = Workshop::new();
+    shop.write("disk.raw", &mixed_disk(1 << 20));
+    shop.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    let totals = shop.ok(&["map", "--totals", "--json", "disk.qcow2"]).json();
+    let bytes: u64 = totals.as_object().unwrap().values().map(|sum| sum["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(bytes, 1 << 20);
+    assert!(totals["compressed"]["bytes"].as_u64().unwrap() >= 1 << 16, "{totals}");
+    let text = shop.ok(&["map", "--totals", "disk.qcow2"]);
+    assert_eq!(text.text().lines().count(), totals.as_object().unwrap().len());
+}

@@ -1,0 +1,201 @@
+//! A directory to work in, the command itself, and `qemu-img` to compare it with.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A directory that goes away with the test.
+pub(crate) struct Workshop(tempfile::TempDir);
+
+/// How a run of the command ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The exit code, and what goes with an error: one line, perhaps a hint, nothing on standard output.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.stdout.is_empty(), "{self:?}");
+        let mut lines = self.stderr.lines();
+        assert!(lines.next().is_some_and(|line| line.starts_with("diskimg: ")), "{self:?}");
+        assert!(lines.next().is_none_or(|line| line.starts_with("hint: ")), "{self:?}");
+        assert_eq!(lines.next(), None, "{self:?}");
+        words.iter().for_each(|word| assert!(self.stderr.contains(word), "no {word:?} in {self:?}"));
+    }
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// `None`, said aloud, where QEMU's tools are not installed; a failure where they have to be.
+    pub(crate) fn with_qemu() -> Option<Self> {
+        let installed =
+            ["qemu-img", "qemu-io"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok());
+        if !installed {
+            assert!(std::env::var_os("CI").is_none(), "qemu-img and qemu-io have to be installed in CI");
+            eprintln!("skipped: qemu-img is not installed");
+            return None;
+        }
+        Some(Self::new())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// The names in the directory, hidden ones too, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The command, not yet started, in the directory; its temporary files would be seen there.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("diskimg"));
+        command.args(args).current_dir(self.0.path()).env("TMPDIR", self.0.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        ran(self.command(args).output().unwrap())
+    }
+
+    /// Runs the command with these bytes in a pipe to its standard input.
+    pub(crate) fn run_fed(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // A command that needs only the beginning closes the pipe.
+            scope.spawn(move || stdin.write_all(input));
+            ran(child.wait_with_output().unwrap())
+        })
+    }
+
+    /// Runs the command, which has to succeed and be silent on standard error.
+    #[track_caller]
+    pub(crate) fn ok(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}: {ran:?}");
+        ran
+    }
+
+    #[track_caller]
+    pub(crate) fn img(&self, args: &[&str]) -> String {
+        let output = Command::new("qemu-img").current_dir(self.0.path()).args(args).output().unwrap();
+        assert!(output.status.success(), "qemu-img {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The exit code of `qemu-img`.
+    pub(crate) fn img_code(&self, args: &[&str]) -> i32 {
+        let output = Command::new("qemu-img").current_dir(self.0.path()).args(args).output().unwrap();
+        output.status.code().unwrap()
+    }
+
+    /// Runs commands of `qemu-io` on a qcow2 image.
+    #[track_caller]
+    pub(crate) fn io(&self, image: &str, commands: &[&str]) {
+        let mut run = Command::new("qemu-io");
+        run.current_dir(self.0.path()).args(["-f", "qcow2"]);
+        commands.iter().for_each(|command| {
+            run.args(["-c", command]);
+        });
+        let output = run.arg(image).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !told.contains("failed"), "{commands:?}: {told}");
+    }
+
+    /// Brings everything to disk: until then file systems change their mind about holes and sizes.
+    pub(crate) fn settle(&self) {
+        for name in self.names() {
+            let file = File::open(self.path(&name)).unwrap();
+            file.sync_all().unwrap();
+        }
+    }
+}
+
+fn ran(output: Output) -> Ran {
+    let Output { status, stdout, stderr } = output;
+    // A process that a signal ended has no code: no test expects that.
+    Ran { code: status.code().unwrap_or(-1), stdout, stderr: String::from_utf8(stderr).unwrap() }
+}
+
+/// A disk of `size` bytes with one partition in its MBR: text, noise that cannot be compressed, and zeros.
+pub(crate) fn mixed_disk(size: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut disk: Vec<u8> = Vec::with_capacity(size);
+    while disk.len() < size {
+        let block = disk.len() >> 16;
+        let len = (size - disk.len()).min(1 << 16);
+        match block % 4 {
+            0 => disk.extend(b"the guest wrote this\n".iter().cycle().take(len)),
+            1 => disk.extend((0..len).map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state.to_le_bytes()[0]
+            })),
+            _ => disk.resize(disk.len() + len, 0),
+        }
+    }
+    if size >= 512 {
+        let sectors = u32::try_from(size / 512).unwrap();
+        disk[446..510].fill(0);
+        disk[446..454].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0]);
+        disk[454..458].copy_from_slice(&1_u32.to_le_bytes());
+        disk[458..462].copy_from_slice(&sectors.saturating_sub(1).to_le_bytes());
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    }
+    disk
+}
+
+/// `value` without what only this command tells.
+pub(crate) fn without_additions(mut value: Value) -> Value {
+    let objects = match &mut value {
+        Value::Array(list) => list.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    for object in objects {
+        assert!(object.as_object_mut().unwrap().remove("diskimg").is_some(), "our own part is there");
+    }
+    value
+}
+
+pub(crate) fn file_len(path: &Path) -> u64 {
+    path.metadata().unwrap().len()
+}
