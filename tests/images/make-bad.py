@@ -299,6 +299,8 @@ def zstd():
     bad("c10-zst-window-2g.raw.zst", zst([(0, 4096, data)], header=bytes([21 << 3])), "limit", "window")
     bad("c12-zst-block-type.raw.zst", zst([(3, 4096, data)]), "corrupt", "zst")
     bad("c12-zst-content-size.raw.zst", zst([(0, 4096, data)], 0xA0, struct.pack("<I", 4097)), "corrupt", "zst")
+    empty = zst([(0, 0, b"")], 0x20, b"\x38")
+    bad("c12-zst-content-size-of-nothing.raw.zst", good + empty + good, "corrupt", "zst")
     bad("c12-zst-checksum.raw.zst", zst([(0, 4096, data)], 0x04) + b"\1\2\3\4", "corrupt", "checksum")
     bad("c13-zst-dictionary.raw.zst", zst([(0, 4096, data)], 0x01, b"\x38\7"), "unsupported", "dictionary")
     bad("c13-zst-reserved-bit.raw.zst", zst([(0, 4096, data)], 0x08), "unsupported", "zst")

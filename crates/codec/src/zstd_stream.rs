@@ -3,13 +3,16 @@
 //! Source: RFC 8878, section 3.
 
 use diskimg_core::{Error, ErrorKind, Result};
-use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_frame_content_size};
 
 use crate::codec::{Codec, Step, trailing_data, truncated};
 use crate::zstd_format::{code, decode_error, number};
 
 /// The bounds of the library on a window, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=30;
+
+/// The longest frame header in bytes (ZSTD_FRAMEHEADERSIZE_MAX).
+const HEADER_LEN: usize = 18;
 
 pub(crate) struct ZstdStream {
     context: DCtx<'static>,
@@ -19,6 +22,9 @@ pub(crate) struct ZstdStream {
     /// Offset of the frame that began last.
     frame: u64,
     frames: u64,
+    /// The first bytes of that frame, and how many came out of it.
+    header: Vec<u8>,
+    content: u64,
     /// Bytes of the file read so far.
     offset: u64,
 }
@@ -29,7 +35,16 @@ impl ZstdStream {
             .ok_or_else(|| Error::new(ErrorKind::Limit).because("no memory for a zstd context"))?;
         let log = memory.checked_ilog2().unwrap_or(0).clamp(*WINDOW_LOG.start(), *WINDOW_LOG.end());
         context.set_parameter(DParameter::WindowLogMax(log)).map_err(decode_error)?;
-        Ok(Self { context, window_max: 1 << log, in_frame: false, frame: 0, frames: 0, offset: 0 })
+        Ok(Self {
+            context,
+            window_max: 1 << log,
+            in_frame: false,
+            frame: 0,
+            frames: 0,
+            header: Vec::with_capacity(HEADER_LEN),
+            content: 0,
+            offset: 0,
+        })
     }
 
     fn describe(&self, error: zstd::zstd_safe::ErrorCode, offset: u64) -> Error {
@@ -48,6 +63,24 @@ impl ZstdStream {
         }
     }
 
+    fn keep_header(&mut self, read: &[u8]) {
+        let room = HEADER_LEN.saturating_sub(self.header.len());
+        self.header.extend_from_slice(read.get(..room).unwrap_or(read));
+    }
+
+    /// Whether as much came out of the frame as its header says. Streaming, the library does not look when the
+    /// last block is empty.
+    fn check_content_size(&self) -> Result<()> {
+        match get_frame_content_size(&self.header) {
+            Ok(Some(size)) if size != self.content => Err(Error::new(ErrorKind::Corrupt)
+                .field("frame content size")
+                .at(self.frame)
+                .found(size)
+                .expected(format_args!("{}, the bytes in the frame", self.content))),
+            _ => Ok(()),
+        }
+    }
+
     /// Goes on until something was written or the input is used up.
     fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
         let mut input = InBuffer::around(input);
@@ -61,12 +94,20 @@ impl ZstdStream {
                 self.in_frame = true;
                 self.frame = here;
                 self.frames = self.frames.saturating_add(1);
+                self.header.clear();
+                self.content = 0;
             }
+            let before = (input.pos(), output.pos());
             let hint = self
                 .context
                 .decompress_stream(&mut output, &mut input)
                 .map_err(|error| self.describe(error, self.offset.saturating_add(input.pos() as u64)))?;
+            self.keep_header(input.src.get(before.0..input.pos()).unwrap_or_default());
+            self.content = self.content.saturating_add(output.pos().saturating_sub(before.1) as u64);
             self.in_frame = hint != 0;
+            if !self.in_frame {
+                self.check_content_size()?;
+            }
             if self.in_frame || output.pos() > 0 {
                 break;
             }

@@ -45,6 +45,14 @@ fn c02_zstd_checksum_mismatch_is_corrupt() {
 }
 
 #[test]
+fn c02_a_zstd_frame_with_less_content_than_it_says_is_corrupt() {
+    // Content size 56, one empty last block: alone, and where the next frame is at hand.
+    let short = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 56, 1, 0, 0];
+    refused(ZSTD, &short, ErrorKind::Corrupt, "frame");
+    refused(ZSTD, &[&frame(b"disk")[..], &short, &frame(b"more")].concat(), ErrorKind::Corrupt, "frame");
+}
+
+#[test]
 fn c03_zstd_frames_are_concatenated_and_skippable_ones_skipped() {
     let disk = words(3, 400_000);
     let mut file = SKIPPABLE.to_vec();
