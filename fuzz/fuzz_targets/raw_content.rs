@@ -1,0 +1,8 @@
+//! Recognises what a raw disk holds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    diskimg_fuzz::raw_content(data);
+});

@@ -1,0 +1,8 @@
+//! Recognises any bytes, whole and in pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    diskimg_fuzz::sniff(data);
+});

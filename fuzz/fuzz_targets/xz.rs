@@ -1,0 +1,8 @@
+//! Decodes any bytes as xz, in pieces of any size.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    diskimg_fuzz::xz(data);
+});
