@@ -28,7 +28,8 @@ const STEP: u64 = 4 << 20;
 ///
 /// Where the disk is written in order through [`BlockSink::batch`], tables leave memory as they are passed,
 /// and the range behind cannot be written again. Written in any order, L2 tables stay in memory up to 256
-/// MiB (2 TiB of disk touched at 64 KiB clusters).
+/// MiB (2 TiB of disk touched at 64 KiB clusters); then those leave of which every cluster was written, and
+/// if that is not enough, writing is [`diskimg_core::ErrorKind::Limit`].
 ///
 /// Nothing is a valid image before [`BlockSink::finish`]: the header is written last. The file then ends with
 /// a whole cluster. After an error the writer is good for nothing but dropping.

@@ -122,38 +122,63 @@ impl State {
 
     /// Makes whole guest clusters read as zeros.
     pub(super) fn zero(&mut self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
-        if self.zeros != Zeros::Unallocated {
-            for cluster in clusters {
-                self.zero_one(cluster, out)?;
-            }
-            return Ok(());
-        }
-        let size = self.shape.cluster();
-        for touched in self.tables.touched(clusters)? {
-            match touched {
-                (_, Entry::Plain(host, _)) => {
-                    push(out, Piece::Zero { host: host..host.saturating_add(size) });
+        match self.zeros {
+            Zeros::Unallocated => self.zero_touched(clusters, out),
+            Zeros::Marked => self.mark_zeros(clusters, out),
+            Zeros::Allocated => {
+                for cluster in clusters {
+                    self.zero_one(cluster, out)?;
                 }
-                (cluster, Entry::Packed) => return Err(self.already_packed(cluster)),
-                (_, Entry::Unallocated | Entry::Zero) => {}
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing but what has been written needs to be made zeros.
+    fn zero_touched(&self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
+        for (cluster, entry) in self.tables.touched(clusters)? {
+            match entry {
+                Entry::Plain(host, _) => push(out, self.zero_cluster(host)),
+                Entry::Packed => return Err(self.already_packed(cluster)),
+                Entry::Unallocated | Entry::Zero => {}
             }
         }
         Ok(())
     }
 
+    fn mark_zeros(&mut self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
+        let mut at = clusters.start;
+        while at < clusters.end {
+            let (index, first) = self.shape.slot(at);
+            let end = at.saturating_add(1).next_multiple_of(self.shape.table_entries()).min(clusters.end);
+            let table = self.tables.table(index, &mut self.allocator, out)?;
+            for (cluster, slot) in (at..end).zip(first..) {
+                match table.entry(slot) {
+                    Entry::Unallocated => table.set_zero(slot),
+                    Entry::Zero => {}
+                    Entry::Plain(host, _) => {
+                        let end = host.saturating_add(self.shape.cluster());
+                        push(out, Piece::Zero { host: host..end });
+                    }
+                    Entry::Packed => return Err(self.already_packed(cluster)),
+                }
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn zero_cluster(&self, host: u64) -> Piece {
+        Piece::Zero { host: host..host.saturating_add(self.shape.cluster()) }
+    }
+
+    /// Gives a cluster without data a place, where it has none.
     fn zero_one(&mut self, cluster: u64, out: &mut Vec<Piece>) -> Result<()> {
         match self.tables.entry(cluster)? {
-            Entry::Plain(host, _) => {
-                push(out, Piece::Zero { host: host..host.saturating_add(self.shape.cluster()) });
-            }
+            Entry::Plain(host, _) => push(out, self.zero_cluster(host)),
             Entry::Packed => return Err(self.already_packed(cluster)),
-            Entry::Zero => {}
-            Entry::Unallocated if self.zeros == Zeros::Allocated => {
+            Entry::Unallocated | Entry::Zero => {
                 self.plain(cluster, 0, out)?;
-            }
-            Entry::Unallocated => {
-                let (index, slot) = self.shape.slot(cluster);
-                self.tables.table(index, &mut self.allocator, out)?.set_zero(slot);
             }
         }
         Ok(())

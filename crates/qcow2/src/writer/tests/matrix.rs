@@ -1,6 +1,6 @@
 //! Every combination of options, judged by `qemu-img check` and byte for byte.
 
-use super::qemu::{Qemu, clean, run, text};
+use super::qemu::{Qemu, clean, qemu_io, run, text};
 use super::*;
 use crate::{BackingName, Compression, Preallocation, Version};
 
@@ -155,6 +155,36 @@ fn a_backing_file_shows_through_what_was_never_touched_and_nowhere_else() {
             expected[262_144..524_288].fill(0);
             assert!(std::fs::read(&raw).unwrap() == expected, "{options:?}");
         }
+    }
+}
+
+#[test]
+fn qemu_changes_these_images_and_they_stay_sound() {
+    let Some(qemu) = Qemu::find() else { return };
+    let disk = mixed(4_000_000, 17);
+    for (cluster_size, compress, extended_l2, refcount_bits) in [
+        (512, true, false, 1),
+        (4096, true, false, 2),
+        (65_536, false, false, 16),
+        (65_536, true, true, 16),
+        (65_536, false, true, 64),
+    ] {
+        let options = WriterOptions {
+            cluster_size,
+            compress,
+            extended_l2,
+            refcount_bits,
+            lazy_refcounts: refcount_bits == 16,
+            ..options_for(&disk)
+        };
+        let path = qemu.file("image.qcow2", &image(&options, |writer| batched(writer, &disk, 1 << 20, 2)));
+        let changes =
+            ["write -P 5 1000k 700k", "write -z 100k 300k", "discard 2M 512k", "write -P 6 3000k 1k"];
+        let output = qemu_io(&changes, &path);
+        assert!(output.status.success(), "{options:?}: {}", text(&output));
+        clean(&path, &format!("{options:?}"));
+        let output = qemu_io(&["read -P 5 1000k 700k", "read -P 0 100k 300k", "read -P 6 3000k 1k"], &path);
+        assert!(output.status.success() && !text(&output).contains("failed"), "{}", text(&output));
     }
 }
 

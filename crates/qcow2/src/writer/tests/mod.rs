@@ -3,6 +3,7 @@
 mod driver;
 mod errors;
 mod matrix;
+mod memory;
 mod order;
 mod places;
 mod properties;

@@ -52,6 +52,12 @@ pub(super) fn run(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new("qemu-img").args(arguments).args(paths).output().unwrap()
 }
 
+/// `qemu-io`, which comes with `qemu-img`.
+pub(super) fn qemu_io(commands: &[&str], path: &Path) -> Output {
+    let commands = commands.iter().flat_map(|command| ["-c", *command]);
+    Command::new("qemu-io").args(["-f", "qcow2"]).args(commands).arg(path).output().unwrap()
+}
+
 pub(super) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
