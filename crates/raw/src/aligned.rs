@@ -8,7 +8,8 @@ pub(crate) const ALIGN: usize = 4096;
 /// [`ALIGN`] as an offset.
 pub(crate) const ALIGN_BYTES: u64 = ALIGN as u64;
 
-/// Bytes that go through memory of our own at a time. A bound of ours: past it, larger requests are no faster.
+/// Bytes that go through memory of our own at a time. A bound of ours, not tuned: large enough that the cost of
+/// a call is small, small enough to keep a few.
 pub(crate) const CHUNK: usize = 1 << 20;
 
 /// How many buffers are kept for the next call. A bound of ours: as many as there are threads in most pools.
