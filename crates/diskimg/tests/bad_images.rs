@@ -1,0 +1,205 @@
+//! Every image of `tests/images/bad` is refused as its table says: soon, in bounded memory, and without
+//! opening anything that it names.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use diskimg::{
+    BlockSource, DenyReferences, Error, Limits, Memory, Opener, Reference, Resolver, Result, Spool,
+};
+
+/// No image here has a reason to take longer, on any machine and in any profile.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The largest disk, and the most that may come out of a compressed file.
+const LARGEST: u64 = 32 << 20;
+
+struct Bad {
+    file: String,
+    how: String,
+    kind: String,
+    words: Vec<String>,
+}
+
+fn bad() -> Vec<Bad> {
+    common::table(&common::images("bad").join("EXPECTED.tsv"))
+        .into_iter()
+        .map(|row| Bad {
+            file: row[0].clone(),
+            how: row[1].clone(),
+            kind: row[2].clone(),
+            words: row[3].split('|').map(str::to_owned).collect(),
+        })
+        .collect()
+}
+
+/// Remembers the names that somebody wanted opened; passes them on to `inner`.
+struct Recorder {
+    inner: Arc<dyn Resolver>,
+    asked: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Recorder {
+    fn new(inner: Arc<dyn Resolver>) -> Arc<Self> {
+        Arc::new(Self { inner, asked: Mutex::default() })
+    }
+
+    fn asked(&self) -> Vec<Vec<u8>> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Resolver for Recorder {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        self.asked.lock().unwrap().push(reference.name.clone());
+        self.inner.resolve(reference)
+    }
+}
+
+fn opener(how: &str, path: &Path) -> (Opener, Arc<Recorder>) {
+    let mut opener = common::opener_for(how, path);
+    let recorder = Recorder::new(Arc::clone(&opener.resolver));
+    opener.resolver = Arc::clone(&recorder) as Arc<dyn Resolver>;
+    opener.limits = Limits { virtual_size: LARGEST, ..Limits::default() };
+    opener.spool = Spool::Temporary { directory: None, limit: LARGEST };
+    (opener, recorder)
+}
+
+/// The error of opening an image and reading all of it.
+fn refusal(opener: &Opener, path: &Path) -> Option<Error> {
+    opener.open(path).and_then(|disk| common::read_all(&disk)).err()
+}
+
+fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, outcome) = channel();
+    let worker = std::thread::spawn(move || done.send(work()));
+    match outcome.recv_timeout(PATIENCE) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => panic!("{what} takes longer than {PATIENCE:?}"),
+        Err(RecvTimeoutError::Disconnected) => {
+            panic!("{what} panicked: {:?}", worker.join().map(|_| ()).unwrap_err().downcast_ref::<String>())
+        }
+    }
+}
+
+/// Everything that is wrong, not only the first: the table is long.
+fn report(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} of the images:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_bad_image_is_refused_for_its_reason_and_in_time() {
+    let mut wrong = Vec::new();
+    for Bad { file, how, kind, words } in bad() {
+        let path = common::images("bad").join(&file);
+        let (opener, _) = opener(&how, &path);
+        let error = in_time(&file, move || refusal(&opener, &path));
+        let Some(error) = error else {
+            wrong.push(format!("{file}: opens and reads, expected {kind}"));
+            continue;
+        };
+        let message = error.to_string();
+        let missing: Vec<&String> = words.iter().filter(|word| !message.contains(*word)).collect();
+        if error.kind().name() != kind || !missing.is_empty() {
+            wrong.push(format!("{file}: {}: {message}, expected {kind} with {missing:?}", error.kind()));
+        }
+        if message.contains('\n') || message.chars().any(char::is_control) {
+            wrong.push(format!("{file}: the message holds control characters: {message:?}"));
+        }
+        if message.len() > 1000 {
+            wrong.push(format!("{file}: the message has {} bytes", message.len()));
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn nobody_asks_for_a_file_that_the_image_does_not_need() {
+    let mut wrong = Vec::new();
+    for Bad { file, how, kind, .. } in bad() {
+        let path = common::images("bad").join(&file);
+        let (opener, recorder) = opener(&how, &path);
+        let (inspected, asked_of) = (opener.clone(), Arc::clone(&recorder));
+        let inspect_path = path.clone();
+        let asked = in_time(&file, move || {
+            let _ = inspected.inspect(inspect_path);
+            asked_of.asked()
+        });
+        if !asked.is_empty() {
+            wrong.push(format!("{file}: inspecting asked for {asked:?}"));
+        }
+        let _ = in_time(&file, move || refusal(&opener, &path));
+        let asked = recorder.asked();
+        if how != "files" && asked.len() > usize::from(kind == "denied") {
+            wrong.push(format!("{file}: opening asked for {asked:?}"));
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn a_bad_image_is_refused_from_memory_as_from_a_file() {
+    let mut wrong = Vec::new();
+    for Bad { file, how, kind, .. } in bad() {
+        // Names and wrappers are a matter of files.
+        if how == "files" || [".gz", ".xz", ".zst"].iter().any(|end| file.ends_with(end)) {
+            continue;
+        }
+        let path = common::images("bad").join(&file);
+        let (opener, _) = opener(&how, &path);
+        let source = Arc::new(Memory::new(std::fs::read(&path).unwrap()));
+        let error =
+            in_time(&file, move || opener.open_source(source).and_then(|disk| common::read_all(&disk)).err());
+        match error {
+            Some(error) if error.kind().name() == kind => {}
+            other => wrong.push(format!("{file}: {other:?}, expected {kind}")),
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn a_bad_wrapper_is_refused_as_a_stream_too() {
+    let mut wrong = Vec::new();
+    for Bad { file, how, kind, .. } in bad() {
+        if ![".gz", ".xz", ".zst"].iter().any(|end| file.ends_with(end)) {
+            continue;
+        }
+        let path = common::images("bad").join(&file);
+        let (opener, _) = opener(&how, &path);
+        let error = in_time(&file, move || {
+            let stream = std::fs::File::open(&path).unwrap();
+            let disk = opener.arriving(stream).and_then(|arriving| arriving.into_disk(&opener));
+            disk.and_then(|disk| common::read_all(&disk)).err()
+        });
+        match error {
+            Some(error) if error.kind().name() == kind => {}
+            other => wrong.push(format!("{file}: {other:?}, expected {kind}")),
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn the_table_names_every_image_but_the_links_of_the_chain() {
+    let named: Vec<String> = bad().into_iter().map(|bad| bad.file).collect();
+    for entry in std::fs::read_dir(common::images("bad")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let link = file.starts_with("q42-deep-") || file == "EXPECTED.tsv";
+        assert!(link || named.contains(&file), "{file} stands in no row of EXPECTED.tsv");
+    }
+}
+
+#[test]
+fn the_recorder_of_these_tests_records() {
+    let recorder = Recorder::new(Arc::new(DenyReferences));
+    let path = common::images("bad").join("q14-backing-absolute.qcow2");
+    let mut opener = Opener::new();
+    opener.resolver = Arc::clone(&recorder) as Arc<dyn Resolver>;
+    assert!(opener.open(path).is_err());
+    assert_eq!(recorder.asked(), [b"/etc/passwd"]);
+}

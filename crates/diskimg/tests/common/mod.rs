@@ -1,0 +1,117 @@
+//! What several of these tests need: the images of the repository, qemu-img, and whole disks as bytes.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use diskimg::{BlockSource, Opener, Result, SnapshotSelector, WithinDirectory, driver};
+use sha2::{Digest, Sha256};
+
+/// The folder of checked-in images: `good` or `bad`.
+pub(crate) fn images(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/images").join(folder)
+}
+
+/// The rows of a table with tabs and a heading.
+pub(crate) fn table(path: &Path) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// A row of `good/IMAGES.tsv`.
+pub(crate) struct Good {
+    pub(crate) file: String,
+    pub(crate) format: String,
+    pub(crate) wrapper: Option<String>,
+    pub(crate) content: Option<String>,
+    pub(crate) how: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+}
+
+impl Good {
+    pub(crate) fn path(&self) -> PathBuf {
+        images("good").join(&self.file)
+    }
+
+    /// An opener that may do what this image needs, and no more.
+    pub(crate) fn opener(&self) -> Opener {
+        let mut opener = opener_for(&self.how, &self.path());
+        if let Some(name) = self.how.strip_prefix("snapshot=") {
+            opener.snapshot = Some(SnapshotSelector::Name(name.to_owned()));
+        }
+        opener
+    }
+}
+
+/// An opener that may do what a table's `how` says.
+pub(crate) fn opener_for(how: &str, path: &Path) -> Opener {
+    let mut opener = Opener::new();
+    match how {
+        "raw" => opener.format = Some(driver("raw").unwrap().format),
+        "files" => opener.resolver = Arc::new(WithinDirectory::of_image(path).unwrap()),
+        _ => {}
+    }
+    opener
+}
+
+/// All good images.
+pub(crate) fn good() -> Vec<Good> {
+    let some = |text: &String| (text != "-").then(|| text.clone());
+    table(&images("good").join("IMAGES.tsv"))
+        .into_iter()
+        .map(|row| Good {
+            file: row[0].clone(),
+            format: row[1].clone(),
+            wrapper: some(&row[2]),
+            content: some(&row[3]),
+            how: row[4].clone(),
+            size: row[5].parse().unwrap(),
+            sha256: row[6].clone(),
+        })
+        .collect()
+}
+
+/// All bytes of a disk, read by the MiB.
+pub(crate) fn read_all(disk: &dyn BlockSource) -> Result<Vec<u8>> {
+    let mut bytes = vec![0xA5; usize::try_from(disk.size()).unwrap()];
+    for (index, part) in bytes.chunks_mut(1 << 20).enumerate() {
+        disk.read_at((index as u64) << 20, part)?;
+    }
+    Ok(bytes)
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// Whether qemu-img and qemu-io are there. Without them a test says that it is skipped, and fails in CI.
+pub(crate) fn have_qemu() -> bool {
+    for tool in ["qemu-img", "qemu-io"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "{tool} is not installed, and CI must not skip");
+            eprintln!("skipped: {tool} is not installed");
+            return false;
+        }
+    }
+    true
+}
+
+/// Runs qemu-img or qemu-io in `directory`; returns what it prints.
+pub(crate) fn qemu(directory: &Path, tool: &str, arguments: &[&str]) -> String {
+    let output = Command::new(tool).args(arguments).current_dir(directory).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{tool} {arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
