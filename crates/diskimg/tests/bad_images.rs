@@ -1,6 +1,5 @@
 //! Every image of `tests/images/bad` is refused as its table says: soon, in bounded memory, and without
 //! opening anything that it names.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;

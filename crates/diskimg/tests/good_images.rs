@@ -1,6 +1,5 @@
 //! Every image of `tests/images/good` is recognised, described and read as its table says, and survives being
 //! converted.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;

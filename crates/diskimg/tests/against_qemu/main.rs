@@ -1,6 +1,5 @@
 //! The whole library against QEMU's own tools: what they write we read and map as they do, and what we write
 //! they find whole and the same.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
