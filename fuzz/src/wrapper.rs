@@ -23,36 +23,59 @@ pub fn zst(data: &[u8]) {
     decode(Wrapper::Zstd, data);
 }
 
-/// Decodes in pieces whose sizes the first two bytes say, and in one: both have to end alike.
+/// Decodes in pieces whose sizes the first two bytes say, and in one: both have to end alike, and neither may
+/// let out what the other does not. What was decoded before an error comes out or not as the pieces fall, so
+/// there one is the start of the other; and so the bound of this harness may stop only one of them.
 fn decode(wrapper: Wrapper, data: &[u8]) {
     let Some((&[a, b], file)) = data.split_first_chunk::<2>() else { return };
     let whole = pushed(wrapper, file, &[usize::MAX]);
     let pieces = pushed(wrapper, file, &[usize::from(a) + 1, usize::from(b) * 16 + 1]);
-    assert_eq!(whole.outcome, pieces.outcome);
-    if whole.outcome.is_ok() {
-        assert!(whole.bytes == pieces.bytes, "the cut points change what comes out");
+    let common = whole.bytes.len().min(pieces.bytes.len());
+    assert!(whole.bytes[..common] == pieces.bytes[..common], "the cut points change what comes out");
+    match (whole.outcome, pieces.outcome) {
+        (Outcome::Enough, other) | (other, Outcome::Enough) => assert_ne!(other, Outcome::Whole),
+        (one, other) => assert_eq!(one, other),
     }
+    if whole.outcome == Outcome::Whole {
+        assert_eq!(whole.bytes.len(), pieces.bytes.len());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Whole,
+    Failed(ErrorKind, Option<u64>),
+    /// More than `MOST` came out, and the decoder was stopped.
+    Enough,
 }
 
 struct Pushed {
     bytes: Vec<u8>,
-    outcome: std::result::Result<(), ErrorKind>,
+    outcome: Outcome,
 }
 
 fn pushed(wrapper: Wrapper, file: &[u8], sizes: &[usize]) -> Pushed {
     let mut bytes = Vec::new();
-    let outcome = run(wrapper, file, sizes, &mut bytes).map_err(|error| error.kind());
+    let mut enough = false;
+    let result = run(wrapper, file, sizes, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        enough = bytes.len() > MOST;
+        if enough { Err(Error::new(ErrorKind::Cancelled)) } else { Ok(()) }
+    });
+    let outcome = match result {
+        Ok(()) => Outcome::Whole,
+        Err(_) if enough => Outcome::Enough,
+        Err(error) => Outcome::Failed(error.kind(), error.offset()),
+    };
     Pushed { bytes, outcome }
 }
 
-fn run(wrapper: Wrapper, file: &[u8], sizes: &[usize], bytes: &mut Vec<u8>) -> Result<()> {
-    let mut keep = |piece: &[u8]| {
-        if bytes.len() + piece.len() > MOST {
-            return Err(Error::new(ErrorKind::Limit).because("enough"));
-        }
-        bytes.extend_from_slice(piece);
-        Ok(())
-    };
+fn run(
+    wrapper: Wrapper,
+    file: &[u8],
+    sizes: &[usize],
+    keep: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let options = DecoderOptions { threads: 1, thread_memory: 1 << 20 };
     let mut decoder = Decoder::with_options(wrapper, &limits(), &options)?;
     let mut rest = file;
@@ -61,8 +84,8 @@ fn run(wrapper: Wrapper, file: &[u8], sizes: &[usize], bytes: &mut Vec<u8>) -> R
             break;
         }
         let (piece, later) = rest.split_at((*size).min(rest.len()));
-        decoder.push(piece, &mut keep)?;
+        decoder.push(piece, keep)?;
         rest = later;
     }
-    decoder.finish(&mut keep)
+    decoder.finish(keep)
 }

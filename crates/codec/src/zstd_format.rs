@@ -64,7 +64,10 @@ pub(crate) fn decode_error(error: ErrorCode) -> Error {
         code::DICTIONARY_WRONG => "the frame needs a dictionary",
         code::WINDOW_TOO_LARGE => "the frame needs a window larger than allowed",
         code::CHECKSUM_WRONG => "the checksum of the frame does not match its content",
-        _ => return Error::new(kind).because(format_args!("zstd: {}", get_error_name(error))),
+        _ => {
+            return Error::new(kind)
+                .because(format_args!("the zstd library says {:?}", get_error_name(error)));
+        }
     };
     Error::new(kind).because(why)
 }

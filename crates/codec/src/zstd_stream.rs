@@ -47,7 +47,9 @@ impl ZstdStream {
         })
     }
 
-    fn describe(&self, error: zstd::zstd_safe::ErrorCode, offset: u64) -> Error {
+    /// An error of the library in our words, at the start of its frame: where the library stands when it finds
+    /// out depends on how the input is cut.
+    fn describe(&self, error: zstd::zstd_safe::ErrorCode) -> Error {
         match number(error) {
             code::PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
             code::PREFIX_UNKNOWN => {
@@ -58,8 +60,8 @@ impl ZstdStream {
                 .at(self.frame)
                 .expected(format_args!("at most {} bytes", self.window_max))
                 .hint("raise the limit for decoder memory if this file is to be trusted"),
-            code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(offset),
-            _ => decode_error(error).field("frame").at(offset),
+            code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(self.frame),
+            _ => decode_error(error).field("frame").at(self.frame),
         }
     }
 
@@ -70,49 +72,59 @@ impl ZstdStream {
 
     /// Whether as much came out of the frame as its header says. Streaming, the library does not look when the
     /// last block is empty.
-    fn check_content_size(&self) -> Result<()> {
+    fn check_content_size(&self, content: u64) -> Result<()> {
         match get_frame_content_size(&self.header) {
-            Ok(Some(size)) if size != self.content => Err(Error::new(ErrorKind::Corrupt)
+            Ok(Some(size)) if size != content => Err(Error::new(ErrorKind::Corrupt)
                 .field("frame content size")
                 .at(self.frame)
                 .found(size)
-                .expected(format_args!("{}, the bytes in the frame", self.content))),
+                .expected(format_args!("{content}, the bytes in the frame"))),
             _ => Ok(()),
         }
     }
 
+    fn begin_frame(&mut self, offset: u64) {
+        self.in_frame = true;
+        self.frame = offset;
+        self.frames = self.frames.saturating_add(1);
+        self.header.clear();
+        self.content = 0;
+    }
+
     /// Goes on until something was written or the input is used up.
+    ///
+    /// The library decodes a frame in one go, by other rules, when a whole one begins where its input does: even
+    /// in the middle of a frame, if the input was cut within the header. So that no cut changes anything, it
+    /// gets the header byte by byte and never sees a whole frame at once.
     fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
-        let mut input = InBuffer::around(input);
+        let mut read = 0_usize;
         let mut output = OutBuffer::around(output);
         loop {
-            let here = self.offset.saturating_add(input.pos() as u64);
+            let rest = input.get(read..).unwrap_or_default();
             if !self.in_frame {
-                if input.pos() == input.src.len() {
+                if rest.is_empty() {
                     break;
                 }
-                self.in_frame = true;
-                self.frame = here;
-                self.frames = self.frames.saturating_add(1);
-                self.header.clear();
-                self.content = 0;
+                self.begin_frame(self.offset.saturating_add(read as u64));
             }
-            let before = (input.pos(), output.pos());
-            let hint = self
-                .context
-                .decompress_stream(&mut output, &mut input)
-                .map_err(|error| self.describe(error, self.offset.saturating_add(input.pos() as u64)))?;
-            self.keep_header(input.src.get(before.0..input.pos()).unwrap_or_default());
-            self.content = self.content.saturating_add(output.pos().saturating_sub(before.1) as u64);
+            let in_header = self.header.len() < HEADER_LEN;
+            let mut piece = InBuffer::around(if in_header { rest.get(..1).unwrap_or(rest) } else { rest });
+            let hint =
+                self.context.decompress_stream(&mut output, &mut piece).map_err(|e| self.describe(e))?;
+            read = read.saturating_add(piece.pos());
+            self.keep_header(rest.get(..piece.pos()).unwrap_or_default());
             self.in_frame = hint != 0;
+            let written = output.pos() as u64;
             if !self.in_frame {
-                self.check_content_size()?;
+                self.check_content_size(self.content.saturating_add(written))?;
             }
-            if self.in_frame || output.pos() > 0 {
+            let more = !self.in_frame || (in_header && piece.pos() > 0);
+            if written > 0 || !more {
+                self.content = self.content.saturating_add(written);
                 break;
             }
         }
-        Ok(Step { read: input.pos(), written: output.pos() })
+        Ok(Step { read, written: output.pos() })
     }
 }
 

@@ -4,7 +4,7 @@ use diskimg_core::{ErrorKind, Limits};
 use zstd::stream::raw::CParameter;
 
 use super::{decode, decode_within, refused, refused_within, run, words};
-use crate::{DecoderOptions, Wrapper};
+use crate::{Decoder, DecoderOptions, Wrapper};
 
 const ZSTD: Wrapper = Wrapper::Zstd;
 const SKIPPABLE: [u8; 11] = [0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
@@ -139,4 +139,44 @@ fn without_a_checksum_the_library_alone_decides() {
             Err(_) => assert!(result.is_err(), "byte {at}"),
         }
     }
+}
+
+#[test]
+fn an_error_says_the_same_however_the_input_is_cut() {
+    // A reserved bit in the header, an unknown kind of block, a wrong checksum.
+    let mut checksum = frame(&words(5, 5000));
+    *checksum.last_mut().unwrap() ^= 1;
+    let reserved = vec![0x28, 0xB5, 0x2F, 0xFD, 8, 80, 0x11, 0, 0, b'a', b'b'];
+    let block = vec![0x28, 0xB5, 0x2F, 0xFD, 0, 80, 7, 0, 0, b'a', b'b'];
+    for bad in [checksum, reserved, block] {
+        let file = [frame(b"disk"), bad].concat();
+        for chunk in super::CHUNKS {
+            let error =
+                run(ZSTD, &file, chunk, &Limits::default(), &DecoderOptions::default()).1.unwrap_err();
+            assert_eq!(error.offset(), Some(frame(b"disk").len() as u64), "pieces of {chunk} bytes: {error}");
+            assert_eq!(error.to_string().matches("zstd:").count(), 1, "{error}");
+        }
+    }
+}
+
+/// The library would decode the second frame, were it to begin a piece behind five bytes of the first one.
+#[test]
+fn a_frame_within_a_frame_header_is_not_decoded_wherever_the_input_is_cut() {
+    let inner = [&[0x28, 0xB5, 0x2F, 0xFD, 0x20, 5, 0x29, 0, 0][..], b"hello"].concat();
+    assert_eq!(decode(ZSTD, &inner).unwrap(), b"hello");
+    let outer = [&[0x28, 0xB5, 0x2F, 0xFD, 0x40][..], &inner].concat();
+    refused(ZSTD, &outer, ErrorKind::Corrupt, "frame");
+    for cut in 1..outer.len() {
+        let mut decoder = Decoder::new(ZSTD, &Limits::default()).unwrap();
+        let mut nothing = |piece: &[u8]| panic!("{} bytes came out, cut at {cut}", piece.len());
+        let (first, second) = outer.split_at(cut);
+        let result = decoder.push(first, &mut nothing).and_then(|()| decoder.push(second, &mut nothing));
+        assert_eq!(result.unwrap_err().offset(), Some(0));
+    }
+}
+
+#[test]
+fn an_empty_compressed_block_means_the_same_however_the_input_is_cut() {
+    let file = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0, 5, 0, 0];
+    assert_eq!(decode(ZSTD, &file).unwrap(), b"");
 }

@@ -70,7 +70,6 @@ fn fallocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::R
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, len))?)
 }
 
-/// Copies at most `len` bytes from file to file; 0 at the end of `from`.
 /// Whether copies on this file's system share blocks, or are done by the server: by its magic number
 /// (`linux/magic.h`). XFS may have been made without shared blocks; it then copies as any other.
 pub(crate) fn shares_blocks(file: &File) -> bool {
@@ -91,6 +90,7 @@ pub(crate) fn shares_blocks(file: &File) -> bool {
         .is_ok_and(|stat| SHARING.iter().any(|magic| is(*magic, i128::from(stat.f_type))))
 }
 
+/// Copies at most `len` bytes from file to file; 0 at the end of `from`.
 pub(crate) fn copy_range(from: &File, offset: u64, to: &File, target: u64, len: u64) -> io::Result<usize> {
     // The kernel takes less than 2 GiB a call; whole GiBs keep reflinks aligned.
     let len = usize::try_from(len.min(1 << 30)).unwrap_or(1 << 30);
