@@ -45,6 +45,7 @@ fn qcow2(source: &Memory, compress: bool, settings: &str) -> Vec<u8> {
         compress,
         level: None,
         settings: Setting::parse_list(settings).unwrap(),
+        siblings: None,
     };
     let file = MemorySink::new(1 << 30);
     let create = driver("qcow2").unwrap().create.unwrap();

@@ -59,6 +59,7 @@ pub fn convert(disk: &dyn BlockSource, how: u8) {
         compress: how & 4 != 0,
         level: None,
         settings: Setting::parse_list(settings[usize::from(how & 3)]).unwrap(),
+        siblings: None,
     };
     let file = MemorySink::new(64 << 20);
     let create = diskimg_qcow2::DRIVER.create.expect("qcow2 can be written");

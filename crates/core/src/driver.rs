@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits, Resolver,
-    Result, StreamDecoder,
+    BlockSink, BlockSource, Check, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
+    Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
@@ -35,6 +35,8 @@ pub struct Driver {
     pub stream: Option<Stream>,
     /// Creates an image over a sink that grows, if the format can be written.
     pub create: Option<Create>,
+    /// Checks the structure of an image, if the format has any to check.
+    pub check: Option<Check>,
     /// What [`CreateOptions::settings`] may hold.
     pub settings: &'static [SettingHelp],
 }
@@ -79,7 +81,7 @@ pub enum SnapshotSelector {
 }
 
 /// How an image is created.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CreateOptions {
     /// Size in bytes of the disk. A format that counts in sectors rounds up and fills with zeros.
     pub virtual_size: u64,
@@ -89,6 +91,20 @@ pub struct CreateOptions {
     pub level: Option<i32>,
     /// The format's own settings, as users type them: `cluster_size=2M`.
     pub settings: Vec<Setting>,
+    /// Makes the other files of an image that consists of several; without it only single files are written.
+    pub siblings: Option<Arc<dyn Siblings>>,
+}
+
+impl std::fmt::Debug for CreateOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateOptions")
+            .field("virtual_size", &self.virtual_size)
+            .field("compress", &self.compress)
+            .field("level", &self.level)
+            .field("settings", &self.settings)
+            .field("siblings", &self.siblings.as_ref().map(|siblings| siblings.image_name()))
+            .finish()
+    }
 }
 
 /// One `name=value` of [`CreateOptions::settings`].

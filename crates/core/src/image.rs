@@ -1,6 +1,6 @@
 //! A source that came from a format and can describe itself.
 
-use crate::{BlockSource, Format, Reference};
+use crate::{BlockSource, Format, Identity, Reference};
 
 /// A [`BlockSource`] that came from a format and can describe itself.
 pub trait Image: BlockSource {
@@ -31,6 +31,8 @@ pub struct ImageInfo {
     pub corrupt: bool,
     /// Names inside the image that point outside it, none of them opened.
     pub references: Vec<Reference>,
+    /// What the image is known by to those that are based on it.
+    pub identity: Identity,
     /// Internal snapshots.
     pub snapshots: Vec<Snapshot>,
     /// What the guest's bytes begin with, where the format is raw and the bytes say.
@@ -58,6 +60,7 @@ impl ImageInfo {
             dirty: false,
             corrupt: false,
             references: Vec::new(),
+            identity: Identity::default(),
             snapshots: Vec::new(),
             content: None,
             is_optical_disc: false,

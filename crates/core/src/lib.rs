@@ -24,6 +24,7 @@
 
 mod cache;
 mod chain;
+mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod driver;
@@ -31,6 +32,7 @@ mod error;
 mod extent;
 mod extents;
 mod format;
+mod identity;
 mod image;
 mod limits;
 mod memory;
@@ -38,6 +40,7 @@ mod printable;
 mod prober;
 mod progress;
 mod reference;
+mod siblings;
 mod sink;
 mod source;
 mod stream;
@@ -46,6 +49,7 @@ pub mod zeros;
 
 pub use cache::MetadataCache;
 pub use chain::Chain;
+pub use check::{Check, CheckReport, Problem, ProblemKind};
 pub use driver::{
     Create, CreateOptions, Driver, Open, OpenOptions, Setting, SettingHelp, SnapshotSelector, Stream, Verdict,
 };
@@ -53,6 +57,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind, HostRange, Location};
 pub use extents::Extents;
 pub use format::Format;
+pub use identity::Identity;
 pub use image::{Detail, Finding, Image, ImageInfo, Severity, Snapshot};
 pub use limits::{Budget, Limits};
 pub use memory::{Memory, MemorySink};
@@ -60,6 +65,7 @@ pub use printable::Printable;
 pub use prober::{ProbeReport, Probed, Prober};
 pub use progress::{Cancel, Progress};
 pub use reference::{DenyReferences, Reference, ReferenceRole, Resolver};
+pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, WriteOrder};
 pub use source::{BlockSource, check_range};
 pub use stream::StreamDecoder;

@@ -120,6 +120,7 @@ mod tests {
             open: |_, _| Err(Error::new(ErrorKind::Unsupported)),
             stream: None,
             create: None,
+            check: None,
             settings: &[],
         }
     }

@@ -3,15 +3,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::{BlockSource, Error, ErrorKind, Format, Result};
+use crate::{BlockSource, Error, ErrorKind, Format, Identity, Result};
 
 /// A name inside an image that points outside it. Bytes of a stranger: never a path to open as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// What the image wants of the file.
     pub role: ReferenceRole,
-    /// The name exactly as it stands in the image.
+    /// The name exactly as it stands in the image; empty where the file is known by its identity alone.
     pub name: Vec<u8>,
+    /// What the file was known by when the image was made; empty if the image does not say.
+    pub identity: Identity,
     /// The format the image says the file has, if it says; not yet escaped.
     pub format: Option<String>,
     /// The format of the image that names it.

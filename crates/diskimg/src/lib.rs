@@ -43,11 +43,12 @@ pub use convert::{ConvertOptions, Converted, Sparse, Target, TargetPlace, conver
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{
-    Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CreateOptions, DenyReferences, Detail, Driver,
-    Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, HostRange, Image, ImageInfo, Limits,
-    Location, Memory, MemorySink, OpenOptions, Printable, ProbeReport, Probed, Prober, Progress, Reference,
-    ReferenceRole, Resolver, Result, Segment, Setting, SettingHelp, Severity, Snapshot, SnapshotSelector,
-    StreamDecoder, Verdict, Window, WriteOrder, check_range,
+    Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CheckReport, CreateOptions, DenyReferences, Detail,
+    Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, HostRange, Identity, Image,
+    ImageInfo, Limits, Location, Memory, MemorySink, OpenOptions, Printable, ProbeReport, Probed, Prober,
+    Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment, Setting,
+    SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict, Window, WriteOrder,
+    check_range,
 };
 pub use diskimg_raw::{Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
 pub use drivers::{driver, drivers};

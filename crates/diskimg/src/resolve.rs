@@ -151,13 +151,14 @@ pub(crate) fn chain_loops(reference: &Reference) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::{Format, ReferenceRole};
+    use diskimg_core::{Format, Identity, ReferenceRole};
     use std::os::unix::fs::symlink;
 
     fn reference(name: &[u8]) -> Reference {
         Reference {
             role: ReferenceRole::Backing,
             name: name.to_vec(),
+            identity: Identity::default(),
             format: Some("raw".into()),
             found_in: Format::new("qcow2"),
             offset: None,

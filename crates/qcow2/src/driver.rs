@@ -24,6 +24,7 @@ pub static DRIVER: Driver = Driver {
     open,
     stream: None,
     create: Some(writer::create),
+    check: None,
     settings: writer::SETTINGS,
 };
 

@@ -1,6 +1,6 @@
 //! The header, its extensions, and the names they hold.
 
-use diskimg_core::{Budget, Reference, ReferenceRole, Result};
+use diskimg_core::{Budget, Identity, Reference, ReferenceRole, Result};
 
 use crate::errors::{FORMAT, corrupt};
 use crate::extensions::Extensions;
@@ -49,5 +49,5 @@ impl Parsed {
 }
 
 fn reference(role: ReferenceRole, name: Vec<u8>, format: Option<String>, offset: Option<u64>) -> Reference {
-    Reference { role, name, format, found_in: FORMAT, offset }
+    Reference { role, name, identity: Identity::default(), format, found_in: FORMAT, offset }
 }

@@ -158,7 +158,8 @@ impl Target {
                 .because("needs the size of the disk before its data")
         })?;
         let settings = self.settings.clone();
-        create(sink, &CreateOptions { virtual_size, compress: self.compress, level: self.level, settings })
+        let (compress, level) = (self.compress, self.level);
+        create(sink, &CreateOptions { virtual_size, compress, level, settings, siblings: None })
     }
 
     fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {

@@ -1,7 +1,7 @@
 //! Header extensions and names that point outside the image.
 
 use diskimg_core::conformance::source;
-use diskimg_core::{BlockSource, Chain, ErrorKind, Reference, ReferenceRole, Severity};
+use diskimg_core::{BlockSource, Chain, ErrorKind, Identity, Reference, ReferenceRole, Severity};
 use std::sync::Arc;
 
 use crate::image::{CLUSTER, Image, assert_error, checks};
@@ -145,6 +145,7 @@ fn q44_a_backing_name_right_behind_a_version_2_header_is_read() {
         [Reference {
             role: ReferenceRole::Backing,
             name: b"base.img".to_vec(),
+            identity: Identity::default(),
             format: None,
             found_in: diskimg_qcow2::FORMAT,
             offset: Some(72),

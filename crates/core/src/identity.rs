@@ -1,0 +1,82 @@
+//! How a differencing image and its parent know each other.
+
+use crate::{Error, ErrorKind, Result};
+
+/// What an image is known by. A differencing image records what its parent was known by when it was made, so
+/// that a wrong or a changed parent is found before its bytes are mixed with others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A number that changes with the content (VMDK `CID`).
+    pub content_id: Option<u32>,
+    /// The image's UUID, in the byte order of its text form (VDI `uuidCreate`, VMDK `ddb.uuid.image`).
+    pub uuid: Option<[u8; 16]>,
+    /// A UUID that changes with the content (VDI `uuidModify`, VMDK `ddb.uuid.modification`).
+    pub modification_uuid: Option<[u8; 16]>,
+}
+
+impl Identity {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether `parent` is the image that this was recorded of: whatever both know has to agree.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] naming what differs.
+    ///
+    /// ```
+    /// use diskimg_core::Identity;
+    /// let recorded = Identity { content_id: Some(7), ..Identity::default() };
+    /// assert!(recorded.accepts(&Identity { content_id: Some(7), uuid: Some([1; 16]), ..Identity::default() }).is_ok());
+    /// assert!(recorded.accepts(&Identity { content_id: Some(8), ..Identity::default() }).is_err());
+    /// ```
+    pub fn accepts(&self, parent: &Self) -> Result<()> {
+        let number = |id: &u32| format!("{id:08x}");
+        agree("content id of the parent", self.content_id.as_ref(), parent.content_id.as_ref(), number)?;
+        agree("UUID of the parent", self.uuid.as_ref(), parent.uuid.as_ref(), uuid)?;
+        let (ours, theirs) = (self.modification_uuid.as_ref(), parent.modification_uuid.as_ref());
+        agree("modification UUID of the parent", ours, theirs, uuid)
+    }
+}
+
+fn agree<T: PartialEq>(
+    field: &'static str,
+    recorded: Option<&T>,
+    found: Option<&T>,
+    show: impl Fn(&T) -> String,
+) -> Result<()> {
+    match (recorded, found) {
+        (Some(recorded), Some(found)) if recorded != found => Err(Error::new(ErrorKind::Denied)
+            .field(field)
+            .found(show(found))
+            .expected(show(recorded))
+            .because("the parent is another image, or was changed since")),
+        _ => Ok(()),
+    }
+}
+
+fn uuid(bytes: &[u8; 16]) -> String {
+    let hex = |range: std::ops::Range<usize>| -> String {
+        bytes.get(range).unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    [hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_both_know_is_compared() {
+        let all = Identity { content_id: Some(1), uuid: Some([2; 16]), modification_uuid: Some([3; 16]) };
+        assert!(Identity::default().accepts(&all).is_ok());
+        assert!(all.accepts(&Identity::default()).is_ok());
+        assert!(all.accepts(&all).is_ok());
+        let changed = Identity { modification_uuid: Some([4; 16]), ..all.clone() };
+        let error = all.accepts(&changed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains("04040404-0404-0404-0404-040404040404"), "{error}");
+    }
+}
