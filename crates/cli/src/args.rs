@@ -44,6 +44,7 @@ impl Args {
             Command::Probe(args) => args.output,
             Command::Inspect(args) => args.output,
             Command::Map(args) => args.output,
+            Command::Check(args) => args.output,
             Command::Compare(args) => args.output,
             _ => Output::Human,
         };
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show which parts of a disk hold data, and where they lie
     Map(MapArgs),
+    /// Check the structure of an image: exit 0 clean, 2 corrupt, 3 leaks, 1 not checked, 63 nothing to check
+    Check(CheckArgs),
     /// Convert an image; the target appears whole and on disk, or not at all
     Convert(Box<ConvertArgs>),
     /// Compare what two images show a guest: exit 0 same, 1 different, 2 and more error
@@ -115,9 +118,12 @@ pub(crate) struct OpenArgs {
 /// Whether names inside an image are followed.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct FollowArgs {
-    /// Follow backing and data files that lie in the image's directory or below it
+    /// Follow the names of backing files, data files, extents and parents within the image's directory
     #[arg(long)]
     pub(crate) follow: bool,
+    /// The file below the image, for one that does not name it; repeated for those below that, nearest first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parent: Vec<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -193,6 +199,24 @@ pub(crate) struct MapArgs {
     /// Print sums by kind, not the rows
     #[arg(long)]
     pub(crate) totals: bool,
+    /// The image
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(before_help = "Examples:
+  diskimg check disk.vmdk
+  diskimg check --output=json --follow split.vmdk
+Exit: 0 clean, 2 corrupt, 3 only leaks, 1 the check could not be completed, 63 the format has none")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    #[command(flatten)]
+    pub(crate) follow: FollowArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
     /// The image
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,

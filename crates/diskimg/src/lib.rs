@@ -26,6 +26,8 @@
 //! and leaves no thread running after a call.
 #![forbid(unsafe_code)]
 
+mod below;
+mod check;
 mod compare;
 mod convert;
 mod disk;
@@ -38,6 +40,7 @@ mod sniff;
 mod spool;
 mod stream;
 
+pub use check::Checked;
 pub use compare::{Comparison, compare};
 pub use convert::{ConvertOptions, Converted, Sparse, Target, TargetPlace, convert, convert_stream};
 pub use disk::Disk;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
 use diskimg_core::{
-    BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Image, Limits, OpenOptions, Reference,
-    ReferenceRole, Resolver, Result, SnapshotSelector,
+    BlockSource, DenyReferences, Driver, Error, Format, Image, Limits, OpenOptions, Reference, Resolver,
+    Result, SnapshotSelector,
 };
 use diskimg_raw::{FileSource, SourceOptions};
 
 use crate::disk::Disk;
-use crate::drivers::driver;
-use crate::resolve::{chain_loops, relative_to, same_file};
+use crate::resolve::relative_to;
 use crate::sniff::{driver_for, head_of};
 use crate::spool::Spool;
 use crate::stream::Arriving;
@@ -48,6 +47,9 @@ pub struct Opener {
     pub limits: Limits,
     /// Who may follow names inside an image.
     pub resolver: Arc<dyn Resolver>,
+    /// The files below the image, nearest first, for an image that does not name them or may not be followed.
+    /// The resolver is asked for those that are not here. Files that are not needed are not looked at.
+    pub parents: Vec<Arc<dyn BlockSource>>,
     /// An internal snapshot to read instead of the active state.
     pub snapshot: Option<SnapshotSelector>,
     /// Whether files are read past the page cache (`O_DIRECT`), where the system can.
@@ -65,6 +67,7 @@ impl Default for Opener {
             spool: Spool::default(),
             limits: Limits::default(),
             resolver: Arc::new(DenyReferences),
+            parents: Vec::new(),
             snapshot: None,
             direct: false,
             threads: 0,
@@ -85,7 +88,7 @@ impl Opener {
     ///
     /// # Errors
     /// What is wrong with the file, in one line, of the kind that says what to do about it: see
-    /// [`ErrorKind`]. [`ErrorKind::Denied`] when the image needs another file and may not have it.
+    /// [`ErrorKind`](diskimg_core::ErrorKind). [`Denied`](diskimg_core::ErrorKind::Denied) when the image needs another file and may not have it.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
         let path = path.as_ref();
         let source = self.file(path)?;
@@ -108,7 +111,7 @@ impl Opener {
     /// compressed; whether it can be converted as it comes is for [`Arriving`] to say.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFormat`] and the like, by the first bytes.
+    /// [`UnknownFormat`](diskimg_core::ErrorKind::UnknownFormat) and the like, by the first bytes.
     pub fn arriving(&self, stream: impl Read + Send + 'static) -> Result<Arriving> {
         Arriving::new(Box::new(stream), self)
     }
@@ -166,7 +169,7 @@ impl Opener {
         Disk::new(top, below, wrapper)
     }
 
-    fn layer(
+    pub(crate) fn layer(
         &self,
         driver: &Driver,
         source: Arc<dyn BlockSource>,
@@ -175,28 +178,6 @@ impl Opener {
     ) -> Result<Arc<dyn Image>> {
         let resolver = FromDirectory { resolver: &*self.resolver, referrer: reached_by };
         (driver.open)(source, &OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot })
-    }
-
-    /// The layers below `top`, each named by the one above it.
-    fn below(&self, source: &Arc<dyn BlockSource>, top: &Arc<dyn Image>) -> Result<Vec<Arc<dyn Image>>> {
-        let mut files = vec![Arc::clone(source)];
-        let mut layers: Vec<Arc<dyn Image>> = Vec::new();
-        let mut referrer = Vec::new();
-        while let Some(mut reference) = backing_of(layers.last().unwrap_or(top)) {
-            if layers.len() as u64 >= u64::from(self.limits.chain_depth) {
-                return Err(too_deep(&reference, self.limits.chain_depth));
-            }
-            reference.name = relative_to(&referrer, &reference.name);
-            let file = self.resolver.resolve(&reference)?;
-            if files.iter().any(|seen| same_file(seen, &file)) {
-                return Err(chain_loops(&reference));
-            }
-            let driver = declared_driver(&reference)?;
-            layers.push(self.layer(driver, Arc::clone(&file), &reference.name, None)?);
-            files.push(file);
-            referrer = reference.name;
-        }
-        Ok(layers)
     }
 }
 
@@ -219,31 +200,6 @@ impl Resolver for FromDirectory<'_> {
         let name = relative_to(self.referrer, &reference.name);
         self.resolver.resolve(&Reference { name, ..reference.clone() })
     }
-}
-
-fn backing_of(image: &Arc<dyn Image>) -> Option<Reference> {
-    let below =
-        |reference: &&Reference| matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent);
-    image.info().references.iter().find(below).cloned()
-}
-
-/// A backing file is opened as what the image says it is. Probing it would let whoever writes into a raw
-/// base choose its format (CVE-2015-1850 and its kin).
-fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
-    match &reference.format {
-        Some(name) => driver(name).map_err(|e| e.format(reference.found_in).field("backing format")),
-        None => Err(reference
-            .denied()
-            .because("the image does not say its format, and it is never guessed")
-            .hint("record the format in the image, for instance with `qemu-img rebase -u -F`")),
-    }
-}
-
-fn too_deep(reference: &Reference, depth: u32) -> Error {
-    Error::new(ErrorKind::Limit)
-        .format(reference.found_in)
-        .field("chain of backing files")
-        .expected(format_args!("at most {depth} files below the image"))
 }
 
 /// An error of the operating system says which file it is about.

@@ -4,9 +4,14 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Reference, Resolver, Result};
+use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Limits, Reference, Resolver, Result};
 use diskimg_raw::FileSource;
 use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::drivers::driver;
+
+/// Files that are looked at to find a parent by its UUID. A bound of ours.
+const SEARCHED: usize = 4096;
 
 /// Follows references to regular files within one directory and below it, and nowhere else.
 ///
@@ -14,6 +19,9 @@ use rustix::fs::{CWD, Mode, OFlags};
 /// magic link leads out, however it is swapped while we look. Elsewhere, and on kernels without the call,
 /// only plain names in the directory itself are followed, and no links. Devices, pipes and sockets are
 /// refused everywhere.
+///
+/// A parent that is known by its UUID alone, as VirtualBox records it, is searched for among the files of its
+/// format that lie directly in the directory.
 ///
 /// ```no_run
 /// use diskimg::{Opener, WithinDirectory};
@@ -49,6 +57,47 @@ impl WithinDirectory {
             Some(parent) if !parent.as_os_str().is_empty() => Self::new(parent),
             _ => Self::new(Path::new(".")),
         }
+    }
+
+    /// The file of the wanted identity among those of its format beside the image.
+    fn search(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        if reference.identity.uuid.is_none() {
+            return Err(reference.denied().because("the image names nothing to look for"));
+        }
+        let driver = driver(reference.format.as_deref().unwrap_or(reference.found_in.name()))?;
+        for name in self.names(reference)? {
+            let named = Reference { name, ..reference.clone() };
+            let Some(source) = self.candidate(&named) else { continue };
+            let is_it = |info: ImageInfo| info.identity.uuid == reference.identity.uuid;
+            if (driver.inspect)(&source, &Limits::default()).is_ok_and(is_it) {
+                return Ok(Arc::new(source));
+            }
+        }
+        Err(reference.denied().because("no file in the image's directory has the UUID of the parent"))
+    }
+
+    /// The names in the directory that end as files of the wanted format do.
+    fn names(&self, reference: &Reference) -> Result<Vec<Vec<u8>>> {
+        let failed = |e: rustix::io::Errno| {
+            Error::from(std::io::Error::from(e)).format(reference.found_in).field("directory of the image")
+        };
+        let ending = format!(".{}", reference.found_in.name()).into_bytes();
+        let mut names: Vec<Vec<u8>> = rustix::fs::Dir::read_from(&self.directory)
+            .map_err(failed)?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec()))
+            .filter(|name| name.to_ascii_lowercase().ends_with(&ending))
+            .take(SEARCHED)
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn candidate(&self, reference: &Reference) -> Option<FileSource> {
+        let file = self.open(reference).ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        FileSource::new(file).ok()
     }
 
     fn open(&self, reference: &Reference) -> Result<File> {
@@ -93,6 +142,9 @@ impl Resolver for WithinDirectory {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         if names_a_protocol(&reference.name) {
             return Err(reference.denied().because("it names a protocol, not a file"));
+        }
+        if reference.name.is_empty() || reference.name.ends_with(b"/") {
+            return self.search(reference);
         }
         let file = self.open(reference)?;
         if !file.metadata().map_err(Error::from)?.is_file() {

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod check;
 mod compare;
 mod convert;
 mod formats;
@@ -15,7 +16,7 @@ mod target;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{Inspection, Opener, WithinDirectory, driver};
+use diskimg::{FileSource, Inspection, Opener, WithinDirectory, driver};
 
 use crate::args::{Args, Command, FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
@@ -34,6 +35,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Probe(args) => probe::run(&args, common),
         Command::Inspect(args) => inspect::run(&args, common),
         Command::Map(args) => map::run(&args, common),
+        Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),
@@ -64,11 +66,13 @@ fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opene
     if let Some(size) = args.max_size {
         opener.limits.virtual_size = size;
     }
-    match follow {
-        Some((follow, image)) if follow.follow && !is_dash(image) => {
+    if let Some((follow, image)) = follow {
+        if follow.follow && !is_dash(image) {
             opener.resolver = Arc::new(WithinDirectory::of_image(image).about(image)?);
         }
-        _ => {}
+        for parent in &follow.parent {
+            opener.parents.push(Arc::new(FileSource::open(parent).about(parent)?));
+        }
     }
     Ok(opener)
 }

@@ -39,10 +39,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
             Error::new(ErrorKind::InvalidInput).because("--target-is-zero needs -n, as with qemu-img")
         );
     }
-    if matches!(target.place, diskimg::TargetPlace::Stream(_)) && format.name() != "raw" {
-        // Refused whatever the size.
-        target.create(None)?;
-    }
+    target.check()?;
     Ok(target)
 }
 

@@ -8,6 +8,8 @@ use diskimg_core::{Batch, BlockSink, Error, HostRange, Result, WriteOrder};
 use std::ops::Range;
 use tempfile::NamedTempFile;
 
+use super::beside::Part;
+
 /// A new file that has no name yet, or only a temporary one beside its own.
 ///
 /// Where the system can, it has no name at all until it is published: not even a kill leaves anything
@@ -169,6 +171,7 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 pub(super) struct Publishing {
     pub(super) sink: Box<dyn BlockSink>,
     pub(super) file: Unpublished,
+    pub(super) part: Part,
     pub(super) durable: bool,
 }
 
@@ -193,8 +196,9 @@ impl BlockSink for Publishing {
     }
     fn finish(self: Box<Self>) -> Result<()> {
         let this = *self;
-        this.sink.finish()?;
-        this.file.publish(this.durable)
+        let finished = this.sink.finish().and_then(|()| this.file.publish(this.durable));
+        this.part.settle(finished.is_ok());
+        finished
     }
 }
 

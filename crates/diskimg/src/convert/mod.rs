@@ -6,6 +6,7 @@
 //! they write do not depend on how many workers there are.
 
 mod atomic;
+mod beside;
 mod options;
 mod plan;
 mod pushed;

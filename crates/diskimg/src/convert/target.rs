@@ -3,12 +3,13 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Result, Setting};
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Result, Setting, Siblings};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
+use super::beside::{Beside, Part};
 use crate::drivers::driver_of;
 
 /// Where a conversion goes, and as what.
@@ -89,6 +90,20 @@ impl Target {
         }
     }
 
+    /// Whether the target's format can be written to where it goes, as far as that can be told before anything
+    /// is created: for a source that comes only once.
+    ///
+    /// # Errors
+    /// As [`Target::create`], for a stream.
+    pub fn check(&self) -> Result<()> {
+        match self.place {
+            TargetPlace::Stream(_) => {
+                self.formatted(Box::new(StreamSink::new(std::io::sink(), None)), Some(0), None).map(drop)
+            }
+            TargetPlace::Path(_) => Ok(()),
+        }
+    }
+
     /// Creates the target for a disk of `size` bytes; `None` when that is known only at its end, which only
     /// raw can take.
     ///
@@ -96,7 +111,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] when the file exists and may not be replaced, or a setting cannot be
-    /// meant; [`ErrorKind::NeedsSeek`] when a stream is to get a format that cannot be written in order;
+    /// meant; [`ErrorKind::NeedsSeek`] when a stream is to get a layout that cannot be written in order;
     /// [`ErrorKind::Unsupported`] when the format cannot be written; [`ErrorKind::Io`].
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         match &self.place {
@@ -109,8 +124,10 @@ impl Target {
     fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         let file = Unpublished::new(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
-        let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size)?;
-        Ok(Box::new(Publishing { sink, file, durable: self.durable }))
+        let made = Arc::default();
+        let siblings = Beside::of(path, self.overwrite, options, &made);
+        let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size, siblings)?;
+        Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
@@ -123,7 +140,7 @@ impl Target {
         }
         let options = SinkOptions { is_zero: self.is_zero, ..self.sink_options(size) };
         let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
-        self.formatted(Box::new(sink), size)
+        self.formatted(Box::new(sink), size, None)
     }
 
     fn create_stream(
@@ -131,20 +148,20 @@ impl Target {
         stream: &Mutex<Option<Box<dyn Write + Send>>>,
         size: Option<u64>,
     ) -> Result<Box<dyn BlockSink>> {
-        if !self.is_raw() {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(self.format)
-                .because("cannot be written to a stream: its tables stand before its data")
-                .hint("write to a file, or write raw"));
-        }
         let stream = stream.lock().map_or(None, |mut stream| stream.take());
         let stream = stream
             .ok_or_else(|| Error::new(ErrorKind::InvalidInput).because("the stream is already in use"))?;
-        Ok(Box::new(StreamSink::new(stream, size)))
+        let length = if self.is_raw() { size } else { None };
+        self.formatted(Box::new(StreamSink::new(stream, length)), size, None)
     }
 
     /// The image over a sink that holds its file; raw needs nothing more.
-    fn formatted(&self, sink: Box<dyn BlockSink>, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+    fn formatted(
+        &self,
+        sink: Box<dyn BlockSink>,
+        size: Option<u64>,
+        siblings: Option<Arc<dyn Siblings>>,
+    ) -> Result<Box<dyn BlockSink>> {
         if self.is_raw() {
             return self.plain(sink);
         }
@@ -159,7 +176,7 @@ impl Target {
         })?;
         let settings = self.settings.clone();
         let (compress, level) = (self.compress, self.level);
-        create(sink, &CreateOptions { virtual_size, compress, level, settings, siblings: None })
+        create(sink, &CreateOptions { virtual_size, compress, level, settings, siblings })
     }
 
     fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {

@@ -1,6 +1,6 @@
 //! Options as users type them.
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp};
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp, WriteOrder};
 
 use super::options::{BackingName, Preallocation, Version, WriterOptions};
 use super::sink::Writer;
@@ -56,7 +56,7 @@ pub const SETTINGS: &[SettingHelp] = &[
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, or for settings that do not
-/// go together.
+/// go together; [`ErrorKind::NeedsSeek`] when `sink` takes its bytes in order.
 ///
 /// ```
 /// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
@@ -73,6 +73,12 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
+    if sink.order() == WriteOrder::Ascending {
+        return Err(Error::new(ErrorKind::NeedsSeek)
+            .format(FORMAT)
+            .because("cannot be written to a stream: its tables stand before its data")
+            .hint("write to a file, or write raw"));
+    }
     Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
 }
 

@@ -1,0 +1,52 @@
+//! Checking the structure of an image.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
+
+use crate::open::Opener;
+use crate::sniff::{driver_for, head_of};
+
+/// What a check found, and in which format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// The format of the image, inside any wrapper.
+    pub format: Format,
+    /// What is wrong with it.
+    pub report: CheckReport,
+}
+
+impl Opener {
+    /// Checks the structure of the image in a file: one layer, and the files it consists of as far as
+    /// [`Opener::resolver`] allows. A compressed file is decoded first, as [`Opener::open`] does it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] when the format has no structure to check; otherwise what keeps the check
+    /// from being completed. What is wrong with the image is no error: [`CheckReport`] tells it.
+    pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
+        let path = path.as_ref();
+        let source = self.file(path)?;
+        match self.wrapper_of(&source)? {
+            None => self.check_source(Arc::new(source)),
+            Some(wrapper) => self.check_source(Arc::new(self.wrapped(path, wrapper)?.into_file(self)?)),
+        }
+    }
+
+    /// Checks the structure of the image that a source holds; it is taken as it is, never unwrapped.
+    ///
+    /// # Errors
+    /// As [`Opener::check`].
+    pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
+        let head = head_of(&source)?;
+        let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
+        let check = driver.check.ok_or_else(|| no_check(driver.format))?;
+        let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
+        Ok(Checked { format: driver.format, report: check(source, &options)? })
+    }
+}
+
+fn no_check(format: Format) -> Error {
+    Error::new(ErrorKind::Unsupported).format(format).because("this format has no structure to check")
+}

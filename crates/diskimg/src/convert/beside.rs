@@ -1,0 +1,129 @@
+//! The other files of an image that consists of several.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
+use diskimg_raw::{FileSink, SinkOptions};
+
+use super::atomic::{Publishing, Unpublished};
+
+/// Makes files beside a target. Each appears whole when its sink is finished; all of them before the target.
+pub(super) struct Beside {
+    directory: PathBuf,
+    image_name: String,
+    overwrite: bool,
+    options: SinkOptions,
+    made: Arc<Made>,
+}
+
+/// The files that were made beside an image so far.
+#[derive(Default)]
+pub(super) struct Made(Mutex<Vec<PathBuf>>);
+
+/// What a file is to the image it belongs to.
+pub(super) enum Part {
+    /// The image's own file: without it the others are to go.
+    Image(Arc<Made>),
+    /// One of the others.
+    Sibling(Arc<Made>, PathBuf),
+}
+
+impl Part {
+    /// What follows once the file is there, or failed to be.
+    pub(super) fn settle(&self, is_there: bool) {
+        match self {
+            Self::Image(made) if !is_there => made.withdraw(),
+            Self::Sibling(made, path) if is_there => {
+                made.0.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+            }
+            Self::Image(_) | Self::Sibling(..) => {}
+        }
+    }
+}
+
+impl Made {
+    fn withdraw(&self) {
+        for path in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Beside {
+    /// Makes files beside `target`, written as `options` say but for their sizes. `None` where the target's
+    /// name is not text, from which the names of the others follow.
+    pub(super) fn of(
+        target: &Path,
+        overwrite: bool,
+        options: SinkOptions,
+        made: &Arc<Made>,
+    ) -> Option<Arc<dyn Siblings>> {
+        let image_name = target.file_name()?.to_str()?.to_owned();
+        let directory = target.parent().map(Path::to_owned).unwrap_or_default();
+        Some(Arc::new(Self { directory, image_name, overwrite, options, made: Arc::clone(made) }))
+    }
+}
+
+impl Siblings for Beside {
+    fn image_name(&self) -> &str {
+        &self.image_name
+    }
+
+    fn create(&self, name: &str, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        if name.contains(['/', '\0']) || matches!(name, "" | "." | "..") || name == self.image_name {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .field("file beside the image")
+                .found_name(name.as_bytes())
+                .expected("a plain name, not that of the image"));
+        }
+        let path = self.directory.join(name);
+        let file = Unpublished::new(&path, self.overwrite)?;
+        let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..self.options })?);
+        let part = Part::Sibling(Arc::clone(&self.made), path);
+        Ok(Box::new(Publishing { sink, file, part, durable: self.options.sync }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beside(dir: &Path, made: &Arc<Made>) -> Arc<dyn Siblings> {
+        let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
+        Beside::of(&dir.join("disk.vmdk"), false, options, made).unwrap()
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_beside_the_image_appears_when_it_is_whole_and_goes_if_the_image_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Arc::default();
+        let siblings = beside(dir.path(), &made);
+        assert_eq!(siblings.image_name(), "disk.vmdk");
+        let sink = siblings.create("disk-flat.vmdk", Some(4096)).unwrap();
+        sink.write_at(0, b"disk").unwrap();
+        drop(siblings.create("disk-f002.vmdk", Some(4096)).unwrap());
+        assert!(names(dir.path()).is_empty());
+        sink.finish().unwrap();
+        assert_eq!(names(dir.path()), ["disk-flat.vmdk"]);
+        assert_eq!(dir.path().join("disk-flat.vmdk").metadata().unwrap().len(), 4096);
+        Part::Image(Arc::clone(&made)).settle(true);
+        assert_eq!(names(dir.path()).len(), 1);
+        Part::Image(made).settle(false);
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn only_plain_names_are_made_and_nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("there.vmdk"), b"old").unwrap();
+        let siblings = beside(dir.path(), &Arc::default());
+        for name in ["../x", "a/b", "", "..", "disk.vmdk", "there.vmdk"] {
+            assert_eq!(siblings.create(name, None).err().unwrap().kind(), ErrorKind::InvalidInput, "{name}");
+        }
+    }
+}
