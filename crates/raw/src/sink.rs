@@ -139,10 +139,7 @@ impl FileSink {
     /// left behind.
     pub fn create_new(path: impl AsRef<Path>, options: SinkOptions) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
-        Self::new(
-            file.map_err(|error| Error::from(error).format(RAW))?,
-            SinkOptions { is_zero: true, ..options },
-        )
+        Self::new(file.map_err(Error::from)?, SinkOptions { is_zero: true, ..options })
     }
 
     /// Writes to a file or block device that is open for reading and writing.

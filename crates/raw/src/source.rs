@@ -68,7 +68,8 @@ impl FileSource {
         let path = path.as_ref();
         let failed = |error| match platform::is_socket(path) {
             true => no_disk("a socket"),
-            false => Error::from(error).format(crate::RAW),
+            // That it cannot be opened says nothing of its format.
+            false => Error::from(error),
         };
         let file = platform::open_read(path).map_err(failed)?;
         // What it is comes first: a directory or a pipe is told as such, and not as a failure of direct I/O.
