@@ -110,6 +110,9 @@ pub(crate) struct OpenArgs {
     /// The largest virtual size that is accepted [default: 64T]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+    /// The disk to read in an OVA that holds several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) member: Option<String>,
     /// Accepted for the sake of qemu-img: nothing is ever locked for reading
     #[arg(short = 'U', long)]
     pub(crate) force_share: bool,

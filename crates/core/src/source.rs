@@ -85,6 +85,21 @@ impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
     }
 }
 
+impl<S: BlockSource + ?Sized> BlockSource for &S {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        (**self).read_at(offset, buf)
+    }
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        (**self).extent_at(range)
+    }
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        (**self).locate(range)
+    }
+}
+
 /// Checks that `len` bytes at `offset` lie on a disk of `size` bytes: the first line of most `read_at`s.
 ///
 /// # Errors

@@ -38,7 +38,9 @@ impl Opener {
     ///
     /// # Errors
     /// As [`Opener::check`].
+    #[allow(clippy::needless_pass_by_value, reason = "callers hand the source over")]
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
+        let (source, _) = self.unpacked(&source)?;
         let head = head_of(&source)?;
         let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
         let check = driver.check.ok_or_else(|| no_check(driver.format))?;

@@ -15,6 +15,7 @@ pub struct Disk {
     pub(crate) top: Arc<dyn Image>,
     pub(crate) whole: Arc<dyn BlockSource>,
     pub(crate) wrapper: Option<Wrapper>,
+    pub(crate) member: Option<String>,
 }
 
 impl Disk {
@@ -23,6 +24,7 @@ impl Disk {
         top: Arc<dyn Image>,
         below: Vec<Arc<dyn Image>>,
         wrapper: Option<Wrapper>,
+        member: Option<String>,
     ) -> Result<Self> {
         let mut layers = vec![Arc::clone(&top)];
         layers.extend(below);
@@ -32,7 +34,7 @@ impl Disk {
             [one] => Arc::clone(one),
             _ => Arc::new(Chain::new(sources)?),
         };
-        Ok(Self { layers, top, whole, wrapper })
+        Ok(Self { layers, top, whole, wrapper, member })
     }
 
     /// The layers, top first: the image itself, and what it is based on.
@@ -45,6 +47,12 @@ impl Disk {
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.wrapper
+    }
+
+    /// The name of the disk's file in the OVA it was read from; not yet escaped for a terminal.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_deref()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Result, check_range};
+use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Result, Window, check_range};
 
 use crate::open::Opener;
 use crate::sniff::{driver_for, head_of};
@@ -68,11 +68,18 @@ impl Opener {
         Ok(inspection)
     }
 
-    /// Reads what the image in a source claims; the source is taken as it is, never unwrapped.
+    /// Reads what the image in a source claims, or the one in an OVA; never unwrapped.
     ///
     /// # Errors
     /// As [`Opener::inspect`].
     pub fn inspect_source(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
+        match self.archived_in(source)? {
+            Some(disk) => self.inspect_image(&Window::new(source, disk.range)?),
+            None => self.inspect_image(source),
+        }
+    }
+
+    fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
         let head = head_of(source)?;
         let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
         (driver.inspect)(source, &self.limits)

@@ -26,6 +26,7 @@
 //! and leaves no thread running after a call.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod below;
 mod check;
 mod compare;
@@ -40,6 +41,7 @@ mod sniff;
 mod spool;
 mod stream;
 
+pub use archive::ArchivedDisk;
 pub use check::Checked;
 pub use compare::{Comparison, compare};
 pub use convert::{ConvertOptions, Converted, Sparse, Target, TargetPlace, convert, convert_stream};

@@ -50,6 +50,8 @@ pub struct Opener {
     /// The files below the image, nearest first, for an image that does not name them or may not be followed.
     /// The resolver is asked for those that are not here. Files that are not needed are not looked at.
     pub parents: Vec<Arc<dyn BlockSource>>,
+    /// The name of the disk to read in an OVA that holds several.
+    pub member: Option<String>,
     /// An internal snapshot to read instead of the active state.
     pub snapshot: Option<SnapshotSelector>,
     /// Whether files are read past the page cache (`O_DIRECT`), where the system can.
@@ -68,6 +70,7 @@ impl Default for Opener {
             limits: Limits::default(),
             resolver: Arc::new(DenyReferences),
             parents: Vec::new(),
+            member: None,
             snapshot: None,
             direct: false,
             threads: 0,
@@ -162,11 +165,13 @@ impl Opener {
         source: &Arc<dyn BlockSource>,
         wrapper: Option<Wrapper>,
     ) -> Result<Disk> {
+        let (source, member) = self.unpacked(source)?;
+        let source = &source;
         let head = head_of(source)?;
         let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone())?;
         let below = self.below(source, &top)?;
-        Disk::new(top, below, wrapper)
+        Disk::new(top, below, wrapper, member)
     }
 
     pub(crate) fn layer(

@@ -59,6 +59,7 @@ fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opene
         opener.format = Some(driver(name)?.format);
     }
     opener.allow_raw = args.allow_raw;
+    opener.member.clone_from(&args.member);
     opener.unwrap = !args.no_unwrap;
     if args.no_spool {
         opener.spool = diskimg::Spool::Never;
