@@ -67,7 +67,10 @@ const BROKEN_PIPE: i32 = 32;
 fn with_flags(kind: ErrorKind, hint: String) -> String {
     match kind {
         _ if hint.is_empty() => hint,
-        ErrorKind::Denied => format!("{hint} (--follow, or --parent FILE)"),
+        ErrorKind::Denied => match hint.split_once(", or give") {
+            Some((first, rest)) => format!("{first} (--follow), or give{rest} (--parent FILE)"),
+            None => hint,
+        },
         ErrorKind::UnknownFormat => format!("{hint} (-f raw, or --allow-raw)"),
         ErrorKind::Ambiguous => format!("{hint} (-f FORMAT)"),
         ErrorKind::InvalidInput if hint.contains("name the disk") => format!("{hint} (--member)"),
