@@ -251,7 +251,7 @@ pub(crate) struct ConvertArgs {
     /// Read an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
-    /// Search all bytes for runs of zeros of this size and leave holes; 0 to write all zeros that are stored
+    /// Search all bytes for runs of zeros of this size and leave holes; 0 to leave none
     #[arg(short = 'S', long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) sparse: Option<u64>,
     /// Write into the existing target, in place; block devices are always written so

@@ -27,7 +27,11 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
         target.settings.extend(Setting::parse_list(list)?);
     }
     if format.name() == "raw" {
-        target.preallocation = take_preallocation(&mut target.settings)?;
+        target.preallocation = match take_preallocation(&mut target.settings)? {
+            // As qemu-img has it: no holes.
+            Preallocation::Off if args.sparse == Some(0) => Preallocation::Falloc,
+            asked => asked,
+        };
     }
     target.overwrite = args.force;
     target.in_place = args.no_create;

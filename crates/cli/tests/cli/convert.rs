@@ -145,6 +145,8 @@ fn preallocation_gives_a_raw_file_its_space() {
     let told = shop.run_fed(&args, &shop.read("disk.raw"));
     assert_eq!((told.code, told.stderr.as_str()), (0, ""));
     assert!(shop.read("out.raw") == shop.read("disk.raw"));
+    shop.ok(&["convert", "--force", "-S", "0", "disk.raw", "out.raw"]);
+    assert!(shop.path("out.raw").metadata().unwrap().blocks() * 512 >= 4 << 20, "-S 0 leaves no holes");
     let told = shop.run(&["convert", "-o", "preallocation=metadata", "disk.raw", "other.raw"]);
     told.fails_with(1, &["Unsupported preallocation mode"]);
 }
