@@ -23,7 +23,7 @@ impl Opener {
     /// [`Opener::resolver`] allows. A compressed file is decoded first, as [`Opener::open`] does it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] when the format has no structure to check; otherwise what keeps the check
+    /// [`ErrorKind::Unsupported`] in the field `check` when the format has no structure to check; otherwise what keeps the check
     /// from being completed. What is wrong with the image is no error: [`CheckReport`] tells it.
     pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
         let path = path.as_ref();
@@ -50,5 +50,8 @@ impl Opener {
 }
 
 fn no_check(format: Format) -> Error {
-    Error::new(ErrorKind::Unsupported).format(format).because("this format has no structure to check")
+    Error::new(ErrorKind::Unsupported)
+        .format(format)
+        .field("check")
+        .because("this format has no structure to check")
 }

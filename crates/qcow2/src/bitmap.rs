@@ -2,10 +2,13 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Bitmaps".
 
+use std::ops::Range;
+
 use diskimg_core::{Budget, Result};
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
+use crate::addr::span;
 use crate::errors::corrupt;
 use crate::extensions::Bitmaps;
 use crate::window::FileWindow;
@@ -28,9 +31,13 @@ pub(crate) struct Bitmap {
     pub(crate) in_use: bool,
     /// Is to be kept up to date by whoever changes the disk.
     pub(crate) auto: bool,
+    /// Where its table is in the file.
+    pub(crate) table: Range<u64>,
 }
 
 struct Fixed {
+    table_offset: u64,
+    table_entries: u32,
     flags: u32,
     granularity_bits: u8,
     name_len: u16,
@@ -78,13 +85,14 @@ fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)
         granularity: 1 << fixed.granularity_bits,
         in_use: fixed.flags & 1 != 0,
         auto: fixed.flags & 2 != 0,
+        table: span(fixed.table_offset, u64::from(fixed.table_entries).saturating_mul(8)),
     };
     Ok((bitmap, bytes))
 }
 
 fn fixed(bytes: &[u8]) -> IResult<&[u8], Fixed> {
-    let (rest, (_table_offset, _table_size, flags)) = (be_u64, be_u32, be_u32).parse(bytes)?;
+    let (rest, (table_offset, table_entries, flags)) = (be_u64, be_u32, be_u32).parse(bytes)?;
     let (rest, (_kind, granularity_bits, name_len, extra_len)) =
         (be_u8, be_u8, be_u16, be_u32).parse(rest)?;
-    Ok((rest, Fixed { flags, granularity_bits, name_len, extra_len }))
+    Ok((rest, Fixed { table_offset, table_entries, flags, granularity_bits, name_len, extra_len }))
 }

@@ -2,6 +2,7 @@
 
 use diskimg_core::{Driver, Verdict};
 
+use crate::check::check;
 use crate::errors::FORMAT;
 use crate::header::MAGIC;
 use crate::open::{inspect, open};
@@ -24,7 +25,7 @@ pub static DRIVER: Driver = Driver {
     open,
     stream: None,
     create: Some(writer::create),
-    check: None,
+    check: Some(check),
     settings: writer::SETTINGS,
 };
 

@@ -3,6 +3,7 @@
 
 mod addr;
 mod bitmap;
+mod check;
 mod compressed;
 mod decoder;
 mod describe;

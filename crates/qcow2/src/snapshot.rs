@@ -62,6 +62,11 @@ impl<'w, 'a> Table<'w, 'a> {
         }
     }
 
+    /// Where the next entry begins: behind the last one, the end of the table.
+    pub(crate) fn offset(&self) -> u64 {
+        self.at
+    }
+
     fn entry(&mut self) -> Result<Entry> {
         let at = self.at;
         if at >= self.end {

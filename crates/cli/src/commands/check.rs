@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use diskimg::{CheckReport, Checked, ErrorKind, Printable, ProblemKind};
+use diskimg::{CheckReport, Checked, Printable, ProblemKind};
 use serde_json::{Map, Value, json};
 
 use super::{Common, opener};
@@ -17,10 +17,10 @@ const NOTHING_TO_CHECK: u8 = 63;
 
 pub(super) fn run(args: &CheckArgs, common: Common) -> Outcome {
     let opener = opener(&args.open, Some((&args.follow, &args.file)))?;
-    let checked = opener.check(&args.file).about(&args.file).map_err(|failure| match failure.kind() {
-        ErrorKind::Unsupported => failure.code(NOTHING_TO_CHECK),
-        _ => failure,
-    })?;
+    let checked = opener.check(&args.file);
+    let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
+    let code = if has_none { NOTHING_TO_CHECK } else { 1 };
+    let checked = checked.about(&args.file).map_err(|failure| failure.code(code))?;
     match common.output {
         Output::Json => print_json(&as_json(&checked, &args.file.to_string_lossy()))?,
         Output::Human => human(&checked.report, common)?,

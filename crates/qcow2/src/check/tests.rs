@@ -1,0 +1,130 @@
+#![allow(clippy::cast_possible_truncation, reason = "test images are small")]
+
+use super::*;
+use diskimg_core::{CreateOptions, Memory, MemorySink, ProblemKind, Setting};
+
+const CLUSTER: usize = 4096;
+
+/// An image of 64 clusters with data in the first eight, as bytes.
+fn image(settings: &str, compress: bool) -> Vec<u8> {
+    let file = MemorySink::new(8 << 20);
+    let options = CreateOptions {
+        virtual_size: 64 * CLUSTER as u64,
+        compress,
+        settings: Setting::parse_list(settings).unwrap(),
+        ..CreateOptions::default()
+    };
+    let sink = crate::create(Box::new(file.clone()), &options).unwrap();
+    for cluster in 0..8_u8 {
+        sink.write_at(u64::from(cluster) * CLUSTER as u64, &[cluster + 1; CLUSTER]).unwrap();
+    }
+    sink.finish().unwrap();
+    file.bytes()
+}
+
+fn report(bytes: Vec<u8>) -> CheckReport {
+    check(Arc::new(Memory::new(bytes)), &OpenOptions::default()).unwrap()
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn set_word(bytes: &mut [u8], at: usize, word: u64) {
+    bytes[at..at + 8].copy_from_slice(&word.to_be_bytes());
+}
+
+/// Where the first L2 table is, and the first refcount block.
+fn tables(bytes: &[u8]) -> (usize, usize) {
+    let l1 = word(bytes, 40) as usize;
+    let refcounts = word(bytes, 48) as usize;
+    ((word(bytes, l1) & 0x00FF_FFFF_FFFF_FE00) as usize, word(bytes, refcounts) as usize)
+}
+
+#[test]
+fn what_we_write_is_clean_at_every_width_of_refcounts() {
+    for bits in [1, 2, 4, 8, 16, 32, 64] {
+        let report = report(image(&format!("cluster_size=4k,refcount_bits={bits}"), false));
+        assert!(report.is_clean(), "{bits}: {:?}", report.problems);
+        assert_eq!((report.total_units, report.allocated_units), (Some(64), Some(8)));
+        assert_eq!((report.compressed_units, report.fragmented_units), (0, 0));
+    }
+}
+
+#[test]
+fn compressed_and_extended_images_are_clean() {
+    let compressed = report(image("cluster_size=4k", true));
+    assert!(compressed.is_clean(), "{:?}", compressed.problems);
+    assert_eq!(compressed.compressed_units, 8);
+    assert!(report(image("cluster_size=16k,extended_l2=on", false)).is_clean());
+    assert!(report(image("cluster_size=4k,compat=v2,preallocation=metadata", false)).is_clean());
+}
+
+#[test]
+fn a_count_too_high_is_a_leak_and_one_too_low_a_corruption() {
+    let good = image("cluster_size=4k", false);
+    let (l2, block) = tables(&good);
+    let data = ((word(&good, l2) & 0x00FF_FFFF_FFFF_FE00) as usize) / CLUSTER;
+    let mut leaked = good.clone();
+    leaked.extend_from_slice(&[0; CLUSTER]);
+    leaked[block + good.len() / CLUSTER * 2 + 1] = 1;
+    let found = report(leaked);
+    assert_eq!((found.corruptions, found.leaks), (0, 1));
+    assert_eq!(
+        (found.problems[0].kind, found.problems[0].offset),
+        (ProblemKind::Leak, Some(good.len() as u64))
+    );
+
+    let mut low = good.clone();
+    low[block + data * 2 + 1] = 0;
+    let found = report(low);
+    assert_eq!((found.corruptions, found.leaks), (2, 0), "the count, and the mark of the entry");
+    assert_eq!(found.problems[1].offset, Some((data * CLUSTER) as u64));
+
+    let mut twice = good;
+    twice[block + data * 2 + 1] = 2;
+    let found = report(twice);
+    assert_eq!((found.corruptions, found.leaks), (1, 1));
+}
+
+#[test]
+fn entries_that_cannot_be_are_corruptions_with_their_place() {
+    let good = image("cluster_size=4k", false);
+    let (l2, _) = tables(&good);
+    let first = word(&good, l2);
+    for (entry, said) in [
+        (first | 1 << 57, "L2 entry"),
+        (first + 512, "L2 entry"),
+        (1 << 63 | 1 << 40, "behind the end"),
+        (first & !(1 << 63), "not marked"),
+    ] {
+        let mut bad = good.clone();
+        set_word(&mut bad, l2, entry);
+        let report = report(bad);
+        assert!(report.corruptions > 0 && report.problems[0].message.contains(said), "{:?}", report.problems);
+    }
+    let mut shared = good.clone();
+    let second = word(&good, l2 + 8);
+    set_word(&mut shared, l2, second);
+    let report = report(shared);
+    // Two references to one cluster with a count of one, and a cluster that nothing uses any more.
+    assert_eq!((report.corruptions, report.leaks), (1, 1));
+}
+
+#[test]
+fn q37_an_l1_table_that_names_one_l2_table_all_along_is_told_once_and_ends() {
+    let mut bytes = image("cluster_size=4k", false);
+    let l1 = word(&bytes, 40) as usize;
+    let entry = word(&bytes, l1);
+    let at = bytes.len();
+    for _ in 0..100_000 {
+        bytes.extend_from_slice(&entry.to_be_bytes());
+    }
+    set_word(&mut bytes, 40, at as u64);
+    bytes[36..40].copy_from_slice(&100_000_u32.to_be_bytes());
+    let started = std::time::Instant::now();
+    let report = report(bytes);
+    assert!(report.corruptions > 0);
+    assert!(report.problems.iter().any(|problem| problem.message.contains("100000 L2 tables")));
+    assert!(started.elapsed().as_secs() < 20);
+}

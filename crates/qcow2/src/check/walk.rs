@@ -1,0 +1,274 @@
+//! Everything in an image that uses host clusters, one thing after the other.
+
+use std::ops::Range;
+
+use diskimg_core::{Budget, Limits, Result};
+
+use super::refcount_table;
+use super::stored::{BLOCK_OFFSET, Stored};
+use super::tally::Tally;
+use crate::addr::{Geometry, HostOffset, span};
+use crate::bitmap;
+use crate::features;
+use crate::l1;
+use crate::l2::{Cluster, Rules};
+use crate::parsed::Parsed;
+use crate::snapshot;
+use crate::tables::Tables;
+use crate::window::FileWindow;
+
+/// Bits 9 to 55 of an entry of a bitmap table, or of a cluster's entry: a host offset.
+const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
+
+/// An image to be walked through any number of times.
+pub(super) struct Walk<'w, 'a> {
+    pub(super) parsed: &'w Parsed,
+    pub(super) limits: &'w Limits,
+    pub(super) tables: &'w Tables,
+    pub(super) stored: Stored<'w>,
+    pub(super) entries: &'w Budget,
+    pub(super) file: &'w mut FileWindow<'a>,
+}
+
+/// An L1 table, and whether it is that of the disk as it is now.
+struct Map {
+    l1: Range<u64>,
+    active: bool,
+}
+
+impl Walk<'_, '_> {
+    fn geometry(&self) -> Geometry {
+        self.parsed.header.geometry
+    }
+
+    fn rules(&self) -> Rules {
+        let header = &self.parsed.header;
+        Rules {
+            geometry: header.geometry,
+            zero_flag: header.version >= 3 && !header.geometry.extended_l2(),
+            data_file: self.parsed.data_file.is_some(),
+        }
+    }
+
+    /// Counts every reference there is.
+    pub(super) fn all(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+        let header = &self.parsed.header;
+        tally.reference(&(0..self.geometry().cluster_size()), "the header");
+        if let Some(crypto) = self.parsed.extensions.crypto_header {
+            tally.reference(&span(crypto.offset, crypto.bytes), "the encryption header");
+        }
+        self.refcounts(tally)?;
+        let l1 = span(header.l1_table_offset, header.l1_bytes());
+        self.map(tally, &Map { l1, active: true })?;
+        self.snapshots(tally)?;
+        self.bitmaps(tally)
+    }
+
+    fn refcounts(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+        let table = refcount_table(self.parsed);
+        tally.reference(&table, "the refcount table");
+        let cluster_size = self.geometry().cluster_size();
+        self.words(&table, |walk, at, entry| {
+            if entry == 0 {
+                return Ok(());
+            }
+            let block = entry & BLOCK_OFFSET;
+            if entry != block || walk.geometry().in_cluster(block) != 0 {
+                tally.corruption(at, format!("refcount table entry {entry:#x} is no offset of a cluster"));
+            } else {
+                tally.reference(&span(block, cluster_size), "a refcount block");
+            }
+            Ok(())
+        })
+    }
+
+    fn snapshots(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+        let header = &self.parsed.header;
+        if header.snapshots == 0 {
+            return Ok(());
+        }
+        let mut maps = Vec::new();
+        let mut table = snapshot::Table::new(header, self.limits, self.file);
+        for entry in table.by_ref() {
+            match entry {
+                Ok(entry) => maps.push(span(entry.l1_table_offset, entry.l1_entries.saturating_mul(8))),
+                Err(error) => tally.wrong(header.snapshots_offset, &error),
+            }
+        }
+        let table = header.snapshots_offset..table.offset();
+        tally.reference(&table, "the snapshot table");
+        for l1 in maps {
+            self.map(tally, &Map { l1, active: false })?;
+        }
+        Ok(())
+    }
+
+    fn bitmaps(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+        let is_used = self.parsed.header.autoclear & features::BITMAPS != 0;
+        let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
+        let directory = span(extension.directory_offset, extension.directory_bytes);
+        tally.reference(&directory, "the bitmap directory");
+        let budget = Budget::new("header", self.limits.header_bytes);
+        let bitmaps = match bitmap::list(extension, &budget, self.file) {
+            Ok(bitmaps) => bitmaps,
+            Err(error) => {
+                tally.wrong(directory.start, &error);
+                return Ok(());
+            }
+        };
+        let cluster_size = self.geometry().cluster_size();
+        for bitmap in bitmaps {
+            tally.reference(&bitmap.table, "a bitmap table");
+            self.words(&bitmap.table, |_, _, entry| {
+                if entry & OFFSET != 0 {
+                    tally.reference(&span(entry & OFFSET, cluster_size), "a cluster of a bitmap");
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An L1 table, its L2 tables, and the clusters they map.
+    fn map(&mut self, tally: &mut Tally<'_>, map: &Map) -> Result<()> {
+        if map.l1.is_empty() {
+            return Ok(());
+        }
+        let name = if map.active { "the active L1 table" } else { "the L1 table of a snapshot" };
+        if self.geometry().in_cluster(map.l1.start) != 0 {
+            tally.corruption(map.l1.start, format!("{name} does not begin at a cluster"));
+            return Ok(());
+        }
+        tally.reference(&map.l1, name);
+        let cluster_size = self.geometry().cluster_size();
+        // A table that is there has a place of its own: more entries than places mean that some share one.
+        let most = self.tables.file_size().div_ceil(cluster_size);
+        let mut seen = 0_u64;
+        self.words(&map.l1, |walk, at, entry| {
+            let host = match l1::decode(entry, walk.geometry()) {
+                Ok(Some(host)) => host,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tally.wrong(at, &error);
+                    return Ok(());
+                }
+            };
+            seen = seen.saturating_add(1);
+            if seen > most {
+                return Ok(());
+            }
+            let l2 = span(host.0, cluster_size);
+            if tally.reference(&l2, "an L2 table") {
+                walk.copied(tally, map, at, entry, host.0)?;
+                walk.l2(tally, map, &l2)?;
+            }
+            Ok(())
+        })?;
+        if seen > most {
+            tally.corruption(
+                map.l1.start,
+                format!("{name} has {seen} L2 tables in a file of {most} clusters"),
+            );
+        }
+        Ok(())
+    }
+
+    fn l2(&mut self, tally: &mut Tally<'_>, map: &Map, l2: &Range<u64>) -> Result<()> {
+        tally.new_table();
+        let step = self.geometry().l2_entry_bytes() / 8;
+        let mut entry = 0;
+        self.words(l2, |walk, at, word| {
+            if step == 1 {
+                return walk.cluster(tally, map, at, word, 0);
+            }
+            // Entries of two words: the descriptor, then the bitmap.
+            if (at / 8) % 2 == 0 {
+                entry = word;
+                return Ok(());
+            }
+            walk.cluster(tally, map, at.saturating_sub(8), entry, word)
+        })
+    }
+
+    fn cluster(&mut self, tally: &mut Tally<'_>, map: &Map, at: u64, entry: u64, bitmap: u64) -> Result<()> {
+        if entry == 0 && bitmap == 0 {
+            return Ok(());
+        }
+        let cluster = match self.rules().decode(entry, bitmap) {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                tally.wrong(at, &error);
+                return Ok(());
+            }
+        };
+        if let Cluster::Compressed(range) = cluster {
+            if map.active {
+                tally.compressed();
+            }
+            tally.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
+            if entry & l1::COPIED != 0 {
+                tally.corruption(at, "a compressed cluster is marked as having one reference");
+            }
+            return Ok(());
+        }
+        let host = entry & OFFSET;
+        let has_place = host != 0 || (self.parsed.data_file.is_some() && entry & l1::COPIED != 0);
+        if !has_place {
+            return Ok(());
+        }
+        if map.active {
+            tally.allocated(host);
+        }
+        if self.parsed.data_file.is_some() {
+            return Ok(());
+        }
+        if tally.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
+            self.copied(tally, map, at, entry, host)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the mark "one reference" of an entry in the active tables is as the stored count says.
+    fn copied(&mut self, tally: &mut Tally<'_>, map: &Map, at: u64, entry: u64, host: u64) -> Result<()> {
+        if !map.active || !tally.tells() {
+            return Ok(());
+        }
+        let cluster = host >> self.geometry().cluster_bits();
+        let count = self.stored.get(cluster)?;
+        let copied = entry & l1::COPIED != 0;
+        if copied != (count == 1) {
+            let marked = if copied { "marked" } else { "not marked" };
+            tally.corruption(
+                at,
+                format!(
+                    "the cluster at {host:#x} has a reference count of {count} and is {marked} as having one"
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each word of a table, as far as the file has it.
+    fn words(
+        &mut self,
+        table: &Range<u64>,
+        mut visit: impl FnMut(&mut Self, u64, u64) -> Result<()>,
+    ) -> Result<()> {
+        let end = table.end.min(self.tables.file_size());
+        let mut at = table.start;
+        while at < end {
+            let page = self.tables.page(HostOffset(at))?;
+            let words = (end.saturating_sub(at) / 8).min(page.left() as u64);
+            if words == 0 {
+                break;
+            }
+            self.entries.take(words)?;
+            for index in 0..words {
+                let word = usize::try_from(index).ok().and_then(|index| page.word(index)).unwrap_or(0);
+                visit(self, at.saturating_add(index.saturating_mul(8)), word)?;
+            }
+            at = at.saturating_add(words.saturating_mul(8));
+        }
+        Ok(())
+    }
+}
