@@ -6,6 +6,8 @@ use std::sync::Arc;
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Chain, Extent, Image, ImageInfo, Location, Result};
 
+use crate::inspect::{Inspection, Sizes};
+
 /// An opened image with everything below it: what a guest would see.
 ///
 /// Cheap to clone; clones share caches. Readable from any thread.
@@ -16,11 +18,14 @@ pub struct Disk {
     pub(crate) whole: Arc<dyn BlockSource>,
     pub(crate) wrapper: Option<Wrapper>,
     pub(crate) member: Option<String>,
+    file: Arc<dyn BlockSource>,
+    sizes: Sizes,
 }
 
 impl Disk {
-    /// A disk of these layers, top first.
+    /// A disk of these layers, top first; `file` holds the first.
     pub(crate) fn new(
+        file: Arc<dyn BlockSource>,
         top: Arc<dyn Image>,
         below: Vec<Arc<dyn Image>>,
         wrapper: Option<Wrapper>,
@@ -34,13 +39,32 @@ impl Disk {
             [one] => Arc::clone(one),
             _ => Arc::new(Chain::new(sources)?),
         };
-        Ok(Self { layers, top, whole, wrapper, member })
+        let sizes = Sizes::of(&file);
+        Ok(Self { layers, top, whole, wrapper, member, file, sizes })
     }
 
     /// The layers, top first: the image itself, and what it is based on.
     #[must_use]
     pub fn layers(&self) -> &[Arc<dyn Image>] {
         &self.layers
+    }
+
+    /// The file of the image itself, inside any wrapper: its header, its tables, its data.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn BlockSource> {
+        &self.file
+    }
+
+    /// What the image claims, as [`crate::Opener::inspect`] tells it.
+    #[must_use]
+    pub fn inspection(&self) -> Inspection {
+        Inspection::new(self.top.info().clone(), self.wrapper, self.sizes)
+    }
+
+    /// The same disk, unwrapped out of a file of these sizes.
+    pub(crate) fn out_of(mut self, sizes: Sizes) -> Self {
+        self.sizes = sizes;
+        self
     }
 
     /// How the file was compressed, if it was.

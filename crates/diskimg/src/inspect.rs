@@ -26,10 +26,30 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: Sizes) -> Self {
+        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated }
+    }
+
     /// What the image in a file claims, with the sizes that the file's metadata gives.
     #[must_use]
     pub fn of_file(info: ImageInfo, file: &std::fs::Metadata) -> Self {
         Self { info, wrapper: None, file_size: Some(file.len()), allocated_size: allocated(file) }
+    }
+}
+
+/// What a file takes up, as far as it is a file.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sizes {
+    file: Option<u64>,
+    allocated: Option<u64>,
+}
+
+impl Sizes {
+    /// The sizes of the file that a source lies in.
+    pub(crate) fn of(source: &dyn BlockSource) -> Self {
+        let host = source.locate(0..source.size().min(1)).host;
+        let metadata = host.and_then(|host| host.file.metadata().ok());
+        Self { file: Some(source.size()), allocated: metadata.and_then(|file| allocated(&file)) }
     }
 }
 
@@ -54,18 +74,14 @@ impl Opener {
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
-        let sizes = (Some(source.size()), source.file().metadata().ok().and_then(|file| allocated(&file)));
-        let mut inspection = match self.wrapper_of(&source)? {
-            None => Inspection {
-                info: self.inspect_source(&source)?,
-                wrapper: None,
-                file_size: None,
-                allocated_size: None,
-            },
-            Some(wrapper) => self.inspect_arriving(self.wrapped(path, wrapper)?)?,
-        };
-        (inspection.file_size, inspection.allocated_size) = sizes;
-        Ok(inspection)
+        let sizes = Sizes::of(&source);
+        match self.wrapper_of(&source)? {
+            None => Ok(Inspection::new(self.inspect_source(&source)?, None, sizes)),
+            Some(wrapper) => {
+                let inside = self.inspect_arriving(self.wrapped(path, wrapper)?)?;
+                Ok(Inspection::new(inside.info, inside.wrapper, sizes))
+            }
+        }
     }
 
     /// Reads what the image in a source claims, or the one in an OVA; never unwrapped.
@@ -94,9 +110,9 @@ impl Opener {
         self.inspect_arriving(self.arriving(stream)?)
     }
 
-    fn inspect_arriving(&self, arriving: Arriving) -> Result<Inspection> {
+    pub(crate) fn inspect_arriving(&self, arriving: Arriving) -> Result<Inspection> {
         let wrapper = arriving.wrapper();
-        let inspection = |info| Inspection { info, wrapper, file_size: None, allocated_size: None };
+        let inspection = |info| Inspection::new(info, wrapper, Sizes::default());
         let driver = crate::drivers::driver_of(arriving.format())?;
         if driver.format == diskimg_raw::DRIVER.format {
             let head = arriving.head().to_vec();

@@ -40,6 +40,7 @@ mod resolve;
 mod sniff;
 mod spool;
 mod stream;
+mod wrapped;
 
 pub use archive::ArchivedDisk;
 pub use check::Checked;

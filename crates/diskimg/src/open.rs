@@ -13,6 +13,7 @@ use diskimg_core::{
 use diskimg_raw::{FileSource, SourceOptions};
 
 use crate::disk::Disk;
+use crate::inspect::Sizes;
 use crate::resolve::relative_to;
 use crate::sniff::{driver_for, head_of};
 use crate::spool::Spool;
@@ -97,7 +98,7 @@ impl Opener {
         let source = self.file(path)?;
         match self.wrapper_of(&source)? {
             None => self.open_source(Arc::new(source)),
-            Some(wrapper) => self.wrapped(path, wrapper)?.into_disk(self),
+            Some(wrapper) => Ok(self.wrapped(path, wrapper)?.into_disk(self)?.out_of(Sizes::of(&source))),
         }
     }
 
@@ -171,7 +172,7 @@ impl Opener {
         let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone())?;
         let below = self.below(source, &top)?;
-        Disk::new(top, below, wrapper, member)
+        Disk::new(Arc::clone(source), top, below, wrapper, member)
     }
 
     pub(crate) fn layer(

@@ -48,6 +48,19 @@ impl WithinDirectory {
         Ok(Self { directory: fd.into() })
     }
 
+    /// Follows names within a directory that is open already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] when it is no directory; [`ErrorKind::Io`].
+    pub fn opened(directory: File) -> Result<Self> {
+        match directory.metadata().map_err(Error::from)?.is_dir() {
+            true => Ok(Self { directory }),
+            false => Err(Error::new(ErrorKind::InvalidInput)
+                .field("directory of the image")
+                .because("it is not a directory")),
+        }
+    }
+
     /// Follows names within the directory that holds `image`.
     ///
     /// # Errors

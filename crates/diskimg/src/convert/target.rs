@@ -53,12 +53,14 @@ pub struct Target {
     pub durable: bool,
 }
 
-/// A file, device or stream.
+/// A file, device, stream or sink.
 pub enum TargetPlace {
     /// A file or block device.
     Path(PathBuf),
     /// Bytes in order, nothing else: a pipe, a socket, standard output.
     Stream(Mutex<Option<Box<dyn Write + Send>>>),
+    /// A sink that takes the bytes of the file in any order, and grows: a caller's own, or an open file.
+    Sink(Mutex<Option<Box<dyn BlockSink>>>),
 }
 
 impl Target {
@@ -72,6 +74,14 @@ impl Target {
     #[must_use]
     pub fn stream(stream: impl Write + Send + 'static, format: Format) -> Self {
         Self::new(TargetPlace::Stream(Mutex::new(Some(Box::new(stream)))), format)
+    }
+
+    /// The file that a sink takes, of this format. What concerns files alone ([`Target::overwrite`],
+    /// [`Target::in_place`], [`Target::preallocation`], [`Target::direct`], [`Target::durable`]) is the
+    /// sink's business then. For raw the sink gets the disk itself, and has to take its size.
+    #[must_use]
+    pub fn sink(sink: Box<dyn BlockSink>, format: Format) -> Self {
+        Self::new(TargetPlace::Sink(Mutex::new(Some(sink))), format)
     }
 
     fn new(place: TargetPlace, format: Format) -> Self {
@@ -100,7 +110,7 @@ impl Target {
             TargetPlace::Stream(_) => {
                 self.formatted(Box::new(StreamSink::new(std::io::sink(), None)), Some(0), None).map(drop)
             }
-            TargetPlace::Path(_) => Ok(()),
+            TargetPlace::Path(_) | TargetPlace::Sink(_) => Ok(()),
         }
     }
 
@@ -116,6 +126,7 @@ impl Target {
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         match &self.place {
             TargetPlace::Stream(stream) => self.create_stream(stream, size),
+            TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, size, None),
             TargetPlace::Path(path) if self.in_place || is_device(path) => self.create_in_place(path, size),
             TargetPlace::Path(path) => self.create_file(path, size),
         }
@@ -148,11 +159,8 @@ impl Target {
         stream: &Mutex<Option<Box<dyn Write + Send>>>,
         size: Option<u64>,
     ) -> Result<Box<dyn BlockSink>> {
-        let stream = stream.lock().map_or(None, |mut stream| stream.take());
-        let stream = stream
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput).because("the stream is already in use"))?;
         let length = if self.is_raw() { size } else { None };
-        self.formatted(Box::new(StreamSink::new(stream, length)), size, None)
+        self.formatted(Box::new(StreamSink::new(take(stream, "stream")?, length)), size, None)
     }
 
     /// The image over a sink that holds its file; raw needs nothing more.
@@ -208,6 +216,13 @@ impl Target {
     }
 }
 
+/// What is there once, and then in use.
+fn take<T>(once: &Mutex<Option<T>>, what: &str) -> Result<T> {
+    once.lock().map_or(None, |mut once| once.take()).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput).because(format_args!("the {what} is already in use"))
+    })
+}
+
 fn at_path(error: Error, path: &Path) -> Error {
     if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
 }
@@ -226,6 +241,15 @@ fn is_device(_: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sink_takes_the_bytes_of_the_file() {
+        let kept = diskimg_core::MemorySink::new(1 << 20);
+        let target = Target::sink(Box::new(kept.clone()), Format::new("qcow2"));
+        target.create(Some(1 << 20)).unwrap().finish().unwrap();
+        assert_eq!(kept.bytes()[..4], *b"QFI\xfb");
+        assert_eq!(target.create(Some(1 << 20)).err().unwrap().kind(), ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn a_file_written_in_place_has_room_for_the_disk() {
