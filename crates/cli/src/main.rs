@@ -4,7 +4,6 @@
 mod args;
 mod commands;
 mod failure;
-mod json;
 mod output;
 mod progress;
 mod signals;

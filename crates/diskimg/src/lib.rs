@@ -34,6 +34,8 @@ mod convert;
 mod disk;
 mod drivers;
 mod inspect;
+#[cfg(feature = "json")]
+pub mod json;
 mod known;
 mod open;
 mod resolve;

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
+use diskimg::json::{backing, full_name, severity};
 use diskimg::{Detail, Inspection, Snapshot};
 
 use crate::failure::Failure;
-use crate::json::{backing, full_name, severity};
 use crate::output::shown;
 use crate::size::human_size;
 

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use diskimg::json::{self, backing, full_name};
 use diskimg::{Error, ErrorKind, Inspection, Opener, Reference, Resolver, WithinDirectory};
 use serde_json::Value;
 
 use super::{Common, human, inspect_path, opener};
 use crate::args::{InfoArgs, Output};
 use crate::failure::{About, Failure, Outcome};
-use crate::json::{self, backing, full_name};
 use crate::output::{is_dash, print_json, stdout};
 
 pub(super) fn run(args: &InfoArgs, common: Common) -> Outcome {

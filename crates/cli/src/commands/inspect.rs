@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use diskimg::Severity;
+use diskimg::json::{self, severity};
 use serde_json::json;
 
 use super::{Common, inspect_path, opener};
 use crate::args::{InspectArgs, Output};
 use crate::failure::Outcome;
-use crate::json::{self, severity};
 use crate::output::{print_json, stdout};
 
 /// The exit code when there are findings that matter.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use diskimg::json::full_name;
 use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use super::rows::{Row, Rows};
 use super::{Common, opener};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
-use crate::json::full_name;
 use crate::output::{is_dash, print_json, shown, stdout};
 
 pub(super) fn run(args: &MapArgs, common: Common) -> Outcome {

@@ -1,10 +1,28 @@
 //! What an image claims, in the shape of `qemu-img info --output=json`; our additions under `"diskimg"`.
+//!
+//! One place for all front ends that speak JSON. Names taken from an image stand in it as they are, with what
+//! is not UTF-8 replaced: JSON escapes them, and whoever prints them afterwards has to.
 
-use diskimg::{Detail, Finding, ImageInfo, Inspection, Reference, ReferenceRole, Severity, Snapshot};
+use diskimg_codec::Wrapper;
+use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
 use serde_json::{Map, Value, json};
 
-/// `qemu-img`'s object, with `"diskimg"` at its end.
-pub(crate) fn info(inspection: &Inspection, filename: &str) -> Value {
+use crate::inspect::Inspection;
+
+/// The object that `qemu-img info --output=json` prints, with `"diskimg"` at its end. `filename` is shown as
+/// the image's name, and names inside the image are shown as seen from there.
+///
+/// ```
+/// use diskimg::{Memory, Opener, json};
+/// use std::sync::Arc;
+/// let mut opener = Opener::new();
+/// opener.allow_raw = true;
+/// let inspection = opener.inspect_any(Arc::new(Memory::new(vec![1; 512])))?;
+/// assert_eq!(json::info(&inspection, "disk")["virtual-size"], 512);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[must_use]
+pub fn info(inspection: &Inspection, filename: &str) -> Value {
     let info = &inspection.info;
     let mut object = Map::new();
     if inspection.file_size.is_some() {
@@ -42,13 +60,16 @@ pub(crate) fn info(inspection: &Inspection, filename: &str) -> Value {
     Value::Object(object)
 }
 
-/// The backing file that an image names.
-pub(crate) fn backing(info: &ImageInfo) -> Option<&Reference> {
+/// The backing file that an image names, if it names one.
+#[must_use]
+pub fn backing(info: &ImageInfo) -> Option<&Reference> {
     info.references.iter().find(|reference| reference.role == ReferenceRole::Backing)
 }
 
-/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it.
-pub(crate) fn full_name(image: &str, name: &str) -> String {
+/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it. For showing, never for
+/// opening.
+#[must_use]
+pub fn full_name(image: &str, name: &str) -> String {
     match image.rsplit_once('/') {
         Some((directory, _)) if !name.starts_with('/') => format!("{directory}/{name}"),
         _ => name.to_owned(),
@@ -94,7 +115,7 @@ fn additions(inspection: &Inspection) -> Value {
     let info = &inspection.info;
     json!({
         "file-size": inspection.file_size,
-        "wrapper": inspection.wrapper.map(diskimg::Wrapper::name),
+        "wrapper": inspection.wrapper.map(Wrapper::name),
         "content": info.content,
         "cdrom": info.is_optical_disc,
         "encryption": info.encryption,
@@ -112,8 +133,9 @@ fn reference(reference: &Reference) -> Value {
     })
 }
 
-/// One finding as an object.
-pub(crate) fn finding(finding: &Finding) -> Value {
+/// One finding as an object: `severity`, `check`, `message`, `offset`.
+#[must_use]
+pub fn finding(finding: &Finding) -> Value {
     json!({
         "severity": severity(finding.severity),
         "check": finding.check,
@@ -122,8 +144,9 @@ pub(crate) fn finding(finding: &Finding) -> Value {
     })
 }
 
-/// How much a finding matters, in one word.
-pub(crate) const fn severity(severity: Severity) -> &'static str {
+/// How much a finding matters, in one word: `note`, `warning`, `unsafe`.
+#[must_use]
+pub const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
         Severity::Warning => "warning",
