@@ -1,6 +1,6 @@
 //! The first bytes of a file: what they say, whole and in pieces.
 
-use diskimg::{Memory, Opener, Prober, drivers, sniff_head};
+use diskimg::{FormatProber, Memory, Opener, drivers, sniff_head};
 
 use crate::limits;
 
@@ -13,7 +13,7 @@ pub fn sniff(data: &[u8]) {
     assert_eq!(whole, sniff_head(head, Some(file.len() as u64)).map_err(|error| error.to_string()));
 
     let probed = |step: usize| {
-        let mut prober = Prober::new(drivers());
+        let mut prober = FormatProber::new(drivers());
         for chunk in file.chunks(step) {
             prober.push(chunk);
         }

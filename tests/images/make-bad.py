@@ -232,7 +232,7 @@ def heads():
     text = b"# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n"
     text += b'RW 1 FLAT "/etc/passwd" 0\n'
     disk = fields.mbr(4096)
-    bad("r02-mbr-with-vmdk-text.raw", text.ljust(446, b"\0") + disk[446:], "unsupported", "vmdk")
+    bad("r02-mbr-with-vmdk-text.raw", text.ljust(446, b"\0") + disk[446:], "ambiguous", "vmdk", "mbr")
     bad("r03-vmdk-text-then-nothing.raw", text.ljust(512, b"\n") + bytes(4096), "unsupported", "vmdk")
     bad("r08-empty.raw", b"", "unknown-format", "empty")
     bad("r09-one-byte.raw", b"x", "unknown-format", "no image format")

@@ -1,4 +1,4 @@
-//! A probe that is pushed a stream in pieces.
+//! Recognising a format by a stream that is pushed in pieces.
 
 use crate::{Driver, Format, Verdict};
 
@@ -9,12 +9,12 @@ const HEAD: usize = 64 << 10;
 /// Recognises the format of a stream that is pushed in pieces, without going back and in bounded memory.
 ///
 /// ```
-/// use diskimg_core::{Probed, Prober};
-/// let mut prober = Prober::new(&[]);
+/// use diskimg_core::{Probed, FormatProber};
+/// let mut prober = FormatProber::new(&[]);
 /// assert_eq!(prober.push(b"no format here"), Probed::Done);
 /// assert!(prober.finish().formats.is_empty());
 /// ```
-pub struct Prober {
+pub struct FormatProber {
     open: Vec<&'static Driver>,
     yes: Vec<Format>,
     head: Vec<u8>,
@@ -32,9 +32,9 @@ pub enum Probed {
     Done,
 }
 
-/// What a [`Prober`] found.
+/// What a [`FormatProber`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeReport {
+pub struct FormatReport {
     /// The formats the bytes are valid as: more than one is ambiguous, none is unknown.
     pub formats: Vec<Format>,
     /// The first bytes of the stream, at most 64 KiB.
@@ -43,7 +43,7 @@ pub struct ProbeReport {
     pub total: u64,
 }
 
-impl Prober {
+impl FormatProber {
     /// A probe for these formats.
     #[must_use]
     pub fn new(drivers: &[&'static Driver]) -> Self {
@@ -68,10 +68,16 @@ impl Prober {
         &self.head
     }
 
+    /// The formats recognised so far.
+    #[must_use]
+    pub fn formats(&self) -> &[Format] {
+        &self.yes
+    }
+
     /// The stream has ended, or the caller has seen enough.
     #[must_use]
-    pub fn finish(self) -> ProbeReport {
-        ProbeReport { formats: self.yes, head: self.head, total: self.total }
+    pub fn finish(self) -> FormatReport {
+        FormatReport { formats: self.yes, head: self.head, total: self.total }
     }
 
     fn judge(&mut self) {
@@ -134,7 +140,7 @@ mod tests {
         stream[..2].copy_from_slice(b"AB");
         stream[1000..1002].copy_from_slice(b"AB");
         let report = |size: usize| {
-            let mut prober = Prober::new(&[&NEAR, &FAR]);
+            let mut prober = FormatProber::new(&[&NEAR, &FAR]);
             let last = stream.chunks(size).map(|chunk| prober.push(chunk)).last();
             assert_eq!(last, Some(Probed::Done));
             prober.finish()
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn says_how_certain_it_is() {
-        let mut prober = Prober::new(&[&NEAR, &FAR]);
+        let mut prober = FormatProber::new(&[&NEAR, &FAR]);
         assert_eq!(prober.push(b"A"), Probed::More);
         assert_eq!(prober.push(b"B"), Probed::Format);
         assert_eq!(prober.push(&[0; 1000]), Probed::Done);
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut prober = Prober::new(&[]);
+        let mut prober = FormatProber::new(&[]);
         for _ in 0..100 {
             prober.push(&[0; 65_536]);
         }

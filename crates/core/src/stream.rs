@@ -16,4 +16,31 @@ pub trait StreamDecoder: Send {
     /// # Errors
     /// [`crate::ErrorKind::Truncated`] when it ended too early.
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64>;
+
+    /// Lends the decoder a place for bytes that have passed and may be named later, before the first push. One
+    /// that has none, or has no use for it, says [`crate::ErrorKind::NeedsSeek`] when such bytes are named.
+    fn use_shelf(&mut self, shelf: Box<dyn Shelf>) {
+        drop(shelf);
+    }
+
+    /// Whether the disk is written from its first byte to its last, so that a sink of
+    /// [`crate::WriteOrder::Ascending`] can take it.
+    fn ascends(&self) -> bool {
+        false
+    }
+}
+
+/// Where a [`StreamDecoder`] puts aside bytes of the image that it may need again.
+pub trait Shelf: Send {
+    /// Keeps `bytes`, which stand at `offset` in the image. Nothing is put at a place twice.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Limit`] when there is no more room; those of writing.
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Fills `buf` with bytes that were put at `offset` and behind it, in whatever pieces.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<()>;
 }

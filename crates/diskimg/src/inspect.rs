@@ -1,15 +1,15 @@
 //! What an image claims and refers to, opening nothing.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Result, Window, check_range};
+use diskimg_core::{BlockSource, ImageInfo, Probed, Result, Window};
 
-use crate::open::Opener;
+use crate::open::{Opener, name_file};
+use crate::probe::Prober;
 use crate::sniff::{driver_for, head_of};
-use crate::stream::{Arriving, read_full};
 
 /// What an image claims and refers to.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,13 +75,13 @@ impl Opener {
         let path = path.as_ref();
         let source = self.file(path)?;
         let sizes = Sizes::of(&source);
-        match self.wrapper_of(&source)? {
-            None => Ok(Inspection::new(self.inspect_source(&source)?, None, sizes)),
-            Some(wrapper) => {
-                let inside = self.inspect_arriving(self.wrapped(path, wrapper)?)?;
-                Ok(Inspection::new(inside.info, inside.wrapper, sizes))
+        Ok(match self.wrapper_of(&source)? {
+            None => Inspection::new(self.inspect_source(&source)?, None, sizes),
+            Some(_) => {
+                let inside = self.inspect_stream(File::open(path).map_err(|e| name_file(e.into(), path))?)?;
+                Inspection::new(inside.info, inside.wrapper, sizes)
             }
-        }
+        })
     }
 
     /// Reads what the image in a source claims, or the one in an OVA; never unwrapped.
@@ -101,91 +101,27 @@ impl Opener {
         (driver.inspect)(source, &self.limits)
     }
 
-    /// Reads what an image claims that arrives once, in order, as far as is needed to tell.
+    /// Reads what an image claims that arrives once, in order, as far as is needed to tell: see [`Prober`].
     ///
     /// # Errors
-    /// As [`Opener::inspect`]; [`ErrorKind::NeedsSeek`] when what describes the image lies so far behind its
-    /// beginning that the image has to be kept, and [`Opener::spool`] forbids that.
-    pub fn inspect_stream(&self, stream: impl Read + Send + 'static) -> Result<Inspection> {
-        self.inspect_arriving(self.arriving(stream)?)
-    }
-
-    pub(crate) fn inspect_arriving(&self, arriving: Arriving) -> Result<Inspection> {
-        let wrapper = arriving.wrapper();
-        let inspection = |info| Inspection::new(info, wrapper, Sizes::default());
-        let driver = crate::drivers::driver_of(arriving.format())?;
-        if driver.format == diskimg_raw::DRIVER.format {
-            let head = arriving.head().to_vec();
-            let size = arriving.count(self.limits.virtual_size)?;
-            return Ok(inspection((driver.inspect)(&Prefix::new(&head, size), &self.limits)?));
-        }
-        let head = arriving.head().to_vec();
-        // Of a stream only the beginning is there: its length is not known, and not to be judged.
-        let prefix = Prefix::new(&head, i64::MAX.unsigned_abs());
-        let info = (driver.inspect)(&prefix, &self.limits);
-        if !prefix.missed.load(Ordering::Relaxed) {
-            return info.map(inspection);
-        }
-        let file = arriving.into_file(self)?;
-        Ok(inspection((driver.inspect)(&file, &self.limits)?))
-    }
-}
-
-impl Arriving {
-    /// Reads to the end; returns the bytes of the whole image.
-    fn count(self, limit: u64) -> Result<u64> {
-        let (_, mut bytes) = self.into_parts()?;
-        let mut buf = vec![0; 256 << 10];
-        let mut total = 0_u64;
+    /// As [`Opener::inspect`].
+    pub fn inspect_stream(&self, mut stream: impl Read) -> Result<Inspection> {
+        let mut prober = Prober::with(self);
+        let mut buf = vec![0; STEP];
         loop {
-            let len = read_full(&mut bytes, &mut buf)?;
-            total = total.saturating_add(len as u64);
-            if total > limit {
-                return Err(Error::new(ErrorKind::Limit)
-                    .field("virtual size")
-                    .expected(format_args!("at most {limit} bytes")));
-            }
-            if len < buf.len() {
-                return Ok(total);
+            let len = match stream.read(&mut buf) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            if len == 0 || prober.push(buf.get(..len).unwrap_or(&buf)) == Probed::Done {
+                return prober.finish().into_inspection();
             }
         }
     }
 }
 
-/// The first bytes of a source whose rest is not there.
-struct Prefix<'a> {
-    head: &'a [u8],
-    size: u64,
-    /// Whether somebody wanted more than is there.
-    missed: AtomicBool,
-}
-
-impl<'a> Prefix<'a> {
-    fn new(head: &'a [u8], size: u64) -> Self {
-        Self { head, size, missed: AtomicBool::new(false) }
-    }
-}
-
-impl BlockSource for Prefix<'_> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_range(offset, buf.len() as u64, self.size)?;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        match self.head.get(start..start.saturating_add(buf.len())) {
-            Some(bytes) => {
-                buf.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => {
-                self.missed.store(true, Ordering::Relaxed);
-                Err(Error::new(ErrorKind::NeedsSeek).at(offset).because("only the first bytes are at hand"))
-            }
-        }
-    }
-}
+/// Bytes read at a time: a pipe holds 64 KiB unless it was made longer.
+const STEP: usize = 256 << 10;
 
 #[cfg(unix)]
 fn allocated(file: &std::fs::Metadata) -> Option<u64> {

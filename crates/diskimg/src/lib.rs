@@ -38,10 +38,12 @@ mod inspect;
 pub mod json;
 mod known;
 mod open;
+mod probe;
 mod resolve;
 mod sniff;
 mod spool;
 mod stream;
+mod unwrap;
 mod wrapped;
 
 pub use archive::ArchivedDisk;
@@ -52,16 +54,17 @@ pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{
     Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CheckReport, CreateOptions, DenyReferences, Detail,
-    Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, HostRange, Identity, Image,
-    ImageInfo, Limits, Location, Memory, MemorySink, OpenOptions, Printable, ProbeReport, Probed, Prober,
-    Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment, Setting,
-    SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict, Window, WriteOrder,
-    check_range,
+    Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
+    HostRange, Identity, Image, ImageInfo, Limits, Location, Memory, MemorySink, OpenOptions, Printable,
+    Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment, Setting,
+    SettingHelp, Severity, Shelf, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict, Window,
+    WriteOrder, check_range,
 };
 pub use diskimg_raw::{Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
 pub use drivers::{driver, drivers};
 pub use inspect::{Inspection, inspect};
 pub use open::{Input, Opener};
+pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;
 pub use sniff::{Sniffed, sniff, sniff_head};
 pub use spool::Spool;

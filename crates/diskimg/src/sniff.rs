@@ -1,7 +1,7 @@
 //! What format a file has, by its bytes alone.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, ProbeReport, Prober, Result};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, FormatProber, FormatReport, Result};
 use diskimg_raw::Content;
 
 use crate::drivers::{driver_of, drivers};
@@ -53,14 +53,41 @@ pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
     if let Some(wrapper) = Wrapper::recognise(head) {
         return Ok(Sniffed::Wrapped(wrapper));
     }
-    let content = diskimg_raw::recognise_head(head, size);
-    let formats = probe(head).formats;
-    match (formats.as_slice(), content) {
-        ([format], None) => Ok(Sniffed::Image(*format)),
-        // The boot signature alone is two bytes, and stands in many a header.
-        ([format], Some(content)) if !content.is_optical_disc() => Ok(Sniffed::Image(*format)),
-        ([], content) => no_driver(head, content),
-        (several, content) => Err(ambiguous(several, content)),
+    Likeness::of(head, size).verdict()
+}
+
+/// Everything that the first bytes of a file are valid as.
+pub(crate) struct Likeness {
+    /// Formats of this build.
+    images: Vec<Format>,
+    /// A format that this build cannot read.
+    known: Option<Format>,
+    /// What a raw disk would hold.
+    pub(crate) content: Option<Content>,
+}
+
+impl Likeness {
+    pub(crate) fn of(head: &[u8], size: Option<u64>) -> Self {
+        let images = probe(head).formats;
+        let known = if images.is_empty() { known::recognise(head) } else { None };
+        Self { images, known, content: diskimg_raw::recognise_head(head, size) }
+    }
+
+    /// The formats, without raw.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        self.images.iter().copied().chain(self.known).collect()
+    }
+
+    /// What it is, if it is one thing. A disk with partitions or a file system whose first bytes are those of
+    /// an image is not: a guest may have put them there.
+    fn verdict(&self) -> Result<Sniffed> {
+        match (self.images.as_slice(), self.known, self.content) {
+            ([format], None, None) => Ok(Sniffed::Image(*format)),
+            ([], Some(format), None) => Ok(Sniffed::Known(format)),
+            ([], None, Some(content)) => Ok(Sniffed::Raw(content)),
+            ([], None, None) => Err(unknown()),
+            _ => Err(ambiguous(&self.formats(), self.content)),
+        }
     }
 }
 
@@ -95,23 +122,16 @@ pub(crate) fn head_of(source: &dyn BlockSource) -> Result<Vec<u8>> {
     Ok(head)
 }
 
-fn probe(head: &[u8]) -> ProbeReport {
-    let mut prober = Prober::new(drivers());
+fn probe(head: &[u8]) -> FormatReport {
+    let mut prober = FormatProber::new(drivers());
     prober.push(head);
     prober.finish()
 }
 
-fn no_driver(head: &[u8], content: Option<Content>) -> Result<Sniffed> {
-    match (known::recognise(head), content) {
-        (Some(format), Some(content)) if content.is_optical_disc() => {
-            Err(ambiguous(&[format], Some(content)))
-        }
-        (Some(format), _) => Ok(Sniffed::Known(format)),
-        (None, Some(content)) => Ok(Sniffed::Raw(content)),
-        (None, None) => Err(Error::new(ErrorKind::UnknownFormat)
-            .because("no image format is recognised, and nothing in the first bytes speaks for a raw disk")
-            .hint("name the format if you know it is raw")),
-    }
+fn unknown() -> Error {
+    Error::new(ErrorKind::UnknownFormat)
+        .because("no image format is recognised, and nothing in the first bytes speaks for a raw disk")
+        .hint("name the format if you know it is raw")
 }
 
 fn ambiguous(formats: &[Format], content: Option<Content>) -> Error {

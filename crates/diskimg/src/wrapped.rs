@@ -41,13 +41,12 @@ impl Opener {
     ///
     /// # Errors
     /// As [`Opener::inspect`].
-    #[allow(clippy::needless_pass_by_value, reason = "as open_any")]
     pub fn inspect_any(&self, source: Arc<dyn BlockSource>) -> Result<Inspection> {
         let sizes = Sizes::of(&source);
         match self.wrapper_of(&source)? {
             None => Ok(Inspection::new(self.inspect_source(&source)?, None, sizes)),
-            Some(wrapper) => {
-                let inside = self.inspect_arriving(self.unwrapped(Arc::clone(&source), wrapper)?)?;
+            Some(_) => {
+                let inside = self.inspect_stream(InOrder { source, position: 0 })?;
                 Ok(Inspection::new(inside.info, inside.wrapper, sizes))
             }
         }

@@ -91,6 +91,10 @@ impl StreamDecoder for RawDecoder {
         }
         Ok(self.position)
     }
+
+    fn ascends(&self) -> bool {
+        true
+    }
 }
 
 /// No disk has no bytes: whoever sends none has lost them on the way.

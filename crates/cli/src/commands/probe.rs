@@ -1,8 +1,8 @@
 //! `diskimg probe`: format, wrapper and virtual size in one line, from a file or a stream.
 
-use diskimg::{ErrorKind, Wrapper};
-use serde_json::json;
 use std::io::Write;
+
+use diskimg::{ErrorKind, json};
 
 use super::{Common, inspect_path, opener};
 use crate::args::{Output, ProbeArgs};
@@ -21,13 +21,7 @@ pub(super) fn run(args: &ProbeArgs, common: Common) -> Outcome {
     };
     let info = &inspection.info;
     match common.output {
-        Output::Json => print_json(&json!({
-            "format": info.format.name(),
-            "wrapper": inspection.wrapper.map(Wrapper::name),
-            "virtual-size": info.virtual_size,
-            "cdrom": info.is_optical_disc,
-            "content": info.content,
-        }))?,
+        Output::Json => print_json(&json::info(&inspection, &args.file.to_string_lossy()))?,
         Output::Human => {
             let wrapper = inspection.wrapper.map_or(String::new(), |wrapper| format!("+{}", wrapper.name()));
             let disc = if info.is_optical_disc { " cdrom" } else { "" };

@@ -1,0 +1,102 @@
+//! What can be said of a stream by what is kept of it, for one of two ends: here, or never.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use diskimg_core::{
+    BlockSource, Error, ErrorKind, Finding, Format, ImageInfo, Result, Severity, check_range,
+};
+use diskimg_raw::Content;
+
+use super::kept::Kept;
+use crate::open::Opener;
+use crate::sniff::{Likeness, driver_for};
+
+/// Where the stream is taken to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Behind what has passed.
+    Here,
+    /// Never, as far as is known.
+    Unknown,
+}
+
+/// What is said of a stream.
+pub(super) struct Judgement {
+    pub(super) formats: Vec<Format>,
+    pub(super) content: Option<Content>,
+    pub(super) image: Result<ImageInfo>,
+    /// What was asked for and is not here.
+    pub(super) missing: Vec<Range<u64>>,
+}
+
+/// Judges what is kept, for a stream that ends at `end`.
+pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
+    let size = match end {
+        End::Here => Some(kept.total()),
+        End::Unknown => None,
+    };
+    let likeness = Likeness::of(kept.head(), size);
+    let formats = match opener.format {
+        Some(format) => vec![format],
+        None => likeness.formats(),
+    };
+    let seen = Seen { kept, size: size.unwrap_or(i64::MAX.unsigned_abs()), missing: Mutex::default() };
+    let image = driver_for(kept.head(), size, opener.format, opener.allow_raw)
+        .and_then(|driver| (driver.inspect)(&seen, &opener.limits));
+    let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Judgement { formats, content: likeness.content, image, missing }
+}
+
+impl Judgement {
+    /// Whether two ends make no difference.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let image = match (&self.image, &other.image) {
+            (Ok(one), Ok(other)) => one == other,
+            (Err(one), Err(other)) => place(one) == place(other),
+            _ => false,
+        };
+        image && self.formats == other.formats && self.content == other.content
+    }
+
+    /// The same, with a note on what was asked for too late.
+    pub(super) fn noted(mut self) -> Self {
+        if let (Ok(info), Some(range)) = (&mut self.image, self.missing.first()) {
+            let message = format!(
+                "what stands at bytes {} to {} had passed, or was too long to keep, when it was asked for",
+                range.start, range.end
+            );
+            info.findings.push(Finding::new(Severity::Note, "not_seen", message).at(range.start));
+        }
+        self
+    }
+}
+
+/// What an error is about, without values that a size is part of.
+fn place(error: &Error) -> (ErrorKind, Option<Format>, Option<&str>, Option<u64>) {
+    (error.kind(), error.format_name(), error.field_name(), error.offset())
+}
+
+/// What is kept, as a source that has all of the stream.
+struct Seen<'a> {
+    kept: &'a Kept,
+    size: u64,
+    missing: Mutex<Vec<Range<u64>>>,
+}
+
+impl BlockSource for Seen<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let len = buf.len() as u64;
+        check_range(offset, len, self.size)?;
+        if self.kept.read(offset, buf) {
+            return Ok(());
+        }
+        let range = offset..offset.saturating_add(len);
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).push(range);
+        Err(Error::new(ErrorKind::NeedsSeek).at(offset).because("these bytes of the stream are not at hand"))
+    }
+}

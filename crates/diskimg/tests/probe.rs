@@ -1,0 +1,331 @@
+//! The prober: what is pushed is told as it is told of a file, however it is cut, and no later than it is certain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+
+use common::{good, images};
+use diskimg::{
+    ErrorKind, Format, ImageInfo, Inspection, Limits, Opener, ProbeReport, Probed, Prober, Result, Wrapper,
+};
+use diskimg_core::conformance::{Numbers, painted};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+
+/// The sizes in which streams are cut.
+const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, 1 << 20];
+
+/// Pushes all of a stream, whether or not the prober wants more.
+fn probe(opener: &Opener, bytes: &[u8], chunk: usize) -> ProbeReport {
+    let mut prober = Prober::with(opener);
+    for chunk in bytes.chunks(chunk) {
+        prober.push(chunk);
+    }
+    prober.finish()
+}
+
+/// What is told, in a form that can be compared.
+fn told(report: &ProbeReport) -> String {
+    format!("{report:?}")
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An inspection without the sizes that only a file has.
+fn without_sizes(inspection: Result<Inspection>) -> Result<(ImageInfo, Option<Wrapper>)> {
+    inspection.map(|inspection| (inspection.info, inspection.wrapper))
+}
+
+#[test]
+fn x01_a_good_image_is_told_as_of_its_file_however_it_is_cut() {
+    for image in good().iter().filter(|image| !image.how.starts_with("snapshot=")) {
+        let opener = image.opener();
+        let expected = without_sizes(opener.inspect(image.path())).unwrap();
+        let bytes = std::fs::read(image.path()).unwrap();
+        for chunk in CHUNKS {
+            let report = probe(&opener, &bytes, chunk);
+            assert_eq!(report.pushed, bytes.len() as u64);
+            let found = without_sizes(report.into_inspection()).unwrap();
+            assert_eq!(found, expected, "{} by {chunk}", image.file);
+        }
+        let streamed = without_sizes(opener.inspect_stream(&bytes[..])).unwrap();
+        assert_eq!(streamed, expected, "{}", image.file);
+    }
+}
+
+#[test]
+fn x01_a_good_image_wrapped_is_told_as_the_image() {
+    for image in good().iter().filter(|image| !image.how.starts_with("snapshot=") && image.wrapper.is_none())
+    {
+        let opener = image.opener();
+        let expected = opener.inspect(image.path()).unwrap().info;
+        let bytes = std::fs::read(image.path()).unwrap();
+        let packed = gz(&bytes);
+        let one = probe(&opener, &packed, 1000);
+        assert_eq!(one.image.as_ref().unwrap(), &expected, "{}", image.file);
+        assert_eq!(told(&one), told(&probe(&opener, &packed, usize::MAX)), "{}", image.file);
+    }
+}
+
+#[test]
+fn x01_a_bad_image_is_told_as_of_its_file_however_it_is_cut() {
+    for row in common::table(&images("bad").join("EXPECTED.tsv")) {
+        let path = images("bad").join(&row[0]);
+        let mut opener = Opener::new();
+        opener.limits = Limits { virtual_size: 32 << 20, ..Limits::default() };
+        let expected = without_sizes(opener.inspect(&path));
+        let bytes = std::fs::read(&path).unwrap();
+        let whole = probe(&opener, &bytes, usize::MAX);
+        for chunk in CHUNKS {
+            assert_eq!(told(&probe(&opener, &bytes, chunk)), told(&whole), "{} by {chunk}", row[0]);
+        }
+        match (whole.image, expected) {
+            (Ok(info), Ok((expected, _))) => assert_eq!(info, expected, "{}", row[0]),
+            (Err(error), Err(expected)) => assert_eq!(error.to_string(), expected.to_string(), "{}", row[0]),
+            (found, expected) => panic!("{}: {found:?}, of the file {expected:?}", row[0]),
+        }
+    }
+}
+
+fn read(folder: &str, name: &str) -> Vec<u8> {
+    std::fs::read(images(folder).join(name)).unwrap()
+}
+
+fn kind(report: &ProbeReport) -> ErrorKind {
+    report.image.as_ref().expect_err("this is no good image").kind()
+}
+
+#[test]
+fn r01_a_disc_with_an_image_header_is_ambiguous_and_both_are_named() {
+    let report = probe(&Opener::new(), &read("bad", "r01-iso-with-qcow2-header.iso"), 4096);
+    assert_eq!(kind(&report), ErrorKind::Ambiguous);
+    assert_eq!(report.formats, [Format::new("qcow2")]);
+    assert_eq!(report.content.map(diskimg::Content::name), Some("iso9660"));
+}
+
+#[test]
+fn r02_a_disk_with_partitions_and_the_head_of_an_image_is_ambiguous_unless_pinned() {
+    let bytes = read("bad", "r02-mbr-with-vmdk-text.raw");
+    let report = probe(&Opener::new(), &bytes, 4096);
+    assert_eq!(kind(&report), ErrorKind::Ambiguous);
+    assert_eq!(report.formats, [Format::new("vmdk")]);
+    assert_eq!(report.content.map(diskimg::Content::name), Some("mbr"));
+    let mut pinned = Opener::new();
+    pinned.format = Some(Format::new("raw"));
+    let info = probe(&pinned, &bytes, 4096).image.unwrap();
+    assert_eq!((info.format.name(), info.virtual_size), ("raw", bytes.len() as u64));
+}
+
+#[test]
+fn r04_a_vdi_signature_in_boot_code_is_a_disk() {
+    let report = probe(&Opener::new(), &read("good", "vdi-signature-in-mbr.raw"), 100);
+    assert!(report.formats.is_empty());
+    assert_eq!(report.image.unwrap().content, Some("mbr"));
+}
+
+#[test]
+fn r06_a_disc_with_a_senseless_block_size_is_a_disc_as_long_as_its_stream() {
+    let bytes = read("good", "block-size-0.iso");
+    let info = probe(&Opener::new(), &bytes, 512).image.unwrap();
+    assert!(info.is_optical_disc);
+    assert_eq!(info.virtual_size, bytes.len() as u64);
+}
+
+#[test]
+fn r07_a_disc_that_was_cut_short_has_a_finding() {
+    let info = probe(&Opener::new(), &read("good", "cut.iso"), 512).image.unwrap();
+    assert!(info.findings.iter().any(|finding| finding.check == "truncated"));
+}
+
+#[test]
+fn r08_an_empty_stream_is_an_error_wrapped_or_not() {
+    for bytes in [Vec::new(), gz(&[])] {
+        let report = probe(&Opener::new(), &bytes, 1);
+        assert_eq!(kind(&report), ErrorKind::UnknownFormat);
+        assert!(report.image.unwrap_err().to_string().contains("empty"));
+    }
+}
+
+#[test]
+fn r09_the_size_of_a_raw_disk_is_exact() {
+    let mut opener = Opener::new();
+    opener.allow_raw = true;
+    for len in [1, 511, 513, 69_631, 69_632, 69_633, 139_264, 300_001] {
+        for bytes in [painted(1, len), gz(&painted(1, len))] {
+            let info = probe(&opener, &bytes, 777).image.unwrap();
+            assert_eq!((info.format.name(), info.virtual_size), ("raw", len as u64));
+        }
+    }
+}
+
+#[test]
+fn r10_formats_that_cannot_be_read_are_named_and_never_raw() {
+    let mut opener = Opener::new();
+    opener.allow_raw = true;
+    for name in ["vhd", "vhdx", "qed", "luks", "zip", "bz2", "tar", "7z"] {
+        let report = probe(&opener, &read("bad", &format!("r10-head-of.{name}")), 512);
+        assert_eq!(kind(&report), ErrorKind::Unsupported, "{name}");
+        assert_eq!(report.formats.len(), 1, "{name}");
+        assert_ne!(report.formats[0].name(), "raw");
+    }
+}
+
+#[test]
+fn c01_a_wrapper_cut_short_is_truncated_and_the_format_inside_is_still_told() {
+    // Noise does not shrink: the head is out before the cut.
+    let mut numbers = Numbers::new(3);
+    let mut disk: Vec<u8> = (0..200_000).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+    disk[32_769..32_774].copy_from_slice(b"CD001");
+    let packed = gz(&disk);
+    let report = probe(&Opener::new(), &packed[..packed.len() - 9], 4096);
+    assert_eq!(kind(&report), ErrorKind::Truncated);
+    assert_eq!(report.wrapper, Some(Wrapper::Gzip));
+    assert_eq!(report.content.map(diskimg::Content::name), Some("iso9660"));
+}
+
+#[test]
+fn c08_only_one_wrapper_is_taken_off() {
+    let packed = gz(&gz(&painted(0, 100_000)));
+    assert_eq!(kind(&probe(&Opener::new(), &packed, 100)), ErrorKind::Limit);
+}
+
+#[test]
+fn c09_a_bomb_is_left_alone_once_it_is_larger_than_any_disk() {
+    let mut opener = Opener::new();
+    opener.limits = Limits { virtual_size: 1 << 20, ..Limits::default() };
+    let bomb = gz(&vec![0; 64 << 20]);
+    let mut prober = Prober::with(&opener);
+    let used = bomb.chunks(1024).position(|chunk| prober.push(chunk) == Probed::Done).unwrap();
+    assert!(used < bomb.len() / 1024 / 2, "{used} KiB of {} were taken", bomb.len() / 1024);
+    assert_eq!(kind(&prober.finish()), ErrorKind::Limit);
+}
+
+/// A qcow2 image of a disk of 1 MiB with clusters of 64 KiB, `len` bytes long.
+fn qcow2(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    for (at, value) in [(20, 16_u32), (36, 1), (56, 1), (96, 4), (100, 104)] {
+        bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+    for (at, value) in [(24, 1_u64 << 20), (40, 3 << 16), (48, 1 << 16)] {
+        bytes[at..at + 8].copy_from_slice(&value.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_caller_may_stop_when_nothing_can_change_any_more() {
+    let image = qcow2(8 << 20);
+    for bytes in [image.clone(), gz(&image)] {
+        let mut prober = Prober::new();
+        assert_eq!(prober.push(&bytes[..100]), if bytes == image { Probed::Format } else { Probed::More });
+        let mut wanted = 100;
+        while prober.push(&bytes[wanted..wanted + 100]) != Probed::Done {
+            wanted += 100;
+        }
+        assert!(wanted < 300_000, "{wanted} bytes were wanted");
+        let stopped = prober.finish().image.unwrap();
+        assert_eq!(stopped.virtual_size, 1 << 20);
+        assert_eq!(stopped, probe(&Opener::new(), &bytes, usize::MAX).image.unwrap());
+    }
+}
+
+#[test]
+fn an_image_cut_before_its_tables_has_a_finding_and_a_whole_one_has_none() {
+    for len in [100_000, 3 << 16, (3 << 16) + 7, (3 << 16) + 8, 300_000] {
+        let info = probe(&Opener::new(), &qcow2(len), 1000).image.unwrap();
+        let cut = info.findings.iter().any(|finding| finding.check == "truncated");
+        assert_eq!(cut, len < (3 << 16) + 8, "{len}");
+    }
+}
+
+#[test]
+fn what_a_header_points_at_is_kept_as_it_passes() {
+    // A snapshot table far behind the head, in a stream that goes on.
+    let mut image = qcow2(4 << 20);
+    let at = 3 << 20;
+    image[60..64].copy_from_slice(&2_u32.to_be_bytes());
+    image[64..72].copy_from_slice(&(at as u64).to_be_bytes());
+    for (index, name) in [b"one", b"two"].into_iter().enumerate() {
+        let entry = at + index * 48;
+        image[entry + 12..entry + 16].copy_from_slice(&[0, 1, 0, 3]);
+        image[entry + 40] = b'1' + u8::try_from(index).unwrap();
+        image[entry + 41..entry + 44].copy_from_slice(name);
+    }
+    for chunk in [1000, 65_536, usize::MAX] {
+        let info = probe(&Opener::new(), &image, chunk).image.unwrap();
+        let names: Vec<&str> = info.snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
+        assert!(info.findings.iter().all(|finding| finding.check != "not_seen"));
+    }
+}
+
+#[test]
+fn what_is_known_so_far_can_be_asked_before_the_end() {
+    let mut prober = Prober::new();
+    let mut disc = vec![0; 1 << 20];
+    disc[32_769..32_774].copy_from_slice(b"CD001");
+    assert_eq!(prober.push(&disc[..1000]), Probed::More);
+    assert!(prober.info().is_none());
+    assert_eq!(prober.push(&disc[1000..]), Probed::Format);
+    let info = prober.info().expect("the head has passed");
+    assert!(info.is_optical_disc && info.virtual_size <= 1 << 20);
+    assert_eq!(prober.finish().image.unwrap().virtual_size, 1 << 20);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_cuts_tell_the_same(
+        image in 0_usize..6,
+        damage in proptest::collection::vec((0_usize..4096, any::<u8>()), 0..4),
+        wrapped in any::<bool>(),
+        sizes in proptest::collection::vec(1_usize..100_000, 1..20),
+    ) {
+        let names = ["snapshots.qcow2", "bitmaps.qcow2", "top-on-raw.qcow2", "hybrid.iso", "gpt.raw", "zeros.raw"];
+        let mut bytes = read("good", names[image]);
+        for (at, value) in damage {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        let bytes = if wrapped { gz(&bytes) } else { bytes };
+        let mut prober = Prober::new();
+        let mut rest = &bytes[..];
+        for size in sizes.iter().cycle() {
+            let (now, later) = rest.split_at((*size).min(rest.len()));
+            prober.push(now);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(told(&prober.finish()), told(&probe(&Opener::new(), &bytes, usize::MAX)));
+    }
+}
+
+#[test]
+fn a_stream_is_read_no_further_than_it_has_to_be() {
+    struct Endless<'a>(&'a [u8], usize);
+    impl std::io::Read for Endless<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            assert!(self.1 < 4 << 20, "the image is known by now");
+            let len = self.0.len().saturating_sub(self.1).min(buf.len());
+            buf.fill(0);
+            buf[..len].copy_from_slice(&self.0[self.1.min(self.0.len())..][..len]);
+            self.1 += buf.len();
+            Ok(buf.len())
+        }
+    }
+    let image = qcow2(4096);
+    let inspection = Opener::new().inspect_stream(Endless(&image, 0)).unwrap();
+    assert_eq!(inspection.info.virtual_size, 1 << 20);
+    assert_eq!(Path::new("qcow2"), Path::new(inspection.info.format.name()));
+}
