@@ -1,7 +1,21 @@
-//! VDI images: read safely from hostile bytes, and written.
+//! VDI images of VirtualBox: read safely from hostile bytes.
+//!
+//! Dynamic, fixed, differencing and undo images of header versions 0 and 1, any block size, also as a stream.
 #![forbid(unsafe_code)]
 
-use diskimg_core::Format;
+mod addr;
+mod block_map;
+mod check;
+mod describe;
+mod driver;
+mod emit;
+mod errors;
+mod fields;
+mod header;
+mod open;
+mod read;
+mod stream;
 
-/// The name of this format.
-pub const FORMAT: Format = Format::new("vdi");
+pub use driver::DRIVER;
+pub use errors::FORMAT;
+pub use open::{Vdi, inspect};

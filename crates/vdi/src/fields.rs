@@ -1,0 +1,246 @@
+//! The header's fields as they stand in the file, not yet checked.
+//!
+//! Source: VirtualBox, `src/VBox/Storage/VDICore.h`: `VDIPREHEADER`, `VDIHEADER0`, `VDIHEADER1`. All numbers
+//! are little-endian. A `VDIHEADER1PLUS` is a `VDIHEADER1` with one more geometry, which nobody needs to read
+//! the disk.
+
+use diskimg_core::{ErrorKind, Result};
+use nom::bytes::complete::take;
+use nom::number::complete::{le_u32, le_u64};
+use nom::{IResult, Parser};
+use uuid::Uuid;
+
+use crate::addr::ENTRY_BYTES;
+use crate::errors::{corrupt, truncated, unsupported};
+
+/// Where the signature is, behind a text for people that may say anything.
+pub(crate) const SIGNATURE_AT: usize = 64;
+/// The signature as it stands in the file, 0xBEDA107F.
+pub(crate) const SIGNATURE: [u8; 4] = [0x7F, 0x10, 0xDA, 0xBE];
+/// Bytes of the text, the signature and the version together.
+pub(crate) const PREHEADER_BYTES: u64 = 72;
+/// Bytes of a version 1 header behind these, in the shortest form; the length field says what there is.
+pub(crate) const V1_HEADER_BYTES: u32 = 384;
+/// Where a version 0 header ends and its block map begins.
+pub(crate) const V0_LENGTH: u64 = 420;
+/// Where the shortest version 1 header ends.
+pub(crate) const V1_LENGTH: u64 = PREHEADER_BYTES + V1_HEADER_BYTES as u64;
+/// Bytes of the comment.
+const COMMENT_BYTES: usize = 256;
+
+/// The fields as they stand in the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Fields {
+    pub(crate) major: u16,
+    pub(crate) minor: u16,
+    /// The length of the header as version 1 gives it, without the 72 bytes in front.
+    pub(crate) header_bytes: u32,
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    /// The comment up to the first NUL; not yet escaped.
+    pub(crate) comment: Vec<u8>,
+    map_offset: u32,
+    data_offset: u32,
+    pub(crate) sector: u32,
+    pub(crate) size: u64,
+    pub(crate) block: u32,
+    pub(crate) extra: u32,
+    pub(crate) blocks: u32,
+    pub(crate) blocks_allocated: u32,
+    pub(crate) uuids: Uuids,
+}
+
+/// Who the image and its parent are; nil where it is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Uuids {
+    pub(crate) create: Uuid,
+    pub(crate) modify: Uuid,
+    pub(crate) parent: Uuid,
+    pub(crate) parent_modify: Uuid,
+}
+
+/// The byte offsets of the fields, for errors.
+pub(crate) struct Places {
+    pub(crate) kind: u64,
+    pub(crate) flags: u64,
+    pub(crate) map_offset: u64,
+    pub(crate) data_offset: u64,
+    pub(crate) sector: u64,
+    pub(crate) size: u64,
+    pub(crate) block: u64,
+    pub(crate) extra: u64,
+    pub(crate) blocks: u64,
+    pub(crate) blocks_allocated: u64,
+    pub(crate) parent: u64,
+}
+
+/// What version 0 does not have stands where its block map begins.
+const V0_PLACES: Places = Places {
+    kind: 72,
+    flags: 76,
+    map_offset: V0_LENGTH,
+    data_offset: V0_LENGTH,
+    sector: 348,
+    size: 352,
+    block: 360,
+    extra: V0_LENGTH,
+    blocks: 364,
+    blocks_allocated: 368,
+    parent: 404,
+};
+
+const V1_PLACES: Places = Places {
+    kind: 76,
+    flags: 80,
+    map_offset: 340,
+    data_offset: 344,
+    sector: 360,
+    size: 368,
+    block: 376,
+    extra: 380,
+    blocks: 384,
+    blocks_allocated: 388,
+    parent: 424,
+};
+
+impl Fields {
+    /// Reads the fields that the version has; the others get what the version implies.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFormat`] without the signature, [`ErrorKind::Unsupported`] for other versions,
+    /// [`ErrorKind::Truncated`] when `bytes` ends before the header.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let short = |need: u64| {
+            truncated("header")
+                .at(0)
+                .found(format_args!("{} bytes", bytes.len()))
+                .expected(format_args!("at least {need}"))
+        };
+        let (rest, (signature, version)) = signature_and_version(bytes).map_err(|_| short(V1_LENGTH))?;
+        if *signature != SIGNATURE {
+            return Err(corrupt("u32Signature")
+                .with_kind(ErrorKind::UnknownFormat)
+                .at(64)
+                .found_name(signature)
+                .expected("0xbeda107f"));
+        }
+        let halves = version.to_le_bytes();
+        let (minor, major) =
+            (u16::from_le_bytes([halves[0], halves[1]]), u16::from_le_bytes([halves[2], halves[3]]));
+        let parsed = match major {
+            0 => version_0(rest).map_err(|_| short(V0_LENGTH)),
+            1 => version_1(rest).map_err(|_| short(V1_LENGTH)),
+            _ => {
+                return Err(unsupported("u32Version")
+                    .at(68)
+                    .found(format_args!("{major}.{minor}"))
+                    .expected("version 0 or 1"));
+            }
+        };
+        let (_, fields) = parsed?;
+        Ok(Self { major, minor, ..fields })
+    }
+
+    /// Where the fields are.
+    pub(crate) const fn places(&self) -> &'static Places {
+        if self.major == 0 { &V0_PLACES } else { &V1_PLACES }
+    }
+
+    /// Where the part of the header ends that every image of its version has.
+    pub(crate) const fn length(&self) -> u64 {
+        if self.major == 0 { V0_LENGTH } else { V1_LENGTH }
+    }
+
+    /// Where the block map begins: right behind a version 0 header, and anywhere in version 1.
+    pub(crate) fn map_offset(&self) -> u64 {
+        if self.major == 0 { V0_LENGTH } else { self.map_offset.into() }
+    }
+
+    /// Where the blocks begin: right behind the block map of version 0, and anywhere in version 1.
+    pub(crate) fn data_offset(&self) -> u64 {
+        match self.major {
+            0 => V0_LENGTH.saturating_add(u64::from(self.blocks).saturating_mul(ENTRY_BYTES)),
+            _ => self.data_offset.into(),
+        }
+    }
+}
+
+/// How many bytes a header of the version in `bytes` has; where the version ends, if that is not there.
+pub(crate) fn length_of_version(bytes: &[u8]) -> usize {
+    let need = match signature_and_version(bytes) {
+        Ok((_, (_, version))) if version >> 16 == 0 => V0_LENGTH,
+        Ok(_) => V1_LENGTH,
+        Err(_) => PREHEADER_BYTES,
+    };
+    usize::try_from(need).unwrap_or(usize::MAX)
+}
+
+fn signature_and_version(bytes: &[u8]) -> IResult<&[u8], (&[u8], u32)> {
+    let (rest, (_, signature, version)) = (take(SIGNATURE_AT), take(4_usize), le_u32).parse(bytes)?;
+    Ok((rest, (signature, version)))
+}
+
+fn version_0(bytes: &[u8]) -> IResult<&[u8], Fields> {
+    let (rest, (kind, flags, comment)) = (le_u32, le_u32, comment).parse(bytes)?;
+    let (rest, (_, sector, size)) = (take(12_usize), le_u32, le_u64).parse(rest)?;
+    let (rest, (block, blocks, blocks_allocated)) = (le_u32, le_u32, le_u32).parse(rest)?;
+    let (rest, (create, modify, parent)) = (uuid, uuid, uuid).parse(rest)?;
+    let fields = Fields {
+        major: 0,
+        minor: 0,
+        header_bytes: 0,
+        kind,
+        flags,
+        comment,
+        map_offset: 0,
+        data_offset: 0,
+        sector,
+        size,
+        block,
+        extra: 0,
+        blocks,
+        blocks_allocated,
+        uuids: Uuids { create, modify, parent, parent_modify: Uuid::nil() },
+    };
+    Ok((rest, fields))
+}
+
+fn version_1(bytes: &[u8]) -> IResult<&[u8], Fields> {
+    let (rest, (header_bytes, kind, flags, comment)) = (le_u32, le_u32, le_u32, comment).parse(bytes)?;
+    let (rest, (map_offset, data_offset, _, sector)) =
+        (le_u32, le_u32, take(12_usize), le_u32).parse(rest)?;
+    let (rest, (_, size, block, extra)) = (le_u32, le_u64, le_u32, le_u32).parse(rest)?;
+    let (rest, (blocks, blocks_allocated)) = (le_u32, le_u32).parse(rest)?;
+    let (rest, (create, modify, parent, parent_modify)) = (uuid, uuid, uuid, uuid).parse(rest)?;
+    let fields = Fields {
+        major: 1,
+        minor: 1,
+        header_bytes,
+        kind,
+        flags,
+        comment,
+        map_offset,
+        data_offset,
+        sector,
+        size,
+        block,
+        extra,
+        blocks,
+        blocks_allocated,
+        uuids: Uuids { create, modify, parent, parent_modify },
+    };
+    Ok((rest, fields))
+}
+
+fn comment(bytes: &[u8]) -> IResult<&[u8], Vec<u8>> {
+    let (rest, comment) = take(COMMENT_BYTES).parse(bytes)?;
+    let text = comment.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok((rest, text.to_vec()))
+}
+
+/// A UUID as Windows has it in memory: its first three fields little-endian, unlike its text form.
+fn uuid(bytes: &[u8]) -> IResult<&[u8], Uuid> {
+    let (rest, bytes) = take(16_usize).parse(bytes)?;
+    let uuid = bytes.first_chunk::<16>().map_or(Uuid::nil(), |bytes| Uuid::from_bytes_le(*bytes));
+    Ok((rest, uuid))
+}

@@ -1,0 +1,81 @@
+//! Reading guest bytes: what lies together is read in one go.
+
+use std::ops::Range;
+
+use diskimg_core::{BlockSource, Extent, ExtentKind, Image, ImageInfo, Result, check_range};
+
+use crate::addr::GuestOffset;
+use crate::block_map::{Mapping, Stored};
+use crate::errors::invalid;
+use crate::open::Vdi;
+
+impl BlockSource for Vdi {
+    fn size(&self) -> u64 {
+        self.info.virtual_size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(offset, buf.len() as u64, self.size())?;
+        let end = offset.saturating_add(buf.len() as u64);
+        let mut at = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let mapping = self.map.mapping(GuestOffset(at), end)?;
+            let (now, later) = split(rest, mapping.end().saturating_sub(at))?;
+            self.read_mapped(&mapping, GuestOffset(at), now)?;
+            at = mapping.end();
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        check_range(range.start, range.end.saturating_sub(range.start).max(1), self.size())?;
+        let guest = GuestOffset(range.start);
+        let mapping = self.map.mapping(guest, range.end)?;
+        let (stored, len) = mapping.run(guest, range.end)?;
+        let kind = match stored {
+            Stored::Free => ExtentKind::Unallocated,
+            Stored::Zero => ExtentKind::Zero,
+            Stored::Data(_) => ExtentKind::Data,
+        };
+        let mut extent = Extent::new(range.start..range.start.saturating_add(len), kind);
+        if let Stored::Data(host) = stored {
+            extent.location = self.source.locate(host.0..host.plus(len).0);
+        }
+        Ok(extent)
+    }
+}
+
+impl Image for Vdi {
+    fn info(&self) -> &ImageInfo {
+        &self.info
+    }
+}
+
+impl Vdi {
+    /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
+    fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
+        let mut at = guest;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let (stored, len) = mapping.run(at, at.0.saturating_add(rest.len() as u64))?;
+            let (now, later) = split(rest, len)?;
+            match stored {
+                Stored::Free | Stored::Zero => now.fill(0),
+                Stored::Data(host) => self.source.read_at(host.0, now)?,
+            }
+            at = GuestOffset(at.0.saturating_add(len));
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+fn split(buf: &mut [u8], len: u64) -> Result<(&mut [u8], &mut [u8])> {
+    usize::try_from(len)
+        .ok()
+        .filter(|len| *len > 0)
+        .and_then(|len| buf.split_at_mut_checked(len))
+        .ok_or_else(|| invalid("read").because("internal error: lengths do not add up"))
+}

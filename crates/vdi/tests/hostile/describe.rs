@@ -1,0 +1,63 @@
+//! What an image says about itself.
+
+use diskimg_core::{Detail, Identity, Image as _};
+
+use crate::image::*;
+
+#[test]
+fn the_facts_are_told_in_one_order() {
+    let image = Image::new().with(|image| {
+        image.put(84, b"a comment\0and what was there before");
+        image.put(UUIDS + 48, &[0x44; 16]);
+    });
+    let info = image.inspected();
+    assert_eq!((info.format.name(), info.subformat.as_deref()), ("vdi", Some("dynamic")));
+    assert_eq!((info.virtual_size, info.allocation_unit, info.version), (SIZE, Some(BLOCK), Some(1)));
+    let uuid =
+        |digit: char| Detail::Text("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx".replace('x', &digit.to_string()));
+    let expected = [
+        ("version", Detail::Text("1.1".into())),
+        ("blocks", Detail::Number(BLOCKS.into())),
+        ("allocated-blocks", Detail::Number(1)),
+        ("uuid", uuid('1')),
+        ("modification-uuid", uuid('2')),
+        ("parent-modification-uuid", uuid('4')),
+        ("comment", Detail::Text("a comment".into())),
+    ];
+    let told: Vec<_> = info.details.iter().map(|(name, detail)| (name.as_str(), detail.clone())).collect();
+    assert_eq!(told, expected);
+    assert_eq!(*image.open().unwrap().info(), info);
+}
+
+#[test]
+fn the_identity_is_that_of_the_header_and_empty_where_it_is_nil() {
+    let identity = Identity { content_id: None, uuid: Some([0x11; 16]), modification_uuid: Some([0x22; 16]) };
+    assert_eq!(Image::new().inspected().identity, identity);
+    let nil = Image::new().with(|image| image.put(UUIDS, &[0; 32]));
+    assert!(nil.inspected().identity.is_empty());
+}
+
+#[test]
+fn a_fixed_image_says_so_and_an_extra_is_a_detail() {
+    assert_eq!(Image::fixed().inspected().subformat.as_deref(), Some("fixed"));
+    let details = Image::with_extra(512).inspected().details;
+    assert!(details.contains(&("block-extra".into(), Detail::Number(512))), "{details:?}");
+}
+
+#[test]
+fn an_image_with_the_usual_blocks_has_no_findings() {
+    let image = Image::new().with(|image| {
+        image.u32(BLOCK_SIZE, 1 << 20);
+        image.u64(DISK, 1 << 20);
+        image.u32(COUNT, 1);
+        image.bytes.resize((DATA + (1 << 20)) as usize, 0);
+    });
+    assert_eq!(checks(&image.inspected()), Vec::<&str>::new());
+}
+
+#[test]
+fn a_count_of_blocks_that_cannot_be_is_told() {
+    let image = Image::new().with(|image| image.u32(ALLOCATED, BLOCKS + 1));
+    assert_eq!(checks(&image.inspected()), ["truncated", "blocks_allocated", "block_size"]);
+    assert!(image.open().is_ok(), "reading does not need it");
+}

@@ -1,0 +1,252 @@
+//! Images that arrive once, in order.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::{
+    BlockSink, BlockSource, Error, ErrorKind, Limits, MemorySink, Result, StreamDecoder, WriteOrder,
+};
+use diskimg_vdi::DRIVER;
+
+use crate::image::*;
+
+fn decoder(limits: &Limits) -> Box<dyn StreamDecoder> {
+    (DRIVER.stream.unwrap())(limits).unwrap()
+}
+
+fn decode_into(image: &[u8], chunk: usize, sink: &dyn BlockSink) -> Result<u64> {
+    let mut decoder = decoder(&Limits::default());
+    for piece in image.chunks(chunk) {
+        decoder.push(piece, sink)?;
+    }
+    decoder.finish(sink)
+}
+
+/// A sink that takes ascending offsets only, and no byte twice.
+struct Ascending(Mutex<Vec<u8>>, u64);
+
+impl Ascending {
+    fn new(granularity: u64) -> Self {
+        Self(Mutex::default(), granularity)
+    }
+
+    fn append(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let mut bytes = self.0.lock().unwrap();
+        assert!(offset >= bytes.len() as u64, "{offset} comes after {}", bytes.len());
+        assert_eq!(offset % self.1, 0, "whole units only");
+        bytes.resize(offset as usize, 0);
+        bytes.extend(data);
+        Ok(())
+    }
+}
+
+impl BlockSink for Ascending {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.append(offset, data)
+    }
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        self.append(range.start, &vec![0; (range.end - range.start) as usize])
+    }
+    fn order(&self) -> WriteOrder {
+        WriteOrder::Ascending
+    }
+    fn granularity(&self) -> u64 {
+        self.1
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink that has not been zeros before.
+fn dirty() -> MemorySink {
+    let sink = MemorySink::new(2 * SIZE);
+    sink.write_at(0, &vec![0xDD; SIZE as usize]).unwrap();
+    sink
+}
+
+#[track_caller]
+fn same(got: &[u8], want: &[u8]) {
+    assert_eq!(got.len(), want.len());
+    assert_eq!(got.iter().zip(want).position(|(a, b)| a != b), None, "guest byte that differs");
+}
+
+fn guest(image: &Image) -> Vec<u8> {
+    let disk = image.open().unwrap();
+    let mut bytes = vec![0; disk.size() as usize];
+    disk.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// A disk with data, zeros and free blocks, whose blocks in the file ascend, with a gap that nothing uses.
+fn ascending(extra: u32) -> Image {
+    let mut image = Image::with_extra(extra);
+    image.entry(1, ZERO);
+    image.add(&[0xCC; BLOCK as usize]);
+    for block in [2, 3, 7, 8, 100, 101, 102, 255] {
+        let mut bytes = painted(u64::from(block) * 7, BLOCK as usize);
+        if block % 2 == 0 {
+            bytes.fill(0);
+        }
+        image.block(block, &bytes);
+    }
+    image.bytes.extend([0xCC; 5000]);
+    image
+}
+
+/// The same with the blocks in the file in a wild order.
+fn shuffled(extra: u32) -> Image {
+    let mut image = Image::with_extra(extra);
+    let mut blocks: Vec<u32> = (1..BLOCKS).collect();
+    let mut numbers = Numbers::new(3);
+    for i in (1..blocks.len()).rev() {
+        blocks.swap(i, numbers.below(i as u64 + 1) as usize);
+    }
+    for block in &blocks[..150] {
+        image.block(*block, &painted(u64::from(*block) * 7, BLOCK as usize));
+    }
+    image.entry(blocks[200], ZERO);
+    image
+}
+
+fn all() -> Vec<Image> {
+    let odd = ascending(0).with(|image| image.u64(DISK, SIZE - 1000));
+    let early = ascending(0).with(|image| image.u64(DISK, 101 * BLOCK + 5));
+    let v0 = Image::v0().with(|image| {
+        let index = image.add(&painted(9, BLOCK as usize));
+        image.entry(200, index);
+    });
+    let mut all: Vec<Image> =
+        [0, 4, 512].into_iter().flat_map(|extra| [ascending(extra), shuffled(extra)]).collect();
+    all.extend([odd, early, v0, Image::fixed(), Image::new()]);
+    all
+}
+
+#[test]
+fn a_stream_gives_what_reading_gives_and_cut_points_change_nothing() {
+    for image in all() {
+        let want = guest(&image);
+        for chunk in [1, 511, 512, 513, 4096, 70_000, 1 << 20, usize::MAX] {
+            let sink = MemorySink::new(2 * SIZE);
+            sink.write_at(0, &vec![0xDD; want.len()]).unwrap();
+            assert_eq!(decode_into(&image.bytes, chunk, &sink).unwrap(), want.len() as u64);
+            same(&sink.bytes(), &want);
+        }
+    }
+}
+
+#[test]
+fn an_ascending_sink_gets_whole_units_in_order() {
+    for image in [ascending(0), ascending(512), Image::fixed(), Image::v0(), Image::new()] {
+        for unit in [1, 512, 4096, 65_536, 1 << 20] {
+            for chunk in [997, 1 << 20] {
+                let sink = Ascending::new(unit);
+                decode_into(&image.bytes, chunk, &sink).unwrap();
+                same(&sink.0.into_inner().unwrap(), &guest(&image));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ascending_sink_needs_a_map_that_ascends() {
+    let sink = Ascending::new(1);
+    let error = decode_into(&shuffled(0).bytes, 4096, &sink).unwrap_err();
+    assert_error(&error, ErrorKind::NeedsSeek, None, None);
+    assert!(sink.0.lock().unwrap().is_empty(), "nothing was written");
+}
+
+#[test]
+fn an_end_before_the_last_block_in_use_is_truncated_wherever_it_is() {
+    for image in [Image::new(), Image::v0(), ascending(0), shuffled(512)] {
+        let blocks_end = image.checked().image_end.unwrap() as usize;
+        let cuts = (0..blocks_end).step_by(1009).chain([71, 72, 419, 455, 456, blocks_end - 1]);
+        for cut in cuts {
+            let error = decode_into(&image.bytes[..cut], 4096, &dirty()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "cut at {cut}: {error}");
+        }
+        assert!(decode_into(&image.bytes[..blocks_end], 4096, &dirty()).is_ok());
+    }
+}
+
+#[test]
+fn a_cut_in_the_last_block_behind_what_a_guest_sees_is_no_damage() {
+    let mut image = Image::new();
+    image.u64(DISK, SIZE - BLOCK + 1000);
+    image.block(BLOCKS - 1, &painted(5, 1000));
+    let sink = MemorySink::new(SIZE);
+    decode_into(&image.bytes, 4096, &sink).unwrap();
+    same(&sink.bytes(), &guest(&image));
+    image.bytes.pop();
+    let error = decode_into(&image.bytes, 4096, &sink).unwrap_err();
+    assert_error(&error, ErrorKind::Truncated, Some(DATA + BLOCK), Some(SIZE - BLOCK));
+}
+
+#[test]
+fn an_empty_disk_ends_with_its_header() {
+    let image = Image::new().with(|image| {
+        image.u64(DISK, 0);
+        image.u32(COUNT, 0);
+        image.bytes.truncate(512);
+    });
+    assert_eq!(decode_into(&image.bytes, 100, &MemorySink::new(0)).unwrap(), 0);
+    let error = decode_into(&image.bytes[..500], 100, &MemorySink::new(0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+fn refused(image: &Image, limits: &Limits) -> Error {
+    let mut decoder = decoder(limits);
+    let sink = dirty();
+    let error = decoder.push(&image.bytes, &sink).unwrap_err();
+    assert!(decoder.push(&image.bytes, &sink).is_err(), "after an error nothing is taken");
+    assert!(decoder.finish(&sink).is_err());
+    assert_eq!(sink.bytes()[0], 0xDD, "nothing was written");
+    error
+}
+
+#[test]
+fn v11_a_stream_with_a_parent_is_denied_and_never_zeros() {
+    let image = Image::new().with(|image| image.u32(TYPE, 4));
+    assert_error(&refused(&image, &Limits::default()), ErrorKind::Denied, Some(424), None);
+}
+
+#[test]
+fn v08_v09_entries_that_cannot_be_are_corrupt_before_a_block_is_written() {
+    for entry in [BLOCKS, 0xFFFF_FFFD, 0] {
+        let image = Image::new().with(|image| image.entry(9, entry));
+        let error = refused(&image, &Limits::default());
+        assert_error(&error, ErrorKind::Corrupt, Some(image.entry_at(9)), Some(9 * BLOCK));
+    }
+}
+
+#[test]
+fn header_faults_are_those_of_reading() {
+    for (at, value) in [(68, 0x0002_0000), (TYPE, 5), (BLOCK_SIZE, 3), (DATA_OFFSET, 512), (FLAGS, 2)] {
+        let image = Image::new().with(|image| image.u32(at, value));
+        let error = refused(&image, &Limits::default());
+        assert_eq!(error.to_string(), image.refused().to_string());
+    }
+}
+
+#[test]
+fn the_map_in_memory_keeps_to_its_limit() {
+    let limits = Limits { metadata_cache: 4 * u64::from(BLOCKS) - 1, ..Limits::default() };
+    assert_error(&refused(&Image::fixed(), &limits), ErrorKind::Limit, None, None);
+    let sparse = Image::new();
+    let sink = MemorySink::new(SIZE);
+    let mut decoder = decoder(&limits);
+    decoder.push(&sparse.bytes, &sink).unwrap();
+    decoder.finish(&sink).unwrap();
+    same(&sink.bytes(), &first_block_only());
+    let small = Limits { virtual_size: SIZE - 1, ..Limits::default() };
+    assert_error(&refused(&Image::new(), &small), ErrorKind::Limit, Some(DISK), None);
+}
+
+#[test]
+fn a_sink_that_fails_ends_the_stream() {
+    let image = Image::fixed();
+    let sink = MemorySink::new(10 * BLOCK);
+    let error = decode_into(&image.bytes, 4096, &sink).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+}
