@@ -20,8 +20,10 @@ mod deflate;
 mod inflate;
 #[cfg(test)]
 mod tests;
+mod zlib;
 mod zstd;
 
 pub use deflate::Deflater;
 pub use inflate::Inflater;
+pub use zlib::ZlibEncoder;
 pub use zstd::{ZstdDecoder, ZstdEncoder};

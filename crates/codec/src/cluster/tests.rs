@@ -5,7 +5,7 @@ use diskimg_core::ErrorKind;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use proptest::prelude::*;
 
-use super::{Deflater, Inflater, ZstdDecoder, ZstdEncoder};
+use super::{Deflater, Inflater, ZlibEncoder, ZstdDecoder, ZstdEncoder};
 
 /// Text-like bytes: words from a small set, so that matches lie at all distances.
 fn words(seed: u64, len: usize) -> Vec<u8> {
@@ -384,5 +384,35 @@ proptest! {
         if let Ok(len) = Inflater::new().zlib(&packed, &mut back) {
             prop_assert!(back[..len] == grain);
         }
+    }
+}
+
+#[test]
+fn a_grain_survives_every_level_and_fits_the_promised_room() {
+    for grain in [words(1, 65536), echo(60_000, 65536), vec![0; 1 << 20], words(2, 512), vec![9], vec![]] {
+        for level in 1..=9 {
+            let mut encoder = ZlibEncoder::new(Some(level)).unwrap();
+            let mut packed = vec![0xEE; ZlibEncoder::most(grain.len())];
+            let len = encoder.encode(&grain, &mut packed).unwrap().unwrap();
+            let mut back = vec![0xEE; grain.len() + 1];
+            let read = Inflater::new().zlib(&packed[..len], &mut back).unwrap();
+            assert!(back[..read] == grain, "level {level}, {} bytes", grain.len());
+        }
+    }
+}
+
+#[test]
+fn what_a_grain_encoder_did_before_changes_nothing() {
+    let grain = words(3, 65536);
+    let mut encoder = ZlibEncoder::new(None).unwrap();
+    let mut first = vec![0; 65536];
+    let len = encoder.encode(&grain, &mut first).unwrap().unwrap();
+    assert_eq!(encoder.encode(&grain, &mut vec![0; len - 1]).unwrap(), None);
+    assert_eq!(encoder.encode(&echo(60_000, 65536), &mut [0; 100]).unwrap(), None);
+    let mut again = vec![0; 65536];
+    assert_eq!(encoder.encode(&grain, &mut again).unwrap(), Some(len));
+    assert_eq!(first, again);
+    for level in [-1, 0, 10, i32::MAX] {
+        assert_eq!(ZlibEncoder::new(Some(level)).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
