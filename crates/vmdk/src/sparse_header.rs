@@ -1,0 +1,248 @@
+//! The header of a hosted sparse extent, and its copy behind the grains, the footer of a stream.
+//!
+//! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extent Header". Little-endian, packed, counted in
+//! sectors of 512 bytes. Bounds that the specification leaves open are QEMU's (`block/vmdk.c`) or ours.
+
+use diskimg_core::{ErrorKind, Result};
+use nom::bytes::complete::take;
+use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
+use nom::{IResult, Parser};
+
+use crate::errors::{corrupt, limit, truncated, unsupported};
+
+/// The first four bytes.
+pub(crate) const MAGIC: [u8; 4] = *b"KDMV";
+/// The first four bytes of a file that open-vmdk has not finished writing.
+pub(crate) const UNFINISHED_MAGIC: [u8; 4] = *b"kdmv";
+/// Offsets, sizes and capacities are counted in sectors of so many bytes.
+pub(crate) const SECTOR: u64 = 512;
+/// Bytes of the header that mean something; the rest of its sector is padding.
+pub(crate) const HEADER_BYTES: usize = 79;
+/// The bytes that show whether a file went through a transfer that changes line ends.
+pub(crate) const NEWLINE_TEST: [u8; 4] = *b"\n \r\n";
+/// The `gdOffset` of a stream: the real one is in the footer.
+pub(crate) const GD_AT_END: u64 = u64::MAX;
+/// The only `compressAlgorithm` there is: deflate, in the wrapping of RFC 1950.
+pub(crate) const DEFLATE: u16 = 1;
+
+/// `flags`: the newline test bytes are valid.
+pub(crate) const NEWLINE_TEST_VALID: u32 = 1;
+/// `flags`: there is a redundant grain directory.
+pub(crate) const REDUNDANT_DIRECTORY: u32 = 1 << 1;
+/// `flags`: a grain table entry of 1 is a grain of zeros.
+pub(crate) const ZERO_GRAINS: u32 = 1 << 2;
+/// `flags`: grains are compressed.
+pub(crate) const COMPRESSED: u32 = 1 << 16;
+/// `flags`: grains and tables have markers in front.
+pub(crate) const MARKERS: u32 = 1 << 17;
+/// Flags in the upper half change the meaning of the file: an unknown one cannot be ignored.
+const INCOMPATIBLE: u32 = 0xFFFF_0000;
+
+/// The largest grains in sectors: 1 MiB. A bound of ours: each reading thread holds a grain, and no writer is
+/// known to go past 64 KiB. QEMU takes up to 1 GiB.
+pub(crate) const MAX_GRAIN_SECTORS: u64 = 2048;
+/// The most entries of a grain table. Set by the specification, and a bound of QEMU's.
+pub(crate) const MAX_ENTRIES_PER_TABLE: u32 = 512;
+/// The most entries of a grain directory. A bound of QEMU's.
+pub(crate) const MAX_DIRECTORY_ENTRIES: u64 = 32 << 20;
+/// Capacities from here on do not fit 63 bits in bytes.
+const CAPACITY_END: u64 = (1 << 63) / SECTOR;
+
+/// The header's fields, checked one by one and against each other. Nothing is checked against the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SparseHeader {
+    pub(crate) version: u32,
+    pub(crate) flags: u32,
+    pub(crate) capacity_sectors: u64,
+    pub(crate) grain_sectors: u64,
+    /// 0 in the extents of an image whose descriptor is a file of its own.
+    pub(crate) descriptor_offset_sectors: u64,
+    pub(crate) descriptor_size_sectors: u64,
+    pub(crate) entries_per_table: u32,
+    pub(crate) redundant_directory_sectors: u64,
+    /// [`GD_AT_END`] where only the footer knows.
+    pub(crate) directory_sectors: u64,
+    pub(crate) overhead_sectors: u64,
+    pub(crate) unclean_shutdown: bool,
+    pub(crate) newline_test: [u8; 4],
+    pub(crate) compress_algorithm: u16,
+}
+
+impl SparseHeader {
+    /// Reads and checks a header that lies at byte `at` of its file: 0, or that of a footer. `bytes` begins
+    /// with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] when `bytes` ends before the
+    /// header, and whatever kind the first field has that cannot be.
+    pub(crate) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
+        match bytes.first_chunk::<4>() {
+            Some(&MAGIC) | None => {}
+            Some(&UNFINISHED_MAGIC) => {
+                return Err(unsupported("magic")
+                    .at(at)
+                    .found_name(&UNFINISHED_MAGIC)
+                    .expected("KDMV")
+                    .because("the file is unfinished: its writer was stopped"));
+            }
+            Some(magic) => {
+                return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(at).found_name(magic));
+            }
+        }
+        let (_, header) = fields(bytes).map_err(|_| {
+            truncated("header")
+                .at(at)
+                .found(format_args!("{} bytes", bytes.len()))
+                .expected(format_args!("at least {HEADER_BYTES}"))
+        })?;
+        header.check(at)?;
+        Ok(header)
+    }
+
+    /// Whether a flag is set.
+    pub(crate) const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Bytes of the disk that the extent holds.
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.capacity_sectors.saturating_mul(SECTOR)
+    }
+
+    /// Bytes of a grain.
+    pub(crate) const fn grain_bytes(&self) -> u64 {
+        self.grain_sectors.saturating_mul(SECTOR)
+    }
+
+    /// Entries that the grain directory has: a grain table for each.
+    pub(crate) fn directory_entries(&self) -> u64 {
+        let span = self.grain_sectors.saturating_mul(self.entries_per_table.into());
+        self.capacity_sectors.div_ceil(span.max(1))
+    }
+
+    /// Whether the file is a mere container of a descriptor, whose extents are elsewhere.
+    pub(crate) const fn is_descriptor_only(&self) -> bool {
+        self.capacity_sectors == 0 && self.descriptor_offset_sectors != 0
+    }
+
+    /// Whether the grain directory is told by a footer.
+    pub(crate) const fn has_footer(&self) -> bool {
+        self.directory_sectors == GD_AT_END
+    }
+
+    fn check(&self, at: u64) -> Result<()> {
+        let place = |field: u64| at.saturating_add(field);
+        if !(1..=3).contains(&self.version) {
+            return Err(unsupported("version").at(place(4)).found(self.version).expected("1 to 3"));
+        }
+        if self.has(NEWLINE_TEST_VALID) && self.newline_test != NEWLINE_TEST {
+            return Err(corrupt("newline test")
+                .at(place(73))
+                .found_name(&self.newline_test)
+                .expected("\"\\n \\r\\n\"")
+                .because("the file went through a text-mode transfer"));
+        }
+        self.check_flags(at)?;
+        if self.capacity_sectors >= CAPACITY_END {
+            return Err(limit("capacity")
+                .at(place(12))
+                .found(self.capacity_sectors)
+                .expected("less than 2^63 bytes, in sectors"));
+        }
+        if self.descriptor_offset_sectors != 0 && self.descriptor_size_sectors == 0 {
+            return Err(corrupt("descriptorSize").at(place(36)).found(0).expected("at least 1 sector"));
+        }
+        if self.is_descriptor_only() { Ok(()) } else { self.check_tables(at) }
+    }
+
+    fn check_flags(&self, at: u64) -> Result<()> {
+        let place = |field: u64| at.saturating_add(field);
+        let unknown = self.flags & INCOMPATIBLE & !(COMPRESSED | MARKERS);
+        if unknown != 0 {
+            return Err(unsupported("flags")
+                .at(place(8))
+                .found_hex(self.flags)
+                .expected("none but 0x30000 in the upper half"));
+        }
+        match (self.has(COMPRESSED), self.compress_algorithm) {
+            (false, 0) | (true, DEFLATE) => {}
+            (_, algorithm @ (0 | DEFLATE)) => {
+                return Err(corrupt("compressAlgorithm").at(place(77)).found(algorithm).expected(
+                    if algorithm == 0 {
+                        "1 (deflate): the flag for compressed grains is set"
+                    } else {
+                        "0: the flag for compressed grains is not set"
+                    },
+                ));
+            }
+            (_, other) => {
+                return Err(unsupported("compressAlgorithm").at(place(77)).found(other).expected("0 or 1"));
+            }
+        }
+        if self.has(COMPRESSED) != self.has(MARKERS) {
+            return Err(unsupported("flags").at(place(8)).found_hex(self.flags).expected(
+                "compressed grains and markers together: readers differ in what the one without the other is",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_tables(&self, at: u64) -> Result<()> {
+        let place = |field: u64| at.saturating_add(field);
+        if self.grain_sectors > MAX_GRAIN_SECTORS {
+            return Err(limit("grainSize")
+                .at(place(20))
+                .found(self.grain_sectors)
+                .expected(format_args!("at most {MAX_GRAIN_SECTORS} sectors")));
+        }
+        if !self.grain_sectors.is_power_of_two() {
+            return Err(corrupt("grainSize")
+                .at(place(20))
+                .found(self.grain_sectors)
+                .expected("a power of 2"));
+        }
+        if self.entries_per_table == 0 {
+            return Err(corrupt("numGTEsPerGT").at(place(44)).found(0).expected("at least 1"));
+        }
+        if self.entries_per_table > MAX_ENTRIES_PER_TABLE {
+            return Err(limit("numGTEsPerGT")
+                .at(place(44))
+                .found(self.entries_per_table)
+                .expected(format_args!("at most {MAX_ENTRIES_PER_TABLE}")));
+        }
+        let entries = self.directory_entries();
+        if entries > MAX_DIRECTORY_ENTRIES {
+            return Err(limit("capacity").at(place(12)).found(self.capacity_sectors).expected(format_args!(
+                "a grain directory of at most {MAX_DIRECTORY_ENTRIES} entries, not {entries}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn fields(bytes: &[u8]) -> IResult<&[u8], SparseHeader> {
+    let (rest, (_, version, flags, capacity_sectors, grain_sectors)) =
+        (le_u32, le_u32, le_u32, le_u64, le_u64).parse(bytes)?;
+    let (rest, (descriptor_offset_sectors, descriptor_size_sectors, entries_per_table)) =
+        (le_u64, le_u64, le_u32).parse(rest)?;
+    let (rest, (redundant_directory_sectors, directory_sectors, overhead_sectors)) =
+        (le_u64, le_u64, le_u64).parse(rest)?;
+    let (rest, (unclean_shutdown, newline, compress_algorithm)) =
+        (le_u8, take(4_usize), le_u16).parse(rest)?;
+    let header = SparseHeader {
+        version,
+        flags,
+        capacity_sectors,
+        grain_sectors,
+        descriptor_offset_sectors,
+        descriptor_size_sectors,
+        entries_per_table,
+        redundant_directory_sectors,
+        directory_sectors,
+        overhead_sectors,
+        unclean_shutdown: unclean_shutdown != 0,
+        newline_test: newline.first_chunk().copied().unwrap_or_default(),
+        compress_algorithm,
+    };
+    Ok((rest, header))
+}
