@@ -1,0 +1,106 @@
+//! Grains on their way into a sink.
+
+use std::ops::Range;
+
+use diskimg_codec::cluster::Inflater;
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, WriteOrder, zeros};
+
+use crate::errors::{FORMAT, corrupt, limit};
+
+/// Inflates grains and writes them.
+pub(super) struct Output {
+    inflater: Inflater,
+    grain: Vec<u8>,
+    runs: Vec<Range<u64>>,
+    /// The end of the last byte that was written or zeroed, and the highest one of all.
+    written: u64,
+}
+
+impl Output {
+    /// An output of grains of `grain_bytes`, a number that the header's checks have bounded.
+    pub(super) fn new(grain_bytes: u64) -> Result<Self> {
+        let no_memory = || limit("grain size").found(grain_bytes).because("no memory for a grain");
+        let len = usize::try_from(grain_bytes).map_err(|_| no_memory())?;
+        let mut grain = Vec::new();
+        grain.try_reserve_exact(len).map_err(|_| no_memory())?;
+        grain.resize(len, 0);
+        Ok(Self { inflater: Inflater::new(), grain, runs: Vec::new(), written: 0 })
+    }
+
+    /// Inflates the grain at `guest`, whose marker is at byte `at`, and writes the bytes of it that the disk
+    /// has. A grain at the end of the disk may have been compressed with or without what lies behind it.
+    pub(super) fn grain(
+        &mut self,
+        guest: Range<u64>,
+        at: u64,
+        compressed: &[u8],
+        sink: &dyn BlockSink,
+    ) -> Result<()> {
+        let place = |error: Error| error.format(FORMAT).field("compressed grain").at(at).guest(guest.start);
+        self.start(guest.start, at, sink)?;
+        let len = self.inflater.zlib(compressed, &mut self.grain).map_err(place)?;
+        let needed = usize::try_from(guest.end.saturating_sub(guest.start)).unwrap_or(usize::MAX);
+        let Some(bytes) = self.grain.get(..needed).filter(|_| len >= needed) else {
+            return Err(corrupt("compressed grain")
+                .at(at)
+                .guest(guest.start)
+                .found(format_args!("{len} bytes"))
+                .expected(format_args!("at least {needed}")));
+        };
+        write(bytes, guest.start, &mut self.runs, sink)?;
+        self.written = self.written.max(guest.end);
+        Ok(())
+    }
+
+    /// Everything up to `size` that was not mentioned is zeros.
+    pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        if self.written < size {
+            sink.zero(self.written..size)?;
+            self.written = size;
+        }
+        Ok(())
+    }
+
+    /// In a sink that takes no steps back, the gap in front of a grain is zeroed now.
+    fn start(&mut self, start: u64, at: u64, sink: &dyn BlockSink) -> Result<()> {
+        if sink.order() == WriteOrder::Any {
+            return Ok(());
+        }
+        if start < self.written {
+            return Err(Error::new(ErrorKind::NeedsSeek)
+                .format(FORMAT)
+                .field("grain order")
+                .at(at)
+                .guest(start)
+                .because("the grains are not in the order of the disk, and the target takes no other")
+                .hint("write to a file, or read the image from one"));
+        }
+        if start > self.written {
+            sink.zero(self.written..start)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes `bytes` at `start`, runs of zeros as such.
+fn write(bytes: &[u8], start: u64, runs: &mut Vec<Range<u64>>, sink: &dyn BlockSink) -> Result<()> {
+    let unit = usize::try_from(sink.granularity()).unwrap_or(usize::MAX).max(zeros::GRANULARITY);
+    runs.clear();
+    zeros::runs(bytes, unit, start, runs);
+    let end = start.saturating_add(bytes.len() as u64);
+    let (mut position, mut rest) = (start, bytes);
+    for run in runs.iter().cloned().chain(std::iter::once(end..end)) {
+        let len = usize::try_from(run.start.saturating_sub(position)).unwrap_or(usize::MAX);
+        let (data, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        if !data.is_empty() {
+            sink.write_at(position, data)?;
+        }
+        if !run.is_empty() {
+            sink.zero(run.clone())?;
+        }
+        let zeros = usize::try_from(run.end.saturating_sub(run.start)).unwrap_or(usize::MAX);
+        rest = behind.get(zeros..).unwrap_or_default();
+        position = run.end;
+    }
+    Ok(())
+}
