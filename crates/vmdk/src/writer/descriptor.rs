@@ -1,0 +1,165 @@
+//! The text that describes an image.
+//!
+//! Source: VMware, "Virtual Disk Format 5.0", "The Descriptor File"; the geometry from VMware's knowledge base
+//! article 1026254, "Recreating a missing virtual machine disk descriptor file". The form is the one that
+//! QEMU reads, who wants a key, `=` and the value without blanks and an exact `createType`.
+
+use diskimg_core::Result;
+
+use super::error::invalid;
+use super::layout::{DESCRIPTOR_SECTORS, SECTOR, SECTOR_BYTES};
+use super::options::{AdapterType, WriterOptions};
+
+/// Bytes of a descriptor file. A bound of QEMU's, who cuts it off there.
+const LONGEST: usize = (1 << 20) - 1;
+/// Cylinders that an IDE disk has at most: what ATA's geometry can say, and VMware does.
+const MAX_IDE_CYLINDERS: u64 = 16_383;
+
+/// One line of the extent description: a file of the image, or the image itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExtentLine {
+    pub(super) access: &'static str,
+    pub(super) sectors: u64,
+    /// `SPARSE`, `FLAT` or `VMFS`.
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+}
+
+/// The text of a descriptor.
+pub(super) fn render(options: &WriterOptions, extents: &[ExtentLine]) -> Result<String> {
+    let mut text = String::from("# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n");
+    text.push_str(&format!(
+        "CID={:08x}\nparentCID=ffffffff\ncreateType=\"{}\"\n\n# Extent description\n",
+        options.cid,
+        options.subformat.name()
+    ));
+    for extent in extents {
+        text.push_str(&line(extent));
+    }
+    text.push_str(&database(options));
+    if text.len() > LONGEST {
+        return Err(invalid("virtual_size")
+            .found(options.virtual_size)
+            .because(format_args!("{} files would need a descriptor longer than readers take", extents.len()))
+            .hint("use a subformat of one file"));
+    }
+    Ok(text)
+}
+
+/// A descriptor with the sectors that it has inside an extent.
+pub(super) fn embedded(options: &WriterOptions, extent: ExtentLine) -> Result<Vec<u8>> {
+    let mut bytes = render(options, &[extent])?.into_bytes();
+    let room = usize::try_from(DESCRIPTOR_SECTORS).unwrap_or_default().saturating_mul(SECTOR_BYTES);
+    // The longest file name of any system, four bytes for each of 255 characters, leaves room to spare.
+    if bytes.len() > room {
+        return Err(invalid("file name").found(format_args!("{} bytes", bytes.len())));
+    }
+    bytes.resize(room, 0);
+    Ok(bytes)
+}
+
+fn line(extent: &ExtentLine) -> String {
+    let ExtentLine { access, sectors, kind, name } = extent;
+    // QEMU wants the offset of FLAT and refuses one of VMFS.
+    let offset = if *kind == "FLAT" { " 0" } else { "" };
+    format!("{access} {sectors} {kind} \"{name}\"{offset}\n")
+}
+
+/// The disk data base: how virtual hardware should see the disk.
+fn database(options: &WriterOptions) -> String {
+    let (cylinders, heads, sectors) = geometry(options.virtual_size, options.adapter_type);
+    let values = [
+        ("adapterType", options.adapter_type.name().to_owned()),
+        ("geometry.cylinders", cylinders.to_string()),
+        ("geometry.heads", heads.to_string()),
+        ("geometry.sectors", sectors.to_string()),
+        ("toolsVersion", options.tools_version.to_string()),
+        ("virtualHWVersion", options.hardware_version.to_string()),
+    ];
+    let mut text = String::from("\n# The Disk Data Base\n#DDB\n\n");
+    for (key, value) in values {
+        text.push_str(&format!("ddb.{key} = \"{value}\"\n"));
+    }
+    text
+}
+
+/// Cylinders, heads, and sectors of a track, by VMware's rule.
+fn geometry(size: u64, adapter: AdapterType) -> (u64, u64, u64) {
+    let ide = adapter == AdapterType::Ide;
+    let (heads, sectors) = match size.div_ceil(1 << 30) {
+        _ if ide => (16, 63),
+        0 | 1 => (64, 32),
+        2 => (128, 32),
+        _ => (255, 63),
+    };
+    let cylinders = (size.div_ceil(SECTOR) / (heads * sectors)).max(1);
+    (if ide { cylinders.min(MAX_IDE_CYLINDERS) } else { cylinders }, heads, sectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extent(name: &str) -> ExtentLine {
+        ExtentLine { access: "RW", sectors: 33_554_432, kind: "FLAT", name: name.to_owned() }
+    }
+
+    #[test]
+    fn a_descriptor_is_this_text() {
+        let options = WriterOptions {
+            virtual_size: 16 << 30,
+            adapter_type: AdapterType::LsiLogic,
+            cid: 0xAB,
+            ..WriterOptions::default()
+        };
+        let text = render(&options, &[extent("a b.vmdk"), ExtentLine { kind: "VMFS", ..extent("é") }]);
+        let expected = "# Disk DescriptorFile\n\
+            version=1\n\
+            encoding=\"UTF-8\"\n\
+            CID=000000ab\n\
+            parentCID=ffffffff\n\
+            createType=\"monolithicSparse\"\n\
+            \n\
+            # Extent description\n\
+            RW 33554432 FLAT \"a b.vmdk\" 0\n\
+            RW 33554432 VMFS \"é\"\n\
+            \n\
+            # The Disk Data Base\n\
+            #DDB\n\
+            \n\
+            ddb.adapterType = \"lsilogic\"\n\
+            ddb.geometry.cylinders = \"2088\"\n\
+            ddb.geometry.heads = \"255\"\n\
+            ddb.geometry.sectors = \"63\"\n\
+            ddb.toolsVersion = \"2147483647\"\n\
+            ddb.virtualHWVersion = \"4\"\n";
+        assert_eq!(text.unwrap(), expected);
+    }
+
+    #[test]
+    fn the_geometry_is_the_one_that_vmware_writes() {
+        let scsi = AdapterType::LsiLogic;
+        let table = [
+            (512, scsi, (1, 64, 32)),
+            (107_374_182, scsi, (102, 64, 32)),
+            (1 << 30, scsi, (1024, 64, 32)),
+            ((1 << 30) + 512, scsi, (512, 128, 32)),
+            (2 << 30, scsi, (1024, 128, 32)),
+            ((2 << 30) + 512, scsi, (261, 255, 63)),
+            // Of a streamOptimized image by VMware.
+            (17_179_869_184, scsi, (2088, 255, 63)),
+            (4 << 30, AdapterType::Ide, (8322, 16, 63)),
+            (1 << 40, AdapterType::Ide, (16_383, 16, 63)),
+        ];
+        for (size, adapter, expected) in table {
+            assert_eq!(geometry(size, adapter), expected, "{size} {adapter:?}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_readers_would_cut_off_is_refused() {
+        let extents = vec![extent("disk-f001.vmdk"); 30_000];
+        let error = render(&WriterOptions::default(), &extents).unwrap_err();
+        assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);
+    }
+}

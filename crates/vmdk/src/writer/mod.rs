@@ -1,0 +1,35 @@
+//! Writes VMDK images.
+//!
+//! A sparse extent has all its tables in front and grains behind them in the order in which they are first
+//! written; a stream-optimised one has compressed grains in the order of the disk and each table behind what
+//! it maps; flat extents are the guest's bytes. No byte of a file is read back or moved, and tables in memory
+//! are bounded. Headers and descriptor files are written last, so that nothing is a valid image before the
+//! writer is finished.
+//!
+//! From the bytes up: [`header`] and [`descriptor`] are what stands in front, [`names`] the names of other
+//! files, [`layout`] the numbers of a sparse extent; [`parts`] cuts segments into grains; [`tables`] gives
+//! grains places for [`sparse`]; [`packer`] and [`places`] make the records of [`stream_optimized`]; [`split`]
+//! puts several files together, [`sink`] is the writer.
+
+mod descriptor;
+mod error;
+mod header;
+mod layout;
+mod ledger;
+mod names;
+mod options;
+mod packer;
+mod parts;
+mod places;
+mod settings;
+mod sink;
+mod sparse;
+mod split;
+mod stream_optimized;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};
+pub use settings::{SETTINGS, create};
+pub use sink::Writer;

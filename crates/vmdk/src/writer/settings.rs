@@ -1,0 +1,238 @@
+//! Options as users type them.
+
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp};
+
+use super::options::{AdapterType, Subformat, WriterOptions};
+use super::sink::Writer;
+use crate::errors::FORMAT;
+
+/// The virtual hardware version that `compat6` stands for.
+const COMPAT6: u32 = 6;
+
+/// What `-o` takes; names and values are those of `qemu-img` where it has them.
+pub const SETTINGS: &[SettingHelp] = &[
+    SettingHelp {
+        name: "subformat",
+        values: "monolithicSparse (default), streamOptimized, monolithicFlat, twoGbMaxExtentSparse, \
+                 twoGbMaxExtentFlat or vmfs",
+        help: "of which files the image consists, and how these are laid out",
+    },
+    SettingHelp {
+        name: "adapter_type",
+        values: "ide (default), buslogic, lsilogic, lsisas, pvscsi, sata, nvme or legacyESX",
+        help: "controller that the disk is meant for",
+    },
+    SettingHelp {
+        name: "grain_size",
+        values: "4k to 64k, a power of two; default 64k",
+        help: "unit in which sparse extents give out space",
+    },
+    SettingHelp {
+        name: "zeroed_grain",
+        values: "on or off (default)",
+        help: "lets QEMU record zeros without space when it changes the image; VirtualBox refuses it",
+    },
+    SettingHelp {
+        name: "hwversion",
+        values: "a number; default 4",
+        help: "virtual hardware version to name in the descriptor",
+    },
+    SettingHelp {
+        name: "compat6",
+        values: "on or off (default)",
+        help: "names virtual hardware version 6; not with hwversion",
+    },
+    SettingHelp {
+        name: "toolsversion",
+        values: "a number; default 2147483647",
+        help: "version of the guest's tools to name in the descriptor",
+    },
+    SettingHelp {
+        name: "cid",
+        values: "up to 8 hexadecimal digits; default 6469736b",
+        help: "content id, by which differencing images know their parent",
+    },
+];
+
+/// Creates a VMDK image over a sink that grows: the `create` of this crate's driver.
+///
+/// [`CreateOptions::compress`] means streamOptimized, and [`CreateOptions::level`] is for it alone.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, for settings that do not go
+/// together, and for an image of several files without [`CreateOptions::siblings`];
+/// [`ErrorKind::NeedsSeek`] when `sink` takes ascending offsets only and the image is not streamOptimized.
+///
+/// ```
+/// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
+/// let file = MemorySink::new(1 << 20);
+/// let options = CreateOptions {
+///     virtual_size: 1 << 30,
+///     settings: Setting::parse_list("subformat=streamOptimized,adapter_type=lsilogic")?,
+///     ..CreateOptions::default()
+/// };
+/// let image = diskimg_vmdk::create(Box::new(file.clone()), &options)?;
+/// image.write_at(12_345, b"guest bytes")?;
+/// image.finish()?;
+/// assert_eq!(file.bytes()[..4], *b"KDMV");
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
+    let parsed = from_settings(options)?;
+    Ok(Box::new(Writer::new(sink, &parsed, options.siblings.clone())?))
+}
+
+fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
+    let mut parsed = WriterOptions {
+        virtual_size: options.virtual_size,
+        level: options.level,
+        ..WriterOptions::default()
+    };
+    let mut subformat = None;
+    let (mut version, mut compat6) = (None, false);
+    for setting in &options.settings {
+        match setting.name.as_str() {
+            "subformat" => subformat = Some(self::subformat(setting)?),
+            "adapter_type" => parsed.adapter_type = adapter(setting)?,
+            "grain_size" => parsed.grain_size = setting.as_size()?,
+            "zeroed_grain" => parsed.zeroed_grain = setting.as_bool()?,
+            "hwversion" => version = Some(number(setting)?),
+            "compat6" => compat6 = setting.as_bool()?,
+            "toolsversion" => parsed.tools_version = number(setting)?,
+            "cid" => parsed.cid = hexadecimal(setting)?,
+            _ => return Err(unknown(setting)),
+        }
+    }
+    parsed.subformat = compressed(subformat, options.compress)?;
+    if compat6 && version.is_some() {
+        return Err(super::error::invalid("compat6").because("not together with hwversion"));
+    }
+    if compat6 {
+        version = Some(COMPAT6);
+    }
+    parsed.hardware_version = version.unwrap_or(parsed.hardware_version);
+    Ok(parsed)
+}
+
+/// The subformat asked for, where compression picks one of its own.
+fn compressed(asked: Option<Subformat>, compress: bool) -> Result<Subformat> {
+    match (asked, compress) {
+        (Some(Subformat::StreamOptimized) | None, true) => Ok(Subformat::StreamOptimized),
+        (None, false) => Ok(WriterOptions::default().subformat),
+        (Some(asked), false) => Ok(asked),
+        (Some(asked), true) => Err(super::error::invalid("subformat")
+            .found(asked.name())
+            .expected("streamOptimized, the only one that is compressed")),
+    }
+}
+
+fn subformat(setting: &Setting) -> Result<Subformat> {
+    let known = Subformat::ALL.into_iter().find(|known| known.name() == setting.value);
+    known.ok_or_else(|| setting.invalid(one_of(&Subformat::ALL.map(Subformat::name))).format(FORMAT))
+}
+
+fn adapter(setting: &Setting) -> Result<AdapterType> {
+    let known = AdapterType::ALL.into_iter().find(|known| known.name() == setting.value);
+    known.ok_or_else(|| setting.invalid(one_of(&AdapterType::ALL.map(AdapterType::name))).format(FORMAT))
+}
+
+fn number(setting: &Setting) -> Result<u32> {
+    setting.value.parse().map_err(|_| setting.invalid("a number below 2^32").format(FORMAT))
+}
+
+fn hexadecimal(setting: &Setting) -> Result<u32> {
+    let digits = setting.value.strip_prefix("0x").unwrap_or(&setting.value);
+    let valid = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u32::from_str_radix(digits, 16)
+        .ok()
+        .filter(|_| valid)
+        .ok_or_else(|| setting.invalid("up to 8 hexadecimal digits").format(FORMAT))
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+fn unknown(setting: &Setting) -> Error {
+    let names: Vec<&str> = SETTINGS.iter().map(|help| help.name).collect();
+    Error::new(ErrorKind::InvalidInput)
+        .format(FORMAT)
+        .field("option")
+        .found_name(setting.name.as_bytes())
+        .expected(one_of(&names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &str) -> Result<WriterOptions> {
+        from_settings(&CreateOptions { settings: Setting::parse_list(list)?, ..CreateOptions::default() })
+    }
+
+    #[test]
+    fn every_setting_is_understood() {
+        let options = parse(
+            "subformat=twoGbMaxExtentSparse,adapter_type=pvscsi,grain_size=4k,zeroed_grain=on,\
+             hwversion=21,toolsversion=12345,cid=0xCAFEbabe",
+        );
+        let expected = WriterOptions {
+            subformat: Subformat::TwoGbMaxExtentSparse,
+            adapter_type: AdapterType::Pvscsi,
+            grain_size: 4096,
+            zeroed_grain: true,
+            hardware_version: 21,
+            tools_version: 12345,
+            cid: 0xCAFE_BABE,
+            ..WriterOptions::default()
+        };
+        assert_eq!(options.unwrap(), expected);
+        assert_eq!(parse("compat6=on").unwrap().hardware_version, 6);
+        assert_eq!(parse("").unwrap(), WriterOptions::default());
+        for known in Subformat::ALL {
+            assert_eq!(parse(&format!("subformat={}", known.name())).unwrap().subformat, known);
+        }
+        for known in AdapterType::ALL {
+            assert_eq!(parse(&format!("adapter_type={}", known.name())).unwrap().adapter_type, known);
+        }
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_and_the_known_ones_are_listed() {
+        let error = parse("cluster_size=4k").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for help in SETTINGS {
+            assert!(error.to_string().contains(help.name), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_meant_are_refused() {
+        let list = [
+            "subformat=monolithicsparse",
+            "adapter_type=scsi",
+            "grain_size=x",
+            "hwversion=vmx-13",
+            "toolsversion=-1",
+            "cid=123456789",
+            "cid=+1",
+            "cid=",
+            "compat6=on,hwversion=6",
+        ];
+        for list in list {
+            assert_eq!(parse(list).unwrap_err().kind(), ErrorKind::InvalidInput, "{list}");
+        }
+    }
+
+    #[test]
+    fn compression_means_stream_optimized_and_nothing_else() {
+        assert_eq!(compressed(None, true).unwrap(), Subformat::StreamOptimized);
+        assert_eq!(compressed(Some(Subformat::StreamOptimized), true).unwrap(), Subformat::StreamOptimized);
+        for other in Subformat::ALL.into_iter().filter(|other| *other != Subformat::StreamOptimized) {
+            let error = compressed(Some(other), true).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("streamOptimized"), "{error}");
+            assert_eq!(compressed(Some(other), false).unwrap(), other);
+        }
+    }
+}

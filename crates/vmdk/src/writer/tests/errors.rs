@@ -1,0 +1,196 @@
+//! What the writer refuses, and what it leaves behind when it is not finished.
+
+use diskimg_core::{CreateOptions, ErrorKind, MemorySink, Siblings};
+
+use super::folder::Pipe;
+use super::tools::{has, run};
+use super::*;
+
+fn refused(options: &WriterOptions) -> diskimg_core::Error {
+    let folder = Folder::new();
+    Writer::new(folder.sink(), options, Some(folder as _)).err().unwrap()
+}
+
+#[test]
+fn options_that_cannot_be_meant_are_refused() {
+    let good = WriterOptions { virtual_size: 1 << 20, ..WriterOptions::default() };
+    let stream = WriterOptions { subformat: Subformat::StreamOptimized, ..good.clone() };
+    let flat = WriterOptions { subformat: Subformat::MonolithicFlat, ..good.clone() };
+    let table = [
+        (WriterOptions { virtual_size: 0, ..good.clone() }, "virtual_size"),
+        (WriterOptions { virtual_size: u64::MAX, ..flat.clone() }, "virtual_size"),
+        (WriterOptions { virtual_size: i64::MAX as u64, ..flat.clone() }, "virtual_size"),
+        (WriterOptions { virtual_size: 1 << 51, ..good.clone() }, "virtual_size"),
+        (WriterOptions { grain_size: 5000, ..good.clone() }, "grain_size"),
+        (WriterOptions { grain_size: 5000, ..flat.clone() }, "grain_size"),
+        (WriterOptions { cid: u32::MAX, ..good }, "cid"),
+        (WriterOptions { zeroed_grain: true, ..stream.clone() }, "zeroed_grain"),
+        (WriterOptions { zeroed_grain: true, ..flat }, "zeroed_grain"),
+        (WriterOptions { level: Some(10), ..stream.clone() }, "level"),
+        (WriterOptions { level: Some(0), ..stream }, "level"),
+    ];
+    for (options, field) in table {
+        let error = refused(&options);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains(field), "{error}");
+    }
+}
+
+#[test]
+fn a_disk_of_more_files_than_a_descriptor_holds_is_refused_before_any_is_made() {
+    let folder = Folder::new();
+    let subformat = Subformat::TwoGbMaxExtentFlat;
+    let options = WriterOptions { virtual_size: 1 << 62, subformat, ..WriterOptions::default() };
+    let error = Writer::new(folder.sink(), &options, Some(Arc::clone(&folder) as _)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(folder.files().len(), 1, "the image's own");
+}
+
+#[test]
+fn several_files_need_someone_who_makes_them() {
+    for subformat in Subformat::ALL.into_iter().filter(|subformat| subformat.has_siblings()) {
+        let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
+        let error = Writer::new(Box::new(MemorySink::new(1 << 20)), &options, None).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains("needs files beside it"), "{error}");
+    }
+}
+
+#[test]
+fn only_stream_optimized_goes_into_a_pipe() {
+    for subformat in Subformat::ALL {
+        let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
+        let made = Writer::new(Box::new(Pipe::default()), &options, Some(Folder::new() as _));
+        match made {
+            Ok(_) => assert_eq!(subformat, Subformat::StreamOptimized),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_stream_does_not_go_back() {
+    let options = WriterOptions {
+        virtual_size: 1 << 20,
+        subformat: Subformat::StreamOptimized,
+        ..WriterOptions::default()
+    };
+    for back in [0_u64, 99_999] {
+        let folder = Folder::new();
+        let writer = writer_in(&folder, &options);
+        writer.write_at(0, &[1; 100_000]).unwrap();
+        let error = writer.write_at(back, &[2]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
+        assert_eq!(Box::new(writer).finish().unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn nothing_is_written_past_the_end_of_the_disk() {
+    for subformat in Subformat::ALL {
+        let options = WriterOptions { virtual_size: 1000, subformat, ..WriterOptions::default() };
+        let folder = Folder::new();
+        let writer = writer_in(&folder, &options);
+        assert_eq!(writer.write_at(999, &[1; 2]).unwrap_err().kind(), ErrorKind::OutOfBounds);
+        assert_eq!(writer.write_at(u64::MAX, &[1]).unwrap_err().kind(), ErrorKind::OutOfBounds);
+        assert_eq!(writer.zero(0..1001).unwrap_err().kind(), ErrorKind::OutOfBounds);
+        writer.write_at(999, &[1]).unwrap();
+        writer.write_at(1000, &[]).unwrap();
+        Box::new(writer).finish().unwrap();
+    }
+}
+
+#[test]
+fn what_was_dropped_is_no_image() {
+    if !has("qemu-img") {
+        return;
+    }
+    let disk = mixed(1_000_000, 2);
+    for subformat in Subformat::ALL {
+        let folder = Folder::new();
+        let writer = writer_in(&folder, &options_for(&disk, subformat));
+        writer.write_at(0, &disk).unwrap();
+        drop(writer);
+        let opened = run("qemu-img", &["info", "-f", "vmdk"], &[&folder.path(NAME)]);
+        assert!(!opened.status.success(), "{subformat:?}");
+        assert!(folder.files().iter().all(|(name, _)| name == NAME || name.ends_with(".part")));
+    }
+    let pipe = Pipe::default();
+    let options = options_for(&disk, Subformat::StreamOptimized);
+    let writer = Writer::new(Box::new(pipe.clone()), &options, None).unwrap();
+    writer.write_at(0, &disk).unwrap();
+    drop(writer);
+    let folder = Folder::new();
+    std::fs::write(folder.path(NAME), pipe.bytes()).unwrap();
+    assert!(!run("qemu-img", &["info", "-f", "vmdk"], &[&folder.path(NAME)]).status.success());
+}
+
+#[test]
+fn a_segment_placed_but_not_written_is_not_forgotten() {
+    let disk = mixed(200_000, 2);
+    for subformat in [Subformat::MonolithicSparse, Subformat::StreamOptimized] {
+        let folder = Folder::new();
+        let writer = writer_in(&folder, &options_for(&disk, subformat));
+        let mut batch = writer.batch().unwrap();
+        let segment = Segment { offset: 0, len: disk.len() as u64, bytes: &disk, zeros: &[] };
+        batch.prepare(&segment).unwrap();
+        batch.place(&segment).unwrap();
+        drop(batch);
+        assert_eq!(Box::new(writer).finish().unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn a_range_that_a_batch_has_passed_cannot_be_written_again() {
+    let disk = mixed(5 << 20, 2);
+    let options = WriterOptions { grain_size: 4096, ..options_for(&disk, Subformat::MonolithicSparse) };
+    let folder = Folder::new();
+    let writer = writer_in(&folder, &options);
+    batched(&writer, &disk, 1 << 20, 1);
+    assert_eq!(writer.write_at(0, &[1; 10]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(Box::new(writer).finish().unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+/// Makes no file at all.
+struct Nobody(&'static str);
+
+impl Siblings for Nobody {
+    fn image_name(&self) -> &str {
+        self.0
+    }
+    fn create(&self, _: &str, _: Option<u64>) -> diskimg_core::Result<Box<dyn BlockSink>> {
+        Err(diskimg_core::Error::new(ErrorKind::Io).because("nobody makes files"))
+    }
+}
+
+#[test]
+fn a_name_that_would_break_the_descriptor_is_refused_only_where_it_would_stand_there() {
+    let sink = || Box::new(MemorySink::new(1 << 20));
+    for subformat in Subformat::ALL {
+        let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
+        let made = Writer::new(sink(), &options, Some(Arc::new(Nobody("a\"b.vmdk"))));
+        match made {
+            Ok(_) => assert!(!subformat.has_siblings()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+        }
+    }
+    let flat =
+        WriterOptions { virtual_size: 512, subformat: Subformat::MonolithicFlat, ..WriterOptions::default() };
+    let error = Writer::new(sink(), &flat, Some(Arc::new(Nobody("a.vmdk")))).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Io, "a file that cannot be made is found at once");
+}
+
+#[test]
+fn the_entry_of_the_driver_knows_the_files_beside_it() {
+    let folder = Folder::new();
+    let options = CreateOptions {
+        virtual_size: 1_000_000,
+        settings: diskimg_core::Setting::parse_list("subformat=monolithicFlat").unwrap(),
+        siblings: Some(Arc::clone(&folder) as _),
+        ..CreateOptions::default()
+    };
+    crate::create(folder.sink(), &options).unwrap().finish().unwrap();
+    let names: Vec<String> = folder.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["disk-flat.vmdk", "disk.vmdk"]);
+    assert_eq!(folder.read("disk-flat.vmdk").len(), 1_000_448);
+}

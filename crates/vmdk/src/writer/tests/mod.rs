@@ -1,0 +1,60 @@
+//! Tests of the writer: against `qemu-img` and `vmdkinfo`, and against itself with other threads.
+
+mod driver;
+mod errors;
+mod folder;
+mod layout;
+mod matrix;
+mod order;
+mod tools;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::{BlockSink, Segment, zeros};
+
+use super::{Subformat, Writer, WriterOptions};
+use driver::batched;
+use folder::{Folder, NAME};
+
+/// A disk with a bit of everything: text, noise, zeros, painted bytes, and a last piece of an odd length.
+fn mixed(len: usize, seed: u64) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    let mut disk = Vec::with_capacity(len);
+    while disk.len() < len {
+        let piece = usize::try_from(1 + numbers.below(300_000)).unwrap();
+        match numbers.below(4) {
+            0 => disk.resize(disk.len() + piece, 0),
+            1 => disk.extend((0..piece).map(|_| u8::try_from(numbers.below(256)).unwrap())),
+            2 => disk.extend(b"all work and no play ".iter().cycle().take(piece)),
+            _ => disk.extend(painted(disk.len() as u64, piece)),
+        }
+    }
+    disk.truncate(len);
+    disk
+}
+
+/// A disk as an image states it: whole sectors.
+fn in_sectors(disk: &[u8]) -> Vec<u8> {
+    let mut disk = disk.to_vec();
+    disk.resize(disk.len().next_multiple_of(512), 0);
+    disk
+}
+
+fn options_for(disk: &[u8], subformat: Subformat) -> WriterOptions {
+    WriterOptions { virtual_size: disk.len() as u64, subformat, ..WriterOptions::default() }
+}
+
+fn writer_in(folder: &Arc<Folder>, options: &WriterOptions) -> Writer {
+    Writer::new(folder.sink(), options, Some(Arc::clone(folder) as _)).unwrap()
+}
+
+/// The files after `write` has had the writer.
+fn image(options: &WriterOptions, write: impl FnOnce(&Writer)) -> Arc<Folder> {
+    let folder = Folder::new();
+    let writer = writer_in(&folder, options);
+    write(&writer);
+    Box::new(writer).finish().unwrap();
+    folder
+}
