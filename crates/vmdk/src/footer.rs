@@ -1,0 +1,84 @@
+//! The footer of a stream: where its grain directory is, known only once all grains were written.
+//!
+//! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". The last three
+//! sectors of the file are the footer's marker, the footer, and the end-of-stream marker, which is all zeros.
+//! What a transfer cut or filled up to whole sectors or blocks with zeros is told apart here.
+
+use diskimg_core::{BlockSource, Result};
+
+use crate::errors::{corrupt, truncated};
+use crate::marker::{Marker, Metadata};
+use crate::sparse_header::{MAGIC, SECTOR, SparseHeader};
+
+/// How far from its end a file is searched for the footer. A bound of ours: transfers fill up to blocks of
+/// 64 KiB at most.
+const SEARCHED: u64 = 128 << 10;
+
+/// Finds the footer of a file that begins with `header`; checks that it is a copy, and knows the directory.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Truncated`] when the file ends before it,
+/// [`diskimg_core::ErrorKind::Corrupt`] when bytes other than zeros
+/// follow it, or it is not what it has to be.
+pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<SparseHeader> {
+    let end = source.size() / SECTOR * SECTOR;
+    let start = end.saturating_sub(SEARCHED).max(SECTOR);
+    let mut tail = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or_default()];
+    source.read_at(start, &mut tail)?;
+    let sectors: Vec<&[u8]> = tail.chunks_exact(SECTOR as usize).collect();
+    let place = |index: usize| start.saturating_add((index as u64).saturating_mul(SECTOR));
+    let last = sectors.iter().rposition(|sector| sector.iter().any(|byte| *byte != 0));
+    let is_footer = |index: usize| {
+        let marker = index.checked_sub(1).and_then(|before| sectors.get(before));
+        let magic = sectors.get(index).is_some_and(|sector| sector.starts_with(&MAGIC));
+        magic && marker.is_some_and(|marker| is_marker(marker, place(index).saturating_sub(SECTOR)))
+    };
+    let Some(at) = last.filter(|last| is_footer(*last)) else {
+        let earlier = (0..sectors.len()).rev().find(|index| is_footer(*index));
+        return Err(match earlier {
+            Some(index) => corrupt("footer")
+                .at(place(index))
+                .because("bytes that are not zeros follow the end of the stream"),
+            None => truncated("footer")
+                .at(end)
+                .because("the file ends without the footer that its header promises"),
+        });
+    };
+    if sectors.get(at.saturating_add(1)).is_none() {
+        return Err(truncated("end-of-stream marker").at(end).because("the file ends behind the footer"));
+    }
+    let footer = SparseHeader::parse(sectors.get(at).copied().unwrap_or_default(), place(at))?;
+    check_copy(header, &footer, place(at))?;
+    Ok(footer)
+}
+
+fn is_marker(sector: &[u8], at: u64) -> bool {
+    let marker = sector.first_chunk().map(|bytes| Marker::parse(bytes, at));
+    matches!(marker, Some(Ok(Marker::Metadata { kind: Metadata::Footer, sectors: 1 })))
+}
+
+fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) -> Result<()> {
+    if footer.has_footer() || footer.directory_sectors == 0 {
+        return Err(corrupt("gdOffset of the footer")
+            .at(at.saturating_add(56))
+            .found_hex(footer.directory_sectors)
+            .expected("the sector of the grain directory"));
+    }
+    let fields = [
+        ("version", 4, header.version.into(), footer.version.into()),
+        ("capacity", 12, header.capacity_sectors, footer.capacity_sectors),
+        ("grainSize", 20, header.grain_sectors, footer.grain_sectors),
+        ("descriptorOffset", 28, header.descriptor_offset_sectors, footer.descriptor_offset_sectors),
+        ("descriptorSize", 36, header.descriptor_size_sectors, footer.descriptor_size_sectors),
+        ("numGTEsPerGT", 44, header.entries_per_table.into(), footer.entries_per_table.into()),
+    ];
+    for (field, offset, expected, found) in fields {
+        if found != expected {
+            return Err(corrupt(format!("{field} of the footer"))
+                .at(at.saturating_add(offset))
+                .found(found)
+                .expected(format_args!("{expected}, as in the header")));
+        }
+    }
+    Ok(())
+}

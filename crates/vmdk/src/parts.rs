@@ -1,0 +1,345 @@
+//! What a disk is put together from: stretches of zeros, flat files and sparse extents, side by side.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Error, Finding, Limits, MetadataCache, Printable, Result, Severity};
+
+use crate::cowd::{self, CowdHeader};
+use crate::errors::{FORMAT, corrupt, truncated};
+use crate::extent_line::ExtentLine;
+use crate::footer;
+use crate::grain::{Entries, Reserved, SparseExtent};
+use crate::parsed;
+use crate::sesparse::{self, SeSparseHeader};
+use crate::sparse_header::{COMPRESSED, REDUNDANT_DIRECTORY, SECTOR, SparseHeader};
+use crate::tables::{Pages, Tables};
+
+/// Bytes of the grain directory that are looked through on opening, for damage that a second directory makes
+/// good. A bound of ours: one page, the directory of 128 GiB.
+const LOOKED_THROUGH: u64 = 16_384;
+
+/// Guest bytes that one file holds, or none.
+pub(crate) struct Part {
+    /// Guest offset of the first byte.
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) content: Content,
+    /// The file's name in the descriptor, where the image has several.
+    name: Option<Vec<u8>>,
+}
+
+/// What a [`Part`] holds.
+pub(crate) enum Content {
+    Zero,
+    /// Guest bytes as they are, the first one at this offset of the file.
+    Flat {
+        source: Arc<dyn BlockSource>,
+        offset: u64,
+    },
+    Sparse(Box<SparseExtent>),
+}
+
+impl Part {
+    /// Guest offset of the first byte behind the part.
+    pub(crate) const fn end(&self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+
+    /// A guest range of the part as a range of its flat file.
+    pub(crate) fn in_flat_file(&self, range: &Range<u64>) -> Range<u64> {
+        let offset = match &self.content {
+            Content::Flat { offset, .. } => *offset,
+            Content::Zero | Content::Sparse(_) => 0,
+        };
+        let place = |guest: u64| guest.saturating_sub(self.start).saturating_add(offset);
+        place(range.start)..place(range.end)
+    }
+
+    /// The same error, naming the file that it was met in.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        match &self.name {
+            Some(name) => named(error, name),
+            None => error,
+        }
+    }
+}
+
+/// The same error, naming the file that it was met in.
+pub(crate) fn named(error: Error, name: &[u8]) -> Error {
+    match error.field_name().map(|field| format!("{field} of {}", Printable::new(name))) {
+        Some(field) => error.field(field),
+        None => error.field(format!("extent {}", Printable::new(name))),
+    }
+}
+
+/// A disk in the making.
+pub(crate) struct Parts {
+    pub(crate) all: Vec<Part>,
+    /// Bytes of all parts so far.
+    pub(crate) size: u64,
+    /// What a careful importer should know of the files.
+    pub(crate) findings: Vec<Finding>,
+    pages: Pages,
+}
+
+/// The file of a sparse extent, and the line that names it.
+pub(crate) struct ExtentFile<'a> {
+    pub(crate) source: Arc<dyn BlockSource>,
+    /// None for a file that is opened without its descriptor.
+    pub(crate) line: Option<&'a ExtentLine>,
+    /// Whether the disk ends with it.
+    pub(crate) last: bool,
+    /// Whether the image consists of several files, so that errors have to say which.
+    pub(crate) named: bool,
+}
+
+impl Parts {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let pages = Arc::new(MetadataCache::new(limits.metadata_cache));
+        Self { all: Vec::new(), size: 0, findings: Vec::new(), pages }
+    }
+
+    /// Adds `len` bytes. A part of nothing is none.
+    pub(crate) fn push(&mut self, len: u64, content: Content, name: Option<Vec<u8>>) {
+        if len > 0 {
+            self.all.push(Part { start: self.size, len, content, name });
+            self.size = self.size.saturating_add(len);
+        }
+    }
+
+    /// Adds a hosted sparse extent.
+    pub(crate) fn push_hosted(&mut self, file: &ExtentFile<'_>, header: &SparseHeader) -> Result<()> {
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let (footer, header) = match header.has_footer() {
+            true => ("footer", &footer::find(file.source.as_ref(), header)?),
+            false => ("header", header),
+        };
+        let compressed = header.has(COMPRESSED);
+        let tables = Tables::new(
+            Arc::clone(&file.source),
+            Arc::clone(&self.pages),
+            self.all.len() as u64,
+            4,
+            compressed,
+        );
+        let (directory, redundant) = self.directories(header, footer, file.source.size())?;
+        let extent = SparseExtent {
+            tables,
+            entries: Entries::Hosted { compressed },
+            grain_bytes: header.grain_bytes(),
+            entries_per_table: header.entries_per_table.into(),
+            directory,
+            redundant,
+            capacity,
+            guest_start: self.size,
+            reserved: reserved(header, directory, redundant),
+        };
+        self.look_through(&extent, header.directory_entries())?;
+        self.push_sparse(extent, file);
+        Ok(())
+    }
+
+    /// Adds a sparse extent of ESX.
+    pub(crate) fn push_cowd(&mut self, file: &ExtentFile<'_>, header: &CowdHeader) -> Result<()> {
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let directory = u64::from(header.directory_sectors).saturating_mul(SECTOR);
+        let entries = capacity.div_ceil(header.grain_bytes().saturating_mul(cowd::ENTRIES_PER_TABLE).max(1));
+        let area = span(directory, entries.saturating_mul(4));
+        in_file("gdOffset", 20, &area, file.source.size())?;
+        let tables =
+            Tables::new(Arc::clone(&file.source), Arc::clone(&self.pages), self.all.len() as u64, 4, false);
+        let extent = SparseExtent {
+            tables,
+            entries: Entries::Cowd,
+            grain_bytes: header.grain_bytes(),
+            entries_per_table: cowd::ENTRIES_PER_TABLE,
+            directory,
+            redundant: None,
+            capacity,
+            guest_start: self.size,
+            reserved: vec![
+                Reserved { what: "header", range: 0..cowd::HEADER_BYTES },
+                Reserved { what: "grain directory", range: area },
+            ],
+        };
+        self.push_sparse(extent, file);
+        Ok(())
+    }
+
+    /// Adds a space-efficient sparse extent of ESXi.
+    pub(crate) fn push_sesparse(
+        &mut self,
+        file: &ExtentFile<'_>,
+        header: &SeSparseHeader,
+        limits: &Limits,
+    ) -> Result<()> {
+        let volatile = header.volatile_sectors.saturating_mul(SECTOR);
+        let bytes = parsed::read(file.source.as_ref(), "volatile header", volatile, SECTOR, limits)?;
+        sesparse::check_volatile(&bytes, volatile)?;
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let directory = header.directory_sectors.saturating_mul(SECTOR);
+        let area = span(directory, header.directory_size_sectors.saturating_mul(SECTOR));
+        in_file("grain directory offset", 128, &area, file.source.size())?;
+        let tables = Tables::new(
+            Arc::clone(&file.source),
+            Arc::clone(&self.pages),
+            self.all.len() as u64,
+            sesparse::ENTRY_BYTES,
+            false,
+        );
+        let extent = SparseExtent {
+            tables,
+            entries: Entries::SeSparse(header.areas),
+            grain_bytes: SeSparseHeader::grain_bytes(),
+            entries_per_table: sesparse::ENTRIES_PER_TABLE,
+            directory,
+            redundant: None,
+            capacity,
+            guest_start: self.size,
+            reserved: vec![
+                Reserved { what: "header", range: 0..SECTOR },
+                Reserved { what: "volatile header", range: span(volatile, SECTOR) },
+                Reserved { what: "grain directory", range: area },
+            ],
+        };
+        self.push_sparse(extent, file);
+        Ok(())
+    }
+
+    fn push_sparse(&mut self, extent: SparseExtent, file: &ExtentFile<'_>) {
+        let name = file.line.filter(|_| file.named).and_then(|line| line.name.clone());
+        self.push(extent.capacity, Content::Sparse(Box::new(extent)), name);
+    }
+
+    /// The bytes that a sparse extent stands for: what its header says, as QEMU has it, unless its line in the
+    /// descriptor says less. VirtualBox rounds the header up and leaves the line exact.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`] for a header that says less where another extent follows:
+    /// everything behind it would move.
+    fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<u64> {
+        let Some(line) = file.line.filter(|line| line.bytes() != capacity) else { return Ok(capacity) };
+        let message = format!(
+            "the extent's header says {capacity} bytes and the descriptor {}: the smaller one counts",
+            line.bytes()
+        );
+        if capacity < line.bytes() && !file.last {
+            return Err(corrupt("capacity")
+                .found(capacity)
+                .expected(format_args!("{} bytes, as the descriptor says", line.bytes())));
+        }
+        self.findings.push(Finding::new(Severity::Warning, "size_mismatch", message).at(line.at));
+        Ok(capacity.min(line.bytes()))
+    }
+
+    /// The grain directory to use, and the one to fall back on.
+    fn directories(&mut self, header: &SparseHeader, place: &str, size: u64) -> Result<(u64, Option<u64>)> {
+        let len = header.directory_entries().saturating_mul(4);
+        let check = |field: &str, at: u64, sectors: u64| {
+            let area = span(sectors.saturating_mul(SECTOR), len);
+            if area.start < SECTOR {
+                return Err(corrupt(field).at(at).found(sectors).expected("a sector behind the header"));
+            }
+            in_file(field, at, &area, size).map(|()| area.start)
+        };
+        let first = check("gdOffset", 56, header.directory_sectors);
+        let second = header
+            .has(REDUNDANT_DIRECTORY)
+            .then(|| check("rgdOffset", 48, header.redundant_directory_sectors));
+        let mut warn = |error: &Error| {
+            let message = format!("only one grain directory of the {place} can be used: {error}");
+            self.findings.push(Finding::new(Severity::Warning, "grain_directory", message));
+        };
+        match (first, second) {
+            (Ok(first), None) => Ok((first, None)),
+            (Ok(first), Some(Ok(second))) => Ok((first, Some(second))),
+            (Ok(first), Some(Err(error))) => {
+                warn(&error);
+                Ok((first, None))
+            }
+            (Err(error), Some(Ok(second))) => {
+                warn(&error);
+                Ok((second, None))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Tells of a first directory that is damaged where a second one is there to help.
+    fn look_through(&mut self, extent: &SparseExtent, entries: u64) -> Result<()> {
+        if extent.redundant.is_none() {
+            return Ok(());
+        }
+        let (mut bad, most) = (0_u64, entries.min(LOOKED_THROUGH / 4));
+        let mut index = 0;
+        while index < most {
+            let at = extent.directory.saturating_add(index.saturating_mul(4));
+            let page = extent.tables.page(at)?;
+            let here = page.left().min(most.saturating_sub(index));
+            for (next, number) in (0..here).zip(0_usize..) {
+                let entry = page.entry(number).unwrap_or(0);
+                let place = at.saturating_add(next.saturating_mul(4));
+                let damaged = entry != 0 && extent.table(entry, place, index.saturating_add(next)).is_err();
+                bad = bad.saturating_add(u64::from(damaged));
+            }
+            index = index.saturating_add(here.max(1));
+        }
+        if bad > 0 {
+            let message = format!("{bad} entries of the grain directory are damaged: the second one is used");
+            let finding = Finding::new(Severity::Warning, "grain_directory", message);
+            self.findings.push(finding.at(extent.directory));
+        }
+        Ok(())
+    }
+}
+
+fn span(start: u64, len: u64) -> Range<u64> {
+    start..start.saturating_add(len)
+}
+
+fn in_file(field: &str, at: u64, area: &Range<u64>, size: u64) -> Result<()> {
+    if area.end <= size {
+        return Ok(());
+    }
+    Err(truncated(field).at(at).found(area.start / SECTOR).expected(format_args!(
+        "{} bytes inside the file, which ends at byte {size}",
+        area.end.saturating_sub(area.start)
+    )))
+}
+
+/// Metadata whose place is known without reading more: neither a table nor a grain can lie there.
+fn reserved(header: &SparseHeader, directory: u64, redundant: Option<u64>) -> Vec<Reserved> {
+    let len = header.directory_entries().saturating_mul(4);
+    let descriptor = header.descriptor_offset_sectors.saturating_mul(SECTOR);
+    let part = |what, range| Reserved { what, range };
+    let mut all = vec![part("header", 0..SECTOR), part("grain directory", span(directory, len))];
+    if descriptor != 0 {
+        let len = header.descriptor_size_sectors.saturating_mul(SECTOR);
+        all.push(part("descriptor", span(descriptor, len)));
+    }
+    all.extend(redundant.map(|at| part("redundant grain directory", span(at, len))));
+    all
+}
+
+/// Checks that a flat file has the bytes that its line in the descriptor promises.
+pub(crate) fn check_flat(line: &ExtentLine, size: u64) -> Result<u64> {
+    let offset = line.offset_sectors.saturating_mul(SECTOR);
+    match offset.checked_add(line.bytes()) {
+        Some(end) if end <= size => Ok(offset),
+        _ => Err(truncated("extent")
+            .format(FORMAT)
+            .at(line.at)
+            .found(format_args!("a file of {size} bytes"))
+            .expected(format_args!("{} bytes from byte {offset} on", line.bytes()))),
+    }
+}
