@@ -8,6 +8,7 @@ use crate::fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
 use crate::header::Header;
 use crate::open::{inspect, open};
 use crate::stream::stream;
+use crate::writer;
 
 /// What this crate offers.
 ///
@@ -28,9 +29,9 @@ pub static DRIVER: Driver = Driver {
     inspect,
     open,
     stream: Some(stream),
-    create: None,
+    create: Some(writer::create),
     check: Some(check),
-    settings: &[],
+    settings: writer::SETTINGS,
 };
 
 /// What all writers begin their text for people with: no boot code begins so.

@@ -1,4 +1,4 @@
-//! VDI images of VirtualBox: read safely from hostile bytes.
+//! VDI images of VirtualBox: read safely from hostile bytes, and written.
 //!
 //! Dynamic, fixed, differencing and undo images of header versions 0 and 1, any block size, also as a stream.
 #![forbid(unsafe_code)]
@@ -15,7 +15,9 @@ mod header;
 mod open;
 mod read;
 mod stream;
+mod writer;
 
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vdi, inspect};
+pub use writer::{Allocation, SETTINGS, Writer, WriterOptions, create};

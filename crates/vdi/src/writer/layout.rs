@@ -1,0 +1,75 @@
+//! Where things lie in an image being written.
+//!
+//! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`) and `VDICore.h` (`VDI_DATA_ALIGN`).
+
+use diskimg_core::Result;
+
+use super::options::{Allocation, WriterOptions};
+use crate::addr::{ENTRY_BYTES, Geometry, HostOffset};
+use crate::errors::invalid;
+use crate::header::{MIN_BLOCK_BITS, SECTOR};
+
+/// Map and blocks begin at multiples of so many bytes, as VirtualBox has it for the sake of flash memory.
+const ALIGN: u64 = 1 << 20;
+/// log2 of the largest block that is written, 64 MiB. A bound of ours: a conversion holds whole blocks in
+/// memory, some for each thread.
+const MAX_BLOCK_BITS: u32 = 26;
+/// The most blocks. A bound of QEMU's (`VDI_BLOCKS_IN_IMAGE_MAX`), 512 TiB at 1 MiB; the format itself ends at
+/// twice as many, where the offset of the data no longer fits its field.
+const MAX_BLOCKS: u64 = 0x1FFF_FF80;
+
+/// The shape of an image being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Bytes of the disk that may be written.
+    pub(super) size: u64,
+    pub(super) allocation: Allocation,
+    pub(super) geometry: Geometry,
+}
+
+impl Shape {
+    /// Checks the options and lays out the image.
+    pub(super) fn new(options: &WriterOptions) -> Result<Self> {
+        let block = options.block_size;
+        let block_bits = block.trailing_zeros();
+        if !block.is_power_of_two() || !(MIN_BLOCK_BITS..=MAX_BLOCK_BITS).contains(&block_bits) {
+            return Err(invalid("option block_size").found(block).expected(format_args!(
+                "a power of two from {} to {}",
+                1 << MIN_BLOCK_BITS,
+                1 << MAX_BLOCK_BITS
+            )));
+        }
+        let size = options.virtual_size;
+        let too_large = |most: &dyn std::fmt::Display| invalid("virtual size").found(size).expected(most);
+        let in_header = in_sectors(size)
+            .filter(|size| i64::try_from(*size).is_ok())
+            .ok_or_else(|| too_large(&"less than 2^63 bytes"))?;
+        let needed = in_header.div_ceil(block);
+        let blocks = u32::try_from(needed)
+            .ok()
+            .filter(|blocks| u64::from(*blocks) <= MAX_BLOCKS)
+            .ok_or_else(|| {
+                let most = MAX_BLOCKS.saturating_mul(block);
+                too_large(&format_args!("at most {most} bytes with blocks of {block} bytes"))
+                    .hint("larger blocks make larger disks possible: block_size=64M")
+            })?;
+        let map_end = ALIGN.saturating_add(u64::from(blocks).saturating_mul(ENTRY_BYTES));
+        let geometry = Geometry {
+            map: HostOffset(ALIGN),
+            data: HostOffset(map_end.next_multiple_of(ALIGN)),
+            block_bits,
+            extra: 0,
+            blocks,
+        };
+        Ok(Self { size, allocation: options.allocation, geometry })
+    }
+
+    /// The size of the disk as the header states it: whole sectors.
+    pub(super) fn size_in_header(&self) -> u64 {
+        in_sectors(self.size).unwrap_or(self.size)
+    }
+}
+
+fn in_sectors(size: u64) -> Option<u64> {
+    size.checked_next_multiple_of(SECTOR.into())
+}

@@ -1,0 +1,94 @@
+//! Tests of the writer: against the reader, against itself with other threads, and against `qemu-img`.
+
+mod driver;
+mod errors;
+mod order;
+mod places;
+mod properties;
+mod qemu;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
+
+use super::{Allocation, Writer, WriterOptions};
+use crate::{DRIVER, Vdi};
+use driver::batched;
+
+/// Larger than any image of these tests.
+const ROOM: u64 = 1 << 30;
+/// Where the map of every image is, and the blocks of one with a small map.
+const MAP: usize = 1 << 20;
+const DATA: usize = 2 << 20;
+
+/// A disk with a bit of everything: text, noise, zeros, painted bytes, and a last piece of an odd length.
+fn mixed(len: usize, seed: u64) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    let mut disk = Vec::with_capacity(len);
+    while disk.len() < len {
+        let piece = usize::try_from(1 + numbers.below(300_000)).unwrap();
+        match numbers.below(4) {
+            0 => disk.resize(disk.len() + 2 * piece, 0),
+            1 => disk.extend((0..piece).map(|_| u8::try_from(numbers.below(256)).unwrap())),
+            2 => disk.extend(b"all work and no play ".iter().cycle().take(piece)),
+            _ => disk.extend(painted(disk.len() as u64, piece)),
+        }
+    }
+    disk.truncate(len);
+    disk
+}
+
+/// Options for a disk, with UUIDs so that the image is the same each time.
+fn options_for(disk: &[u8]) -> WriterOptions {
+    WriterOptions {
+        virtual_size: disk.len() as u64,
+        uuid: Some([0x11; 16]),
+        modification_uuid: Some([0x22; 16]),
+        ..WriterOptions::default()
+    }
+}
+
+/// The kinds of images that these tests make.
+fn variants(disk: &[u8]) -> Vec<WriterOptions> {
+    let mut all = Vec::new();
+    for allocation in [Allocation::Dynamic, Allocation::Fixed] {
+        for block_size in [4096, 65_536, 1 << 20] {
+            all.push(WriterOptions { allocation, block_size, ..options_for(disk) });
+        }
+    }
+    all
+}
+
+/// The image file after `write` has had the writer.
+fn image(options: &WriterOptions, write: impl FnOnce(&Writer)) -> Vec<u8> {
+    let file = MemorySink::new(ROOM);
+    let writer = Writer::new(Box::new(file.clone()), options).unwrap();
+    write(&writer);
+    Box::new(writer).finish().unwrap();
+    file.bytes()
+}
+
+fn open(bytes: Vec<u8>) -> Vdi {
+    Vdi::open(Arc::new(Memory::new(bytes)), &OpenOptions::default()).unwrap()
+}
+
+/// All guest bytes, as the reader of this crate sees them; the check of this crate finds nothing wrong.
+fn guest(bytes: Vec<u8>) -> Vec<u8> {
+    let file: Arc<dyn BlockSource> = Arc::new(Memory::new(bytes));
+    let report = (DRIVER.check.unwrap())(Arc::clone(&file), &OpenOptions::default()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.image_end, Some(file.size()));
+    let source = Vdi::open(file, &OpenOptions::default()).unwrap();
+    let mut disk = vec![0; usize::try_from(source.size()).unwrap()];
+    source.read_at(0, &mut disk).unwrap();
+    disk
+}
+
+/// A disk as its header states it: whole sectors.
+fn in_sectors(disk: &[u8]) -> Vec<u8> {
+    let mut disk = disk.to_vec();
+    disk.resize(disk.len().next_multiple_of(512), 0);
+    disk
+}
