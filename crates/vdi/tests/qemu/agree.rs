@@ -1,0 +1,94 @@
+//! Where QEMU is right: bytes, extents and sizes are the same.
+
+use diskimg_core::conformance::source;
+use diskimg_core::{BlockSource, ExtentKind, Extents, Image, Limits, MemorySink};
+use diskimg_vdi::DRIVER;
+
+use crate::tools::Workshop;
+
+/// A run of data as both sides tell it: guest offset, length, host offset.
+type Run = (u64, u64, u64);
+
+fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
+    let mut all: Vec<Run> = Vec::new();
+    for (start, len, host) in runs {
+        match all.last_mut() {
+            Some(last) if last.0 + last.1 == start && last.2 + last.1 == host => last.1 += len,
+            _ => all.push((start, len, host)),
+        }
+    }
+    all
+}
+
+/// The data runs that `qemu-img map --output=json` printed. It calls all that is not data "present" or not as
+/// the file below has it, so that only data can be compared.
+fn theirs(printed: &str) -> Vec<Run> {
+    let number = |line: &str, name: &str| -> u64 {
+        let (_, rest) = line.split_once(&format!("\"{name}\": ")).unwrap();
+        rest.split([',', '}', ' ']).next().unwrap().parse().unwrap()
+    };
+    let runs = printed.lines().filter(|line| line.contains("\"offset\""));
+    merged(runs.map(|line| (number(line, "start"), number(line, "length"), number(line, "offset"))))
+}
+
+fn ours(disk: &dyn BlockSource) -> Vec<Run> {
+    let data = Extents::new(disk, 0..disk.size()).map(Result::unwrap).filter(|e| e.kind == ExtentKind::Data);
+    merged(data.map(|extent| (extent.offset, extent.len, extent.location.host.unwrap().offset)))
+}
+
+/// Reads an image here and there, as a file and as a stream.
+fn compare(shop: &Workshop, image: &str) {
+    let disk = shop.open_image(image);
+    let bytes = shop.guest_bytes(image);
+    source(&disk, &bytes);
+    assert_eq!(ours(&disk), theirs(&shop.img(&["map", "-f", "vdi", "--output=json", image])));
+    let info = shop.img(&["info", "--output=json", image]);
+    assert!(info.contains("\"format\": \"vdi\""), "{info}");
+    assert!(info.contains(&format!("\"virtual-size\": {},", disk.info().virtual_size)), "{info}");
+    let sink = MemorySink::new(bytes.len() as u64);
+    let mut decoder = (DRIVER.stream.unwrap())(&Limits::default()).unwrap();
+    for chunk in std::fs::read(shop.path(image)).unwrap().chunks(100_000) {
+        decoder.push(chunk, &sink).unwrap();
+    }
+    assert_eq!(decoder.finish(&sink).unwrap(), bytes.len() as u64);
+    assert!(sink.bytes() == bytes, "the stream differs");
+}
+
+#[test]
+fn images_of_every_kind_and_size_read_as_in_qemu() {
+    let Some(shop) = Workshop::open() else { return };
+    for options in ["static=off", "static=on"] {
+        for size in [512, (1 << 20) - 512, 1 << 20, (9 << 20) + 1536] {
+            let disk = shop.write_mixed("mixed.raw", size);
+            shop.img(&["convert", "-f", "raw", "-O", "vdi", "-o", options, "mixed.raw", "disk.vdi"]);
+            compare(&shop, "disk.vdi");
+            assert!(shop.guest_bytes("disk.vdi") == disk);
+        }
+    }
+}
+
+#[test]
+fn images_that_were_written_in_any_order_read_as_in_qemu() {
+    let Some(shop) = Workshop::open() else { return };
+    for options in ["static=off", "static=on"] {
+        shop.img(&["create", "-f", "vdi", "-o", options, "disk.vdi", "20972032"]);
+        compare(&shop, "disk.vdi");
+        let commands = [
+            "write -P 0xa1 18M 1M",
+            "write -P 0xa2 5000k 1000k",
+            "write -P 0xa3 512 1024",
+            "write -z 5200k 100k",
+            "write -P 0xa4 20971520 512",
+            "write -P 0xa5 1048064 1024",
+        ];
+        shop.io("disk.vdi", &commands);
+        compare(&shop, "disk.vdi");
+    }
+}
+
+#[test]
+fn an_empty_disk_reads_as_in_qemu() {
+    let Some(shop) = Workshop::open() else { return };
+    shop.img(&["create", "-f", "vdi", "disk.vdi", "0"]);
+    source(&shop.open_image("disk.vdi"), &[]);
+}
