@@ -6,6 +6,7 @@ use crate::check::check;
 use crate::errors::FORMAT;
 use crate::header::MAGIC;
 use crate::open::{inspect, open};
+use crate::stream::stream;
 use crate::writer;
 
 /// What this crate offers.
@@ -23,7 +24,7 @@ pub static DRIVER: Driver = Driver {
     probe,
     inspect,
     open,
-    stream: None,
+    stream: Some(stream),
     create: Some(writer::create),
     check: Some(check),
     settings: writer::SETTINGS,

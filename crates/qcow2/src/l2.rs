@@ -8,6 +8,7 @@ use diskimg_core::Result;
 use crate::addr::{Geometry, HostOffset};
 use crate::compressed::{COMPRESSED, CompressedRange};
 use crate::errors::corrupt;
+use crate::header::Header;
 use crate::l1::COPIED;
 use crate::subcluster::{Subcluster, Subclusters};
 
@@ -42,6 +43,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules of an image whose clusters are in an external data file or not.
+    pub(crate) const fn of(header: &Header, data_file: bool) -> Self {
+        let geometry = header.geometry;
+        Self { geometry, zero_flag: header.version >= 3 && !geometry.extended_l2(), data_file }
+    }
+
     /// Reads an entry and, with extended entries, its bitmap (0 otherwise).
     ///
     /// # Errors

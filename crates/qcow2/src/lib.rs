@@ -21,6 +21,7 @@ mod open;
 mod parsed;
 mod read;
 mod snapshot;
+mod stream;
 mod subcluster;
 mod tables;
 mod window;

@@ -18,6 +18,14 @@ pub(crate) struct Reserved {
     pub(crate) range: Range<u64>,
 }
 
+/// What metadata lies in `range`, if any. Refcounts are not looked at: they are not needed to read.
+pub(crate) fn overlapped(reserved: &[Reserved], range: &Range<u64>) -> Option<&'static str> {
+    reserved
+        .iter()
+        .find(|part| part.range.start < range.end && range.start < part.range.end)
+        .map(|part| part.what)
+}
+
 /// The active tables of an image, or those of a snapshot.
 pub(crate) struct Lookup {
     pub(crate) tables: Tables,
@@ -117,12 +125,8 @@ impl Lookup {
         Ok(())
     }
 
-    /// What metadata lies in `range`, if any. Refcounts are not looked at: they are not needed to read.
     fn overlapped(&self, range: &Range<u64>) -> Option<&'static str> {
-        self.reserved
-            .iter()
-            .find(|part| part.range.start < range.end && range.start < part.range.end)
-            .map(|part| part.what)
+        overlapped(&self.reserved, range)
     }
 
     fn cut(&self, what: &str, at: HostOffset, guest: GuestOffset) -> Error {

@@ -52,10 +52,17 @@ impl fmt::Debug for Qcow2 {
 }
 
 /// An L1 table to read through, and the size of its disk.
-struct Active {
-    offset: u64,
-    entries: u64,
-    size: u64,
+pub(crate) struct Active {
+    pub(crate) offset: u64,
+    pub(crate) entries: u64,
+    pub(crate) size: u64,
+}
+
+impl Active {
+    /// The tables of the active state.
+    pub(crate) fn of(header: &Header) -> Self {
+        Self { offset: header.l1_table_offset, entries: header.l1_entries, size: header.virtual_size() }
+    }
 }
 
 impl Qcow2 {
@@ -80,19 +87,9 @@ impl Qcow2 {
         let mut window = FileWindow::new(source.as_ref(), limits)?;
         let parsed = Parsed::read(&mut window, &budget)?;
         let header = &parsed.header;
-        features::check_known(header.incompatible, &parsed.extensions.feature_names)?;
-        if let Some(method) = header.encryption {
-            return Err(corrupt("crypt_method")
-                .with_kind(ErrorKind::Encrypted)
-                .at(32)
-                .because(format_args!("the image is encrypted with {}", method.name())));
-        }
+        check_readable(&parsed)?;
         let active = match &options.snapshot {
-            None => Active {
-                offset: header.l1_table_offset,
-                entries: header.l1_entries,
-                size: header.virtual_size(),
-            },
+            None => Active::of(header),
             Some(wanted) => snapshot_tables(header, &snapshot::find(header, limits, &mut window, wanted)?)?,
         };
         limits.check_virtual_size(active.size).map_err(|error| error.format(FORMAT).at(24))?;
@@ -105,11 +102,7 @@ impl Qcow2 {
         };
         let lookup = Lookup {
             tables: Tables::new(Arc::clone(&source), header.geometry, limits),
-            rules: Rules {
-                geometry: header.geometry,
-                zero_flag: header.version >= 3 && !header.geometry.extended_l2(),
-                data_file: parsed.data_file.is_some(),
-            },
+            rules: Rules::of(header, parsed.data_file.is_some()),
             l1_table: HostOffset(active.offset),
             data_size: data.size(),
             reserved: reserved(header, &active),
@@ -157,6 +150,18 @@ pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     Ok(describe(&parsed, limits, &budget, &mut window))
 }
 
+/// Checks that this crate can read the guest's bytes.
+pub(crate) fn check_readable(parsed: &Parsed) -> Result<()> {
+    features::check_known(parsed.header.incompatible, &parsed.extensions.feature_names)?;
+    match parsed.header.encryption {
+        None => Ok(()),
+        Some(method) => Err(corrupt("crypt_method")
+            .with_kind(ErrorKind::Encrypted)
+            .at(32)
+            .because(format_args!("the image is encrypted with {}", method.name()))),
+    }
+}
+
 /// The L1 table of a snapshot, checked as the header's is.
 fn snapshot_tables(header: &Header, entry: &snapshot::Entry) -> Result<Active> {
     let geometry = header.geometry;
@@ -188,7 +193,7 @@ fn snapshot_tables(header: &Header, entry: &snapshot::Entry) -> Result<Active> {
 
 /// The part of the L1 table that maps the disk has to be there; QEMU allows the rest, which maps saved
 /// machine state, to be large.
-fn check_l1_in_file(header: &Header, active: &Active, file_size: u64) -> Result<()> {
+pub(crate) fn check_l1_in_file(header: &Header, active: &Active, file_size: u64) -> Result<()> {
     let needed = header.geometry.l1_entries_for(active.size).saturating_mul(8);
     let l1 = span(active.offset, needed);
     let first_cluster = header.geometry.cluster_size();
@@ -202,7 +207,7 @@ fn check_l1_in_file(header: &Header, active: &Active, file_size: u64) -> Result<
 }
 
 /// Metadata whose place is known without reading more: no cluster of the guest may lie there.
-fn reserved(header: &Header, active: &Active) -> Vec<Reserved> {
+pub(crate) fn reserved(header: &Header, active: &Active) -> Vec<Reserved> {
     let cluster = header.geometry.cluster_size();
     let refcounts = u64::from(header.refcount_table_clusters).saturating_mul(cluster);
     // A length that QEMU would refuse says nothing about where the table is.

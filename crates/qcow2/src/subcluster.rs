@@ -53,6 +53,11 @@ impl Subclusters {
         }
     }
 
+    /// Whether any subcluster is stored.
+    pub(crate) const fn any_data(self) -> bool {
+        self.allocated != 0
+    }
+
     /// What subcluster `index` (below 32) is, and how many from it on are the same; at least one.
     pub(crate) fn run(self, index: u32) -> (Subcluster, u32) {
         let index = index.min(SUBCLUSTERS.saturating_sub(1));
