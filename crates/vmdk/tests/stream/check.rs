@@ -1,0 +1,79 @@
+//! Checks of streams whose parts lie in a file.
+
+use std::sync::Arc;
+
+use diskimg_core::{CheckReport, Memory, OpenOptions};
+
+use crate::image::*;
+
+fn check(image: &Image) -> CheckReport {
+    let source = Arc::new(Memory::new(image.bytes.clone()));
+    (diskimg_vmdk::DRIVER.check.unwrap())(source, &OpenOptions::default()).unwrap()
+}
+
+#[track_caller]
+fn assert_damaged(image: &Image, at: usize) {
+    let report = check(image);
+    let found: Vec<_> = report.problems.iter().map(|problem| problem.offset).collect();
+    assert_eq!((report.corruptions, found), (1, vec![Some(at as u64)]), "{:#?}", report.problems);
+}
+
+/// Byte offset of a grain's entry.
+fn entry(image: &Image, grain: u64) -> usize {
+    image.tables[(grain / ENTRIES) as usize] + 4 * (grain % ENTRIES) as usize
+}
+
+#[test]
+fn streams_of_every_writer_are_clean_and_counted() {
+    for writer in WRITERS {
+        let report = check(&Image::new(writer));
+        assert!(report.is_clean(), "{writer:?}: {:#?}", report.problems);
+        assert_eq!((report.total_units, report.allocated_units), (Some(11), Some(4)), "{writer:?}");
+        assert_eq!((report.compressed_units, report.fragmented_units), (4, 0), "{writer:?}");
+        let report = check(&Image::of(writer, &[9, 0, 10, 3]));
+        assert!(report.is_clean(), "{writer:?}: {:#?}", report.problems);
+    }
+}
+
+#[test]
+fn m19_a_grain_whose_marker_belongs_elsewhere_is_told() {
+    for writer in WRITERS {
+        let image = Image::new(writer).with(|image| image.u64(image.grains[1], GRAIN));
+        assert_damaged(&image, image.grains[1]);
+    }
+}
+
+#[test]
+fn m18_a_compressed_size_that_cannot_be_is_told() {
+    for writer in WRITERS {
+        let image = Image::new(writer).with(|image| image.u32(image.grains[1] + 8, u32::MAX));
+        assert_damaged(&image, image.grains[1] + 8);
+    }
+}
+
+#[test]
+fn a_grain_table_entry_that_names_no_grain_is_told() {
+    for writer in WRITERS {
+        // Behind the end of the file, on the directory, and on what is no marker of a grain.
+        let directory = (Image::new(writer).directory / 512) as u32;
+        for sector in [u32::MAX, 100_000, 0x2000, directory] {
+            let image = Image::new(writer).with(|image| image.u32(entry(image, 9), sector));
+            assert_damaged(&image, entry(&image, 9));
+        }
+    }
+}
+
+#[test]
+fn compressed_grains_on_each_other_are_told() {
+    for writer in WRITERS {
+        // The first grain says it is longer than it is, and reaches into the next.
+        let image = Image::of(writer, &[3, 0, 9, 10]).with(|image| image.u32(image.grains[0] + 8, 600));
+        assert_damaged(&image, entry(&image, 3));
+    }
+}
+
+#[test]
+fn m15_a_footer_that_differs_from_the_header_is_told() {
+    let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 12, CAPACITY + 1));
+    assert_damaged(&image, image.footer + 12);
+}

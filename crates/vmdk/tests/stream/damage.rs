@@ -1,0 +1,59 @@
+//! Damage everywhere: whatever happens is an error and not a panic, and the same in pieces of any size.
+
+use diskimg_core::conformance::damaged;
+use diskimg_core::{Limits, MemorySink};
+use proptest::prelude::*;
+
+use crate::image::*;
+
+/// The disk, or the error, of an image in pieces that end at `cuts`.
+fn outcome(bytes: &[u8], cuts: &[usize]) -> Result<Vec<u8>, String> {
+    let sink = MemorySink::new(4 << 20);
+    let mut decoder = (diskimg_vmdk::DRIVER.stream.unwrap())(&Limits::default()).unwrap();
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+    cuts.push(bytes.len());
+    cuts.sort_unstable();
+    let mut start = 0;
+    for end in cuts {
+        decoder.push(&bytes[start..end], &sink).map_err(|error| error.to_string())?;
+        start = end;
+    }
+    decoder.finish(&sink).map_err(|error| error.to_string())?;
+    Ok(sink.bytes())
+}
+
+#[test]
+fn a_damaged_image_of_every_writer_never_panics() {
+    for writer in WRITERS {
+        let image = Image::new(writer);
+        damaged(&image.bytes, image.bytes.len(), &|bytes| {
+            assert_eq!(outcome(&bytes, &[]), outcome(&bytes, &[600, 513, 7]));
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn cut_points_change_nothing(
+        writer in proptest::sample::select(WRITERS.to_vec()),
+        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+        damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..3),
+    ) {
+        let mut image = Image::new(writer);
+        for (at, value) in damage {
+            let len = image.bytes.len();
+            image.bytes[at % len] = value;
+        }
+        prop_assert_eq!(outcome(&image.bytes, &cuts), outcome(&image.bytes, &[]));
+    }
+
+    #[test]
+    fn any_order_of_any_grains_gives_the_disk(
+        writer in proptest::sample::select(WRITERS.to_vec()),
+        grains in proptest::sample::subsequence((0..11).collect::<Vec<u64>>(), 0..=11).prop_shuffle(),
+    ) {
+        prop_assert_eq!(Image::of(writer, &grains).decode().unwrap(), disk(&grains));
+    }
+}

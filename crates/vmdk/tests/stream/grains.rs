@@ -1,0 +1,173 @@
+//! Grains and markers that cannot be: each case of the catalogue by its number.
+
+use diskimg_core::ErrorKind::{Corrupt, Truncated};
+
+use crate::image::*;
+
+#[test]
+fn m16_data_behind_the_end_is_refused() {
+    for writer in WRITERS {
+        let image = Image::new(writer).with(|image| image.bytes.extend([0, 0, 7]));
+        let at = image.bytes.len() - 1;
+        assert_refused(&image, Corrupt, at);
+    }
+}
+
+#[test]
+fn m16_nothing_but_the_end_may_follow_the_footer() {
+    let mut image = Image::new(Writer::Footer);
+    let end = image.bytes.len() - 512;
+    image.bytes.truncate(end);
+    image.grain(GRAIN, &zlib(&guest(1)));
+    image.marker(0, 0);
+    assert_refused(&image, Corrupt, end);
+}
+
+#[test]
+fn m18_a_compressed_size_that_no_grain_has_is_corrupt() {
+    for writer in WRITERS {
+        for size in [u32::MAX, 0x8000_0000, 2 * 4096 + 513] {
+            let image = Image::new(writer).with(|image| image.u32(image.grains[1] + 8, size));
+            let at = image.grains[1] + 8;
+            assert_refused(&image, Corrupt, at);
+        }
+    }
+}
+
+#[test]
+fn m18_a_compressed_size_past_the_end_of_the_file_is_truncated() {
+    // CVE-2026-2243: the size fits what is left of the file only without the 12 bytes in front of it.
+    let mut image = Image::new(Writer::OpenVmdk);
+    let last = image.grains[3];
+    image.bytes.truncate(last + 512);
+    image.u32(last + 8, 512);
+    assert_refused(&image, Truncated, last);
+}
+
+#[test]
+fn m19_a_grain_elsewhere_than_its_table_says_is_corrupt() {
+    for writer in WRITERS {
+        // Grain 3 says it is grain 1.
+        let image = Image::new(writer).with(|image| image.u64(image.grains[1], GRAIN));
+        assert_refused(&image, Corrupt, image.tables[0]);
+        // Grain 3 says it is grain 4, of a table that has none.
+        let image = Image::new(writer).with(|image| image.u64(image.grains[1], 4 * GRAIN));
+        assert_refused(&image, Corrupt, image.tables[0]);
+        // Grains 9 and 10 say they are each other.
+        let image = Image::new(writer).with(|image| {
+            image.u64(image.grains[2], 10 * GRAIN);
+            image.u64(image.grains[3], 9 * GRAIN);
+        });
+        let error = image.refused();
+        assert_eq!(error.kind(), Corrupt, "{error}");
+    }
+}
+
+#[test]
+fn m19_a_table_that_lists_more_or_fewer_grains_than_came_is_corrupt() {
+    for writer in WRITERS {
+        for (slot, entry) in [(1, 0), (1, OVERHEAD as u32), (3, OVERHEAD as u32 + 2)] {
+            let image = Image::new(writer).with(|image| image.u32(image.tables[2] + 4 * slot, entry));
+            let error = assert_refused(&image, Corrupt, image.tables[2]);
+            assert_eq!(error.guest_offset(), Some(512 * GRAIN * ENTRIES * 2), "{writer:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn m20_an_lba_inside_a_grain_or_behind_the_disk_is_corrupt() {
+    for writer in WRITERS {
+        for lba in [1, 4, 3 * GRAIN + 1, 11 * GRAIN, 1 << 63, u64::MAX - 7, u64::MAX] {
+            let image = Image::new(writer).with(|image| image.u64(image.grains[1], lba));
+            assert_refused(&image, Corrupt, image.grains[1]);
+        }
+    }
+}
+
+#[test]
+fn m21_a_grain_that_comes_twice_is_corrupt() {
+    for writer in WRITERS {
+        let image = Image::of(writer, &[0, 3, 9, 3]);
+        let error = assert_refused(&image, Corrupt, image.grains[3]);
+        assert_eq!(error.guest_offset(), Some(512 * 3 * GRAIN), "{error}");
+        // The same at once, and so that the sums of both places agree.
+        let image = Image::new(writer).with(|image| image.u64(image.grains[1], 0));
+        assert_refused(&image, Corrupt, image.grains[1]);
+    }
+}
+
+#[test]
+fn m22_a_grain_that_inflates_to_more_than_a_grain_is_corrupt() {
+    let bomb = zlib(&vec![0; 64 << 10]);
+    assert!(bomb.len() < 512);
+    for writer in WRITERS {
+        let image = Image::with_streams(writer, &[(0, bomb.clone())]);
+        assert_refused(&image, Corrupt, image.grains[0]);
+    }
+}
+
+#[test]
+fn m23_a_grain_that_inflates_to_less_than_its_bytes_is_corrupt() {
+    for writer in WRITERS {
+        for (grain, len) in [(0, 4095), (0, 0), (10, 5 * 512 - 1)] {
+            let image = Image::with_streams(writer, &[(grain, zlib(&vec![7; len]))]);
+            assert_refused(&image, Corrupt, image.grains[0]);
+        }
+    }
+}
+
+#[test]
+fn m23_a_grain_that_is_no_zlib_stream_is_corrupt() {
+    let good = zlib(&guest(0));
+    let mut bad_sum = good.clone();
+    *bad_sum.last_mut().unwrap() ^= 1;
+    for stream in [b"x".to_vec(), vec![0xFF; 300], good[..good.len() - 5].to_vec(), bad_sum] {
+        let image = Image::with_streams(Writer::Footer, &[(0, stream)]);
+        assert_refused(&image, Corrupt, image.grains[0]);
+    }
+}
+
+#[test]
+fn m24_a_marker_of_an_unknown_type_is_corrupt() {
+    for kind in [5, 255, u32::MAX] {
+        let image = Image::new(Writer::Footer).with(|image| {
+            let end = image.bytes.len() - 512;
+            image.u32(end + 12, kind);
+        });
+        // Behind a footer nothing may follow at all; in front of one the type is named.
+        assert_eq!(image.refused().kind(), Corrupt);
+        let image = Image::new(Writer::Footer).with(|image| image.u32(image.directory - 500, kind));
+        assert_refused(&image, Corrupt, image.directory - 500);
+    }
+}
+
+#[test]
+fn m24_more_metadata_than_any_file_holds_is_corrupt() {
+    for kind in [1, 2, 3, 4] {
+        for sectors in [1 << 63, u64::MAX, 1 << 55] {
+            let image = Image::new(Writer::Footer).with(|image| {
+                image.u64(image.directory - 512, sectors);
+                image.u32(image.directory - 500, kind);
+            });
+            assert_refused(&image, Corrupt, image.directory - 512);
+        }
+    }
+}
+
+#[test]
+fn m24_metadata_shorter_than_what_it_holds_is_corrupt() {
+    for at in [|i: &Image| i.tables[0], |i: &Image| i.directory, |i: &Image| i.footer] {
+        let image = Image::new(Writer::Footer).with(|image| image.u64(at(image) - 512, 0));
+        assert_refused(&image, Corrupt, at(&image) - 512);
+    }
+}
+
+#[test]
+fn m24_metadata_that_goes_on_to_the_end_of_the_file_is_truncated() {
+    let image = Image::new(Writer::OpenVmdk).with(|image| {
+        let end = image.bytes.len() - 512;
+        image.u64(end, 1 << 40);
+        image.u32(end + 12, 4);
+    });
+    assert_eq!(image.refused().kind(), Truncated);
+}

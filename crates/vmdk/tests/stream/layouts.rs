@@ -1,0 +1,154 @@
+//! What every writer makes, read whole.
+
+use diskimg_core::{ErrorKind, Limits, MemorySink, WriteOrder};
+
+use crate::image::*;
+
+#[test]
+fn every_writers_layout_gives_the_disk_in_pieces_of_any_size() {
+    for writer in WRITERS {
+        let image = Image::new(writer);
+        for step in [1, 2, 7, 511, 512, 513, 4096, 65_536, usize::MAX] {
+            assert_eq!(decode(&image.bytes, step).unwrap(), disk(&GRAINS), "{writer:?} in pieces of {step}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_without_grains_is_zeros() {
+    for writer in WRITERS {
+        assert_eq!(Image::of(writer, &[]).decode().unwrap(), disk(&[]), "{writer:?}");
+    }
+}
+
+#[test]
+fn grains_may_come_in_any_order() {
+    for writer in WRITERS {
+        let image = Image::of(writer, &[9, 0, 10, 3, 1]);
+        assert_eq!(image.decode().unwrap(), disk(&[0, 1, 3, 9, 10]), "{writer:?}");
+    }
+}
+
+#[test]
+fn a_target_that_takes_no_step_back_gets_the_gaps_too() {
+    for writer in WRITERS {
+        let pipe = Pipe::new();
+        assert_eq!(pipe_order(&pipe), WriteOrder::Ascending);
+        decode_into(&Image::new(writer).bytes, 600, &Limits::default(), &pipe).unwrap();
+        assert_eq!(pipe.disk.bytes(), disk(&GRAINS), "{writer:?}");
+    }
+}
+
+fn pipe_order(pipe: &dyn diskimg_core::BlockSink) -> WriteOrder {
+    pipe.order()
+}
+
+#[test]
+fn grains_out_of_order_need_a_target_that_can_seek() {
+    let image = Image::of(Writer::Qemu, &[0, 3, 1]);
+    let error = decode_into(&image.bytes, 512, &Limits::default(), &Pipe::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
+    assert_eq!(error.offset(), Some(image.grains[2] as u64), "{error}");
+    assert_eq!(error.guest_offset(), Some(512 * GRAIN), "{error}");
+}
+
+#[test]
+fn the_last_grain_may_be_padded_to_a_whole_one() {
+    let mut last = guest(10);
+    last.resize(512 * GRAIN as usize, 0);
+    for writer in WRITERS {
+        let image = Image::with_streams(writer, &[(10, zlib(&last))]);
+        assert_eq!(image.decode().unwrap(), disk(&[10]), "{writer:?}");
+    }
+}
+
+#[test]
+fn compressed_data_may_be_longer_than_the_grain() {
+    let bytes = guest(0);
+    let stored: Vec<u8> = bytes
+        .chunks(100)
+        .flat_map(|piece| {
+            let len = piece.len() as u16;
+            [&[0], &len.to_le_bytes()[..], &(!len).to_le_bytes(), piece].concat()
+        })
+        .collect();
+    let whole = zlib(&bytes);
+    // Blocks without compression, then an empty last one.
+    let stream = [&[0x78, 0x01], &stored[..], &[1, 0, 0, 0xFF, 0xFF], &whole[whole.len() - 4..]].concat();
+    assert!(stream.len() > bytes.len());
+    let image = Image::with_streams(Writer::Footer, &[(0, stream)]);
+    assert_eq!(image.decode().unwrap(), disk(&[0]));
+}
+
+#[test]
+fn progress_markers_are_passed_over_wherever_they_stand() {
+    let mut image = Image::new(Writer::OpenVmdk);
+    let end = image.bytes.len() - 512;
+    image.bytes.truncate(end);
+    image.marker(2, 4);
+    image.sectors(&[0xEE; 1024]);
+    image.marker(0, 4);
+    image.marker(0, 0);
+    assert_eq!(image.decode().unwrap(), disk(&GRAINS));
+}
+
+#[test]
+fn a_table_entry_of_1_is_no_grain() {
+    for writer in WRITERS {
+        let image = Image::new(writer).with(|image| image.u32(image.tables[0] + 4, 1));
+        assert_eq!(image.decode().unwrap(), disk(&GRAINS), "{writer:?}");
+    }
+}
+
+#[test]
+fn a_table_may_be_there_without_a_single_grain() {
+    let mut image = Image::new(Writer::Qemu);
+    image.u32(image.directory + 4, 6);
+    assert_eq!(image.decode().unwrap(), disk(&GRAINS));
+}
+
+#[test]
+fn a_descriptor_may_make_the_disk_smaller_and_never_larger() {
+    let line = Image::new(Writer::Footer).bytes.windows(9).position(|bytes| bytes == b"RDONLY 85").unwrap();
+    let image = Image::new(Writer::Footer).with(|image| image.put(line, b"RDONLY 83"));
+    let mut expected = disk(&GRAINS);
+    expected.truncate(512 * 83);
+    assert_eq!(image.decode().unwrap(), expected);
+    // A grain that lies behind the end altogether is only compared with its table.
+    let image = Image::new(Writer::Footer).with(|image| image.put(line, b"RDONLY 77"));
+    expected.truncate(512 * 77);
+    assert_eq!(image.decode().unwrap(), expected);
+    let image = Image::new(Writer::Footer).with(|image| image.put(line, b"RDONLY 99"));
+    assert_eq!(image.decode().unwrap(), disk(&GRAINS));
+}
+
+#[test]
+fn zeros_inside_a_grain_are_not_written() {
+    struct Written(MemorySink, std::sync::Mutex<u64>);
+    impl diskimg_core::BlockSink for Written {
+        fn write_at(&self, offset: u64, data: &[u8]) -> diskimg_core::Result<()> {
+            *self.1.lock().unwrap() += data.len() as u64;
+            self.0.write_at(offset, data)
+        }
+        fn zero(&self, range: std::ops::Range<u64>) -> diskimg_core::Result<()> {
+            self.0.zero(range)
+        }
+        fn finish(self: Box<Self>) -> diskimg_core::Result<()> {
+            Ok(())
+        }
+    }
+    let image = Image::with_streams(Writer::Footer, &[(0, zlib(&[0; 4096])), (1, zlib(&guest(1)))]);
+    let sink = Written(MemorySink::new(1 << 20), std::sync::Mutex::new(0));
+    decode_into(&image.bytes, 512, &Limits::default(), &sink).unwrap();
+    assert_eq!(sink.0.bytes(), disk(&[1]));
+    assert_eq!(*sink.1.lock().unwrap(), 4096);
+}
+
+#[test]
+fn m17_odd_bytes_at_the_end_are_tolerated_while_they_are_zeros() {
+    for writer in WRITERS {
+        let mut image = Image::new(writer);
+        image.bytes.extend([0; 77]);
+        assert_eq!(image.decode().unwrap(), disk(&GRAINS), "{writer:?}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Images that `qemu-img` makes, decoded as they come.
+
+use std::path::Path;
+use std::process::Command;
+
+use diskimg_core::conformance::Numbers;
+use diskimg_core::{Limits, MemorySink};
+
+use crate::image::decode_into;
+
+fn qemu_img(directory: &Path, args: &[&str]) -> bool {
+    let done = Command::new("qemu-img").current_dir(directory).args(args).output();
+    match done {
+        Ok(output) => {
+            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            true
+        }
+        Err(_) => {
+            assert!(std::env::var_os("CI").is_none(), "qemu-img has to be installed in CI");
+            eprintln!("skipped: qemu-img is not installed");
+            false
+        }
+    }
+}
+
+/// A disk of text, noise and zeros of 512 bytes to 64 KiB each.
+fn mixed(size: usize) -> Vec<u8> {
+    let mut numbers = Numbers::new(size as u64);
+    let mut bytes = Vec::new();
+    while bytes.len() < size {
+        let len = 512 * (1 + numbers.below(128)) as usize;
+        match numbers.below(3) {
+            0 => bytes.resize(bytes.len() + 3 * len, 0),
+            1 => bytes.extend(b"all work and no play ".iter().cycle().take(len)),
+            _ => bytes.extend((0..len).map(|_| numbers.below(256) as u8)),
+        }
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+#[test]
+fn images_of_qemu_img_give_the_bytes_they_were_made_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let sizes = [512, 65_536 - 512, 65_536, 65_536 + 512, 3 << 20, (33 << 20) + 1536];
+    for size in sizes {
+        let bytes = mixed(size);
+        std::fs::write(directory.path().join("disk.raw"), &bytes).unwrap();
+        for more in [&[][..], &["-W", "-m", "8"]] {
+            let args = ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"];
+            if !qemu_img(directory.path(), &[&args[..], more, &["disk.raw", "disk.vmdk"]].concat()) {
+                return;
+            }
+            let image = std::fs::read(directory.path().join("disk.vmdk")).unwrap();
+            for step in [513, 65_536, 1 << 20] {
+                let sink = MemorySink::new(64 << 20);
+                let got = decode_into(&image, step, &Limits::default(), &sink).unwrap();
+                assert_eq!(got, size as u64);
+                assert!(sink.bytes() == bytes, "{size} bytes, {more:?}, in pieces of {step}");
+            }
+        }
+    }
+}

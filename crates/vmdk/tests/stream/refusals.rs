@@ -1,0 +1,157 @@
+//! Headers, descriptors and footers that make a stream none, or a broken one.
+
+use diskimg_core::ErrorKind::{self, Corrupt, NeedsSeek, Truncated, Unsupported};
+use diskimg_core::{Limits, MemorySink};
+
+use crate::image::*;
+
+fn kind(image: &Image) -> ErrorKind {
+    image.refused().kind()
+}
+
+fn descriptor(text: &str) -> Image {
+    Image::new(Writer::OpenVmdk).with(|image| {
+        image.put(512, &[0; 512]);
+        image.put(512, text.as_bytes());
+    })
+}
+
+#[test]
+fn layouts_that_cannot_be_read_in_order_need_a_file() {
+    let sparse = Image::new(Writer::Qemu).with(|image| {
+        image.u32(8, 1);
+        image.put(77, &[0]);
+    });
+    assert_eq!(kind(&sparse), NeedsSeek);
+    // Only a descriptor: the disk is in other files.
+    let descriptor_only = Image::new(Writer::Qemu).with(|image| image.u64(12, 0));
+    assert_eq!(kind(&descriptor_only), NeedsSeek);
+    // A table in front of the directory that names it.
+    let backwards = Image::new(Writer::Qemu).with(|image| {
+        image.u64(56, 8);
+        for (index, table) in image.tables.clone().into_iter().enumerate() {
+            image.u32(8 * 512 + 4 * index, (table / 512) as u32);
+        }
+    });
+    assert_eq!(kind(&backwards), NeedsSeek);
+}
+
+#[test]
+fn a_stream_based_on_a_parent_is_not_read_as_a_whole_disk() {
+    let line = "version=1\nRW 85 SPARSE \"a\"\n";
+    for parent in ["parentCID=12345678", "ddb.uuid.parent=\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\""] {
+        let error = descriptor(&format!("{line}{parent}\n")).refused();
+        assert_eq!(error.kind(), NeedsSeek, "{parent}: {error}");
+    }
+    let none = "parentCID=ffffffff\nddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\n";
+    assert_eq!(descriptor(&format!("{line}{none}")).decode().unwrap(), disk(&GRAINS));
+}
+
+#[test]
+fn a_descriptor_with_other_files_needs_a_file() {
+    for lines in [
+        "RW 85 SPARSE \"a\"\nRW 85 SPARSE \"b\"\n",
+        "RW 85 FLAT \"/etc/passwd\" 0\n",
+        "RW 85 ZERO\n",
+        "NOACCESS 85 SPARSE \"a\"\n",
+    ] {
+        assert_eq!(kind(&descriptor(lines)), NeedsSeek, "{lines}");
+    }
+    assert_eq!(kind(&descriptor("RW x SPARSE \"a\"\n")), Corrupt);
+    assert_eq!(descriptor("# nothing\n").decode().unwrap(), disk(&GRAINS));
+}
+
+#[test]
+fn m15_a_stream_that_ends_without_its_footer_is_corrupt() {
+    let image = Image::new(Writer::Footer).with(|image| {
+        let footer = image.footer - 512;
+        image.bytes.truncate(footer);
+        image.marker(0, 0);
+    });
+    assert_refused(&image, Corrupt, image.bytes.len());
+}
+
+#[test]
+fn m15_a_footer_that_is_no_copy_of_the_header_is_corrupt() {
+    let fields: [(usize, u64); 5] = [(4, 1), (28, 2), (36, 2), (12, CAPACITY - 1), (20, 2 * GRAIN)];
+    for (at, value) in fields {
+        let image = Image::new(Writer::Footer).with(|image| {
+            let at = image.footer + at;
+            if at == image.footer + 4 { image.u32(at, 1) } else { image.u64(at, value) }
+        });
+        assert_refused(&image, Corrupt, image.footer + at);
+    }
+    let image = Image::new(Writer::Footer).with(|image| image.put(image.footer, b"COWD"));
+    assert_refused(&image, Corrupt, image.footer);
+}
+
+#[test]
+fn m15_a_footer_that_does_not_know_the_directory_is_corrupt() {
+    for directory in [0, u64::MAX] {
+        let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 56, directory));
+        assert_refused(&image, Corrupt, image.footer + 56);
+    }
+    // One that names another place than the header, and one that names a place without a directory.
+    let image = Image::new(Writer::KnownDirectory).with(|image| image.u64(image.footer + 56, 3));
+    assert_refused(&image, Corrupt, image.footer + 56);
+    let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 56, 17));
+    assert_eq!(kind(&image), Corrupt);
+}
+
+#[test]
+fn a_directory_that_names_no_table_is_corrupt() {
+    for writer in WRITERS {
+        for entry in [1, 2, 15, 17, 20, 0xFFFF] {
+            let image = Image::new(writer).with(|image| image.u32(image.directory, entry));
+            let error = image.refused();
+            assert!(matches!(error.kind(), Corrupt | Truncated | NeedsSeek), "{writer:?} {entry}: {error}");
+        }
+        // A table that two entries share holds the grains of one of them at most.
+        let image = Image::new(writer).with(|image| {
+            let shared = (image.tables[0] / 512) as u32;
+            image.u32(image.directory + 8, shared);
+        });
+        assert_eq!(kind(&image), Corrupt, "{writer:?}");
+    }
+}
+
+#[test]
+fn structures_in_front_that_overlap_are_corrupt() {
+    // The descriptor in the header, over the directory, and behind the front.
+    for (offset, size) in [(1, 2), (2, 1), (1, 4), (15, 2), (16, 1), (1 << 54, 1)] {
+        let image = Image::new(Writer::Qemu).with(|image| {
+            image.u64(28, offset);
+            image.u64(36, size);
+        });
+        assert_eq!(kind(&image), Corrupt, "{offset}, {size}");
+    }
+}
+
+#[test]
+fn m27_a_descriptor_of_any_size_is_bounded() {
+    for size in [2049, 1 << 55, u64::MAX] {
+        let image = Image::new(Writer::Footer).with(|image| image.u64(36, size));
+        assert_eq!(kind(&image), ErrorKind::Limit, "{size}");
+    }
+}
+
+#[test]
+fn headers_are_judged_before_anything_is_written() {
+    for (at, value, expected) in [
+        (4, 4, Unsupported),
+        (8, 0x3_0001 | 1 << 20, Unsupported),
+        (8, 0x1_0001, Unsupported),
+        (44, 0, Corrupt),
+        (44, 513, ErrorKind::Limit),
+    ] {
+        let image = Image::new(Writer::Footer).with(|image| image.u32(at, value));
+        assert_eq!(kind(&image), expected, "{value:#x} at {at}");
+    }
+    let huge = Image::new(Writer::Footer).with(|image| image.u64(12, 1 << 40));
+    let sink = MemorySink::new(1 << 20);
+    let limits = Limits { virtual_size: 1 << 40, ..Limits::default() };
+    let error = decode_into(&huge.bytes, 100, &limits, &sink).unwrap_err();
+    assert_eq!((error.kind(), sink.bytes().len()), (ErrorKind::Limit, 0));
+    let no_directory = Image::new(Writer::Footer).with(|image| image.u64(56, 0));
+    assert_refused(&no_directory, Corrupt, 56);
+}
