@@ -1,0 +1,15 @@
+//! Checks of images that are damaged in one place each, and of sound ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a failed test panics, and images have a few grains"
+)]
+
+mod cost;
+mod esx;
+mod image;
+mod qemu;
+mod sparse;
+mod split;

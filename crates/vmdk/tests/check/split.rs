@@ -1,0 +1,74 @@
+//! Images of several files.
+
+use std::sync::Arc;
+
+use diskimg_core::{
+    BlockSource, CheckReport, Error, ErrorKind, Memory, OpenOptions, Reference, Resolver, Result,
+};
+
+use crate::image::*;
+
+/// Files by their names.
+struct Files(Vec<(&'static str, Vec<u8>)>);
+
+impl Resolver for Files {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        match self.0.iter().find(|(name, _)| name.as_bytes() == reference.name) {
+            Some((_, bytes)) => Ok(Arc::new(Memory::new(bytes.clone()))),
+            None => Err(reference.denied()),
+        }
+    }
+}
+
+fn check_files(create_type: &str, lines: &str, files: &Files) -> Result<CheckReport, Error> {
+    let text = format!(
+        "# Disk DescriptorFile\nversion=1\nCID=00000007\nparentCID=ffffffff\ncreateType=\"{create_type}\"\n{lines}"
+    );
+    check(text.as_bytes(), &OpenOptions { resolver: files, ..OpenOptions::default() })
+}
+
+/// An extent of a split image: no descriptor of its own.
+fn extent() -> Image {
+    Image::new().with(|image| {
+        image.u64(12, 88);
+        image.u64(28, 0);
+        image.u64(36, 0);
+        image.put(512, &[0; 512]);
+    })
+}
+
+const SPLIT: &str = "RW 88 SPARSE \"a.vmdk\"\nRW 88 SPARSE \"b.vmdk\"\n";
+
+#[test]
+fn all_sparse_extents_are_checked_and_named() {
+    let sound = Files(vec![("a.vmdk", extent().0), ("b.vmdk", extent().0)]);
+    let report = check_files("twoGbMaxExtentSparse", SPLIT, &sound).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.problems);
+    assert_eq!((report.total_units, report.allocated_units, report.image_end), (Some(22), Some(8), None));
+
+    let damaged = extent().with(|image| image.both(3, 5000));
+    let damaged = Files(vec![("a.vmdk", extent().0), ("b.vmdk", damaged.0)]);
+    let report = check_files("twoGbMaxExtentSparse", SPLIT, &damaged).unwrap();
+    assert_damaged(&report, entry(DIRECTORY, 3));
+    assert!(report.problems[0].message.contains("\"b.vmdk\""), "{}", report.problems[0].message);
+}
+
+#[test]
+fn files_are_only_opened_by_the_resolver() {
+    let error = check_files("twoGbMaxExtentSparse", SPLIT, &Files(Vec::new())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
+
+#[test]
+fn m38_a_flat_file_shorter_than_its_line_is_told() {
+    let line = "RW 16 FLAT \"flat.vmdk\" 4\n";
+    let sound = Files(vec![("flat.vmdk", vec![0; 20 * 512])]);
+    let report = check_files("monolithicFlat", line, &sound).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.problems);
+    assert_eq!((report.total_units, report.allocated_units), (None, None));
+    let short = Files(vec![("flat.vmdk", vec![0; 20 * 512 - 1])]);
+    let report = check_files("monolithicFlat", line, &short).unwrap();
+    let at =
+        "# Disk DescriptorFile\nversion=1\nCID=00000007\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n";
+    assert_damaged(&report, at.len() as u64);
+}
