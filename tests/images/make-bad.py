@@ -233,16 +233,17 @@ def heads():
     text += b'RW 1 FLAT "/etc/passwd" 0\n'
     disk = fields.mbr(4096)
     bad("r02-mbr-with-vmdk-text.raw", text.ljust(446, b"\0") + disk[446:], "ambiguous", "vmdk", "mbr")
-    bad("r03-vmdk-text-then-nothing.raw", text.ljust(512, b"\n") + bytes(4096), "unsupported", "vmdk")
+    bad("r03-vmdk-text-then-nothing.raw", text.ljust(512, b"\n") + bytes(4096), "denied", "extent", "/etc/passwd")
     bad("r08-empty.raw", b"", "unknown-format", "empty")
     bad("r09-one-byte.raw", b"x", "unknown-format", "no image format")
     for name, head, form in (
             ("vhd", b"conectix", "vhd"), ("vhdx", b"vhdxfile", "vhdx"), ("qed", b"QED\0", "qed"),
             ("luks", b"LUKS\xba\xbe\0\1", "luks"), ("zip", b"PK\3\4\x14\0", "zip"), ("bz2", b"BZh91AY&SY", "bzip2"),
-            ("vmdk", b"KDMV\1\0\0\0", "vmdk"),
-            ("vdi", b"<<< disk >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe\1\0\1\0", "vdi"),
             ("tar", b"disk.vmdk".ljust(257, b"\0") + b"ustar\00000", "tar"), ("7z", b"7z\xbc\xaf\x27\x1c", "7z")):
         bad(f"r10-head-of.{name}", head.ljust(1024, b"\0"), "unsupported", form)
+    bad("m06-grain-of-nothing.vmdk", b"KDMV\1\0\0\0".ljust(1024, b"\0"), "corrupt", "grainSize at byte 20")
+    bad("v12-type-0.vdi", b"<<< disk >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe\1\0\1\0"
+        + bytes(952), "unsupported", "u32Type at byte 76")
 
 
 def gzip():

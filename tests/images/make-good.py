@@ -43,11 +43,11 @@ def convert(source, name, *options, compress=False):
         "-o", ",".join(options), source, name)
 
 
-def guest_bytes(name, snapshot=None):
+def guest_bytes(name, snapshot=None, fmt="qcow2"):
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out")
         pick = ["-l", "snapshot.name=" + snapshot] if snapshot else []
-        run("qemu-img", "convert", "-f", "qcow2", *pick, "-O", "raw", name, out)
+        run("qemu-img", "convert", "-f", fmt, *pick, "-O", "raw", name, out)
         return pathlib.Path(out).read_bytes()
 
 
@@ -297,6 +297,40 @@ def wrappers():
     wrapped("disc.iso.xz", lambda: filter_through(fields.iso(), "xz", "-9"), "xz", "raw", fields.iso(), "iso9660")
 
 
+def vmdk_and_vdi():
+    """What qemu-img writes of them; what it cannot write is built in the tests of their crates."""
+    disk = DISK.ljust(512 * 1024, b"\0") + paint(3, 70000)
+    disk = disk.ljust(1024 * 1024 + 512, b"\0")
+    with tempfile.TemporaryDirectory() as scratch:
+        source = os.path.join(scratch, "disk")
+        small = os.path.join(scratch, "small")
+        pathlib.Path(source).write_bytes(disk)
+        pathlib.Path(small).write_bytes(DISK[:16384])
+
+        def made(form, *options):
+            path = os.path.join(scratch, "image")
+            options = ["-o", ",".join(options)] if options else []
+            run("qemu-img", "convert", "-f", "raw", "-O", form, *options, source, path)
+            return pathlib.Path(path).read_bytes()
+
+        def plain(name, form, *options, disk=source, how="-"):
+            if not os.path.exists(name):
+                run("qemu-img", "convert", "-f", "raw", "-O", form, "-o", ",".join(options), disk, name)
+            row(name, form, how, guest_bytes(name, fmt=form))
+
+        def packed(name, form, wrapper, command, *options):
+            wrapped(name, lambda: filter_through(made(form, *options), *command), wrapper, form, disk)
+
+        plain("stream.vmdk", "vmdk", "subformat=streamOptimized")
+        plain("flat.vmdk", "vmdk", "subformat=monolithicFlat", disk=small, how="files")
+        plain("split-flat.vmdk", "vmdk", "subformat=twoGbMaxExtentFlat", disk=small, how="files")
+        packed("stream.vmdk.gz", "vmdk", "gzip", ["gzip", "-9n"], "subformat=streamOptimized")
+        packed("sparse.vmdk.xz", "vmdk", "xz", ["xz", "-9"])
+        packed("zeroed-grain.vmdk.zst", "vmdk", "zstd", ["zstd", "-q", "-19"], "zeroed_grain=on")
+        packed("dynamic.vdi.gz", "vdi", "gzip", ["gzip", "-9n"])
+        packed("fixed.vdi.xz", "vdi", "xz", ["xz", "-9"], "static=on")
+
+
 def gz_extra():
     """Extra field, name, comment and header checksum, as the flags 0x1e promise."""
     between = struct.pack("<H", 6) + b"ab\2\0cd" + b"disk.raw\0" + b"a comment\0"
@@ -308,7 +342,8 @@ def main():
     os.makedirs(GOOD, exist_ok=True)
     os.chdir(GOOD)
     raw("base.raw", fields.mbr(40960, boot=b"base"), "mbr")
-    for part in (ordinary, compressed, subclusters, several_files, strange_but_valid, plain, wrappers):
+    for part in (ordinary, compressed, subclusters, several_files, strange_but_valid, plain, wrappers,
+                 vmdk_and_vdi):
         part()
     head = "file\tformat\twrapper\tcontent\thow\tvirtual_size\tsha256\n"
     pathlib.Path("IMAGES.tsv").write_text(head + "".join("\t".join(row) + "\n" for row in ROWS))

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::{BlockSink, Result};
+
 /// The step in bytes in which zeros are worth a hole: a page, and the block of most file systems. A bound of
 /// ours; `qemu-img convert -S` has the same default.
 pub const GRANULARITY: usize = 4096;
@@ -60,6 +62,37 @@ pub fn runs(bytes: &[u8], granularity: usize, offset: u64, found: &mut Vec<Range
         }
         at = end;
     }
+}
+
+/// Writes `bytes` at `offset` of a sink, runs of zeros as such: the sink's way to make them cheap. Ranges come in
+/// ascending order; `granularity` is that of [`runs`].
+///
+/// # Errors
+/// Those of the sink.
+pub fn write(sink: &dyn BlockSink, offset: u64, bytes: &[u8], granularity: usize) -> Result<()> {
+    let mut found = Vec::new();
+    runs(bytes, granularity, offset, &mut found);
+    write_runs(sink, offset, bytes, &found)
+}
+
+/// Writes `bytes` at `offset` of a sink, and the ranges `zeros` among them as zeros, in ascending order.
+///
+/// # Errors
+/// Those of the sink.
+pub fn write_runs(sink: &dyn BlockSink, offset: u64, bytes: &[u8], zeros: &[Range<u64>]) -> Result<()> {
+    let end = offset.saturating_add(bytes.len() as u64);
+    let place = |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let data = |range: Range<u64>| match bytes.get(place(range.start)..place(range.end)) {
+        Some(run) if !run.is_empty() => sink.write_at(range.start, run),
+        _ => Ok(()),
+    };
+    let mut at = offset;
+    for run in zeros {
+        data(at..run.start)?;
+        sink.zero(run.clone())?;
+        at = run.end;
+    }
+    data(at..end)
 }
 
 #[cfg(test)]

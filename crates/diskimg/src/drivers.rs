@@ -2,7 +2,8 @@
 
 use diskimg_core::{Driver, Error, ErrorKind, Format, Result};
 
-static DRIVERS: [&Driver; 2] = [&diskimg_qcow2::DRIVER, &diskimg_raw::DRIVER];
+static DRIVERS: [&Driver; 4] =
+    [&diskimg_qcow2::DRIVER, &diskimg_vmdk::DRIVER, &diskimg_vdi::DRIVER, &diskimg_raw::DRIVER];
 
 /// The formats of this build, in the order they are probed.
 #[must_use]

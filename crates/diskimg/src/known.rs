@@ -2,7 +2,7 @@
 //!
 //! Sources of the magics: VHD specification 1.0 (footer cookie at the start of dynamic images), [MS-VHDX]
 //! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
-//! format 1.2.3 and LUKS2 2.1, VMware "Virtual Disk Format 5.0", VirtualBox VDICore.h, PKWARE APPNOTE 4.3.7,
+//! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7,
 //! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6.
 
 use diskimg_core::Format;
@@ -18,15 +18,8 @@ const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known
     Known { format: Format::new(name), offset, magic }
 }
 
-static KNOWN: [Known; 23] = [
+static KNOWN: [Known; 17] = [
     known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
-    known("vmdk", 0, b"KDMV"),
-    known("vmdk", 0, b"COWD"),
-    known("vmdk", 0, b"# Disk DescriptorFile"),
-    known("vmdk", 0, b"\xbe\xba\xfe\xca\0\0\0\0"),
-    // With the version, 1.1 or 0.1: four bytes alone may stand in the boot code of any disk.
-    known("vdi", 64, b"\x7f\x10\xda\xbe\x01\0\x01\0"),
-    known("vdi", 64, b"\x7f\x10\xda\xbe\x01\0\0\0"),
     known("vhdx", 0, b"vhdxfile"),
     known("vhd", 0, b"conectix"),
     known("qed", 0, b"QED\0"),
@@ -80,14 +73,5 @@ mod tests {
         }
         assert_eq!(recognise(b""), None);
         assert_eq!(recognise(&[0; 1024]), None);
-    }
-
-    #[test]
-    fn r04_a_vdi_signature_in_boot_code_is_no_vdi() {
-        let mut head = vec![0x90; 512];
-        head[64..68].copy_from_slice(b"\x7f\x10\xda\xbe");
-        assert_eq!(recognise(&head), None);
-        head[68..72].copy_from_slice(&[1, 0, 1, 0]);
-        assert_eq!(recognise(&head), Some(Format::new("vdi")));
     }
 }
