@@ -19,6 +19,8 @@ const SPARSE_SECTORS: u64 = 4_192_256;
 /// Sectors in each flat file but the last: VMware's number, 256 KiB below 2 GiB. QEMU makes files of exactly
 /// 2 GiB, one byte more than FAT16 and old systems can hold.
 const FLAT_SECTORS: u64 = 4_193_792;
+/// More files than a descriptor has room for: it has less than 1 MiB, and none of their lines less than 32 bytes.
+const MORE_FILES: u64 = 1 << 15;
 /// Files that are made at once, so that one in the way is found before any work. The others are made when they
 /// are first needed: a process may have only so many open.
 const MADE_AT_ONCE: usize = 64;
@@ -94,8 +96,9 @@ impl Split {
     ) -> Result<Self> {
         check_grain_size(options.grain_size)?;
         let plan = Plan::new(options, siblings)?;
-        // A line takes more than a byte: no more files than that get as far as being counted out.
-        let lines: Vec<ExtentLine> = (0..plan.count().min(1 << 20)).map(|index| plan.line(index)).collect();
+        // So many lines are longer than any descriptor, and none needs to be made for the others.
+        let lines: Vec<ExtentLine> =
+            (0..plan.count().min(MORE_FILES)).map(|index| plan.line(index)).collect();
         let descriptor = descriptor::render(options, &lines)?;
         let parts = lines.iter().map(|_| OnceLock::new()).collect();
         let (making, ledger) = (Mutex::default(), Ledger::default());

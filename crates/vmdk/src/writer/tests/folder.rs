@@ -5,10 +5,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use diskimg_core::{Result, Siblings, WriteOrder};
+use diskimg_core::{Memory, OpenOptions, Reference, Resolver, Result, Siblings, WriteOrder};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Vmdk;
 
 pub(super) const NAME: &str = "disk.vmdk";
 
@@ -56,6 +57,19 @@ impl Siblings for Folder {
         let temporary = self.path(&format!("{name}.part"));
         Ok(Box::new(HostSink::new(&temporary, size, Some(self.path(name)))))
     }
+}
+
+/// Serves files of the folder by their bare names.
+impl Resolver for Folder {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn diskimg_core::BlockSource>> {
+        Ok(Arc::new(Memory::new(self.read(&reference.name_lossy()))))
+    }
+}
+
+/// The image, opened with the reader of this crate.
+pub(super) fn open(folder: &Folder) -> Vmdk {
+    let options = OpenOptions { resolver: folder, ..OpenOptions::default() };
+    Vmdk::open(Arc::new(Memory::new(folder.read(NAME))), &options).unwrap()
 }
 
 /// A host file being written; it gets its name when it is finished.

@@ -7,8 +7,7 @@ use super::tools::{approved, approved_as, has, said};
 use super::*;
 
 /// Around sectors, grains and tables of grains of 4 KiB: a table maps 2 MiB.
-const SIZES: [usize; 12] =
-    [1, 511, 512, 513, 4096, 4097, 65_535, 65_536, 1_000_000, (2 << 20) - 1, (2 << 20) + 1, 5_000_001];
+const SIZES: [usize; 8] = [1, 513, 4097, 65_535, 65_536, 1_000_000, (2 << 20) + 1, 5_000_001];
 
 fn in_one_call(options: &WriterOptions, disk: &[u8]) -> Arc<Folder> {
     image(options, |writer| writer.write_at(0, disk).unwrap())
@@ -25,17 +24,17 @@ fn every_size_is_read_by_qemu(subformat: Subformat) {
     if !has("qemu-img") {
         return;
     }
-    for size in SIZES {
-        for disk in [mixed(size, 3), painted(7, size), vec![0; size]] {
-            for grain_size in [4096, 65_536] {
-                let options = WriterOptions { grain_size, ..options_for(&disk, subformat) };
-                approved_as(&in_one_call(&options, &disk), &options, &disk);
-                approved_as(&in_batches(&options, &disk), &options, &disk);
-                if !subformat.has_grains() {
-                    break;
-                }
-            }
-        }
+    for (turn, size) in SIZES.into_iter().enumerate() {
+        let disk = mixed(size, 3);
+        let grain_size = if turn % 2 == 0 { 4096 } else { 65_536 };
+        let options = WriterOptions { grain_size, ..options_for(&disk, subformat) };
+        approved_as(&in_batches(&options, &disk), &options, &disk);
+        let options = WriterOptions { grain_size: 69_632 - grain_size, ..options };
+        approved_as(&in_one_call(&options, &disk), &options, &disk);
+    }
+    for size in [1, 65_536, 5_000_001] {
+        let options = options_for(&vec![0; size], subformat);
+        approved_as(&image(&options, |_| ()), &options, &vec![0; size]);
     }
 }
 
@@ -156,16 +155,16 @@ fn merged(pieces: &[(u64, Vec<u8>)], size: u64) -> Vec<(u64, Vec<u8>)> {
 }
 
 #[test]
-fn a_disk_of_a_terabyte_costs_a_few_kilobytes() {
+fn a_disk_of_64_gib_costs_a_few_kilobytes() {
     if !has("qemu-img") {
         return;
     }
-    let virtual_size = (1 << 40) + 512;
+    let virtual_size = (64 << 30) + 512;
     let options =
         WriterOptions { virtual_size, subformat: Subformat::StreamOptimized, ..WriterOptions::default() };
     let folder = image(&options, |writer| writer.write_at(virtual_size - 1, &[7]).unwrap());
-    // The directory of 32769 tables, and little more.
-    assert!(folder.read(NAME).len() < 256 << 10);
+    // The directory of 2049 tables, and little more.
+    assert!(folder.read(NAME).len() < 80 << 10);
     let raw = folder.path("oracle.raw");
     let file = File::create(&raw).unwrap();
     file.write_all_at(&[7], virtual_size - 1).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the writer: against `qemu-img` and `vmdkinfo`, and against itself with other threads.
+//! Tests of the writer: against `qemu-img` and `vmdkinfo`, the reader, and itself with other threads.
 
 mod driver;
 mod errors;
@@ -6,6 +6,7 @@ mod folder;
 mod layout;
 mod matrix;
 mod order;
+mod reader;
 mod tools;
 
 use std::ops::Range;

@@ -1,0 +1,166 @@
+//! The reader of this crate sees what was written, by whatever calls.
+
+use std::sync::Mutex;
+
+use diskimg_core::{BlockSource, Image, MemorySink};
+use proptest::prelude::*;
+
+use super::folder::open;
+use super::*;
+use crate::DRIVER;
+
+#[test]
+fn the_writer_passes_the_conformance_suite_of_sinks() {
+    for subformat in Subformat::ALL {
+        for size in [1, 513, 300_000, 3_000_001] {
+            let folder = Mutex::new(Folder::new());
+            let whole = u64::next_multiple_of(size, 512);
+            diskimg_core::conformance::sink(
+                whole,
+                4096,
+                &|virtual_size| {
+                    let options = WriterOptions {
+                        virtual_size,
+                        subformat,
+                        grain_size: 4096,
+                        ..WriterOptions::default()
+                    };
+                    *folder.lock().unwrap() = Folder::new();
+                    Box::new(writer_in(&folder.lock().unwrap(), &options))
+                },
+                &|| Box::new(open(&folder.lock().unwrap())),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_read_as_it_arrives() {
+    let disk = mixed(5_000_192, 11);
+    for grain_size in [4096, 65_536] {
+        let options = WriterOptions { grain_size, ..options_for(&disk, Subformat::StreamOptimized) };
+        let bytes = image(&options, |writer| batched(writer, &disk, 1 << 18, 2)).read(NAME);
+        let guest = MemorySink::new(1 << 30);
+        let mut decoder = (DRIVER.stream.unwrap())(&diskimg_core::Limits::default()).unwrap();
+        for piece in bytes.chunks(100_001) {
+            decoder.push(piece, &guest).unwrap();
+        }
+        decoder.finish(&guest).unwrap();
+        let mut guest = guest.bytes();
+        guest.resize(disk.len(), 0);
+        assert!(guest == disk, "grains of {grain_size}");
+    }
+}
+
+#[test]
+fn the_image_says_what_it_was_made_of() {
+    for subformat in Subformat::ALL {
+        let options = WriterOptions { virtual_size: 1000, cid: 0xAB, subformat, ..WriterOptions::default() };
+        let source = open(&image(&options, |_| ()));
+        let info = source.info();
+        assert_eq!(info.virtual_size, 1024);
+        assert_eq!(info.subformat.as_deref(), Some(subformat.name()));
+        assert_eq!(info.identity.content_id, Some(0xAB));
+        // That there are other files is said of whatever has some.
+        assert_eq!(info.findings.len(), usize::from(subformat.has_siblings()), "{:?}", info.findings);
+    }
+}
+
+const SIZE: usize = 200_000;
+
+#[derive(Clone, Debug)]
+enum Call {
+    Write(usize, usize, u8),
+    Zero(usize, usize),
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let edge = prop_oneof![0..SIZE, (0..SIZE / 4096).prop_map(|grain| grain * 4096)];
+    let len = prop_oneof![1..10_000_usize, (1..8_usize).prop_map(|grains| grains * 4096)];
+    prop_oneof![
+        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write(at, len, seed)),
+        1 => (edge, len).prop_map(|(at, len)| Call::Zero(at, len)),
+    ]
+}
+
+fn apply(calls: &[Call], writer: &Writer) -> Vec<u8> {
+    let mut disk = vec![0; SIZE];
+    for call in calls {
+        match *call {
+            Call::Write(at, len, seed) => {
+                let bytes = match seed % 4 {
+                    0 => vec![0; len.min(SIZE - at)],
+                    _ => painted(seed.into(), len.min(SIZE - at)),
+                };
+                disk[at..at + bytes.len()].copy_from_slice(&bytes);
+                writer.write_at(at as u64, &bytes).unwrap();
+            }
+            Call::Zero(at, len) => {
+                let end = SIZE.min(at + len);
+                disk[at..end].fill(0);
+                writer.zero(at as u64..end as u64).unwrap();
+            }
+        }
+    }
+    in_sectors(&disk)
+}
+
+/// The calls as a stream takes them: in order, without what has been passed.
+fn ascending(mut calls: Vec<Call>) -> Vec<Call> {
+    calls.sort_by_key(|call| match call {
+        Call::Write(at, ..) | Call::Zero(at, _) => *at,
+    });
+    let mut position = 0;
+    calls.retain(|call| {
+        let (at, len) = match call {
+            Call::Write(at, len, _) | Call::Zero(at, len) => (*at, *len),
+        };
+        let fits = at >= position;
+        position = if fits { at + len } else { position };
+        fits
+    });
+    calls
+}
+
+fn guest(folder: &Arc<Folder>) -> Vec<u8> {
+    let source = open(folder);
+    let mut disk = vec![0; usize::try_from(source.size()).unwrap()];
+    source.read_at(0, &mut disk).unwrap();
+    disk
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_writes_in_any_order_are_read_back(
+        calls in prop::collection::vec(call(), 0..24),
+        grain_bits in 12_u32..17,
+        subformat in prop::sample::select(Subformat::ALL.to_vec()),
+    ) {
+        let grain_size = 1 << grain_bits;
+        let options = WriterOptions {
+            virtual_size: SIZE as u64, grain_size, subformat, ..WriterOptions::default()
+        };
+        let calls = if subformat == Subformat::StreamOptimized { ascending(calls) } else { calls };
+        let mut disk = Vec::new();
+        let folder = image(&options, |writer| disk = apply(&calls, writer));
+        prop_assert!(guest(&folder) == disk);
+    }
+
+    #[test]
+    fn any_mixture_of_bytes_in_batches_is_read_back(
+        seed in any::<u64>(),
+        len in 1_usize..3_000_000,
+        grain_bits in 12_u32..17,
+        segment_bits in 16_u32..21,
+        subformat in prop::sample::select(
+            vec![Subformat::MonolithicSparse, Subformat::StreamOptimized, Subformat::TwoGbMaxExtentSparse]
+        ),
+    ) {
+        let disk = mixed(len, seed);
+        let options = WriterOptions { grain_size: 1 << grain_bits, ..options_for(&disk, subformat) };
+        let folder = image(&options, |writer| batched(writer, &disk, 1 << segment_bits, 2));
+        prop_assert!(guest(&folder) == in_sectors(&disk));
+    }
+}
