@@ -7,8 +7,9 @@
 use diskimg_core::Result;
 
 use super::error::invalid;
-use super::layout::{DESCRIPTOR_SECTORS, SECTOR, SECTOR_BYTES};
+use super::layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
 use super::options::{AdapterType, WriterOptions};
+use crate::sparse_header::SECTOR;
 
 /// Bytes of a descriptor file. A bound of QEMU's, who cuts it off there.
 const LONGEST: usize = (1 << 20) - 1;
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_readers_would_cut_off_is_refused() {
-        let extents = vec![extent("disk-f001.vmdk"); 30_000];
+        let extents = vec![extent(&"long".repeat(100)); 3000];
         let error = render(&WriterOptions::default(), &extents).unwrap_err();
         assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);
     }

@@ -2,20 +2,11 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extents", `SparseExtentHeader`.
 
-use super::layout::{GRAIN_TABLE_ENTRIES, SECTOR_BYTES};
+use super::layout::SECTOR_BYTES;
+use crate::sparse_header::{COMPRESSED, DEFLATE, MAGIC, MAX_ENTRIES_PER_TABLE, NEWLINE_TEST};
 
-/// The table of the redundant grain directory is there too.
-pub(super) const REDUNDANT_TABLE: u32 = 1 << 1;
-/// The newline bytes are there to be tested.
-pub(super) const NEWLINE_TEST: u32 = 1;
 /// An entry of 1 in a grain table stands for a grain of zeros.
 pub(super) const ZEROED_GRAIN: u32 = 1 << 2;
-/// Grains are compressed.
-pub(super) const COMPRESSED: u32 = 1 << 16;
-/// Grains and tables have markers in front.
-pub(super) const MARKERS: u32 = 1 << 17;
-/// In place of a grain directory's offset: it is in the footer.
-pub(super) const AT_END: u64 = u64::MAX;
 
 /// What stands in a header; offsets and sizes in sectors.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +25,21 @@ pub(super) struct Header {
 impl Header {
     /// The header's sector.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = b"KDMV".to_vec();
+        let mut bytes = MAGIC.to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(self.flags.to_le_bytes());
         put64(&mut bytes, self.capacity_sectors);
         put64(&mut bytes, self.grain_sectors);
         put64(&mut bytes, u64::from(self.descriptor_sectors != 0));
         put64(&mut bytes, self.descriptor_sectors);
-        bytes.extend(GRAIN_TABLE_ENTRIES.to_le_bytes());
+        bytes.extend(MAX_ENTRIES_PER_TABLE.to_le_bytes());
         put64(&mut bytes, self.redundant_directory_sector);
         put64(&mut bytes, self.directory_sector);
         put64(&mut bytes, self.overhead_sectors);
         bytes.push(0); // closed properly
-        bytes.extend(*b"\n \r\n");
-        bytes.extend(u16::from(self.flags & COMPRESSED != 0).to_le_bytes());
+        bytes.extend(NEWLINE_TEST);
+        let algorithm = if self.flags & COMPRESSED != 0 { DEFLATE } else { 0 };
+        bytes.extend(algorithm.to_le_bytes());
         bytes.resize(SECTOR_BYTES, 0);
         bytes
     }

@@ -1,6 +1,6 @@
 //! The numbers that follow from the options: grains, tables, their places and bounds.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extents"; bounds from QEMU's `block/vmdk.c`.
+//! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extents".
 
 use std::ops::Range;
 
@@ -8,21 +8,18 @@ use diskimg_core::Result;
 
 use super::error::invalid;
 use crate::errors::limit;
+use crate::sparse_header::{MAX_DIRECTORY_ENTRIES, MAX_ENTRIES_PER_TABLE, SECTOR};
 
-/// Bytes of a sector, the unit of all offsets in this format.
-pub(super) const SECTOR: u64 = 512;
-/// The same as a length in memory.
+/// Bytes of a sector, as a length in memory.
 pub(super) const SECTOR_BYTES: usize = 512;
 /// Entries of a grain table: the specification's number, which no other writer varies.
-pub(super) const GRAIN_TABLE_ENTRIES: u32 = 512;
+pub(super) const GRAIN_TABLE_ENTRIES: u32 = MAX_ENTRIES_PER_TABLE;
 /// Bytes of a grain table.
 pub(super) const GRAIN_TABLE_BYTES: u64 = ENTRIES * 4;
 /// Sectors kept for a descriptor inside an extent, so that it can be changed in place. QEMU's number.
 pub(super) const DESCRIPTOR_SECTORS: u64 = 20;
 
 const ENTRIES: u64 = GRAIN_TABLE_ENTRIES as u64;
-/// Grain tables of one extent: 1 PiB of disk at grains of 64 KiB. A bound of QEMU's.
-const MAX_TABLES: u64 = 32 << 20;
 /// Bytes of a grain. The specification's least is "more than 8 sectors", but 4 KiB is seen and read; the most
 /// is a bound of ours: readers that hold one grain in a fixed buffer expect no more.
 const GRAIN_SIZES: Range<u64> = 4096..65_537;
@@ -40,8 +37,8 @@ impl Shape {
     pub(super) fn new(size: u64, grain_size: u64) -> Result<Self> {
         check_grain_size(grain_size)?;
         let shape = Self { size, grain_bits: grain_size.trailing_zeros() };
-        if shape.tables() > MAX_TABLES {
-            let most = MAX_TABLES.saturating_mul(shape.table_reach());
+        if shape.tables() > MAX_DIRECTORY_ENTRIES {
+            let most = MAX_DIRECTORY_ENTRIES.saturating_mul(shape.table_reach());
             let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
             return Err(error.hint("use larger grains, a subformat of several files, or a flat one"));
         }

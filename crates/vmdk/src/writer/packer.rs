@@ -7,8 +7,9 @@ use diskimg_codec::cluster::ZlibEncoder;
 use diskimg_core::Result;
 
 use super::error::misuse;
-use super::layout::{SECTOR, SECTOR_BYTES, Shape, table_bytes};
+use super::layout::{SECTOR_BYTES, Shape, table_bytes};
 use crate::marker::Metadata;
+use crate::sparse_header::SECTOR;
 
 /// A compressor, kept from grain to grain.
 pub(super) struct Packer {

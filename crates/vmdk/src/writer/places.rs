@@ -1,12 +1,15 @@
 //! How far a stream-optimised extent has got: the next free byte, and the tables that are still to come.
 
+use std::ops::Range;
+
 use diskimg_core::Result;
 
 use super::error::misuse;
-use super::layout::{GRAIN_TABLE_ENTRIES, SECTOR, SECTOR_BYTES, Shape, sector_number};
+use super::layout::{GRAIN_TABLE_ENTRIES, SECTOR_BYTES, Shape, sector_number};
 use super::packer::{marked_table, marker};
 use crate::errors::limit;
 use crate::marker::Metadata;
+use crate::sparse_header::SECTOR;
 
 /// Bytes with a place in the file: markers and tables, or a row of compressed grains.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub(super) enum Record {
     /// As it is.
     Metadata { host: u64, bytes: Vec<u8> },
     /// Out of a worker's own memory.
-    Packed { host: u64, arena: std::ops::Range<usize> },
+    Packed { host: u64, arena: Range<usize> },
 }
 
 /// Places given out, and the tables that record them. One grain table is in memory, and the directory.
@@ -42,12 +45,7 @@ impl Places {
 
     /// Gives grain `index` a place for its record, which lies at `arena` in memory. Grains have to come in
     /// ascending order; a table that is complete goes before the first grain of the next.
-    pub(super) fn place(
-        &mut self,
-        index: u64,
-        arena: std::ops::Range<usize>,
-        out: &mut Vec<Record>,
-    ) -> Result<()> {
+    pub(super) fn place(&mut self, index: u64, arena: Range<usize>, out: &mut Vec<Record>) -> Result<()> {
         let (table, slot) = self.shape.slot(index);
         if self.table.as_ref().is_none_or(|(open, _)| *open != table) {
             self.close_table(out)?;

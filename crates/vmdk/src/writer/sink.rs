@@ -7,13 +7,15 @@ use diskimg_core::{Batch, BlockSink, Error, ErrorKind, HostRange, Result, Siblin
 
 use super::descriptor::{self, ExtentLine};
 use super::error::{invalid, misuse};
-use super::layout::{SECTOR, Shape};
+use super::layout::Shape;
 use super::names::Names;
 use super::options::{Subformat, WriterOptions};
 use super::sparse::Sparse;
 use super::split::Split;
 use super::stream_optimized::StreamOptimized;
+use crate::descriptor::NO_PARENT;
 use crate::errors::FORMAT;
+use crate::sparse_header::SECTOR;
 
 /// The name that a streamOptimized image gives itself: VMware's, and no part of a file name, so that the bytes
 /// do not depend on where they go.
@@ -99,7 +101,7 @@ fn check(options: &WriterOptions) -> Result<()> {
     if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
         return Err(invalid("virtual_size").found(size).expected("less than 2^63 bytes"));
     }
-    if options.cid == u32::MAX {
+    if options.cid == NO_PARENT {
         return Err(invalid("cid").found("ffffffff").expected("any other, as this one stands for no image"));
     }
     let marks = matches!(options.subformat, Subformat::MonolithicSparse | Subformat::TwoGbMaxExtentSparse);

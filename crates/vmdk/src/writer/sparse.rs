@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{Batch, BlockSink, Result, Segment, check_range};
 
-use super::header::{Header, NEWLINE_TEST, REDUNDANT_TABLE, ZEROED_GRAIN};
-use super::layout::{Front, GRAIN_TABLE_BYTES, SECTOR, SECTOR_BYTES, Shape, sector_number, table_bytes};
+use super::header::{Header, ZEROED_GRAIN};
+use super::layout::{Front, GRAIN_TABLE_BYTES, SECTOR_BYTES, Shape, sector_number, table_bytes};
 use super::ledger::{Ledger, lock};
 use super::parts::{each_part, guest_bytes};
 use super::tables::{Closed, Tables};
+use crate::sparse_header::{NEWLINE_TEST_VALID, REDUNDANT_DIRECTORY, SECTOR};
 
 /// Entries of a grain directory that are written at a time.
 const DIRECTORY_STEP: u64 = 65_536;
@@ -86,7 +87,7 @@ impl Sparse {
         let more = if self.zeroed_grain { ZEROED_GRAIN } else { 0 };
         Header {
             version: if self.zeroed_grain { 2 } else { 1 },
-            flags: NEWLINE_TEST | REDUNDANT_TABLE | more,
+            flags: NEWLINE_TEST_VALID | REDUNDANT_DIRECTORY | more,
             capacity_sectors: self.shape.capacity_sectors(),
             grain_sectors: self.shape.grain_sectors(),
             descriptor_sectors: descriptor_sectors(&self.descriptor),

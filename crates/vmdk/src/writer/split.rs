@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, Siblings, WriteOrder, check_range};
 
 use super::descriptor::{self, ExtentLine};
-use super::error::misuse;
-use super::layout::{SECTOR, Shape, check_grain_size};
+use super::error::{invalid, misuse};
+use super::layout::{Shape, check_grain_size};
 use super::ledger::{Ledger, lock};
 use super::names::Names;
 use super::options::{Subformat, WriterOptions};
 use super::sparse::Sparse;
+use crate::descriptor::MAX_EXTENTS;
+use crate::sparse_header::SECTOR;
 
 /// Sectors of the disk in each sparse file but the last: VMware's number, 2047 MiB. The file is less than
 /// 2 GiB with its tables too.
@@ -19,8 +21,6 @@ const SPARSE_SECTORS: u64 = 4_192_256;
 /// Sectors in each flat file but the last: VMware's number, 256 KiB below 2 GiB. QEMU makes files of exactly
 /// 2 GiB, one byte more than FAT16 and old systems can hold.
 const FLAT_SECTORS: u64 = 4_193_792;
-/// More files than a descriptor has room for: it has less than 1 MiB, and none of their lines less than 32 bytes.
-const MORE_FILES: u64 = 1 << 15;
 /// Files that are made at once, so that one in the way is found before any work. The others are made when they
 /// are first needed: a process may have only so many open.
 const MADE_AT_ONCE: usize = 64;
@@ -55,8 +55,16 @@ impl Plan {
         Ok(Self { siblings, names, options: options.clone(), reach: sectors.saturating_mul(SECTOR) })
     }
 
-    fn count(&self) -> u64 {
-        self.options.virtual_size.div_ceil(self.reach)
+    /// How many files there are: no more than this crate's reader takes.
+    fn count(&self) -> Result<u64> {
+        let size = self.options.virtual_size;
+        let count = size.div_ceil(self.reach);
+        if count <= MAX_EXTENTS as u64 {
+            return Ok(count);
+        }
+        let most = self.reach.saturating_mul(MAX_EXTENTS as u64);
+        let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
+        Err(error.because(format_args!("in {MAX_EXTENTS} files")).hint("use a subformat of one file"))
     }
 
     /// Guest range of file `index`.
@@ -96,9 +104,7 @@ impl Split {
     ) -> Result<Self> {
         check_grain_size(options.grain_size)?;
         let plan = Plan::new(options, siblings)?;
-        // So many lines are longer than any descriptor, and none needs to be made for the others.
-        let lines: Vec<ExtentLine> =
-            (0..plan.count().min(MORE_FILES)).map(|index| plan.line(index)).collect();
+        let lines: Vec<ExtentLine> = (0..plan.count()?).map(|index| plan.line(index)).collect();
         let descriptor = descriptor::render(options, &lines)?;
         let parts = lines.iter().map(|_| OnceLock::new()).collect();
         let (making, ledger) = (Mutex::default(), Ledger::default());

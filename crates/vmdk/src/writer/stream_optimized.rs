@@ -11,13 +11,14 @@ use std::sync::Mutex;
 use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, WriteOrder, check_range, zeros};
 
 use super::error::misuse;
-use super::header::{AT_END, COMPRESSED, Header, MARKERS, NEWLINE_TEST};
-use super::layout::{SECTOR, SECTOR_BYTES, Shape};
+use super::header::Header;
+use super::layout::{SECTOR_BYTES, Shape};
 use super::ledger::{Ledger, lock};
 use super::packer::Packer;
 use super::parts::each_part;
 use super::places::{Places, Record};
 use crate::errors::FORMAT;
+use crate::sparse_header::{COMPRESSED, GD_AT_END, MARKERS, NEWLINE_TEST_VALID, SECTOR};
 
 /// A stream-optimised extent being written over a sink that grows.
 pub(super) struct StreamOptimized {
@@ -67,7 +68,7 @@ impl StreamOptimized {
     fn header(&self, directory_sector: u64) -> Header {
         Header {
             version: 3,
-            flags: NEWLINE_TEST | COMPRESSED | MARKERS,
+            flags: NEWLINE_TEST_VALID | COMPRESSED | MARKERS,
             capacity_sectors: self.shape.capacity_sectors(),
             grain_sectors: self.shape.grain_sectors(),
             descriptor_sectors: (self.descriptor.len() / SECTOR_BYTES) as u64,
@@ -80,11 +81,11 @@ impl StreamOptimized {
     /// Header and descriptor: first where nothing can be written later, and else last.
     fn write_front(&self) -> Result<()> {
         if self.forward {
-            self.lower.write_at(0, &self.header(AT_END).encode())?;
+            self.lower.write_at(0, &self.header(GD_AT_END).encode())?;
             return self.lower.write_at(SECTOR, &self.descriptor);
         }
         self.lower.write_at(SECTOR, &self.descriptor)?;
-        self.lower.write_at(0, &self.header(AT_END).encode())
+        self.lower.write_at(0, &self.header(GD_AT_END).encode())
     }
 
     fn write_records(&self, records: &mut Vec<Record>, arena: &[u8]) -> Result<()> {

@@ -6,8 +6,9 @@ use std::ops::Range;
 use diskimg_core::{Budget, Error, Result};
 
 use super::error::misuse;
-use super::layout::{GRAIN_TABLE_BYTES, GRAIN_TABLE_ENTRIES, SECTOR, Shape, sector_number};
+use super::layout::{GRAIN_TABLE_BYTES, GRAIN_TABLE_ENTRIES, Shape, sector_number};
 use crate::errors::FORMAT;
+use crate::sparse_header::SECTOR;
 
 /// Bytes of grain tables in memory. A bound of ours, only reached when a disk is not written in order: 256 MiB
 /// map 4 TiB at grains of 64 KiB, twice what fits into the file.
@@ -140,5 +141,62 @@ impl Tables {
             out.push(Closed { index: *index, sectors: std::mem::take(&mut table.sectors) });
             false
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    /// Tables of grains of 4 KiB: 2 MiB of disk each.
+    fn tables(first: u64) -> Tables {
+        Tables::new(Shape::new(1 << 30, 4096).unwrap(), first)
+    }
+
+    #[test]
+    fn a_file_past_two_tebibytes_is_refused() {
+        let mut tables = tables((1 << 32) - 9);
+        assert_eq!(tables.place(0, &mut Vec::new()).unwrap(), (1 << 41) - 9 * 512);
+        assert_eq!(tables.place(1, &mut Vec::new()).unwrap(), (1 << 41) - 512);
+        assert_eq!(tables.place(2, &mut Vec::new()).unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(tables.place(1, &mut Vec::new()).unwrap(), (1 << 41) - 512, "a place once given");
+    }
+
+    #[test]
+    fn out_of_memory_for_tables_the_full_ones_leave_and_then_none_is_made() {
+        let mut tables = tables(8);
+        tables.budget = Budget::new("open grain tables", 2 * GRAIN_TABLE_BYTES);
+        let mut out = Vec::new();
+        for grain in 512..1024 {
+            tables.place(grain, &mut out).unwrap();
+        }
+        tables.place(0, &mut out).unwrap();
+        assert!(out.is_empty());
+        tables.place(1024, &mut out).unwrap();
+        let expected: Vec<u32> = (0..512).map(|grain| 8 + grain * 8).collect();
+        assert_eq!(out, [Closed { index: 1, sectors: expected }]);
+        let error = tables.place(2048, &mut out).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.hint_text().is_some());
+        for range in [(2 << 20)..(2 << 20) + 1, 0..4 << 20] {
+            assert_eq!(tables.placed(range).err().unwrap().kind(), ErrorKind::InvalidInput);
+        }
+        assert_eq!(tables.place(600, &mut out).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_has_a_place_is_found_inside_any_range() {
+        let mut tables = tables(8);
+        for grain in [3, 1, 600] {
+            tables.place(grain, &mut Vec::new()).unwrap();
+        }
+        let found: Vec<_> = tables.placed(5000..601 * 4096 - 1).unwrap().collect();
+        let second = 600 * 4096;
+        let expected = [(5000..8192, 8192 + 904), (12_288..16_384, 4096), (second..second + 4095, 3 * 4096)];
+        assert_eq!(found, expected);
+        assert_eq!(tables.placed(16_384..second).unwrap().count(), 0);
+        assert_eq!(tables.placed(0..0).unwrap().count(), 0);
+        assert_eq!(tables.placed(4096..4097).unwrap().collect::<Vec<_>>(), [(4096..4097, 8192)]);
     }
 }

@@ -40,7 +40,7 @@ fn options_that_cannot_be_meant_are_refused() {
 fn a_disk_of_more_files_than_a_descriptor_holds_is_refused_before_any_is_made() {
     let folder = Folder::new();
     let subformat = Subformat::TwoGbMaxExtentFlat;
-    let options = WriterOptions { virtual_size: 1 << 62, subformat, ..WriterOptions::default() };
+    let options = WriterOptions { virtual_size: 9 << 40, subformat, ..WriterOptions::default() };
     let error = Writer::new(folder.sink(), &options, Some(Arc::clone(&folder) as _)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(folder.files().len(), 1, "the image's own");

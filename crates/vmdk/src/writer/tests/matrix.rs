@@ -181,7 +181,6 @@ fn libvmdk_agrees() {
         let options = WriterOptions { cid: 0xAB, ..options_for(&disk, subformat) };
         let folder = in_one_call(&options, &disk);
         let info = said("vmdkinfo", &[], &[&folder.path(NAME)]);
-        eprintln!("{info}");
         assert!(info.contains("(5000192 bytes)"), "{info}");
         assert!(info.contains("0x000000ab"), "{info}");
     }
