@@ -24,24 +24,36 @@ impl Checked<'_> {
     /// Tells of grains that share bytes of the file, and then of places that were lost.
     pub(super) fn overlaps(&mut self) -> Result<()> {
         let Some(first) = self.lie.first else { return Ok(()) };
-        let leaks = self.tells_of_leaks();
-        if !leaks && !self.lie.disordered {
-            // Each grain begins behind the end of the one before: no two of them can meet.
-            return Ok(());
-        }
         let unit = self.unit();
-        let (mut start, end) = (first / unit, self.end.div_ceil(unit));
+        let units = first / unit..self.end.div_ceil(unit);
         let most = self.budget.left().max(LEAST).saturating_mul(8);
-        if end.saturating_sub(start).div_ceil(most) > PASSES {
+        let parts = units.end.saturating_sub(units.start).div_ceil(most);
+        if parts > PASSES {
             return Err(limit("memory for tables")
                 .found(self.budget.left())
-                .expected(format_args!("a bit for each {} units of {unit} bytes", end / PASSES)));
+                .expected(format_args!("a bit for each {PASSES} of {} units of the file", units.end)));
         }
+        // Where each grain begins behind the end of the one before, no two of them can meet. Where some may,
+        // all parts of the file are looked at for that before one is told to be lost.
+        let separately = self.lie.disordered && parts > 1;
+        if separately {
+            self.look_through(units.clone(), most, unit, false)?;
+        }
+        let leaks = self.tells_of_leaks();
+        if leaks || self.lie.disordered && !separately {
+            self.look_through(units, most, unit, leaks)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at `units` of the file, `most` of them at a time.
+    fn look_through(&mut self, units: Range<u64>, most: u64, unit: u64, leaks: bool) -> Result<()> {
         let mut run = Run::default();
-        while start < end {
-            let units = start..start.saturating_add(most).min(end);
-            start = units.end;
-            let mut bitmap = Bitmap::new(units, &self.budget)?;
+        let mut start = units.start;
+        while start < units.end {
+            let part = start..start.saturating_add(most).min(units.end);
+            start = part.end;
+            let mut bitmap = Bitmap::new(part, &self.budget)?;
             self.mark(&mut bitmap, unit)?;
             if leaks {
                 self.unused(&bitmap, unit, &mut run);

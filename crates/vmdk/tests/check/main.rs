@@ -8,6 +8,7 @@
 )]
 
 mod cost;
+mod damage;
 mod esx;
 mod image;
 mod qemu;
