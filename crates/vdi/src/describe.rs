@@ -7,7 +7,7 @@ use crate::errors::FORMAT;
 use crate::header::{Header, SECTOR};
 
 /// The block size of nearly every image, and the only one that QEMU reads.
-pub(crate) const USUAL_BLOCK: u64 = 1 << 20;
+const USUAL_BLOCK: u64 = 1 << 20;
 
 /// Describes an image whose header was read.
 pub(crate) fn describe(header: &Header, limits: &Limits, file_size: u64) -> ImageInfo {
@@ -23,7 +23,7 @@ pub(crate) fn describe(header: &Header, limits: &Limits, file_size: u64) -> Imag
 }
 
 /// The parent of a differencing or undo image, which is known by its UUIDs alone.
-pub(crate) fn parent(header: &Header) -> Option<Reference> {
+fn parent(header: &Header) -> Option<Reference> {
     Some(Reference {
         role: ReferenceRole::Parent,
         name: Vec::new(),

@@ -6,7 +6,6 @@ use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, StreamDe
 
 use crate::addr::Geometry;
 use crate::block_map::Entry;
-use crate::describe::parent;
 use crate::emit::Emitter;
 use crate::errors::{FORMAT, corrupt, truncated};
 use crate::fields::length_of_version;
@@ -61,7 +60,6 @@ struct Map {
 }
 
 /// Which block of the disk each block of the file belongs to.
-#[derive(Default)]
 struct Owners {
     of: Vec<u32>,
     /// Whether blocks of the file come in the order of the disk.
@@ -144,9 +142,14 @@ impl Map {
     fn new(header: Header, limits: &Limits) -> Result<Self> {
         header.check_readable(limits)?;
         header.check_data_behind_map()?;
-        if let Some(parent) = parent(&header) {
-            // What is free here is the parent's, and a stream has none: zeros would be wrong.
-            return Err(parent.denied());
+        if header.parent().is_some() {
+            // What is free here is the parent's: zeros would be wrong.
+            return Err(Error::new(ErrorKind::Denied)
+                .format(FORMAT)
+                .field("parent")
+                .at(header.fields.places().parent)
+                .found(header.fields.uuids.parent)
+                .because("a stream alone holds only what differs from the parent"));
         }
         let budget = Budget::new("block map of a stream", limits.metadata_cache);
         let owners = Owners { of: Vec::new(), ascending: true };

@@ -64,18 +64,21 @@ impl Blocks {
         Ok(Place { index: *entry, fresh })
     }
 
-    /// The blocks in `range` that have a place, each with it.
+    /// The blocks in `range` that have a place, each with it. Pages that are not there cost nothing.
     pub(super) fn placed_in(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
-        let (first, last) = (split(range.start).0, split(range.end.saturating_sub(1)).0);
-        let pages = self.pages.iter().enumerate().skip(first);
-        let pages = pages.take(last.saturating_sub(first).saturating_add(1));
-        pages
-            .filter_map(|(at, page)| page.as_ref().map(|entries| (at, entries)))
-            .flat_map(|(at, entries)| {
+        let first = split(range.start).0;
+        let end = split(range.end.saturating_sub(1)).0.saturating_add(1);
+        let pages = (first..end).zip(self.pages.get(first..).unwrap_or_default());
+        pages.filter_map(|(at, page)| page.as_deref().map(|entries| (at, entries))).flat_map(
+            move |(at, entries)| {
                 let start = u32::try_from(at.saturating_mul(PAGE)).unwrap_or(u32::MAX);
-                (start..).zip(entries.iter().copied())
-            })
-            .filter(move |(block, index)| range.contains(block) && *index != ZERO)
+                let inside = |block: u32| {
+                    usize::try_from(block.saturating_sub(start)).unwrap_or(PAGE).min(entries.len())
+                };
+                let part = entries.get(inside(range.start)..inside(range.end)).unwrap_or_default();
+                (start.max(range.start)..).zip(part.iter().copied()).filter(|(_, index)| *index != ZERO)
+            },
+        )
     }
 
     /// The map's entries for `range`, appended to `bytes` as they stand in the file.
@@ -111,4 +114,46 @@ fn empty_page() -> Result<Box<[u32]>> {
 
 fn no_memory() -> diskimg_core::Error {
     limit("block map").because("no memory for it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::WriterOptions;
+
+    fn blocks(allocation: Allocation) -> Blocks {
+        let options = WriterOptions {
+            virtual_size: 50_000 * 512,
+            block_size: 512,
+            allocation,
+            ..WriterOptions::default()
+        };
+        Blocks::new(&Shape::new(&options).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_place_is_given_out_once() {
+        let mut blocks = blocks(Allocation::Dynamic);
+        assert_eq!(blocks.place(40_000).unwrap(), Place { index: 0, fresh: true });
+        assert_eq!(blocks.place(3).unwrap(), Place { index: 1, fresh: true });
+        assert_eq!(blocks.place(40_000).unwrap(), Place { index: 0, fresh: false });
+        assert_eq!(blocks.placed(), 2);
+    }
+
+    #[test]
+    fn what_has_a_place_is_found_in_any_range() {
+        let mut blocks = blocks(Allocation::Fixed);
+        // Around the edges of the pages of 16384, the second of which is not there.
+        let all = [0, 5, 16_383, 32_768, 32_769, 49_999];
+        for block in all {
+            blocks.place(block).unwrap();
+        }
+        for start in [0, 1, 5, 6, 16_383, 16_384, 32_767, 32_769, 49_999] {
+            for end in [start, start + 1, 16_384, 32_768, 32_769, 50_000] {
+                let found: Vec<u32> = blocks.placed_in(start..end).map(|(block, _)| block).collect();
+                let want: Vec<u32> = all.into_iter().filter(|block| (start..end).contains(block)).collect();
+                assert_eq!(found, want, "{start}..{end}");
+            }
+        }
+    }
 }

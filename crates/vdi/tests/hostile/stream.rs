@@ -8,6 +8,7 @@ use diskimg_core::{
     BlockSink, BlockSource, Error, ErrorKind, Limits, MemorySink, Result, StreamDecoder, WriteOrder,
 };
 use diskimg_vdi::DRIVER;
+use proptest::prelude::*;
 
 use crate::image::*;
 
@@ -249,4 +250,42 @@ fn a_sink_that_fails_ends_the_stream() {
     let sink = MemorySink::new(10 * BLOCK);
     let error = decode_into(&image.bytes, 4096, &sink).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn any_order_of_blocks_in_any_pieces_gives_what_reading_gives(
+        blocks in proptest::sample::subsequence((1..BLOCKS).collect::<Vec<_>>(), 0..60).prop_shuffle(),
+        pieces in proptest::collection::vec(1_usize..20_000, 1..8),
+        extra in prop_oneof![Just(0_u32), Just(2), Just(512)],
+        unit in 0_u32..18,
+    ) {
+        let mut image = Image::with_extra(extra);
+        for block in &blocks {
+            image.block(*block, &painted(u64::from(*block) * 7, BLOCK as usize));
+        }
+        let sorted = blocks.is_sorted();
+        let ascending = Ascending::new(1 << unit);
+        let sink = dirty();
+        let targets: [&dyn BlockSink; 2] = [&sink, &ascending];
+        for target in &targets[..1 + usize::from(sorted)] {
+            let mut decoder = decoder(&Limits::default());
+            let mut rest = &image.bytes[..];
+            for piece in pieces.iter().cycle() {
+                let (now, later) = rest.split_at((*piece).min(rest.len()));
+                decoder.push(now, *target).unwrap();
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            decoder.finish(*target).unwrap();
+        }
+        prop_assert!(sink.bytes() == guest(&image));
+        if sorted {
+            prop_assert!(*ascending.0.lock().unwrap() == guest(&image));
+        }
+    }
 }
