@@ -1,6 +1,7 @@
 //! VDI images of VirtualBox: read safely from hostile bytes, and written.
 //!
-//! Dynamic, fixed, differencing and undo images of header versions 0 and 1, any block size, also as a stream.
+//! Dynamic, fixed, differencing and undo images of header versions 0 and 1, with blocks of any power of two from
+//! 512 bytes to 1 GiB, as a file or as a stream. Written are dynamic and fixed images of version 1.1.
 #![forbid(unsafe_code)]
 
 mod addr;

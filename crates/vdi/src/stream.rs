@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, StreamDecoder, WriteOrder};
 
-use crate::addr::Geometry;
+use crate::addr::{ENTRY_BYTES, Geometry};
 use crate::block_map::Entry;
 use crate::emit::Emitter;
-use crate::errors::{FORMAT, corrupt, truncated};
+use crate::errors::{FORMAT, corrupt, invalid, limit, truncated};
 use crate::fields::length_of_version;
 use crate::header::Header;
 
@@ -208,12 +208,10 @@ impl Map {
                     "blocks do not lie in the order of the disk, and the target takes no other order",
                 ));
             }
-            for gap in blocks.owners.gaps(geometry.blocks, &self.budget)? {
+            blocks.owners.for_each_gap(geometry.blocks, &self.budget, |gap| {
                 let range = blocks.clipped(gap.start)..blocks.clipped(gap.end);
-                if !range.is_empty() {
-                    sink.zero(range)?;
-                }
-            }
+                if range.is_empty() { Ok(()) } else { sink.zero(range) }
+            })?;
         }
         Ok(blocks)
     }
@@ -234,32 +232,35 @@ impl Owners {
         Ok(std::mem::replace(owner, block) == UNUSED)
     }
 
-    /// The blocks of the disk that no block of the file belongs to, as ranges.
-    fn gaps(&self, blocks: u32, budget: &Budget) -> Result<Vec<Range<u32>>> {
+    /// Calls `with` for each run of blocks of the disk that no block of the file belongs to.
+    fn for_each_gap(
+        &self,
+        blocks: u32,
+        budget: &Budget,
+        mut with: impl FnMut(Range<u32>) -> Result<()>,
+    ) -> Result<()> {
         let mut sorted = Vec::new();
         reserve(&mut sorted, self.of.len(), budget)?;
         sorted.extend(self.of.iter().copied().filter(|owner| *owner != UNUSED));
         sorted.sort_unstable();
-        let mut gaps = Vec::new();
         let mut next = 0;
         for owner in sorted.into_iter().chain(std::iter::once(blocks)) {
             if next < owner {
-                reserve(&mut gaps, 1, budget)?;
-                gaps.push(next..owner);
+                with(next..owner)?;
             }
             next = owner.saturating_add(1);
         }
-        Ok(gaps)
+        Ok(())
     }
 }
 
 /// Makes room for `more` values, out of the budget.
-fn reserve<T>(values: &mut Vec<T>, more: usize, budget: &Budget) -> Result<()> {
-    let bytes = (more as u64).saturating_mul(size_of::<T>() as u64);
+fn reserve(values: &mut Vec<u32>, more: usize, budget: &Budget) -> Result<()> {
+    let bytes = (more as u64).saturating_mul(ENTRY_BYTES);
     budget.take(bytes).map_err(|error| error.format(FORMAT))?;
-    values.try_reserve(more).map_err(|_| {
-        crate::errors::limit("block map of a stream").because(format_args!("no memory for {bytes} bytes"))
-    })
+    values
+        .try_reserve(more)
+        .map_err(|_| limit("block map of a stream").because(format_args!("no memory for {bytes} bytes")))
 }
 
 impl Blocks {
@@ -336,5 +337,5 @@ impl Blocks {
 }
 
 fn failed_before() -> Error {
-    crate::errors::invalid("stream").because("it failed before, and takes no more")
+    invalid("stream").because("it failed before, and takes no more")
 }
