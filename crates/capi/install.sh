@@ -1,0 +1,50 @@
+#!/bin/sh
+# Builds libdiskimg and installs it: header, shared and static library, pkg-config file. Needs cargo and cc.
+#
+#     PREFIX=/usr/local crates/capi/install.sh
+#
+# PREFIX       where it will live              /usr/local
+# LIBDIR       where libraries live            $PREFIX/lib
+# INCLUDEDIR   where headers live              $PREFIX/include
+# DESTDIR      put before all of these         nothing; for packages
+# PROFILE      cargo's profile                 release
+# CARGO        the cargo to use                cargo
+set -eu
+cd "$(dirname "$0")/../.."
+
+PREFIX=${PREFIX:-/usr/local}
+LIBDIR=${LIBDIR:-$PREFIX/lib}
+INCLUDEDIR=${INCLUDEDIR:-$PREFIX/include}
+DESTDIR=${DESTDIR:-}
+PROFILE=${PROFILE:-release}
+CARGO=${CARGO:-cargo}
+
+"$CARGO" build --quiet --locked --package diskimg-capi --profile "$PROFILE"
+target=$("$CARGO" metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+case $PROFILE in
+dev) built=$target/debug ;;
+*) built=$target/$PROFILE ;;
+esac
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+minor=${version%.*}
+
+install -d "$DESTDIR$LIBDIR/pkgconfig" "$DESTDIR$INCLUDEDIR"
+install -m 644 include/diskimg.h "$DESTDIR$INCLUDEDIR/diskimg.h"
+install -m 644 "$built/libdiskimg.a" "$DESTDIR$LIBDIR/libdiskimg.a"
+# One file under its full version, and the names by which programs are linked and started.
+install -m 755 "$built/libdiskimg.so" "$DESTDIR$LIBDIR/libdiskimg.so.$version"
+ln -sf "libdiskimg.so.$version" "$DESTDIR$LIBDIR/libdiskimg.so.$minor"
+ln -sf "libdiskimg.so.$minor" "$DESTDIR$LIBDIR/libdiskimg.so"
+cat >"$DESTDIR$LIBDIR/pkgconfig/diskimg.pc" <<EOF
+prefix=$PREFIX
+libdir=$LIBDIR
+includedir=$INCLUDEDIR
+
+Name: diskimg
+Description: Virtual-disk images: recognise, inspect, read, convert and compare, safely
+Version: $version
+Libs: -L\${libdir} -ldiskimg
+Libs.private: -lgcc_s -lpthread -lm -ldl -lc
+Cflags: -I\${includedir}
+EOF
