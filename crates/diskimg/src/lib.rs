@@ -60,7 +60,9 @@ pub use diskimg_core::{
     SettingHelp, Severity, Shelf, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict, Window,
     WriteOrder, check_range,
 };
-pub use diskimg_raw::{Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+pub use diskimg_raw::{
+    Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,
+};
 pub use drivers::{driver, drivers};
 pub use inspect::{Inspection, inspect};
 pub use open::{Input, Opener};
