@@ -35,3 +35,6 @@ mod status;
 mod stream;
 mod strings;
 mod version;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+/* Callbacks that fail, return short, return too much, or stop the work, at each of their calls. Arguments: the images
+ * of the repository, and a directory to write in. */
+#include "test.h"
+
+static memory source;
+
+/* Opens, reads all and asks for all extents; the first failure. */
+static diskimg_status use_all(memory *file, diskimg_error **error) {
+    diskimg_io io = memory_io(file);
+    diskimg_image *image;
+    diskimg_extent runs[16];
+    static unsigned char all[8 << 20];
+    size_t count, read;
+    diskimg_status status = diskimg_open_io(&io, NULL, &image, error);
+
+    if (status == DISKIMG_OK) {
+        status = diskimg_pread(image, all, sizeof all, 0, &read, error);
+    }
+    if (status == DISKIMG_OK) {
+        status = diskimg_extents(image, 0, diskimg_size(image), runs, 16, &count, error);
+    }
+    diskimg_close(image);
+    return status;
+}
+
+static void a_source_that_fails_at_any_call_gives_its_errno_and_is_closed_once(void) {
+    static const struct { int returned; diskimg_status status; int os_code; } failures[] = {
+        {ENOSPC, DISKIMG_ERR_IO, ENOSPC},
+        {EIO, DISKIMG_ERR_IO, EIO},
+        {-7, DISKIMG_ERR_INVALID_ARGUMENT, 0},
+    };
+    diskimg_error *error;
+    size_t i;
+    int call, calls;
+
+    source.calls = source.fail_at = 0;
+    CHECK(use_all(&source, &error) == DISKIMG_OK);
+    calls = source.calls;
+    CHECK(calls > 3);
+    for (i = 0; i < 3; i++) {
+        for (call = 1; call <= calls; call++) {
+            source.calls = source.closed = 0;
+            source.fail_at = call;
+            source.fail_with = failures[i].returned;
+            CHECK(use_all(&source, &error) == failures[i].status);
+            CHECK(diskimg_error_os_code(error) == failures[i].os_code);
+            diskimg_error_free(error);
+            CHECK(source.closed == 1);
+        }
+    }
+    source.fail_at = 0;
+}
+
+static void reads_may_be_short_and_never_too_long(void) {
+    source.one_byte = 1;
+    GIVES(DISKIMG_OK, use_all(&source, &error));
+    source.one_byte = 0;
+    source.too_much = 1;
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, use_all(&source, &error));
+    source.too_much = 0;
+    source.early_end = 1;
+    GIVES(DISKIMG_ERR_TRUNCATED, use_all(&source, &error));
+    source.early_end = 0;
+}
+
+static int backwards(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)user;
+    *start = 0;
+    *end = offset / 2;
+    return 0;
+}
+
+static int holes(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    /* 1000 bytes of data at each multiple of 4000. */
+    (void)user;
+    *start = offset % 4000 < 1000 ? offset : offset / 4000 * 4000 + 4000;
+    *end = *start / 4000 * 4000 + 1000;
+    return 0;
+}
+
+static void holes_are_asked_for_and_not_believed_blindly(void) {
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_io io = memory_io(&source);
+    diskimg_image *image;
+    diskimg_extent runs[3];
+    size_t count;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    io.next_data = holes;
+    GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+    GIVES(DISKIMG_OK, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+    CHECK(count == 3 && runs[0].length == 500 && (runs[0].flags & DISKIMG_EXTENT_DATA));
+    CHECK(runs[1].length == 3000 && (runs[1].flags & DISKIMG_EXTENT_ZERO) && runs[2].length == 1000);
+    diskimg_close(image);
+    io.next_data = backwards;
+    GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+    diskimg_close(image);
+}
+
+static void a_target_that_fails_at_any_call_gives_its_errno_and_is_closed_once(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_image *image;
+    diskimg_io io;
+    memory target;
+    diskimg_error *error;
+    int call, calls;
+
+    options.threads = 2;
+    GIVES(DISKIMG_OK, diskimg_open_memory(source.bytes, source.length, NULL, &image, &error));
+    for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
+        target = new_memory();
+        io = memory_io(&target);
+        GIVES(DISKIMG_OK, diskimg_convert_to_io(image, &io, &options, NULL, &error));
+        calls = target.calls;
+        free(target.bytes);
+        CHECK(calls > 2);
+        for (call = 1; call <= calls; call++) {
+            target = new_memory();
+            target.fail_at = call;
+            target.fail_with = ENOSPC;
+            io = memory_io(&target);
+            CHECK(diskimg_convert_to_io(image, &io, &options, NULL, &error) == DISKIMG_ERR_IO);
+            CHECK(diskimg_error_os_code(error) == ENOSPC);
+            diskimg_error_free(error);
+            CHECK(target.closed == 1);
+            free(target.bytes);
+        }
+    }
+    diskimg_close(image);
+}
+
+typedef struct stopper {
+    int calls, stop_at;
+    uint64_t last;
+    pthread_t thread;
+    diskimg_cancel *cancel;
+} stopper;
+
+static int count_and_stop(void *user, uint64_t done, uint64_t total) {
+    stopper *state = user;
+    CHECK(pthread_equal(state->thread, pthread_self()));
+    CHECK(done >= state->last && (total == 0 || done <= total));
+    state->last = done;
+    if (++state->calls == state->stop_at) {
+        if (state->cancel == NULL) {
+            return 1;
+        }
+        diskimg_cancel_trigger(state->cancel);
+    }
+    return 0;
+}
+
+static void work_stops_at_any_call_of_progress(const char *target_path) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_image *image;
+    stopper state;
+    int call, calls, how;
+
+    GIVES(DISKIMG_OK, diskimg_open_memory(source.bytes, source.length, NULL, &image, &error));
+    memset(&state, 0, sizeof state);
+    state.thread = pthread_self();
+    options.threads = 1;
+    options.flags = DISKIMG_CONVERT_NO_SYNC;
+    options.max_memory = 65536;
+    options.progress = count_and_stop;
+    options.progress_user = &state;
+    unlink(target_path);
+    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, target_path, &options, NULL, &error));
+    CHECK(state.last == diskimg_size(image));
+    unlink(target_path);
+    calls = state.calls;
+    CHECK(calls >= 3);
+    for (how = 0; how < 2; how++) {
+        /* The last is told of the end, at which nothing is left to stop. */
+        for (call = 1; call < calls - how; call++) {
+            state.calls = 0;
+            state.last = 0;
+            state.stop_at = call;
+            state.cancel = how == 0 ? NULL : diskimg_cancel_new();
+            options.cancel = state.cancel;
+            GIVES(DISKIMG_ERR_CANCELLED, diskimg_convert_to_path(image, target_path, &options, NULL, &error));
+            CHECK(access(target_path, F_OK) != 0);
+            if (how == 1) {
+                bool same;
+                GIVES(DISKIMG_ERR_CANCELLED, diskimg_compare(image, image, state.cancel, &same, NULL, &error));
+                GIVES(DISKIMG_ERR_CANCELLED, diskimg_check(image, NULL, NULL, state.cancel, NULL, &error));
+            }
+            diskimg_cancel_free(state.cancel);
+        }
+    }
+    diskimg_close(image);
+}
+
+/* A stream of the source: fails, or claims too much, at one of its calls. */
+typedef struct stream {
+    size_t at;
+    int calls, fail_at, too_much;
+} stream;
+
+static int next(void *user, void *buf, size_t len, size_t *nread) {
+    stream *from = user;
+    size_t left = source.length - from->at;
+    if (++from->calls == from->fail_at) {
+        if (!from->too_much) {
+            return ECONNRESET;
+        }
+        *nread = len + 1;
+        return 0;
+    }
+    *nread = left < 5000 ? left : 5000;
+    *nread = *nread < len ? *nread : len;
+    memcpy(buf, source.bytes + from->at, *nread);
+    from->at += *nread;
+    return 0;
+}
+
+static int swallow(void *user, const void *buf, size_t len) {
+    int *left = user;
+    (void)buf, (void)len;
+    return --*left == 0 ? EPIPE : 0;
+}
+
+static void streams_fail_at_any_call_with_their_errno(void) {
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_image *image;
+    diskimg_error *error;
+    stream from = {0, 0, 0, 0};
+    int never = 0, left, call, calls;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    GIVES(DISKIMG_OK, diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
+    calls = from.calls;
+    for (call = 1; call <= calls; call++) {
+        from.at = 0;
+        from.calls = from.too_much = 0;
+        from.fail_at = call;
+        CHECK(diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error) ==
+              DISKIMG_ERR_IO);
+        CHECK(diskimg_error_os_code(error) == ECONNRESET);
+        diskimg_error_free(error);
+        from.at = 0;
+        from.calls = 0;
+        from.too_much = 1;
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT,
+              diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
+    }
+    GIVES(DISKIMG_OK, diskimg_open_memory(source.bytes, source.length, NULL, &image, &error));
+    left = 1;
+    CHECK(diskimg_convert_to_stream(image, swallow, &left, NULL, NULL, &error) == DISKIMG_ERR_IO);
+    CHECK(diskimg_error_os_code(error) == EPIPE);
+    diskimg_error_free(error);
+    diskimg_close(image);
+}
+
+static int inside;
+
+static int alone(void *user, void *buf, size_t len, uint64_t offset, size_t *nread) {
+    struct timespec pause = {0, 100000};
+    int result;
+    CHECK(inside == 0);
+    inside = 1;
+    nanosleep(&pause, NULL);
+    result = memory_pread(user, buf, len, offset, nread);
+    inside = 0;
+    return result;
+}
+
+static void *read_all(void *image) {
+    unsigned char buf[4096];
+    uint64_t at;
+    for (at = 0; at < diskimg_size(image); at += sizeof buf) {
+        size_t read;
+        CHECK(diskimg_pread(image, buf, sizeof buf, at, &read, NULL) == DISKIMG_OK);
+    }
+    return NULL;
+}
+
+static void a_serial_file_is_never_called_twice_at_once(void) {
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_io io = memory_io(&source);
+    diskimg_image *image;
+    pthread_t threads[4];
+    int i;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    io.flags = DISKIMG_IO_SERIAL;
+    io.pread = alone;
+    GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+    for (i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, read_all, image) == 0);
+    }
+    for (i = 0; i < 4; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    diskimg_close(image);
+}
+
+int main(int argc, char **argv) {
+    char target[4096];
+
+    CHECK(argc == 3);
+    source = load(argv[1], "good/mixed.qcow2");
+    snprintf(target, sizeof target, "%s/callbacks", argv[2]);
+    a_source_that_fails_at_any_call_gives_its_errno_and_is_closed_once();
+    reads_may_be_short_and_never_too_long();
+    holes_are_asked_for_and_not_believed_blindly();
+    a_target_that_fails_at_any_call_gives_its_errno_and_is_closed_once();
+    work_stops_at_any_call_of_progress(target);
+    streams_fail_at_any_call_with_their_errno();
+    a_serial_file_is_never_called_twice_at_once();
+    free(source.bytes);
+    return 0;
+}

@@ -1,0 +1,176 @@
+/* What the test programs share: checks that say where they failed, and files in memory. */
+#ifndef TEST_H
+#define TEST_H
+#define _POSIX_C_SOURCE 200809L
+#include <diskimg.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                     \
+    do {                                                                                     \
+        if (!(condition)) {                                                                  \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);          \
+            exit(1);                                                                         \
+        }                                                                                    \
+    } while (0)
+
+/* `call` uses `error`, and gives `expected`; an error is there exactly if it failed, and is freed. */
+#define GIVES(expected, call)                                                                           \
+    do {                                                                                                \
+        diskimg_error *error = (diskimg_error *)(uintptr_t)1;                                           \
+        diskimg_status got = (call);                                                                    \
+        if (got != (expected)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s: %s: %s\n", __FILE__, __LINE__, #call, diskimg_status_name(got), \
+                    got == DISKIMG_OK ? "" : diskimg_error_message(error));                             \
+            exit(1);                                                                                    \
+        }                                                                                               \
+        CHECK((got == DISKIMG_OK) == (error == NULL));                                                  \
+        CHECK(got == diskimg_error_status(error));                                                      \
+        CHECK(got == DISKIMG_OK || diskimg_error_message(error)[0] != '\0');                            \
+        diskimg_error_free(error);                                                                      \
+    } while (0)
+
+/* A file in memory, and what shall go wrong with it. */
+typedef struct memory {
+    unsigned char *bytes;
+    size_t length, room;
+    int calls;     /* made so far, of any function but close */
+    int fail_at;   /* the call that fails, from 1; 0: none */
+    int fail_with; /* its errno, or what else it returns */
+    int too_much;  /* claims to have read more than was asked for */
+    int one_byte;  /* reads a byte at a time */
+    int early_end; /* ends before its size says */
+    int closed;
+    pthread_mutex_t lock;
+} memory;
+
+static int memory_call(memory *file) {
+    int failed;
+    pthread_mutex_lock(&file->lock);
+    file->calls++;
+    failed = file->calls == file->fail_at ? file->fail_with : 0;
+    pthread_mutex_unlock(&file->lock);
+    return failed;
+}
+
+static int memory_pread(void *user, void *buf, size_t len, uint64_t offset, size_t *nread) {
+    memory *file = user;
+    int failed = memory_call(file);
+    if (failed != 0) {
+        return failed;
+    }
+    if (file->too_much) {
+        *nread = len + 1;
+        return 0;
+    }
+    *nread = 0;
+    if (offset >= file->length || file->early_end) {
+        return 0;
+    }
+    if (len > file->length - offset) {
+        len = (size_t)(file->length - offset);
+    }
+    if (file->one_byte && len > 1) {
+        len = 1;
+    }
+    memcpy(buf, file->bytes + offset, len);
+    *nread = len;
+    return 0;
+}
+
+static int memory_size(void *user, uint64_t *bytes) {
+    memory *file = user;
+    *bytes = file->length;
+    return memory_call(file);
+}
+
+/* Grows under the lock, for writes come from several threads. */
+static int memory_pwrite(void *user, const void *buf, size_t len, uint64_t offset) {
+    memory *file = user;
+    int failed = memory_call(file);
+    if (failed != 0) {
+        return failed;
+    }
+    pthread_mutex_lock(&file->lock);
+    if (offset + len > file->room) {
+        size_t room = (size_t)(offset + len) * 2;
+        unsigned char *bytes = realloc(file->bytes, room);
+        CHECK(bytes != NULL);
+        memset(bytes + file->room, 0, room - file->room);
+        file->bytes = bytes;
+        file->room = room;
+    }
+    memcpy(file->bytes + offset, buf, len);
+    if (offset + len > file->length) {
+        file->length = (size_t)(offset + len);
+    }
+    pthread_mutex_unlock(&file->lock);
+    return 0;
+}
+
+static int memory_set_size(void *user, uint64_t bytes) {
+    memory *file = user;
+    int failed = memory_call(file);
+    static const unsigned char zero;
+    if (failed == 0 && bytes > file->length) {
+        file->calls--;
+        return memory_pwrite(user, &zero, 1, bytes - 1);
+    }
+    return failed;
+}
+
+static int memory_flush(void *user) {
+    return memory_call(user);
+}
+
+static void memory_close(void *user) {
+    ((memory *)user)->closed++;
+}
+
+static diskimg_io memory_io(memory *file) {
+    diskimg_io io = DISKIMG_IO_INIT;
+    io.user = file;
+    io.pread = memory_pread;
+    io.size = memory_size;
+    io.pwrite = memory_pwrite;
+    io.set_size = memory_set_size;
+    io.flush = memory_flush;
+    io.close = memory_close;
+    return io;
+}
+
+static memory new_memory(void) {
+    memory file;
+    memset(&file, 0, sizeof file);
+    pthread_mutex_init(&file.lock, NULL);
+    return file;
+}
+
+static memory load(const char *directory, const char *name) {
+    memory file = new_memory();
+    char path[4096];
+    FILE *stream;
+    long length;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    stream = fopen(path, "rb");
+    CHECK(stream != NULL);
+    CHECK(fseek(stream, 0, SEEK_END) == 0);
+    length = ftell(stream);
+    CHECK(length >= 0);
+    rewind(stream);
+    file.length = file.room = (size_t)length;
+    file.bytes = malloc(file.length + 1);
+    CHECK(file.bytes != NULL && fread(file.bytes, 1, file.length, stream) == file.length);
+    fclose(stream);
+    return file;
+}
+
+#endif
