@@ -6,7 +6,7 @@ use diskimg_core::Result;
 
 use super::Checked;
 use super::bitmap::Bitmap;
-use crate::errors::{corrupt, limit};
+use crate::errors::{FORMAT, corrupt, limit};
 use crate::grain::Entries;
 use crate::sparse_header::SECTOR;
 
@@ -53,7 +53,7 @@ impl Checked<'_> {
         while start < units.end {
             let part = start..start.saturating_add(most).min(units.end);
             start = part.end;
-            let mut bitmap = Bitmap::new(part, &self.budget)?;
+            let mut bitmap = Bitmap::new(part, &self.budget).map_err(|error| error.format(FORMAT))?;
             self.mark(&mut bitmap, unit)?;
             if leaks {
                 self.unused(&bitmap, unit, &mut run);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::Result;
 
 use super::Checked;
-use crate::errors::{corrupt, truncated};
+use crate::errors::{FORMAT, corrupt, truncated};
 
 /// Bytes that one grain table takes: in the list, in its copy while it is sorted, and as a range of the file.
 const TABLE_COST: u64 = 2 * size_of::<Table>() as u64 + size_of::<Range<u64>>() as u64;
@@ -108,6 +108,11 @@ impl Checked<'_> {
         }
     }
 
+    /// Takes `bytes` from the budget of what is kept.
+    fn charge(&self, bytes: u64) -> Result<()> {
+        self.budget.take(bytes).map_err(|error| error.format(FORMAT))
+    }
+
     /// Where the entry of a table is.
     fn entry_at(&self, table: &Table) -> u64 {
         let directory =
@@ -146,11 +151,11 @@ impl Checked<'_> {
                 });
                 match table {
                     Ok(host) => {
-                        self.budget.take(TABLE_COST)?;
+                        self.charge(TABLE_COST)?;
                         found.tables.push(Table { index, host, redundant });
                     }
                     Err(error) => {
-                        self.budget.take(size_of::<u64>() as u64)?;
+                        self.charge(size_of::<u64>() as u64)?;
                         found.damaged.push(index);
                         self.tell(at, error);
                     }

@@ -7,7 +7,7 @@ use super::intake::Intake;
 use super::output::Output;
 use super::seen::Seen;
 use super::shape::Shape;
-use super::tally::Tally;
+use super::tally::{Tally, charge};
 use crate::descriptor::MAX_BYTES;
 use crate::errors::{corrupt, truncated};
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, Metadata, most_compressed};
@@ -56,7 +56,7 @@ impl Arriving {
         }
         // What a directory takes while it is put together and sorted; what is kept of it is charged there.
         let budget = Tally::budget(limits);
-        budget.take(shape.directory_bytes)?;
+        charge(&budget, shape.directory_bytes)?;
         Ok(Self {
             stage: Stage::Front(front),
             output: Output::new(header.grain_bytes())?,

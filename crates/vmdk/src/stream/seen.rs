@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use diskimg_core::{Budget, Result};
 
+use super::tally::charge;
 use crate::errors::{corrupt, limit};
 
 /// Words of a page of bits: 4 KiB, 32768 grains, 2 GiB of a disk with the usual grains. A bound of ours.
@@ -66,7 +67,7 @@ impl Seen {
         budget.give_back(COST.saturating_mul(self.pages.len() as u64));
         self.pages.clear();
         self.forgotten = self.next;
-        budget.take(COST)
+        charge(budget, COST)
     }
 }
 

@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use byteorder::{ByteOrder, LittleEndian};
 use diskimg_core::{Budget, Limits, Result};
 
-use crate::errors::{corrupt, truncated};
+use crate::errors::{FORMAT, corrupt, truncated};
 
 /// Bytes that the sum of one table's grains takes, with about what its place in the map takes.
 const SUM_COST: u64 = 40;
@@ -22,6 +22,11 @@ const TABLE_COST: u64 = 16;
 const DIRECTORIES: usize = 2;
 /// Entries up to this one are no places: 0 is a hole, 1 a grain of zeros.
 const LAST_SPECIAL: u32 = 1;
+
+/// Takes `bytes` from the budget of what is kept.
+pub(super) fn charge(budget: &Budget, bytes: u64) -> Result<()> {
+    budget.take(bytes).map_err(|error| error.format(FORMAT))
+}
 
 /// What was seen of grains and tables.
 pub(super) struct Tally {
@@ -66,14 +71,14 @@ impl Tally {
             *sum = sum.wrapping_add(hash);
             return Ok(());
         }
-        budget.take(SUM_COST)?;
+        charge(budget, SUM_COST)?;
         self.came.insert(table, hash);
         Ok(())
     }
 
     /// Notes the grain table that was in `sector`.
     pub(super) fn table(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<()> {
-        budget.take(TABLE_COST)?;
+        charge(budget, TABLE_COST)?;
         let mut sum = 0_u64;
         for (index, entry) in (0_u64..).zip(bytes.chunks_exact(4).map(LittleEndian::read_u32)) {
             if entry > LAST_SPECIAL {
@@ -92,7 +97,7 @@ impl Tally {
                 .at(sector.saturating_mul(512))
                 .because("more than a directory and its copy"));
         }
-        budget.take(bytes.len() as u64)?;
+        charge(budget, bytes.len() as u64)?;
         let entries = bytes.chunks_exact(4).map(LittleEndian::read_u32).collect();
         self.directories.push(Directory { sector, entries });
         Ok(self.directories.last().map(|directory| directory.entries.as_slice()).unwrap_or_default())

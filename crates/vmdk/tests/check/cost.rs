@@ -31,6 +31,7 @@ fn little_memory_is_a_limit_and_not_a_wrong_answer() {
     let limits = Limits { metadata_cache: 32, ..Limits::default() };
     let error = check(&Image::new().0, &OpenOptions { limits, ..OpenOptions::default() }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().starts_with("vmdk: "), "{error}");
 }
 
 #[test]

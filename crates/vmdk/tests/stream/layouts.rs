@@ -1,6 +1,8 @@
 //! What every writer makes, read whole.
 
-use diskimg_core::{ErrorKind, Limits, MemorySink, WriteOrder};
+use diskimg_core::conformance::painted;
+use diskimg_core::{CreateOptions, ErrorKind, Limits, MemorySink, Setting, WriteOrder};
+use diskimg_vmdk::DRIVER;
 
 use crate::image::*;
 
@@ -18,6 +20,25 @@ fn every_writers_layout_gives_the_disk_in_pieces_of_any_size() {
 fn a_disk_without_grains_is_zeros() {
     for writer in WRITERS {
         assert_eq!(Image::of(writer, &[]).decode().unwrap(), disk(&[]), "{writer:?}");
+    }
+}
+
+#[test]
+fn streams_of_this_crates_writer_are_read_as_they_come() {
+    let bytes: Vec<u8> = painted(7, 3 << 20);
+    let sink = MemorySink::new(8 << 20);
+    let options = CreateOptions {
+        virtual_size: bytes.len() as u64,
+        settings: Setting::parse_list("subformat=streamOptimized").unwrap(),
+        ..CreateOptions::default()
+    };
+    let writer = (DRIVER.create.unwrap())(Box::new(sink.clone()), &options).unwrap();
+    writer.write_at(1 << 20, &bytes[1 << 20..]).unwrap();
+    writer.finish().unwrap();
+    let mut expected = bytes;
+    expected[..1 << 20].fill(0);
+    for step in [513, 65_536, usize::MAX] {
+        assert!(decode(&sink.bytes(), step).unwrap() == expected, "in pieces of {step}");
     }
 }
 
