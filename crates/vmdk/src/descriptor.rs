@@ -113,18 +113,18 @@ impl Descriptor {
         };
         let key = key.trim_ascii().to_ascii_lowercase();
         let value = value.strip_prefix(b"=").unwrap_or_default();
-        self.set(key, Value { bytes: unquoted(value, at)?.to_vec(), at }, seen)
+        self.set(&key, Value { bytes: unquoted(value, at)?.to_vec(), at }, seen)
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Value, seen: &mut Seen) -> Result<()> {
+    fn set(&mut self, key: &[u8], value: Value, seen: &mut Seen) -> Result<()> {
         let at = value.at;
         let once = |seen: &mut bool| {
             if std::mem::replace(seen, true) {
-                return Err(corrupt("descriptor").at(at).found_name(&key).expected("each key once"));
+                return Err(corrupt("descriptor").at(at).found_name(key).expected("each key once"));
             }
             Ok(())
         };
-        match key.as_slice() {
+        match key {
             b"version" => {
                 once(&mut seen.version)?;
                 self.version = version(&value)?;

@@ -17,6 +17,7 @@ const SECTORS_END: u64 = (1 << 63) / SECTOR;
 
 /// How the guest may use an extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::enum_variant_names, reason = "the specification's words")]
 pub(crate) enum Access {
     ReadWrite,
     ReadOnly,

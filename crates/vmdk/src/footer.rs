@@ -13,19 +13,22 @@ use crate::sparse_header::{MAGIC, SECTOR, SparseHeader};
 /// How far from its end a file is searched for the footer. A bound of ours: transfers fill up to blocks of
 /// 64 KiB at most.
 const SEARCHED: u64 = 128 << 10;
+/// Bytes of a sector, to cut slices by.
+const SECTOR_BYTES: usize = 512;
 
-/// Finds the footer of a file that begins with `header`; checks that it is a copy, and knows the directory.
+/// Finds the footer of a file that begins with `header`, and the byte it is at; checks that it is a copy, and
+/// knows the directory.
 ///
 /// # Errors
 /// [`diskimg_core::ErrorKind::Truncated`] when the file ends before it,
 /// [`diskimg_core::ErrorKind::Corrupt`] when bytes other than zeros
 /// follow it, or it is not what it has to be.
-pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<SparseHeader> {
+pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, u64)> {
     let end = source.size() / SECTOR * SECTOR;
     let start = end.saturating_sub(SEARCHED).max(SECTOR);
     let mut tail = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or_default()];
     source.read_at(start, &mut tail)?;
-    let sectors: Vec<&[u8]> = tail.chunks_exact(SECTOR as usize).collect();
+    let sectors: Vec<&[u8]> = tail.chunks_exact(SECTOR_BYTES).collect();
     let place = |index: usize| start.saturating_add((index as u64).saturating_mul(SECTOR));
     let last = sectors.iter().rposition(|sector| sector.iter().any(|byte| *byte != 0));
     let is_footer = |index: usize| {
@@ -34,6 +37,12 @@ pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<Sp
         magic && marker.is_some_and(|marker| is_marker(marker, place(index).saturating_sub(SECTOR)))
     };
     let Some(at) = last.filter(|last| is_footer(*last)) else {
+        let magic = last.and_then(|last| sectors.get(last)).is_some_and(|sector| sector.starts_with(&MAGIC));
+        if let Some(last) = last.filter(|_| magic) {
+            return Err(corrupt("marker of the footer")
+                .at(place(last).saturating_sub(SECTOR))
+                .expected("type 3 and 1 sector"));
+        }
         let earlier = (0..sectors.len()).rev().find(|index| is_footer(*index));
         return Err(match earlier {
             Some(index) => corrupt("footer")
@@ -49,7 +58,7 @@ pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<Sp
     }
     let footer = SparseHeader::parse(sectors.get(at).copied().unwrap_or_default(), place(at))?;
     check_copy(header, &footer, place(at))?;
-    Ok(footer)
+    Ok((footer, place(at)))
 }
 
 fn is_marker(sector: &[u8], at: u64) -> bool {
@@ -57,7 +66,7 @@ fn is_marker(sector: &[u8], at: u64) -> bool {
     matches!(marker, Some(Ok(Marker::Metadata { kind: Metadata::Footer, sectors: 1 })))
 }
 
-fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) -> Result<()> {
+pub(crate) fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) -> Result<()> {
     if footer.has_footer() || footer.directory_sectors == 0 {
         return Err(corrupt("gdOffset of the footer")
             .at(at.saturating_add(56))

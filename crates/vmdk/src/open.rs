@@ -82,7 +82,8 @@ impl Vmdk {
         let descriptor = parsed.readable();
         match &parsed.kind {
             Kind::Text => {
-                descriptor.map_or(Ok(()), |descriptor| open_files(&mut parts, descriptor, options))?
+                let descriptor = descriptor.ok_or_else(no_create_type)?;
+                open_files(&mut parts, descriptor, options)?;
             }
             kind => open_one(&mut parts, kind, descriptor, source, &options.limits)?,
         }
@@ -172,7 +173,7 @@ fn open_one(
 }
 
 /// The line of a descriptor that stands in the file it describes.
-fn only_line(descriptor: &Descriptor) -> Result<&ExtentLine> {
+pub(crate) fn only_line(descriptor: &Descriptor) -> Result<&ExtentLine> {
     let create_type = descriptor.create_type.as_ref().ok_or_else(no_create_type)?;
     let layout = Layout::of(create_type)?;
     match descriptor.extents.as_slice() {

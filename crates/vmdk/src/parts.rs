@@ -114,9 +114,9 @@ impl Parts {
         if capacity == 0 {
             return Ok(());
         }
-        let (footer, header) = match header.has_footer() {
-            true => ("footer", &footer::find(file.source.as_ref(), header)?),
-            false => ("header", header),
+        let (header, at) = match header.has_footer() {
+            true => footer::find(file.source.as_ref(), header)?,
+            false => (header.clone(), 0),
         };
         let compressed = header.has(COMPRESSED);
         let tables = Tables::new(
@@ -126,7 +126,7 @@ impl Parts {
             4,
             compressed,
         );
-        let (directory, redundant) = self.directories(header, footer, file.source.size())?;
+        let (directory, redundant) = self.directories(&header, at, file.source.size())?;
         let extent = SparseExtent {
             tables,
             entries: Entries::Hosted { compressed },
@@ -136,7 +136,7 @@ impl Parts {
             redundant,
             capacity,
             guest_start: self.size,
-            reserved: reserved(header, directory, redundant),
+            reserved: reserved(&header, directory, redundant),
         };
         self.look_through(&extent, header.directory_entries())?;
         self.push_sparse(extent, file);
@@ -242,8 +242,8 @@ impl Parts {
         Ok(capacity.min(line.bytes()))
     }
 
-    /// The grain directory to use, and the one to fall back on.
-    fn directories(&mut self, header: &SparseHeader, place: &str, size: u64) -> Result<(u64, Option<u64>)> {
+    /// The grain directory to use, and the one to fall back on, by the header or footer at byte `at`.
+    fn directories(&mut self, header: &SparseHeader, at: u64, size: u64) -> Result<(u64, Option<u64>)> {
         let len = header.directory_entries().saturating_mul(4);
         let check = |field: &str, at: u64, sectors: u64| {
             let area = span(sectors.saturating_mul(SECTOR), len);
@@ -252,12 +252,12 @@ impl Parts {
             }
             in_file(field, at, &area, size).map(|()| area.start)
         };
-        let first = check("gdOffset", 56, header.directory_sectors);
+        let first = check("gdOffset", at.saturating_add(56), header.directory_sectors);
         let second = header
             .has(REDUNDANT_DIRECTORY)
-            .then(|| check("rgdOffset", 48, header.redundant_directory_sectors));
+            .then(|| check("rgdOffset", at.saturating_add(48), header.redundant_directory_sectors));
         let mut warn = |error: &Error| {
-            let message = format!("only one grain directory of the {place} can be used: {error}");
+            let message = format!("only one of two grain directories can be used: {error}");
             self.findings.push(Finding::new(Severity::Warning, "grain_directory", message));
         };
         match (first, second) {

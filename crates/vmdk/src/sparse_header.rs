@@ -29,8 +29,6 @@ pub(crate) const DEFLATE: u16 = 1;
 pub(crate) const NEWLINE_TEST_VALID: u32 = 1;
 /// `flags`: there is a redundant grain directory.
 pub(crate) const REDUNDANT_DIRECTORY: u32 = 1 << 1;
-/// `flags`: a grain table entry of 1 is a grain of zeros.
-pub(crate) const ZERO_GRAINS: u32 = 1 << 2;
 /// `flags`: grains are compressed.
 pub(crate) const COMPRESSED: u32 = 1 << 16;
 /// `flags`: grains and tables have markers in front.

@@ -1,0 +1,128 @@
+//! What an image may cost whoever opens and reads it: counted, not timed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diskimg_core::conformance::painted;
+use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions, Result};
+use diskimg_vmdk::Vmdk;
+
+use crate::image::{AT_END, GD, GRAIN, GT, Image, SECTOR, deflated};
+
+/// Counts the reads of a file in memory, which it does not say it is.
+struct Counted {
+    file: Memory,
+    reads: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counted {
+    /// Reads and their bytes since the last call.
+    fn taken(&self) -> (u64, u64) {
+        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl BlockSource for Counted {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.file.read_at(offset, buf)
+    }
+}
+
+fn open(image: &Image, limits: Limits) -> (Arc<Counted>, Vmdk) {
+    let file = Memory::new(image.0.clone());
+    let file = Arc::new(Counted { file, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) });
+    let options = OpenOptions { limits, ..OpenOptions::default() };
+    let disk = Vmdk::open(Arc::clone(&file) as Arc<dyn BlockSource>, &options).unwrap();
+    (file, disk)
+}
+
+/// A sparse disk with grains of 64 KiB: a directory in front, of 128 KiB for each TiB, and nothing else.
+fn large(tebibytes: u64) -> Image {
+    let mut image = Image::extent();
+    image.u32(8, 1);
+    image.u64(12, tebibytes << 31);
+    image.u64(20, 128);
+    image.u64(56, 16);
+    image.0.truncate(8192);
+    image.0.resize(8192 + tebibytes as usize * 131_072, 0);
+    image
+}
+
+#[test]
+fn a_sparse_disk_of_1_tib_opens_with_one_read_and_maps_with_its_directory() {
+    let (file, disk) = open(&large(1), Limits::default());
+    assert_eq!(file.taken(), (1, 12_288));
+    let extents: Vec<_> =
+        Extents::new(&disk, 0..disk.size()).map(|extent| extent.map(|e| (e.kind, e.len)).unwrap()).collect();
+    assert_eq!(extents, [(ExtentKind::Unallocated, 1 << 40)]);
+    assert_eq!(file.taken().0, 9, "pages of 16 KiB");
+    disk.read_at(1 << 39, &mut [0; 4096]).unwrap();
+    assert_eq!(file.taken(), (0, 0), "the directory is kept");
+}
+
+#[test]
+fn tables_are_kept_within_the_limit_and_read_again_past_it() {
+    let limits = Limits { metadata_cache: 1 << 20, ..Limits::default() };
+    let (file, disk) = open(&large(16), limits);
+    let whole = || Extents::new(&disk, 0..disk.size()).count();
+    assert_eq!(whole(), 1);
+    file.taken();
+    assert_eq!(whole(), 1);
+    assert!(file.taken().1 > 1 << 20, "2 MiB of directory do not fit 1 MiB");
+}
+
+fn compressed(directory: u64) -> Image {
+    let grains: Vec<_> =
+        (0..100).map(|number| (number, deflated(&painted(number, GRAIN as usize)))).collect();
+    Image::stream(&grains, directory)
+}
+
+#[test]
+fn neighbouring_compressed_grains_are_read_in_one_go() {
+    for directory in [GD, 1, AT_END] {
+        let (file, disk) = open(&compressed(directory), Limits::default());
+        disk.read_at(0, &mut [0; 1]).unwrap();
+        file.taken();
+        let mut bytes = vec![0; 100 * GRAIN as usize];
+        disk.read_at(0, &mut bytes).unwrap();
+        assert_eq!(file.taken().0, 1);
+        assert!(bytes.chunks(GRAIN as usize).zip(0..).all(|(chunk, at)| chunk == painted(at, chunk.len())));
+    }
+}
+
+#[test]
+fn small_reads_in_a_row_decode_each_compressed_grain_once() {
+    let (file, disk) = open(&compressed(GD), Limits::default());
+    disk.read_at(0, &mut [0; 1]).unwrap();
+    file.taken();
+    let mut bytes = [0; 512];
+    for at in (0..100 * GRAIN).step_by(512) {
+        disk.read_at(at, &mut bytes).unwrap();
+        let grain = painted(at / GRAIN, GRAIN as usize);
+        assert_eq!(bytes[..], grain[(at % GRAIN) as usize..][..512]);
+    }
+    assert_eq!(file.taken().0, 99);
+}
+
+#[test]
+fn contiguous_data_is_read_in_one_go() {
+    let mut image = Image::new();
+    for grain in 0..200 {
+        image.u32(GT * SECTOR + 4 * grain, (crate::image::DATA + grain * 8) as u32);
+    }
+    image.0.extend(painted(GRAIN, 199 * GRAIN as usize));
+    let (file, disk) = open(&image, Limits::default());
+    disk.read_at(0, &mut [0; 1]).unwrap();
+    file.taken();
+    let mut bytes = vec![0; 200 * GRAIN as usize - 7];
+    disk.read_at(7, &mut bytes).unwrap();
+    assert_eq!(file.taken().0, 1);
+    assert_eq!(bytes, painted(7, bytes.len()));
+}

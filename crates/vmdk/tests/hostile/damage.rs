@@ -1,0 +1,82 @@
+//! Damage everywhere: whatever happens, it is an error and not a panic.
+
+use std::sync::Arc;
+
+use diskimg_core::conformance::{damaged, painted};
+use diskimg_core::{BlockSource, Extents, Limits, Memory, OpenOptions};
+use diskimg_vmdk::{Vmdk, inspect};
+use proptest::prelude::*;
+
+use crate::image::{AT_END, Files, GD, Image, SECTOR, deflated, text};
+
+/// The most that is read or mapped of a damaged disk, which may claim any size.
+const MOST: u64 = 1 << 20;
+
+fn open_and_read(bytes: Vec<u8>) {
+    let source: Arc<dyn BlockSource> = Arc::new(Memory::new(bytes));
+    let _ = inspect(source.as_ref(), &Limits::default());
+    let files = Files::new(&[("a", painted(0, 8192)), ("s", Image::extent().0)]);
+    let options = OpenOptions { resolver: &files, ..OpenOptions::default() };
+    let Ok(disk) = Vmdk::open(source, &options) else { return };
+    let mut buf = vec![0; 100_000];
+    for start in [0, disk.size().saturating_sub(MOST)] {
+        let end = disk.size().min(start + MOST);
+        let mut at = start;
+        while at < end {
+            let len = buf.len().min((end - at) as usize);
+            let _ = disk.read_at(at, &mut buf[..len]);
+            at += len as u64;
+        }
+        for extent in Extents::new(&disk, start..end) {
+            if extent.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn stream(directory: u64) -> Image {
+    let grains: Vec<_> = (0..6).map(|number| (number, deflated(&painted(number, 4096)))).collect();
+    Image::stream(&grains, directory)
+}
+
+#[test]
+fn a_damaged_image_of_every_kind_never_panics() {
+    for image in [Image::new(), Image::extent(), stream(GD), stream(1), stream(AT_END)] {
+        damaged(&image.0, image.0.len(), &open_and_read);
+    }
+}
+
+#[test]
+fn a_damaged_header_never_panics() {
+    for image in [Image::new(), stream(AT_END)] {
+        damaged(&image.0, 80, &open_and_read);
+    }
+}
+
+#[test]
+fn a_damaged_descriptor_never_panics() {
+    let lines = "RW 8 FLAT \"a\" 8\nNOACCESS 8 FLAT \"x\"\nRW 16 ZERO\nRW 2048 SPARSE \"s\"";
+    let bytes = text("custom", lines).into_bytes();
+    damaged(&bytes, bytes.len(), &open_and_read);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn any_tables_are_read_or_refused(
+        entries in proptest::collection::vec((0_u64..2048, any::<u32>(), 0_u32..32), 1..32),
+    ) {
+        let mut image = Image::new();
+        for (index, value, shift) in entries {
+            image.u32(3 * SECTOR + 4 * (index % 1664), value >> shift);
+        }
+        open_and_read(image.0);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(lines in "(RW|RDONLY|NOACCESS|CID|ddb\\.a|\"|=| |\n|[0-9a-z]){0,80}") {
+        open_and_read(text("custom", &lines).into_bytes());
+    }
+}

@@ -1,0 +1,212 @@
+//! The text descriptor: dialects, broken lines, and what it is based on.
+
+use diskimg_core::conformance::{painted, source};
+use diskimg_core::{
+    BlockSource, Detail, ErrorKind, Identity, Image as _, Limits, Memory, ReferenceRole, Severity,
+};
+use diskimg_vmdk::inspect;
+
+use crate::image::{Files, Image, assert_error, checks, first_grain, open, refused, text};
+
+fn flat() -> Files {
+    Files::new(&[("a.vmdk", painted(0, 4096))])
+}
+
+const LINE: &str = "RW 8 FLAT \"a.vmdk\" 0";
+
+#[track_caller]
+fn error(create_type: &str, lines: &str) -> diskimg_core::Error {
+    refused(open(text(create_type, lines), &flat()))
+}
+
+#[test]
+fn m40_every_dialect_is_read_where_qemu_refuses_some() {
+    let plain = text("monolithicFlat", LINE);
+    let dialects = [
+        plain.clone(),
+        plain.replace('\n', "\r\n"),
+        plain.replace('\n', " \n"),
+        plain.replace("createType=", "CREATETYPE = "),
+        plain.replace("version=1", "version = 1 "),
+        plain.replace("\"monolithicFlat\"", "monolithicflat"),
+        plain.replace("# Disk DescriptorFile", "\u{feff}\n# DISK DESCRIPTORFILE"),
+        plain.replace("monolithicFlat", "2GbMaxExtentFlat"),
+        plain.replace("monolithicFlat", "custom"),
+        plain.replace("RW 8 FLAT", "rw 8 flat"),
+        plain.replace("RW 8 FLAT", "RDONLY 8 FLAT"),
+        plain.replace("FLAT \"a.vmdk\" 0", "VMFS \"a.vmdk\" 0").replace("monolithicFlat", "vmfs"),
+        plain.replace("FLAT \"a.vmdk\" 0", "VMFS \"a.vmdk\"").replace("monolithicFlat", "vmfsThin"),
+        plain.replace("\nCID=", "\nencoding=\"GBK\"\nCID="),
+        plain.clone() + "\0\0\0",
+        plain.trim_end().to_owned(),
+    ];
+    for dialect in dialects {
+        let image = open(dialect.as_bytes(), &flat()).unwrap_or_else(|error| panic!("{dialect}: {error}"));
+        source(&image, &painted(0, 4096));
+    }
+}
+
+#[test]
+fn m40_utf_16_is_unsupported_and_names_are_passed_on_as_bytes() {
+    let utf_16: Vec<u8> = "# Disk".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let unknown = refused(open([b"\xff\xfe", &utf_16[..]].concat(), &flat()));
+    assert_eq!(unknown.kind(), ErrorKind::UnknownFormat);
+    let embedded = Image::new().with(|image| image.bytes(512, b"\xff\xfe#\0 \0"));
+    assert_eq!(embedded.refused().kind(), ErrorKind::Unsupported);
+
+    let mut bytes = text("monolithicFlat", "").into_bytes();
+    bytes.extend(b"encoding=\"GBK\"\nRW 8 FLAT \"\xb4\xc5\xc5\xcc.vmdk\" 0\n");
+    let files = Files::default();
+    assert_eq!(refused(open(bytes.clone(), &files)).kind(), ErrorKind::Denied);
+    assert_eq!(files.asked.lock().unwrap()[0].name, b"\xb4\xc5\xc5\xcc.vmdk");
+    let info = inspect(&Memory::new(bytes), &Limits::default()).unwrap();
+    assert_eq!(checks(&info), ["extents", "encoding"]);
+    assert!(info.findings[1].message.contains("GBK"));
+}
+
+#[test]
+fn m31_twenty_thousand_extents_are_a_limit_at_once() {
+    let many = text("twoGbMaxExtentFlat", &format!("{LINE}\n").repeat(20_000));
+    let start = std::time::Instant::now();
+    let error = refused(open(many, &flat()));
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(start.elapsed().as_millis() < 500, "unoptimised; 10 ms in a release build");
+}
+
+#[test]
+fn m32_a_megabyte_without_a_line_end_is_corrupt_and_more_is_a_limit() {
+    let long = |len: usize| refused(open(text("vmfs", &"x".repeat(len)), &flat()));
+    assert_error(&long(1_048_000), ErrorKind::Corrupt, Some(82), None);
+    assert!(long(1_048_000).to_string().len() < 1000, "the line is cut");
+    assert_error(&long(1 << 20), ErrorKind::Limit, Some(0), None);
+}
+
+#[test]
+fn m33_sectors_that_cannot_be_are_corrupt() {
+    for sectors in ["-8", "x", "18014398509481984", "9223372036854775808", "99999999999999999999"] {
+        let error = error("monolithicFlat", &format!("RW {sectors} FLAT \"a.vmdk\" 0"));
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    let two = error("twoGbMaxExtentFlat", &format!("{LINE}\nRW 0 FLAT \"a.vmdk\" 0"));
+    assert_eq!(two.kind(), ErrorKind::Corrupt);
+    let sum = "RW 18014398509481983 ZERO\n".repeat(2);
+    assert_eq!(error("custom", &sum).kind(), ErrorKind::Limit);
+    assert_eq!(error("custom", "RW 18014398509481983 ZERO").kind(), ErrorKind::Limit, "the caller's");
+}
+
+#[test]
+fn m34_an_unterminated_quote_is_corrupt() {
+    for lines in ["RW 8 FLAT \"a.vmdk", "parentFileNameHint=\"a", "encoding=\""] {
+        assert_eq!(error("monolithicFlat", lines).kind(), ErrorKind::Corrupt, "{lines}");
+    }
+}
+
+#[test]
+fn m36_unknown_types_are_unsupported() {
+    let unknown = error("tape", LINE);
+    assert_error(&unknown, ErrorKind::Unsupported, Some(64), None);
+    assert_eq!(error("monolithicFlat", "RW 8 TAPE \"a.vmdk\"").kind(), ErrorKind::Unsupported);
+    let info = inspect(&Memory::new(text("tape", LINE).into_bytes()), &Limits::default()).unwrap();
+    assert_eq!((info.subformat.as_deref(), checks(&info)), (Some("tape"), vec!["extents", "descriptor"]));
+}
+
+#[test]
+fn m37_extents_that_do_not_fit_the_create_type_are_corrupt() {
+    for (create_type, line) in [
+        ("monolithicFlat", "RW 8 SPARSE \"a.vmdk\""),
+        ("twoGbMaxExtentSparse", LINE),
+        ("vmfsSparse", "RW 8 SESPARSE \"a.vmdk\""),
+        ("seSparse", "RW 8 VMFSSPARSE \"a.vmdk\""),
+        ("monolithicFlat", ""),
+    ] {
+        let error = error(create_type, line);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    let without = text("x", LINE).replace("createType=\"x\"\n", "");
+    assert_eq!(refused(open(without, &flat())).kind(), ErrorKind::Corrupt);
+    for line in ["", LINE, "RW 2048 SPARSE \"a\"\nRW 8 ZERO", "RW 2048 VMFSSPARSE \"a\""] {
+        let image = Image::new().with(|image| image.text(&text("monolithicSparse", line)));
+        assert_eq!(image.refused().kind(), ErrorKind::Corrupt, "{line}");
+    }
+}
+
+fn based_on(lines: &str) -> Image {
+    Image::new().with(|image| {
+        let own = crate::image::embedded("monolithicSparse", 2048);
+        image.text(&own.replace("parentCID=ffffffff\n", lines));
+    })
+}
+
+const PARENT_UUID: &str = "ddb.uuid.parent=\"00112233-4455-6677-8899-aabbccddeeff\"\n";
+const UUID: [u8; 16] = [0, 17, 34, 51, 68, 85, 102, 119, 136, 153, 170, 187, 204, 221, 238, 255];
+
+#[test]
+fn m39_a_parent_is_a_reference_and_holes_are_left_to_it() {
+    let image = based_on("parentCID=89abcdef\nparentFileNameHint=\"base = 1.vmdk\"\n");
+    let opened = image.open().unwrap();
+    source(&opened, &first_grain());
+    let info = opened.info();
+    assert_eq!(*info, image.inspected());
+    let parent = &info.references[0];
+    assert_eq!((parent.role, &parent.name[..]), (ReferenceRole::Parent, &b"base = 1.vmdk"[..]));
+    assert_eq!(parent.format.as_deref(), Some("vmdk"));
+    assert_eq!(parent.identity, Identity { content_id: Some(0x89ab_cdef), ..Identity::default() });
+    assert_eq!(info.identity.content_id, Some(0x1234_5678));
+    assert_eq!((info.findings[0].check, info.findings[0].severity), ("parent", Severity::Unsafe));
+    let hole = opened.extent_at(8192..12_288).unwrap();
+    assert_eq!(hole.kind, diskimg_core::ExtentKind::Unallocated);
+}
+
+#[test]
+fn m39_virtualbox_names_its_parent_by_uuid_alone_where_qemu_img_reads_a_whole_disk() {
+    let image = based_on(&format!(
+        "parentCID=ffffffff\nddb.uuid.image=\"ffeeddcc-bbaa-9988-7766-554433221100\"\n{PARENT_UUID}\
+         ddb.uuid.parentmodification=\"00000000-0000-0000-0000-000000000001\"\n"
+    ));
+    let info = image.inspected();
+    let mut changed = [0; 16];
+    changed[15] = 1;
+    assert_eq!(
+        info.references[0].identity,
+        Identity { content_id: None, uuid: Some(UUID), modification_uuid: Some(changed) }
+    );
+    assert!(info.references[0].name.is_empty());
+    assert_eq!(info.identity.uuid.unwrap()[0], 0xFF);
+    assert_eq!(checks(&info), ["parent"]);
+}
+
+#[test]
+fn m39_a_parent_of_zeros_is_none() {
+    for lines in [
+        "",
+        "parentCID=ffffffff\n",
+        "parentCID=FFFFFFFF\nddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"\n",
+        "parentCID=ffffffff\nparentFileNameHint=\"left-over.vmdk\"\n",
+    ] {
+        assert!(based_on(lines).inspected().references.is_empty(), "{lines}");
+    }
+}
+
+#[test]
+fn m43_a_file_of_changed_blocks_is_neither_opened_nor_told() {
+    let image = based_on("parentCID=ffffffff\nchangeTrackPath=\"/etc/passwd\"\n");
+    assert!(image.inspected().references.is_empty());
+    source(&image.open().unwrap(), &first_grain());
+}
+
+#[test]
+fn names_are_escaped_in_findings_and_errors() {
+    let lines = "RW 8 FLAT \"a\x1b[31m\t\\..\\b\" 0";
+    let info = inspect(&Memory::new(text("monolithicFlat", lines).into_bytes()), &Limits::default()).unwrap();
+    assert_eq!(info.findings[0].severity, Severity::Unsafe);
+    let messages = [info.findings[0].message.clone(), error("monolithicFlat", lines).to_string()];
+    assert!(messages.iter().all(|message| message.chars().all(|c| !c.is_control())), "{messages:?}");
+}
+
+#[test]
+fn facts_are_told_by_the_names_of_qemu_img() {
+    let info = Image::new().inspected();
+    let names: Vec<_> = info.details.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["cid", "parent-cid", "create-type", "extents"]);
+    assert_eq!(info.details[1].1, Detail::Number(u32::MAX.into()));
+}

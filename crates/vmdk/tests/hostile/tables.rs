@@ -1,0 +1,165 @@
+//! Grain directories and grain tables.
+
+use diskimg_core::conformance::{painted, source};
+use diskimg_core::{BlockSource, Chain, ErrorKind, ExtentKind, Extents, Image as _, Memory};
+use std::sync::Arc;
+
+use crate::image::{DATA, GD, GRAIN, GT, Image, RGD, RGT, SECTOR, SIZE, assert_error, checks, first_grain};
+
+/// The same without a redundant directory.
+fn alone() -> Image {
+    Image::new().with(|image| image.u32(8, 1))
+}
+
+#[test]
+fn m11_a_directory_outside_the_file_is_refused() {
+    for (sectors, kind) in [
+        (0, ErrorKind::Corrupt),
+        (DATA + 8, ErrorKind::Truncated),
+        (1 << 40, ErrorKind::Truncated),
+        (u64::MAX - 1, ErrorKind::Truncated),
+    ] {
+        let image = alone().with(|image| image.u64(56, sectors));
+        assert_error(&image.refused(), kind, Some(56), None);
+        let image = Image::new().with(|image| {
+            image.u64(48, sectors);
+            image.u64(56, sectors);
+        });
+        assert_error(&image.refused(), kind, Some(56), None);
+    }
+}
+
+#[test]
+fn m11_either_directory_alone_is_enough_and_that_is_told() {
+    for field in [48, 56] {
+        for sectors in [0, 1 << 40] {
+            let image = Image::new().with(|image| image.u64(field, sectors)).open().unwrap();
+            source(&image, &first_grain());
+            assert_eq!(checks(image.info()), ["grain_directory"]);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_entry_of_the_directory_is_read_from_the_redundant_one_and_told() {
+    for entry in [1, 1 << 20, u32::MAX] {
+        let image = Image::new().with(|image| {
+            image.u32(GD * SECTOR, entry);
+            image.u32(GT * SECTOR, 0);
+        });
+        let opened = image.open().unwrap();
+        source(&opened, &first_grain());
+        assert_eq!(checks(opened.info()), ["grain_directory"]);
+        assert!(opened.info().findings[0].message.starts_with("1 entries"));
+        let both = image.with(|image| image.u32(RGD * SECTOR, entry));
+        assert_eq!(both.unmapped(0).guest_offset(), Some(0));
+    }
+}
+
+#[test]
+fn m12_a_table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
+    let end = Image::new().0.len() as u64;
+    for sectors in [end / SECTOR, 1 << 20, u32::MAX.into()] {
+        let image = alone().with(|image| image.u32(GD * SECTOR, sectors as u32));
+        assert_error(&image.unmapped(0), ErrorKind::Truncated, Some(sectors * SECTOR), Some(0));
+    }
+}
+
+#[test]
+fn m12_m14_a_grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
+    let end = Image::new().0.len() as u64;
+    for sectors in [end / SECTOR, 1 << 20, u32::MAX.into()] {
+        let image = Image::new().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
+        assert_error(&image.unmapped(GRAIN), ErrorKind::Truncated, Some(sectors * SECTOR), Some(GRAIN));
+    }
+}
+
+#[test]
+fn m14_a_grain_that_the_file_ends_in_is_read_as_far_as_it_goes() {
+    let mut image = Image::new();
+    image.0.truncate((DATA * SECTOR) as usize + 1000);
+    let opened = image.open().unwrap();
+    let mut bytes = [0; 1000];
+    opened.read_at(0, &mut bytes).unwrap();
+    assert_eq!(bytes[..], painted(0, 1000));
+    let extent = opened.extent_at(0..SIZE).unwrap();
+    assert_eq!((extent.kind, extent.len), (ExtentKind::Data, 1000));
+    assert_error(&image.unmapped(1000), ErrorKind::Truncated, Some(DATA * SECTOR + 1000), Some(1000));
+}
+
+#[test]
+fn m13_a_grain_or_a_table_on_other_metadata_is_corrupt() {
+    for sectors in [2, RGD, GD] {
+        let image = alone().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
+        assert_error(&image.unmapped(GRAIN), ErrorKind::Corrupt, Some(sectors * SECTOR), Some(GRAIN));
+    }
+    for sectors in [1, GD] {
+        let image = alone().with(|image| image.u32(GD * SECTOR, sectors as u32));
+        assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(GD * SECTOR), Some(0));
+    }
+}
+
+#[test]
+fn a_grain_of_zeros_is_zero_whatever_lies_below() {
+    for flags in [3, 7] {
+        let image = Image::new().with(|image| {
+            image.u32(8, flags);
+            image.u32(GT * SECTOR + 4, 1);
+        });
+        let opened = image.open().unwrap();
+        let kinds: Vec<_> =
+            Extents::new(&opened, 0..SIZE).map(|extent| extent.map(|e| (e.kind, e.len)).unwrap()).collect();
+        let expected = [
+            (ExtentKind::Data, GRAIN),
+            (ExtentKind::Zero, GRAIN),
+            (ExtentKind::Unallocated, SIZE - 2 * GRAIN),
+        ];
+        assert_eq!(kinds, expected, "with and without the flag for it");
+        let below = Memory::new(vec![9; SIZE as usize]);
+        let chain = Chain::new(vec![Arc::new(opened), Arc::new(below)]).unwrap();
+        let mut bytes = painted(0, GRAIN as usize);
+        bytes.resize(2 * GRAIN as usize, 0);
+        bytes.resize(SIZE as usize, 9);
+        source(&chain, &bytes);
+    }
+}
+
+#[test]
+fn tables_of_every_length_and_grains_of_every_size_are_read() {
+    for (grain_sectors, entries) in [(1, 1), (1, 512), (2, 3), (8, 1), (64, 2), (2048, 128), (128, 512)] {
+        let grain = grain_sectors * SECTOR;
+        let size = 5 * grain + SECTOR;
+        let tables = 6_u64.div_ceil(entries);
+        let table_sectors = (entries * 4).div_ceil(SECTOR);
+        let first_table = 8;
+        let data = first_table + tables * table_sectors;
+        let mut image = Image(vec![0; (data * SECTOR) as usize]);
+        image.bytes(0, &Image::extent().0[..512]);
+        image.u32(8, 1);
+        for (at, value) in [(12, size / SECTOR), (20, grain_sectors), (56, 7)] {
+            image.u64(at, value);
+        }
+        image.u32(44, entries as u32);
+        let mut expected = vec![0; size as usize];
+        for number in 0..6_u64 {
+            let table = first_table + number / entries * table_sectors;
+            image.u32(7 * SECTOR + number / entries * 4, table as u32);
+            if number % 3 == 1 {
+                continue;
+            }
+            let here = image.0.len() as u64 / SECTOR;
+            image.u32(table * SECTOR + number % entries * 4, here as u32);
+            let bytes = painted(number * grain, grain.min(size - number * grain) as usize);
+            expected[(number * grain) as usize..][..bytes.len()].copy_from_slice(&bytes);
+            image.0.extend(bytes);
+        }
+        source(&image.open().unwrap(), &expected);
+    }
+}
+
+#[test]
+fn the_redundant_table_is_not_read_while_the_first_is_sound() {
+    let image = Image::new().with(|image| image.u32(RGT * SECTOR, u32::MAX)).open().unwrap();
+    source(&image, &first_grain());
+    assert!(image.info().findings.is_empty());
+}
