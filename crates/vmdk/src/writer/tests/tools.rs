@@ -5,13 +5,14 @@ use std::process::{Command, Output};
 
 use super::*;
 
-/// Whether a tool is there; said aloud where it is not, and a failure where the environment says that it must
-/// be.
+/// Whether a tool is there; said aloud where it is not. That `qemu-img` is missing is a failure where the
+/// environment says that it must not.
 pub(super) fn has(tool: &str) -> bool {
     if Command::new(tool).arg("--help").output().is_ok() {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "{tool} must be installed");
+    let needed = tool == "qemu-img" && std::env::var_os("CI").is_some();
+    assert!(!needed, "{tool} must be installed");
     eprintln!("skipped: {tool} is not installed");
     false
 }
