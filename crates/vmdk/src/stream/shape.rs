@@ -2,9 +2,12 @@
 
 use diskimg_core::{Error, ErrorKind, Limits, Result};
 
-use crate::descriptor::{Descriptor, NO_PARENT};
+use crate::descriptor::Descriptor;
 use crate::errors::{FORMAT, corrupt};
-use crate::extent_line::{Access, ExtentType};
+use crate::extent_line::Access;
+use crate::footer::check_copy;
+use crate::open::only_line;
+use crate::parsed::parent;
 use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};
 
 /// The header of a stream, and what follows from it. Offsets and lengths are bytes.
@@ -56,25 +59,25 @@ impl Shape {
         self.header.directory_sectors < self.front_end / SECTOR
     }
 
-    /// Reads the descriptor at byte `at`, for what makes a stream more, or less, than its grains.
+    /// Reads the descriptor at byte `at`, for what makes a stream more, or less, than its grains. One that says
+    /// nothing is none.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when the disk has other files or a parent; as [`Descriptor::parse`] otherwise.
+    /// [`ErrorKind::NeedsSeek`] when the disk has a parent; as opening the image otherwise.
     pub(super) fn describe(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         let descriptor = Descriptor::parse(bytes, at)?;
-        if has_parent(&descriptor) {
+        if parent(&descriptor).is_some() {
             return Err(needs_seek("the image is based on a parent: what it does not hold is there").at(at));
         }
-        match descriptor.extents.as_slice() {
-            [] => Ok(()),
-            [only] if only.kind == ExtentType::Sparse && only.access != Access::NoAccess => {
-                self.size = self.size.min(only.bytes());
-                Ok(())
-            }
-            [first, ..] => {
-                Err(needs_seek("the descriptor says more than that this file is the disk").at(first.at))
-            }
+        if descriptor.create_type.is_none() && descriptor.extents.is_empty() {
+            return Ok(());
         }
+        let line = only_line(&descriptor)?;
+        if line.access == Access::NoAccess {
+            return Err(needs_seek("no access to the grains: the disk is zeros").at(line.at));
+        }
+        self.size = self.size.min(line.bytes());
+        Ok(())
     }
 
     /// Reads the footer at byte `at`, a copy of the header, for the sector of the grain directory.
@@ -86,30 +89,8 @@ impl Shape {
             ErrorKind::UnknownFormat => error.with_kind(ErrorKind::Corrupt),
             _ => error,
         })?;
-        if footer.has_footer() || footer.directory_sectors == 0 {
-            return Err(corrupt("gdOffset of the footer")
-                .at(at.saturating_add(56))
-                .found_hex(footer.directory_sectors)
-                .expected("the sector of the grain directory"));
-        }
         let header = &self.header;
-        let fields = [
-            ("version", 4, header.version.into(), footer.version.into()),
-            ("flags", 8, header.flags.into(), footer.flags.into()),
-            ("capacity", 12, header.capacity_sectors, footer.capacity_sectors),
-            ("grainSize", 20, header.grain_sectors, footer.grain_sectors),
-            ("descriptorOffset", 28, header.descriptor_offset_sectors, footer.descriptor_offset_sectors),
-            ("descriptorSize", 36, header.descriptor_size_sectors, footer.descriptor_size_sectors),
-            ("numGTEsPerGT", 44, header.entries_per_table.into(), footer.entries_per_table.into()),
-        ];
-        for (field, offset, expected, found) in fields {
-            if found != expected {
-                return Err(corrupt(format!("{field} of the footer"))
-                    .at(at.saturating_add(offset))
-                    .found(found)
-                    .expected(format_args!("{expected}, as in the header")));
-            }
-        }
+        check_copy(header, &footer, at)?;
         if !header.has_footer() && header.directory_sectors != footer.directory_sectors {
             return Err(corrupt("gdOffset of the footer")
                 .at(at.saturating_add(56))
@@ -118,13 +99,6 @@ impl Shape {
         }
         Ok(footer.directory_sectors)
     }
-}
-
-/// Whether a descriptor names a parent. VirtualBox does so by a UUID alone, which is all zeros without one.
-fn has_parent(descriptor: &Descriptor) -> bool {
-    let uuid = descriptor.ddb("ddb.uuid.parent").map(|value| value.bytes.as_slice()).unwrap_or_default();
-    descriptor.parent_cid.is_some_and(|cid| cid != NO_PARENT)
-        || uuid.iter().any(|byte| !matches!(byte, b'0' | b'-' | b'{' | b'}'))
 }
 
 fn needs_seek(why: &'static str) -> Error {

@@ -1,7 +1,10 @@
 //! Damage everywhere: whatever happens is an error and not a panic, and the same in pieces of any size.
 
+use std::sync::Arc;
+
 use diskimg_core::conformance::damaged;
-use diskimg_core::{Limits, MemorySink};
+use diskimg_core::{BlockSource, Limits, Memory, MemorySink, OpenOptions};
+use diskimg_vmdk::Vmdk;
 use proptest::prelude::*;
 
 use crate::image::*;
@@ -20,6 +23,15 @@ fn outcome(bytes: &[u8], cuts: &[usize]) -> Result<Vec<u8>, String> {
     }
     decoder.finish(&sink).map_err(|error| error.to_string())?;
     Ok(sink.bytes())
+}
+
+/// The disk, or the error, of an image that is read as a file.
+fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let source = Arc::new(Memory::new(bytes.to_vec()));
+    let disk = Vmdk::open(source, &OpenOptions::default()).map_err(|error| error.to_string())?;
+    let mut bytes = vec![0; disk.size() as usize];
+    disk.read_at(0, &mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 #[test]
@@ -47,6 +59,22 @@ proptest! {
             image.bytes[at % len] = value;
         }
         prop_assert_eq!(outcome(&image.bytes, &cuts), outcome(&image.bytes, &[]));
+    }
+
+    #[test]
+    fn what_a_stream_gives_the_file_gives_too(
+        writer in proptest::sample::select(WRITERS.to_vec()),
+        grains in proptest::sample::subsequence((0..11).collect::<Vec<u64>>(), 0..=11).prop_shuffle(),
+        damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..2),
+    ) {
+        let mut image = Image::of(writer, &grains);
+        for (at, value) in damage {
+            let len = image.bytes.len();
+            image.bytes[at % len] = value;
+        }
+        if let Ok(disk) = outcome(&image.bytes, &[]) {
+            prop_assert_eq!(read(&image.bytes), Ok(disk));
+        }
     }
 
     #[test]

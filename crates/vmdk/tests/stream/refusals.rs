@@ -38,7 +38,7 @@ fn layouts_that_cannot_be_read_in_order_need_a_file() {
 
 #[test]
 fn a_stream_based_on_a_parent_is_not_read_as_a_whole_disk() {
-    let line = "version=1\nRW 85 SPARSE \"a\"\n";
+    let line = "version=1\ncreateType=\"streamOptimized\"\nRW 85 SPARSE \"a\"\n";
     for parent in ["parentCID=12345678", "ddb.uuid.parent=\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\""] {
         let error = descriptor(&format!("{line}{parent}\n")).refused();
         assert_eq!(error.kind(), NeedsSeek, "{parent}: {error}");
@@ -48,16 +48,17 @@ fn a_stream_based_on_a_parent_is_not_read_as_a_whole_disk() {
 }
 
 #[test]
-fn a_descriptor_with_other_files_needs_a_file() {
-    for lines in [
-        "RW 85 SPARSE \"a\"\nRW 85 SPARSE \"b\"\n",
-        "RW 85 FLAT \"/etc/passwd\" 0\n",
-        "RW 85 ZERO\n",
-        "NOACCESS 85 SPARSE \"a\"\n",
+fn a_descriptor_that_contradicts_the_file_is_refused_as_opening_the_file_refuses_it() {
+    for (lines, expected) in [
+        ("RW 85 SPARSE \"a\"\nRW 85 SPARSE \"b\"\n", Corrupt),
+        ("RW 85 FLAT \"/etc/passwd\" 0\n", Corrupt),
+        ("RW 85 ZERO\n", Corrupt),
+        ("RW x SPARSE \"a\"\n", Corrupt),
+        ("NOACCESS 85 SPARSE \"a\"\n", NeedsSeek),
     ] {
-        assert_eq!(kind(&descriptor(lines)), NeedsSeek, "{lines}");
+        let image = descriptor(&format!("createType=\"streamOptimized\"\n{lines}"));
+        assert_eq!(kind(&image), expected, "{lines}");
     }
-    assert_eq!(kind(&descriptor("RW x SPARSE \"a\"\n")), Corrupt);
     assert_eq!(descriptor("# nothing\n").decode().unwrap(), disk(&GRAINS));
 }
 
