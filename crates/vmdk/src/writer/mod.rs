@@ -28,6 +28,7 @@ mod split;
 mod stream_optimized;
 mod tables;
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};

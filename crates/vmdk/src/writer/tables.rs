@@ -186,6 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn tables_leave_memory_as_they_are_passed() {
+        let mut tables = tables(8);
+        let mut out = Vec::new();
+        for grain in (0..4096).step_by(512) {
+            tables.place(grain, &mut out).unwrap();
+            // To the last byte but one of the next table.
+            tables.complete_below((grain + 1024) * 4096 - 1, &mut out);
+            assert!(tables.open.is_empty());
+            assert_eq!(tables.budget.left(), OPEN_TABLES);
+        }
+        let indices: Vec<u64> = out.iter().map(|closed| closed.index).collect();
+        assert_eq!(indices, (0..8).collect::<Vec<_>>());
+        tables.place(8191, &mut out).unwrap();
+        tables.complete_below(1 << 30, &mut out);
+        assert_eq!(tables.place(100_000, &mut out).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
     fn what_has_a_place_is_found_inside_any_range() {
         let mut tables = tables(8);
         for grain in [3, 1, 600] {

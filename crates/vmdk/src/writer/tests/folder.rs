@@ -66,6 +66,15 @@ impl Resolver for Folder {
     }
 }
 
+/// Fails unless this crate's own check finds nothing wrong.
+#[track_caller]
+pub(super) fn clean(folder: &Folder) {
+    let options = OpenOptions { resolver: folder, ..OpenOptions::default() };
+    let check = crate::DRIVER.check.unwrap();
+    let report = check(Arc::new(Memory::new(folder.read(NAME))), &options).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
 /// The image, opened with the reader of this crate.
 pub(super) fn open(folder: &Folder) -> Vmdk {
     let options = OpenOptions { resolver: folder, ..OpenOptions::default() };

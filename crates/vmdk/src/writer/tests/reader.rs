@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use diskimg_core::{BlockSource, Image, MemorySink};
 use proptest::prelude::*;
 
-use super::folder::open;
+use super::folder::{clean, open};
 use super::*;
 use crate::DRIVER;
 
@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_writes_in_any_order_are_read_back(
+    fn any_writes_in_any_order_are_read_back_and_found_clean(
         calls in prop::collection::vec(call(), 0..24),
         grain_bits in 12_u32..17,
         subformat in prop::sample::select(Subformat::ALL.to_vec()),
@@ -146,10 +146,11 @@ proptest! {
         let mut disk = Vec::new();
         let folder = image(&options, |writer| disk = apply(&calls, writer));
         prop_assert!(guest(&folder) == disk);
+        clean(&folder);
     }
 
     #[test]
-    fn any_mixture_of_bytes_in_batches_is_read_back(
+    fn any_mixture_of_bytes_in_batches_is_read_back_and_found_clean(
         seed in any::<u64>(),
         len in 1_usize..3_000_000,
         grain_bits in 12_u32..17,
@@ -162,5 +163,6 @@ proptest! {
         let options = WriterOptions { grain_size: 1 << grain_bits, ..options_for(&disk, subformat) };
         let folder = image(&options, |writer| batched(writer, &disk, 1 << segment_bits, 2));
         prop_assert!(guest(&folder) == in_sectors(&disk));
+        clean(&folder);
     }
 }
