@@ -4,7 +4,7 @@ use diskimg_core::{BlockSource, Error, ErrorKind, Identity, Limits, Result};
 
 use crate::cowd::{self, CowdHeader};
 use crate::descriptor::{self, Descriptor, NO_PARENT};
-use crate::errors::{limit, truncated};
+use crate::errors::{corrupt, limit, truncated};
 use crate::sesparse::{self, SeSparseHeader};
 use crate::sparse_header::{SECTOR, SparseHeader};
 
@@ -70,6 +70,7 @@ impl Parsed {
         let first = read(source, "header", 0, FIRST.min(source.size()), limits)?;
         if is_text(&first) == Some(true) {
             let text = read(source, "descriptor", 0, source.size(), limits)?;
+            check_padding(&text)?;
             let descriptor = Descriptor::parse(&text, 0)?;
             return Ok(Self { kind: Kind::Text, descriptor: Ok(Some(descriptor)), descriptor_at: 0 });
         }
@@ -100,6 +101,18 @@ impl Parsed {
     /// The descriptor, if there is one that can be read.
     pub(crate) fn readable(&self) -> Option<&Descriptor> {
         self.descriptor.as_ref().ok().and_then(Option::as_ref)
+    }
+}
+
+/// Checks that nothing but padding follows a descriptor that stands alone. Other bytes are those of a disk,
+/// whose owner would have others read it as an image.
+fn check_padding(text: &[u8]) -> Result<()> {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    match text.iter().skip(end).position(|byte| *byte != 0) {
+        None => Ok(()),
+        Some(more) => Err(corrupt("descriptor")
+            .at(end.saturating_add(more) as u64)
+            .because("bytes that are not zeros follow its end")),
     }
 }
 
@@ -162,15 +175,16 @@ pub(crate) fn identity(descriptor: &Descriptor) -> Identity {
 /// What the parent was known by; `None` without one.
 ///
 /// A `parentCID` other than ffffffff names a parent. So does a UUID alone: VirtualBox leaves the `parentCID`
-/// at ffffffff. A UUID of zeros is none.
+/// at ffffffff. A UUID of zeros is none; one that cannot be read is a parent all the same.
 pub(crate) fn parent(descriptor: &Descriptor) -> Option<Identity> {
     let content_id = descriptor.parent_cid.filter(|cid| *cid != NO_PARENT);
-    let uuid_of_parent = uuid(descriptor, "ddb.uuid.parent");
-    if content_id.is_none() && uuid_of_parent.is_none() {
-        return None;
-    }
-    let modification_uuid = uuid(descriptor, "ddb.uuid.parentmodification");
-    Some(Identity { content_id, uuid: uuid_of_parent, modification_uuid })
+    let zero = |byte: &u8| matches!(byte, b'0' | b'-' | b'{' | b'}' | b' ');
+    let told = descriptor.ddb("ddb.uuid.parent").is_some_and(|value| !value.bytes.iter().all(zero));
+    (content_id.is_some() || told).then(|| Identity {
+        content_id,
+        uuid: uuid(descriptor, "ddb.uuid.parent"),
+        modification_uuid: uuid(descriptor, "ddb.uuid.parentmodification"),
+    })
 }
 
 /// A UUID of the disk data base, in the order of its text form: `None` for zeros, and for what is none.
@@ -215,10 +229,11 @@ mod tests {
             "",
             "parentCID=ffffffff",
             "parentCID=ffffffff\nddb.uuid.parent=\"00000000-0000-0000-0000-000000000000\"",
-            "ddb.uuid.parent=\"hello\"",
+            "ddb.uuid.parent=\"\"",
         ] {
             assert_eq!(parent(&with_ddb(lines)), None, "{lines}");
         }
+        assert_eq!(parent(&with_ddb("ddb.uuid.parent=\"hello\"")), Some(Identity::default()));
     }
 
     #[test]

@@ -65,6 +65,15 @@ fn m40_utf_16_is_unsupported_and_names_are_passed_on_as_bytes() {
 }
 
 #[test]
+fn a_disk_that_begins_with_a_descriptor_is_no_image() {
+    let mut bytes = text("monolithicFlat", LINE).into_bytes();
+    bytes.resize(512, 0);
+    source(&open(bytes.clone(), &flat()).unwrap(), &painted(0, 4096));
+    bytes.extend([0x55, 0xAA]);
+    assert_error(&refused(open(bytes, &flat())), ErrorKind::Corrupt, Some(512), None);
+}
+
+#[test]
 fn m31_twenty_thousand_extents_are_a_limit_at_once() {
     let many = text("twoGbMaxExtentFlat", &format!("{LINE}\n").repeat(20_000));
     let start = std::time::Instant::now();
