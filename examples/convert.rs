@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::{
-    BlockSource, ConvertOptions, Converted, Input, Opener, Progress, Result, Target, convert, convert_stream,
-    driver,
+    BlockSource, ConvertOptions, Converted, Input, Opener, Progress, Result, Target, WriteOrder, convert,
+    convert_stream, driver,
 };
 
 fn main() -> ExitCode {
@@ -47,8 +47,9 @@ fn run(source: &Path, target: &Path) -> Result<Converted> {
     let target = Target::file(target, format);
     let disk = match opener.input(source)? {
         Input::Disk(disk) => disk,
-        // A compressed raw disk: its size is known at its end, which a raw file does not mind.
-        Input::Arriving(image) if image.streams() && format.name() == "raw" => {
+        // A compressed image is converted as it is decoded. Its size may be known only at the end, which a raw
+        // file does not mind.
+        Input::Arriving(image) if format.name() == "raw" && image.streams(WriteOrder::Any) => {
             return convert_stream(image, target.create(None)?, &Percent::of(0));
         }
         Input::Arriving(image) => image.into_disk(&opener)?,

@@ -49,7 +49,9 @@ mod wrapped;
 pub use archive::ArchivedDisk;
 pub use check::Checked;
 pub use compare::{Comparison, compare};
-pub use convert::{ConvertOptions, Converted, Sparse, Target, TargetPlace, convert, convert_stream};
+pub use convert::{
+    ConvertOptions, Converted, Sparse, StreamConvert, Target, TargetPlace, convert, convert_stream,
+};
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{

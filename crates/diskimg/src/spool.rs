@@ -1,11 +1,11 @@
 //! An anonymous temporary file for images that have to be read out of order and cannot be.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, zeros};
-use diskimg_raw::{FileSink, SinkOptions};
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, Shelf, zeros};
+use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +28,11 @@ impl Default for Spool {
     }
 }
 
-/// Bytes read at a time.
-const STEP: usize = 1 << 20;
-
-/// Writes `head` and then all of `stream` into a temporary file.
-pub(crate) fn spool(how: &Spool, head: &[u8], stream: Box<dyn Read + Send>, most: u64) -> Result<File> {
+/// A temporary file as `how` allows it, and the most bytes it may have.
+///
+/// # Errors
+/// [`ErrorKind::NeedsSeek`] when it is not allowed.
+fn temporary(how: &Spool) -> Result<(File, u64)> {
     let Spool::Temporary { directory, limit } = how else {
         return Err(Error::new(ErrorKind::NeedsSeek)
             .because("the image has to be read out of order, and temporary files are not allowed")
@@ -43,30 +43,125 @@ pub(crate) fn spool(how: &Spool, head: &[u8], stream: Box<dyn Read + Send>, most
         None => tempfile::tempfile(),
     }
     .map_err(|e| Error::from(e).field("temporary file"))?;
-    let sink = FileSink::new(
-        file.try_clone().map_err(Error::from)?,
-        SinkOptions { is_zero: true, sync: false, ..SinkOptions::default() },
-    )?;
-    let mut input = std::io::Cursor::new(head.to_vec()).chain(stream);
-    copy_sparse(&mut input, &sink, (*limit).min(most))?;
-    Box::new(sink).finish()?;
-    Ok(file)
+    Ok((file, *limit))
 }
 
-fn copy_sparse(input: &mut dyn Read, sink: &dyn BlockSink, limit: u64) -> Result<()> {
-    let mut buf = vec![0; STEP];
-    let mut at = 0_u64;
-    loop {
-        let len = crate::stream::read_full(input, &mut buf)?;
-        let Some(bytes) = buf.get(..len).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
-        let end = at.saturating_add(len as u64);
-        if end > limit {
-            return Err(Error::new(ErrorKind::Limit)
-                .field("temporary file")
-                .expected(format_args!("at most {limit} bytes"))
-                .hint("raise the limit for temporary files, or unpack the image first"));
+fn too_long(limit: u64) -> Error {
+    Error::new(ErrorKind::Limit)
+        .field("temporary file")
+        .expected(format_args!("at most {limit} bytes"))
+        .hint("raise the limit for temporary files, or unpack the image first")
+}
+
+/// A whole image on its way into a temporary file.
+pub(crate) struct Spooling {
+    file: File,
+    sink: FileSink,
+    limit: u64,
+    length: u64,
+}
+
+impl Spooling {
+    /// An empty file, for at most `most` bytes.
+    pub(crate) fn new(how: &Spool, most: u64) -> Result<Self> {
+        let (file, limit) = temporary(how)?;
+        let options = SinkOptions { is_zero: true, sync: false, ..SinkOptions::default() };
+        let sink = FileSink::new(file.try_clone()?, options)?;
+        Ok(Self { file, sink, limit: limit.min(most), length: 0 })
+    }
+
+    /// Writes the next bytes, zeros as holes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.length.saturating_add(bytes.len() as u64);
+        if end > self.limit {
+            return Err(too_long(self.limit));
         }
-        crate::convert::write_sparse(sink, at, bytes, zeros::GRANULARITY)?;
-        at = end;
+        zeros::write(&self.sink, self.length, bytes, zeros::GRANULARITY)?;
+        self.length = end;
+        Ok(())
+    }
+
+    /// The file, with all that was pushed.
+    pub(crate) fn finish(self) -> Result<FileSource> {
+        Box::new(self.sink).finish()?;
+        FileSource::new(self.file)
+    }
+}
+
+/// Bytes read at a time.
+const STEP: usize = 1 << 20;
+
+/// Writes `head` and then all of `stream` into a temporary file.
+pub(crate) fn spool(how: &Spool, head: &[u8], stream: &mut dyn Read, most: u64) -> Result<FileSource> {
+    let mut spooling = Spooling::new(how, most)?;
+    spooling.push(head)?;
+    let mut buf = vec![0; STEP];
+    loop {
+        let len = crate::stream::read_full(stream, &mut buf)?;
+        match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => spooling.push(bytes)?,
+            None => return spooling.finish(),
+        }
+    }
+}
+
+/// A temporary file for bytes of a stream that its tables may name later; made when the first come.
+pub(crate) struct TemporaryShelf {
+    how: Spool,
+    file: Option<File>,
+    left: u64,
+}
+
+impl TemporaryShelf {
+    /// Room as `how` allows it; `None` when it allows none.
+    pub(crate) fn new(how: &Spool) -> Option<Self> {
+        match how {
+            Spool::Never => None,
+            Spool::Temporary { limit, .. } => Some(Self { how: how.clone(), file: None, left: *limit }),
+        }
+    }
+
+    fn file(&mut self) -> Result<&mut File> {
+        if self.file.is_none() {
+            self.file = Some(temporary(&self.how)?.0);
+        }
+        self.file.as_mut().ok_or_else(|| Error::new(ErrorKind::Io).field("temporary file"))
+    }
+}
+
+impl Shelf for TemporaryShelf {
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
+            let Spool::Temporary { limit, .. } = self.how else { return Err(too_long(0)) };
+            return Err(too_long(limit));
+        };
+        self.left = left;
+        let file = self.file()?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes).map_err(|error| Error::from(error).field("temporary file"))
+    }
+
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let file = self.file()?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(buf).map_err(|error| Error::from(error).field("temporary file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shelf_gives_back_what_was_put_and_takes_no_more_than_it_may() {
+        assert!(TemporaryShelf::new(&Spool::Never).is_none());
+        let how = Spool::Temporary { directory: None, limit: 100 };
+        let mut shelf = TemporaryShelf::new(&how).unwrap();
+        shelf.put(1 << 30, &[1; 60]).unwrap();
+        shelf.put((1 << 30) + 60, &[2; 40]).unwrap();
+        let mut back = [0; 20];
+        shelf.read_at((1 << 30) + 50, &mut back).unwrap();
+        assert_eq!(back, [[1; 10], [2; 10]].concat()[..]);
+        assert_eq!(shelf.put(0, &[3]).unwrap_err().kind(), ErrorKind::Limit);
     }
 }

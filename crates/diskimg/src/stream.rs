@@ -4,13 +4,15 @@ use std::io::Read;
 use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Result, StreamDecoder};
-use diskimg_raw::FileSource;
+use diskimg_core::{
+    BlockSource, Driver, Format, Reference, ReferenceRole, Result, StreamDecoder, WriteOrder,
+};
 
 use crate::disk::Disk;
 use crate::open::Opener;
+use crate::probe::inspect_head;
 use crate::sniff::{HEAD, driver_for};
-use crate::spool::spool;
+use crate::spool::{TemporaryShelf, spool};
 
 /// An image that arrives once, in order, of which the first bytes are read and the format is known.
 pub struct Arriving {
@@ -70,10 +72,11 @@ impl Arriving {
         &self.head
     }
 
-    /// Whether the image can be converted as it comes, without being kept.
+    /// Whether [`crate::convert_stream`] takes the image in one pass, to a sink of this order, as far as its
+    /// first bytes tell. Otherwise it has to be kept first, in a temporary file or [`Arriving::into_disk`].
     #[must_use]
-    pub fn streams(&self) -> bool {
-        self.driver.stream.is_some() && self.opener.snapshot.is_none()
+    pub fn streams(&self, order: WriteOrder) -> bool {
+        one_pass(&self.opener, self.driver, &self.head, order).is_ok_and(|decoder| decoder.is_some())
     }
 
     /// Keeps the whole image in a temporary file, as [`Opener::spool`] allows, and opens it there.
@@ -82,23 +85,54 @@ impl Arriving {
     /// [`ErrorKind::NeedsSeek`] when that is not allowed; [`ErrorKind::Limit`] when it is too large; as
     /// [`Opener::open`] otherwise.
     pub fn into_disk(self, opener: &Opener) -> Result<Disk> {
-        let wrapper = self.wrapper;
-        let file: Arc<dyn BlockSource> = Arc::new(self.into_file(opener)?);
-        opener.open_unwrapped(&file, wrapper)
+        let (head, mut rest) = (self.head, self.rest);
+        let file = spool(&opener.spool, &head, &mut rest, opener.limits.virtual_size)?;
+        let file: Arc<dyn BlockSource> = Arc::new(file);
+        opener.open_unwrapped(&file, self.wrapper)
     }
 
-    /// The whole image in a temporary file.
-    pub(crate) fn into_file(self, opener: &Opener) -> Result<FileSource> {
-        FileSource::new(spool(&opener.spool, &self.head, self.rest, opener.limits.virtual_size)?)
+    /// How it is opened, how it was wrapped, and the image's bytes from the first on.
+    pub(crate) fn into_parts(self) -> (Opener, Option<Wrapper>, impl Read + Send) {
+        (self.opener, self.wrapper, std::io::Cursor::new(self.head).chain(self.rest))
     }
+}
 
-    /// The decoder of the format, and the image's bytes from the first on.
-    pub(crate) fn into_parts(self) -> Result<(Box<dyn StreamDecoder>, impl Read + Send)> {
-        let stream = self.driver.stream.ok_or_else(|| {
-            Error::new(ErrorKind::NeedsSeek).format(self.driver.format).because("cannot be read in order")
-        })?;
-        let decoder = stream(&self.opener.limits)?;
-        Ok((decoder, std::io::Cursor::new(self.head).chain(self.rest)))
+/// The decoder that takes an image of this head in one pass into a sink of this order; `None` when the image
+/// has to be kept first.
+///
+/// # Errors
+/// What the resolver says of other files that the image needs: there is no use in keeping it then.
+pub(crate) fn one_pass(
+    opener: &Opener,
+    driver: &Driver,
+    head: &[u8],
+    order: WriteOrder,
+) -> Result<Option<Box<dyn StreamDecoder>>> {
+    let references = references(opener, driver, head);
+    for reference in &references {
+        opener.resolver.resolve(reference)?;
+    }
+    let (Some(stream), None, []) = (driver.stream, &opener.snapshot, references.as_slice()) else {
+        return Ok(None);
+    };
+    let mut decoder = stream(&opener.limits)?;
+    if order == WriteOrder::Ascending && !decoder.ascends() {
+        return Ok(None);
+    }
+    if let Some(shelf) = TemporaryShelf::new(&opener.spool) {
+        decoder.use_shelf(Box::new(shelf));
+    }
+    Ok(Some(decoder))
+}
+
+/// The other files without which there is no disk, as far as the head tells.
+fn references(opener: &Opener, driver: &Driver, head: &[u8]) -> Vec<Reference> {
+    let pinned = Opener { format: Some(driver.format), ..opener.clone() };
+    let needed =
+        |role| matches!(role, ReferenceRole::Backing | ReferenceRole::DataFile | ReferenceRole::Parent);
+    match inspect_head(&pinned, head) {
+        Ok(info) => info.references.into_iter().filter(|reference| needed(reference.role)).collect(),
+        Err(_) => Vec::new(),
     }
 }
 

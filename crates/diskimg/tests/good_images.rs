@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{Good, good, read_all, sha256};
 use diskimg::{
     BlockSource, ConvertOptions, Disk, ErrorKind, Extents, Image, Input, Memory, Opener, Resolver, Setting,
-    Severity, Sniffed, Target, WithinDirectory, compare, convert, convert_stream, driver, sniff,
+    Severity, Sniffed, Target, WithinDirectory, WriteOrder, compare, convert, convert_stream, driver, sniff,
 };
 use diskimg_core::conformance;
 
@@ -192,7 +192,7 @@ fn target(path: &Path, form: &Form) -> Target {
 fn convert_image(image: &Good, path: &Path, form: &Form) {
     let options = ConvertOptions::default();
     match image.opener().input(image.path()).unwrap() {
-        Input::Arriving(arriving) if arriving.streams() && form.format == "raw" => {
+        Input::Arriving(arriving) if form.format == "raw" && arriving.streams(WriteOrder::Any) => {
             let sink = target(path, form).create(None).unwrap();
             convert_stream(arriving, sink, &()).unwrap();
         }

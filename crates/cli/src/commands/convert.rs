@@ -5,7 +5,7 @@ use std::path::Path;
 
 use diskimg::{
     BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Input, Preallocation, Result,
-    SnapshotSelector, Sniffed, Sparse, convert, convert_stream, sniff_head,
+    SnapshotSelector, Sniffed, Sparse, Target, TargetPlace, WriteOrder, convert, convert_stream, sniff_head,
 };
 
 use super::target::{is_stdout, target};
@@ -52,7 +52,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     // Both ends may have failed: the error says at which file, if it is known.
     let both = format!("{} to {}", source.display(), args.target.display());
     let (shown, done, head) = match input {
-        Input::Arriving(image) if image.streams() && streams => {
+        Input::Arriving(image) if streams && image.streams(order(&target)) => {
             let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
             let shown = shown(0)?;
             let sink = target.create(None)?;
@@ -75,6 +75,14 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     let done = done.about(Path::new(&both))?;
     report(args, common, &shown, &done, &head);
     Ok(())
+}
+
+/// In which order the target takes its bytes.
+fn order(target: &Target) -> WriteOrder {
+    match target.place {
+        TargetPlace::Stream(_) => WriteOrder::Ascending,
+        TargetPlace::Path(_) => WriteOrder::Any,
+    }
 }
 
 fn selector(text: &str) -> SnapshotSelector {

@@ -12,4 +12,5 @@ mod pipes;
 mod progress;
 mod refusals;
 mod signals;
+mod streams;
 mod tools;

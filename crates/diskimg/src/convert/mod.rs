@@ -8,16 +8,18 @@
 mod atomic;
 mod beside;
 mod options;
+mod pass;
 mod plan;
 mod pushed;
+mod stream_convert;
 mod target;
 mod turns;
 mod worker;
 
 pub use options::{ConvertOptions, Converted, Sparse};
 pub use pushed::convert_stream;
+pub use stream_convert::StreamConvert;
 pub use target::{Target, TargetPlace};
-pub(crate) use worker::write_sparse;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

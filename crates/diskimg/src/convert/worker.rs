@@ -184,11 +184,11 @@ impl<'a> Worker<'a> {
                     }
                 }
                 count(&job.counts, bytes.len() as u64, &runs);
-                write_runs(job.sink, range.start, bytes, &runs)
+                zeros::write_runs(job.sink, range.start, bytes, &runs)
             }
             _ => {
                 count(&job.counts, self.buffer.len() as u64, &self.zeros);
-                write_runs(job.sink, range.start, &self.buffer, &self.zeros)
+                zeros::write_runs(job.sink, range.start, &self.buffer, &self.zeros)
             }
         }
     }
@@ -215,33 +215,4 @@ fn count(counts: &Counts, len: u64, zeros: &[Range<u64>]) {
 
 fn no_memory(len: usize) -> Error {
     Error::new(ErrorKind::Limit).field("buffer").because(format_args!("no memory for {len} bytes"))
-}
-
-/// Writes `bytes` at `offset`, leaving out the runs of zeros of `granularity` bytes in them.
-pub(crate) fn write_sparse(
-    sink: &dyn BlockSink,
-    offset: u64,
-    bytes: &[u8],
-    granularity: usize,
-) -> Result<()> {
-    let mut runs = Vec::new();
-    zeros::runs(bytes, granularity, offset, &mut runs);
-    write_runs(sink, offset, bytes, &runs)
-}
-
-/// Writes `bytes` at `offset`, and the ranges `zeros` among them as zeros, in ascending order.
-fn write_runs(sink: &dyn BlockSink, offset: u64, bytes: &[u8], zeros: &[Range<u64>]) -> Result<()> {
-    let end = offset.saturating_add(bytes.len() as u64);
-    let place = |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);
-    let data = |range: Range<u64>| match bytes.get(place(range.start)..place(range.end)) {
-        Some(run) if !run.is_empty() => sink.write_at(range.start, run),
-        _ => Ok(()),
-    };
-    let mut at = offset;
-    for run in zeros {
-        data(at..run.start)?;
-        sink.zero(run.clone())?;
-        at = run.end;
-    }
-    data(at..end)
 }

@@ -48,6 +48,13 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
     Judgement { formats, content: likeness.content, image, missing }
 }
 
+/// What an image says about itself whose head alone is there, as if it ended there or else went on.
+pub(crate) fn inspect_head(opener: &Opener, head: &[u8]) -> Result<ImageInfo> {
+    let mut kept = Kept::default();
+    kept.push(head);
+    judge(&kept, End::Here, opener).image.or_else(|_| judge(&kept, End::Unknown, opener).image)
+}
+
 impl Judgement {
     /// Whether two ends make no difference.
     pub(super) fn agrees(&self, other: &Self) -> bool {

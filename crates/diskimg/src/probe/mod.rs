@@ -10,5 +10,6 @@ mod payload;
 mod prober;
 mod report;
 
+pub(crate) use judge::inspect_head;
 pub use prober::Prober;
 pub use report::ProbeReport;

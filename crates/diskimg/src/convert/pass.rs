@@ -1,0 +1,154 @@
+//! Converting unwrapped bytes as they come: one pass where the format allows it.
+
+use std::sync::Arc;
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Progress, Result, StreamDecoder, WriteOrder,
+};
+
+use super::Counts;
+use super::options::{ConvertOptions, Converted};
+use crate::open::Opener;
+use crate::sniff::{HEAD, driver_for};
+use crate::spool::Spooling;
+use crate::stream::one_pass;
+
+/// An image on its way through.
+pub(super) struct Pass {
+    opener: Opener,
+    sink: Box<dyn BlockSink>,
+    counts: Counts,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Too few bytes to tell the format.
+    Head(Vec<u8>),
+    Decoding(&'static Driver, Box<dyn StreamDecoder>),
+    Spooling(&'static Driver, Box<Spooling>),
+    Failed,
+}
+
+impl Pass {
+    pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
+        let stage = Stage::Head(Vec::new());
+        Self { opener: opener.clone(), sink, counts: Counts::default(), stage }
+    }
+
+    /// The driver, once the format is known.
+    pub(super) fn driver(&self) -> Option<&'static Driver> {
+        match &self.stage {
+            Stage::Decoding(driver, _) | Stage::Spooling(driver, _) => Some(driver),
+            Stage::Head(_) | Stage::Failed => None,
+        }
+    }
+
+    /// Whether the image is kept whole, to be converted at its end.
+    pub(super) fn is_spooling(&self) -> bool {
+        matches!(self.stage, Stage::Spooling(..))
+    }
+
+    /// Takes the next bytes. After an error it takes no more.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let taken = self.take(bytes);
+        if taken.is_err() {
+            self.stage = Stage::Failed;
+        }
+        taken
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let Stage::Head(head) = &mut self.stage else { return self.forward(bytes) };
+        let missing = HEAD.saturating_sub(head.len());
+        let (now, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+        head.extend_from_slice(now);
+        if head.len() < HEAD {
+            return Ok(());
+        }
+        self.settle(None)?;
+        self.forward(rest)
+    }
+
+    /// The head is there: recognises the format, and decides how it is converted. `size` is that of the image
+    /// if it has ended.
+    fn settle(&mut self, size: Option<u64>) -> Result<()> {
+        let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
+        let opener = &self.opener;
+        let driver = driver_for(&head, size, opener.format, opener.allow_raw)?;
+        self.stage = match one_pass(opener, driver, &head, self.sink.order())? {
+            Some(decoder) => Stage::Decoding(driver, decoder),
+            None => {
+                let spooling = Spooling::new(&opener.spool, opener.limits.virtual_size);
+                Stage::Spooling(driver, Box::new(spooling.map_err(|error| error.format(driver.format))?))
+            }
+        };
+        self.forward(&head)
+    }
+
+    fn forward(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.stage {
+            Stage::Decoding(_, decoder) => {
+                decoder.push(bytes, &Counting { sink: &*self.sink, counts: &self.counts })
+            }
+            Stage::Spooling(_, spooling) => spooling.push(bytes),
+            Stage::Head(_) | Stage::Failed => Err(Error::new(ErrorKind::InvalidInput)
+                .because("the conversion has failed before and takes no more")),
+        }
+    }
+
+    /// The image has ended. Converts what was kept, and finishes the sink.
+    pub(super) fn finish(mut self, wrapper: Option<Wrapper>, progress: &dyn Progress) -> Result<Converted> {
+        if let Stage::Head(head) = &self.stage {
+            let size = head.len() as u64;
+            self.settle(Some(size))?;
+        }
+        match self.stage {
+            Stage::Decoding(_, mut decoder) => {
+                let counting = Counting { sink: &*self.sink, counts: &self.counts };
+                let size = decoder.finish(&counting)?;
+                let done = self.counts.totals();
+                self.sink.finish()?;
+                let zeros = size.saturating_sub(done.written);
+                Ok(Converted { virtual_size: size, zeros, ..done })
+            }
+            Stage::Spooling(_, spooling) => {
+                let file: Arc<dyn BlockSource> = Arc::new(spooling.finish()?);
+                let disk = self.opener.open_unwrapped(&file, wrapper)?;
+                super::convert(&disk, self.sink, &ConvertOptions::default(), progress)
+            }
+            Stage::Head(_) | Stage::Failed => Err(Error::new(ErrorKind::InvalidInput)
+                .because("the conversion has failed before and cannot be finished")),
+        }
+    }
+}
+
+/// Counts what goes into a sink.
+struct Counting<'a> {
+    sink: &'a dyn BlockSink,
+    counts: &'a Counts,
+}
+
+impl BlockSink for Counting<'_> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.counts.written(data.len() as u64);
+        self.sink.write_at(offset, data)
+    }
+
+    fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
+        self.counts.zeros(range.end.saturating_sub(range.start));
+        self.sink.zero(range)
+    }
+
+    fn order(&self) -> WriteOrder {
+        self.sink.order()
+    }
+
+    fn granularity(&self) -> u64 {
+        self.sink.granularity()
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Converting an image that is pushed.
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
+
+use super::options::Converted;
+use super::pass::Pass;
+use crate::open::Opener;
+use crate::unwrap::Unwrapper;
+
+/// Converts an image that is pushed in pieces into a sink: an upload or a download that is never kept.
+///
+/// The stream is unwrapped on the fly if it is gz, xz or zst, and its format recognised, as `opener` says. Raw
+/// disks and discs go through in one pass, and so does a qcow2 whose tables stand before what they name, as
+/// converters write it; the sink then needs [`diskimg_core::WriteOrder::Any`]. Of other qcow2 images, those
+/// bytes go to a temporary file that passed before anything named them. What cannot be decoded in order at all,
+/// or goes to a sink that wants its bytes in order, is kept whole and converted at the end. Temporary files are
+/// the only I/O in here besides the sink, and are made when they are needed, as [`Opener::spool`] allows;
+/// otherwise the conversion ends with [`ErrorKind::NeedsSeek`], as late as it can.
+///
+/// ```
+/// use diskimg::{MemorySink, Opener, StreamConvert};
+/// let mut disc = vec![0; 100_000];
+/// disc[32_769..32_774].copy_from_slice(b"CD001");
+/// let sink = MemorySink::new(1 << 20);
+///
+/// let mut conversion = StreamConvert::new(&Opener::new(), Box::new(sink.clone()));
+/// for chunk in disc.chunks(1000) {
+///     conversion.push(chunk)?;
+/// }
+/// let done = conversion.finish(&())?;
+/// assert_eq!(done.virtual_size, 100_000);
+/// assert_eq!(sink.bytes(), disc);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+pub struct StreamConvert {
+    unwrapper: Unwrapper,
+    pass: Pass,
+    failed: bool,
+}
+
+impl StreamConvert {
+    /// A conversion of what will be pushed into `sink`, which has to take a disk whose size is known only at
+    /// its end. Of `opener` all but [`Opener::direct`] is heeded.
+    #[must_use]
+    pub fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
+        Self { unwrapper: Unwrapper::new(opener), pass: Pass::new(opener, sink), failed: false }
+    }
+
+    /// Takes the next bytes, any number at a time; the cut points change nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NeedsSeek`] when the image would have to be kept and that is not allowed; otherwise what
+    /// is wrong with the wrapper, the image, or the sink. After an error the conversion takes no more.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        if self.failed {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .because("the conversion has failed before and takes no more"));
+        }
+        let pass = &mut self.pass;
+        let done = self.unwrapper.push(chunk, &mut |bytes| pass.push(bytes));
+        self.failed = done.is_err();
+        done
+    }
+
+    /// How the stream is compressed, as soon as that is known.
+    #[must_use]
+    pub fn wrapper(&self) -> Option<Wrapper> {
+        self.unwrapper.wrapper()
+    }
+
+    /// The format of the image, as soon as it is known.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        self.pass.driver().map(|driver| driver.format)
+    }
+
+    /// Whether the image goes into a temporary file whole: nothing is written to the sink before the end.
+    #[must_use]
+    pub fn is_spooling(&self) -> bool {
+        self.pass.is_spooling()
+    }
+
+    /// The stream has ended: completes the disk, and the sink. If the image was kept it is converted now, and
+    /// `progress` told.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Truncated`] when the stream ended too early; otherwise as [`StreamConvert::push`] and
+    /// [`crate::convert()`]. The sink is dropped without being finished then: nothing valid is left.
+    pub fn finish(mut self, progress: &dyn Progress) -> Result<Converted> {
+        if !self.failed {
+            let pass = &mut self.pass;
+            self.unwrapper.finish(&mut |bytes| pass.push(bytes))?;
+        }
+        self.pass.finish(self.unwrapper.wrapper(), progress)
+    }
+}

@@ -1,0 +1,292 @@
+//! Converting what is pushed: the bytes of the unpacked file, in one pass where that can be.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::{Good, good, have_qemu, images, qemu, read_all, sha256};
+use diskimg::{
+    BlockSink, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert, StreamSink,
+    Target, convert_stream, driver,
+};
+use diskimg_core::conformance::painted;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, 1 << 20];
+
+fn push(opener: &Opener, bytes: &[u8], chunk: usize, sink: Box<dyn BlockSink>) -> Result<()> {
+    let mut conversion = StreamConvert::new(opener, sink);
+    for chunk in bytes.chunks(chunk) {
+        conversion.push(chunk)?;
+    }
+    conversion.finish(&()).map(|_| ())
+}
+
+/// The disk in an image that is pushed in pieces.
+fn converted(opener: &Opener, bytes: &[u8], chunk: usize) -> Result<Vec<u8>> {
+    let sink = MemorySink::new(64 << 20);
+    push(opener, bytes, chunk, Box::new(sink.clone())).map(|()| sink.bytes())
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Nothing may be kept in a file.
+fn without_files(image: &Good) -> Opener {
+    let mut opener = image.opener();
+    opener.spool = Spool::Never;
+    opener
+}
+
+#[test]
+fn x01_every_image_that_is_whole_by_itself_takes_one_pass_however_it_is_cut() {
+    for image in good().iter().filter(|image| image.how == "-" || image.how == "raw") {
+        let bytes = std::fs::read(image.path()).unwrap();
+        for chunk in CHUNKS {
+            if chunk == 1 && image.size > 4 << 20 {
+                continue;
+            }
+            let disk = converted(&without_files(image), &bytes, chunk)
+                .unwrap_or_else(|error| panic!("{} by {chunk}: {error}", image.file));
+            assert_eq!(sha256(&disk), image.sha256, "{} by {chunk}", image.file);
+        }
+        if image.wrapper.is_none() {
+            let disk = converted(&without_files(image), &gz(&bytes), 4096).unwrap();
+            assert_eq!(sha256(&disk), image.sha256, "{} in gz", image.file);
+        }
+    }
+}
+
+#[test]
+fn an_image_that_needs_others_or_a_snapshot_is_kept_and_read_as_from_its_file() {
+    for image in good().iter().filter(|image| image.how == "files" || image.how.starts_with("snapshot=")) {
+        let bytes = std::fs::read(image.path()).unwrap();
+        let disk = converted(&image.opener(), &bytes, 1000).unwrap();
+        assert_eq!(sha256(&disk), image.sha256, "{} ({})", image.file, image.how);
+        let error = converted(&without_files(image), &bytes, 1000).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{} ({}): {error}", image.file, image.how);
+    }
+}
+
+#[test]
+fn a_name_that_may_not_be_followed_is_denied_by_the_head() {
+    for image in good().iter().filter(|image| image.how == "files") {
+        let bytes = std::fs::read(image.path()).unwrap();
+        for spool in [Spool::Never, Spool::default()] {
+            let mut opener = Opener::new();
+            opener.spool = spool;
+            assert_eq!(
+                converted(&opener, &bytes, 512).unwrap_err().kind(),
+                ErrorKind::Denied,
+                "{}",
+                image.file
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bad_image_is_refused_as_it_is_from_a_file() {
+    for row in common::table(&images("bad").join("EXPECTED.tsv")) {
+        // Where names are followed a stream has no directory; those are about files.
+        if row[1] == "files" {
+            continue;
+        }
+        let bytes = std::fs::read(images("bad").join(&row[0])).unwrap();
+        let mut opener = Opener::new();
+        opener.limits = Limits { virtual_size: 32 << 20, ..Limits::default() };
+        for chunk in [100, 1 << 20] {
+            let error = converted(&opener, &bytes, chunk).expect_err(&row[0]);
+            assert_eq!(error.kind().name(), row[2], "{} by {chunk}: {error}", row[0]);
+            assert!(!error.to_string().contains(char::is_control));
+        }
+    }
+}
+
+/// A sink that counts how often it was finished.
+struct Finishes(MemorySink, Arc<Mutex<u32>>);
+
+impl BlockSink for Finishes {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.0.write_at(offset, data)
+    }
+    fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
+        self.0.zero(range)
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        *self.1.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_that_was_cut_never_finishes_its_sink() {
+    let image = std::fs::read(images("good").join("cluster-512.qcow2")).unwrap();
+    let packed = gz(&image);
+    for bytes in [&image[..image.len() / 2], &packed[..packed.len() - 1], &packed[..10], &[]] {
+        let finishes = Arc::new(Mutex::new(0));
+        let sink = Finishes(MemorySink::new(64 << 20), Arc::clone(&finishes));
+        assert!(push(&Opener::new(), bytes, 700, Box::new(sink)).is_err());
+        assert_eq!(*finishes.lock().unwrap(), 0);
+    }
+}
+
+#[test]
+fn after_an_error_it_takes_no_more() {
+    let mut conversion = StreamConvert::new(&Opener::new(), Box::new(MemorySink::new(1 << 20)));
+    assert_eq!(conversion.push(&painted(1, 100_000)).unwrap_err().kind(), ErrorKind::UnknownFormat);
+    assert_eq!(conversion.push(&[0]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn format_and_wrapper_are_told_as_soon_as_they_are_known() {
+    let packed = gz(&std::fs::read(images("good").join("v3.qcow2")).unwrap());
+    let mut conversion = StreamConvert::new(&Opener::new(), Box::new(MemorySink::new(64 << 20)));
+    conversion.push(&packed[..5]).unwrap();
+    assert_eq!((conversion.wrapper(), conversion.format()), (None, None));
+    conversion.push(&packed[5..]).unwrap();
+    assert_eq!(conversion.wrapper(), Some(diskimg::Wrapper::Gzip));
+    conversion.finish(&()).unwrap();
+}
+
+/// A writer into shared memory.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Pipe {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(buf)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sink_that_wants_its_bytes_in_order_gets_them_so() {
+    for image in good().iter().filter(|image| image.how == "-" && image.size > 0) {
+        let bytes = std::fs::read(image.path()).unwrap();
+        let pipe = Pipe::default();
+        let sink = Box::new(StreamSink::new(pipe.clone(), None));
+        push(&image.opener(), &bytes, 5000, sink).unwrap_or_else(|error| panic!("{}: {error}", image.file));
+        assert_eq!(sha256(&pipe.0.lock().unwrap()), image.sha256, "{}", image.file);
+    }
+}
+
+/// Bytes that come as from a pipe, then an error.
+struct Broken(usize);
+
+impl Read for Broken {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.0 == 0 {
+            return Err(std::io::Error::other("the line is dead"));
+        }
+        let len = buf.len().min(self.0);
+        buf[..len].fill(0);
+        self.0 -= len;
+        Ok(len)
+    }
+}
+
+#[test]
+fn c16_an_error_of_the_stream_is_passed_on() {
+    let arriving = Opener::new().arriving(Broken(3 << 20)).unwrap();
+    let error = convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("the line is dead"));
+    let error: Error = Opener::new().inspect_stream(Broken(3 << 20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}
+
+/// Streams an image file of QEMU's into a raw file; returns that.
+fn to_raw(directory: &Path, name: &str, opener: &Opener) -> Result<Vec<u8>> {
+    let path = directory.join("ours.raw");
+    let mut target = Target::file(&path, driver("raw")?.format);
+    (target.overwrite, target.durable) = (true, false);
+    let stream = std::fs::File::open(directory.join(name)).unwrap();
+    convert_stream(opener.arriving(stream)?, target.create(None)?, &())?;
+    Ok(std::fs::read(path).unwrap())
+}
+
+#[test]
+fn what_qemu_img_converts_takes_one_pass_without_a_file() {
+    if !have_qemu() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path();
+    let disk: Vec<u8> = (0..96)
+        .flat_map(|index| match index % 3 {
+            0 => vec![0; 100_000],
+            1 => painted(index * 7, 100_000),
+            _ => vec![u8::try_from(index).unwrap(); 100_000],
+        })
+        .collect();
+    std::fs::write(directory.join("disk.raw"), &disk).unwrap();
+    let mut opener = Opener::new();
+    opener.spool = Spool::Never;
+    for options in [
+        "",
+        "-o cluster_size=512",
+        "-o cluster_size=2M",
+        "-o extended_l2=on",
+        "-o preallocation=metadata",
+        "-o compat=0.10",
+        "-c",
+        "-c -o cluster_size=512",
+        "-c -o cluster_size=4k,compression_type=zstd",
+        "-W -m 16",
+        "-c -W -m 16",
+    ] {
+        let mut arguments = vec!["convert", "-f", "raw", "-O", "qcow2"];
+        arguments.extend(options.split_whitespace());
+        arguments.extend(["disk.raw", "disk.qcow2"]);
+        qemu(directory, "qemu-img", &arguments);
+        let ours = to_raw(directory, "disk.qcow2", &opener).unwrap_or_else(|e| panic!("{options}: {e}"));
+        assert!(ours[..disk.len()] == disk && ours[disk.len()..].iter().all(|b| *b == 0), "{options}");
+    }
+}
+
+#[test]
+fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
+    if !have_qemu() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path();
+    qemu(
+        directory,
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "disk.qcow2", "512M"],
+    );
+    // From the end to the beginning, with a snapshot between: tables come late, and clusters are shared.
+    for round in 0..3 {
+        let mut commands = Vec::new();
+        for index in (0..120_u32).rev() {
+            let at = index * 4_300 + round * 512;
+            commands
+                .extend(["-c".to_owned(), format!("write -q -P {} {at}k 24k", (index + round) % 255 + 1)]);
+        }
+        let mut arguments = vec!["-f", "qcow2"];
+        arguments.extend(commands.iter().map(String::as_str));
+        arguments.push("disk.qcow2");
+        qemu(directory, "qemu-io", &arguments);
+        let name = format!("round{round}");
+        qemu(directory, "qemu-img", &["snapshot", "-c", &name, "disk.qcow2"]);
+    }
+    let disk = read_all(&Opener::new().open(directory.join("disk.qcow2")).unwrap()).unwrap();
+    let mut opener = Opener::new();
+    assert!(to_raw(directory, "disk.qcow2", &opener).unwrap() == disk);
+    opener.limits.metadata_cache = 1 << 20;
+    assert!(to_raw(directory, "disk.qcow2", &opener).unwrap() == disk);
+    opener.spool = Spool::Never;
+    assert_eq!(to_raw(directory, "disk.qcow2", &opener).unwrap_err().kind(), ErrorKind::NeedsSeek);
+}
