@@ -6,6 +6,7 @@
 
 mod disk;
 mod head;
+mod stream;
 mod wrapper;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use diskimg::{DenyReferences, Limits, Memory, OpenOptions, Opener, driver};
 
 pub use disk::exercise;
 pub use head::{raw_content, sniff};
+pub use stream::{probe, stream_convert};
 pub use wrapper::{gz, xz, zst};
 
 /// The largest disk that is read: a reader's faults show on small ones.

@@ -1,0 +1,87 @@
+//! Images that are pushed: the same in any pieces, and the same as from a file.
+
+use std::sync::Arc;
+
+use diskimg::{
+    BlockSource, ErrorKind, Memory, MemorySink, Opener, ProbeReport, Prober, Result, Spool, StreamConvert,
+};
+
+use crate::limits;
+
+/// What the first byte says: an opener without threads, raw or not, and the size of the pieces.
+fn instructions(how: u8) -> (Opener, usize) {
+    let mut opener = Opener::new();
+    opener.limits = limits();
+    opener.threads = 1;
+    opener.allow_raw = how & 1 == 1;
+    (opener, 1 + usize::from(how) * 37)
+}
+
+fn probed(opener: &Opener, stream: &[u8], step: usize) -> ProbeReport {
+    let mut prober = Prober::with(opener);
+    for chunk in stream.chunks(step) {
+        prober.push(chunk);
+    }
+    prober.finish()
+}
+
+/// Probes a stream in pieces and whole, and compares; an image that is not wrapped also with its file.
+pub fn probe(data: &[u8]) {
+    let Some((&how, stream)) = data.split_first() else { return };
+    let (opener, step) = instructions(how);
+    let whole = probed(&opener, stream, usize::MAX);
+    assert_eq!(format!("{whole:?}"), format!("{:?}", probed(&opener, stream, step)));
+    if whole.wrapper.is_some() {
+        return;
+    }
+    match (whole.image, opener.inspect_source(&Memory::new(stream.to_vec()))) {
+        (Ok(mut pushed), Ok(file)) => {
+            // What passed before it was asked for is told of, and may be missing in lists.
+            if pushed.findings.iter().any(|finding| finding.check == "not_seen") {
+                return;
+            }
+            // An image past its limit is not followed to its end.
+            if stream.len() as u64 > opener.limits.virtual_size {
+                pushed.findings.clone_from(&file.findings);
+            }
+            assert_eq!(pushed, file);
+        }
+        (Err(pushed), Err(file)) => assert_eq!(pushed.kind(), file.kind(), "{pushed}, {file}"),
+        (pushed, file) => panic!("{pushed:?} pushed, {file:?} from a file"),
+    }
+}
+
+fn converted(opener: &Opener, stream: &[u8], step: usize) -> Result<Vec<u8>> {
+    let sink = MemorySink::new(16 << 20);
+    let mut conversion = StreamConvert::new(opener, Box::new(sink.clone()));
+    for chunk in stream.chunks(step) {
+        conversion.push(chunk)?;
+    }
+    conversion.finish(&())?;
+    Ok(sink.bytes())
+}
+
+/// Converts a stream in pieces and whole: an error, or the bytes of the file.
+pub fn stream_convert(data: &[u8]) {
+    let Some((&how, stream)) = data.split_first() else { return };
+    let (mut opener, step) = instructions(how);
+    opener.spool = Spool::Never;
+    opener.limits.metadata_cache = 16 << 10 << (how & 6);
+    let pieces = converted(&opener, stream, step.max(64));
+    let whole = converted(&opener, stream, usize::MAX);
+    assert_eq!(pieces.as_ref().map_err(|e| e.to_string()), whole.as_ref().map_err(|e| e.to_string()));
+    opener.unwrap = false;
+    let file = opener.open_source(Arc::new(Memory::new(stream.to_vec()))).and_then(|disk| {
+        let mut bytes = vec![0; usize::try_from(disk.size()).unwrap()];
+        disk.read_at(0, &mut bytes).map(|()| bytes)
+    });
+    match (whole, file) {
+        (Ok(pushed), Ok(file)) => assert!(pushed == file, "a stream gives other bytes than a file"),
+        (Err(error), Ok(_)) => {
+            assert!(matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
+        }
+        // Only what is wrapped can be more as a stream.
+        (Ok(_), Err(error)) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
+        (Err(_), Err(_)) => {}
+    }
+}
