@@ -1,4 +1,5 @@
 //! `include/diskimg.h` is what the source makes. `UPDATE_HEADER=1 cargo test -p diskimg-capi` rewrites it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::Path;

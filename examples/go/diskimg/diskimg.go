@@ -1,0 +1,302 @@
+// Package diskimg reads and converts virtual-disk images with libdiskimg.
+//
+// Copy it into your program; it needs cgo, and the library by pkg-config.
+package diskimg
+
+/*
+#cgo pkg-config: diskimg
+#include <diskimg.h>
+#include <stdlib.h>
+
+extern int goDiskimgProgress(void *user, uint64_t done, uint64_t total);
+
+// Go may not keep pointers to its own memory in C's: a handle goes through as a number.
+static diskimg_status convert(const diskimg_image *image, const char *path, diskimg_format format, uint32_t flags,
+                              const char *settings, uintptr_t progress, const diskimg_cancel *cancel,
+                              diskimg_error **error) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    options.format = format;
+    options.flags = flags;
+    options.settings = settings;
+    options.cancel = cancel;
+    if (progress != 0) {
+        options.progress = goDiskimgProgress;
+        options.progress_user = (void *)progress;
+    }
+    return diskimg_convert_to_path(image, path, &options, NULL, error);
+}
+
+static diskimg_status open_image(const char *path, uint32_t flags, diskimg_format format, diskimg_image **image,
+                                 diskimg_error **error) {
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    options.flags = flags;
+    options.format = format;
+    return diskimg_open_path(path, &options, image, error);
+}
+
+static diskimg_status new_probe(uint32_t flags, diskimg_probe **probe, diskimg_error **error) {
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    options.flags = flags;
+    return diskimg_probe_new(&options, probe, error);
+}
+
+static diskimg_status finish_probe(diskimg_probe *probe, diskimg_info *info, diskimg_error **error) {
+    diskimg_info known = DISKIMG_INFO_INIT;
+    diskimg_status status = diskimg_probe_finish(probe, &known, error);
+    *info = known;
+    return status;
+}
+*/
+import "C"
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"runtime/cgo"
+	"syscall"
+	"unsafe"
+)
+
+// Error says what went wrong: a status of the library, an errno (0 if none), and a message with all causes.
+type Error struct {
+	Status  int
+	Errno   syscall.Errno
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap lets errors.Is find what the system said: syscall.ENOSPC, fs.ErrNotExist.
+func (e *Error) Unwrap() error {
+	if e.Errno != 0 {
+		return e.Errno
+	}
+	if e.Status == C.DISKIMG_ERR_EXISTS {
+		return fs.ErrExist
+	}
+	return nil
+}
+
+// ErrUnknownFormat is found by errors.Is where nothing is recognised.
+var ErrUnknownFormat = errors.New("unknown image format")
+
+// Is makes ErrUnknownFormat found.
+func (e *Error) Is(target error) bool {
+	return target == ErrUnknownFormat && e.Status == C.DISKIMG_ERR_UNKNOWN_FORMAT
+}
+
+func failure(status C.diskimg_status, err *C.diskimg_error) error {
+	if status == C.DISKIMG_OK {
+		return nil
+	}
+	defer C.diskimg_error_free(err)
+	return &Error{
+		Status:  int(status),
+		Errno:   syscall.Errno(C.diskimg_error_os_code(err)),
+		Message: C.GoString(C.diskimg_error_message(err)),
+	}
+}
+
+// Options say how an image is opened; the zero value suits images from strangers.
+type Options struct {
+	Format     string // recognised if empty
+	AllowRaw   bool   // what nothing recognises is raw
+	References bool   // follow backing files within the image's directory
+}
+
+// Image is an opened image, and an io.ReaderAt that any goroutines may use at once.
+type Image struct{ handle *C.diskimg_image }
+
+// Open opens an image; Close it.
+func Open(path string, options Options) (*Image, error) {
+	var flags C.uint32_t
+	if options.AllowRaw {
+		flags |= C.DISKIMG_OPEN_ALLOW_RAW
+	}
+	if options.References {
+		flags |= C.DISKIMG_OPEN_REFERENCES
+	}
+	format, err := formatNumber(options.Format)
+	if err != nil {
+		return nil, err
+	}
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	var handle *C.diskimg_image
+	var cerr *C.diskimg_error
+	status := C.open_image(name, flags, format, &handle, &cerr)
+	if err := failure(status, cerr); err != nil {
+		return nil, err
+	}
+	return &Image{handle}, nil
+}
+
+// Close closes the image; twice is fine. No other call may be using it.
+func (i *Image) Close() error {
+	C.diskimg_close(i.handle)
+	i.handle = nil
+	return nil
+}
+
+// Size is the size of the disk in bytes.
+func (i *Image) Size() int64 { return int64(C.diskimg_size(i.handle)) }
+
+// ReadAt is that of io.ReaderAt.
+func (i *Image) ReadAt(buf []byte, offset int64) (int, error) {
+	if offset < 0 {
+		return 0, syscall.EINVAL
+	}
+	if len(buf) == 0 {
+		return 0, nil
+	}
+	var read C.size_t
+	var cerr *C.diskimg_error
+	status := C.diskimg_pread(i.handle, unsafe.Pointer(&buf[0]), C.size_t(len(buf)), C.uint64_t(offset), &read, &cerr)
+	if err := failure(status, cerr); err != nil {
+		return 0, err
+	}
+	if int(read) < len(buf) {
+		return int(read), io.EOF
+	}
+	return int(read), nil
+}
+
+// Target says what a disk is converted to.
+type Target struct {
+	Format    string // "raw" if empty
+	Settings  string // as `qemu-img -o` takes them
+	Compress  bool
+	Overwrite bool
+	Progress  func(done, total uint64) // on the goroutine's thread; may be nil
+}
+
+//export goDiskimgProgress
+func goDiskimgProgress(user unsafe.Pointer, done, total C.uint64_t) C.int {
+	cgo.Handle(uintptr(user)).Value().(func(done, total uint64))(uint64(done), uint64(total))
+	return 0
+}
+
+// Convert writes the disk into a new file, which appears whole or not at all. When the context ends it stops, leaves
+// nothing, and returns the context's error.
+func (i *Image) Convert(ctx context.Context, path string, target Target) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	format, err := formatNumber(target.Format)
+	if err != nil {
+		return err
+	}
+	var flags C.uint32_t
+	if target.Compress {
+		flags |= C.DISKIMG_CONVERT_COMPRESS
+	}
+	if target.Overwrite {
+		flags |= C.DISKIMG_CONVERT_OVERWRITE
+	}
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	var settings *C.char
+	if target.Settings != "" {
+		settings = C.CString(target.Settings)
+		defer C.free(unsafe.Pointer(settings))
+	}
+	var progress C.uintptr_t
+	if target.Progress != nil {
+		handle := cgo.NewHandle(target.Progress)
+		defer handle.Delete()
+		progress = C.uintptr_t(handle)
+	}
+	cancel := C.diskimg_cancel_new()
+	defer C.diskimg_cancel_free(cancel)
+	done, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-ctx.Done():
+			C.diskimg_cancel_trigger(cancel)
+		case <-done:
+		}
+	}()
+	var cerr *C.diskimg_error
+	status := C.convert(i.handle, name, format, flags, settings, progress, cancel, &cerr)
+	close(done)
+	<-watched // nobody may trigger a flag that is freed
+	err = failure(status, cerr)
+	if status == C.DISKIMG_ERR_CANCELLED && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// Detected is what DetectReader found.
+type Detected struct {
+	Format      string
+	Wrapper     string // "gzip", "xz", "zstd" or empty
+	VirtualSize int64  // -1 where it stands at the end of the stream
+	// Reader gives the whole stream again, what was looked at first.
+	Reader io.Reader
+}
+
+// DetectReader tells format and virtual size of an image that arrives as a stream: reader in, format and virtual size
+// out, and a reader that has lost nothing. It reads as little as that needs.
+func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
+	var flags C.uint32_t
+	if allowRaw {
+		flags |= C.DISKIMG_OPEN_ALLOW_RAW
+	}
+	var probe *C.diskimg_probe
+	var cerr *C.diskimg_error
+	if err := failure(C.new_probe(flags, &probe, &cerr), cerr); err != nil {
+		return nil, err
+	}
+	defer C.diskimg_probe_free(probe)
+	var seen []byte
+	chunk := make([]byte, 32<<10)
+	ended := false
+	for state := C.uint32_t(C.DISKIMG_PROBE_MORE); state == C.DISKIMG_PROBE_MORE && !ended; {
+		n, err := stream.Read(chunk)
+		if n > 0 {
+			seen = append(seen, chunk[:n]...)
+			status := C.diskimg_probe_push(probe, unsafe.Pointer(&chunk[0]), C.size_t(n), &state, &cerr)
+			if err := failure(status, cerr); err != nil {
+				return nil, err
+			}
+		}
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		ended = err == io.EOF
+	}
+	var info C.diskimg_info
+	if err := failure(C.finish_probe(probe, &info, &cerr), cerr); err != nil {
+		return nil, err
+	}
+	detected := &Detected{
+		Format:      C.GoString(C.diskimg_format_name(info.format)),
+		Wrapper:     map[C.diskimg_wrapper]string{1: "gzip", 2: "xz", 3: "zstd"}[info.wrapper],
+		VirtualSize: -1,
+		Reader:      io.MultiReader(bytes.NewReader(seen), stream),
+	}
+	// Of a raw disk that was not read to its end the size is not known.
+	known := info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0
+	if known && (ended || detected.Format != "raw") {
+		detected.VirtualSize = int64(info.virtual_size)
+	}
+	return detected, nil
+}
+
+func formatNumber(name string) (C.diskimg_format, error) {
+	if name == "" {
+		return C.DISKIMG_FORMAT_AUTO, nil
+	}
+	text := C.CString(name)
+	defer C.free(unsafe.Pointer(text))
+	number := C.diskimg_format_by_name(text)
+	if number == C.DISKIMG_FORMAT_AUTO {
+		return 0, &Error{Status: C.DISKIMG_ERR_INVALID_ARGUMENT, Message: "unknown format " + name}
+	}
+	return number, nil
+}

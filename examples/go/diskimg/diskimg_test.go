@@ -1,0 +1,139 @@
+package diskimg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const good = "../../../tests/images/good/"
+
+func open(t *testing.T, name string, options Options) *Image {
+	t.Helper()
+	image, err := Open(good+name, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.Close() })
+	return image
+}
+
+func TestAnImageIsAReaderAtForManyGoroutines(t *testing.T) {
+	image := open(t, "mixed.qcow2", Options{})
+	want, err := io.ReadAll(io.NewSectionReader(image, 0, image.Size()))
+	if err != nil || int64(len(want)) != image.Size() {
+		t.Fatal(len(want), err)
+	}
+	var readers sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			got, err := io.ReadAll(io.NewSectionReader(image, 0, image.Size()))
+			if err != nil || !bytes.Equal(got, want) {
+				t.Error("read differs", err)
+			}
+		}()
+	}
+	readers.Wait()
+	if n, err := image.ReadAt(make([]byte, 10), image.Size()); n != 0 || err != io.EOF {
+		t.Fatal(n, err)
+	}
+}
+
+func TestAConversionTellsProgressAndIsTheSameDisk(t *testing.T) {
+	image := open(t, "chain-top.qcow2", Options{References: true})
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	var last, total uint64
+	progress := func(done, all uint64) { last, total = done, all }
+	if err := image.Convert(context.Background(), path, Target{Progress: progress}); err != nil {
+		t.Fatal(err)
+	}
+	if last != total || int64(total) != image.Size() {
+		t.Fatal(last, total)
+	}
+	got, _ := os.ReadFile(path)
+	want, _ := io.ReadAll(io.NewSectionReader(image, 0, image.Size()))
+	if !bytes.Equal(got, want) {
+		t.Fatal("the disks differ")
+	}
+	if err := image.Convert(context.Background(), path, Target{}); !errors.Is(err, fs.ErrExist) {
+		t.Fatal(err)
+	}
+}
+
+func TestAContextEndsAConversion(t *testing.T) {
+	image := open(t, "mixed.qcow2", Options{})
+	path := filepath.Join(t.TempDir(), "disk.qcow2")
+	ctx, cancel := context.WithCancel(context.Background())
+	waited := false
+	progress := func(done, total uint64) {
+		if !waited { // the flag is set soon after, by a goroutine
+			cancel()
+			waited = true
+		}
+	}
+	err := image.Convert(ctx, path, Target{Format: "qcow2", Compress: true, Progress: progress})
+	// A small disk may be through before the flag is.
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, stat := os.Stat(path); err != nil && !errors.Is(stat, fs.ErrNotExist) {
+		t.Fatal("a cancelled conversion left its target")
+	}
+	if err := image.Convert(ctx, path, Target{}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
+	size := open(t, "v3.qcow2", Options{}).Size()
+	for _, c := range []struct {
+		name, format, wrapper string
+		size                  int64
+	}{
+		{"v3.qcow2", "qcow2", "", size},
+		{"v3.qcow2.gz", "qcow2", "gzip", size},
+		{"iso9660.iso", "raw", "", -1},
+	} {
+		data, err := os.ReadFile(good + c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.size == -1 && len(data) < 128<<10 {
+			c.size = int64(len(data))
+		}
+		detected, err := DetectReader(bytes.NewReader(data), false)
+		if err != nil {
+			t.Fatal(c.name, err)
+		}
+		if detected.Format != c.format || detected.Wrapper != c.wrapper || detected.VirtualSize != c.size {
+			t.Fatal(c.name, *detected)
+		}
+		if again, err := io.ReadAll(detected.Reader); err != nil || !bytes.Equal(again, data) {
+			t.Fatal(c.name, "the stream is not the same", err)
+		}
+	}
+	if _, err := DetectReader(strings.NewReader("no disk at all"), false); !errors.Is(err, ErrUnknownFormat) {
+		t.Fatal(err)
+	}
+}
+
+func TestErrorsAreThoseOfTheSystem(t *testing.T) {
+	if _, err := Open("/absent", Options{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if _, err := Open(good+"chain-top.qcow2", Options{}); err == nil {
+		t.Fatal("a backing file was followed")
+	}
+	if _, err := Open(good+"v3.qcow2", Options{Format: "floppy"}); err == nil {
+		t.Fatal("a format of no meaning was accepted")
+	}
+}

@@ -1,0 +1,3 @@
+module example.com/diskimg
+
+go 1.21
