@@ -70,7 +70,7 @@ pub unsafe extern "C" fn diskimg_check(
             let disk = image.disk()?;
             let mut opener = image.opener().clone();
             opener.format = Some(image.inspection().info.format);
-            let report = opener.check_source(Arc::clone(disk.file()))?;
+            let report = opener.check_source(Arc::clone(disk.file()))?.report;
             for found in &report.problems {
                 tell(problem, user, found)?;
             }

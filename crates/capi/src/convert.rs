@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
-use diskimg::{BlockSource, Converted, Disk, Error, ErrorKind, Result, convert, convert_stream};
+use diskimg::{BlockSource, Converted, Disk, Error, ErrorKind, Result, WriteOrder, convert, convert_stream};
 
 use crate::convert_options::{ConvertRecord, ConvertResult, DISKIMG_CONVERT_IN_PLACE, Place};
 use crate::error::ErrorReport;
@@ -229,7 +229,7 @@ unsafe fn from_stream(
         options.check()?;
         let told = Told::begin(options.progress, options.progress_user, options.cancel, 0)?;
         let arriving = opener.arriving(Stoppable { stream, cancel: Flag(options.cancel) })?;
-        let done = if arriving.streams() && options.takes_any_size()? {
+        let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
             convert_stream(arriving, sink, &told)?
         } else {
@@ -239,6 +239,14 @@ unsafe fn from_stream(
         };
         told.end(done.virtual_size);
         report(result, done)
+    }
+}
+
+/// In which order a target takes its bytes.
+fn order_of(place: &Place) -> WriteOrder {
+    match place {
+        Place::Stream(_) => WriteOrder::Ascending,
+        _ => WriteOrder::Any,
     }
 }
 

@@ -85,10 +85,14 @@ impl Arriving {
     /// [`ErrorKind::NeedsSeek`] when that is not allowed; [`ErrorKind::Limit`] when it is too large; as
     /// [`Opener::open`] otherwise.
     pub fn into_disk(self, opener: &Opener) -> Result<Disk> {
-        let (head, mut rest) = (self.head, self.rest);
-        let file = spool(&opener.spool, &head, &mut rest, opener.limits.virtual_size)?;
-        let file: Arc<dyn BlockSource> = Arc::new(file);
-        opener.open_unwrapped(&file, self.wrapper)
+        let wrapper = self.wrapper;
+        opener.open_unwrapped(&self.into_file(opener)?, wrapper)
+    }
+
+    /// The whole image in a temporary file.
+    pub(crate) fn into_file(mut self, opener: &Opener) -> Result<Arc<dyn BlockSource>> {
+        let limit = opener.limits.virtual_size;
+        Ok(Arc::new(spool(&opener.spool, &self.head, &mut self.rest, limit)?))
     }
 
     /// How it is opened, how it was wrapped, and the image's bytes from the first on.
@@ -109,7 +113,7 @@ pub(crate) fn one_pass(
     order: WriteOrder,
 ) -> Result<Option<Box<dyn StreamDecoder>>> {
     let references = references(opener, driver, head);
-    for reference in &references {
+    for reference in references.iter().skip(opener.parents.len()) {
         opener.resolver.resolve(reference)?;
     }
     let (Some(stream), None, []) = (driver.stream, &opener.snapshot, references.as_slice()) else {

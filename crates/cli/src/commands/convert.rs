@@ -81,7 +81,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
 fn order(target: &Target) -> WriteOrder {
     match target.place {
         TargetPlace::Stream(_) => WriteOrder::Ascending,
-        TargetPlace::Path(_) => WriteOrder::Any,
+        TargetPlace::Path(_) | TargetPlace::Sink(_) => WriteOrder::Any,
     }
 }
 
