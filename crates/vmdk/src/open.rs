@@ -58,7 +58,8 @@ impl Vmdk {
     /// are never asked for.
     ///
     /// An extent's size is what its own header says, as in QEMU, or what the descriptor says where that is
-    /// less, with a warning in [`ImageInfo::findings`]. `RDONLY` extents are read like others; `ZERO` and
+    /// less, with a warning in [`ImageInfo::findings`]. A header that says less where another extent follows is
+    /// [`ErrorKind::Corrupt`], for it would move all of that one's bytes. `RDONLY` extents are read like others; `ZERO` and
     /// `NOACCESS` extents read as zeros, and no file is opened for them.
     ///
     /// Grain tables are read in pages when they are first needed. Damage is reported where it is met: grains

@@ -2,6 +2,7 @@
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{BlockSource, Chain, ErrorKind, ExtentKind, Extents, Image as _, Memory};
+use proptest::prelude::*;
 use std::sync::Arc;
 
 use crate::image::{DATA, GD, GRAIN, GT, Image, RGD, RGT, SECTOR, SIZE, assert_error, checks, first_grain};
@@ -162,4 +163,30 @@ fn the_redundant_table_is_not_read_while_the_first_is_sound() {
     let image = Image::new().with(|image| image.u32(RGT * SECTOR, u32::MAX)).open().unwrap();
     source(&image, &first_grain());
     assert!(image.info().findings.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn grains_of_any_kind_in_any_order_are_one_disk(
+        grains in proptest::collection::vec((0_u64..256, 0_u8..3), 1..64),
+    ) {
+        let mut image = Image::new();
+        let mut expected = first_grain();
+        for (number, kind) in grains {
+            let entry = match kind {
+                0 => 0,
+                1 => 1,
+                _ => image.0.len() as u64 / SECTOR,
+            };
+            image.u32(GT * SECTOR + 4 * number, entry as u32);
+            let bytes = if kind == 2 { painted(number, GRAIN as usize) } else { vec![0; GRAIN as usize] };
+            expected[(number * GRAIN) as usize..][..GRAIN as usize].copy_from_slice(&bytes);
+            if kind == 2 {
+                image.0.extend(bytes);
+            }
+        }
+        source(&image.open().unwrap(), &expected);
+    }
 }
