@@ -26,7 +26,7 @@ fn probe(stream: &mut dyn Read) -> std::io::Result<ProbeReport> {
     let mut buf = vec![0; 256 << 10];
     loop {
         let len = stream.read(&mut buf)?;
-        if len == 0 || prober.push(&buf[..len]) == Probed::Done {
+        if len == 0 || prober.push(buf.get(..len).unwrap_or(&buf)) == Probed::Done {
             return Ok(prober.finish());
         }
     }

@@ -9,7 +9,7 @@ use diskimg_core::{BlockSource, ImageInfo, Probed, Result, Window};
 
 use crate::open::{Opener, name_file};
 use crate::probe::Prober;
-use crate::sniff::{driver_for, head_of};
+use crate::sniff::{Ends, driver_for};
 
 /// What an image claims and refers to.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,8 +96,7 @@ impl Opener {
     }
 
     fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
-        let head = head_of(source)?;
-        let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
+        let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
         (driver.inspect)(source, &self.limits)
     }
 

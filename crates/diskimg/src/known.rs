@@ -1,6 +1,7 @@
 //! Formats that are recognised and named, and that this build cannot read: better than calling them raw.
 //!
-//! Sources of the magics: VHD specification 1.0 (footer cookie at the start of dynamic images), [MS-VHDX]
+//! Sources of the magics: VHD specification 1.0 (the footer, of which dynamic images have a copy at their start),
+//! the `koly` block of Apple's UDIF as `hdiutil` writes it, [MS-VHDX]
 //! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
 //! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7,
 //! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6.
@@ -18,7 +19,7 @@ const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known
     Known { format: Format::new(name), offset, magic }
 }
 
-static KNOWN: [Known; 17] = [
+static KNOWN: [Known; 16] = [
     known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
     known("vhdx", 0, b"vhdxfile"),
     known("vhd", 0, b"conectix"),
@@ -35,7 +36,6 @@ static KNOWN: [Known; 17] = [
     known("tar", 257, b"ustar\0"),
     known("tar", 257, b"ustar  "),
     known("wim", 0, b"MSWIM\0\0\0"),
-    known("dmg", 0, b"koly"),
 ];
 
 /// The known but unsupported format that these first bytes of a file belong to.
@@ -47,9 +47,27 @@ pub(crate) fn recognise(head: &[u8]) -> Option<Format> {
     KNOWN.iter().find(matches).map(|known| known.format)
 }
 
+/// Bytes of a trailer: formats that put their raw disk first say at its end what it is.
+pub(crate) const TRAILER: usize = 512;
+
+/// The format that this trailer, the last 512 bytes of a file, belongs to: a VHD of fixed size, or a DMG.
+pub(crate) fn recognise_trailer(trailer: &[u8]) -> Option<Format> {
+    let trailer: &[u8; TRAILER] = trailer.try_into().ok()?;
+    let word = |at: usize| trailer.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word));
+    if trailer.starts_with(b"koly") && word(8) == Some(512) {
+        return Some(Format::new("dmg"));
+    }
+    // The checksum: all bytes but its own, added up and inverted.
+    let sum: u32 = trailer.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = trailer.get(64..68)?.iter().map(|byte| u32::from(*byte)).sum();
+    let is_vhd = trailer.starts_with(b"conectix") && word(64) == Some(!sum.saturating_sub(own));
+    is_vhd.then_some(Format::new("vhd"))
+}
+
 /// The known but unsupported format of this name.
 pub(crate) fn by_name(name: &str) -> Option<Format> {
-    KNOWN.iter().find(|known| known.format.name() == name).map(|known| known.format)
+    let with_trailer = (name == "dmg").then_some(Format::new("dmg"));
+    KNOWN.iter().find(|known| known.format.name() == name).map(|known| known.format).or(with_trailer)
 }
 
 #[cfg(test)]
@@ -73,5 +91,20 @@ mod tests {
         }
         assert_eq!(recognise(b""), None);
         assert_eq!(recognise(&[0; 1024]), None);
+    }
+
+    #[test]
+    fn r10_a_trailer_names_a_format_only_if_it_is_whole() {
+        let mut footer = [0; TRAILER];
+        footer[..8].copy_from_slice(b"conectix");
+        footer[60..64].copy_from_slice(&2_u32.to_be_bytes());
+        let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
+        assert_eq!(recognise_trailer(&footer), None);
+        footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+        assert_eq!(recognise_trailer(&footer), Some(Format::new("vhd")));
+        assert_eq!(recognise_trailer(&footer[..511]), None);
+        let mut koly = [0; TRAILER];
+        koly[..12].copy_from_slice(b"koly\0\0\0\x04\0\0\x02\0");
+        assert_eq!(recognise_trailer(&koly), Some(Format::new("dmg")));
     }
 }

@@ -15,7 +15,7 @@ use diskimg_raw::{FileSource, SourceOptions};
 use crate::disk::Disk;
 use crate::inspect::Sizes;
 use crate::resolve::relative_to;
-use crate::sniff::{driver_for, head_of};
+use crate::sniff::{Ends, driver_for};
 use crate::spool::Spool;
 use crate::stream::Arriving;
 
@@ -168,8 +168,7 @@ impl Opener {
     ) -> Result<Disk> {
         let (source, member) = self.unpacked(source)?;
         let source = &source;
-        let head = head_of(source)?;
-        let driver = driver_for(&head, Some(source.size()), self.format, self.allow_raw)?;
+        let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone())?;
         let below = self.below(source, &top)?;
         Disk::new(Arc::clone(source), top, below, wrapper, member)

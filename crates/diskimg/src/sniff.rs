@@ -5,7 +5,7 @@ use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, FormatProber, 
 use diskimg_raw::Content;
 
 use crate::drivers::{driver_of, drivers};
-use crate::known;
+use crate::known::{self, TRAILER};
 
 /// Bytes of the head that sniffing looks at: everything recognised lies in the first 64 KiB, but for the
 /// superblock of btrfs behind it.
@@ -39,21 +39,61 @@ pub enum Sniffed {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
-    sniff_head(&head_of(source)?, Some(source.size()))
+    Ends::of(source)?.as_parts().sniff()
 }
 
-/// As [`sniff`], over bytes already read; `size` is the length of the whole, if it is known.
+/// As [`sniff`], over bytes already read; `size` is the length of the whole, if it is known. Formats that are
+/// recognised by the end of a file are not seen.
 ///
 /// # Errors
 /// As [`sniff`].
 pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
-    if head.is_empty() {
-        return Err(Error::new(ErrorKind::UnknownFormat).because("the image is empty"));
+    Parts { head, trailer: &[], size }.sniff()
+}
+
+/// The parts of a file that tell what it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// The first bytes, best [`HEAD`].
+    pub(crate) head: &'a [u8],
+    /// The last 512 bytes; none if they are not at hand.
+    pub(crate) trailer: &'a [u8],
+    /// The length of the whole, if it is known.
+    pub(crate) size: Option<u64>,
+}
+
+impl Parts<'_> {
+    fn sniff(self) -> Result<Sniffed> {
+        if self.head.is_empty() {
+            return Err(Error::new(ErrorKind::UnknownFormat).because("the image is empty"));
+        }
+        if let Some(wrapper) = Wrapper::recognise(self.head) {
+            return Ok(Sniffed::Wrapped(wrapper));
+        }
+        Likeness::of(self).verdict()
     }
-    if let Some(wrapper) = Wrapper::recognise(head) {
-        return Ok(Sniffed::Wrapped(wrapper));
+}
+
+/// The first and last bytes of a source.
+pub(crate) struct Ends {
+    head: Vec<u8>,
+    trailer: Vec<u8>,
+    size: u64,
+}
+
+impl Ends {
+    pub(crate) fn of(source: &dyn BlockSource) -> Result<Self> {
+        let size = source.size();
+        let mut head = vec![0; usize::try_from(size).unwrap_or(HEAD).min(HEAD)];
+        source.read_at(0, &mut head)?;
+        let mut trailer = vec![0; usize::try_from(size).unwrap_or(TRAILER).min(TRAILER)];
+        source.read_at(size.saturating_sub(trailer.len() as u64), &mut trailer)?;
+        Ok(Self { head, trailer, size })
     }
-    Likeness::of(head, size).verdict()
+
+    pub(crate) fn as_parts(&self) -> Parts<'_> {
+        Parts { head: &self.head, trailer: &self.trailer, size: Some(self.size) }
+    }
 }
 
 /// Everything that the first bytes of a file are valid as.
@@ -64,18 +104,23 @@ pub(crate) struct Likeness {
     known: Option<Format>,
     /// What a raw disk would hold.
     pub(crate) content: Option<Content>,
+    /// What the end of a raw disk says instead.
+    trailer: Option<Format>,
 }
 
 impl Likeness {
-    pub(crate) fn of(head: &[u8], size: Option<u64>) -> Self {
+    pub(crate) fn of(Parts { head, trailer, size }: Parts<'_>) -> Self {
         let images = probe(head).formats;
         let known = if images.is_empty() { known::recognise(head) } else { None };
-        Self { images, known, content: diskimg_raw::recognise_head(head, size) }
+        let content = diskimg_raw::recognise_head(head, size);
+        // What nothing else speaks for is unknown, and no stream is read to its end to tell more.
+        let trailer = known::recognise_trailer(trailer).filter(|_| content.is_some());
+        Self { images, known, content, trailer }
     }
 
     /// The formats, without raw.
     pub(crate) fn formats(&self) -> Vec<Format> {
-        self.images.iter().copied().chain(self.known).collect()
+        self.images.iter().copied().chain(self.known).chain(self.trailer).collect()
     }
 
     /// What it is, if it is one thing. A disk with partitions or a file system whose first bytes are those of
@@ -84,7 +129,7 @@ impl Likeness {
         match (self.images.as_slice(), self.known, self.content) {
             ([format], None, None) => Ok(Sniffed::Image(*format)),
             ([], Some(format), None) => Ok(Sniffed::Known(format)),
-            ([], None, Some(content)) => Ok(Sniffed::Raw(content)),
+            ([], None, Some(content)) if self.trailer.is_none() => Ok(Sniffed::Raw(content)),
             ([], None, None) => Err(unknown()),
             _ => Err(ambiguous(&self.formats(), self.content)),
         }
@@ -96,30 +141,26 @@ impl Likeness {
 /// # Errors
 /// As [`sniff`]; [`ErrorKind::Unsupported`] for a known format this build cannot read.
 pub(crate) fn driver_for(
-    head: &[u8],
-    size: Option<u64>,
+    parts: Parts<'_>,
     pinned: Option<Format>,
     allow_raw: bool,
 ) -> Result<&'static Driver> {
     if let Some(format) = pinned {
         return driver_of(format);
     }
-    match sniff_head(head, size) {
+    match parts.sniff() {
         Ok(Sniffed::Image(format)) => driver_of(format),
         Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
         Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
         Ok(Sniffed::Known(format)) => Err(unsupported(format)),
-        Err(error) if error.kind() == ErrorKind::UnknownFormat && allow_raw => Ok(&diskimg_raw::DRIVER),
+        Err(error) if error.kind() == ErrorKind::UnknownFormat && allow_raw => {
+            match known::recognise_trailer(parts.trailer) {
+                Some(format) => Err(unsupported(format)),
+                None => Ok(&diskimg_raw::DRIVER),
+            }
+        }
         Err(error) => Err(error),
     }
-}
-
-/// The first bytes of a source, as many as sniffing looks at.
-pub(crate) fn head_of(source: &dyn BlockSource) -> Result<Vec<u8>> {
-    let len = source.size().min(HEAD as u64);
-    let mut head = vec![0; usize::try_from(len).unwrap_or(HEAD)];
-    source.read_at(0, &mut head)?;
-    Ok(head)
 }
 
 fn probe(head: &[u8]) -> FormatReport {

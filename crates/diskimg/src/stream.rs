@@ -11,7 +11,7 @@ use diskimg_core::{
 use crate::disk::Disk;
 use crate::open::Opener;
 use crate::probe::inspect_head;
-use crate::sniff::{HEAD, driver_for};
+use crate::sniff::{HEAD, Parts, driver_for};
 use crate::spool::{TemporaryShelf, spool};
 
 /// An image that arrives once, in order, of which the first bytes are read and the format is known.
@@ -50,7 +50,7 @@ impl Arriving {
         opener: &Opener,
     ) -> Result<Self> {
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
-        let driver = driver_for(&head, size, opener.format, opener.allow_raw)?;
+        let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
         Ok(Self { opener: opener.clone(), head, rest, driver, wrapper })
     }
 

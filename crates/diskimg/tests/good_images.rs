@@ -214,6 +214,10 @@ fn an_image_is_the_same_disk_in_every_format_and_back() {
     for (number, image) in good().iter().enumerate() {
         let original = open(image);
         for (index, form) in FORMS.iter().enumerate() {
+            if image.size == 0 && form.format == "vmdk" {
+                // Its header says 0 for "no disk here".
+                continue;
+            }
             let there = scratch.path().join(format!("{number}-{index}"));
             convert_image(image, &there, form);
             if image.size == 0 && form.format == "raw" {
@@ -225,7 +229,7 @@ fn an_image_is_the_same_disk_in_every_format_and_back() {
             opener.format = Some(driver(form.format).unwrap().format);
             let disk = opener.open(&there).unwrap();
             let context = format!("{} ({}) as {} {}", image.file, image.how, form.format, form.settings);
-            // qcow2 counts in sectors; a raw disk may end inside one.
+            // Images count in sectors; a raw disk may end inside one.
             let size = if form.format == "raw" { image.size } else { image.size.next_multiple_of(512) };
             assert_eq!(disk.size(), size, "{context}");
             let difference = compare(&original, &disk, 1, &()).unwrap().first_difference;

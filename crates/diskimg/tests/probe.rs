@@ -176,6 +176,37 @@ fn r10_formats_that_cannot_be_read_are_named_and_never_raw() {
     }
 }
 
+/// A disk with partitions and the footer of a VHD of fixed size behind it.
+fn fixed_vhd() -> Vec<u8> {
+    let mut bytes = read("good", "mbr.raw");
+    let mut footer = [0; 512];
+    footer[..8].copy_from_slice(b"conectix");
+    let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+    bytes.resize(200 << 10, 0);
+    bytes.extend(footer);
+    bytes
+}
+
+#[test]
+fn r10_a_vhd_of_fixed_size_is_no_raw_disk_although_it_begins_like_one() {
+    let bytes = fixed_vhd();
+    for stream in [bytes.clone(), gz(&bytes)] {
+        let report = probe(&Opener::new(), &stream, 1000);
+        assert_eq!(kind(&report), ErrorKind::Ambiguous);
+        assert_eq!(report.formats, [Format::new("vhd")]);
+        let sink = diskimg::MemorySink::new(1 << 20);
+        let mut conversion = diskimg::StreamConvert::new(&Opener::new(), Box::new(sink));
+        conversion.push(&stream).unwrap();
+        assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::Ambiguous);
+    }
+    let source = diskimg::Memory::new(bytes.clone());
+    assert_eq!(Opener::new().inspect_source(&source).unwrap_err().kind(), ErrorKind::Ambiguous);
+    let mut pinned = Opener::new();
+    pinned.format = Some(Format::new("raw"));
+    assert_eq!(probe(&pinned, &bytes, 1000).image.unwrap().virtual_size, bytes.len() as u64);
+}
+
 #[test]
 fn c01_a_wrapper_cut_short_is_truncated_and_the_format_inside_is_still_told() {
     // Noise does not shrink: the head is out before the cut.

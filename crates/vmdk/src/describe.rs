@@ -158,7 +158,7 @@ fn add_extent_findings(parsed: &Parsed, descriptor: &Descriptor, all: &mut Vec<F
         } else if let Some((line, name)) = named.first() {
             let message =
                 format!("the disk is in {} other files, from {} on", named.len(), Printable::new(name));
-            all.push(warning("extents", message).at(line.at));
+            all.push(Finding::new(Severity::Unsafe, "extents", message).at(line.at));
         }
         if let Some((line, _)) = named.iter().find(|(line, name)| is_raw(line, name)) {
             let message = "the image is, or has, a device of the host, which is never opened";

@@ -9,8 +9,9 @@ use diskimg_core::{
 
 use super::Counts;
 use super::options::{ConvertOptions, Converted};
+use crate::known::TRAILER;
 use crate::open::Opener;
-use crate::sniff::{HEAD, driver_for};
+use crate::sniff::{HEAD, Parts, driver_for};
 use crate::spool::Spooling;
 use crate::stream::one_pass;
 
@@ -20,6 +21,29 @@ pub(super) struct Pass {
     sink: Box<dyn BlockSink>,
     counts: Counts,
     stage: Stage,
+    raw: Option<Raw>,
+}
+
+/// What tells at the end whether it was a raw disk.
+struct Raw {
+    head: Vec<u8>,
+    trailer: Vec<u8>,
+    size: u64,
+}
+
+impl Raw {
+    fn push(&mut self, bytes: &[u8]) {
+        let last = bytes.get(bytes.len().saturating_sub(TRAILER)..).unwrap_or(bytes);
+        let over = self.trailer.len().saturating_add(last.len()).saturating_sub(TRAILER);
+        self.trailer.drain(..over.min(self.trailer.len()));
+        self.trailer.extend_from_slice(last);
+        self.size = self.size.saturating_add(bytes.len() as u64);
+    }
+
+    fn check(&self, opener: &Opener) -> Result<()> {
+        let parts = Parts { head: &self.head, trailer: &self.trailer, size: Some(self.size) };
+        driver_for(parts, opener.format, opener.allow_raw).map(|_| ())
+    }
 }
 
 enum Stage {
@@ -33,7 +57,7 @@ enum Stage {
 impl Pass {
     pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
         let stage = Stage::Head(Vec::new());
-        Self { opener: opener.clone(), sink, counts: Counts::default(), stage }
+        Self { opener: opener.clone(), sink, counts: Counts::default(), stage, raw: None }
     }
 
     /// The driver, once the format is known.
@@ -75,7 +99,7 @@ impl Pass {
     fn settle(&mut self, size: Option<u64>) -> Result<()> {
         let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
         let opener = &self.opener;
-        let driver = driver_for(&head, size, opener.format, opener.allow_raw)?;
+        let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
         self.stage = match one_pass(opener, driver, &head, self.sink.order())? {
             Some(decoder) => Stage::Decoding(driver, decoder),
             None => {
@@ -83,10 +107,16 @@ impl Pass {
                 Stage::Spooling(driver, Box::new(spooling.map_err(|error| error.format(driver.format))?))
             }
         };
+        if driver.format == diskimg_raw::DRIVER.format && !self.is_spooling() {
+            self.raw = Some(Raw { head: head.clone(), trailer: Vec::new(), size: 0 });
+        }
         self.forward(&head)
     }
 
     fn forward(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(raw) = &mut self.raw {
+            raw.push(bytes);
+        }
         match &mut self.stage {
             Stage::Decoding(_, decoder) => {
                 decoder.push(bytes, &Counting { sink: &*self.sink, counts: &self.counts })
@@ -102,6 +132,9 @@ impl Pass {
         if let Stage::Head(head) = &self.stage {
             let size = head.len() as u64;
             self.settle(Some(size))?;
+        }
+        if let Some(raw) = &self.raw {
+            raw.check(&self.opener)?;
         }
         match self.stage {
             Stage::Decoding(_, mut decoder) => {

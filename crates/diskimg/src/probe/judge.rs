@@ -10,7 +10,7 @@ use diskimg_raw::Content;
 
 use super::kept::Kept;
 use crate::open::Opener;
-use crate::sniff::{Likeness, driver_for};
+use crate::sniff::{Likeness, Parts, driver_for};
 
 /// Where the stream is taken to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,15 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
         End::Here => Some(kept.total()),
         End::Unknown => None,
     };
-    let likeness = Likeness::of(kept.head(), size);
+    let trailer = if end == End::Here { kept.trailer() } else { &[] };
+    let parts = Parts { head: kept.head(), trailer, size };
+    let likeness = Likeness::of(parts);
     let formats = match opener.format {
         Some(format) => vec![format],
         None => likeness.formats(),
     };
     let seen = Seen { kept, size: size.unwrap_or(i64::MAX.unsigned_abs()), missing: Mutex::default() };
-    let image = driver_for(kept.head(), size, opener.format, opener.allow_raw)
+    let image = driver_for(parts, opener.format, opener.allow_raw)
         .and_then(|driver| (driver.inspect)(&seen, &opener.limits));
     let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
     Judgement { formats, content: likeness.content, image, missing }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::known::TRAILER;
 use crate::sniff::HEAD;
 
 /// Bytes of the end that are kept. A bound of ours: the footer of a VMDK is the last 1536 bytes, and a stream
@@ -41,6 +42,11 @@ impl Kept {
     /// The first bytes, at most [`HEAD`].
     pub(super) fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// The last bytes, at most [`TRAILER`].
+    pub(super) fn trailer(&self) -> &[u8] {
+        self.tail.get(self.tail.len().saturating_sub(TRAILER)..).unwrap_or_default()
     }
 
     /// Bytes that have passed.

@@ -276,7 +276,7 @@ fn what_the_image_leaves_out_is_said_to_be_zeros() {
     let mut layout = Layout::new((6 << 20) + 512, 8, 2);
     layout.word(2 * CLUSTER + 8, COPIED | (4 * CLUSTER));
     layout.data(4, 3, 6);
-    layout.word(4 * CLUSTER + 32, 7 * CLUSTER | 1);
+    layout.word(4 * CLUSTER + 32, (7 * CLUSTER) | 1);
     let sink = MemorySink::new(ROOM);
     sink.write_at(0, &vec![0xFF; (6 << 20) + 512]).unwrap();
     let mut decoder = (DRIVER.stream.unwrap())(&Limits::default()).unwrap();

@@ -1,6 +1,6 @@
 //! Recognising the format by its first bytes.
 
-use diskimg_core::{Probed, Prober, Verdict};
+use diskimg_core::{FormatProber, Probed, Verdict};
 use diskimg_vdi::DRIVER;
 
 use crate::image::*;
@@ -34,7 +34,7 @@ fn no_more_bytes_are_asked_for_than_decide() {
     let v0 = Image::v0().with(|image| image.put(0, &[0; 64]));
     assert_eq!(probe(&v0.bytes[..72]), Verdict::NeedBytes(420));
     assert_eq!(probe(&v0.bytes[..420]), Verdict::Yes);
-    let mut prober = Prober::new(&[&DRIVER]);
+    let mut prober = FormatProber::new(&[&DRIVER]);
     for byte in &plain.bytes[..455] {
         assert_eq!(prober.push(&[*byte]), Probed::More);
     }
