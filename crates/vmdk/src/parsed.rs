@@ -13,6 +13,10 @@ const FIRST: u64 = 12_288;
 /// Bytes within which a text descriptor begins, behind blank lines. A bound of ours.
 pub(crate) const BLANK: usize = 512;
 
+/// Bytes behind the end of a descriptor that may be left over from a longer one. QEMU writes a new `CID` in
+/// place, without leading zeros: up to 7 characters of the old text stay behind the NUL.
+const LEFT_OVER: usize = 8;
+
 /// What a file is, by how it begins.
 pub(crate) enum Kind {
     /// A descriptor alone: all files with guest bytes are elsewhere.
@@ -107,7 +111,7 @@ impl Parsed {
 /// Checks that nothing but padding follows a descriptor that stands alone. Other bytes are those of a disk,
 /// whose owner would have others read it as an image.
 fn check_padding(text: &[u8]) -> Result<()> {
-    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len()).saturating_add(LEFT_OVER);
     match text.iter().skip(end).position(|byte| *byte != 0) {
         None => Ok(()),
         Some(more) => Err(corrupt("descriptor")

@@ -69,6 +69,10 @@ fn a_disk_that_begins_with_a_descriptor_is_no_image() {
     let mut bytes = text("monolithicFlat", LINE).into_bytes();
     bytes.resize(512, 0);
     source(&open(bytes.clone(), &flat()).unwrap(), &painted(0, 4096));
+    // What QEMU leaves of a longer descriptor, when it writes a shorter CID into it.
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap();
+    bytes[end + 1..][..7].copy_from_slice(b"de = 5\n");
+    source(&open(bytes.clone(), &flat()).unwrap(), &painted(0, 4096));
     bytes.extend([0x55, 0xAA]);
     assert_error(&refused(open(bytes, &flat())), ErrorKind::Corrupt, Some(512), None);
 }
