@@ -69,8 +69,8 @@ impl Opener {
     /// known nowhere else.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFormat`], [`ErrorKind::Ambiguous`] and what is wrong with the header. An
-    /// encrypted image is no error: [`ImageInfo::encryption`] says so.
+    /// [`diskimg_core::ErrorKind::UnknownFormat`], [`diskimg_core::ErrorKind::Ambiguous`] and what is wrong with
+    /// the header. An encrypted image is no error: [`ImageInfo::encryption`] says so.
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;

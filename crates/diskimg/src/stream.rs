@@ -1,11 +1,13 @@
 //! Images that arrive once, in order.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Format, Reference, ReferenceRole, Result, StreamDecoder, WriteOrder,
+    BlockSink, BlockSource, Driver, ErrorKind, Format, Reference, ReferenceRole, Result, StreamDecoder,
+    WriteOrder,
 };
 
 use crate::disk::Disk;
@@ -82,9 +84,10 @@ impl Arriving {
     /// Keeps the whole image in a temporary file, as [`Opener::spool`] allows, and opens it there.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when that is not allowed; [`ErrorKind::Limit`] when it is too large; as
-    /// [`Opener::open`] otherwise.
+    /// [`diskimg_core::ErrorKind::NeedsSeek`] when that is not allowed; [`diskimg_core::ErrorKind::Limit`] when
+    /// it is too large; what the resolver says of files that the image needs; as [`Opener::open`] otherwise.
     pub fn into_disk(self, opener: &Opener) -> Result<Disk> {
+        resolved(opener, self.driver, &self.head)?;
         let wrapper = self.wrapper;
         opener.open_unwrapped(&self.into_file(opener)?, wrapper)
     }
@@ -112,15 +115,13 @@ pub(crate) fn one_pass(
     head: &[u8],
     order: WriteOrder,
 ) -> Result<Option<Box<dyn StreamDecoder>>> {
-    let references = references(opener, driver, head);
-    for reference in references.iter().skip(opener.parents.len()) {
-        opener.resolver.resolve(reference)?;
-    }
+    let references = resolved(opener, driver, head)?;
     let (Some(stream), None, []) = (driver.stream, &opener.snapshot, references.as_slice()) else {
         return Ok(None);
     };
     let mut decoder = stream(&opener.limits)?;
-    if order == WriteOrder::Ascending && !decoder.ascends() {
+    let in_order = order == WriteOrder::Any || decoder.ascends();
+    if !in_order || !begins(stream(&opener.limits)?, head, order) {
         return Ok(None);
     }
     if let Some(shelf) = TemporaryShelf::new(&opener.spool) {
@@ -129,15 +130,44 @@ pub(crate) fn one_pass(
     Ok(Some(decoder))
 }
 
-/// The other files without which there is no disk, as far as the head tells.
-fn references(opener: &Opener, driver: &Driver, head: &[u8]) -> Vec<Reference> {
+/// Whether a decoder of its own takes the head: some layouts of a format can be read in order, and others not.
+fn begins(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -> bool {
+    match decoder.push(head, &Nowhere(order)) {
+        Err(error) => error.kind() != ErrorKind::NeedsSeek,
+        Ok(()) => true,
+    }
+}
+
+/// Takes everything and keeps nothing.
+struct Nowhere(WriteOrder);
+
+impl BlockSink for Nowhere {
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn zero(&self, _: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+    fn order(&self) -> WriteOrder {
+        self.0
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The other files without which there is no disk, as far as the head tells; the resolver allows them all.
+fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
     let pinned = Opener { format: Some(driver.format), ..opener.clone() };
+    let Ok(info) = inspect_head(&pinned, head) else { return Ok(Vec::new()) };
     let needed =
         |role| matches!(role, ReferenceRole::Backing | ReferenceRole::DataFile | ReferenceRole::Parent);
-    match inspect_head(&pinned, head) {
-        Ok(info) => info.references.into_iter().filter(|reference| needed(reference.role)).collect(),
-        Err(_) => Vec::new(),
+    let references: Vec<Reference> =
+        info.references.into_iter().filter(|reference| needed(reference.role)).collect();
+    for reference in references.iter().skip(opener.parents.len()) {
+        opener.resolver.resolve(reference)?;
     }
+    Ok(references)
 }
 
 fn split_head(mut stream: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
