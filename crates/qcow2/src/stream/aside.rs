@@ -36,6 +36,11 @@ impl Aside {
         Self { runs: BTreeMap::new(), in_memory: VecDeque::new(), memory_left: memory, shelf }
     }
 
+    /// Whether all that is put aside can be had again.
+    pub(super) fn has_shelf(&self) -> bool {
+        self.shelf.is_some()
+    }
+
     /// Puts `bytes` aside, which stand at `offset` behind all that was put aside before.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{BlockSink, Error, Limits, Result, Shelf, zeros};
 
 use super::aside::Aside;
-use super::claims::{Claims, Run};
+use super::claims::{Claims, Packed, Run};
 use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::decoder::Decoders;
 use crate::errors::truncated;
@@ -31,12 +31,14 @@ pub(super) struct Body {
     pub(super) aside: Aside,
     /// L2 tables that are still to come, with their L1 entries; the next at the end.
     pub(super) tables: Vec<(HostOffset, u64)>,
+    /// L2 tables that are read at the end, for memory has no room for what they name.
+    pub(super) deferred: Vec<(HostOffset, u64)>,
     /// Refcount blocks: clusters that nobody will ask for.
     pub(super) refcounts: Vec<u64>,
     /// Guest bytes that are zeros, and not yet told.
     zeros: Range<u64>,
     /// Where the file ends, once that is known.
-    file_size: Option<u64>,
+    pub(super) file_size: Option<u64>,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -77,6 +79,7 @@ impl Body {
             claims: Claims::new(limits.metadata_cache.saturating_sub(memory)),
             aside: Aside::new(memory, shelf),
             tables: Vec::new(),
+            deferred: Vec::new(),
             refcounts: Vec::new(),
             zeros: 0..0,
             file_size: None,
@@ -106,20 +109,26 @@ impl Body {
             let guest = index.saturating_mul(self.geometry().l1_span());
             return Err(past_end("L2 table", table.0, guest, size));
         }
+        self.read_deferred(size, sink)?;
         for run in self.claims.runs_below(u64::MAX) {
             self.end_run(&run, size, sink)?;
         }
         for packed in self.claims.packed_below(u64::MAX) {
-            if packed.start >= size {
-                return Err(past_end("compressed cluster", packed.start, packed.guest.0, size));
-            }
-            self.unpack(packed.start..size, packed.guest, &packed.bytes, sink)?;
+            self.end_packed(&packed, size, sink)?;
         }
         self.tell_zeros(sink)
     }
 
+    /// The bytes of a compressed cluster that the file's end cuts may be enough.
+    pub(super) fn end_packed(&mut self, packed: &Packed, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        match packed.start < size {
+            true => self.unpack(packed.start..size, packed.guest, &packed.bytes, sink),
+            false => Err(past_end("compressed cluster", packed.start, packed.guest.0, size)),
+        }
+    }
+
     /// The rest of a cluster that the file's end cuts reads as zeros; a cluster behind the end is missing.
-    fn end_run(&mut self, run: &Run, size: u64, sink: &dyn BlockSink) -> Result<()> {
+    pub(super) fn end_run(&mut self, run: &Run, size: u64, sink: &dyn BlockSink) -> Result<()> {
         let in_cluster = self.geometry().in_cluster(run.host.0);
         let cluster = run.host.0.saturating_sub(in_cluster);
         let rest = self.geometry().cluster_size().saturating_sub(in_cluster);

@@ -92,6 +92,11 @@ impl Claims {
         })
     }
 
+    /// Whether there is memory for so many more claims.
+    pub(super) fn has_room(&self, claims: u64) -> bool {
+        claims.saturating_mul(CLAIM_COST) <= self.budget.left()
+    }
+
     pub(super) fn add_run(&mut self, run: Run) -> Result<()> {
         self.spend(CLAIM_COST)?;
         self.runs.entry(run.host.0).or_default().push(run);

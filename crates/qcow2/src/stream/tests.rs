@@ -208,6 +208,34 @@ fn q37_a_cluster_named_more_often_than_memory_allows_is_a_limit() {
 }
 
 #[test]
+fn a_table_that_names_more_than_memory_holds_waits_for_the_end_on_the_shelf() {
+    // 1024 clusters in an order in which no two make one run, behind both of their tables.
+    let mut layout = Layout::new(4 << 20, 1032, 2);
+    layout.word(2 * CLUSTER, COPIED | (4 * CLUSTER));
+    layout.word(2 * CLUSTER + 8, COPIED | (5 * CLUSTER));
+    for index in 0..1024 {
+        layout.data(4 + index / 512, index % 512, 6 + index * 389 % 1024);
+    }
+    let disk = read(&layout.bytes).unwrap();
+    assert!(streamed(&layout.bytes, 9000, &limits(1 << 20), None).unwrap() == disk);
+    for memory in [20 << 10, 60 << 10] {
+        let found = streamed(&layout.bytes, 9000, &limits(memory), Some(Boards::default()));
+        assert!(found.unwrap() == disk, "{memory}");
+        let error = streamed(&layout.bytes, 9000, &limits(memory), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+    }
+    for cut in [5 * CLUSTER + 100, 300 * CLUSTER, 1029 * CLUSTER] {
+        let cut = &layout.bytes[..usize::try_from(cut).unwrap()];
+        let error = streamed(cut, 9000, &limits(20 << 10), Some(Boards::default())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+    }
+    // The last cluster need not be whole.
+    let cut = &layout.bytes[..usize::try_from(1029 * CLUSTER + 5).unwrap()];
+    let found = streamed(cut, 9000, &limits(20 << 10), Some(Boards::default())).unwrap();
+    assert!(found == read(cut).unwrap());
+}
+
+#[test]
 fn a_compressed_cluster_may_begin_in_the_last_sector_of_one_before_its_table() {
     use diskimg_codec::cluster::Deflater;
     let packed = |byte: u8| {

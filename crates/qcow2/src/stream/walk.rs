@@ -7,8 +7,8 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Result};
 
 use super::body::{Body, MOST, Passing, past_end};
 use super::claims::{Packed, Run};
-use crate::addr::{GuestOffset, HostOffset, SUBCLUSTERS};
-use crate::compressed::CompressedRange;
+use crate::addr::{Geometry, GuestOffset, HostOffset, SUBCLUSTERS};
+use crate::compressed::{COMPRESSED, CompressedRange};
 use crate::errors::{FORMAT, corrupt};
 use crate::l1::{self, COPIED};
 use crate::l2::Cluster;
@@ -28,6 +28,9 @@ impl Body {
             return Ok(true);
         }
         if self.tables.last().is_some_and(|(table, _)| table.0 == passing.start) {
+            if self.defers(passing.start, passing.bytes) {
+                return Ok(false);
+            }
             while let Some((table, index)) = self.tables.pop_if(|(table, _)| table.0 == passing.start) {
                 self.read_l2(table, index, passing.bytes, passing.start, sink)?;
             }
@@ -69,17 +72,45 @@ impl Body {
         self.read_passed_tables(passing.start, sink)
     }
 
+    /// Whether the table at `at` names more than memory has room for, so that it and what it names have to go
+    /// to the shelf: it is read at the end then.
+    fn defers(&mut self, at: u64, bytes: &[u8]) -> bool {
+        let entries = self.tables.iter().rev().take_while(|(table, _)| table.0 == at).count() as u64;
+        let claims = entries.saturating_mul(claims_in(bytes, self.geometry()));
+        let defers = self.aside.has_shelf() && !self.claims.has_room(claims);
+        while let Some(table) = self.tables.pop_if(|(table, _)| defers && table.0 == at) {
+            self.deferred.push(table);
+        }
+        defers
+    }
+
+    /// Reads the tables that had to wait for the end of the file, at `size`.
+    pub(super) fn read_deferred(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        let cluster = self.geometry().cluster_size();
+        for (at, index) in std::mem::take(&mut self.deferred) {
+            let len = cluster.min(size.saturating_sub(at.0));
+            let mut table = vec![0; usize::try_from(len).unwrap_or_default()];
+            if !self.aside.read(at.0, &mut table)? {
+                return Err(passed("L2 table", at.0, index.saturating_mul(self.geometry().l1_span())));
+            }
+            self.read_l2(at, index, &table, size, sink)?;
+        }
+        Ok(())
+    }
+
     fn read_passed_tables(&mut self, position: u64, sink: &dyn BlockSink) -> Result<()> {
         let cluster = self.geometry().cluster_size();
         let mut table = vec![0; usize::try_from(cluster).unwrap_or_default()];
-        let mut held = None;
-        while let Some((at, index)) = self.tables.pop_if(|(table, _)| table.0 < position) {
-            if held != Some(at) && !self.aside.read(at.0, &mut table)? {
-                let guest = index.saturating_mul(self.geometry().l1_span());
-                return Err(passed("L2 table", at.0, guest));
+        while let Some((at, index)) = self.tables.last().copied().filter(|(table, _)| table.0 < position) {
+            if !self.aside.read(at.0, &mut table)? {
+                return Err(passed("L2 table", at.0, index.saturating_mul(self.geometry().l1_span())));
             }
-            held = Some(at);
-            self.read_l2(at, index, &table, position, sink)?;
+            if self.defers(at.0, &table) {
+                continue;
+            }
+            while let Some((at, index)) = self.tables.pop_if(|(table, _)| *table == at) {
+                self.read_l2(at, index, &table, position, sink)?;
+            }
         }
         Ok(())
     }
@@ -220,7 +251,11 @@ impl Body {
             self.buffer = bytes;
             run = run.without_first(len);
         }
-        if run.len > 0 { self.claims.add_run(run) } else { Ok(()) }
+        match self.file_size {
+            _ if run.len == 0 => Ok(()),
+            None => self.claims.add_run(run),
+            Some(size) => self.end_run(&run, size, sink),
+        }
     }
 
     fn claim_packed(
@@ -245,8 +280,29 @@ impl Body {
         if start.saturating_add(held) == end {
             return self.unpack(start..end, guest, &bytes, sink);
         }
-        self.claims.add_packed(Packed { start, end, guest, bytes })
+        let packed = Packed { start, end, guest, bytes };
+        match self.file_size {
+            None => self.claims.add_packed(packed),
+            Some(size) => self.end_packed(&packed, size, sink),
+        }
     }
+}
+
+/// The most claims that an L2 table makes: entries that follow the one before them make one together.
+fn claims_in(table: &[u8], geometry: Geometry) -> u64 {
+    /// Runs of data among 32 subclusters.
+    const RUNS: u64 = 16;
+    let entry_bytes = usize::try_from(geometry.l2_entry_bytes()).unwrap_or(8);
+    let mut follows = None;
+    let mut claims = 0_u64;
+    for (entry, bitmap) in table.chunks_exact(entry_bytes).filter_map(words) {
+        let is_mixed = geometry.extended_l2() && !matches!(bitmap & 0xFFFF_FFFF, 0 | 0xFFFF_FFFF);
+        if entry != 0 && (is_mixed || follows != Some(entry)) {
+            claims = claims.saturating_add(if is_mixed { RUNS } else { 1 });
+        }
+        follows = entry.checked_add(geometry.cluster_size()).filter(|_| !is_mixed && entry & COMPRESSED == 0);
+    }
+    claims
 }
 
 /// The one or two words of an L2 entry.
