@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, ErrorKind, Format, Reference, ReferenceRole, Result, StreamDecoder,
-    WriteOrder,
+    BlockSink, BlockSource, Driver, ErrorKind, Format, Reference, Result, StreamDecoder, WriteOrder,
 };
 
 use crate::disk::Disk;
@@ -133,7 +132,7 @@ pub(crate) fn one_pass(
 /// Whether a decoder of its own takes the head: some layouts of a format can be read in order, and others not.
 fn begins(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -> bool {
     match decoder.push(head, &Nowhere(order)) {
-        Err(error) => error.kind() != ErrorKind::NeedsSeek,
+        Err(error) => !matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::UnknownFormat),
         Ok(()) => true,
     }
 }
@@ -160,10 +159,7 @@ impl BlockSink for Nowhere {
 fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
     let pinned = Opener { format: Some(driver.format), ..opener.clone() };
     let Ok(info) = inspect_head(&pinned, head) else { return Ok(Vec::new()) };
-    let needed =
-        |role| matches!(role, ReferenceRole::Backing | ReferenceRole::DataFile | ReferenceRole::Parent);
-    let references: Vec<Reference> =
-        info.references.into_iter().filter(|reference| needed(reference.role)).collect();
+    let references = info.references;
     for reference in references.iter().skip(opener.parents.len()) {
         opener.resolver.resolve(reference)?;
     }

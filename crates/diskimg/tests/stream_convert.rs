@@ -45,9 +45,16 @@ fn without_files(image: &Good) -> Opener {
     opener
 }
 
+/// Whether an image is whole by itself, and yet its layout cannot be read in order: the tables of a sparse VMDK
+/// say nothing of the order of its grains.
+fn is_out_of_order(image: &Good) -> bool {
+    ["sparse.vmdk", "zeroed-grain.vmdk"].iter().any(|name| image.file.starts_with(name))
+}
+
 #[test]
 fn x01_every_image_that_is_whole_by_itself_takes_one_pass_however_it_is_cut() {
-    for image in good().iter().filter(|image| image.how == "-" || image.how == "raw") {
+    let whole = |image: &&Good| ["-", "raw"].contains(&image.how.as_str()) && !is_out_of_order(image);
+    for image in good().iter().filter(whole) {
         let bytes = std::fs::read(image.path()).unwrap();
         for chunk in CHUNKS {
             if chunk == 1 && image.size > 4 << 20 {
@@ -66,7 +73,9 @@ fn x01_every_image_that_is_whole_by_itself_takes_one_pass_however_it_is_cut() {
 
 #[test]
 fn an_image_that_needs_others_or_a_snapshot_is_kept_and_read_as_from_its_file() {
-    for image in good().iter().filter(|image| image.how == "files" || image.how.starts_with("snapshot=")) {
+    let needs_more =
+        |image: &&Good| image.how == "files" || image.how.starts_with("snapshot=") || is_out_of_order(image);
+    for image in good().iter().filter(needs_more) {
         let bytes = std::fs::read(image.path()).unwrap();
         let disk = converted(&image.opener(), &bytes, 1000).unwrap();
         assert_eq!(sha256(&disk), image.sha256, "{} ({})", image.file, image.how);
