@@ -37,6 +37,7 @@ mod inspect;
 #[cfg(feature = "json")]
 pub mod json;
 mod known;
+mod measure;
 mod open;
 mod probe;
 mod resolve;
@@ -67,6 +68,7 @@ pub use diskimg_raw::{
 };
 pub use drivers::{driver, drivers};
 pub use inspect::{Inspection, inspect};
+pub use measure::Measured;
 pub use open::{Input, Opener};
 pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;

@@ -31,4 +31,6 @@ pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use header::Compression;
 pub use open::{Qcow2, inspect};
-pub use writer::{BackingName, Preallocation, SETTINGS, Version, Writer, WriterOptions, create};
+pub use writer::{
+    BackingName, Measure, Preallocation, SETTINGS, Version, Writer, WriterOptions, create, measure,
+};

@@ -16,6 +16,7 @@ mod error;
 mod header;
 mod job;
 mod layout;
+mod measure;
 mod options;
 mod piece;
 mod refcounts;
@@ -26,6 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use measure::{Measure, measure};
 pub use options::{BackingName, Preallocation, Version, WriterOptions};
 pub use settings::{SETTINGS, create};
 pub use sink::Writer;
