@@ -247,7 +247,7 @@ typedef struct diskimg_error diskimg_error;
 // threads; it may be opened on one thread and closed on another.
 typedef struct diskimg_image diskimg_image;
 
-// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most a few hundred KiB. One thread at a time;
+// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most 512 KiB. One thread at a time;
 // it may move between threads.
 typedef struct diskimg_probe diskimg_probe;
 
@@ -785,8 +785,9 @@ diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
                                   struct diskimg_info *info,
                                   struct diskimg_error **err);
 
-// The stream has ended, or the caller has seen enough: fills `*info`, which may be NULL, with what is known. The
-// virtual size of a raw disk is the number of bytes pushed; of one that is compressed it may stay unknown: see
+// The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
+// diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
+// of bytes pushed; of one that is compressed, and longer than what is kept, it stays unknown: see
 // DISKIMG_INFO_SIZE_KNOWN.
 DISKIMG_API
 DISKIMG_MUST_USE
@@ -923,6 +924,17 @@ diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
                                                 const struct diskimg_convert_options *options,
                                                 struct diskimg_convert_result *result,
                                                 struct diskimg_error **err);
+
+// Measures the file that diskimg_convert_to_path() would make with these options, which may be NULL: `*required` bytes
+// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Numbers are those of
+// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be measured.
+DISKIMG_API
+DISKIMG_MUST_USE
+diskimg_status diskimg_measure(const struct diskimg_image *image,
+                               const struct diskimg_convert_options *options,
+                               uint64_t *required,
+                               uint64_t *fully_allocated,
+                               struct diskimg_error **err);
 
 // Begins a new disk of `virtual_size` bytes in a file, as the options say; progress and cancel are not used. The
 // file appears with diskimg_finish(). On success `*out` is the caller's, to be freed with diskimg_writer_free();

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use diskimg::{
-    BlockSink, ConvertOptions, Converted, Driver, FileSink, Preallocation, Result, Setting, SinkOptions,
-    Sparse, Target, driver,
+    BlockSink, BlockSource, ConvertOptions, Converted, Driver, FileSink, Measured, Preallocation, Result,
+    Setting, SinkOptions, Sparse, Target, driver,
 };
 
 use crate::format::{FormatNumber, driver_of};
@@ -167,13 +167,22 @@ impl ConvertRecord {
     pub(crate) unsafe fn target(&self, place: Place, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         self.check()?;
         let format = self.driver()?.format;
-        let mut target = match place {
+        let target = match place {
             Place::Path(path) => Target::file(path, format),
             Place::Stream(stream) => Target::stream(stream, format),
             Place::File(file) if is_disk(&file)? => Target::sink(Box::new(self.file(file, size)?), format),
             Place::File(file) => Target::stream(file, format),
             Place::Callbacks(callbacks) => Target::sink(Box::new(self.callbacks(callbacks, size)?), format),
         };
+        // SAFETY: the caller's promise.
+        unsafe { self.described(target) }?.create(size)
+    }
+
+    /// A target with everything that these options say of it.
+    ///
+    /// # Safety
+    /// As [`ConvertRecord::target`].
+    unsafe fn described(&self, mut target: Target) -> Result<Target> {
         // SAFETY: the caller's promise.
         if let Some(settings) = unsafe { strings::optional(self.settings, "settings") }? {
             target.settings = Setting::parse_list(settings)?;
@@ -186,7 +195,20 @@ impl ConvertRecord {
         target.direct = self.has(DISKIMG_CONVERT_DIRECT);
         target.durable = !self.has(DISKIMG_CONVERT_NO_SYNC);
         target.preallocation = self.preallocation()?;
-        target.create(size)
+        Ok(target)
+    }
+
+    /// What a disk would take up as these options make it.
+    ///
+    /// # Safety
+    /// As [`ConvertRecord::target`].
+    ///
+    /// # Errors
+    /// What cannot be meant, what cannot be measured, and what the disk gives.
+    pub(crate) unsafe fn measure(&self, disk: &dyn BlockSource) -> Result<Measured> {
+        self.check()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.described(Target::file("", self.driver()?.format)) }?.measure(disk)
     }
 
     /// What cannot be meant whatever the target is.

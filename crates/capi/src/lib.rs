@@ -6,6 +6,7 @@
 //!
 //! This is the only crate that needs `unsafe` to do its work: it believes what the header asks of its callers,
 //! and nothing else.
+#![cfg(unix)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(unreachable_pub, reason = "what C sees is public, and nothing of Rust sees it")]
 #![allow(clippy::missing_safety_doc, reason = "the header says of each pointer what it has to be")]
@@ -22,6 +23,7 @@ mod image;
 mod info;
 mod io;
 mod lists;
+mod measure;
 mod open;
 mod open_options;
 mod probe;

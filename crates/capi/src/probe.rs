@@ -21,11 +21,11 @@ pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
 
-/// Most bytes that are kept. A bound of ours: all that is recognised and described lies in the first 68 KiB,
-/// which do not get longer by more than this where they do not compress.
-const KEPT: usize = 128 << 10;
+/// Most bytes that are kept. A bound of ours: all that is recognised and described lies in the first 68 KiB, for which
+/// a zstd stream may need a block of 128 KiB, and the others less.
+const KEPT: usize = 512 << 10;
 
-/// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most a few hundred KiB. One thread at a time;
+/// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most 512 KiB. One thread at a time;
 /// it may move between threads.
 pub struct Probe {
     head: Head,
@@ -55,6 +55,7 @@ impl Head {
     fn new(mut opener: Opener) -> Self {
         // No I/O: what does not lie in the first bytes is not known.
         opener.spool = Spool::Never;
+        opener.threads = 1;
         Self { opener, bytes: Vec::new(), total: 0, next: 512, found: None, sized: false }
     }
 
@@ -65,7 +66,7 @@ impl Head {
         if self.found.is_none() && self.bytes.len() >= self.next {
             self.next = self.bytes.len().saturating_mul(2).min(KEPT);
             // Not recognised, or cut short: more bytes may help, and the end tells.
-            let found = self.inspect().ok().filter(|found| !is_raw(found) || self.is_full());
+            let found = self.beginning().ok().filter(|found| !is_raw(found) || self.is_full());
             self.sized = found.as_ref().is_some_and(|found| !is_raw(found));
             self.found = found;
         }
@@ -87,10 +88,12 @@ impl Head {
 
     /// The stream has ended.
     fn finish(&mut self) -> Result<()> {
-        if self.found.is_none() {
-            let found = self.inspect()?;
-            self.sized = !is_raw(&found) || (found.wrapper.is_some() && !self.is_full());
-            self.found = Some(found);
+        let whole = self.total == self.bytes.len() as u64;
+        if whole && !self.sized {
+            self.found = Some(self.opener.inspect_stream(Cursor::new(self.bytes.clone()))?);
+            self.sized = true;
+        } else if self.found.is_none() {
+            self.found = Some(self.beginning()?);
         }
         if let Some(found) = self.found.as_mut().filter(|found| is_raw(found) && found.wrapper.is_none()) {
             found.info.virtual_size = self.total;
@@ -99,8 +102,16 @@ impl Head {
         Ok(())
     }
 
-    fn inspect(&self) -> Result<Inspection> {
-        self.opener.inspect_stream(Cursor::new(self.bytes.clone()))
+    /// What the first bytes say. Of a raw disk that is compressed they are not decoded further than that.
+    fn beginning(&self) -> Result<Inspection> {
+        let stream = Cursor::new(self.bytes.clone());
+        let arriving = self.opener.arriving(stream.clone())?;
+        if arriving.format().name() != "raw" || arriving.wrapper().is_none() {
+            return self.opener.inspect_stream(stream);
+        }
+        let mut found = self.opener.inspect_stream(Cursor::new(arriving.head().to_vec()))?;
+        found.wrapper = arriving.wrapper();
+        Ok(found)
     }
 
     fn found(&self) -> Result<&Inspection> {
@@ -188,8 +199,9 @@ pub unsafe extern "C" fn diskimg_probe_info(
     unsafe { with_mut(probe, err, |probe| record::write(info, &probe.info()?)) }
 }
 
-/// The stream has ended, or the caller has seen enough: fills `*info`, which may be NULL, with what is known. The
-/// virtual size of a raw disk is the number of bytes pushed; of one that is compressed it may stay unknown: see
+/// The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
+/// diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
+/// of bytes pushed; of one that is compressed, and longer than what is kept, it stays unknown: see
 /// DISKIMG_INFO_SIZE_KNOWN.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -24,7 +24,7 @@ const FILES: [&str; 17] = [
     "progress",
     "convert_options",
 ];
-const MORE: [&str; 5] = ["convert", "create", "check", "compare", "guard"];
+const MORE: [&str; 6] = ["convert", "measure", "create", "check", "compare", "guard"];
 
 fn generated(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();

@@ -1,5 +1,6 @@
 //! The installed library, as a program in C, C++, Python or Go meets it: everything is built against a copy in a
 //! scratch prefix, and run. What each program proves stands in `tests/c` and `examples/c`.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;

@@ -40,9 +40,9 @@ static diskimg_status new_probe(uint32_t flags, diskimg_probe **probe, diskimg_e
     return diskimg_probe_new(&options, probe, error);
 }
 
-static diskimg_status finish_probe(diskimg_probe *probe, diskimg_info *info, diskimg_error **error) {
+static diskimg_status probed(diskimg_probe *probe, int ended, diskimg_info *info, diskimg_error **error) {
     diskimg_info known = DISKIMG_INFO_INIT;
-    diskimg_status status = diskimg_probe_finish(probe, &known, error);
+    diskimg_status status = ended ? diskimg_probe_finish(probe, &known, error) : diskimg_probe_info(probe, &known, error);
     *info = known;
     return status;
 }
@@ -256,7 +256,8 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	var seen []byte
 	chunk := make([]byte, 32<<10)
 	ended := false
-	for state := C.uint32_t(C.DISKIMG_PROBE_MORE); state == C.DISKIMG_PROBE_MORE && !ended; {
+	state := C.uint32_t(C.DISKIMG_PROBE_MORE)
+	for state == C.DISKIMG_PROBE_MORE && !ended {
 		n, err := stream.Read(chunk)
 		if n > 0 {
 			seen = append(seen, chunk[:n]...)
@@ -271,7 +272,11 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 		ended = err == io.EOF
 	}
 	var info C.diskimg_info
-	if err := failure(C.finish_probe(probe, &info, &cerr), cerr); err != nil {
+	atEnd := C.int(0)
+	if ended || state == C.DISKIMG_PROBE_DONE {
+		atEnd = 1
+	}
+	if err := failure(C.probed(probe, atEnd, &info, &cerr), cerr); err != nil {
 		return nil, err
 	}
 	detected := &Detected{
@@ -280,9 +285,7 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 		VirtualSize: -1,
 		Reader:      io.MultiReader(bytes.NewReader(seen), stream),
 	}
-	// Of a raw disk that was not read to its end the size is not known.
-	known := info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0
-	if known && (ended || detected.Format != "raw") {
+	if info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0 {
 		detected.VirtualSize = int64(info.virtual_size)
 	}
 	return detected, nil

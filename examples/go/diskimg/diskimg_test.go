@@ -107,7 +107,7 @@ func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.size == -1 && len(data) < 128<<10 {
+		if c.size == -1 && len(data) < 512<<10 {
 			c.size = int64(len(data))
 		}
 		detected, err := DetectReader(bytes.NewReader(data), false)
@@ -120,6 +120,12 @@ func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
 		if again, err := io.ReadAll(detected.Reader); err != nil || !bytes.Equal(again, data) {
 			t.Fatal(c.name, "the stream is not the same", err)
 		}
+	}
+	long := io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), strings.NewReader("end"))
+	if detected, err := DetectReader(long, true); err != nil || detected.Format != "raw" || detected.VirtualSize != -1 {
+		t.Fatal(detected, err)
+	} else if again, err := io.ReadAll(detected.Reader); err != nil || len(again) != 1<<20+3 {
+		t.Fatal(len(again), err)
 	}
 	if _, err := DetectReader(strings.NewReader("no disk at all"), false); !errors.Is(err, ErrUnknownFormat) {
 		t.Fatal(err)

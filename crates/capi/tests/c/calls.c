@@ -236,6 +236,25 @@ static void claims_are_told_as_structures_json_and_log(void) {
     diskimg_close(image);
 }
 
+static void a_target_is_measured_before_it_is_written(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_image *image = open_good("mixed.qcow2");
+    const char *path = in(scratch, "measured");
+    uint64_t required = 0, full = 0;
+    struct stat there;
+
+    GIVES(DISKIMG_OK, diskimg_measure(image, NULL, &required, &full, &error));
+    CHECK(required == diskimg_size(image) && full == required);
+    options.format = DISKIMG_FORMAT_QCOW2;
+    options.flags = DISKIMG_CONVERT_NO_SPARSE | DISKIMG_CONVERT_OVERWRITE;
+    GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
+    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    CHECK(stat(path, &there) == 0);
+    CHECK((uint64_t)there.st_size <= required && required <= full);
+    unlink(path);
+    diskimg_close(image);
+}
+
 static int append(void *user, const void *buf, size_t len) {
     memory *file = user;
     return memory_pwrite(file, buf, len, file->length);
@@ -546,6 +565,7 @@ int main(int argc, char **argv) {
     extents_tile_the_disk_whatever_the_room();
     claims_are_told_as_structures_json_and_log();
     a_disk_converts_to_path_descriptor_callbacks_and_stream();
+    a_target_is_measured_before_it_is_written();
     a_stream_converts_as_it_comes();
     an_image_is_created_and_written();
     a_stream_is_recognised_however_it_is_cut();

@@ -177,6 +177,9 @@ CALL(convert_stream_to_stream)
     status = diskimg_convert_stream_to_stream(P(0, quiet_read), fresh(), P(1, &open_options), P(2, quiet_write),
                                               P(3, &file), P(4, &options), P(5, &result), P(6, &error));
 END
+CALL(measure)
+    status = diskimg_measure(P(0, image), P(1, &options), P(2, &number), P(3, &number), P(4, &error));
+END
 CALL(create_path)
     status = diskimg_create_path(P(0, target_path), 4096, P(1, &options), P(2, &writer), P(3, &error));
 END
@@ -255,6 +258,7 @@ static const struct {
     {"convert_stream_to_fd", try_convert_stream_to_fd, 5, 0x1e},
     {"convert_stream_to_io", try_convert_stream_to_io, 6, 0x3a},
     {"convert_stream_to_stream", try_convert_stream_to_stream, 7, 0x7a},
+    {"measure", try_measure, 5, 0x1e},
     {"create_path", try_create_path, 4, 0xa},
     {"create_fd", try_create_fd, 3, 0x5},
     {"create_io", try_create_io, 4, 0xa},
