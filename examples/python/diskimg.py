@@ -15,22 +15,8 @@ import ctypes.util
 import io
 import json
 import os
-from ctypes import (
-    CFUNCTYPE,
-    POINTER,
-    Structure,
-    byref,
-    c_bool,
-    c_char,
-    c_char_p,
-    c_int,
-    c_int32,
-    c_size_t,
-    c_uint32,
-    c_uint64,
-    c_void_p,
-    sizeof,
-)
+from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_int, c_int32, c_size_t
+from ctypes import c_uint32, c_uint64, c_void_p, sizeof
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Union
 
 __all__ = ["Cancelled", "Error", "Extent", "Image", "Probe", "UnknownFormat", "open", "open_memory", "version"]

@@ -1,0 +1,191 @@
+/* Measuring, converting and creating, as they are meant. Arguments: the images of the repository, and a directory to
+ * write in. */
+#include "images.h"
+
+static void a_target_is_measured_before_it_is_written(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_image *image = open_good("mixed.qcow2");
+    const char *path = in(scratch, "measured");
+    uint64_t required = 0, full = 0;
+    struct stat there;
+
+    GIVES(DISKIMG_OK, diskimg_measure(image, NULL, &required, &full, &error));
+    CHECK(required == diskimg_size(image) && full == required);
+    options.format = DISKIMG_FORMAT_QCOW2;
+    options.flags = DISKIMG_CONVERT_NO_SPARSE | DISKIMG_CONVERT_OVERWRITE;
+    GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
+    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    CHECK(stat(path, &there) == 0);
+    CHECK((uint64_t)there.st_size <= required && required <= full);
+    unlink(path);
+    diskimg_close(image);
+}
+
+static int append(void *user, const void *buf, size_t len) {
+    memory *file = user;
+    return memory_pwrite(file, buf, len, file->length);
+}
+
+static int next(void *user, void *buf, size_t len, size_t *nread) {
+    memory *file = user;
+    size_t left = file->length - (size_t)file->calls;
+    *nread = len < left ? len : left;
+    memcpy(buf, file->bytes + file->calls, *nread);
+    file->calls += (int)*nread;
+    return 0;
+}
+
+static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_image *image = open_good("mixed.qcow2"), *other;
+    const char *path = in(scratch, "calls.raw");
+    memory file;
+    diskimg_io io;
+    int fd;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    unlink(path);
+    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, NULL, &result, &error));
+    CHECK(result.virtual_size == diskimg_size(image) && result.written + result.zeros == result.virtual_size);
+    GIVES(DISKIMG_OK, diskimg_open_path(path, &raw, &other, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+    GIVES(DISKIMG_ERR_EXISTS, diskimg_convert_to_path(image, path, NULL, NULL, &error));
+    options.flags = DISKIMG_CONVERT_OVERWRITE | DISKIMG_CONVERT_COMPRESS;
+    options.format = DISKIMG_FORMAT_QCOW2;
+    options.settings = "cluster_size=4k";
+    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &other, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, NULL, NULL, &error));
+    GIVES(DISKIMG_OK, diskimg_open_fd(fd, &raw, &other, &error));
+    CHECK(same(image, other));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_fd(other, fd, NULL, NULL, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+    close(fd);
+
+    for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
+        options.flags = 0;
+        options.settings = NULL;
+        file = new_memory();
+        io = memory_io(&file);
+        GIVES(DISKIMG_OK, diskimg_convert_to_io(image, &io, &options, &result, &error));
+        CHECK(file.closed == 1);
+        raw.format = options.format;
+        GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, &raw, &other, &error));
+        CHECK(same(image, other));
+        diskimg_close(other);
+        free(file.bytes);
+    }
+    raw.format = DISKIMG_FORMAT_RAW;
+    file = new_memory();
+    GIVES(DISKIMG_OK, diskimg_convert_to_stream(image, append, &file, NULL, NULL, &error));
+    GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, &raw, &other, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+    free(file.bytes);
+    options.format = DISKIMG_FORMAT_QCOW2;
+    GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
+    unlink(path);
+    diskimg_close(image);
+}
+
+static void a_stream_converts_as_it_comes(void) {
+    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz"};
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT, any = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    const char *path = in(scratch, "stream.raw");
+    diskimg_image *image, *other;
+    memory from, to;
+    diskimg_io io;
+    size_t i;
+    int fd;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    any.flags = DISKIMG_OPEN_ALLOW_RAW;
+    options.flags = DISKIMG_CONVERT_OVERWRITE;
+    for (i = 0; i < 3; i++) {
+        from = load(images, names[i]);
+        GIVES(DISKIMG_OK, diskimg_open_memory(from.bytes, from.length, &any, &image, &error));
+        to = new_memory();
+        io = memory_io(&to);
+        GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(next, &from, &any, &io, NULL, NULL, &error));
+        CHECK(to.closed == 1);
+        GIVES(DISKIMG_OK, diskimg_open_memory(to.bytes, to.length, &raw, &other, &error));
+        CHECK(same(image, other));
+        diskimg_close(other);
+        from.calls = 0;
+        to.length = 0;
+        GIVES(DISKIMG_OK, diskimg_convert_stream_to_stream(next, &from, &any, append, &to, NULL, NULL, &error));
+        CHECK(to.length == diskimg_size(image));
+        from.calls = 0;
+        GIVES(DISKIMG_OK, diskimg_convert_stream_to_path(next, &from, &any, path, &options, NULL, &error));
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        from.calls = 0;
+        GIVES(DISKIMG_OK, diskimg_convert_stream_to_fd(next, &from, &any, fd, NULL, NULL, &error));
+        GIVES(DISKIMG_OK, diskimg_open_fd(fd, &raw, &other, &error));
+        CHECK(same(image, other));
+        diskimg_close(other);
+        close(fd);
+        diskimg_close(image);
+        free(to.bytes);
+        free(from.bytes);
+    }
+    unlink(path);
+}
+
+static void an_image_is_created_and_written(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    const char *path = in(scratch, "created.qcow2");
+    static unsigned char bytes[100000], back[100000];
+    diskimg_writer *writer;
+    diskimg_image *image;
+    memory file = new_memory();
+    diskimg_io io = memory_io(&file);
+
+    memset(bytes, 7, sizeof bytes);
+    options.format = DISKIMG_FORMAT_QCOW2;
+    unlink(path);
+    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 12345, &error));
+    GIVES(DISKIMG_OK, diskimg_write_zeroes(writer, 20000, 1000, &error));
+    GIVES(DISKIMG_ERR_OUT_OF_BOUNDS, diskimg_write(writer, bytes, 2, (1 << 20) - 1, &error));
+    diskimg_writer_free(writer);
+    CHECK(access(path, F_OK) != 0);
+    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 12345, &error));
+    GIVES(DISKIMG_OK, diskimg_write_zeroes(writer, 20000, 1000, &error));
+    GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_finish(writer, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_write(writer, bytes, 1, 0, &error));
+    diskimg_writer_free(writer);
+    memset(bytes + 20000 - 12345, 0, 1000);
+    GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &image, &error));
+    GIVES(DISKIMG_OK, diskimg_pread(image, back, sizeof back, 12345, NULL, &error));
+    CHECK(memcmp(back, bytes, sizeof back) == 0);
+    diskimg_close(image);
+    unlink(path);
+    GIVES(DISKIMG_OK, diskimg_create_io(&io, 4096, NULL, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 10, 4086, &error));
+    GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
+    CHECK(file.closed == 1 && file.length == 4096 && file.bytes[4095] == 7);
+    diskimg_writer_free(writer);
+    free(file.bytes);
+}
+
+static void all(void) {
+    a_target_is_measured_before_it_is_written();
+    a_disk_converts_to_path_descriptor_callbacks_and_stream();
+    a_stream_converts_as_it_comes();
+    an_image_is_created_and_written();
+}
+
+int main(int argc, char **argv) {
+    return run(argc, argv, all);
+}
