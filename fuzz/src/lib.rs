@@ -11,7 +11,7 @@ mod wrapper;
 
 use std::sync::Arc;
 
-use diskimg::{DenyReferences, Limits, Memory, OpenOptions, Opener, driver};
+use diskimg::{BlockSource, DenyReferences, Driver, ErrorKind, Limits, Memory, OpenOptions, Opener, driver};
 
 pub use disk::exercise;
 pub use head::{raw_content, sniff};
@@ -34,26 +34,57 @@ pub fn limits() -> Limits {
     }
 }
 
-/// Opens any bytes as qcow2, and reads what opens.
-pub fn qcow2_open(data: &[u8]) {
+/// Opens any bytes as one format, and reads and checks what opens.
+fn open(driver: &Driver, data: &[u8]) {
     let options = OpenOptions { limits: limits(), resolver: &DenyReferences, snapshot: None };
-    if let Ok(image) = (diskimg_qcow2::DRIVER.open)(Arc::new(Memory::new(data.to_vec())), &options) {
+    let source: Arc<dyn BlockSource> = Arc::new(Memory::new(data.to_vec()));
+    let report = driver.check.map(|check| check(Arc::clone(&source), &options));
+    if let Ok(image) = (driver.open)(source, &options) {
         exercise(&*image);
+        assert!(!matches!(report, Some(Err(error)) if error.kind() == ErrorKind::Corrupt), "opens unchecked");
     }
 }
 
-/// Describes any bytes as qcow2; whatever opens can be described, and tells the same.
-pub fn qcow2_inspect(data: &[u8]) {
+/// Describes any bytes as one format; whatever opens can be described, and tells the same.
+fn inspect(driver: &Driver, data: &[u8]) {
     let source = Memory::new(data.to_vec());
-    let told = (diskimg_qcow2::DRIVER.inspect)(&source, &limits());
+    let told = (driver.inspect)(&source, &limits());
     let options = OpenOptions { limits: limits(), resolver: &DenyReferences, snapshot: None };
-    match ((diskimg_qcow2::DRIVER.open)(Arc::new(source), &options), told) {
-        (Ok(image), Ok(told)) => assert_eq!(image.info(), &told),
+    match ((driver.open)(Arc::new(source), &options), told) {
+        (Ok(image), Ok(mut told)) => {
+            // Opening looks at more, and may find more.
+            let found = &image.info().findings;
+            assert!(told.findings.iter().all(|finding| found.contains(finding)), "{:?}", told.findings);
+            told.findings.clone_from(found);
+            assert_eq!(image.info(), &told);
+        }
         (Ok(_), Err(error)) => panic!("opens, and cannot be described: {error}"),
         (Err(error), _) => {
             assert!(!error.to_string().contains(char::is_control), "{:?}", error.to_string());
         }
     }
+}
+
+/// Opens any bytes as qcow2, and reads and checks what opens.
+pub fn qcow2_open(data: &[u8]) {
+    open(&diskimg_qcow2::DRIVER, data);
+}
+
+/// Describes any bytes as qcow2.
+pub fn qcow2_inspect(data: &[u8]) {
+    inspect(&diskimg_qcow2::DRIVER, data);
+}
+
+/// Opens any bytes as VMDK, describes them, and reads and checks what opens.
+pub fn vmdk(data: &[u8]) {
+    inspect(&diskimg_vmdk::DRIVER, data);
+    open(&diskimg_vmdk::DRIVER, data);
+}
+
+/// Opens any bytes as VDI, describes them, and reads and checks what opens.
+pub fn vdi(data: &[u8]) {
+    inspect(&diskimg_vdi::DRIVER, data);
+    open(&diskimg_vdi::DRIVER, data);
 }
 
 /// Opens any image, converts it to qcow2 in memory as the first byte says, and compares.
