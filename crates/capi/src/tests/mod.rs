@@ -1,4 +1,6 @@
-//! What only Rust can see of the C library: panics inside it, and the layout of its structures.
+//! What only Rust can see of the C library: panics inside it, the layout of its structures, and what its
+//! handles may do.
 
 mod layout;
 mod panics;
+mod threads;
