@@ -78,7 +78,9 @@ pub fn stream_convert(data: &[u8]) {
     match (whole, file) {
         (Ok(pushed), Ok(file)) => assert!(pushed == file, "a stream gives other bytes than a file"),
         (Err(error), Ok(_)) => {
-            assert!(matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
+            // By the tables alone nobody sees what lies between them.
+            let between = error.field_name() == Some("trailing data");
+            assert!(between || matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
         }
         // Only what is wrapped can be more as a stream.
         (Ok(_), Err(error)) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),

@@ -359,3 +359,17 @@ fn a_stream_is_read_no_further_than_it_has_to_be() {
     assert_eq!(inspection.info.virtual_size, 1 << 20);
     assert_eq!(inspection.info.format.name(), "qcow2");
 }
+
+#[test]
+fn a_descriptor_longer_than_the_head_is_told_as_of_its_file() {
+    let line = |number: u32| format!("RW 8 FLAT \"a-name-of-some-length-{number:05}.vmdk\" 0\n");
+    let head = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"custom\"\n";
+    let text = head.to_owned() + &(0..3000).map(line).collect::<String>();
+    assert!(text.len() > 100_000);
+    let opener = Opener::new();
+    for chunk in CHUNKS {
+        let report = probe(&opener, text.as_bytes(), chunk);
+        let info = report.image.unwrap();
+        assert_eq!((info.references.len(), info.virtual_size), (3000, 3000 * 4096), "{chunk}");
+    }
+}

@@ -51,7 +51,8 @@ pub(crate) fn describe(parsed: &Parsed, limits: &Limits, opened: Option<&Opened>
             info.references = references(descriptor);
         }
         info.references.extend(parent_reference(descriptor));
-        info.details = details(descriptor, grain.map(|grain| (grain, compressed)), opened);
+        let own = grain.map(|grain| Own { size, grain, compressed });
+        info.details = details(descriptor, own.as_ref(), opened);
     }
     info.findings = findings(parsed, &info, limits);
     info
@@ -217,13 +218,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The facts that `qemu-img info` tells as format specific, in its order. `own` is the grain size, and whether
-/// grains are compressed, of the file that the descriptor stands in.
-fn details(
-    descriptor: &Descriptor,
-    own: Option<(u64, bool)>,
-    opened: Option<&Opened>,
-) -> Vec<(String, Detail)> {
+/// The disk in the file that the descriptor stands in: its bytes, those of a grain, and whether grains are
+/// compressed.
+struct Own {
+    size: u64,
+    grain: u64,
+    compressed: bool,
+}
+
+/// The facts that `qemu-img info` tells as format specific, in its order.
+fn details(descriptor: &Descriptor, own: Option<&Own>, opened: Option<&Opened>) -> Vec<(String, Detail)> {
     let mut all: Vec<(&str, Detail)> = Vec::new();
     if let Some(cid) = descriptor.cid {
         all.push(("cid", Detail::Number(cid.into())));
@@ -241,13 +245,9 @@ fn details(
     all.into_iter().map(|(name, detail)| (name.to_owned(), detail)).collect()
 }
 
-fn extent_detail(
-    line: &ExtentLine,
-    own: Option<(u64, bool)>,
-    opened: Option<(u64, Option<(u64, bool)>)>,
-) -> Detail {
-    let sparse = own.or(opened.and_then(|(_, sparse)| sparse));
-    let size = opened.map_or(line.bytes(), |(size, _)| size);
+fn extent_detail(line: &ExtentLine, own: Option<&Own>, opened: Option<(u64, Option<(u64, bool)>)>) -> Detail {
+    let sparse = own.map(|own| (own.grain, own.compressed)).or(opened.and_then(|(_, sparse)| sparse));
+    let size = opened.map_or(own.map_or(line.bytes(), |own| own.size), |(size, _)| size);
     let mut rows: Vec<(&str, Detail)> = Vec::new();
     if sparse.is_some_and(|(_, compressed)| compressed) {
         rows.push(("compressed", Detail::Flag(true)));

@@ -73,6 +73,11 @@ impl Parsed {
     pub(crate) fn read(source: &dyn BlockSource, limits: &Limits) -> Result<Self> {
         let first = read(source, "header", 0, FIRST.min(source.size()), limits)?;
         if is_text(&first) == Some(true) {
+            let most = longest(limits);
+            if source.size() > most {
+                // A stream tells its length last: by then the descriptor has passed, if nobody asked for it.
+                read(source, "descriptor", 0, most, limits)?;
+            }
             let text = read(source, "descriptor", 0, source.size(), limits)?;
             check_padding(&text)?;
             let descriptor = Descriptor::parse(&text, 0)?;
@@ -140,6 +145,11 @@ fn embedded(
     Descriptor::parse(bytes, at).map(Some)
 }
 
+/// The longest descriptor in bytes that is read.
+fn longest(limits: &Limits) -> u64 {
+    limits.header_bytes.min(descriptor::MAX_BYTES)
+}
+
 /// The `len` bytes at `at`, which are part of `what`: no more than the caller and [`descriptor::MAX_BYTES`]
 /// allow.
 pub(crate) fn read(
@@ -150,7 +160,7 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<Vec<u8>> {
     let size = source.size();
-    let most = limits.header_bytes.min(descriptor::MAX_BYTES);
+    let most = longest(limits);
     if len > most {
         return Err(limit(what)
             .at(at)

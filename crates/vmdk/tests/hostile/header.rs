@@ -177,6 +177,7 @@ fn the_smaller_of_header_and_descriptor_is_the_size_and_a_difference_is_told() {
         let opened = image.open().unwrap();
         source(&opened, &first_grain()[..size as usize * 512]);
         assert_eq!(image.inspected().virtual_size, size * 512);
+        assert_eq!(image.inspected().details, opened.info().details);
         let told = opened.info().findings.iter().any(|finding| finding.check == "size_mismatch");
         assert_eq!(told, header != line);
     }
