@@ -247,7 +247,7 @@ typedef struct diskimg_error diskimg_error;
 // threads; it may be opened on one thread and closed on another.
 typedef struct diskimg_image diskimg_image;
 
-// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most 512 KiB. One thread at a time;
+// A probe of a stream that is pushed in pieces. Does no I/O, and keeps less than 2 MiB. One thread at a time;
 // it may move between threads.
 typedef struct diskimg_probe diskimg_probe;
 
@@ -787,8 +787,7 @@ diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
 
 // The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
 // diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
-// of bytes pushed; of one that is compressed, and longer than what is kept, it stays unknown: see
-// DISKIMG_INFO_SIZE_KNOWN.
+// of bytes pushed, or decoded of what was pushed. A second call tells the same.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_finish(struct diskimg_probe *probe,

@@ -3,9 +3,8 @@
 //! Everything that depends on how the facade probes is in [`Head`]; the functions only hand on.
 
 use std::ffi::c_void;
-use std::io::Cursor;
 
-use diskimg::{Error, ErrorKind, Inspection, Opener, Result, Spool};
+use diskimg::{Error, ErrorKind, Inspection, Opener, Probed, Prober, Result};
 
 use crate::error::ErrorReport;
 use crate::guard::{Handle, NewHandle, Out, Poison, call, invalid, with_mut};
@@ -21,11 +20,7 @@ pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
 
-/// Most bytes that are kept. A bound of ours: all that is recognised and described lies in the first 68 KiB, for which
-/// a zstd stream may need a block of 128 KiB, and the others less.
-const KEPT: usize = 512 << 10;
-
-/// A probe of a stream that is pushed in pieces. Does no I/O, keeps at most 512 KiB. One thread at a time;
+/// A probe of a stream that is pushed in pieces. Does no I/O, and keeps less than 2 MiB. One thread at a time;
 /// it may move between threads.
 pub struct Probe {
     head: Head,
@@ -39,90 +34,55 @@ impl Handle for Probe {
     }
 }
 
-/// The first bytes of a stream, and what they say.
-struct Head {
-    opener: Opener,
-    bytes: Vec<u8>,
-    total: u64,
-    /// Looked at again when so many bytes are there.
-    next: usize,
-    found: Option<Inspection>,
-    /// Whether `found` has the final virtual size.
-    sized: bool,
+/// The prober while the stream goes on, and then what it told.
+enum Head {
+    Open(Box<Prober>),
+    Ended(Option<Box<Inspection>>),
 }
 
 impl Head {
     fn new(mut opener: Opener) -> Self {
-        // No I/O: what does not lie in the first bytes is not known.
-        opener.spool = Spool::Never;
         opener.threads = 1;
-        Self { opener, bytes: Vec::new(), total: 0, next: 512, found: None, sized: false }
+        Self::Open(Box::new(Prober::with(&opener)))
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        self.total = self.total.saturating_add(chunk.len() as u64);
-        let room = KEPT.saturating_sub(self.bytes.len());
-        self.bytes.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
-        if self.found.is_none() && self.bytes.len() >= self.next {
-            self.next = self.bytes.len().saturating_mul(2).min(KEPT);
-            // Not recognised, or cut short: more bytes may help, and the end tells.
-            let found = self.beginning().ok().filter(|found| !is_raw(found) || self.is_full());
-            self.sized = found.as_ref().is_some_and(|found| !is_raw(found));
-            self.found = found;
+        if let Self::Open(prober) = self {
+            prober.push(chunk);
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= KEPT
-    }
-
     fn state(&self) -> u32 {
-        match (&self.found, self.sized) {
-            (Some(_), true) => DISKIMG_PROBE_DONE,
-            (Some(_), false) => DISKIMG_PROBE_FORMAT,
-            // Looked at in full, and nothing there: the rest of the stream will not change that.
-            (None, _) if self.is_full() => DISKIMG_PROBE_DONE,
-            (None, _) => DISKIMG_PROBE_MORE,
+        match self {
+            Self::Ended(_) => DISKIMG_PROBE_DONE,
+            Self::Open(prober) => match prober.state() {
+                Probed::More => DISKIMG_PROBE_MORE,
+                Probed::Format => DISKIMG_PROBE_FORMAT,
+                Probed::Done => DISKIMG_PROBE_DONE,
+            },
         }
     }
 
     /// The stream has ended.
     fn finish(&mut self) -> Result<()> {
-        let whole = self.total == self.bytes.len() as u64;
-        if whole && !self.sized {
-            self.found = Some(self.opener.inspect_stream(Cursor::new(self.bytes.clone()))?);
-            self.sized = true;
-        } else if self.found.is_none() {
-            self.found = Some(self.beginning()?);
-        }
-        if let Some(found) = self.found.as_mut().filter(|found| is_raw(found) && found.wrapper.is_none()) {
-            found.info.virtual_size = self.total;
-            self.sized = true;
+        if let Self::Open(prober) = std::mem::replace(self, Self::Ended(None)) {
+            *self = Self::Ended(Some(Box::new(prober.finish().into_inspection()?)));
         }
         Ok(())
     }
 
-    /// What the first bytes say. Of a raw disk that is compressed they are not decoded further than that.
-    fn beginning(&self) -> Result<Inspection> {
-        let stream = Cursor::new(self.bytes.clone());
-        let arriving = self.opener.arriving(stream.clone())?;
-        if arriving.format().name() != "raw" || arriving.wrapper().is_none() {
-            return self.opener.inspect_stream(stream);
-        }
-        let mut found = self.opener.inspect_stream(Cursor::new(arriving.head().to_vec()))?;
-        found.wrapper = arriving.wrapper();
-        Ok(found)
-    }
-
-    fn found(&self) -> Result<&Inspection> {
-        self.found.as_ref().ok_or_else(|| {
+    /// What is known so far.
+    fn found(&self) -> Result<Inspection> {
+        let found = match self {
+            Self::Ended(found) => found.as_deref().cloned(),
+            Self::Open(prober) => {
+                prober.info().map(|info| Inspection::of_stream(info.clone(), prober.wrapper()))
+            }
+        };
+        found.ok_or_else(|| {
             Error::new(ErrorKind::UnknownFormat).because("nothing is recognised in what was pushed so far")
         })
     }
-}
-
-fn is_raw(found: &Inspection) -> bool {
-    found.info.format.name() == "raw"
 }
 
 impl Probe {
@@ -130,7 +90,9 @@ impl Probe {
     fn info(&mut self) -> Result<Info> {
         let found = self.head.found()?;
         let texts = self.texts.get_or_insert_with(|| Texts::of(&found.info));
-        Ok(info_of(found, texts, self.head.sized.then_some(found.info.virtual_size)))
+        // A raw disk has its size at its end; every other format has it in its header.
+        let sized = self.head.state() == DISKIMG_PROBE_DONE || found.info.format.name() != "raw";
+        Ok(info_of(&found, texts, sized.then_some(found.info.virtual_size)))
     }
 }
 
@@ -201,8 +163,7 @@ pub unsafe extern "C" fn diskimg_probe_info(
 
 /// The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
 /// diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
-/// of bytes pushed; of one that is compressed, and longer than what is kept, it stays unknown: see
-/// DISKIMG_INFO_SIZE_KNOWN.
+/// of bytes pushed, or decoded of what was pushed. A second call tells the same.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_finish(

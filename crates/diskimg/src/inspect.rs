@@ -35,6 +35,12 @@ impl Inspection {
     pub fn of_file(info: ImageInfo, file: &std::fs::Metadata) -> Self {
         Self { info, wrapper: None, file_size: Some(file.len()), allocated_size: allocated(file) }
     }
+
+    /// What an image claims that arrives as a stream, which has no sizes of a file.
+    #[must_use]
+    pub fn of_stream(info: ImageInfo, wrapper: Option<Wrapper>) -> Self {
+        Self::new(info, wrapper, Sizes::default())
+    }
 }
 
 /// What a file takes up, as far as it is a file.

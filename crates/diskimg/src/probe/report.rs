@@ -32,7 +32,6 @@ impl ProbeReport {
     /// # Errors
     /// The error in [`ProbeReport::image`].
     pub fn into_inspection(self) -> Result<Inspection> {
-        let info = self.image?;
-        Ok(Inspection { info, wrapper: self.wrapper, file_size: None, allocated_size: None })
+        Ok(Inspection::of_stream(self.image?, self.wrapper))
     }
 }
