@@ -130,6 +130,7 @@ END
 CALL(probe_info)
     CHECK(diskimg_probe_new(&open_options, &probe, NULL) == DISKIMG_OK);
     CHECK(diskimg_probe_push(probe, image_file.bytes, image_file.length, NULL, NULL) == DISKIMG_OK);
+    CHECK(diskimg_probe_finish(probe, NULL, NULL) == DISKIMG_OK);
     status = diskimg_probe_info(P(0, probe), P(1, &info), P(2, &error));
 END
 CALL(probe_finish)
