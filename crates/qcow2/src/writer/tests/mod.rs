@@ -1,6 +1,5 @@
 //! Tests of the writer: against `qemu-img`, against the reader, and against itself with other threads.
 
-mod driver;
 mod errors;
 mod matrix;
 mod memory;
@@ -12,12 +11,11 @@ mod qemu;
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::conformance::{Numbers, batched, painted};
 use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
 
 use super::{Writer, WriterOptions};
 use crate::DRIVER;
-use driver::batched;
 
 /// Larger than any image of these tests.
 const ROOM: u64 = 1 << 30;

@@ -1,5 +1,6 @@
 //! Any writes in any order give what the same writes give in memory.
 
+use diskimg_core::conformance::{Call, apply};
 use proptest::prelude::*;
 
 use super::qemu::Qemu;
@@ -7,42 +8,19 @@ use super::*;
 
 const SIZE: usize = 200_000;
 
-#[derive(Clone, Debug)]
-enum Call {
-    Write(usize, usize, u8),
-    Zero(usize, usize),
-}
-
 fn call() -> impl Strategy<Value = Call> {
     let edge = prop_oneof![0..SIZE, (0..SIZE / 4096).prop_map(|cluster| cluster * 4096)];
     let len = prop_oneof![1..10_000_usize, (1..8_usize).prop_map(|clusters| clusters * 4096)];
     prop_oneof![
-        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write(at, len, seed)),
-        1 => (edge, len).prop_map(|(at, len)| Call::Zero(at, len)),
+        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write { at, len, seed }),
+        1 => (edge, len).prop_map(|(at, len)| Call::Zero { at, len }),
     ]
 }
 
-fn apply(calls: &[Call], options: &WriterOptions) -> (Vec<u8>, Vec<u8>) {
-    let mut disk = vec![0; SIZE];
-    let bytes = image(options, |writer| {
-        for call in calls {
-            match *call {
-                Call::Write(at, len, seed) => {
-                    let bytes = match seed % 4 {
-                        0 => vec![0; len.min(SIZE - at)],
-                        _ => painted(seed.into(), len.min(SIZE - at)),
-                    };
-                    disk[at..at + bytes.len()].copy_from_slice(&bytes);
-                    writer.write_at(at as u64, &bytes).unwrap();
-                }
-                Call::Zero(at, len) => {
-                    let end = SIZE.min(at + len);
-                    disk[at..end].fill(0);
-                    writer.zero(at as u64..end as u64).unwrap();
-                }
-            }
-        }
-    });
+/// The image that the calls give, and the disk that should be in it.
+fn made_by(calls: &[Call], options: &WriterOptions) -> (Vec<u8>, Vec<u8>) {
+    let mut disk = Vec::new();
+    let bytes = image(options, |writer| disk = apply(calls, writer, SIZE));
     (bytes, in_sectors(&disk))
 }
 
@@ -63,7 +41,7 @@ proptest! {
             refcount_bits: 1 << order,
             ..WriterOptions::default()
         };
-        let (bytes, disk) = apply(&calls, &options);
+        let (bytes, disk) = made_by(&calls, &options);
         prop_assert!(guest(bytes) == disk);
     }
 }
@@ -83,7 +61,7 @@ proptest! {
             extended_l2: extended_l2 && cluster_bits >= 14,
             ..WriterOptions::default()
         };
-        let (bytes, disk) = apply(&calls, &options);
+        let (bytes, disk) = made_by(&calls, &options);
         if let Some(qemu) = Qemu::find() {
             qemu.approves(&bytes, &disk, "any writes");
         }

@@ -1,6 +1,5 @@
 //! Tests of the writer: against the reader, against itself with other threads, and against `qemu-img`.
 
-mod driver;
 mod errors;
 mod order;
 mod places;
@@ -10,12 +9,11 @@ mod qemu;
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::conformance::{Numbers, batched, painted};
 use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
 
 use super::{Allocation, Writer, WriterOptions};
 use crate::{DRIVER, Vdi};
-use driver::batched;
 
 /// Larger than any image of these tests.
 const ROOM: u64 = 1 << 30;

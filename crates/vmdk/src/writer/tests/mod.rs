@@ -1,6 +1,5 @@
 //! Tests of the writer: against `qemu-img` and `vmdkinfo`, the reader, and itself with other threads.
 
-mod driver;
 mod errors;
 mod folder;
 mod layout;
@@ -12,11 +11,10 @@ mod tools;
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::conformance::{Numbers, painted};
+use diskimg_core::conformance::{Numbers, batched, painted};
 use diskimg_core::{BlockSink, Segment, zeros};
 
 use super::{Subformat, Writer, WriterOptions};
-use driver::batched;
 use folder::{Folder, NAME};
 
 /// A disk with a bit of everything: text, noise, zeros, painted bytes, and a last piece of an odd length.

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use diskimg_core::conformance::{Call, apply};
 use diskimg_core::{BlockSource, Image, MemorySink};
 use proptest::prelude::*;
 
@@ -68,53 +69,23 @@ fn the_image_says_what_it_was_made_of() {
 
 const SIZE: usize = 200_000;
 
-#[derive(Clone, Debug)]
-enum Call {
-    Write(usize, usize, u8),
-    Zero(usize, usize),
-}
-
 fn call() -> impl Strategy<Value = Call> {
     let edge = prop_oneof![0..SIZE, (0..SIZE / 4096).prop_map(|grain| grain * 4096)];
     let len = prop_oneof![1..10_000_usize, (1..8_usize).prop_map(|grains| grains * 4096)];
     prop_oneof![
-        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write(at, len, seed)),
-        1 => (edge, len).prop_map(|(at, len)| Call::Zero(at, len)),
+        3 => (edge.clone(), len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Call::Write { at, len, seed }),
+        1 => (edge, len).prop_map(|(at, len)| Call::Zero { at, len }),
     ]
-}
-
-fn apply(calls: &[Call], writer: &Writer) -> Vec<u8> {
-    let mut disk = vec![0; SIZE];
-    for call in calls {
-        match *call {
-            Call::Write(at, len, seed) => {
-                let bytes = match seed % 4 {
-                    0 => vec![0; len.min(SIZE - at)],
-                    _ => painted(seed.into(), len.min(SIZE - at)),
-                };
-                disk[at..at + bytes.len()].copy_from_slice(&bytes);
-                writer.write_at(at as u64, &bytes).unwrap();
-            }
-            Call::Zero(at, len) => {
-                let end = SIZE.min(at + len);
-                disk[at..end].fill(0);
-                writer.zero(at as u64..end as u64).unwrap();
-            }
-        }
-    }
-    in_sectors(&disk)
 }
 
 /// The calls as a stream takes them: in order, without what has been passed.
 fn ascending(mut calls: Vec<Call>) -> Vec<Call> {
     calls.sort_by_key(|call| match call {
-        Call::Write(at, ..) | Call::Zero(at, _) => *at,
+        Call::Write { at, .. } | Call::Zero { at, .. } => *at,
     });
     let mut position = 0;
     calls.retain(|call| {
-        let (at, len) = match call {
-            Call::Write(at, len, _) | Call::Zero(at, len) => (*at, *len),
-        };
+        let (Call::Write { at, len, .. } | Call::Zero { at, len }) = *call;
         let fits = at >= position;
         position = if fits { at + len } else { position };
         fits
@@ -144,7 +115,7 @@ proptest! {
         };
         let calls = if subformat == Subformat::StreamOptimized { ascending(calls) } else { calls };
         let mut disk = Vec::new();
-        let folder = image(&options, |writer| disk = apply(&calls, writer));
+        let folder = image(&options, |writer| disk = in_sectors(&apply(&calls, writer, SIZE)));
         prop_assert!(guest(&folder) == disk);
         clean(&folder);
     }

@@ -1,9 +1,10 @@
-//! Drives a batch the way a conversion does: workers, segments in turn, a turnstile for the places.
+//! A disk written through batches, the way a conversion does: workers that take segment after segment, and a
+//! turnstile that lets them take their places in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::*;
+use crate::{BlockSink, Segment, zeros};
 
 /// Lets segment after segment through; a worker that panics lets everyone through, to panic too.
 #[derive(Default)]
@@ -36,15 +37,22 @@ impl Drop for Opens<'_> {
     }
 }
 
-/// Writes a disk through batches: `workers` threads, segments of `len` bytes, zeros told where they are known.
-pub(super) fn batched(writer: &Writer, disk: &[u8], len: usize, workers: usize) {
+/// Writes a disk through the batches of a sink: `workers` threads, segments of `len` bytes, a multiple of
+/// [`BlockSink::granularity`]. Segments that are all zeros come without bytes, and of the others it is told
+/// which pieces of [`zeros::GRANULARITY`] are zeros.
+///
+/// The sink is not finished. What it holds must not depend on `len` and `workers`.
+///
+/// # Panics
+/// When the sink has no batches, or one of them fails; every worker stops then.
+pub fn batched(sink: &dyn BlockSink, disk: &[u8], len: usize, workers: usize) {
     let taken = AtomicUsize::new(0);
     let turnstile = Turnstile::default();
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 let _opens = Opens(&turnstile);
-                let mut batch = writer.batch().unwrap();
+                let mut batch = sink.batch().expect("a sink with batches");
                 loop {
                     let index = taken.fetch_add(1, Ordering::Relaxed);
                     let start = index * len;
@@ -57,9 +65,9 @@ pub(super) fn batched(writer: &Writer, disk: &[u8], len: usize, workers: usize) 
                     let offset = start as u64;
                     let known = if zeros::is_zero(bytes) { &[] } else { bytes };
                     let segment = Segment { offset, len: bytes.len() as u64, bytes: known, zeros: &zeros };
-                    batch.prepare(&segment).unwrap();
-                    turnstile.pass(index, || batch.place(&segment).unwrap());
-                    batch.write(&segment).unwrap();
+                    batch.prepare(&segment).expect("prepare");
+                    turnstile.pass(index, || batch.place(&segment).expect("place"));
+                    batch.write(&segment).expect("write");
                 }
             });
         }

@@ -1,0 +1,32 @@
+//! Images that were cut short or changed.
+
+use super::Numbers;
+
+/// Damages an image in many ways and gives each result to `open_and_read`, which should open it and read all
+/// of it. It may fail; it must not panic, and the caller bounds its time and memory.
+///
+/// The image is cut at every boundary of 512 bytes of its first 64 KiB, around its end, and has single bits
+/// flipped and words overwritten in its first `metadata` bytes.
+pub fn damaged(image: &[u8], metadata: usize, open_and_read: &dyn Fn(Vec<u8>)) {
+    let head = image.len().min(65_536);
+    let cuts = (0..head).step_by(512).chain(image.len().saturating_sub(3)..image.len()).chain([1, 71, 103]);
+    for cut in cuts {
+        open_and_read(image[..cut.min(image.len())].to_vec());
+    }
+    let mut numbers = Numbers::new(11);
+    let metadata = metadata.min(image.len());
+    for at in (0..metadata).step_by((metadata / 512).max(1)) {
+        let mut bytes = image.to_vec();
+        bytes[at] ^= 1 << numbers.below(8);
+        open_and_read(bytes);
+    }
+    for _ in 0..256 {
+        let mut bytes = image.to_vec();
+        let at = usize::try_from(numbers.below(metadata as u64)).unwrap() & !7;
+        let value = [0, 1, 0x7FFF_FFFF_FFFF_FFFF, u64::MAX, 1 << 63, 512, 0x8000_0000_0000_0200];
+        let word = value[usize::try_from(numbers.below(value.len() as u64)).unwrap()].to_be_bytes();
+        let end = (at + 8).min(bytes.len());
+        bytes[at..end].copy_from_slice(&word[..end - at]);
+        open_and_read(bytes);
+    }
+}

@@ -1,0 +1,67 @@
+//! What every sink has to do.
+
+use std::ops::Range;
+
+use super::{Numbers, painted, source};
+use crate::{BlockSink, BlockSource, WriteOrder};
+
+/// Checks a sink: writes painted pieces of every awkward size, holes and zeroed ranges, finishes it, and
+/// compares what `read_back` then gives with the same writes in memory. `make` gets the size of the disk.
+///
+/// Offsets of an [`WriteOrder::Any`] sink come shuffled; no byte is written twice.
+///
+/// # Panics
+/// When the sink breaks a rule of [`BlockSink`].
+pub fn sink(
+    size: u64,
+    unit: u64,
+    make: &dyn Fn(u64) -> Box<dyn BlockSink>,
+    read_back: &dyn Fn() -> Box<dyn BlockSource>,
+) {
+    for seed in 1..4 {
+        let sink = make(size);
+        let mut expected = vec![0; usize::try_from(size).unwrap()];
+        for (range, data) in pieces(size, unit, seed, sink.order()) {
+            if data {
+                let bytes = painted(range.start + seed, usize::try_from(range.end - range.start).unwrap());
+                sink.write_at(range.start, &bytes).expect("write_at");
+                expected[usize::try_from(range.start).unwrap()..][..bytes.len()].copy_from_slice(&bytes);
+            } else {
+                sink.zero(range).expect("zero");
+            }
+        }
+        sink.finish().expect("finish");
+        source(read_back().as_ref(), &expected);
+    }
+}
+
+/// Pieces that do not overlap: about a third data, a third zeroed, a third never mentioned, cut around
+/// multiples of `unit`.
+fn pieces(size: u64, unit: u64, seed: u64, order: WriteOrder) -> Vec<(Range<u64>, bool)> {
+    let mut numbers = Numbers::new(seed);
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let whole = (1 + numbers.below(4)) * unit;
+        let end = match numbers.below(4) {
+            0 => at + whole - at % unit,
+            1 => at + whole - at % unit + 1,
+            2 => at + whole - 1,
+            _ => at + 1 + numbers.below(2 * unit),
+        };
+        let end = end.clamp(at + 1, size);
+        match numbers.below(3) {
+            0 => pieces.push((at..end, true)),
+            1 => pieces.push((at..end, false)),
+            _ => {}
+        }
+        at = end;
+    }
+    if order == WriteOrder::Any {
+        for i in (1..pieces.len()).rev() {
+            let j = usize::try_from(numbers.below(i as u64 + 1)).unwrap();
+            pieces.swap(i, j);
+        }
+    }
+    pieces
+}

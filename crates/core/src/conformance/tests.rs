@@ -1,0 +1,134 @@
+//! The suite itself: what it lets pass, and what not.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::*;
+use crate::{Batch, BlockSink, Error, ErrorKind, Memory, MemorySink, Result, Segment, Window};
+
+#[test]
+fn memory_passes_at_every_size() {
+    for size in [0, 1, 511, 512, 513, 70_000] {
+        let bytes = painted(0, size);
+        source(&Memory::new(bytes.clone()), &bytes);
+    }
+}
+
+#[test]
+fn a_window_passes() {
+    let bytes = painted(0, 10_000);
+    let window = Window::new(Memory::new(bytes.clone()), 100..9000).unwrap();
+    source(&window, &bytes[100..9000]);
+}
+
+#[test]
+fn a_memory_sink_passes() {
+    let shared = MemorySink::new(1 << 20);
+    let size = 100_000;
+    sink(
+        size,
+        4096,
+        &|size| {
+            let fresh = shared.clone();
+            fresh.zero(0..size).unwrap();
+            Box::new(fresh)
+        },
+        &|| Box::new(Memory::new(shared.bytes())),
+    );
+}
+
+#[test]
+#[should_panic(expected = "guest byte 300")]
+fn a_wrong_byte_is_named() {
+    let mut bytes = painted(0, 1000);
+    let disk = Memory::new(bytes.clone());
+    bytes[300] ^= 1;
+    source(&disk, &bytes);
+}
+
+/// A sink whose batches note the order of their places, and fail at one of them.
+struct Noting {
+    disk: MemorySink,
+    places: Mutex<Vec<u64>>,
+    fails_at: u64,
+}
+
+impl Noting {
+    fn new(fails_at: u64) -> Self {
+        Self { disk: MemorySink::new(1 << 20), places: Mutex::default(), fails_at }
+    }
+}
+
+impl BlockSink for Noting {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.disk.write_at(offset, data)
+    }
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        self.disk.zero(range)
+    }
+    fn batch(&self) -> Option<Box<dyn Batch + '_>> {
+        Some(Box::new(self))
+    }
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Batch for &Noting {
+    fn prepare(&mut self, _: &Segment<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn place(&mut self, segment: &Segment<'_>) -> Result<()> {
+        self.places.lock().unwrap().push(segment.offset);
+        if segment.offset == self.fails_at { Err(Error::new(ErrorKind::Io)) } else { Ok(()) }
+    }
+    fn write(&mut self, segment: &Segment<'_>) -> Result<()> {
+        if segment.is_zeros() {
+            return self.zero(segment.offset..segment.end());
+        }
+        for run in segment.zeros {
+            let at = usize::try_from(run.start - segment.offset).unwrap();
+            assert_eq!(segment.bytes[at], 0, "a run of zeros is one");
+        }
+        self.write_at(segment.offset, segment.bytes)
+    }
+}
+
+#[test]
+fn a_batch_gets_every_byte_and_its_places_in_order() {
+    let mut disk = painted(1, 100_001);
+    disk[20_000..50_000].fill(0);
+    for workers in [1, 4] {
+        let sink = Noting::new(u64::MAX);
+        batched(&sink, &disk, 8192, workers);
+        assert_eq!(*sink.places.lock().unwrap(), (0..100_001).step_by(8192).collect::<Vec<u64>>());
+        assert!(sink.disk.bytes() == disk, "{workers} workers");
+    }
+}
+
+#[test]
+fn a_batch_that_fails_stops_every_worker() {
+    let sink = Noting::new(3 * 8192);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        batched(&sink, &painted(1, 100_001), 8192, 4);
+    }));
+    assert!(result.is_err());
+    assert_eq!(*sink.places.lock().unwrap(), [0, 8192, 2 * 8192, 3 * 8192]);
+}
+
+#[test]
+fn calls_give_what_they_say_cut_at_the_end() {
+    let sink = MemorySink::new(1 << 20);
+    let calls = [
+        Call::Write { at: 10, len: 100, seed: 1 },
+        Call::Write { at: 20, len: 5, seed: 4 },
+        Call::Write { at: 90, len: 100, seed: 2 },
+        Call::Zero { at: 95, len: 50 },
+    ];
+    let mut expected = [vec![0; 10], painted(1, 90)].concat();
+    expected[20..25].fill(0);
+    expected[90..].copy_from_slice(&painted(2, 10));
+    expected[95..].fill(0);
+    assert_eq!(apply(&calls, &sink, 100), expected);
+    assert_eq!(sink.bytes(), expected);
+}
