@@ -1,9 +1,11 @@
 //! What a conversion will take up, told before it: as `qemu-img measure` tells it, and never less than it takes.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use common::{have_qemu, run};
 use diskimg::{BlockSource, ConvertOptions, Format, Opener, Setting, Target, convert};
 
 const SETTINGS: [&str; 7] = [
@@ -39,20 +41,18 @@ fn target(path: &Path, settings: &str) -> Target {
 
 #[test]
 fn measures_are_those_of_qemu_img() {
-    if Command::new("qemu-img").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "qemu-img is not installed");
-        eprintln!("skipped: qemu-img is not installed");
+    if !have_qemu() {
         return;
     }
     for image in images() {
         let disk = Opener::new().open(&image).unwrap();
         for settings in SETTINGS {
-            let mut qemu = Command::new("qemu-img");
-            qemu.args(["measure", "--output=json", "-O", "qcow2", "-f", "qcow2"]);
+            let mut arguments = vec!["measure", "--output=json", "-O", "qcow2", "-f", "qcow2"];
             if !settings.is_empty() {
-                qemu.args(["-o", settings]);
+                arguments.extend(["-o", settings]);
             }
-            let output = qemu.arg(&image).output().unwrap();
+            arguments.push(image.to_str().unwrap());
+            let output = run(Path::new("."), "qemu-img", &arguments);
             let ours = target(Path::new("any"), settings).measure(&disk);
             if !output.status.success() {
                 assert!(ours.is_err(), "{}: {settings}: qemu-img refuses", image.display());

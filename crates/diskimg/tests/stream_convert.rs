@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{Good, good, have_qemu, images, qemu, read_all, sha256};
+use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
 use diskimg::{
     BlockSink, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert, StreamSink,
     Target, convert_stream, driver,
@@ -281,13 +281,10 @@ fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
         let mut commands = Vec::new();
         for index in (0..120_u32).rev() {
             let at = index * 4_300 + round * 512;
-            commands
-                .extend(["-c".to_owned(), format!("write -q -P {} {at}k 24k", (index + round) % 255 + 1)]);
+            commands.push(format!("write -q -P {} {at}k 24k", (index + round) % 255 + 1));
         }
-        let mut arguments = vec!["-f", "qcow2"];
-        arguments.extend(commands.iter().map(String::as_str));
-        arguments.push("disk.qcow2");
-        qemu(directory, "qemu-io", &arguments);
+        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+        qemu_io(directory, "qcow2", "disk.qcow2", &commands);
         let name = format!("round{round}");
         qemu(directory, "qemu-img", &["snapshot", "-c", &name, "disk.qcow2"]);
     }

@@ -2,22 +2,16 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "../../../tests/qemu/tools.rs"]
+mod tools;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
 
 use diskimg_core::conformance::{Numbers, painted};
 use diskimg_core::{ExtentKind, Extents};
 use diskimg_raw::{Copies, FileSink, FileSource, SinkOptions};
-
-fn qemu_img() -> Option<Command> {
-    if Command::new("qemu-img").arg("--version").output().is_ok() {
-        return Some(Command::new("qemu-img"));
-    }
-    assert!(std::env::var_os("CI").is_none(), "qemu-img is not installed, and CI does not skip");
-    eprintln!("skipped: qemu-img is not installed");
-    None
-}
+use tools::{have_qemu, qemu};
 
 /// The number behind `"name": ` in a line of `qemu-img map --output=json`.
 fn number(line: &str, name: &str) -> u64 {
@@ -27,7 +21,9 @@ fn number(line: &str, name: &str) -> u64 {
 
 #[test]
 fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
-    let Some(mut qemu_img) = qemu_img() else { return };
+    if !have_qemu() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk");
     let file = File::create(&path).unwrap();
@@ -44,9 +40,8 @@ fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
         .map(Result::unwrap)
         .map(|extent| (extent.offset, extent.len, extent.kind == ExtentKind::Data))
         .collect();
-    let output = qemu_img.args(["map", "-f", "raw", "--output=json"]).arg(&path).output().unwrap();
-    let theirs: Vec<(u64, u64, bool)> = String::from_utf8(output.stdout)
-        .unwrap()
+    let printed = qemu(dir.path(), "qemu-img", &["map", "-f", "raw", "--output=json", "disk"]);
+    let theirs: Vec<(u64, u64, bool)> = printed
         .lines()
         .filter(|line| line.contains("start"))
         .map(|line| (number(line, "start"), number(line, "length"), line.contains("\"data\": true")))
@@ -57,7 +52,9 @@ fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
 
 #[test]
 fn qemu_img_finds_a_copy_equal() {
-    let Some(mut qemu_img) = qemu_img() else { return };
+    if !have_qemu() {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     let file = File::create(&from).unwrap();
@@ -77,6 +74,5 @@ fn qemu_img_finds_a_copy_equal() {
         }
     }
     sink.finish().unwrap();
-    let compared = qemu_img.args(["compare", "-f", "raw", "-F", "raw"]).args([&from, &to]).output().unwrap();
-    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stdout));
+    qemu(dir.path(), "qemu-img", &["compare", "-f", "raw", "-F", "raw", "from", "to"]);
 }

@@ -1,5 +1,8 @@
 //! A directory to work in, the command itself, and `qemu-img` to compare it with.
 
+#[path = "../../../../tests/qemu/tools.rs"]
+mod qemu;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,14 +51,7 @@ impl Workshop {
 
     /// `None`, said aloud, where QEMU's tools are not installed; a failure where they have to be.
     pub(crate) fn with_qemu() -> Option<Self> {
-        let installed =
-            ["qemu-img", "qemu-io"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok());
-        if !installed {
-            assert!(std::env::var_os("CI").is_none(), "qemu-img and qemu-io have to be installed in CI");
-            eprintln!("skipped: qemu-img is not installed");
-            return None;
-        }
-        Some(Self::new())
+        qemu::have_qemu().then(Self::new)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -116,28 +112,19 @@ impl Workshop {
 
     #[track_caller]
     pub(crate) fn img(&self, args: &[&str]) -> String {
-        let output = Command::new("qemu-img").current_dir(self.0.path()).args(args).output().unwrap();
-        assert!(output.status.success(), "qemu-img {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        qemu::qemu(self.0.path(), "qemu-img", args)
     }
 
-    /// The exit code of `qemu-img`.
-    pub(crate) fn img_code(&self, args: &[&str]) -> i32 {
-        let output = Command::new("qemu-img").current_dir(self.0.path()).args(args).output().unwrap();
-        output.status.code().unwrap()
+    /// Runs `qemu-img`, which may fail: its exit code and what it prints.
+    pub(crate) fn img_may_fail(&self, args: &[&str]) -> (i32, Vec<u8>) {
+        let output = qemu::run(self.0.path(), "qemu-img", args);
+        (output.status.code().unwrap(), output.stdout)
     }
 
     /// Runs commands of `qemu-io` on a qcow2 image.
     #[track_caller]
     pub(crate) fn io(&self, image: &str, commands: &[&str]) {
-        let mut run = Command::new("qemu-io");
-        run.current_dir(self.0.path()).args(["-f", "qcow2"]);
-        commands.iter().for_each(|command| {
-            run.args(["-c", command]);
-        });
-        let output = run.arg(image).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && !told.contains("failed"), "{commands:?}: {told}");
+        qemu::qemu_io(self.0.path(), "qcow2", image, commands);
     }
 
     /// Brings everything to disk: until then file systems change their mind about holes and sizes.

@@ -2,12 +2,17 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "../../../../tests/qemu/tools.rs"]
+mod tools;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use diskimg::{BlockSource, Opener, Result, SnapshotSelector, WithinDirectory, driver};
 use sha2::{Digest, Sha256};
+
+#[allow(unused_imports, reason = "each test file uses a part of it")]
+pub(crate) use tools::{have_qemu, qemu, qemu_io, run};
 
 /// The folder of checked-in images: `good` or `bad`.
 pub(crate) fn images(folder: &str) -> PathBuf {
@@ -90,28 +95,4 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         write!(text, "{byte:02x}").unwrap();
         text
     })
-}
-
-/// Whether qemu-img and qemu-io are there. Without them a test says that it is skipped, and fails in CI.
-pub(crate) fn have_qemu() -> bool {
-    for tool in ["qemu-img", "qemu-io"] {
-        if Command::new(tool).arg("--version").output().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "{tool} is not installed, and CI must not skip");
-            eprintln!("skipped: {tool} is not installed");
-            return false;
-        }
-    }
-    true
-}
-
-/// Runs qemu-img or qemu-io in `directory`; returns what it prints.
-pub(crate) fn qemu(directory: &Path, tool: &str, arguments: &[&str]) -> String {
-    let output = Command::new(tool).args(arguments).current_dir(directory).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{tool} {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -39,7 +39,7 @@ fn ours(disk: &dyn BlockSource) -> Vec<Run> {
 /// Reads an image here and there, as a file and as a stream.
 fn compare(shop: &Workshop, image: &str) {
     let disk = shop.open_image(image);
-    let bytes = shop.guest_bytes(image);
+    let bytes = shop.guest_bytes(image, &[]);
     source(&disk, &bytes);
     assert_eq!(ours(&disk), theirs(&shop.img(&["map", "-f", "vdi", "--output=json", image])));
     let info = shop.img(&["info", "--output=json", image]);
@@ -59,10 +59,10 @@ fn images_of_every_kind_and_size_read_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     for options in ["static=off", "static=on"] {
         for size in [512, (1 << 20) - 512, 1 << 20, (9 << 20) + 1536] {
-            let disk = shop.write_mixed("mixed.raw", size);
+            let disk = shop.write_blocks("mixed.raw", size);
             shop.img(&["convert", "-f", "raw", "-O", "vdi", "-o", options, "mixed.raw", "disk.vdi"]);
             compare(&shop, "disk.vdi");
-            assert!(shop.guest_bytes("disk.vdi") == disk);
+            assert!(shop.guest_bytes("disk.vdi", &[]) == disk);
         }
     }
 }

@@ -1,75 +1,21 @@
-//! `qemu-img` and `qemu-io`, and host files as sources.
+//! A workshop for VDI images, opened and changed.
+
+#[path = "../../../../tests/qemu/mod.rs"]
+mod qemu;
 
 use std::fs::File;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Arc;
 
+use diskimg_core::OpenOptions;
 use diskimg_core::conformance::Numbers;
-use diskimg_core::{BlockSource, HostRange, Location, OpenOptions, Result, check_range};
 use diskimg_vdi::Vdi;
 
-/// A directory that goes away with the test, and the tools run in it.
-pub(crate) struct Workshop(tempfile::TempDir);
+pub(crate) use qemu::{HostFile, Workshop};
 
 impl Workshop {
-    /// `None`, said aloud, where the tools are not installed; a failure where they have to be.
+    /// A workshop, where the tools are.
     pub(crate) fn open() -> Option<Self> {
-        let installed =
-            ["qemu-img", "qemu-io"].iter().all(|tool| run(tool, Path::new("."), &["--version"]).is_some());
-        if !installed {
-            assert!(std::env::var_os("CI").is_none(), "qemu-img and qemu-io have to be installed in CI");
-            eprintln!("skipped: qemu-img is not installed");
-            return None;
-        }
-        Some(Self(tempfile::tempdir().unwrap()))
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    #[track_caller]
-    pub(crate) fn img(&self, args: &[&str]) -> String {
-        self.tool("qemu-img", args)
-    }
-
-    /// Runs `qemu-img`, which may fail: its status and all it says.
-    pub(crate) fn img_may_fail(&self, args: &[&str]) -> (i32, String) {
-        let output = run("qemu-img", self.0.path(), args).unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
-    }
-
-    /// Runs commands of `qemu-io` on an image.
-    #[track_caller]
-    pub(crate) fn io(&self, image: &str, commands: &[&str]) {
-        let mut args = vec!["-f", "vdi"];
-        commands.iter().for_each(|command| args.extend(["-c", command]));
-        args.push(image);
-        let told = self.tool("qemu-io", &args);
-        assert!(!told.contains("failed"), "{commands:?}: {told}");
-    }
-
-    #[track_caller]
-    fn tool(&self, tool: &str, args: &[&str]) -> String {
-        let output = run(tool, self.0.path(), args).unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{tool} {args:?}: {text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        text
-    }
-
-    /// The guest's bytes as QEMU reads them.
-    #[track_caller]
-    pub(crate) fn guest_bytes(&self, image: &str) -> Vec<u8> {
-        self.img(&["convert", "-f", "vdi", "-O", "raw", image, "oracle.raw"]);
-        std::fs::read(self.path("oracle.raw")).unwrap()
+        Self::of("vdi")
     }
 
     pub(crate) fn open_image(&self, name: &str) -> Vdi {
@@ -77,8 +23,8 @@ impl Workshop {
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// A disk of text, noise and zeros of up to 2 MiB each.
-    pub(crate) fn write_mixed(&self, name: &str, size: u64) -> Vec<u8> {
+    /// A disk of text and noise of up to 2 MiB each, and zeros of up to 4 MiB: of whole blocks, and of none.
+    pub(crate) fn write_blocks(&self, name: &str, size: u64) -> Vec<u8> {
         let mut numbers = Numbers::new(size);
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < size {
@@ -103,39 +49,5 @@ impl Workshop {
     /// Changes the length of a file.
     pub(crate) fn set_len(&self, name: &str, len: u64) {
         File::options().write(true).open(self.path(name)).unwrap().set_len(len).unwrap();
-    }
-}
-
-fn run(tool: &str, directory: &Path, args: &[&str]) -> Option<Output> {
-    Command::new(tool).current_dir(directory).args(args).output().ok()
-}
-
-/// A host file that says where its bytes are.
-pub(crate) struct HostFile(File, u64);
-
-impl HostFile {
-    pub(crate) fn open(path: &Path) -> Arc<dyn BlockSource> {
-        let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let size = file.metadata().unwrap().len();
-        Arc::new(Self(file, size))
-    }
-}
-
-impl BlockSource for HostFile {
-    fn size(&self) -> u64 {
-        self.1
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_range(offset, buf.len() as u64, self.1)?;
-        Ok(self.0.read_exact_at(buf, offset)?)
-    }
-
-    fn locate(&self, range: Range<u64>) -> Location<'_> {
-        if range.end > self.1 {
-            return Location::default();
-        }
-        let host = HostRange { file: &self.0, offset: range.start, len: range.end - range.start };
-        Location { host: Some(host), bytes: None }
     }
 }

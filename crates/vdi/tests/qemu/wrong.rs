@@ -20,7 +20,7 @@ fn qemu_reads_zeros_past_the_end_of_the_file_where_we_say_truncated() {
     shop.set_len("disk.vdi", 1024 + 2 * BLOCK as u64);
     let mut zeros = painted(0, 2 * BLOCK);
     zeros.resize(4 * BLOCK, 0);
-    assert!(shop.guest_bytes("disk.vdi") == zeros, "exit status 0 and zeros");
+    assert!(shop.guest_bytes("disk.vdi", &[]) == zeros, "exit status 0 and zeros");
     let error = shop.open_image("disk.vdi").read_at(2 * BLOCK as u64, &mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert_eq!(
@@ -41,7 +41,7 @@ fn qemu_ignores_extra_bytes_in_front_of_blocks_where_we_skip_them() {
         bytes.extend(block);
     }
     std::fs::write(shop.path("extra.vdi"), bytes).unwrap();
-    let theirs = shop.guest_bytes("extra.vdi");
+    let theirs = shop.guest_bytes("extra.vdi", &[]);
     assert_eq!(theirs[..512], [0xEE; 512], "exit status 0 and bytes that are not the guest's");
     source(&shop.open_image("extra.vdi"), &painted(0, 4 * BLOCK));
 }
@@ -53,7 +53,7 @@ fn qemu_rounds_an_odd_size_up_where_we_keep_it_to_the_byte() {
     let size = 3 * BLOCK as u64 + 1000;
     shop.patch("disk.vdi", 368, &size.to_le_bytes());
     shop.patch("disk.vdi", 384, &4_u32.to_le_bytes());
-    let theirs = shop.guest_bytes("disk.vdi");
+    let theirs = shop.guest_bytes("disk.vdi", &[]);
     assert_eq!(theirs.len() as u64, size.next_multiple_of(512));
     source(&shop.open_image("disk.vdi"), &theirs[..size as usize]);
 }

@@ -1,28 +1,18 @@
 //! Images that `qemu-img` makes and checks.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../../../tests/qemu/tools.rs"]
+mod tools;
 
 use diskimg_core::OpenOptions;
 
 use crate::image::check;
-
-fn qemu_img(directory: &Path, args: &[&str]) -> bool {
-    match Command::new("qemu-img").current_dir(directory).args(args).output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-            true
-        }
-        Err(_) => {
-            assert!(std::env::var_os("CI").is_none(), "qemu-img has to be installed in CI");
-            eprintln!("skipped: qemu-img is not installed");
-            false
-        }
-    }
-}
+use tools::{have_qemu, qemu};
 
 #[test]
 fn images_that_qemu_img_finds_clean_are_clean() {
+    if !have_qemu() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     for size in [512, 65_536, (33 << 20) + 1536] {
@@ -36,13 +26,9 @@ fn images_that_qemu_img_finds_clean_are_clean() {
             "monolithicSparse,compat6=on",
         ] {
             let options = format!("subformat={options}");
-            if !qemu_img(
-                path,
-                &["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "disk.raw", "disk.vmdk"],
-            ) {
-                return;
-            }
-            qemu_img(path, &["check", "-f", "vmdk", "disk.vmdk"]);
+            let convert = ["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "disk.raw", "disk.vmdk"];
+            qemu(path, "qemu-img", &convert);
+            qemu(path, "qemu-img", &["check", "-f", "vmdk", "disk.vmdk"]);
             let image = std::fs::read(path.join("disk.vmdk")).unwrap();
             let report = check(&image, &OpenOptions::default()).unwrap();
             assert!(report.is_clean(), "{size} {options}: {:#?}", report.problems);

@@ -1,27 +1,13 @@
 //! Images that `qemu-img` makes, decoded as they come.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../../../tests/qemu/tools.rs"]
+mod tools;
 
 use diskimg_core::conformance::Numbers;
 use diskimg_core::{Limits, MemorySink};
 
 use crate::image::decode_into;
-
-fn qemu_img(directory: &Path, args: &[&str]) -> bool {
-    let done = Command::new("qemu-img").current_dir(directory).args(args).output();
-    match done {
-        Ok(output) => {
-            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-            true
-        }
-        Err(_) => {
-            assert!(std::env::var_os("CI").is_none(), "qemu-img has to be installed in CI");
-            eprintln!("skipped: qemu-img is not installed");
-            false
-        }
-    }
-}
+use tools::{have_qemu, qemu};
 
 /// A disk of text, noise and zeros of 512 bytes to 64 KiB each.
 fn mixed(size: usize) -> Vec<u8> {
@@ -41,6 +27,9 @@ fn mixed(size: usize) -> Vec<u8> {
 
 #[test]
 fn images_of_qemu_img_give_the_bytes_they_were_made_of() {
+    if !have_qemu() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let sizes = [512, 65_536 - 512, 65_536, 65_536 + 512, 3 << 20, (33 << 20) + 1536];
     for size in sizes {
@@ -48,9 +37,8 @@ fn images_of_qemu_img_give_the_bytes_they_were_made_of() {
         std::fs::write(directory.path().join("disk.raw"), &bytes).unwrap();
         for more in [&[][..], &["-W", "-m", "8"]] {
             let args = ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"];
-            if !qemu_img(directory.path(), &[&args[..], more, &["disk.raw", "disk.vmdk"]].concat()) {
-                return;
-            }
+            let args = [&args[..], more, &["disk.raw", "disk.vmdk"]].concat();
+            qemu(directory.path(), "qemu-img", &args);
             let image = std::fs::read(directory.path().join("disk.vmdk")).unwrap();
             for step in [513, 65_536, 1 << 20] {
                 let sink = MemorySink::new(64 << 20);

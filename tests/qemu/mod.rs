@@ -1,0 +1,9 @@
+//! `qemu-img` and `qemu-io` for the tests of the format crates, and host files as sources. Test programs take
+//! this folder in by its path; those that only run the tools take `tools.rs`.
+
+mod host_file;
+mod tools;
+mod workshop;
+
+pub(crate) use host_file::HostFile;
+pub(crate) use workshop::Workshop;
