@@ -44,6 +44,7 @@ mod siblings;
 mod sink;
 mod source;
 mod stream;
+mod unfilled;
 mod window;
 pub mod zeros;
 
@@ -69,4 +70,5 @@ pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, WriteOrder};
 pub use source::{BlockSource, check_range};
 pub use stream::{Shelf, StreamDecoder};
+pub use unfilled::Unfilled;
 pub use window::Window;

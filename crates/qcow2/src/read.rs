@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Result, Unfilled, check_range,
 };
 
 use crate::addr::GuestOffset;
@@ -26,15 +26,12 @@ impl BlockSource for Qcow2 {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size)?;
-        let end = offset.saturating_add(buf.len() as u64);
-        let mut at = offset;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(offset, buf);
         while !rest.is_empty() {
-            let mapping = self.lookup.mapping(GuestOffset(at), end)?;
-            let (now, later) = split(rest, mapping.end().saturating_sub(at))?;
-            self.read_mapped(&mapping, GuestOffset(at), now)?;
-            at = mapping.end();
-            rest = later;
+            let at = GuestOffset(rest.offset());
+            let mapping = self.lookup.mapping(at, rest.end())?;
+            let now = rest.take(mapping.end().saturating_sub(at.0)).ok_or_else(internal)?;
+            self.read_mapped(&mapping, at, now)?;
         }
         Ok(())
     }
@@ -67,11 +64,11 @@ impl Image for Qcow2 {
 impl Qcow2 {
     /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
     fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest.0, buf);
         while !rest.is_empty() {
-            let (stored, len) = mapping.run(at, at.0.saturating_add(rest.len() as u64))?;
-            let (now, later) = split(rest, len)?;
+            let at = GuestOffset(rest.offset());
+            let (stored, len) = mapping.run(at, rest.end())?;
+            let now = rest.take(len).ok_or_else(internal)?;
             match stored {
                 Stored::Unallocated | Stored::Zero => now.fill(0),
                 Stored::Data(host) => self.data.read_at(host.0, now)?,
@@ -79,8 +76,6 @@ impl Qcow2 {
                     self.decoders.with(|decoder| self.read_compressed(decoder, mapping, at, now))?;
                 }
             }
-            at = GuestOffset(at.0.saturating_add(len));
-            rest = later;
         }
         Ok(())
     }
@@ -96,24 +91,22 @@ impl Qcow2 {
     ) -> Result<()> {
         let geometry = self.lookup.rules.geometry;
         let cluster_size = geometry.cluster_size();
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest.0, buf);
         while !rest.is_empty() {
+            let at = GuestOffset(rest.offset());
             let from = geometry.in_cluster(at.0);
-            let whole = if from == 0 { rest.len() as u64 / cluster_size } else { 0 };
+            let whole = if from == 0 { rest.len() / cluster_size } else { 0 };
             let len = if whole > 0 {
                 whole.saturating_mul(cluster_size)
             } else {
-                cluster_size.saturating_sub(from).min(rest.len() as u64)
+                cluster_size.saturating_sub(from).min(rest.len())
             };
-            let (now, later) = split(rest, len)?;
+            let now = rest.take(len).ok_or_else(internal)?;
             if whole > 0 {
                 self.read_whole(decoder, mapping, at, now)?;
             } else {
                 self.read_part(decoder, mapping, at, now)?;
             }
-            at = GuestOffset(at.0.saturating_add(len));
-            rest = later;
         }
         Ok(())
     }
@@ -127,13 +120,12 @@ impl Qcow2 {
         buf: &mut [u8],
     ) -> Result<()> {
         let cluster_size = self.lookup.rules.geometry.cluster_size();
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest.0, buf);
         while !rest.is_empty() {
-            let end = at.0.saturating_add(rest.len() as u64);
-            let host = gather(mapping, at, end, cluster_size, &mut decoder.batch)?;
+            let mut at = GuestOffset(rest.offset());
+            let host = gather(mapping, at, rest.end(), cluster_size, &mut decoder.batch)?;
             let len = (decoder.batch.len() as u64).saturating_mul(cluster_size);
-            let (now, later) = split(rest, len)?;
+            let now = rest.take(len).ok_or_else(internal)?;
             let Decoder { batch, input, codec } = decoder;
             let input = self.host_bytes(&host, input)?;
             let size = usize::try_from(cluster_size).unwrap_or(usize::MAX);
@@ -141,7 +133,6 @@ impl Qcow2 {
                 decode(codec, cluster, at, (&host, input), output)?;
                 at = GuestOffset(at.0.saturating_add(cluster_size));
             }
-            rest = later;
         }
         Ok(())
     }
@@ -233,14 +224,6 @@ fn decode(
     let to = usize::try_from(cluster.host.end.saturating_sub(host.start)).unwrap_or(usize::MAX);
     let input = bytes.get(from..to).ok_or_else(internal)?;
     codec.decode(cluster, guest, input, output)
-}
-
-fn split(buf: &mut [u8], len: u64) -> Result<(&mut [u8], &mut [u8])> {
-    usize::try_from(len)
-        .ok()
-        .filter(|len| *len > 0)
-        .and_then(|len| buf.split_at_mut_checked(len))
-        .ok_or_else(internal)
 }
 
 /// A rule of this crate was broken, not one of the format.

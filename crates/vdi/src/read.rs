@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSource, Extent, ExtentKind, Image, ImageInfo, Result, check_range};
+use diskimg_core::{BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, Result, Unfilled, check_range};
 
 use crate::addr::GuestOffset;
 use crate::block_map::{Mapping, Stored};
@@ -16,15 +16,12 @@ impl BlockSource for Vdi {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        let end = offset.saturating_add(buf.len() as u64);
-        let mut at = offset;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(offset, buf);
         while !rest.is_empty() {
-            let mapping = self.map.mapping(GuestOffset(at), end)?;
-            let (now, later) = split(rest, mapping.end().saturating_sub(at))?;
-            self.read_mapped(&mapping, GuestOffset(at), now)?;
-            at = mapping.end();
-            rest = later;
+            let at = GuestOffset(rest.offset());
+            let mapping = self.map.mapping(at, rest.end())?;
+            let now = rest.take(mapping.end().saturating_sub(at.0)).ok_or_else(internal)?;
+            self.read_mapped(&mapping, at, now)?;
         }
         Ok(())
     }
@@ -56,26 +53,20 @@ impl Image for Vdi {
 impl Vdi {
     /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
     fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest.0, buf);
         while !rest.is_empty() {
-            let (stored, len) = mapping.run(at, at.0.saturating_add(rest.len() as u64))?;
-            let (now, later) = split(rest, len)?;
+            let (stored, len) = mapping.run(GuestOffset(rest.offset()), rest.end())?;
+            let now = rest.take(len).ok_or_else(internal)?;
             match stored {
                 Stored::Free | Stored::Zero => now.fill(0),
                 Stored::Data(host) => self.source.read_at(host.0, now)?,
             }
-            at = GuestOffset(at.0.saturating_add(len));
-            rest = later;
         }
         Ok(())
     }
 }
 
-fn split(buf: &mut [u8], len: u64) -> Result<(&mut [u8], &mut [u8])> {
-    usize::try_from(len)
-        .ok()
-        .filter(|len| *len > 0)
-        .and_then(|len| buf.split_at_mut_checked(len))
-        .ok_or_else(|| invalid("read").because("internal error: lengths do not add up"))
+/// A rule of this crate was broken, not one of the format.
+fn internal() -> Error {
+    invalid("read").because("internal error: lengths do not add up")
 }

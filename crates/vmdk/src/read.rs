@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Location, Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Location, Result, Unfilled,
+    check_range,
 };
 
 use crate::decoder::{Decoder, compressed_len, inflate};
@@ -25,12 +26,11 @@ impl BlockSource for Vmdk {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size)?;
-        let mut at = offset;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(offset, buf);
         while !rest.is_empty() {
+            let at = rest.offset();
             let part = self.part(at)?;
-            let len = part.end().saturating_sub(at).min(rest.len() as u64);
-            let (now, later) = split(rest, len)?;
+            let now = rest.take(part.end().min(rest.end()).saturating_sub(at)).ok_or_else(internal)?;
             let inside = at.saturating_sub(part.start);
             match &part.content {
                 Content::Zero => now.fill(0),
@@ -39,8 +39,6 @@ impl BlockSource for Vmdk {
                     self.read_sparse(extent, inside, now).map_err(|error| part.named(error))?;
                 }
             }
-            at = at.saturating_add(len);
-            rest = later;
         }
         Ok(())
     }
@@ -110,15 +108,12 @@ impl Vmdk {
 
     /// Fills `buf` with the bytes at `guest` of a sparse extent.
     fn read_sparse(&self, extent: &SparseExtent, guest: u64, buf: &mut [u8]) -> Result<()> {
-        let end = guest.saturating_add(buf.len() as u64);
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest, buf);
         while !rest.is_empty() {
-            let mapping = extent.mapping(at, end)?;
-            let (now, later) = split(rest, mapping.end().saturating_sub(at))?;
+            let at = rest.offset();
+            let mapping = extent.mapping(at, rest.end())?;
+            let now = rest.take(mapping.end().saturating_sub(at)).ok_or_else(internal)?;
             self.read_mapped(extent, &mapping, at, now)?;
-            at = mapping.end();
-            rest = later;
         }
         Ok(())
     }
@@ -131,11 +126,11 @@ impl Vmdk {
         guest: u64,
         buf: &mut [u8],
     ) -> Result<()> {
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest, buf);
         while !rest.is_empty() {
-            let (stored, len) = mapping.run(at, at.saturating_add(rest.len() as u64))?;
-            let (now, later) = split(rest, len)?;
+            let at = rest.offset();
+            let (stored, len) = mapping.run(at, rest.end())?;
+            let now = rest.take(len).ok_or_else(internal)?;
             match stored {
                 Stored::Unallocated | Stored::Zero => now.fill(0),
                 Stored::Data(host) => extent.tables.source.read_at(host, now)?,
@@ -143,8 +138,6 @@ impl Vmdk {
                     self.decoders.with(|decoder| self.read_compressed(decoder, extent, mapping, at, now))?;
                 }
             }
-            at = at.saturating_add(len);
-            rest = later;
         }
         Ok(())
     }
@@ -160,24 +153,22 @@ impl Vmdk {
         buf: &mut [u8],
     ) -> Result<()> {
         let grain = extent.grain_bytes.max(1);
-        let mut at = guest;
-        let mut rest = buf;
+        let mut rest = Unfilled::new(guest, buf);
         while !rest.is_empty() {
+            let at = rest.offset();
             let from = extent.in_grain(at);
-            let whole = if from == 0 { rest.len() as u64 / grain } else { 0 };
+            let whole = if from == 0 { rest.len() / grain } else { 0 };
             let len = if whole > 0 {
                 whole.saturating_mul(grain)
             } else {
-                grain.saturating_sub(from).min(rest.len() as u64)
+                grain.saturating_sub(from).min(rest.len())
             };
-            let (now, later) = split(rest, len)?;
+            let now = rest.take(len).ok_or_else(internal)?;
             if whole > 0 {
                 read_whole(decoder, extent, mapping, at, now)?;
             } else {
                 self.read_part(decoder, extent, mapping, at, now)?;
             }
-            at = at.saturating_add(len);
-            rest = later;
         }
         Ok(())
     }
@@ -231,12 +222,11 @@ fn read_whole(
     buf: &mut [u8],
 ) -> Result<()> {
     let size = usize::try_from(extent.grain_bytes).unwrap_or(usize::MAX);
-    let mut at = guest;
-    let mut rest = buf;
+    let mut rest = Unfilled::new(guest, buf);
     while !rest.is_empty() {
-        let end = at.saturating_add(rest.len() as u64);
-        let (host, grains) = gather(extent, mapping, at, end)?;
-        let (now, later) = split(rest, grains.saturating_mul(extent.grain_bytes))?;
+        let mut at = rest.offset();
+        let (host, grains) = gather(extent, mapping, at, rest.end())?;
+        let now = rest.take(grains.saturating_mul(extent.grain_bytes)).ok_or_else(internal)?;
         let Decoder { input, single, inflater } = &mut *decoder;
         let input = host_bytes(extent, &host, input)?;
         for output in now.chunks_mut(size) {
@@ -247,7 +237,6 @@ fn read_whole(
             inflate(inflater, (place, extent.of_disk(at)), bytes, output, size)?;
             at = at.saturating_add(extent.grain_bytes);
         }
-        rest = later;
     }
     Ok(())
 }
@@ -306,14 +295,6 @@ fn host_bytes<'a>(extent: &'a SparseExtent, host: &Range<u64>, buf: &'a mut Vec<
     let bytes = buf.get_mut(..len).ok_or_else(internal)?;
     source.read_at(host.start, bytes)?;
     Ok(bytes)
-}
-
-fn split(buf: &mut [u8], len: u64) -> Result<(&mut [u8], &mut [u8])> {
-    usize::try_from(len)
-        .ok()
-        .filter(|len| *len > 0)
-        .and_then(|len| buf.split_at_mut_checked(len))
-        .ok_or_else(internal)
 }
 
 /// A rule of this crate was broken, not one of the format.

@@ -1,0 +1,95 @@
+//! What of a read is still to be done.
+
+/// The part of a buffer that a read has yet to fill, front to back, and where it stands on the disk.
+///
+/// A format that finds run after run takes the front of the buffer for each:
+///
+/// ```
+/// use diskimg_core::Unfilled;
+///
+/// // Runs of four bytes, each filled with its number.
+/// let mut buf = [0; 6];
+/// let mut rest = Unfilled::new(7, &mut buf);
+/// while !rest.is_empty() {
+///     let run = rest.offset() / 4;
+///     let len = rest.end().min((run + 1) * 4) - rest.offset();
+///     rest.take(len).expect("a run that fits").fill(run as u8);
+/// }
+/// assert_eq!(buf, [1, 2, 2, 2, 2, 3]);
+/// ```
+#[derive(Debug)]
+pub struct Unfilled<'a> {
+    offset: u64,
+    buf: &'a mut [u8],
+}
+
+impl<'a> Unfilled<'a> {
+    /// All of `buf`, whose first byte stands at `offset` of the disk.
+    #[must_use]
+    pub fn new(offset: u64, buf: &'a mut [u8]) -> Self {
+        Self { offset, buf }
+    }
+
+    /// Where the next byte stands on the disk.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where the byte behind the last one stands.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len())
+    }
+
+    /// Bytes left.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.buf.len() as u64
+    }
+
+    /// Whether the read is done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// The next `len` bytes, which the caller fills. `None` for none, with which a walk would not end, and for
+    /// more than are left; nothing is taken then.
+    pub fn take(&mut self, len: u64) -> Option<&'a mut [u8]> {
+        let count = usize::try_from(len).ok().filter(|count| (1..=self.buf.len()).contains(count))?;
+        let (front, rest) = std::mem::take(&mut self.buf).split_at_mut_checked(count)?;
+        self.buf = rest;
+        self.offset = self.offset.saturating_add(len);
+        Some(front)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_nothing_nor_too_much_can_be_taken() {
+        let mut buf = [0; 5];
+        let mut rest = Unfilled::new(10, &mut buf);
+        for len in [0, 6, u64::MAX] {
+            assert_eq!(rest.take(len), None, "{len}");
+            assert_eq!((rest.offset(), rest.end(), rest.len()), (10, 15, 5));
+        }
+        rest.take(3).unwrap().fill(1);
+        assert_eq!((rest.offset(), rest.end(), rest.is_empty()), (13, 15, false));
+        rest.take(2).unwrap().fill(2);
+        assert!(rest.is_empty() && rest.take(0).is_none());
+        assert_eq!(buf, [1, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_does_not_overflow() {
+        let mut buf = [0; 2];
+        let mut rest = Unfilled::new(u64::MAX, &mut buf);
+        assert_eq!(rest.end(), u64::MAX);
+        assert!(rest.take(2).is_some());
+        assert_eq!(rest.offset(), u64::MAX);
+    }
+}
