@@ -8,6 +8,7 @@ mod info;
 mod inspect;
 mod map;
 mod packaging;
+mod parents;
 mod pipes;
 mod progress;
 mod refusals;
