@@ -1,4 +1,5 @@
-//! One bench for each hot path: reading each kind of cluster, mapping, writing, unwrapping, finding zeros.
+//! One bench for each hot path: reading each kind of cluster, grain and block, mapping, writing, streaming,
+//! unwrapping, finding zeros.
 //!
 //!     cargo bench -p diskimg
 //!
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use diskimg::{
-    BlockSource, ConvertOptions, CreateOptions, Disk, Extents, Memory, MemorySink, Opener, Setting, convert,
-    driver,
+    BlockSource, ConvertOptions, CreateOptions, Disk, Extents, Memory, MemorySink, Opener, Setting,
+    StreamConvert, convert, driver,
 };
 
 const SIZE: usize = 64 << 20;
@@ -39,16 +40,16 @@ fn disk() -> Memory {
     Memory::new(bytes)
 }
 
-fn qcow2(source: &Memory, compress: bool, settings: &str) -> Vec<u8> {
+fn image(source: &Memory, kind: &Kind) -> Vec<u8> {
     let options = CreateOptions {
         virtual_size: source.size(),
-        compress,
+        compress: kind.compress,
         level: None,
-        settings: Setting::parse_list(settings).unwrap(),
+        settings: Setting::parse_list(kind.settings).unwrap(),
         siblings: None,
     };
     let file = MemorySink::new(1 << 30);
-    let create = driver("qcow2").unwrap().create.unwrap();
+    let create = driver(kind.format).unwrap().create.unwrap();
     let sink = create(Box::new(file.clone()), &options).unwrap();
     convert(source, sink, &ConvertOptions::default(), &()).unwrap();
     file.bytes()
@@ -58,22 +59,36 @@ fn open(image: Vec<u8>) -> Disk {
     Opener::new().open_source(Arc::new(Memory::new(image))).unwrap()
 }
 
-const KINDS: [(&str, bool, &str); 5] = [
-    ("plain", false, ""),
-    ("deflate", true, ""),
-    ("zstd", true, "compression_type=zstd"),
-    ("plain-4k", false, "cluster_size=4k"),
-    ("deflate-2M", true, "cluster_size=2M"),
+struct Kind {
+    name: &'static str,
+    format: &'static str,
+    compress: bool,
+    settings: &'static str,
+}
+
+const fn kind(name: &'static str, format: &'static str, compress: bool, settings: &'static str) -> Kind {
+    Kind { name, format, compress, settings }
+}
+
+const KINDS: [Kind; 8] = [
+    kind("qcow2", "qcow2", false, ""),
+    kind("qcow2-deflate", "qcow2", true, ""),
+    kind("qcow2-zstd", "qcow2", true, "compression_type=zstd"),
+    kind("qcow2-4k", "qcow2", false, "cluster_size=4k"),
+    kind("qcow2-deflate-2M", "qcow2", true, "cluster_size=2M"),
+    kind("vmdk-sparse", "vmdk", false, ""),
+    kind("vmdk-stream", "vmdk", false, "subformat=streamOptimized"),
+    kind("vdi", "vdi", false, ""),
 ];
 
 fn read(c: &mut Criterion) {
     let source = disk();
-    let mut group = c.benchmark_group("read qcow2");
+    let mut group = c.benchmark_group("read");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
-    for (name, compress, settings) in KINDS {
-        let disk = open(qcow2(&source, compress, settings));
+    for kind in KINDS {
+        let disk = open(image(&source, &kind));
         let mut buf = vec![0; STEP];
-        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+        group.bench_function(BenchmarkId::from_parameter(kind.name), |b| {
             b.iter(|| {
                 for offset in (0..SIZE as u64).step_by(STEP) {
                     disk.read_at(offset, &mut buf).unwrap();
@@ -86,10 +101,10 @@ fn read(c: &mut Criterion) {
 
 fn map(c: &mut Criterion) {
     let source = disk();
-    let mut group = c.benchmark_group("map qcow2");
-    for (name, compress, settings) in KINDS {
-        let disk = open(qcow2(&source, compress, settings));
-        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+    let mut group = c.benchmark_group("map");
+    for kind in KINDS {
+        let disk = open(image(&source, &kind));
+        group.bench_function(BenchmarkId::from_parameter(kind.name), |b| {
             b.iter(|| Extents::new(&disk, 0..disk.size()).filter(|e| black_box(e).is_ok()).count());
         });
     }
@@ -98,11 +113,29 @@ fn map(c: &mut Criterion) {
 
 fn write(c: &mut Criterion) {
     let source = disk();
-    let mut group = c.benchmark_group("write qcow2");
+    let mut group = c.benchmark_group("write");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
-    for (name, compress, settings) in KINDS {
-        group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            b.iter(|| black_box(qcow2(&source, compress, settings)));
+    for kind in KINDS {
+        group.bench_function(BenchmarkId::from_parameter(kind.name), |b| {
+            b.iter(|| black_box(image(&source, &kind)));
+        });
+    }
+    group.finish();
+}
+
+fn stream(c: &mut Criterion) {
+    let source = disk();
+    let mut group = c.benchmark_group("stream");
+    group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
+    for kind in KINDS.iter().filter(|kind| kind.name != "vmdk-sparse") {
+        let file = image(&source, kind);
+        group.bench_function(BenchmarkId::from_parameter(kind.name), |b| {
+            b.iter(|| {
+                let sink = Box::new(MemorySink::new(1 << 30));
+                let mut conversion = StreamConvert::new(&Opener::new(), sink);
+                file.chunks(STEP).for_each(|piece| conversion.push(piece).unwrap());
+                black_box(conversion.finish(&()).unwrap())
+            });
         });
     }
     group.finish();
@@ -139,5 +172,5 @@ fn zeros(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, map, write, unwrap, zeros);
+criterion_group!(benches, read, map, write, stream, unwrap, zeros);
 criterion_main!(benches);
