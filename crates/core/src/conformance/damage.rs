@@ -1,6 +1,7 @@
 //! Images that were cut short or changed.
 
 use super::Numbers;
+use crate::{BlockSource, Extents};
 
 /// Damages an image in many ways and gives each result to `open_and_read`, which should open it and read all
 /// of it. It may fail; it must not panic, and the caller bounds its time and memory.
@@ -28,5 +29,25 @@ pub fn damaged(image: &[u8], metadata: usize, open_and_read: &dyn Fn(Vec<u8>)) {
         let end = (at + 8).min(bytes.len());
         bytes[at..end].copy_from_slice(&word[..end - at]);
         open_and_read(bytes);
+    }
+}
+
+/// Reads and maps the first and the last `most` bytes of a disk, whatever comes of it: what to do with a damaged
+/// image that opens, whose disk may claim any size.
+pub fn exercise(disk: &dyn BlockSource, most: u64) {
+    let mut buf = vec![0; 100_000];
+    for start in [0, disk.size().saturating_sub(most)] {
+        let end = disk.size().min(start + most);
+        let mut at = start;
+        while at < end {
+            let len = buf.len().min(usize::try_from(end - at).unwrap());
+            let _ = disk.read_at(at, &mut buf[..len]);
+            at += len as u64;
+        }
+        for extent in Extents::new(disk, start..end) {
+            if extent.is_err() {
+                break;
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each function panics with what it expected; call them from `#[test]`s. They are cheap enough to run for
 //! every kind of image a format knows. [`batched`] and [`apply`] write a disk in two more ways, for tests of a
-//! format's own that look at what came of it.
+//! format's own that look at what came of it; [`Counted`] tells what they cost.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +12,7 @@
 
 mod batches;
 mod calls;
+mod counted;
 mod damage;
 mod numbers;
 mod paint;
@@ -22,8 +23,9 @@ mod tests;
 
 pub use batches::batched;
 pub use calls::{Call, apply};
-pub use damage::damaged;
+pub use counted::Counted;
+pub use damage::{damaged, exercise};
 pub use numbers::Numbers;
-pub use paint::{paint, painted};
+pub use paint::{mixed, paint, painted};
 pub use sinks::sink;
 pub use sources::source;

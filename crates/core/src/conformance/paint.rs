@@ -1,4 +1,6 @@
-//! Bytes that tell where they stand.
+//! Disks: bytes that tell where they stand, and bytes of every kind.
+
+use super::Numbers;
 
 /// The byte that stands at `offset` of a painted disk: `offset % 251`, so that no power of two repeats it.
 #[must_use]
@@ -10,4 +12,23 @@ pub fn paint(offset: u64) -> u8 {
 #[must_use]
 pub fn painted(offset: u64, len: usize) -> Vec<u8> {
     (offset..).take(len).map(paint).collect()
+}
+
+/// `len` bytes with a bit of everything: text, noise, zeros and painted bytes, in pieces of 1 to 300000 bytes;
+/// other ones for each seed.
+#[must_use]
+pub fn mixed(len: usize, seed: u64) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    let mut disk = Vec::with_capacity(len);
+    while disk.len() < len {
+        let piece = usize::try_from(1 + numbers.below(300_000)).unwrap();
+        match numbers.below(4) {
+            0 => disk.resize(disk.len() + piece, 0),
+            1 => disk.extend((0..piece).map(|_| u8::try_from(numbers.below(256)).unwrap())),
+            2 => disk.extend(b"all work and no play ".iter().cycle().take(piece)),
+            _ => disk.extend(painted(disk.len() as u64, piece)),
+        }
+    }
+    disk.truncate(len);
+    disk
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use super::*;
-use crate::{Batch, BlockSink, Error, ErrorKind, Memory, MemorySink, Result, Segment, Window};
+use crate::{Batch, BlockSink, BlockSource, Error, ErrorKind, Memory, MemorySink, Result, Segment, Window};
 
 #[test]
 fn memory_passes_at_every_size() {
@@ -131,4 +131,39 @@ fn calls_give_what_they_say_cut_at_the_end() {
     expected[95..].fill(0);
     assert_eq!(apply(&calls, &sink, 100), expected);
     assert_eq!(sink.bytes(), expected);
+}
+
+#[test]
+fn reads_are_counted_once_and_places_are_kept_secret() {
+    let file = Counted::new(Memory::new(painted(0, 1000)));
+    file.read_at(0, &mut [0; 10]).unwrap();
+    file.read_at(990, &mut [0; 5]).unwrap();
+    assert!(file.locate(0..10).bytes.is_none());
+    assert_eq!(file.taken(), (2, 15));
+    assert_eq!(file.taken(), (0, 0));
+    source(&file, &painted(0, 1000));
+}
+
+#[test]
+fn a_disk_of_any_size_is_exercised_at_its_ends_whatever_they_give() {
+    struct Fails(u64);
+    impl BlockSource for Fails {
+        fn size(&self) -> u64 {
+            self.0
+        }
+        fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+            Err(Error::new(ErrorKind::Corrupt))
+        }
+    }
+    for (size, reads) in [(0, 0), (1, 2), (1 << 20, 22), (u64::MAX, 22)] {
+        let disk = Counted::new(Fails(size));
+        exercise(&disk, 1 << 20);
+        assert_eq!(disk.taken().0, reads, "{size}");
+    }
+}
+
+#[test]
+fn a_mixed_disk_is_the_same_each_time_and_another_for_each_seed() {
+    assert_eq!(mixed(1_000_001, 3).len(), 1_000_001);
+    assert!(mixed(1_000_001, 3) == mixed(1_000_001, 3) && mixed(1_000_001, 3) != mixed(1_000_001, 4));
 }

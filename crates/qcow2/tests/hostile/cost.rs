@@ -1,48 +1,16 @@
 //! What an image may cost whoever opens and reads it: counted, not timed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_codec::cluster::Deflater;
-use diskimg_core::conformance::painted;
-use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions, Result};
+use diskimg_core::conformance::{Counted, painted};
+use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions};
 use diskimg_qcow2::Qcow2;
 
 use crate::image::{CLUSTER, Image};
 
-/// Counts the reads of a file in memory, which it does not say it is.
-struct Counted {
-    file: Memory,
-    reads: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Counted {
-    fn new(image: &Image) -> Arc<Self> {
-        let file = Memory::new(image.0.clone());
-        Arc::new(Self { file, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) })
-    }
-
-    /// Reads and their bytes since the last call.
-    fn taken(&self) -> (u64, u64) {
-        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
-    }
-}
-
-impl BlockSource for Counted {
-    fn size(&self) -> u64 {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.file.read_at(offset, buf)
-    }
-}
-
-fn open(image: &Image) -> (Arc<Counted>, Qcow2) {
-    let file = Counted::new(image);
+fn open(image: &Image) -> (Arc<Counted<Memory>>, Qcow2) {
+    let file = Arc::new(Counted::new(Memory::new(image.0.clone())));
     let disk = Qcow2::open(Arc::clone(&file) as Arc<dyn BlockSource>, &OpenOptions::default()).unwrap();
     (file, disk)
 }
@@ -87,7 +55,7 @@ fn tables_are_kept_within_the_limit_and_read_again_past_it() {
     image.u64(24, 1 << 43);
     image.0.truncate(CLUSTER as usize);
     image.0.resize((2 * CLUSTER + (32 << 20)) as usize, 0);
-    let file = Counted::new(&image);
+    let file = Arc::new(Counted::new(Memory::new(image.0.clone())));
     let limits = Limits { metadata_cache: 1 << 20, ..Limits::default() };
     let disk = Qcow2::open(
         Arc::clone(&file) as Arc<dyn BlockSource>,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use diskimg_codec::cluster::Deflater;
-use diskimg_core::conformance::{damaged, painted};
-use diskimg_core::{BlockSource, Extents, Limits, Memory, OpenOptions};
+use diskimg_core::conformance::{damaged, exercise, painted};
+use diskimg_core::{BlockSource, Limits, Memory, OpenOptions};
 use diskimg_qcow2::{Qcow2, inspect};
 use proptest::prelude::*;
 
@@ -17,22 +17,7 @@ fn open_and_read(bytes: Vec<u8>) {
     let source: Arc<dyn BlockSource> = Arc::new(Memory::new(bytes));
     let _ = inspect(source.as_ref(), &Limits::default());
     let Ok(disk) = Qcow2::open(source, &OpenOptions::default()) else { return };
-    let mut buf = vec![0; 100_000];
-    let ends = [0, disk.size().saturating_sub(MOST)];
-    for start in ends {
-        let end = disk.size().min(start + MOST);
-        let mut at = start;
-        while at < end {
-            let len = buf.len().min((end - at) as usize);
-            let _ = disk.read_at(at, &mut buf[..len]);
-            at += len as u64;
-        }
-        for extent in Extents::new(&disk, start..end) {
-            if extent.is_err() {
-                break;
-            }
-        }
-    }
+    exercise(&disk, MOST);
 }
 
 fn deflated(bytes: &[u8]) -> Vec<u8> {

@@ -1,49 +1,36 @@
 //! What an image may cost whoever opens and reads it: counted, not timed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg_core::conformance::painted;
+use diskimg_core::conformance::{Counted, painted};
 use diskimg_core::{BlockSource, ErrorKind, ExtentKind, Extents, Memory, OpenOptions, Result};
 use diskimg_vdi::Vdi;
 
 use crate::image::*;
 
-/// Counts the reads of a file whose first bytes are in memory and whose others are 0xFF.
-struct Counted {
+/// A file whose first bytes are in memory and whose others are 0xFF.
+struct Padded {
     file: Memory,
     size: u64,
-    reads: AtomicU64,
-    bytes: AtomicU64,
 }
 
-impl Counted {
-    fn new(image: &Image, size: u64) -> Arc<Self> {
-        let file = Memory::new(image.bytes.clone());
-        Arc::new(Self { file, size, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) })
-    }
-
-    /// Reads and their bytes since the last call.
-    fn taken(&self) -> (u64, u64) {
-        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
-    }
-}
-
-impl BlockSource for Counted {
+impl BlockSource for Padded {
     fn size(&self) -> u64 {
         self.size
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
         let here = self.file.size().saturating_sub(offset).min(buf.len() as u64) as usize;
         buf[here..].fill(0xFF);
         if here > 0 { self.file.read_at(offset, &mut buf[..here]) } else { Ok(()) }
     }
 }
 
-fn open(file: &Arc<Counted>) -> Result<Vdi> {
+fn counted(image: &Image, size: u64) -> Arc<Counted<Padded>> {
+    Arc::new(Counted::new(Padded { file: Memory::new(image.bytes.clone()), size }))
+}
+
+fn open(file: &Arc<Counted<Padded>>) -> Result<Vdi> {
     Vdi::open(Arc::clone(file) as Arc<dyn BlockSource>, &OpenOptions::default())
 }
 
@@ -66,7 +53,7 @@ fn v06_a_small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_byte
         image.bytes.truncate(2048);
         image.u32(COUNT, 0x1FFF_FF80);
     });
-    let file = Counted::new(&image, 2048);
+    let file = counted(&image, 2048);
     assert_error(&open(&file).unwrap_err(), ErrorKind::Truncated, Some(MAP), None);
     assert_eq!(file.taken(), (1, 512));
 }
@@ -74,7 +61,7 @@ fn v06_a_small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_byte
 #[test]
 fn a_sparse_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
     let (image, size) = huge();
-    let file = Counted::new(&image, size);
+    let file = counted(&image, size);
     let disk = open(&file).unwrap();
     assert_eq!(file.taken(), (1, 512));
     let mut bytes = vec![1; 100_000];
@@ -91,7 +78,7 @@ fn a_sparse_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
 #[test]
 fn contiguous_blocks_are_read_in_one_go() {
     let image = Image::fixed();
-    let file = Counted::new(&image, image.bytes.len() as u64);
+    let file = counted(&image, image.bytes.len() as u64);
     let disk = open(&file).unwrap();
     disk.read_at(0, &mut [0; 1]).unwrap();
     file.taken();
@@ -104,7 +91,7 @@ fn contiguous_blocks_are_read_in_one_go() {
 #[test]
 fn a_check_of_a_huge_map_needs_no_memory_for_blocks_that_the_file_cannot_hold() {
     let (image, size) = huge();
-    let file = Counted::new(&image, size + (3 << 20));
+    let file = counted(&image, size + (3 << 20));
     let report = (diskimg_vdi::DRIVER.check.unwrap())(file, &OpenOptions::default()).unwrap();
     assert_eq!((report.total_units, report.allocated_units), (Some(64 << 20), Some(0)));
     assert_eq!((report.leaks, report.corruptions), (3, 1));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use diskimg_core::conformance::{damaged, painted};
-use diskimg_core::{BlockSource, Extents, Limits, Memory, MemorySink, OpenOptions};
+use diskimg_core::conformance::{damaged, exercise, painted};
+use diskimg_core::{BlockSource, Limits, Memory, MemorySink, OpenOptions};
 use diskimg_vdi::{DRIVER, Vdi, inspect};
 use proptest::prelude::*;
 
@@ -23,21 +23,7 @@ fn open_and_read(bytes: Vec<u8>) {
     let _ = inspect(source.as_ref(), &Limits::default());
     let _ = (DRIVER.check.unwrap())(Arc::clone(&source), &OpenOptions::default());
     let Ok(disk) = Vdi::open(source, &OpenOptions::default()) else { return };
-    let mut buf = vec![0; 100_000];
-    for start in [0, disk.size().saturating_sub(MOST)] {
-        let end = disk.size().min(start + MOST);
-        let mut at = start;
-        while at < end {
-            let len = buf.len().min((end - at) as usize);
-            let _ = disk.read_at(at, &mut buf[..len]);
-            at += len as u64;
-        }
-        for extent in Extents::new(&disk, start..end) {
-            if extent.is_err() {
-                break;
-            }
-        }
-    }
+    exercise(&disk, MOST);
 }
 
 #[test]

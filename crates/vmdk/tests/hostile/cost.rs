@@ -1,43 +1,15 @@
 //! What an image may cost whoever opens and reads it: counted, not timed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg_core::conformance::painted;
-use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions, Result};
+use diskimg_core::conformance::{Counted, painted};
+use diskimg_core::{BlockSource, ExtentKind, Extents, Limits, Memory, OpenOptions};
 use diskimg_vmdk::Vmdk;
 
 use crate::image::{AT_END, GD, GRAIN, GT, Image, SECTOR, deflated};
 
-/// Counts the reads of a file in memory, which it does not say it is.
-struct Counted {
-    file: Memory,
-    reads: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Counted {
-    /// Reads and their bytes since the last call.
-    fn taken(&self) -> (u64, u64) {
-        (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
-    }
-}
-
-impl BlockSource for Counted {
-    fn size(&self) -> u64 {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.file.read_at(offset, buf)
-    }
-}
-
-fn open(image: &Image, limits: Limits) -> (Arc<Counted>, Vmdk) {
-    let file = Memory::new(image.0.clone());
-    let file = Arc::new(Counted { file, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) });
+fn open(image: &Image, limits: Limits) -> (Arc<Counted<Memory>>, Vmdk) {
+    let file = Arc::new(Counted::new(Memory::new(image.0.clone())));
     let options = OpenOptions { limits, ..OpenOptions::default() };
     let disk = Vmdk::open(Arc::clone(&file) as Arc<dyn BlockSource>, &options).unwrap();
     (file, disk)

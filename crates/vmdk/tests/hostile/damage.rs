@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use diskimg_core::conformance::{damaged, painted};
-use diskimg_core::{BlockSource, Extents, Limits, Memory, OpenOptions};
+use diskimg_core::conformance::{damaged, exercise, painted};
+use diskimg_core::{BlockSource, Limits, Memory, OpenOptions};
 use diskimg_vmdk::{Vmdk, inspect};
 use proptest::prelude::*;
 
@@ -18,21 +18,7 @@ fn open_and_read(bytes: Vec<u8>) {
     let files = Files::new(&[("a", painted(0, 8192)), ("s", Image::extent().0)]);
     let options = OpenOptions { resolver: &files, ..OpenOptions::default() };
     let Ok(disk) = Vmdk::open(source, &options) else { return };
-    let mut buf = vec![0; 100_000];
-    for start in [0, disk.size().saturating_sub(MOST)] {
-        let end = disk.size().min(start + MOST);
-        let mut at = start;
-        while at < end {
-            let len = buf.len().min((end - at) as usize);
-            let _ = disk.read_at(at, &mut buf[..len]);
-            at += len as u64;
-        }
-        for extent in Extents::new(&disk, start..end) {
-            if extent.is_err() {
-                break;
-            }
-        }
-    }
+    exercise(&disk, MOST);
 }
 
 fn stream(directory: u64) -> Image {

@@ -11,28 +11,11 @@ mod tools;
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::conformance::{Numbers, batched, painted};
+use diskimg_core::conformance::{Numbers, batched, mixed, painted};
 use diskimg_core::{BlockSink, Segment, zeros};
 
 use super::{Subformat, Writer, WriterOptions};
 use folder::{Folder, NAME};
-
-/// A disk with a bit of everything: text, noise, zeros, painted bytes, and a last piece of an odd length.
-fn mixed(len: usize, seed: u64) -> Vec<u8> {
-    let mut numbers = Numbers::new(seed);
-    let mut disk = Vec::with_capacity(len);
-    while disk.len() < len {
-        let piece = usize::try_from(1 + numbers.below(300_000)).unwrap();
-        match numbers.below(4) {
-            0 => disk.resize(disk.len() + piece, 0),
-            1 => disk.extend((0..piece).map(|_| u8::try_from(numbers.below(256)).unwrap())),
-            2 => disk.extend(b"all work and no play ".iter().cycle().take(piece)),
-            _ => disk.extend(painted(disk.len() as u64, piece)),
-        }
-    }
-    disk.truncate(len);
-    disk
-}
 
 /// A disk as an image states it: whole sectors.
 fn in_sectors(disk: &[u8]) -> Vec<u8> {
