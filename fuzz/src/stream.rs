@@ -78,9 +78,10 @@ pub fn stream_convert(data: &[u8]) {
     match (whole, file) {
         (Ok(pushed), Ok(file)) => assert!(pushed == file, "a stream gives other bytes than a file"),
         (Err(error), Ok(_)) => {
-            // By the tables alone nobody sees what lies between them.
-            let between = error.field_name() == Some("trailing data");
-            assert!(between || matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
+            // Whoever reads a VMDK by its tables does not see what is wrong between them.
+            let unseen = stream.starts_with(b"KDMV")
+                && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated);
+            assert!(unseen || matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
         }
         // Only what is wrapped can be more as a stream.
         (Ok(_), Err(error)) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
