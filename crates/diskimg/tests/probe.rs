@@ -7,7 +7,8 @@ use std::io::Write;
 
 use common::{good, images};
 use diskimg::{
-    ErrorKind, Format, ImageInfo, Inspection, Limits, Opener, ProbeReport, Probed, Prober, Result, Wrapper,
+    BlockSink, CreateOptions, ErrorKind, Format, ImageInfo, Inspection, Limits, Memory, MemorySink, Opener,
+    ProbeReport, Probed, Prober, Result, Setting, Wrapper, driver,
 };
 use diskimg_core::conformance::{Numbers, painted};
 use flate2::Compression;
@@ -195,12 +196,12 @@ fn r10_a_vhd_of_fixed_size_is_no_raw_disk_although_it_begins_like_one() {
         let report = probe(&Opener::new(), &stream, 1000);
         assert_eq!(kind(&report), ErrorKind::Ambiguous);
         assert_eq!(report.formats, [Format::new("vhd")]);
-        let sink = diskimg::MemorySink::new(1 << 20);
+        let sink = MemorySink::new(1 << 20);
         let mut conversion = diskimg::StreamConvert::new(&Opener::new(), Box::new(sink));
         conversion.push(&stream).unwrap();
         assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::Ambiguous);
     }
-    let source = diskimg::Memory::new(bytes.clone());
+    let source = Memory::new(bytes.clone());
     assert_eq!(Opener::new().inspect_source(&source).unwrap_err().kind(), ErrorKind::Ambiguous);
     let mut pinned = Opener::new();
     pinned.format = Some(Format::new("raw"));
@@ -371,5 +372,31 @@ fn a_descriptor_longer_than_the_head_is_told_as_of_its_file() {
         let report = probe(&opener, text.as_bytes(), chunk);
         let info = report.image.unwrap();
         assert_eq!((info.references.len(), info.virtual_size), (3000, 3000 * 4096), "{chunk}");
+    }
+}
+
+#[test]
+fn the_footer_of_a_long_stream_is_seen_without_going_back() {
+    let file = MemorySink::new(8 << 20);
+    let options = CreateOptions {
+        virtual_size: 2 << 20,
+        settings: Setting::parse_list("subformat=streamOptimized").unwrap(),
+        ..CreateOptions::default()
+    };
+    let sink = driver("vmdk").unwrap().create.unwrap()(Box::new(file.clone()), &options).unwrap();
+    let mut noise = painted(0, 1 << 20);
+    let mut state = 1_u64;
+    noise.iter_mut().for_each(|byte| {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        *byte ^= (state >> 56) as u8;
+    });
+    sink.write_at(0, &noise).unwrap();
+    sink.finish().unwrap();
+    let bytes = file.bytes();
+    assert!(bytes.len() > 512 << 10);
+    let opener = Opener::new();
+    let expected = opener.inspect_source(&Memory::new(bytes.clone())).unwrap();
+    for chunk in CHUNKS {
+        assert_eq!(probe(&opener, &bytes, chunk).image.unwrap(), expected, "{chunk}");
     }
 }

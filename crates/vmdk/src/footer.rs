@@ -10,6 +10,9 @@ use crate::errors::{corrupt, truncated};
 use crate::marker::{Marker, Metadata};
 use crate::sparse_header::{MAGIC, SECTOR, SparseHeader};
 
+/// Marker, footer and end-of-stream marker: where they are in a file that nothing was added to, and all of it that
+/// a stream which cannot go back has kept.
+const LAST: u64 = 3 * SECTOR;
 /// How far from its end a file is searched for the footer. A bound of ours: transfers fill up to blocks of
 /// 64 KiB at most.
 const SEARCHED: u64 = 128 << 10;
@@ -24,8 +27,13 @@ const SECTOR_BYTES: usize = 512;
 /// [`diskimg_core::ErrorKind::Corrupt`] when bytes other than zeros
 /// follow it, or it is not what it has to be.
 pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, u64)> {
+    search(source, header, LAST).or_else(|_| search(source, header, SEARCHED))
+}
+
+/// As [`find`], in the last `within` bytes.
+fn search(source: &dyn BlockSource, header: &SparseHeader, within: u64) -> Result<(SparseHeader, u64)> {
     let end = source.size() / SECTOR * SECTOR;
-    let start = end.saturating_sub(SEARCHED).max(SECTOR);
+    let start = end.saturating_sub(within).max(SECTOR);
     let mut tail = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or_default()];
     source.read_at(start, &mut tail)?;
     let sectors: Vec<&[u8]> = tail.chunks_exact(SECTOR_BYTES).collect();
