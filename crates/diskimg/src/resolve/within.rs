@@ -1,0 +1,199 @@
+//! Following names inside an image, as far as its own directory.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Error, ImageInfo, Limits, Reference, Resolver, Result};
+use diskimg_raw::FileSource;
+
+use super::names::names_a_protocol;
+use super::{Directory, Refused};
+use crate::drivers::driver;
+
+/// Files that are looked at to find a parent by its UUID. A bound of ours.
+const SEARCHED: usize = 4096;
+
+/// Follows references to regular files within one directory and below it, and nowhere else.
+///
+/// On Linux by `openat2` with `RESOLVE_BENEATH`: neither `..`, nor an absolute name, nor a symbolic link or a
+/// magic link leads out, however it is swapped while we look. Elsewhere, and on kernels without the call,
+/// only plain names in the directory itself are followed, and no links. Devices, pipes and sockets are
+/// refused everywhere.
+///
+/// A parent that is known by its UUID alone, as VirtualBox records it, is searched for among the files of its
+/// format that lie directly in the directory.
+///
+/// ```no_run
+/// use diskimg::{Opener, WithinDirectory};
+/// use std::sync::Arc;
+/// let mut opener = Opener::new();
+/// opener.resolver = Arc::new(WithinDirectory::of_image("disks/top.qcow2".as_ref())?);
+/// let disk = opener.open("disks/top.qcow2")?;
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct WithinDirectory {
+    directory: Directory,
+}
+
+impl WithinDirectory {
+    /// Follows names within `directory`.
+    ///
+    /// # Errors
+    /// [`Io`](diskimg_core::ErrorKind::Io) when it cannot be opened.
+    pub fn new(directory: &Path) -> Result<Self> {
+        match Directory::open(directory) {
+            Ok(directory) => Ok(Self { directory }),
+            Err(error) => Err(Error::from(error).field("directory of the image")),
+        }
+    }
+
+    /// Follows names within a directory that is open already.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) when it is no directory; [`Io`](diskimg_core::ErrorKind::Io).
+    #[cfg(unix)]
+    pub fn opened(directory: File) -> Result<Self> {
+        match directory.metadata().map_err(Error::from)?.is_dir() {
+            true => Ok(Self { directory: Directory::opened(directory) }),
+            false => Err(Error::new(diskimg_core::ErrorKind::InvalidInput)
+                .field("directory of the image")
+                .because("it is not a directory")),
+        }
+    }
+
+    /// Follows names within the directory that holds `image`.
+    ///
+    /// # Errors
+    /// As [`WithinDirectory::new`].
+    pub fn of_image(image: &Path) -> Result<Self> {
+        match image.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Self::new(parent),
+            _ => Self::new(Path::new(".")),
+        }
+    }
+
+    /// The file of the wanted identity among those of its format beside the image.
+    fn search(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        if reference.identity.uuid.is_none() {
+            return Err(reference.denied().because("the image names nothing to look for"));
+        }
+        let driver = driver(reference.format.as_deref().unwrap_or(reference.found_in.name()))?;
+        for name in self.names(reference)? {
+            let named = Reference { name, ..reference.clone() };
+            let Some(source) = self.candidate(&named) else { continue };
+            let is_it = |info: ImageInfo| info.identity.uuid == reference.identity.uuid;
+            if (driver.inspect)(&source, &Limits::default()).is_ok_and(is_it) {
+                return Ok(Arc::new(source));
+            }
+        }
+        Err(reference.denied().because("no file in the image's directory has the UUID of the parent"))
+    }
+
+    /// The names in the directory that end as files of the wanted format do.
+    fn names(&self, reference: &Reference) -> Result<Vec<Vec<u8>>> {
+        let failed = |e| Error::from(e).format(reference.found_in).field("directory of the image");
+        let ending = format!(".{}", reference.found_in.name()).into_bytes();
+        let mut names: Vec<Vec<u8>> = self
+            .directory
+            .names()
+            .map_err(failed)?
+            .filter(|name| name.to_ascii_lowercase().ends_with(&ending))
+            .take(SEARCHED)
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn candidate(&self, reference: &Reference) -> Option<FileSource> {
+        let file = self.open(reference).ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        FileSource::new(file).ok()
+    }
+
+    fn open(&self, reference: &Reference) -> Result<File> {
+        self.directory.file(&reference.name).map_err(|refused| match refused {
+            Refused::Outside => reference.denied().because("it leads out of the image's directory"),
+            Refused::System(error) => Error::from(error)
+                .format(reference.found_in)
+                .field(reference.role.name())
+                .found_name(&reference.name),
+        })
+    }
+}
+
+impl Resolver for WithinDirectory {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        if names_a_protocol(&reference.name) {
+            return Err(reference.denied().because("it names a protocol, not a file"));
+        }
+        if reference.name.is_empty() || reference.name.ends_with(b"/") {
+            return self.search(reference);
+        }
+        let file = self.open(reference)?;
+        if !file.metadata().map_err(Error::from)?.is_file() {
+            return Err(reference.denied().because("it is not a regular file"));
+        }
+        Ok(Arc::new(FileSource::new(file)?))
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use diskimg_core::{ErrorKind, Format, Identity, ReferenceRole};
+    use rustix::fs::{CWD, Mode};
+    use std::os::unix::fs::symlink;
+
+    fn reference(name: &[u8]) -> Reference {
+        Reference {
+            role: ReferenceRole::Backing,
+            name: name.to_vec(),
+            identity: Identity::default(),
+            format: Some("raw".into()),
+            found_in: Format::new("qcow2"),
+            offset: None,
+        }
+    }
+
+    #[test]
+    fn only_regular_files_beneath_the_directory_are_followed() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("images");
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::fs::write(dir.join("base.raw"), b"base").unwrap();
+        std::fs::write(dir.join("sub/base.raw"), b"sub").unwrap();
+        std::fs::write(outer.path().join("secret"), b"secret").unwrap();
+        symlink("../secret", dir.join("out")).unwrap();
+        symlink("base.raw", dir.join("in")).unwrap();
+        symlink("/proc/self/fd/0", dir.join("magic")).unwrap();
+        rustix::fs::mkfifoat(CWD, dir.join("fifo"), Mode::from_raw_mode(0o600)).unwrap();
+
+        let resolver = WithinDirectory::new(&dir).unwrap();
+        for good in [&b"base.raw"[..], b"sub/base.raw", b"./sub/../base.raw", b"in"] {
+            assert!(resolver.resolve(&reference(good)).is_ok(), "{}", String::from_utf8_lossy(good));
+        }
+        let secret = outer.path().join("secret");
+        for bad in [
+            &b"../secret"[..],
+            b"sub/../../secret",
+            b"out",
+            b"magic",
+            b"fifo",
+            b"sub",
+            b"/etc/passwd",
+            b"json:{\"driver\":\"file\"}",
+            b"nbd://localhost",
+            secret.to_str().unwrap().as_bytes(),
+        ] {
+            let error = resolver.resolve(&reference(bad)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{}: {error}", String::from_utf8_lossy(bad));
+        }
+        for absent in [&b"absent"[..], b"a\0b"] {
+            assert_eq!(resolver.resolve(&reference(absent)).err().unwrap().kind(), ErrorKind::Io);
+        }
+    }
+}
