@@ -14,6 +14,7 @@ mod errors;
 mod fields;
 mod header;
 mod open;
+mod owners;
 mod read;
 mod stream;
 mod writer;

@@ -50,6 +50,10 @@ impl Vdi {
     /// Damage is reported where it is met: guest bytes whose block lies behind the end of the file are
     /// [`diskimg_core::ErrorKind::Truncated`], never zeros.
     ///
+    /// Each entry of the block map is taken at its word. Two blocks of the disk that are the same block of the
+    /// file read alike, as in QEMU; that is damage, but to find it takes the whole map, so that it is left to
+    /// [`crate::DRIVER`]'s check. A stream is decoded by the same rule.
+    ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::UnknownFormat`] without the signature;
     /// [`diskimg_core::ErrorKind::Unsupported`] for other versions, types, flags and sector sizes;

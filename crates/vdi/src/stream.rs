@@ -4,15 +4,13 @@ use std::ops::Range;
 
 use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, StreamDecoder, WriteOrder};
 
-use crate::addr::{ENTRY_BYTES, Geometry};
+use crate::addr::ENTRY_BYTES;
 use crate::block_map::Entry;
 use crate::emit::Emitter;
-use crate::errors::{FORMAT, corrupt, invalid, limit, truncated};
+use crate::errors::{FORMAT, corrupt, invalid, truncated};
 use crate::fields::length_of_version;
 use crate::header::Header;
-
-/// A block of the file that no block of the disk uses.
-const UNUSED: u32 = u32::MAX;
+use crate::owners::{Owners, too_many};
 
 /// Makes a decoder: [`diskimg_core::Driver::stream`] of this format.
 pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
@@ -28,7 +26,10 @@ pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
 ///
 /// Any sink will do for a map that ascends, as most do: blocks then come in the order of the disk. Otherwise
 /// the sink has to take any order. In memory are four bytes for each block in the file, taken from
-/// [`Limits::metadata_cache`], and twice that for a moment if the map does not ascend.
+/// [`Limits::metadata_cache`]; an image whose header counts more of them is refused by its header.
+///
+/// Every entry of the map is taken at its word, as it is when a file is read: a block of the file that several
+/// blocks of the disk name goes to each of them. That is damage, and for [`crate::DRIVER`]'s check to tell.
 struct Decoder {
     limits: Limits,
     /// Bytes of the image taken so far.
@@ -51,28 +52,22 @@ enum Stage {
 /// The map as far as it has come.
 struct Map {
     header: Header,
-    budget: Budget,
     /// The bytes of an entry that is not complete.
     partial: Vec<u8>,
     /// Entries taken so far.
-    taken: u64,
+    taken: u32,
     owners: Owners,
-}
-
-/// Which block of the disk each block of the file belongs to.
-struct Owners {
-    of: Vec<u32>,
-    /// Whether blocks of the file come in the order of the disk.
-    ascending: bool,
+    /// Blocks of the disk below are done once blocks of the file are known not to come in its order: those
+    /// that nothing will be written to are zeros by then.
+    zeroed: Option<u32>,
 }
 
 /// The blocks as far as they have come.
 struct Blocks {
-    geometry: Geometry,
-    size: u64,
+    header: Header,
     owners: Owners,
     /// Guest bytes below are done, where blocks come in the order of the disk.
-    done: u64,
+    done: Option<u64>,
 }
 
 impl StreamDecoder for Decoder {
@@ -120,7 +115,7 @@ impl Decoder {
                 Ok((stage, taken.len()))
             }
             Stage::Map(mut map) => {
-                let used = map.take(self.at, input)?;
+                let used = map.take(self.at, input, sink)?;
                 let end = self.at.saturating_add(used as u64);
                 let stage = if end >= map.header.geometry.map_end().0 {
                     Stage::Blocks(Box::new(map.into_blocks(sink)?))
@@ -151,180 +146,160 @@ impl Map {
                 .found(header.fields.uuids.parent)
                 .because("a stream alone holds only what differs from the parent"));
         }
-        let budget = Budget::new("block map of a stream", limits.metadata_cache);
-        let owners = Owners { of: Vec::new(), ascending: true };
-        Ok(Self { header, budget, partial: Vec::new(), taken: 0, owners })
-    }
-
-    fn is_complete(&self) -> bool {
-        self.taken >= u64::from(self.header.geometry.blocks)
+        check_fits(&header, limits)?;
+        let owners = Owners::new(Budget::new("block map of a stream", limits.metadata_cache));
+        Ok(Self { header, partial: Vec::new(), taken: 0, owners, zeroed: None })
     }
 
     /// Takes some of the bytes at `at`; returns how many.
-    fn take(&mut self, at: u64, input: &[u8]) -> Result<usize> {
+    fn take(&mut self, at: u64, input: &[u8], sink: &dyn BlockSink) -> Result<usize> {
         let before = self.header.geometry.map.0.saturating_sub(at);
         if before > 0 {
             return Ok(usize::try_from(before).unwrap_or(usize::MAX).min(input.len()));
         }
         let mut rest = input;
-        while !rest.is_empty() && !self.is_complete() {
+        while !rest.is_empty() && self.taken < self.header.geometry.blocks {
             let missing = 4_usize.saturating_sub(self.partial.len());
             let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
             self.partial.extend_from_slice(now);
             rest = later;
             if let Some(entry) = self.partial.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)) {
                 self.partial.clear();
-                self.entry(entry)?;
+                self.entry(entry, sink)?;
                 self.taken = self.taken.saturating_add(1);
             }
         }
         Ok(input.len().saturating_sub(rest.len()))
     }
 
-    fn entry(&mut self, entry: u32) -> Result<()> {
-        let geometry = &self.header.geometry;
+    fn entry(&mut self, entry: u32, sink: &dyn BlockSink) -> Result<()> {
         let Entry::Block(index) = Entry::decode(entry) else { return Ok(()) };
-        let wrong = || {
-            let guest = geometry.guest_start(self.taken).0;
-            corrupt("block map entry").at(geometry.entry_at(self.taken).0).guest(guest).found(index)
-        };
+        let geometry = &self.header.geometry;
         if index >= geometry.blocks {
-            let blocks = geometry.blocks;
-            return Err(wrong().expected(format_args!("less than the number of blocks, {blocks}")));
+            return Err(corrupt("block map entry")
+                .at(geometry.entry_at(self.taken.into()).0)
+                .guest(geometry.guest_start(self.taken.into()).0)
+                .found(index)
+                .expected(format_args!("less than the number of blocks, {}", geometry.blocks)));
         }
-        let block = u32::try_from(self.taken).unwrap_or(UNUSED);
-        if !self.owners.set(index, block, &self.budget)? {
-            return Err(wrong().because("another block lies there too"));
+        if self.zeroed.is_none() && !self.owners.is_behind(index) {
+            self.leave_order(sink)?;
         }
-        Ok(())
+        self.owners.add(index, self.taken)?;
+        self.use_block(self.taken, sink)
     }
 
-    fn into_blocks(self: Box<Self>, sink: &dyn BlockSink) -> Result<Blocks> {
-        let (geometry, size) = (self.header.geometry, self.header.size());
-        let blocks = Blocks { geometry, size, owners: self.owners, done: 0 };
-        if !blocks.owners.ascending {
-            if sink.order() == WriteOrder::Ascending {
-                return Err(Error::new(ErrorKind::NeedsSeek).format(FORMAT).field("block map").because(
-                    "blocks do not lie in the order of the disk, and the target takes no other order",
-                ));
-            }
-            blocks.owners.for_each_gap(geometry.blocks, &self.budget, |gap| {
-                let range = blocks.clipped(gap.start)..blocks.clipped(gap.end);
-                if range.is_empty() { Ok(()) } else { sink.zero(range) }
-            })?;
+    /// Blocks of the file do not come in the order of the disk: what nothing will be written to is told now.
+    fn leave_order(&mut self, sink: &dyn BlockSink) -> Result<()> {
+        if sink.order() == WriteOrder::Ascending {
+            return Err(Error::new(ErrorKind::NeedsSeek)
+                .format(FORMAT)
+                .field("block map")
+                .because("blocks do not lie in the order of the disk, and the target takes no other order"));
         }
-        Ok(blocks)
-    }
-}
-
-impl Owners {
-    /// Records that block `index` of the file belongs to `block`; `false` when it has an owner.
-    fn set(&mut self, index: u32, block: u32, budget: &Budget) -> Result<bool> {
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        if at < self.of.len() {
-            self.ascending = false;
-        } else {
-            let more = at.saturating_sub(self.of.len()).saturating_add(1);
-            reserve(&mut self.of, more, budget)?;
-            self.of.resize(at.saturating_add(1), UNUSED);
-        }
-        let Some(owner) = self.of.get_mut(at) else { return Ok(false) };
-        Ok(std::mem::replace(owner, block) == UNUSED)
-    }
-
-    /// Calls `with` for each run of blocks of the disk that no block of the file belongs to.
-    fn for_each_gap(
-        &self,
-        blocks: u32,
-        budget: &Budget,
-        mut with: impl FnMut(Range<u32>) -> Result<()>,
-    ) -> Result<()> {
-        let mut sorted = Vec::new();
-        reserve(&mut sorted, self.of.len(), budget)?;
-        sorted.extend(self.of.iter().copied().filter(|owner| *owner != UNUSED));
-        sorted.sort_unstable();
         let mut next = 0;
-        for owner in sorted.into_iter().chain(std::iter::once(blocks)) {
-            if next < owner {
-                with(next..owner)?;
-            }
+        for (_, owner) in self.owners.iter() {
+            self.header.zero_blocks(next..owner, sink)?;
             next = owner.saturating_add(1);
         }
+        self.zeroed = Some(next);
         Ok(())
+    }
+
+    /// Something will be written to `block`, and nothing to those before it that are not done.
+    fn use_block(&mut self, block: u32, sink: &dyn BlockSink) -> Result<()> {
+        if let Some(next) = self.zeroed {
+            self.header.zero_blocks(next..block, sink)?;
+            self.zeroed = Some(block.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    fn into_blocks(mut self: Box<Self>, sink: &dyn BlockSink) -> Result<Blocks> {
+        self.use_block(self.header.geometry.blocks, sink)?;
+        self.owners.sort();
+        let done = if self.zeroed.is_some() { None } else { Some(0) };
+        Ok(Blocks { header: self.header, owners: self.owners, done })
     }
 }
 
-/// Makes room for `more` values, out of the budget.
-fn reserve(values: &mut Vec<u32>, more: usize, budget: &Budget) -> Result<()> {
-    let bytes = (more as u64).saturating_mul(ENTRY_BYTES);
-    budget.take(bytes).map_err(|error| error.format(FORMAT))?;
-    values
-        .try_reserve(more)
-        .map_err(|_| limit("block map of a stream").because(format_args!("no memory for {bytes} bytes")))
+/// Says by the header whether the map, turned round, keeps to its limit, so that nothing is lost of an image
+/// that has to be kept first.
+fn check_fits(header: &Header, limits: &Limits) -> Result<()> {
+    let fields = &header.fields;
+    let used = fields.blocks_allocated.min(header.geometry.blocks);
+    let need = u64::from(used).saturating_mul(ENTRY_BYTES);
+    if need <= limits.metadata_cache {
+        return Ok(());
+    }
+    Err(too_many()
+        .at(fields.places().blocks_allocated)
+        .found(format_args!("{need} bytes for {used} blocks in use"))
+        .expected(format_args!("at most {} bytes", limits.metadata_cache)))
+}
+
+impl Header {
+    /// Where a block of the disk begins, or the disk ends.
+    fn clipped(&self, block: u32) -> u64 {
+        self.geometry.guest_start(block.into()).0.min(self.size())
+    }
+
+    /// Tells that blocks of the disk are zeros.
+    fn zero_blocks(&self, blocks: Range<u32>, sink: &dyn BlockSink) -> Result<()> {
+        let range = self.clipped(blocks.start)..self.clipped(blocks.end);
+        if range.is_empty() { Ok(()) } else { sink.zero(range) }
+    }
 }
 
 impl Blocks {
-    /// Where a block of the disk begins, or the disk ends.
-    fn clipped(&self, block: u32) -> u64 {
-        self.geometry.guest_start(block.into()).0.min(self.size)
-    }
-
     /// Takes some of the bytes at `at`; returns how many, at least one.
     fn take(&mut self, at: u64, input: &[u8], emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<usize> {
         let upto = |end: u64| usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(input.len());
-        let Some(past) = at.checked_sub(self.geometry.data.0) else {
-            return Ok(upto(self.geometry.data.0));
+        let geometry = self.header.geometry;
+        let Some(past) = at.checked_sub(geometry.data.0) else {
+            return Ok(upto(geometry.data.0));
         };
-        let index = past.checked_div(self.geometry.stride()).unwrap_or(u64::MAX);
-        let Some(owner) = usize::try_from(index).ok().and_then(|index| self.owners.of.get(index)) else {
+        let index = past.checked_div(geometry.stride()).and_then(|index| u32::try_from(index).ok());
+        let Some(index) = index.filter(|index| !self.owners.is_behind(*index)) else {
             // Behind the last block in use.
             return Ok(input.len());
         };
-        let host = self.geometry.host(u32::try_from(index).unwrap_or(UNUSED)).0;
+        let host = geometry.host(index).0;
         if at < host {
             return Ok(upto(host));
         }
-        let used = upto(host.saturating_add(self.geometry.block_bytes()));
-        if *owner != UNUSED {
-            let guest = self.clipped(*owner).saturating_add(at.saturating_sub(host));
-            let seen = usize::try_from(self.size.saturating_sub(guest)).unwrap_or(usize::MAX).min(used);
+        let used = upto(host.saturating_add(geometry.block_bytes()));
+        for owner in self.owners.of(index) {
+            let guest = self.header.clipped(owner).saturating_add(at.saturating_sub(host));
+            let left = self.header.size().saturating_sub(guest);
+            let seen = usize::try_from(left).unwrap_or(usize::MAX).min(used);
             let bytes = input.get(..seen).unwrap_or_default();
-            self.emit(guest, bytes, emitter, sink)?;
+            self.done = emit(self.done, guest, bytes, emitter, sink)?;
         }
         Ok(used)
     }
 
-    fn emit(&mut self, guest: u64, bytes: &[u8], emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if self.owners.ascending {
-            emitter.zeros(self.done..guest, sink)?;
-            self.done = guest.saturating_add(bytes.len() as u64);
-        }
-        emitter.data(guest, bytes, sink)
-    }
-
     /// The image ended at byte `at`.
-    fn finish(mut self, at: u64, emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<u64> {
+    fn finish(self, at: u64, emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<u64> {
         self.check_all_came(at)?;
-        if self.owners.ascending {
-            emitter.zeros(self.done..self.size, sink)?;
-            self.done = self.size;
+        let size = self.header.size();
+        if let Some(done) = self.done {
+            emitter.zeros(done..size, sink)?;
         }
         emitter.flush(sink)?;
-        Ok(self.size)
+        Ok(size)
     }
 
     /// Every block in use has to be there, as far as a guest can see it.
     fn check_all_came(&self, at: u64) -> Result<()> {
-        for (index, owner) in (0..).zip(&self.owners.of) {
-            let guest = self.clipped(*owner);
-            if *owner == UNUSED || guest == self.size {
+        let (geometry, size) = (&self.header.geometry, self.header.size());
+        for (index, owner) in self.owners.iter() {
+            let guest = self.header.clipped(owner);
+            if guest == size {
                 continue;
             }
-            let host = self.geometry.host(index);
-            let seen = self.size.saturating_sub(guest).min(self.geometry.block_bytes());
+            let host = geometry.host(index);
+            let seen = size.saturating_sub(guest).min(geometry.block_bytes());
             if host.plus(seen).0 > at {
                 return Err(truncated("block")
                     .at(host.0)
@@ -334,6 +309,25 @@ impl Blocks {
         }
         Ok(())
     }
+}
+
+/// Passes the bytes at `guest` on, in the order of the disk behind what is `done`, or in any order. Returns
+/// what is done then.
+fn emit(
+    done: Option<u64>,
+    guest: u64,
+    bytes: &[u8],
+    emitter: &mut Emitter,
+    sink: &dyn BlockSink,
+) -> Result<Option<u64>> {
+    if bytes.is_empty() {
+        return Ok(done);
+    }
+    if let Some(done) = done {
+        emitter.zeros(done..guest, sink)?;
+    }
+    emitter.data(guest, bytes, sink)?;
+    Ok(done.map(|_| guest.saturating_add(bytes.len() as u64)))
 }
 
 fn failed_before() -> Error {

@@ -96,7 +96,7 @@ fn a_damaged_block_only_ends_the_run_before_it() {
 }
 
 #[test]
-fn v09_reading_does_not_mind_a_block_used_twice() {
+fn v09_reading_takes_a_block_used_twice_at_its_word_and_leaves_it_to_the_check() {
     let image = Image::new().with(|image| image.entry(1, 0));
     let mut bytes = painted(0, BLOCK as usize).repeat(2);
     bytes.resize(SIZE as usize, 0);

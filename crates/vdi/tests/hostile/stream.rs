@@ -213,11 +213,34 @@ fn v11_a_stream_with_a_parent_is_denied_and_never_zeros() {
 }
 
 #[test]
-fn v08_v09_entries_that_cannot_be_are_corrupt_before_a_block_is_written() {
-    for entry in [BLOCKS, 0xFFFF_FFFD, 0] {
+fn v08_entries_that_cannot_be_are_corrupt_before_a_block_is_written() {
+    for entry in [BLOCKS, 0xFFFF_FFFD] {
         let image = Image::new().with(|image| image.entry(9, entry));
         let error = refused(&image, &Limits::default());
         assert_error(&error, ErrorKind::Corrupt, Some(image.entry_at(9)), Some(9 * BLOCK));
+    }
+}
+
+#[test]
+fn v09_a_stream_gives_a_block_used_several_times_to_each_as_reading_does() {
+    let twice = Image::new().with(|image| image.entry(1, 0));
+    let all = Image::new().with(|image| (0..BLOCKS).for_each(|block| image.entry(block, 0)));
+    let among_others = shuffled(512).with(|image| {
+        for (block, index) in [(0, 7), (3, 7), (BLOCKS - 1, 149), (4, 149), (5, 7)] {
+            image.entry(block, index);
+        }
+    });
+    let clipped = twice.clone().with(|image| image.u64(DISK, BLOCK + 1000));
+    for image in [twice, all, among_others, clipped] {
+        let want = guest(&image);
+        for chunk in [1, 1000, 1 << 20] {
+            let sink = dirty();
+            assert_eq!(decode_into(&image.bytes, chunk, &sink).unwrap(), want.len() as u64);
+            same(&sink.bytes()[..want.len()], &want);
+        }
+        let ascending = Ascending::new(1);
+        let error = decode_into(&image.bytes, 4096, &ascending).unwrap_err();
+        assert_error(&error, ErrorKind::NeedsSeek, None, None);
     }
 }
 
@@ -231,17 +254,38 @@ fn header_faults_are_those_of_reading() {
 }
 
 #[test]
-fn the_map_in_memory_keeps_to_its_limit() {
+fn a_map_that_does_not_fit_its_limit_needs_to_seek_and_says_so_by_its_header() {
     let limits = Limits { metadata_cache: 4 * u64::from(BLOCKS) - 1, ..Limits::default() };
-    assert_error(&refused(&Image::fixed(), &limits), ErrorKind::Limit, None, None);
-    let sparse = Image::new();
-    let sink = MemorySink::new(SIZE);
-    let mut decoder = decoder(&limits);
-    decoder.push(&sparse.bytes, &sink).unwrap();
-    decoder.finish(&sink).unwrap();
-    same(&sink.bytes(), &first_block_only());
+    for image in [Image::fixed(), Image::fixed().with(|image| image.u32(ALLOCATED, u32::MAX))] {
+        assert_error(&refused(&image, &limits), ErrorKind::NeedsSeek, Some(ALLOCATED), None);
+        let error = decoder(&limits).push(&image.bytes[..456], &dirty()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
+    }
     let small = Limits { virtual_size: SIZE - 1, ..Limits::default() };
     assert_error(&refused(&Image::new(), &small), ErrorKind::Limit, Some(DISK), None);
+}
+
+#[test]
+fn a_map_that_fits_takes_one_pass_whatever_its_order() {
+    let limits = Limits { metadata_cache: 4 * 151, ..Limits::default() };
+    for image in [Image::new(), ascending(0), shuffled(0)] {
+        let sink = dirty();
+        let mut decoder = decoder(&limits);
+        decoder.push(&image.bytes, &sink).unwrap();
+        decoder.finish(&sink).unwrap();
+        same(&sink.bytes(), &guest(&image));
+    }
+}
+
+#[test]
+fn a_map_of_more_blocks_than_its_header_counts_still_keeps_to_its_limit() {
+    let limits = Limits { metadata_cache: 4 * u64::from(BLOCKS) - 1, ..Limits::default() };
+    let image = Image::fixed().with(|image| image.u32(ALLOCATED, 3));
+    assert_error(&refused(&image, &limits), ErrorKind::NeedsSeek, None, None);
+    let shared = Image::new().with(|image| (0..BLOCKS).for_each(|block| image.entry(block, 0)));
+    let limits = Limits { metadata_cache: 4 + 8 * 200, ..Limits::default() };
+    let error = decoder(&limits).push(&shared.bytes, &dirty()).unwrap_err();
+    assert_error(&error, ErrorKind::NeedsSeek, None, None);
 }
 
 #[test]
