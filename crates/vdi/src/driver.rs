@@ -36,9 +36,13 @@ pub static DRIVER: Driver = Driver {
 
 /// What all writers begin their text for people with: no boot code begins so.
 const TEXT: &[u8] = b"<<<";
+/// What a boot sector ends with, and where.
+const BOOT_SIGNATURE: [u8; 2] = [0x55, 0xAA];
+const BOOT_SIGNATURE_AT: usize = 510;
 
-/// The signature, and something that makes it more than four bytes of boot code: the text that all writers put
-/// in front, and then opening says what is wrong with the header; or else a header without fault.
+/// The signature, unless it is four bytes of boot code: in front of it is the text that all writers put there,
+/// or behind it a header without fault, or what is there is no boot sector. Opening then says what is wrong
+/// with the header; nobody is to take a damaged image for a raw disk.
 fn probe(prefix: &[u8]) -> Verdict {
     let signature = prefix.get(SIGNATURE_AT..).unwrap_or_default();
     if signature.len() < SIGNATURE.len() && SIGNATURE.starts_with(signature) {
@@ -53,6 +57,10 @@ fn probe(prefix: &[u8]) -> Verdict {
     match Header::parse(prefix) {
         Ok(_) => Verdict::Yes,
         Err(error) if error.kind() == ErrorKind::Truncated => Verdict::NeedBytes(length_of_version(prefix)),
-        Err(_) => Verdict::No,
+        Err(_) => match prefix.get(BOOT_SIGNATURE_AT..).unwrap_or_default() {
+            end if end.starts_with(&BOOT_SIGNATURE) => Verdict::No,
+            [_, _, ..] => Verdict::Yes,
+            _ => Verdict::NeedBytes(BOOT_SIGNATURE_AT + BOOT_SIGNATURE.len()),
+        },
     }
 }

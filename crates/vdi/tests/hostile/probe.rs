@@ -52,8 +52,26 @@ fn r04_a_signature_in_boot_code_is_no_vdi() {
         disk[68..72].copy_from_slice(&version.to_le_bytes());
         assert_eq!(probe(&disk), Verdict::No, "version {version:#x}");
     }
-    disk[68..].fill(0);
+    disk[68..510].fill(0);
     assert_eq!(probe(&disk), Verdict::No);
+}
+
+#[test]
+fn a_damaged_image_without_its_text_is_one_where_no_boot_sector_ends() {
+    for (at, value) in [(68, 0x0002_0000), (68, 0x9090_9090), (TYPE, 5), (BLOCK_SIZE, 3), (SECTOR, 0)] {
+        for text in [0, 0x90, 0xFF] {
+            let image = Image::new().with(|image| {
+                image.put(0, &[text; 64]);
+                image.u32(at, value);
+            });
+            assert_eq!(probe(&image.bytes[..511]), Verdict::NeedBytes(512));
+            assert_eq!(probe(&image.bytes[..512]), Verdict::Yes);
+            assert_eq!(probe(&image.bytes), Verdict::Yes);
+            assert_eq!(image.refused().offset(), Some(at));
+            let boots = image.with(|image| image.put(510, &[0x55, 0xAA]));
+            assert_eq!(probe(&boots.bytes), Verdict::No);
+        }
+    }
 }
 
 #[test]
