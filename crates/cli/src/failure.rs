@@ -72,6 +72,7 @@ fn with_flags(kind: ErrorKind, hint: String) -> String {
             None => hint,
         },
         ErrorKind::UnknownFormat => format!("{hint} (-f raw, or --allow-raw)"),
+        ErrorKind::Ambiguous if hint.contains("parent") => format!("{hint} (--parent FILE)"),
         ErrorKind::Ambiguous => format!("{hint} (-f FORMAT)"),
         ErrorKind::InvalidInput if hint.contains("name the disk") => format!("{hint} (--member)"),
         ErrorKind::InvalidInput if hint.contains("overwriting") => format!("{hint} (--force)"),

@@ -44,6 +44,10 @@ fn a_parent_known_by_its_uuid_alone_is_found_or_given() {
         shop.ok(&[&["convert", "--force"], way, &["child.vdi", "out.raw"]].concat());
         assert!(shop.read("out.raw") == whole, "{way:?}");
     }
+    shop.write("copy.vdi", &shop.read("base.vdi"));
+    let told = shop.run(&["convert", "--follow", "child.vdi", "other.raw"]);
+    told.fails_with(1, &["base.vdi", "copy.vdi", "(--parent FILE)"]);
+    std::fs::remove_file(shop.path("copy.vdi")).unwrap();
     std::fs::rename(shop.path("base.vdi"), shop.path("base.img")).unwrap();
     shop.run(&["convert", "--follow", "child.vdi", "other.raw"]).fails_with(1, &["UUID"]);
 }

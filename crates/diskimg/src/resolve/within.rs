@@ -4,10 +4,12 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Error, ImageInfo, Limits, Reference, Resolver, Result};
+use diskimg_core::{
+    BlockSource, Error, ErrorKind, ImageInfo, Limits, Printable, Reference, Resolver, Result,
+};
 use diskimg_raw::FileSource;
 
-use super::names::names_a_protocol;
+use super::names::{names_a_protocol, same_file};
 use super::{Directory, Refused};
 use crate::drivers::driver;
 
@@ -22,7 +24,8 @@ const SEARCHED: usize = 4096;
 /// refused everywhere.
 ///
 /// A parent that is known by its UUID alone, as VirtualBox records it, is searched for among the files of its
-/// format that lie directly in the directory.
+/// format that lie directly in the directory. Two of them with that UUID, as a copy has it, are
+/// [`Ambiguous`](diskimg_core::ErrorKind::Ambiguous): which one was meant is for the caller to say.
 ///
 /// ```no_run
 /// use diskimg::{Opener, WithinDirectory};
@@ -57,7 +60,7 @@ impl WithinDirectory {
     pub fn opened(directory: File) -> Result<Self> {
         match directory.metadata().map_err(Error::from)?.is_dir() {
             true => Ok(Self { directory: Directory::opened(directory) }),
-            false => Err(Error::new(diskimg_core::ErrorKind::InvalidInput)
+            false => Err(Error::new(ErrorKind::InvalidInput)
                 .field("directory of the image")
                 .because("it is not a directory")),
         }
@@ -80,15 +83,27 @@ impl WithinDirectory {
             return Err(reference.denied().because("the image names nothing to look for"));
         }
         let driver = driver(reference.format.as_deref().unwrap_or(reference.found_in.name()))?;
+        let mut found: Option<(Vec<u8>, FileSource)> = None;
         for name in self.names(reference)? {
             let named = Reference { name, ..reference.clone() };
             let Some(source) = self.candidate(&named) else { continue };
             let is_it = |info: ImageInfo| info.identity.uuid == reference.identity.uuid;
-            if (driver.inspect)(&source, &Limits::default()).is_ok_and(is_it) {
-                return Ok(Arc::new(source));
+            if !(driver.inspect)(&source, &Limits::default()).is_ok_and(is_it) {
+                continue;
+            }
+            match &found {
+                // Another name of the same file.
+                Some((_, first)) if same_file(first, &source) => {}
+                Some((first, _)) => return Err(found_twice(reference, first, &named.name)),
+                None => found = Some((named.name, source)),
             }
         }
-        Err(reference.denied().because("no file in the image's directory has the UUID of the parent"))
+        match found {
+            Some((_, source)) => Ok(Arc::new(source)),
+            None => {
+                Err(reference.denied().because("no file in the image's directory has the UUID of the parent"))
+            }
+        }
     }
 
     /// The names in the directory that end as files of the wanted format do.
@@ -123,6 +138,16 @@ impl WithinDirectory {
                 .found_name(&reference.name),
         })
     }
+}
+
+/// The error of two files that may each be the parent: a copy may have been written to since.
+fn found_twice(reference: &Reference, one: &[u8], other: &[u8]) -> Error {
+    let (one, other) = (Printable::new(one), Printable::new(other));
+    Error::new(ErrorKind::Ambiguous)
+        .format(reference.found_in)
+        .field(reference.role.name())
+        .because(format_args!("{one} and {other} both have its UUID"))
+        .hint("give the parent yourself")
 }
 
 impl Resolver for WithinDirectory {
