@@ -11,7 +11,7 @@ use diskimg_core::{
 
 use crate::disk::Disk;
 use crate::open::Opener;
-use crate::probe::inspect_head;
+use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{HEAD, Parts, driver_for};
 use crate::spool::{TemporaryShelf, spool};
 
@@ -45,13 +45,20 @@ impl Arriving {
     }
 
     fn recognised(
-        head: Vec<u8>,
-        rest: Box<dyn Read + Send>,
+        mut head: Vec<u8>,
+        mut rest: Box<dyn Read + Send>,
         wrapper: Option<Wrapper>,
         opener: &Opener,
     ) -> Result<Self> {
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
+        let mut ended = size.is_some();
+        while let Some(more) = more_of_head(opener, driver, &head).filter(|_| !ended) {
+            let mut bytes = vec![0; more];
+            let len = read_full(&mut rest, &mut bytes)?;
+            head.extend_from_slice(bytes.get(..len).unwrap_or_default());
+            ended = len < more;
+        }
         Ok(Self { opener: opener.clone(), head, rest, driver, wrapper })
     }
 
@@ -67,7 +74,7 @@ impl Arriving {
         self.wrapper
     }
 
-    /// The first bytes of the image, at most 68 KiB.
+    /// The first bytes of the image: 68 KiB, or up to 2112 KiB where it says later than that what it needs.
     #[must_use]
     pub fn head(&self) -> &[u8] {
         &self.head
@@ -155,10 +162,18 @@ impl BlockSink for Nowhere {
     }
 }
 
+/// How many more bytes the head needs to tell which other files the image needs: their names may lie behind it.
+pub(crate) fn more_of_head(opener: &Opener, driver: &Driver, head: &[u8]) -> Option<usize> {
+    longer_head(&pinned(opener, driver), head)?.checked_sub(head.len())
+}
+
+fn pinned(opener: &Opener, driver: &Driver) -> Opener {
+    Opener { format: Some(driver.format), ..opener.clone() }
+}
+
 /// The other files without which there is no disk, as far as the head tells; the resolver allows them all.
 fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
-    let pinned = Opener { format: Some(driver.format), ..opener.clone() };
-    let Ok(info) = inspect_head(&pinned, head) else { return Ok(Vec::new()) };
+    let Ok(info) = inspect_head(&pinned(opener, driver), head) else { return Ok(Vec::new()) };
     let references = info.references;
     for reference in references.iter().skip(opener.parents.len()) {
         opener.resolver.resolve(reference)?;

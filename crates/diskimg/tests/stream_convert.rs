@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
 use diskimg::{
     BlockSink, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert, StreamSink,
-    Target, convert_stream, driver,
+    Target, WithinDirectory, WriteOrder, convert_stream, driver,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;
@@ -295,4 +295,53 @@ fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
     assert!(to_raw(directory, "disk.qcow2", &opener).unwrap() == disk);
     opener.spool = Spool::Never;
     assert_eq!(to_raw(directory, "disk.qcow2", &opener).unwrap_err().kind(), ErrorKind::NeedsSeek);
+}
+
+/// A qcow2 of 2 MiB clusters over `base.raw`, in `directory`, whose backing name is 1 MiB into the file.
+fn with_a_late_name(directory: &Path) -> Vec<u8> {
+    std::fs::write(directory.join("base.raw"), painted(5, 4 << 20)).unwrap();
+    let kept = MemorySink::new(64 << 20);
+    let mut target = Target::sink(Box::new(kept.clone()), driver("qcow2").unwrap().format);
+    let settings = "cluster_size=2M,backing_file=base.raw,backing_fmt=raw";
+    target.settings = diskimg::Setting::parse_list(settings).unwrap();
+    let sink = target.create(Some(4 << 20)).unwrap();
+    sink.write_at(2 << 20, &painted(9, 1 << 20)).unwrap();
+    sink.finish().unwrap();
+    let mut image = kept.bytes();
+    let late = 1 << 20;
+    image[late..late + 8].copy_from_slice(b"base.raw");
+    image[8..16].copy_from_slice(&(late as u64).to_be_bytes());
+    image
+}
+
+#[test]
+fn a_name_behind_the_first_bytes_is_followed_or_denied_as_from_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path();
+    let image = with_a_late_name(directory);
+    std::fs::write(directory.join("top.qcow2"), &image).unwrap();
+    let mut follows = Opener::new();
+    follows.resolver = Arc::new(WithinDirectory::new(directory).unwrap());
+    let mut given = Opener::new();
+    given.parents = vec![Arc::new(diskimg::Memory::new(painted(5, 4 << 20)))];
+    let whole = read_all(&follows.open(directory.join("top.qcow2")).unwrap()).unwrap();
+    assert_eq!(whole[..2 << 20], painted(5, 2 << 20));
+    for opener in [&follows, &given] {
+        for chunk in [1000, 1 << 20] {
+            assert!(converted(opener, &image, chunk).unwrap() == whole, "by {chunk}");
+        }
+        let stream = std::io::Cursor::new(image.clone());
+        let arriving = opener.arriving(stream).unwrap();
+        assert!(!arriving.streams(WriteOrder::Any), "it has to be kept");
+        assert!(read_all(&arriving.into_disk(opener).unwrap()).unwrap() == whole);
+        let mut nowhere = opener.clone();
+        nowhere.spool = Spool::Never;
+        assert_eq!(converted(&nowhere, &image, 5000).unwrap_err().kind(), ErrorKind::NeedsSeek);
+    }
+    for spool in [Spool::Never, Spool::default()] {
+        let mut denies = Opener::new();
+        denies.spool = spool;
+        let error = converted(&denies, &image, 5000).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Denied, Some(1 << 20)), "{error}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::known::TRAILER;
 use crate::open::Opener;
 use crate::sniff::{HEAD, Parts, driver_for};
 use crate::spool::Spooling;
-use crate::stream::one_pass;
+use crate::stream::{more_of_head, one_pass};
 
 /// An image on its way through.
 pub(super) struct Pass {
@@ -47,16 +47,22 @@ impl Raw {
 }
 
 enum Stage {
-    /// Too few bytes to tell the format.
-    Head(Vec<u8>),
+    /// Too few bytes to tell the format, or the files that the image needs.
+    Head(Head),
     Decoding(&'static Driver, Box<dyn StreamDecoder>),
     Spooling(&'static Driver, Box<Spooling>),
     Failed,
 }
 
+/// The first bytes, until there are enough of them.
+struct Head {
+    bytes: Vec<u8>,
+    enough: usize,
+}
+
 impl Pass {
     pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
-        let stage = Stage::Head(Vec::new());
+        let stage = Stage::Head(Head { bytes: Vec::new(), enough: HEAD });
         Self { opener: opener.clone(), sink, counts: Counts::default(), stage, raw: None }
     }
 
@@ -83,23 +89,32 @@ impl Pass {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let Stage::Head(head) = &mut self.stage else { return self.forward(bytes) };
-        let missing = HEAD.saturating_sub(head.len());
-        let (now, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
-        head.extend_from_slice(now);
-        if head.len() < HEAD {
-            return Ok(());
+        let mut rest = bytes;
+        while let Stage::Head(head) = &mut self.stage {
+            let missing = head.enough.saturating_sub(head.bytes.len());
+            let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+            head.bytes.extend_from_slice(now);
+            if head.bytes.len() < head.enough {
+                return Ok(());
+            }
+            self.settle(None)?;
+            rest = later;
         }
-        self.settle(None)?;
         self.forward(rest)
     }
 
-    /// The head is there: recognises the format, and decides how it is converted. `size` is that of the image
-    /// if it has ended.
+    /// The head is there: recognises the format, and decides how it is converted, or to wait for more. `size`
+    /// is that of the image if it has ended.
     fn settle(&mut self, size: Option<u64>) -> Result<()> {
         let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
+        let head = head.bytes;
         let opener = &self.opener;
         let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
+        if let (None, Some(more)) = (size, more_of_head(opener, driver, &head)) {
+            let enough = head.len().saturating_add(more);
+            self.stage = Stage::Head(Head { bytes: head, enough });
+            return Ok(());
+        }
         self.stage = match one_pass(opener, driver, &head, self.sink.order())? {
             Some(decoder) => Stage::Decoding(driver, decoder),
             None => {
@@ -130,7 +145,7 @@ impl Pass {
     /// The image has ended. Converts what was kept, and finishes the sink.
     pub(super) fn finish(mut self, wrapper: Option<Wrapper>, progress: &dyn Progress) -> Result<Converted> {
         if let Stage::Head(head) = &self.stage {
-            let size = head.len() as u64;
+            let size = head.bytes.len() as u64;
             self.settle(Some(size))?;
         }
         if let Some(raw) = &self.raw {

@@ -52,9 +52,20 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
 
 /// What an image says about itself whose head alone is there, as if it ended there or else went on.
 pub(crate) fn inspect_head(opener: &Opener, head: &[u8]) -> Result<ImageInfo> {
-    let mut kept = Kept::default();
-    kept.push(head);
+    let kept = Kept::of(head);
     judge(&kept, End::Here, opener).image.or_else(|_| judge(&kept, End::Unknown, opener).image)
+}
+
+/// The longest head that is waited for. A bound of ours: the name of a qcow2's backing file is in its first
+/// cluster, of at most 2 MiB, and is read with what lies behind it.
+const LONGEST_HEAD: usize = (2 << 20) + (64 << 10);
+
+/// How long the head of an image that goes on has to be before the image can say anything about itself; `None`
+/// where this one will do, or none that is waited for.
+pub(crate) fn longer_head(opener: &Opener, head: &[u8]) -> Option<usize> {
+    let judged = judge(&Kept::of(head), End::Unknown, opener);
+    let end = judged.missing.iter().map(|range| range.end).max().filter(|_| judged.image.is_err())?;
+    usize::try_from(end).ok().filter(|end| *end > head.len() && *end <= LONGEST_HEAD)
 }
 
 impl Judgement {

@@ -39,7 +39,14 @@ impl Piece {
 }
 
 impl Kept {
-    /// The first bytes, at most [`HEAD`].
+    /// All of these bytes, as what has passed of a stream.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or(bytes);
+        let total = bytes.len() as u64;
+        Self { head: bytes.to_vec(), tail: tail.to_vec(), total, ..Self::default() }
+    }
+
+    /// The first bytes, at most [`HEAD`] of what was pushed.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
     }

@@ -10,6 +10,6 @@ mod payload;
 mod prober;
 mod report;
 
-pub(crate) use judge::inspect_head;
+pub(crate) use judge::{inspect_head, longer_head};
 pub use prober::Prober;
 pub use report::ProbeReport;
