@@ -245,7 +245,7 @@ pub(crate) struct ConvertArgs {
     /// Compress the target
     #[arg(short = 'c', long)]
     pub(crate) compress: bool,
-    /// Compression level [default: the method's own]
+    /// Compression level, for what is compressed [default: the method's own]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) level: Option<i32>,
     /// Read an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME

@@ -87,7 +87,7 @@ pub struct CreateOptions {
     pub virtual_size: u64,
     /// Whether units are stored compressed.
     pub compress: bool,
-    /// The compression level; the method's default if not given.
+    /// The compression level; the method's default if not given. Refused where nothing is compressed.
     pub level: Option<i32>,
     /// The format's own settings, as users type them: `cluster_size=2M`.
     pub settings: Vec<Setting>,

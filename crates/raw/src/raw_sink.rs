@@ -22,7 +22,7 @@ pub(crate) fn create(below: Box<dyn BlockSink>, options: &CreateOptions) -> Resu
         return Err(setting.invalid("no option: raw has none").format(RAW));
     }
     if options.compress || options.level.is_some() {
-        return Err(Error::new(ErrorKind::Unsupported)
+        return Err(Error::new(ErrorKind::InvalidInput)
             .format(RAW)
             .field("compression")
             .because("a raw disk is its bytes and nothing else"));

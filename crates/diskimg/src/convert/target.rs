@@ -35,7 +35,7 @@ pub struct Target {
     pub format: Format,
     /// Whether units are stored compressed.
     pub compress: bool,
-    /// The compression level; the method's default if not given.
+    /// The compression level; the method's default if not given. Refused where nothing is compressed.
     pub level: Option<i32>,
     /// The format's own settings.
     pub settings: Vec<Setting>,
@@ -206,7 +206,7 @@ impl Target {
     }
 
     fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {
-        if self.compress {
+        if self.compress || self.level.is_some() {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
                 .because("cannot be compressed")
@@ -267,6 +267,17 @@ mod tests {
         target.create(Some(1 << 20)).unwrap().finish().unwrap();
         assert_eq!(kept.bytes()[..4], *b"QFI\xfb");
         assert_eq!(target.create(Some(1 << 20)).err().unwrap().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_level_is_refused_where_nothing_is_compressed() {
+        for format in ["raw", "qcow2", "vdi", "vmdk"] {
+            let kept = diskimg_core::MemorySink::new(1 << 20);
+            let target = Target::sink(Box::new(kept.clone()), Format::new(format));
+            let error = Target { level: Some(5), ..target }.create(Some(1 << 20)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{format}: {error}");
+            assert!(kept.bytes().is_empty(), "{format}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct WriterOptions {
     /// The method that the header names for compressed clusters, whether or not any are written. Zstd needs
     /// version 3 and a reader of QEMU 5.1 or later.
     pub compression_type: Compression,
-    /// The level of compression; the method's default if not given.
+    /// The level of compression; the method's default if not given. Not without [`WriterOptions::compress`].
     pub level: Option<i32>,
     /// Bits of a refcount: 1, 2, 4, 8, 16, 32 or 64; version 2 has 16. Compressed clusters share host clusters
     /// only as far as a refcount can count.

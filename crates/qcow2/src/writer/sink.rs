@@ -70,6 +70,9 @@ impl Writer {
         {
             return Err(invalid("preallocation").because("not with compression or a backing file"));
         }
+        if options.level.is_some() && !options.compress {
+            return Err(invalid("level").because("nothing is to be compressed"));
+        }
         let mut pieces = Vec::new();
         let state = State::new(options, shape, &mut pieces)?;
         let this = Self {

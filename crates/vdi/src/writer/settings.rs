@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::options::{Allocation, WriterOptions};
 use super::sink::Writer;
-use crate::errors::{FORMAT, invalid, unsupported};
+use crate::errors::{FORMAT, invalid};
 
 /// What `-o` takes; `static` is that of `qemu-img`.
 pub const SETTINGS: &[SettingHelp] = &[
@@ -55,7 +55,7 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
 
 fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     if options.compress || options.level.is_some() {
-        return Err(unsupported("compression").because("the format has none"));
+        return Err(invalid("compression").because("the format has none"));
     }
     let mut parsed = WriterOptions { virtual_size: options.virtual_size, ..WriterOptions::default() };
     let mut allocation = None;
@@ -160,8 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_refused() {
-        let options = CreateOptions { compress: true, ..CreateOptions::default() };
-        assert_eq!(from_settings(&options).unwrap_err().kind(), ErrorKind::Unsupported);
+    fn compression_and_its_level_are_refused() {
+        for (compress, level) in [(true, None), (false, Some(5)), (false, Some(0))] {
+            let options = CreateOptions { compress, level, ..CreateOptions::default() };
+            assert_eq!(from_settings(&options).unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
     }
 }

@@ -41,8 +41,8 @@ pub struct WriterOptions {
     pub tools_version: u32,
     /// The content id. `u32::MAX` stands for no parent and cannot be one.
     pub cid: u32,
-    /// The level of deflate for streamOptimized: 1 (fast) to 9 (small); 6 if not given. Without meaning for the
-    /// others, which are not compressed.
+    /// The level of deflate for streamOptimized: 1 (fast) to 9 (small); 6 if not given. The others are not
+    /// compressed and have none.
     pub level: Option<i32>,
 }
 

@@ -109,6 +109,9 @@ fn check(options: &WriterOptions) -> Result<()> {
         let why = "only monolithicSparse and twoGbMaxExtentSparse have it";
         return Err(invalid("zeroed_grain").because(why));
     }
+    if options.level.is_some() && options.subformat != Subformat::StreamOptimized {
+        return Err(invalid("level").because("only streamOptimized is compressed"));
+    }
     Ok(())
 }
 

@@ -35,6 +35,7 @@ fn options_that_do_not_go_together_are_refused() {
         WriterOptions { backing: backing("a", Some("sixteen-bytes-xx")), ..base.clone() },
         WriterOptions { backing: backing(&"a".repeat(400), None), cluster_size: 512, ..base.clone() },
         WriterOptions { compress: true, level: Some(99), ..base.clone() },
+        WriterOptions { level: Some(5), ..base.clone() },
         WriterOptions { virtual_size: u64::MAX, ..base },
     ];
     for options in table {
