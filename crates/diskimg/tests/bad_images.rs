@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diskimg::{
-    BlockSource, DenyReferences, Error, Limits, Memory, Opener, Reference, Resolver, Result, Spool,
+    BlockSource, DenyReferences, Error, Format, Limits, Memory, MemorySink, Opener, Reference, Resolver,
+    Result, Setting, Spool, Target, WithinDirectory,
 };
 
 /// No image here has a reason to take longer, on any machine and in any profile.
@@ -115,6 +116,65 @@ fn every_bad_image_is_refused_for_its_reason_and_in_time() {
         }
     }
     report(&wrong);
+}
+
+/// A name that tries to add lines to a log, to move a terminal's cursor and to turn text round, and is long.
+fn hostile_name() -> String {
+    format!("x\nroot: ok\r\u{1b}[2J\u{202e}\u{7}{}", "y".repeat(900))
+}
+
+/// Images whose only names are [`hostile_name`]: a backing file, a parent and an extent.
+fn images_of_hostile_names() -> Vec<Vec<u8>> {
+    let name = hostile_name();
+    let kept = MemorySink::new(1 << 20);
+    let mut target = Target::sink(Box::new(kept.clone()), Format::new("qcow2"));
+    let setting = |name: &str, value: &str| Setting { name: name.into(), value: value.into() };
+    target.settings = vec![setting("backing_file", &name), setting("backing_fmt", "raw")];
+    target.create(Some(1 << 20)).unwrap().finish().unwrap();
+    // A line of a descriptor ends where a line ends.
+    let name = name.replace(['\n', '\r'], "\u{1b}");
+    let descriptor = |parent: &str, hint: &str| {
+        format!(
+            "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID={parent}\ncreateType=\"monolithicFlat\"\n{hint}\
+             RW 8 FLAT \"{name}\" 0\n"
+        )
+        .into_bytes()
+    };
+    let hint = format!("parentFileNameHint=\"{name}\"\n");
+    vec![kept.bytes(), descriptor("ffffffff", ""), descriptor("00000002", &hint)]
+}
+
+#[test]
+fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
+    let scratch = tempfile::tempdir().unwrap();
+    let harmless = |message: &str| {
+        assert!(!message.chars().any(|c| c.is_control() || c == '\u{202e}'), "{message:?}");
+        assert!(message.len() < 1000, "{} bytes: {message}", message.len());
+    };
+    for image in images_of_hostile_names() {
+        let source: Arc<dyn BlockSource> = Arc::new(Memory::new(image.clone()));
+        let mut follows = Opener::new();
+        follows.resolver = Arc::new(WithinDirectory::new(scratch.path()).unwrap());
+        for opener in [Opener::new(), follows] {
+            let errors = [
+                opener.open_source(Arc::clone(&source)).err().unwrap(),
+                opener
+                    .arriving(std::io::Cursor::new(image.clone()))
+                    .unwrap()
+                    .into_disk(&opener)
+                    .err()
+                    .unwrap(),
+            ];
+            for error in errors {
+                harmless(&error.to_string());
+                assert!(error.to_string().contains(r"\u{1b}[2J\u{202e}"), "it names the file: {error}");
+                harmless(error.hint_text().unwrap_or_default());
+            }
+        }
+        let findings = Opener::new().inspect_source(&source).unwrap().findings;
+        assert!(!findings.is_empty());
+        findings.iter().for_each(|finding| harmless(&finding.message));
+    }
 }
 
 #[test]

@@ -44,6 +44,36 @@ fn every_small_disk_keeps_the_rules_of_a_source() {
 }
 
 #[test]
+fn x06_many_threads_may_read_one_disk() {
+    for image in good() {
+        let disk = open(&image);
+        let bytes = read_all(&disk).unwrap();
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let (disk, bytes, file) = (&disk, &bytes, &image.file);
+                scope.spawn(move || read_here_and_there(disk, bytes, seed, file));
+            }
+        });
+    }
+}
+
+/// Reads and maps ranges anywhere in a disk of these bytes.
+fn read_here_and_there(disk: &Disk, bytes: &[u8], seed: u64, file: &str) {
+    let mut numbers = conformance::Numbers::new(seed);
+    for _ in 0..40 {
+        let at = numbers.below(disk.size() + 1);
+        let len = numbers.below((disk.size() - at).min(200_000) + 1);
+        let start = usize::try_from(at).unwrap();
+        let mut buf = vec![0xA5; usize::try_from(len).unwrap()];
+        disk.read_at(at, &mut buf).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(buf == bytes[start..start + buf.len()], "{file}: {len} bytes at {at}");
+        if len > 0 {
+            assert!(disk.extent_at(at..at + len).is_ok_and(|extent| extent.len > 0), "{file}: at {at}");
+        }
+    }
+}
+
+#[test]
 fn an_image_in_memory_is_the_same_disk() {
     for image in good().iter().filter(|image| image.wrapper.is_none()) {
         let source = Arc::new(Memory::new(std::fs::read(image.path()).unwrap()));

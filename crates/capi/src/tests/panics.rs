@@ -46,7 +46,7 @@ unsafe fn message(error: *mut ErrorReport) -> String {
 }
 
 #[test]
-fn a_panic_is_a_status_and_later_calls_fail_the_same_way() {
+fn x03_a_panic_is_a_status_and_later_calls_fail_the_same_way() {
     let (image, mut error, mut buf) = (image(), null_mut(), [1_u8; 16]);
     // SAFETY: handle, error and buffer are good.
     unsafe {
@@ -64,7 +64,7 @@ fn a_panic_is_a_status_and_later_calls_fail_the_same_way() {
 }
 
 #[test]
-fn a_panic_of_a_worker_is_a_status_and_leaves_no_target() {
+fn x03_a_panic_of_a_worker_is_a_status_and_leaves_no_target() {
     let (image, mut error) = (image(), null_mut());
     let scratch = tempfile::tempdir().unwrap();
     let path = CString::new(scratch.path().join("target").to_str().unwrap()).unwrap();
@@ -79,7 +79,7 @@ fn a_panic_of_a_worker_is_a_status_and_leaves_no_target() {
 }
 
 #[test]
-fn a_handle_that_is_not_made_is_null() {
+fn x03_a_handle_that_is_not_made_is_null() {
     let mut writer = std::ptr::dangling_mut();
     // SAFETY: the path is NULL, and there is room for the handle.
     let status = unsafe { diskimg_create_path(null(), 1, null(), &raw mut writer, null_mut()) };

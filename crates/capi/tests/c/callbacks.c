@@ -1,5 +1,5 @@
-/* Callbacks that fail, return short, return too much, or stop the work, at each of their calls. Arguments: the images
- * of the repository, and a directory to write in. */
+/* X03. Callbacks that fail, return short, return too much, or stop the work, at each of their calls. Arguments: the
+ * images of the repository, and a directory to write in. */
 #include "test.h"
 
 static memory source;

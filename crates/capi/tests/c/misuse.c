@@ -1,4 +1,4 @@
-/* Every function with NULL in every pointer position, and what else cannot be meant: an answer, never a crash.
+/* X03. Every function with NULL in every pointer position, and what else cannot be meant: an answer, never a crash.
  * Arguments: the images of the repository, and a directory to write in. */
 #include "test.h"
 
