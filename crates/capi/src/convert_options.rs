@@ -170,7 +170,12 @@ impl ConvertRecord {
         let target = match place {
             Place::Path(path) => Target::file(path, format),
             Place::Stream(stream) => Target::stream(stream, format),
-            Place::File(file) if is_disk(&file)? => Target::sink(Box::new(self.file(file, size)?), format),
+            Place::File(file) if is_disk(&file)? => {
+                // A file is emptied when its sink is made: nothing may be wrong by then.
+                // SAFETY: the caller's promise.
+                unsafe { self.described(Target::file("", format)) }?.check(size)?;
+                Target::sink(Box::new(self.file(file, size)?), format)
+            }
             Place::File(file) => Target::stream(file, format),
             Place::Callbacks(callbacks) => Target::sink(Box::new(self.callbacks(callbacks, size)?), format),
         };

@@ -43,7 +43,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
             Error::new(ErrorKind::InvalidInput).because("--target-is-zero needs -n, as with qemu-img")
         );
     }
-    target.check()?;
+    target.check(None)?;
     Ok(target)
 }
 

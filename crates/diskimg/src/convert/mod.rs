@@ -11,6 +11,7 @@ mod options;
 mod pass;
 mod plan;
 mod pushed;
+mod rehearse;
 mod stream_convert;
 mod target;
 mod turns;
