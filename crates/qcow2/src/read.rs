@@ -53,6 +53,10 @@ impl BlockSource for Qcow2 {
         }
         Ok(extent)
     }
+
+    fn decode_unit(&self) -> u64 {
+        self.lookup.rules.geometry.cluster_size()
+    }
 }
 
 impl Image for Qcow2 {

@@ -56,7 +56,7 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted> {
-    let shape = options.shape(&*sink);
+    let shape = options.shape(source, &*sink);
     let job = Job {
         source,
         sink: &*sink,
