@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use open::{FollowArgs, OpenArgs};
-pub(crate) use read::{CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, ProbeArgs};
+pub(crate) use read::{CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs};
 pub(crate) use write::{Cache, ConvertArgs};
 
 /// Recognise, inspect, read, compare and convert virtual-disk images.
@@ -51,6 +51,7 @@ impl Args {
             Command::Map(args) => args.output,
             Command::Check(args) => args.output,
             Command::Compare(args) => args.output,
+            Command::Measure(args) => args.output,
             _ => Output::Human,
         };
         self.json || output == Output::Json
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Convert an image; the target appears whole and on disk, or not at all
     Convert(Box<ConvertArgs>),
+    /// Tell how large the files of a target would be, writing nothing
+    Measure(MeasureArgs),
     /// Compare what two images show a guest: exit 0 same, 1 different, 2 and more error
     Compare(CompareArgs),
     /// List the formats of this build, and their options

@@ -130,3 +130,37 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "FILE2")]
     pub(crate) second: PathBuf,
 }
+
+#[derive(clap::Args, Debug)]
+#[command(before_help = "Examples:
+  diskimg measure -O qcow2 disk.raw
+  diskimg measure -O vmdk -o subformat=streamOptimized disk.qcow2
+  diskimg measure --output=json -O qcow2 --size 10G
+At most so many bytes, of all files where there are several; raw and qcow2 as qemu-img has it")]
+pub(crate) struct MeasureArgs {
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    #[command(flatten)]
+    pub(crate) follow: FollowArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// Format of the target
+    #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
+    pub(crate) target_format: String,
+    /// Options of the target format: name=value,...; `diskimg formats` lists them
+    #[arg(short = 'o', long, value_name = "OPTIONS")]
+    pub(crate) options: Vec<String>,
+    /// Measure a compressed target: at most, as if nothing could be made smaller
+    #[arg(short = 'c', long)]
+    pub(crate) compress: bool,
+    /// Measure an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
+    #[arg(short = 'l', long, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: Option<String>,
+    /// Measure an empty disk of this size, and no image
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "file")]
+    pub(crate) size: Option<u64>,
+    /// The image
+    #[arg(value_name = "FILE", required_unless_present = "size")]
+    pub(crate) file: Option<PathBuf>,
+}

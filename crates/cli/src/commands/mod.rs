@@ -9,6 +9,7 @@ mod info;
 mod inspect;
 mod manual;
 mod map;
+mod measure;
 mod probe;
 mod rows;
 mod target;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Map(args) => map::run(&args, common),
         Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),
+        Command::Measure(args) => measure::run(&args, common),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),
         Command::Completions { shell } => manual::completions(shell),

@@ -7,6 +7,7 @@ mod convert;
 mod info;
 mod inspect;
 mod map;
+mod measure;
 mod packaging;
 mod parents;
 mod pipes;
