@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use open::{FollowArgs, OpenArgs};
 pub(crate) use read::{CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs};
-pub(crate) use write::{Cache, ConvertArgs};
+pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
 
 /// Recognise, inspect, read, compare and convert virtual-disk images.
 #[derive(Parser, Debug)]
@@ -22,6 +22,7 @@ pub(crate) use write::{Cache, ConvertArgs};
   diskimg info disk.qcow2
   diskimg convert -O raw disk.qcow2 disk.raw
   diskimg convert -c -O qcow2 disk.raw disk.qcow2
+  diskimg create -f qcow2 disk.qcow2 10G
   curl -s https://example.org/disk.qcow2.xz | diskimg probe -"
 )]
 pub(crate) struct Args {
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Convert(Box<ConvertArgs>),
     /// Tell how large the files of a target would be, writing nothing
     Measure(MeasureArgs),
+    /// Create an empty image, perhaps based on another; it appears whole and on disk, or not at all
+    Create(CreateArgs),
     /// Compare what two images show a guest: exit 0 same, 1 different, 2 and more error
     Compare(CompareArgs),
     /// List the formats of this build, and their options

@@ -92,3 +92,36 @@ pub(crate) enum Cache {
     /// Through the page cache; perhaps not on disk when the command ends
     Unsafe,
 }
+
+#[derive(clap::Args, Debug)]
+#[command(before_help = "Examples:
+  diskimg create -f qcow2 disk.qcow2 10G
+  diskimg create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2
+  diskimg create -f vmdk -o subformat=monolithicFlat disk.vmdk 1T
+A base is seen from the directory of the new image, and opened only to see its size")]
+pub(crate) struct CreateArgs {
+    /// Format of the image
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "raw")]
+    pub(crate) format: String,
+    /// Options of the format: name=value,...; `diskimg formats` lists them
+    #[arg(short = 'o', long, value_name = "OPTIONS")]
+    pub(crate) options: Vec<String>,
+    /// The image that this one is based on: what is not written here is read there
+    #[arg(short = 'b', long, value_name = "BASE")]
+    pub(crate) backing: Option<String>,
+    /// Format of the base
+    #[arg(short = 'F', long, value_name = "FORMAT")]
+    pub(crate) backing_format: Option<String>,
+    /// Do not open the base, which may not be there yet; needs SIZE
+    #[arg(short = 'u', long = "unchecked-base")]
+    pub(crate) unchecked: bool,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The file or block device to write; - for standard output
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Size of the disk; that of the base if not given
+    #[arg(value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) size: Option<u64>,
+}

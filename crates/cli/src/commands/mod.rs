@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod convert;
+mod create;
 mod formats;
 mod human;
 mod info;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),
         Command::Measure(args) => measure::run(&args, common),
+        Command::Create(args) => create::run(&args),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),
         Command::Completions { shell } => manual::completions(shell),

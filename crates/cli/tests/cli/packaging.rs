@@ -46,7 +46,7 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn every_command_helps_with_examples_first() {
     let shop = Workshop::new();
-    for command in ["info", "probe", "inspect", "map", "check", "measure", "convert", "compare"] {
+    for command in ["info", "probe", "inspect", "map", "check", "measure", "create", "convert", "compare"] {
         let help = shop.ok(&[command, "--help"]);
         let (examples, usage) = (help.text().find("Examples:"), help.text().find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{command}: {}", help.text());
@@ -60,7 +60,7 @@ fn formats_tell_abilities_and_options() {
     let told = shop.ok(&["formats", "--json"]).json();
     let formats = told["formats"].as_array().unwrap();
     let of = |name: &str| formats.iter().find(|format| format["name"] == name).unwrap();
-    assert_eq!(of("raw")["abilities"], serde_json::json!(["read", "stream"]));
+    assert_eq!(of("raw")["abilities"], serde_json::json!(["read", "stream", "create"]));
     assert!(of("qcow2")["options"].as_array().unwrap().iter().any(|option| option["name"] == "cluster_size"));
     assert_eq!(told["wrappers"].as_array().unwrap().len(), 3);
     let text = shop.ok(&["formats"]);
