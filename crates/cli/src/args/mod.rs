@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use open::{FollowArgs, OpenArgs};
-pub(crate) use read::{CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs};
+pub(crate) use read::{
+    CatArgs, CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs,
+};
 pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
 
 /// Recognise, inspect, read, compare and convert virtual-disk images.
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Measure(MeasureArgs),
     /// Create an empty image, perhaps based on another; it appears whole and on disk, or not at all
     Create(CreateArgs),
+    /// Write what a guest sees to standard output
+    Cat(CatArgs),
     /// Compare what two images show a guest: exit 0 same, 1 different, 2 and more error
     Compare(CompareArgs),
     /// List the formats of this build, and their options

@@ -164,3 +164,27 @@ pub(crate) struct MeasureArgs {
     #[arg(value_name = "FILE", required_unless_present = "size")]
     pub(crate) file: Option<PathBuf>,
 }
+
+#[derive(clap::Args, Debug)]
+#[command(before_help = "Examples:
+  diskimg cat disk.qcow2 | sha256sum
+  diskimg cat --offset 1M --length 512 disk.vmdk | xxd
+  diskimg cat --follow top.qcow2 | zstd > disk.raw.zst")]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    #[command(flatten)]
+    pub(crate) follow: FollowArgs,
+    /// Guest offset to begin at
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub(crate) offset: u64,
+    /// Bytes to write; it is an error if the disk ends before [default: to the end of the disk]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) length: Option<u64>,
+    /// Read an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
+    #[arg(short = 'l', long, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: Option<String>,
+    /// The image; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}

@@ -1,6 +1,7 @@
 //! The command as a user or a script meets it: against `qemu-img`, through pipes, under signals.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets neither fails")]
 
+mod cat;
 mod check;
 mod compare;
 mod convert;

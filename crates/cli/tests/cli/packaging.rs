@@ -46,7 +46,9 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn every_command_helps_with_examples_first() {
     let shop = Workshop::new();
-    for command in ["info", "probe", "inspect", "map", "check", "measure", "create", "convert", "compare"] {
+    for command in
+        ["info", "probe", "inspect", "map", "check", "measure", "create", "cat", "convert", "compare"]
+    {
         let help = shop.ok(&[command, "--help"]);
         let (examples, usage) = (help.text().find("Examples:"), help.text().find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{command}: {}", help.text());
@@ -79,7 +81,7 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
         &["formats"],
         &["convert", "-p", "--force", "disk.qcow2", "other.raw"],
         &["convert", "disk.qcow2", "-"],
-        &["disk.qcow2"],
+        &["cat", "disk.qcow2"],
         &["measure", "-O", "qcow2", "disk.qcow2"],
     ] {
         let mut child = shop.command(args).stdout(Stdio::piped()).spawn().unwrap();
