@@ -29,18 +29,22 @@ impl Target {
             Ok(extent) if extent.kind.reads_as_zeros() => None,
             extent => Some(extent.map(|extent| extent.range())),
         });
-        self.measured(source.size(), &mut stored)
+        self.measured(source.size(), Some(&mut stored))
     }
 
-    /// Measures what this target would take up with a disk of `size` bytes on which nothing is stored.
+    /// Measures what this target would take up if a disk of `size` bytes were created and not written.
     ///
     /// # Errors
     /// As [`Target::measure`].
     pub fn measure_empty(&self, size: u64) -> Result<Measured> {
-        self.measured(size, &mut std::iter::empty())
+        self.measured(size, None)
     }
 
-    fn measured(&self, size: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<Measured> {
+    fn measured(
+        &self,
+        size: u64,
+        data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
+    ) -> Result<Measured> {
         let measure = driver_of(self.format)?.measure.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported).format(self.format).because("cannot be measured")
         })?;

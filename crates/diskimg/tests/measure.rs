@@ -220,6 +220,28 @@ fn a_stream_optimized_vmdk_takes_at_most_what_it_was_measured_to_and_not_much_le
 }
 
 #[test]
+fn what_is_created_and_not_written_takes_what_it_was_measured_to() {
+    let created = |format, settings: &str| {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = target_of(format, &scratch.path().join("a longer name.vmdk"), settings);
+        target.create(Some(5 << 20)).unwrap().finish().unwrap();
+        let files = std::fs::read_dir(scratch.path()).unwrap();
+        let taken: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        (target.measure_empty(5 << 20).unwrap().required, taken)
+    };
+    for (format, settings) in EXACT {
+        let (measured, taken) = created(format, settings);
+        assert_eq!(measured, taken, "{format} {settings}");
+    }
+    let (measured, taken) = created("vmdk", "subformat=streamOptimized");
+    assert_eq!(measured, taken, "no grain, no bound");
+    for settings in ["", "backing_file=base,backing_fmt=raw", "compat=v2,backing_file=base,backing_fmt=raw"] {
+        let (measured, taken) = created("qcow2", settings);
+        assert!(taken <= measured && measured < 1 << 20, "{settings}: {taken} {measured}");
+    }
+}
+
+#[test]
 fn what_cannot_be_created_cannot_be_measured() {
     let refused = [
         ("raw", "cluster_size=4k", 512),

@@ -38,7 +38,7 @@ fn check_options(options: &CreateOptions) -> Result<()> {
 /// The `measure` of the driver: the file is as long as the disk, whatever is stored of it.
 pub(crate) fn measure(
     options: &CreateOptions,
-    _: &mut dyn Iterator<Item = Result<Range<u64>>>,
+    _: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     check_options(options)?;
     Ok(Measured { required: options.virtual_size, fully_allocated: options.virtual_size })

@@ -26,6 +26,7 @@ fn raw_and_qcow2_are_measured_as_qemu_img_does() {
         &["-O", "qcow2", "-o", "cluster_size=4k,refcount_bits=64"],
         &["-O", "qcow2", "-o", "cluster_size=2M", "-o", "extended_l2=on"],
         &["-O", "qcow2", "-o", "compat=0.10"],
+        &["-O", "qcow2", "-o", "backing_file=base,backing_fmt=raw"],
     ] {
         for image in ["disk.qcow2", "disk.vmdk"] {
             agree(&shop, &[options, &[image]].concat());

@@ -12,7 +12,7 @@ use super::layout::Shape;
 use super::settings::from_settings;
 
 /// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap. Tables are counted as for a full disk.
+/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Tables are counted as for a full disk.
 ///
 /// # Errors
 /// As [`super::create`]; an error of `data`.
@@ -21,20 +21,24 @@ use super::settings::from_settings;
 /// use diskimg_core::CreateOptions;
 /// let options = CreateOptions { virtual_size: 1 << 30, ..CreateOptions::default() };
 /// let mut data = [Ok(0..100), Ok(200..300), Ok(70_000..70_001)].into_iter();
-/// let measured = diskimg_qcow2::measure(&options, &mut data)?;
+/// let measured = diskimg_qcow2::measure(&options, Some(&mut data))?;
 /// assert_eq!(measured.fully_allocated - measured.required, (1 << 30) - 2 * 65_536);
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn measure(
     options: &CreateOptions,
-    data: &mut dyn Iterator<Item = Result<Range<u64>>>,
+    data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     let options = from_settings(options)?;
     let shape = Shape::new(&options)?;
     header::check(&options, &shape)?;
     let all = shape.guest_clusters();
-    // How much a backing file shares with the disk is not known: nothing, at worst.
-    let stored = if options.backing.is_some() { all } else { clusters_of(shape.cluster(), data)?.min(all) };
+    let stored = match data {
+        None => 0,
+        // How much a backing file shares with the disk is not known: nothing, at worst.
+        Some(_) if options.backing.is_some() => all,
+        Some(data) => clusters_of(shape.cluster(), data)?.min(all),
+    };
     let bytes = |clusters: u64| clusters.saturating_mul(shape.cluster());
     let tables = tables_of(&shape);
     Ok(Measured {
@@ -79,7 +83,7 @@ mod tests {
     fn the_smallest_clusters_and_widest_refcounts_come_to_an_end() {
         let settings = diskimg_core::Setting::parse_list("cluster_size=512,refcount_bits=64").unwrap();
         let options = CreateOptions { virtual_size: 100 << 30, settings, ..CreateOptions::default() };
-        let measured = measure(&options, &mut std::iter::empty()).unwrap();
+        let measured = measure(&options, None).unwrap();
         assert_eq!(measured.fully_allocated - measured.required, 100 << 30);
         // One more cluster in 64 is an L2 table, and one in 64 a refcount block.
         assert!(((100 << 25)..(100 << 26)).contains(&measured.required));

@@ -11,7 +11,7 @@ use super::options::Allocation;
 use super::settings::from_settings;
 
 /// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap. Exact, where each block that they touch has a byte that is not
+/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Exact, where each block that they touch has a byte that is not
 /// zero.
 ///
 /// # Errors
@@ -20,18 +20,19 @@ use super::settings::from_settings;
 /// ```
 /// use diskimg_core::CreateOptions;
 /// let options = CreateOptions { virtual_size: 1 << 40, ..CreateOptions::default() };
-/// let measured = diskimg_vdi::measure(&options, &mut [Ok(0..100), Ok(5 << 20..6 << 20)].into_iter())?;
+/// let mut data = [Ok(0..100), Ok(5 << 20..6 << 20)].into_iter();
+/// let measured = diskimg_vdi::measure(&options, Some(&mut data))?;
 /// // Header, map, and two blocks.
 /// assert_eq!(measured.required, (1 + 4 + 2) << 20);
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn measure(
     options: &CreateOptions,
-    data: &mut dyn Iterator<Item = Result<Range<u64>>>,
+    data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     let shape = Shape::new(&from_settings(options)?)?;
     let mut touched = Touched::new(shape.geometry.block_bytes());
-    for range in data {
+    for range in data.into_iter().flatten() {
         touched.add(&range?);
     }
     let all = shape.geometry.blocks;

@@ -16,7 +16,7 @@ use crate::marker::GRAIN_HEADER;
 use crate::sparse_header::SECTOR;
 
 /// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap. Of several files it is the sum, the descriptor among them; without
+/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Of several files it is the sum, the descriptor among them; without
 /// [`CreateOptions::siblings`] the image is taken to be called `disk.vmdk`.
 ///
 /// Exact, where each grain that the ranges touch has a byte that is not zero; of a streamOptimized image it is what
@@ -33,13 +33,13 @@ use crate::sparse_header::SECTOR;
 ///     ..CreateOptions::default()
 /// };
 /// let mut data = [Ok(0..100), Ok(200..300), Ok(70_000..70_001)].into_iter();
-/// let measured = diskimg_vmdk::measure(&options, &mut data)?;
+/// let measured = diskimg_vmdk::measure(&options, Some(&mut data))?;
 /// assert_eq!(measured.fully_allocated - measured.required, (1 << 30) - 2 * 65_536);
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn measure(
     options: &CreateOptions,
-    data: &mut dyn Iterator<Item = Result<Range<u64>>>,
+    data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     let parsed = from_settings(options)?;
     check(&parsed)?;
@@ -63,10 +63,14 @@ struct Layout {
 }
 
 impl Layout {
-    fn measured(&self, size: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<Measured> {
+    fn measured(
+        &self,
+        size: u64,
+        data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
+    ) -> Result<Measured> {
         let counts = || (Touched::new(self.grain.0), Touched::new(self.table.0));
         let (mut stored, mut all) = (counts(), counts());
-        for range in data {
+        for range in data.into_iter().flatten() {
             let range = range?;
             stored.0.add(&range);
             stored.1.add(&range);
