@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::FileTypeExt;
 
 use diskimg::{BlockSource, Converted, Disk, Error, ErrorKind, Result, WriteOrder, convert, convert_stream};
 
@@ -234,6 +234,7 @@ unsafe fn from_stream(
             convert_stream(arriving, sink, &told)?
         } else {
             let disk = arriving.into_disk(&opener)?;
+            keep_source(&disk, &place, &options)?;
             let sink = options.target(place, Some(disk.size()))?;
             convert(&disk, sink, &options.how()?, &told)?
         };
@@ -260,19 +261,18 @@ unsafe fn report(result: *mut ConvertResult, done: Converted) -> Result<()> {
     }
 }
 
-/// Refuses a target written in place that is the source: it would destroy what is being read.
+/// Refuses a target written in place that the source is read from: it would destroy what is being read.
 fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()> {
+    let in_place =
+        |there: &Metadata| options.has(DISKIMG_CONVERT_IN_PLACE) || there.file_type().is_block_device();
     let target = match place {
         Place::File(file) => file.metadata().ok(),
-        Place::Path(path) if options.has(DISKIMG_CONVERT_IN_PLACE) => path.metadata().ok(),
+        Place::Path(path) => path.metadata().ok().filter(in_place),
         _ => None,
     };
-    let host = disk.file().locate(0..disk.file().size().min(1)).host;
-    let source = host.and_then(|host| host.file.metadata().ok());
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    match (source, target) {
-        (Some(source), Some(target)) if same(&source, &target) => {
-            Err(invalid("target", "a file that is not the source"))
+    match target {
+        Some(target) if disk.reads_from(&target) => {
+            Err(invalid("target", "a file that the source is not read from"))
         }
         _ => Ok(()),
     }

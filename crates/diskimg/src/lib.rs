@@ -33,6 +33,7 @@ mod compare;
 mod convert;
 mod disk;
 mod drivers;
+mod host_id;
 mod inspect;
 #[cfg(feature = "json")]
 pub mod json;

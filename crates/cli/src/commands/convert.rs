@@ -53,6 +53,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
                 Input::Disk(disk) => disk,
                 Input::Arriving(image) => image.into_disk(&opener).about(source)?,
             };
+            target.spares(&disk)?;
             let shown = shown(disk.size())?;
             let sink = target.create(Some(disk.size()))?;
             let head = head_of(&disk, args).about(source)?;

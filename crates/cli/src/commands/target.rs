@@ -84,8 +84,10 @@ pub(super) fn about(error: Error, path: &Path) -> Error {
 
 fn check_file(args: &ConvertArgs) -> Result<()> {
     let Ok(there) = args.target.symlink_metadata() else { return Ok(()) };
-    if args.no_create {
-        return match is_same_file(&args.source, &args.target) {
+    if args.no_create || is_device(&args.target) {
+        let stdin = Path::new("/dev/stdin");
+        let source = if is_dash(&args.source) { stdin } else { &args.source };
+        return match is_same_file(source, &args.target) {
             true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
                 .because("it is the source: written in place it would destroy what is being read")),
             false => Ok(()),
@@ -106,6 +108,18 @@ pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
 #[cfg(not(unix))]
 pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b
+}
+
+/// Whether `path` is a block device, which is always written in place.
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|there| there.file_type().is_block_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
 }
 
 /// Whether `path` is a named pipe, or a device such as `/dev/null`.

@@ -10,6 +10,7 @@ use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
 use super::beside::{Beside, Part};
+use crate::disk::Disk;
 use crate::drivers::driver_of;
 
 /// Where a conversion goes, and as what.
@@ -41,7 +42,8 @@ pub struct Target {
     /// Whether a file that exists is replaced.
     pub overwrite: bool,
     /// Whether a file that exists is written into, in place, and nothing is created. It has to be at least
-    /// as large as the disk. Block devices are always written so.
+    /// as large as the disk; a longer raw one keeps its length, and the bytes behind the disk. Block devices are
+    /// always written so.
     pub in_place: bool,
     /// Whether a target written in place is known to read as zeros.
     pub is_zero: bool,
@@ -114,6 +116,22 @@ impl Target {
         }
     }
 
+    /// Makes sure that the disk about to be converted is not read from what this target would overwrite in place:
+    /// the image itself, or a file below it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it is.
+    pub fn spares(&self, disk: &Disk) -> Result<()> {
+        let TargetPlace::Path(path) = &self.place else { return Ok(()) };
+        match path.metadata() {
+            Ok(there) if (self.in_place || is_device(path)) && disk.reads_from(&there) => {
+                Err(at_path(Error::new(ErrorKind::InvalidInput), path)
+                    .because("it is read from: written in place it would destroy its own source"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Creates the target for a disk of `size` bytes; `None` when that is known only at its end, which only
     /// raw can take.
     ///
@@ -149,7 +167,7 @@ impl Target {
             let error = Error::new(ErrorKind::InvalidInput).found(format_args!("{} bytes long", there.len()));
             return Err(at_path(error.expected(format_args!("at least the disk's {size} bytes")), path));
         }
-        let options = SinkOptions { is_zero: self.is_zero, ..self.sink_options(size) };
+        let options = SinkOptions { is_zero: self.is_zero, keep_longer: true, ..self.sink_options(size) };
         let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
         self.formatted(Box::new(sink), size, None)
     }
@@ -279,6 +297,8 @@ mod tests {
         let error = target.create(Some(4097)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(std::fs::read(&path).unwrap(), [7; 4096]);
+        target.create(Some(4000)).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [&[0; 4000][..], &[7; 96]].concat());
         target.create(Some(4096)).unwrap().finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0; 4096]);
     }
