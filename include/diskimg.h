@@ -925,8 +925,9 @@ diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
                                                 struct diskimg_error **err);
 
 // Measures the file that diskimg_convert_to_path() would make with these options, which may be NULL: `*required` bytes
-// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Numbers are those of
-// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be measured.
+// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Where it makes several
+// files, that is their sum, with names that follow from "disk.vmdk". Numbers of raw and qcow2 are those of
+// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be written.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_measure(const struct diskimg_image *image,

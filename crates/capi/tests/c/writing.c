@@ -5,19 +5,22 @@
 static void a_target_is_measured_before_it_is_written(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image = open_good("mixed.qcow2");
+    const uint32_t formats[] = {DISKIMG_FORMAT_QCOW2, DISKIMG_FORMAT_VMDK, DISKIMG_FORMAT_VDI};
     const char *path = in(scratch, "measured");
     uint64_t required = 0, full = 0;
     struct stat there;
 
     GIVES(DISKIMG_OK, diskimg_measure(image, NULL, &required, &full, &error));
     CHECK(required == diskimg_size(image) && full == required);
-    options.format = DISKIMG_FORMAT_QCOW2;
     options.flags = DISKIMG_CONVERT_NO_SPARSE | DISKIMG_CONVERT_OVERWRITE;
-    GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
-    CHECK(stat(path, &there) == 0);
-    CHECK((uint64_t)there.st_size <= required && required <= full);
-    unlink(path);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        options.format = formats[i];
+        GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
+        GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+        CHECK(stat(path, &there) == 0);
+        CHECK((uint64_t)there.st_size <= required && required <= full);
+        unlink(path);
+    }
     diskimg_close(image);
 }
 

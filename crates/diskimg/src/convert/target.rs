@@ -181,7 +181,7 @@ impl Target {
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Box<dyn BlockSink>> {
         if self.is_raw() {
-            return self.plain(sink);
+            return self.check_plain().map(|()| sink);
         }
         let driver = driver_of(self.format)?;
         let create = driver.create.ok_or_else(|| {
@@ -192,12 +192,31 @@ impl Target {
                 .format(self.format)
                 .because("needs the size of the disk before its data")
         })?;
-        let settings = self.settings.clone();
-        let (compress, level) = (self.compress, self.level);
-        create(sink, &CreateOptions { virtual_size, compress, level, settings, siblings })
+        create(sink, &self.create_options(virtual_size, siblings))
     }
 
-    fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {
+    fn create_options(&self, virtual_size: u64, siblings: Option<Arc<dyn Siblings>>) -> CreateOptions {
+        let (compress, level, settings) = (self.compress, self.level, self.settings.clone());
+        CreateOptions { virtual_size, compress, level, settings, siblings }
+    }
+
+    /// The options by which an image is measured that [`Target::create`] would make; of the files beside it only the
+    /// names are asked for.
+    pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
+        if self.is_raw() {
+            self.check_plain()?;
+            // Ignored by `create` too.
+            return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
+        }
+        let siblings = match &self.place {
+            TargetPlace::Path(path) => Beside::of(path, false, SinkOptions::default(), &Arc::default()),
+            TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
+        };
+        Ok(self.create_options(virtual_size, siblings))
+    }
+
+    /// Whether the options can be meant for a raw disk.
+    fn check_plain(&self) -> Result<()> {
         if self.compress {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
@@ -206,7 +225,7 @@ impl Target {
         }
         match self.settings.first() {
             Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
-            None => Ok(sink),
+            None => Ok(()),
         }
     }
 
