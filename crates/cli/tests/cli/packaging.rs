@@ -65,6 +65,8 @@ fn formats_tell_abilities_and_options() {
     assert_eq!(of("raw")["abilities"], serde_json::json!(["read", "stream", "create"]));
     assert!(of("qcow2")["options"].as_array().unwrap().iter().any(|option| option["name"] == "cluster_size"));
     assert_eq!(told["wrappers"].as_array().unwrap().len(), 3);
+    assert!(of("raw")["options"].as_array().unwrap().iter().any(|option| option["name"] == "preallocation"));
+    assert!(of("vmdk")["abilities"].as_array().unwrap().contains(&"check".into()));
     let text = shop.ok(&["formats"]);
     assert!(formats.iter().all(|format| text.text().contains(format["name"].as_str().unwrap())));
 }
