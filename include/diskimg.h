@@ -180,7 +180,7 @@
 // Nothing is certain yet: push more.
 #define DISKIMG_PROBE_MORE 0
 
-// The format is certain, and the size not yet: a raw disk has it at its end.
+// The format is known, and diskimg_probe_info() tells it; the size may come later: a raw disk has it at its end.
 #define DISKIMG_PROBE_FORMAT 1
 
 // All is known: pushing more is cheap and changes nothing.

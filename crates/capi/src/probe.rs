@@ -15,7 +15,7 @@ use crate::status::Status;
 
 /// Nothing is certain yet: push more.
 pub const DISKIMG_PROBE_MORE: u32 = 0;
-/// The format is certain, and the size not yet: a raw disk has it at its end.
+/// The format is known, and diskimg_probe_info() tells it; the size may come later: a raw disk has it at its end.
 pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
@@ -56,9 +56,10 @@ impl Head {
         match self {
             Self::Ended(_) => DISKIMG_PROBE_DONE,
             Self::Open(prober) => match prober.state() {
-                Probed::More => DISKIMG_PROBE_MORE,
-                Probed::Format => DISKIMG_PROBE_FORMAT,
                 Probed::Done => DISKIMG_PROBE_DONE,
+                // The first bytes of a format alone say nothing that could be told.
+                Probed::Format if prober.info().is_some() => DISKIMG_PROBE_FORMAT,
+                Probed::More | Probed::Format => DISKIMG_PROBE_MORE,
             },
         }
     }

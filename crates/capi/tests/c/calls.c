@@ -226,6 +226,9 @@ static void a_stream_is_recognised_however_it_is_cut(void) {
             for (at = 0; at < file.length; at += steps[j]) {
                 size_t step = steps[j] < file.length - at ? steps[j] : file.length - at;
                 GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes + at, step, &state, &error));
+                if (state != DISKIMG_PROBE_MORE) {
+                    GIVES(DISKIMG_OK, diskimg_probe_info(probe, &info, &error));
+                }
             }
             GIVES(DISKIMG_OK, diskimg_probe_finish(probe, &info, &error));
             CHECK(info.flags & DISKIMG_INFO_SIZE_KNOWN);
