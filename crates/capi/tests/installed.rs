@@ -88,7 +88,7 @@ fn system_liblzma(scratch: &Path) -> Option<PathBuf> {
 
 #[test]
 fn the_liblzma_of_the_system_is_linked_and_not_built_in_where_that_is_wanted() {
-    if !["cc", "pkg-config", "nm", "bash"].into_iter().all(installed) {
+    if !["cc", "pkg-config", "nm", "bash", "xz"].into_iter().all(installed) {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
@@ -96,8 +96,10 @@ fn the_liblzma_of_the_system_is_linked_and_not_built_in_where_that_is_wanted() {
     let prefix = scratch.path().join("prefix");
     install(&prefix, &[("LIBLZMA", Path::new("system")), ("PKG_CONFIG_PATH", &liblzma)]);
     let script = r#"set -euo pipefail
-        ! nm -o --defined-only "$PREFIX/lib/libdiskimg.a" 2>/dev/null | grep ' T lzma_'
-        nm -D --undefined-only "$PREFIX/lib/libdiskimg.so" | grep -q lzma_
+        names() { nm "$@" 2>/dev/null | grep -c " $kind lzma_" || true; }
+        kind=T; [ "$(names "$PREFIX/lib/libdiskimg.a")" = 0 ]
+        kind=U; [ "$(names "$PREFIX/lib/libdiskimg.a")" -gt 0 ]
+        [ "$(names -D "$PREFIX/lib/libdiskimg.so")" -gt 0 ]
         export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig:$FOUND
         pkg-config --libs diskimg | grep -vq lzma
         cc -o "$PREFIX/static" "$PROBE" $(pkg-config --cflags diskimg) "$PREFIX/lib/libdiskimg.a" \
