@@ -22,8 +22,8 @@ pub unsafe extern "C" fn diskimg_measure(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with` and each of these need.
     unsafe {
+        let (required, full) = (Out::optional(required, 0), Out::optional(fully_allocated, 0));
         with(image, err, |image| {
-            let (required, full) = (Out::optional(required, 0), Out::optional(fully_allocated, 0));
             let measured = record::read(options)?.measure(image.disk()?)?;
             for (out, bytes) in [(required, measured.required), (full, measured.fully_allocated)] {
                 if let Some(out) = out {

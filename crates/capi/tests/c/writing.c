@@ -93,6 +93,15 @@ static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     CHECK(same(image, other));
     diskimg_close(other);
     free(file.bytes);
+    file = new_memory();
+    options.format = DISKIMG_FORMAT_VMDK;
+    options.settings = "subformat=streamOptimized";
+    GIVES(DISKIMG_OK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
+    GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, NULL, &other, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+    free(file.bytes);
+    options.settings = NULL;
     options.format = DISKIMG_FORMAT_QCOW2;
     GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
     unlink(path);
