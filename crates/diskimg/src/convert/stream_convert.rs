@@ -88,10 +88,12 @@ impl StreamConvert {
     /// [`ErrorKind::Truncated`] when the stream ended too early; otherwise as [`StreamConvert::push`] and
     /// [`crate::convert()`]. The sink is dropped without being finished then: nothing valid is left.
     pub fn finish(mut self, progress: &dyn Progress) -> Result<Converted> {
-        if !self.failed {
-            let pass = &mut self.pass;
-            self.unwrapper.finish(&mut |bytes| pass.push(bytes))?;
+        if self.failed {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .because("the conversion has failed before and cannot be finished"));
         }
+        let pass = &mut self.pass;
+        self.unwrapper.finish(&mut |bytes| pass.push(bytes))?;
         self.pass.finish(self.unwrapper.wrapper(), progress)
     }
 }
