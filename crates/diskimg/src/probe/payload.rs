@@ -50,6 +50,10 @@ impl Payload {
                 self.recognised |= !self.formats.formats().is_empty();
             }
             self.kept.push(now);
+            if self.kept.head().len() == HEAD {
+                // It has said all it can, and has a head of its own.
+                self.formats = FormatProber::new(&[]);
+            }
             if self.kept.total() >= self.next_look {
                 self.look();
             }
