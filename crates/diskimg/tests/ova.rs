@@ -209,6 +209,20 @@ fn nothing_is_certain_before_the_archive_has_ended() {
 }
 
 #[test]
+fn a_disk_that_has_passed_is_told_of_before_the_archive_ends() {
+    let disk = image("cluster-512.qcow2");
+    let whole = ova(&[("disk.qcow2", &disk), ("box.cert", &painted(0, 100_000))]);
+    let mut prober = Prober::new();
+    let behind = 1024 + 512 + disk.len();
+    prober.push(&whole[..behind - 1]);
+    assert!(prober.info().is_none(), "it is shorter than what is looked at first");
+    assert_eq!(prober.push(&whole[behind - 1..behind]), Probed::Format);
+    let told = prober.info().unwrap().clone();
+    assert_eq!(prober.push(&whole[behind..]), Probed::Done);
+    assert_eq!(prober.finish().image.unwrap(), told);
+}
+
+#[test]
 fn a_tar_that_is_no_ova_is_named_and_not_opened() {
     let bytes = [tar_member(&("disk.vmdk", &image("stream.vmdk"))), vec![0; 1024]].concat();
     for chunk in CHUNKS {

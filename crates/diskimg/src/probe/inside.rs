@@ -84,6 +84,7 @@ impl Image {
         match piece {
             Piece::Disk(disk) => self.member = Some(disk.name),
             Piece::Bytes(bytes) => self.payload.push(bytes),
+            Piece::End => self.payload.end(),
             Piece::Unclear(_) => self.unclear = true,
         }
         Ok(())

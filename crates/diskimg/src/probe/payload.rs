@@ -61,6 +61,13 @@ impl Payload {
         }
     }
 
+    /// The image ends here, whatever follows in the stream.
+    pub(super) fn end(&mut self) {
+        if self.settled.is_none() {
+            self.settled = Some(self.as_ended());
+        }
+    }
+
     /// What is certain.
     pub(super) fn state(&self) -> Probed {
         match (&self.settled, self.recognised) {
@@ -82,8 +89,12 @@ impl Payload {
     pub(super) fn finish(self) -> Judgement {
         match self.settled {
             Some(judgement) => judgement,
-            None => judge(&self.kept, End::Here, &self.opener).noted(),
+            None => self.as_ended(),
         }
+    }
+
+    fn as_ended(&self) -> Judgement {
+        judge(&self.kept, End::Here, &self.opener).noted()
     }
 
     fn look(&mut self) {
