@@ -180,7 +180,8 @@
 // Nothing is certain yet: push more.
 #define DISKIMG_PROBE_MORE 0
 
-// The format is known, and diskimg_probe_info() tells it; the size may come later: a raw disk has it at its end.
+// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
+// end, and that an OVA holds no other disk shows at its end, too.
 #define DISKIMG_PROBE_FORMAT 1
 
 // All is known: pushing more is cheap and changes nothing.
@@ -887,7 +888,8 @@ diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
 
 // Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 // not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-// `open_options` allow. `read` is called from a thread of the library. Otherwise as diskimg_convert_to_path().
+// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
+// a thread of the library. Otherwise as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,

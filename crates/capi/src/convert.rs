@@ -98,7 +98,8 @@ pub unsafe extern "C" fn diskimg_convert_to_stream(
 
 /// Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 /// not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-/// `open_options` allow. `read` is called from a thread of the library. Otherwise as diskimg_convert_to_path().
+/// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
+/// a thread of the library. Otherwise as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_path(

@@ -15,7 +15,8 @@ use crate::status::Status;
 
 /// Nothing is certain yet: push more.
 pub const DISKIMG_PROBE_MORE: u32 = 0;
-/// The format is known, and diskimg_probe_info() tells it; the size may come later: a raw disk has it at its end.
+/// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
+/// end, and that an OVA holds no other disk shows at its end, too.
 pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;

@@ -60,6 +60,10 @@ fn sniffing_tells_format_content_and_wrapper() {
             (Some(wrapper), ..) => {
                 assert!(matches!(found, Ok(Sniffed::Wrapped(w)) if w.name() == wrapper), "{}", image.file);
             }
+            // What is in an archive is not looked at.
+            _ if image.file.ends_with(".ova") => {
+                assert!(matches!(found, Ok(Sniffed::Known(f)) if f.name() == "tar"), "{}", image.file);
+            }
             (_, _, "raw", "raw") => {
                 assert_eq!(found.unwrap_err().kind(), ErrorKind::UnknownFormat, "{}", image.file);
             }

@@ -211,14 +211,15 @@ static void claims_are_told_as_structures_json_and_log(void) {
 }
 
 static void a_stream_is_recognised_however_it_is_cut(void) {
-    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/iso9660.iso", "good/mbr.raw"};
+    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/iso9660.iso", "good/mbr.raw",
+                                        "good/disk.ova"};
     static const size_t steps[] = {1, 511, 4096, 1 << 20};
     diskimg_info first = DISKIMG_INFO_INIT, info = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
     uint32_t state;
     size_t i, j, at;
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
         memory file = load(images, names[i]);
         for (j = 0; j < 4; j++) {
             GIVES(DISKIMG_OK, diskimg_probe_new(NULL, &probe, &error));

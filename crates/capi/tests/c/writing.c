@@ -109,7 +109,8 @@ static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
 }
 
 static void a_stream_converts_as_it_comes(void) {
-    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz"};
+    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz",
+                                        "good/disk.ova"};
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT, any = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     const char *path = in(scratch, "stream.raw");
@@ -122,7 +123,7 @@ static void a_stream_converts_as_it_comes(void) {
     raw.format = DISKIMG_FORMAT_RAW;
     any.flags = DISKIMG_OPEN_ALLOW_RAW;
     options.flags = DISKIMG_CONVERT_OVERWRITE;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
         from = load(images, names[i]);
         GIVES(DISKIMG_OK, diskimg_open_memory(from.bytes, from.length, &any, &image, &error));
         to = new_memory();

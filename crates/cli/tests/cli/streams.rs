@@ -13,7 +13,7 @@ fn images() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/images/good");
     let mut images: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let extensions = ["qcow2", "iso", "gz", "xz", "zst"];
+    let extensions = ["qcow2", "iso", "ova", "gz", "xz", "zst"];
     images.retain(|path| path.extension().is_some_and(|end| extensions.iter().any(|known| end == *known)));
     images.sort();
     assert!(images.len() > 40);
