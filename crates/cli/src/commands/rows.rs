@@ -19,7 +19,7 @@ pub(super) struct Row {
     /// Whether space is given out for it.
     pub(super) data: bool,
     pub(super) compressed: bool,
-    /// Where it lies verbatim in the file.
+    /// Where it lies verbatim in the file, or has room there.
     pub(super) offset: Option<u64>,
 }
 
@@ -80,8 +80,7 @@ impl<'a> Rows<'a> {
             // What was unwrapped lies in a file that has no name.
             _ if self.disk.wrapper().is_some() => None,
             Some(host) => Some(host.offset),
-            // In a raw file even a hole has its place.
-            None => self.raw_layer(extent).then_some(extent.offset),
+            None => extent.reserved,
         };
         Row {
             start: extent.offset,
@@ -98,11 +97,6 @@ impl<'a> Rows<'a> {
     fn layer(&self, depth: u32) -> Option<&dyn Image> {
         let index = usize::try_from(depth).ok()?;
         self.disk.layers().get(index).map(|layer| &**layer as &dyn Image)
-    }
-
-    fn raw_layer(&self, extent: &Extent<'_>) -> bool {
-        self.layer(extent.depth)
-            .is_some_and(|layer| layer.info().format.name() == "raw" && extent.end() <= layer.size())
     }
 
     /// The file of a layer that was given space ahead of use: there, and only there, QEMU looks for holes
