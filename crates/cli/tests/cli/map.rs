@@ -91,6 +91,50 @@ fn room_in_a_layer_below_is_told_of_that_layer() {
 }
 
 #[test]
+fn rows_of_vmdk_and_vdi_are_those_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    shop.io("disk.qcow2", &WRITES);
+    for (format, options) in [
+        ("vmdk", "subformat=monolithicSparse"),
+        ("vmdk", "subformat=monolithicFlat"),
+        ("vmdk", "subformat=twoGbMaxExtentFlat"),
+        ("vmdk", "subformat=twoGbMaxExtentSparse,zeroed_grain=on"),
+        ("vmdk", "subformat=streamOptimized"),
+        ("vdi", "static=on"),
+    ] {
+        shop.img(&["convert", "-O", format, "-o", options, "disk.qcow2", "disk.image"]);
+        agree(&shop, &[], "disk.image");
+    }
+}
+
+#[test]
+fn a_hole_under_an_allocated_grain_or_block_is_not_looked_for() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    shop.io("disk.qcow2", &WRITES);
+    for (format, options) in [("vmdk", "subformat=monolithicSparse"), ("vdi", "static=off")] {
+        shop.img(&["convert", "-O", format, "-o", options, "disk.qcow2", "whole"]);
+        // Most of the file, for QEMU's rule of preallocation compares the two sizes.
+        let bytes = shop.read("whole");
+        shop.write("sparse", &[]);
+        let file = std::fs::File::options().write(true).open(shop.path("sparse")).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        for (index, block) in bytes.chunks(4096).enumerate().filter(|(_, block)| block.iter().any(|b| *b > 3))
+        {
+            std::os::unix::fs::FileExt::write_all_at(&file, block, index as u64 * 4096).unwrap();
+        }
+        drop(file);
+        shop.settle();
+        let whole = shop.ok(&["map", "--json", "whole"]).json();
+        assert_eq!(shop.ok(&["map", "--json", "sparse"]).json(), whole, "{format}");
+        if format == "vmdk" {
+            agree(&shop, &[], "sparse");
+        }
+    }
+}
+
+#[test]
 fn preallocated_clusters_are_data_that_reads_as_zeros() {
     let Some(shop) = Workshop::with_qemu() else { return };
     shop.img(&["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata", "disk.qcow2", "32M"]);
