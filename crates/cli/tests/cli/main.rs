@@ -14,4 +14,5 @@ mod progress;
 mod refusals;
 mod signals;
 mod streams;
+mod strict;
 mod tools;
