@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use diskimg::{
-    BlockSource, CompareOptions, ConvertOptions, CreateOptions, ExtentKind, Extents, Memory, MemorySink, OpenOptions,
-    Setting, compare,
+    BlockSource, CompareOptions, ConvertOptions, CreateOptions, ExtentKind, Extents, Memory, MemorySink,
+    OpenOptions, Setting, compare,
 };
 
 /// Extents looked at: each may cost the decoding of a cluster.
