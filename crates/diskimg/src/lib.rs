@@ -50,7 +50,7 @@ mod wrapped;
 
 pub use archive::ArchivedDisk;
 pub use check::Checked;
-pub use compare::{Comparison, compare};
+pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
 pub use convert::{
     ConvertOptions, Converted, Sparse, StreamConvert, Target, TargetPlace, convert, convert_stream,
 };

@@ -113,8 +113,8 @@ pub(crate) struct CompareArgs {
     /// Format of the second image
     #[arg(short = 'F', value_name = "FORMAT")]
     pub(crate) second_format: Option<String>,
-    /// Disks of different sizes are different, even if the longer one ends in zeros; how they are stored does not
-    /// matter
+    /// Sizes have to be the same too, and every byte kept alike: stored, compressed, zeros or left out, with room in
+    /// the file or none
     #[arg(short = 's', long)]
     pub(crate) strict: bool,
     /// How to print

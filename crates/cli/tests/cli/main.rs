@@ -17,4 +17,5 @@ mod progress;
 mod refusals;
 mod signals;
 mod streams;
+mod strict;
 mod tools;
