@@ -7,6 +7,8 @@ use std::time::Duration;
 use diskimg::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::failure::{Failure, Outcome};
+
 /// How long a conversion may take to stop by itself; a stalled pipe may never let it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,6 +35,14 @@ impl Interrupt {
             });
         })?;
         Ok(interrupt)
+    }
+
+    /// The outcome of work that a signal may have stopped.
+    pub(crate) fn outcome(&self, done: Result<(), Failure>) -> Outcome {
+        match (self.exit_code(), done) {
+            (Some(code), Err(_)) => Ok(code),
+            (_, done) => done.map(|()| 0),
+        }
     }
 
     /// The exit code of the signal that came, if one did: 130 or 143.

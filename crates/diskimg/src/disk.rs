@@ -106,6 +106,9 @@ impl BlockSource for Disk {
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         self.whole.locate(range)
     }
+    fn decode_unit(&self) -> u64 {
+        self.whole.decode_unit()
+    }
 }
 
 impl Image for Disk {

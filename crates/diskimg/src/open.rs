@@ -51,7 +51,7 @@ pub struct Opener {
     /// The files below the image, nearest first, for an image that does not name them or may not be followed.
     /// The resolver is asked for those that are not here. Files that are not needed are not looked at.
     pub parents: Vec<Arc<dyn BlockSource>>,
-    /// The name of the disk to read in an OVA that holds several.
+    /// The name of the disk to read in an OVA that holds several, be it a file or a stream.
     pub member: Option<String>,
     /// An internal snapshot to read instead of the active state.
     pub snapshot: Option<SnapshotSelector>,
@@ -112,10 +112,12 @@ impl Opener {
     }
 
     /// Begins to read an image that arrives once, in order: a pipe, a download. It is unwrapped if it is
-    /// compressed; whether it can be converted as it comes is for [`Arriving`] to say.
+    /// compressed, and of an OVA it is the disk inside; whether it can be converted as it comes is for
+    /// [`Arriving`] to say.
     ///
     /// # Errors
-    /// [`UnknownFormat`](diskimg_core::ErrorKind::UnknownFormat) and the like, by the first bytes.
+    /// [`UnknownFormat`](diskimg_core::ErrorKind::UnknownFormat) and the like, by the first bytes; of an OVA, by
+    /// those of the disk.
     pub fn arriving(&self, stream: impl Read + Send + 'static) -> Result<Arriving> {
         Arriving::new(Box::new(stream), self)
     }
@@ -167,7 +169,16 @@ impl Opener {
         wrapper: Option<Wrapper>,
     ) -> Result<Disk> {
         let (source, member) = self.unpacked(source)?;
-        let source = &source;
+        self.open_image(&source, wrapper, member)
+    }
+
+    /// Opens an image that was unwrapped and unpacked already.
+    pub(crate) fn open_image(
+        &self,
+        source: &Arc<dyn BlockSource>,
+        wrapper: Option<Wrapper>,
+        member: Option<String>,
+    ) -> Result<Disk> {
         let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
         let opened = Opened::default();
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;

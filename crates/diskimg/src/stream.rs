@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, ErrorKind, Format, Reference, Result, StreamDecoder, WriteOrder,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Reference, Result, StreamDecoder, WriteOrder,
 };
 
+use crate::archive::{DiskReader, OVA, is_ova};
 use crate::disk::Disk;
+use crate::drivers::driver_of;
 use crate::open::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{HEAD, Parts, driver_for};
 use crate::spool::{TemporaryShelf, spool};
 
-/// An image that arrives once, in order, of which the first bytes are read and the format is known.
+/// An image that arrives once, in order, of which the first bytes are read and the format is known. If an OVA
+/// arrives it is the disk inside; that there is no other is known only at the end, and an error by then.
 pub struct Arriving {
     opener: Opener,
     head: Vec<u8>,
     rest: Box<dyn Read + Send>,
     driver: &'static Driver,
     wrapper: Option<Wrapper>,
+    member: Option<String>,
 }
 
 impl Arriving {
@@ -45,21 +49,46 @@ impl Arriving {
     }
 
     fn recognised(
-        mut head: Vec<u8>,
-        mut rest: Box<dyn Read + Send>,
+        head: Vec<u8>,
+        rest: Box<dyn Read + Send>,
         wrapper: Option<Wrapper>,
         opener: &Opener,
     ) -> Result<Self> {
+        if opener.unpacks() && is_ova(&head) {
+            return Self::unpacked(std::io::Cursor::new(head).chain(rest), wrapper, opener);
+        }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
-        let mut ended = size.is_some();
-        while let Some(more) = more_of_head(opener, driver, &head).filter(|_| !ended) {
+        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None }.with_whole_head()
+    }
+
+    /// The disk in an OVA, whose format was recognised when it was chosen.
+    fn unpacked(
+        archive: impl Read + Send + 'static,
+        wrapper: Option<Wrapper>,
+        opener: &Opener,
+    ) -> Result<Self> {
+        let mut rest = DiskReader::new(archive, opener);
+        let head = read_head(&mut rest)?;
+        // Without a disk, reading has failed.
+        let disk = rest.disk().ok_or_else(|| Error::new(ErrorKind::Unsupported).format(OVA))?;
+        let member = Some(disk.name.clone());
+        let format = opener.format.unwrap_or(disk.format);
+        let opener = Opener { format: Some(format), ..opener.clone() };
+        Self { head, rest: Box::new(rest), driver: driver_of(format)?, wrapper, member, opener }
+            .with_whole_head()
+    }
+
+    /// Reads as much more as it takes to tell which other files the image needs.
+    fn with_whole_head(mut self) -> Result<Self> {
+        let mut ended = self.head.len() < HEAD;
+        while let Some(more) = more_of_head(&self.opener, self.driver, &self.head).filter(|_| !ended) {
             let mut bytes = vec![0; more];
-            let len = read_full(&mut rest, &mut bytes)?;
-            head.extend_from_slice(bytes.get(..len).unwrap_or_default());
+            let len = read_full(&mut self.rest, &mut bytes)?;
+            self.head.extend_from_slice(bytes.get(..len).unwrap_or_default());
             ended = len < more;
         }
-        Ok(Self { opener: opener.clone(), head, rest, driver, wrapper })
+        Ok(self)
     }
 
     /// The format of the image, inside any wrapper.
@@ -72,6 +101,12 @@ impl Arriving {
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.wrapper
+    }
+
+    /// The name of the disk's file in the OVA that arrives; not yet escaped for a terminal.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_deref()
     }
 
     /// The first bytes of the image: 68 KiB, or up to 2112 KiB where it says later than that what it needs.
@@ -94,8 +129,9 @@ impl Arriving {
     /// it is too large; what the resolver says of files that the image needs; as [`Opener::open`] otherwise.
     pub fn into_disk(self, opener: &Opener) -> Result<Disk> {
         resolved(opener, self.driver, &self.head)?;
-        let wrapper = self.wrapper;
-        opener.open_unwrapped(&self.into_file(opener)?, wrapper)
+        let (wrapper, member, format) = (self.wrapper, self.member.clone(), self.opener.format);
+        let pinned = Opener { format: opener.format.or(format), ..opener.clone() };
+        pinned.open_image(&self.into_file(opener)?, wrapper, member)
     }
 
     /// The whole image in a temporary file.
@@ -145,7 +181,7 @@ fn begins(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -
 }
 
 /// Takes everything and keeps nothing.
-struct Nowhere(WriteOrder);
+pub(crate) struct Nowhere(pub(crate) WriteOrder);
 
 impl BlockSink for Nowhere {
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
@@ -182,10 +218,14 @@ fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Referen
 }
 
 fn split_head(mut stream: Box<dyn Read + Send>) -> Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    Ok((read_head(&mut stream)?, stream))
+}
+
+fn read_head(stream: &mut dyn Read) -> Result<Vec<u8>> {
     let mut head = vec![0; HEAD];
-    let len = read_full(&mut stream, &mut head)?;
+    let len = read_full(stream, &mut head)?;
     head.truncate(len);
-    Ok((head, stream))
+    Ok(head)
 }
 
 /// Reads until `buf` is full or the stream ends; returns the bytes read.

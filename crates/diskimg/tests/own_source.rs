@@ -1,4 +1,5 @@
 //! A target written in place is never one of the files that the disk is read from.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

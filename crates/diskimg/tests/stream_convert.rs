@@ -156,6 +156,21 @@ fn after_an_error_it_takes_no_more() {
 }
 
 #[test]
+fn c02_a_wrapper_found_damaged_is_not_finished_by_a_caller_who_goes_on() {
+    let mut packed = gz(&std::fs::read(images("good").join("hybrid.iso")).unwrap());
+    let at = packed.len() - 8;
+    packed[at] ^= 1;
+    // Blocks behind the damaged sum, so that it is seen by a push.
+    packed.resize(64 << 10, 0);
+    let finishes = Arc::new(Mutex::new(0));
+    let sink = Finishes(MemorySink::new(64 << 20), Arc::clone(&finishes));
+    let mut conversion = StreamConvert::new(&Opener::new(), Box::new(sink));
+    assert_eq!(conversion.push(&packed).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(*finishes.lock().unwrap(), 0);
+}
+
+#[test]
 fn format_and_wrapper_are_told_as_soon_as_they_are_known() {
     let packed = gz(&std::fs::read(images("good").join("v3.qcow2")).unwrap());
     let mut conversion = StreamConvert::new(&Opener::new(), Box::new(MemorySink::new(64 << 20)));

@@ -1,23 +1,36 @@
-//! Disks in an OVA, opened where they lie.
+//! Disks in an OVA: opened where they lie in a file, or taken out of a stream as they pass.
 //!
 //! Source: DSP0243 (Open Virtualization Format) 1.1 section 5.3 and 2.1 section 6.4: an OVA is a tar whose first
 //! member is the OVF descriptor.
+//!
+//! Both read the same headers ([`tar`]) and choose by the same rules ([`choice`]). A file is read at its headers
+//! alone ([`members`]); a stream is walked through ([`walker`]), and the disk handed on ([`unpacker`]).
 
+mod choice;
+mod members;
+mod reader;
 mod tar;
 #[cfg(test)]
 mod tests;
+mod unpacker;
+mod walker;
+
+pub(crate) use reader::DiskReader;
+pub(crate) use unpacker::{Piece, Unpacker};
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Format, Result, Window};
+use diskimg_core::{BlockSource, Format, Result, Verdict, Window};
 
 use crate::open::Opener;
 use crate::sniff::{Sniffed, sniff};
-use tar::{Member, is_tar, members};
+use choice::{Choice, Met};
+use members::Members;
+use tar::{BLOCK_LEN, NAME_LEN, is_tar};
 
-const OVA: Format = Format::new("ova");
+pub(crate) const OVA: Format = Format::new("ova");
 
 /// A disk image in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +51,8 @@ impl Opener {
     /// What is wrong with the archive; a member that holds no image is no error.
     pub fn archived(&self, path: impl AsRef<Path>) -> Result<Vec<ArchivedDisk>> {
         let source = self.file(path.as_ref())?;
-        match is_ova(&source)? {
-            true => disks(&source),
+        match is_archive(&source)? {
+            true => disks(&source).collect(),
             false => Ok(Vec::new()),
         }
     }
@@ -57,48 +70,69 @@ impl Opener {
 
     /// The disk meant in an OVA: the only one, or that which [`Opener::member`] names.
     pub(crate) fn archived_in(&self, source: &dyn BlockSource) -> Result<Option<ArchivedDisk>> {
-        if self.format == Some(diskimg_raw::DRIVER.format) || !is_ova(source)? {
+        if !self.unpacks() || !is_archive(source)? {
             return Ok(None);
         }
-        choose(disks(source)?, self.member.as_deref()).map(Some)
+        let mut choice = Choice::new(self.member.as_deref());
+        let mut meant = None;
+        for disk in disks(source) {
+            let disk = disk?;
+            if choice.meet(&disk.name) == Met::Meant {
+                meant = Some(disk);
+            }
+        }
+        choice.check()?;
+        Ok(meant)
+    }
+
+    /// Whether an OVA is opened as the disk in it. As raw, it is its own bytes.
+    pub(crate) fn unpacks(&self) -> bool {
+        self.format != Some(diskimg_raw::DRIVER.format)
     }
 }
 
-fn is_ova(source: &dyn BlockSource) -> Result<bool> {
-    let mut head = [0; 512];
+fn is_archive(source: &dyn BlockSource) -> Result<bool> {
+    let mut head = [0; BLOCK_LEN];
     if source.size() < head.len() as u64 {
         return Ok(false);
     }
     source.read_at(0, &mut head)?;
-    // The name of the first member stands at the very beginning.
-    let name = head.split(|byte| *byte == 0).next().unwrap_or_default();
-    Ok(is_tar(&head) && name.to_ascii_lowercase().ends_with(b".ovf"))
+    Ok(is_ova(&head))
 }
 
-fn disks(source: &dyn BlockSource) -> Result<Vec<ArchivedDisk>> {
-    let mut disks = Vec::new();
-    for Member { name, range } in members(source)? {
-        let window = Window::new(source, range.clone())?;
-        if let Ok(Sniffed::Image(format)) = sniff(&window) {
-            disks.push(ArchivedDisk { name, range, format });
-        }
-    }
-    Ok(disks)
+/// Whether a file with these first bytes is an OVA.
+pub(crate) fn is_ova(head: &[u8]) -> bool {
+    probe(head) == Verdict::Yes
 }
 
-fn choose(mut disks: Vec<ArchivedDisk>, wanted: Option<&str>) -> Result<ArchivedDisk> {
-    let names: Vec<String> = disks.iter().map(|disk| disk.name.escape_debug().to_string()).collect();
-    let error = Error::new(ErrorKind::InvalidInput).format(OVA).field("disk").found(names.join(", "));
-    let index = match wanted {
-        Some(wanted) => disks.iter().position(|disk| disk.name == wanted),
-        None if disks.len() == 1 => Some(0),
-        None if disks.is_empty() => {
-            return Err(Error::new(ErrorKind::Unsupported).format(OVA).because("it holds no disk image"));
-        }
-        None => return Err(error.expected("one disk, or the name of one").hint("name the disk you mean")),
-    };
-    match index {
-        Some(index) => Ok(disks.swap_remove(index)),
-        None => Err(error.expected(format_args!("'{}'", wanted.unwrap_or_default().escape_debug()))),
+/// Recognises an OVA by the header of its first member.
+fn probe(head: &[u8]) -> Verdict {
+    // The name stands at the very beginning, and ends with its field or before.
+    let field = head.get(..NAME_LEN).unwrap_or(head);
+    let name = field.split(|byte| *byte == 0).next().unwrap_or_default();
+    if name.len() == head.len() && name.len() < NAME_LEN {
+        return Verdict::NeedBytes(NAME_LEN);
     }
+    match head.get(..BLOCK_LEN) {
+        _ if !name.to_ascii_lowercase().ends_with(b".ovf") => Verdict::No,
+        None => Verdict::NeedBytes(BLOCK_LEN),
+        Some(header) if is_tar(header) => Verdict::Yes,
+        Some(_) => Verdict::No,
+    }
+}
+
+/// The disk images in an archive, by their bytes alone; or what is wrong with it.
+fn disks(source: &dyn BlockSource) -> impl Iterator<Item = Result<ArchivedDisk>> {
+    Members::new(source).filter_map(move |member| {
+        let disk = member.and_then(|member| {
+            let window = Window::new(source, member.range.clone())?;
+            Ok(match sniff(&window) {
+                Ok(Sniffed::Image(format)) => {
+                    Some(ArchivedDisk { name: member.name, range: member.range, format })
+                }
+                _ => None,
+            })
+        });
+        disk.transpose()
+    })
 }

@@ -1,65 +1,119 @@
-//! Members of a tar archive, found by their headers alone.
+//! Headers of a tar archive, one after the other. The bytes are brought by whoever has them: [`super::members`]
+//! reads them, [`super::walker`] is given them.
 //!
 //! Source: POSIX.1-1988 section 10.1.1 (ustar), POSIX.1-2001 `pax` (extended headers), and the GNU tar manual,
 //! "Basic Tar Format" (long names, sizes in base 256).
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Format, Result};
+use diskimg_core::{Error, ErrorKind, Format, Result};
 
 const TAR: Format = Format::new("tar");
-const BLOCK_LEN: usize = 512;
-const BLOCK: u64 = BLOCK_LEN as u64;
 
-/// Members that are looked at. A bound of ours: an OVA holds a handful.
-const MEMBERS: usize = 4096;
+/// Bytes of a header; what follows it is filled up to a multiple of them.
+pub(super) const BLOCK_LEN: usize = 512;
+pub(super) const BLOCK: u64 = BLOCK_LEN as u64;
+
+/// Bytes of the name in a header, its first field.
+pub(super) const NAME_LEN: usize = 100;
+
+/// Headers that are looked at. A bound of ours: an OVA holds a handful.
+const HEADERS: usize = 4096;
 
 /// The longest header of names and sizes that is read. A bound of ours.
 const EXTENDED: u64 = 64 << 10;
 
+/// The longest name in bytes. A bound of ours, and the longest path that Linux takes (`PATH_MAX`).
+const NAME: usize = 4096;
+
 /// A file in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) name: String,
+pub(super) struct Member {
+    pub(super) name: String,
     /// Where its bytes lie in the archive.
-    pub(crate) range: Range<u64>,
+    pub(super) range: Range<u64>,
 }
 
 /// Whether these first bytes are those of a tar archive.
-pub(crate) fn is_tar(head: &[u8]) -> bool {
+pub(super) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// The regular files of an archive, in order.
-///
-/// # Errors
-/// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Truncated`] for a member that runs
-/// past the end, [`ErrorKind::Limit`] for more than 4096 members or an extended header over 64 KiB.
-pub(crate) fn members(source: &dyn BlockSource) -> Result<Vec<Member>> {
-    let mut members = Vec::new();
-    let mut offset = 0_u64;
-    let mut extended = Extended::default();
-    for _ in 0..MEMBERS {
-        let Some(header) = Header::read(source, offset)? else { return Ok(members) };
-        let len = if header.is_extension() { header.len } else { extended.len.unwrap_or(header.len) };
+/// What stands behind a header, and where.
+pub(super) enum Entry {
+    /// A regular file.
+    File(Member),
+    /// Names or sizes for the next file, which [`Walk::extend`] takes. The letter is the kind.
+    Extension(u8, Range<u64>),
+    /// A directory, a link: bytes that nobody wants.
+    Other(Range<u64>),
+}
+
+/// The way through an archive, from header to header.
+#[derive(Default)]
+pub(super) struct Walk {
+    next: u64,
+    headers: usize,
+    extended: Extended,
+}
+
+impl Walk {
+    /// Where the next header stands.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Takes the block at [`Walk::next`]; `None` where it ends the archive.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Limit`] for more than 4096
+    /// headers, or an extended one over 64 KiB.
+    pub(super) fn header(&mut self, block: &[u8; BLOCK_LEN]) -> Result<Option<Entry>> {
+        let offset = self.next;
+        let Some(header) = Header::parse(block, offset)? else { return Ok(None) };
+        self.headers = self.headers.saturating_add(1);
+        if self.headers > HEADERS {
+            return Err(bad(ErrorKind::Limit, "members", offset).expected(format_args!("at most {HEADERS}")));
+        }
+        let is_extension = header.is_extension();
+        let len = if is_extension { header.len } else { self.extended.len.unwrap_or(header.len) };
         let start = offset.saturating_add(BLOCK);
         let range = start..start.saturating_add(len);
-        if range.end > source.size() {
-            return Err(bad(ErrorKind::Truncated, "size", offset)
-                .found(len)
-                .expected(format_args!("at most {}, what is left", source.size().saturating_sub(start))));
+        self.next = range.end.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+        if is_extension {
+            return match len <= EXTENDED {
+                true => Ok(Some(Entry::Extension(header.kind, range))),
+                false => Err(bad(ErrorKind::Limit, "extended header", start)
+                    .found(len)
+                    .expected(format_args!("at most {EXTENDED} bytes"))),
+            };
         }
-        if header.is_extension() {
-            extended.read(source, header.kind, &range)?;
-        } else {
-            let taken = std::mem::take(&mut extended);
-            if matches!(header.kind, b'0' | 0 | b'7') {
-                members.push(Member { name: taken.name.unwrap_or(header.name), range: range.clone() });
-            }
-        }
-        offset = range.end.next_multiple_of(BLOCK);
+        let extended = std::mem::take(&mut self.extended);
+        Ok(Some(match header.kind {
+            b'0' | 0 | b'7' => Entry::File(Member { name: extended.name.unwrap_or(header.name), range }),
+            _ => Entry::Other(range),
+        }))
     }
-    Err(bad(ErrorKind::Limit, "members", offset).expected(format_args!("at most {MEMBERS}")))
+
+    /// Takes the bytes of an extension of this kind, which stand at `offset`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] for what is no list of records, [`ErrorKind::Limit`] for a name over 4096 bytes.
+    pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
+        match kind {
+            b'L' => self.extended.name = Some(path(bytes, offset)?),
+            b'x' => self.extended.records(bytes, offset)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The error for an archive that ends at `size`, before the end of an entry whose bytes are at `range`.
+pub(super) fn cut(range: &Range<u64>, size: u64) -> Error {
+    bad(ErrorKind::Truncated, "size", range.start.saturating_sub(BLOCK))
+        .found(range.end.saturating_sub(range.start))
+        .expected(format_args!("at most {}, what is left", size.saturating_sub(range.start)))
 }
 
 struct Header {
@@ -69,26 +123,21 @@ struct Header {
 }
 
 impl Header {
-    /// The header at `offset`; `None` where the archive ends.
-    fn read(source: &dyn BlockSource, offset: u64) -> Result<Option<Self>> {
-        if source.size().saturating_sub(offset) < BLOCK {
-            return Ok(None);
-        }
-        let mut block = [0; BLOCK_LEN];
-        source.read_at(offset, &mut block)?;
+    /// The header in a block that stands at `offset`; `None` where the archive ends.
+    fn parse(block: &[u8; BLOCK_LEN], offset: u64) -> Result<Option<Self>> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let field = |range: Range<usize>| block.get(range).unwrap_or_default();
         // The checksum counts its own field as blanks.
         let sum = |from: &[u8]| from.iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        let expected = sum(&block).saturating_sub(sum(field(148..156))).saturating_add(8 * 32);
+        let expected = sum(block).saturating_sub(sum(field(148..156))).saturating_add(8 * 32);
         if number(field(148..156)) != Some(expected) {
             return Err(bad(ErrorKind::Corrupt, "checksum of a header", offset)
                 .expected(format_args!("{expected:o} in octal")));
         }
         let len = number(field(124..136)).ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?;
-        let (name, prefix) = (text(field(0..100)), text(field(345..500)));
+        let (name, prefix) = (text(field(0..NAME_LEN)), text(field(345..500)));
         let is_ustar = field(257..263) == b"ustar\0";
         let name = if is_ustar && !prefix.is_empty() { format!("{prefix}/{name}") } else { name };
         let kind = field(156..157).first().copied().unwrap_or_default();
@@ -109,33 +158,17 @@ struct Extended {
 }
 
 impl Extended {
-    fn read(&mut self, source: &dyn BlockSource, kind: u8, range: &Range<u64>) -> Result<()> {
-        let len = range.end.saturating_sub(range.start);
-        if len > EXTENDED {
-            return Err(bad(ErrorKind::Limit, "extended header", range.start)
-                .found(len)
-                .expected(format_args!("at most {EXTENDED} bytes")));
-        }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-        source.read_at(range.start, &mut bytes)?;
-        match kind {
-            b'L' => self.name = Some(text(&bytes)),
-            b'x' => self.records(&bytes, range.start)?,
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// Records `LENGTH NAME=VALUE\n`, the length counting all of the record.
     fn records(&mut self, mut bytes: &[u8], offset: u64) -> Result<()> {
         while !bytes.is_empty() {
             let (record, rest) =
                 split_record(bytes).ok_or_else(|| bad(ErrorKind::Corrupt, "extended header", offset))?;
             bytes = rest;
-            if let Some(path) = record.strip_prefix(b"path=") {
-                self.name = Some(text(path));
+            if let Some(name) = record.strip_prefix(b"path=") {
+                self.name = Some(path(name, offset)?);
             } else if let Some(size) = record.strip_prefix(b"size=") {
-                self.len = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
+                let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
+                self.len = Some(size.ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?);
             }
         }
         Ok(())
@@ -165,6 +198,16 @@ fn number(field: &[u8]) -> Option<u64> {
 fn text(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(field.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// A name from an extension.
+fn path(bytes: &[u8], offset: u64) -> Result<String> {
+    if bytes.len() > NAME.saturating_add(1) {
+        return Err(bad(ErrorKind::Limit, "name", offset)
+            .found(bytes.len())
+            .expected(format_args!("at most {NAME} bytes")));
+    }
+    Ok(text(bytes))
 }
 
 fn bad(kind: ErrorKind, field: &'static str, offset: u64) -> Error {

@@ -1,17 +1,29 @@
 use super::*;
-use diskimg_core::Memory;
+use diskimg_core::{ErrorKind, Memory};
+use proptest::prelude::*;
+use tar::Member;
+use walker::{Passing, Walker};
+
+fn members(source: &dyn BlockSource) -> Result<Vec<Member>> {
+    Members::new(source).collect()
+}
 
 /// A tar header for a member of this name, length and kind.
 fn header(name: &str, len: u64, kind: u8) -> Vec<u8> {
     let mut block = vec![0; 512];
     block[..name.len()].copy_from_slice(name.as_bytes());
     block[124..135].copy_from_slice(format!("{len:011o}").as_bytes());
-    block[148..156].fill(b' ');
     block[156] = kind;
     block[257..263].copy_from_slice(b"ustar\0");
+    mend(&mut block);
+    block
+}
+
+/// Makes the checksum of a header right.
+fn mend(block: &mut [u8]) {
+    block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-    block
 }
 
 fn member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
@@ -40,17 +52,12 @@ fn an_ova_is_known_by_its_first_member_and_lists_its_disks() {
         member("directory", b'5', b""),
         member("two.qcow2", 0, &qcow2(512)),
     ]);
-    assert!(is_ova(&ova).unwrap());
-    let found = disks(&ova).unwrap();
+    assert!(is_archive(&ova).unwrap());
+    let found = disks(&ova).collect::<Result<Vec<_>>>().unwrap();
     let names: Vec<&str> = found.iter().map(|disk| disk.name.as_str()).collect();
     assert_eq!(names, ["one.qcow2", "two.qcow2"]);
     assert_eq!(found[0].range.end - found[0].range.start, 700);
-    assert_eq!(choose(found.clone(), Some("two.qcow2")).unwrap().name, "two.qcow2");
-    let error = choose(found.clone(), None).unwrap_err();
-    assert!(error.to_string().contains("one.qcow2, two.qcow2"), "{error}");
-    assert!(choose(found, Some("three")).is_err());
-    assert_eq!(choose(Vec::new(), None).unwrap_err().kind(), ErrorKind::Unsupported);
-    assert!(!is_ova(&archive(&[member("one.qcow2", b'0', &qcow2(512))])).unwrap());
+    assert!(!is_archive(&archive(&[member("one.qcow2", b'0', &qcow2(512))])).unwrap());
 }
 
 #[test]
@@ -78,10 +85,149 @@ fn damaged_archives_are_refused_in_bounded_time() {
     assert_eq!(members(&archive(&[long])).unwrap_err().kind(), ErrorKind::Truncated);
     let extended = [header("x", 1 << 20, b'L'), vec![0; 1 << 20]].concat();
     assert_eq!(members(&archive(&[extended])).unwrap_err().kind(), ErrorKind::Limit);
-    let endless = header("x", 0, b'0').repeat(5000);
-    assert_eq!(members(&archive(&[endless])).unwrap_err().kind(), ErrorKind::Limit);
-    for record in ["", "9999 path=x\n", "x", "3 \n", "5 a=b"] {
+    let many = |count: usize| members(&archive(&[header("x", 0, b'0').repeat(count)]));
+    assert_eq!(many(4096).unwrap().len(), 4096);
+    assert_eq!(many(4097).unwrap_err().kind(), ErrorKind::Limit);
+    let name = [header("x", 5000, b'L'), vec![b'n'; 5120]].concat();
+    assert_eq!(members(&archive(&[name])).unwrap_err().kind(), ErrorKind::Limit);
+    for record in ["", "9999 path=x\n", "x", "3 \n", "5 a=b", "10 size=x\n"] {
         let all = archive(&[member("x", b'x', record.as_bytes()), member("y", b'0', b"")]);
         assert_eq!(members(&all).is_ok(), record.is_empty() || record == "3 \n", "{record:?}");
+    }
+}
+
+#[test]
+fn the_only_disk_is_meant_or_the_first_of_the_name_that_is_wanted() {
+    let met = |wanted: Option<&str>, names: &[&str]| {
+        let mut choice = Choice::new(wanted);
+        let met: Vec<Met> = names.iter().map(|name| choice.meet(name)).collect();
+        (met, choice.check())
+    };
+    assert!(matches!(met(None, &["a"]), (met, Ok(())) if met == [Met::Meant]));
+    let wanted = met(Some("b"), &["a", "b", "b"]);
+    assert!(matches!(wanted, (met, Ok(())) if met == [Met::Other, Met::Meant, Met::Other]));
+    let (met_all, error) = met(None, &["a\n", "b", "c"]);
+    assert_eq!(met_all, [Met::Meant, Met::Unclear, Met::Unclear]);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.to_string(), "ova: disk is a\\n, b, c, expected one disk, or the name of one");
+    let (_, error) = met(Some("x"), &["a", "b"]);
+    assert_eq!(error.unwrap_err().to_string(), "ova: disk is a, b, expected 'x'");
+    for wanted in [None, Some("x")] {
+        assert_eq!(met(wanted, &[]).1.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}
+
+#[test]
+fn however_many_disks_there_are_and_whatever_they_are_called_the_error_is_short() {
+    let mut choice = Choice::new(None);
+    for _ in 0..4000 {
+        choice.meet(&"\u{1}".repeat(4000));
+    }
+    let text = choice.check().unwrap_err().to_string();
+    assert!(text.len() < 5000 && text.contains(" and 39"), "{text}");
+}
+
+#[test]
+fn an_ova_is_known_as_soon_as_its_name_is_not_that_of_a_descriptor() {
+    assert_eq!(probe(b"QFI\xfb\0"), Verdict::No);
+    assert_eq!(probe(b"QFI\xfb"), Verdict::NeedBytes(100));
+    assert_eq!(probe(b"box.OVF\0"), Verdict::NeedBytes(512));
+    let (name, whole) = (format!("{}.ovf", "x".repeat(96)), header("box.ovf", 0, b'0'));
+    assert_eq!(probe(&header(&name, 0, b'0')), Verdict::Yes);
+    assert_eq!((probe(&whole), probe(&whole[..511])), (Verdict::Yes, Verdict::NeedBytes(512)));
+    assert_eq!(probe(&[b"box.ovf".as_slice(), &[0; 600]].concat()), Verdict::No);
+}
+
+/// An archive with all that this reader heeds.
+fn varied() -> Vec<u8> {
+    let pax = b"29 path=a-name-from-pax.vmdk\n".to_vec();
+    let size = b"12 size=700\n".to_vec();
+    let mut long = header("short", 5, b'0');
+    long.extend([b"22 blabla".as_slice(), &[0; 691]].concat());
+    long.resize(512 + 1024, 0);
+    [
+        member("box.ovf", b'0', b"<Envelope/>"),
+        member("x", b'L', b"a-long-name.qcow2\0"),
+        member("empty", b'0', b""),
+        member("x", b'x', &pax[..]),
+        member("x", b'x', &size),
+        long,
+        member("directory", b'5', b""),
+        member("block", 0, &[7; 512]),
+        member("last", b'7', &[9; 513]),
+        vec![0; 1024],
+        b"what follows is no part of it".to_vec(),
+    ]
+    .concat()
+}
+
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The files of an archive that can be read anywhere.
+fn read(bytes: &[u8]) -> Result<Files> {
+    let source = Memory::new(bytes.to_vec());
+    Members::new(&source)
+        .map(|member| {
+            let Member { name, range } = member?;
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
+            source.read_at(range.start, &mut bytes)?;
+            Ok((name, bytes))
+        })
+        .collect()
+}
+
+/// The files of an archive that is pushed in pieces.
+fn pushed(bytes: &[u8], chunk: usize) -> Result<Files> {
+    let mut files = Files::new();
+    let mut walker = Walker::default();
+    for chunk in bytes.chunks(chunk) {
+        walker.push(chunk, &mut |passing| {
+            match passing {
+                Passing::Member(member) => files.push((member.name, Vec::new())),
+                Passing::Bytes(bytes) => files.last_mut().unwrap().1.extend(bytes),
+            }
+            Ok(())
+        })?;
+    }
+    walker.finish()?;
+    Ok(files)
+}
+
+fn told(files: Result<Files>) -> std::result::Result<Files, String> {
+    files.map_err(|error| format!("{error:?}"))
+}
+
+#[test]
+fn x01_a_pushed_archive_has_the_files_of_a_file_wherever_it_was_cut_short() {
+    let whole = varied();
+    let files = read(&whole).unwrap();
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["box.ovf", "a-long-name.qcow2", "a-name-from-pax.vmdk", "block", "last"]);
+    assert_eq!(files[2].1.len(), 700);
+    for len in 0..=whole.len() {
+        let expected = told(read(&whole[..len]));
+        for chunk in [1 + len % 7, 511, 512, 513, usize::MAX] {
+            assert_eq!(told(pushed(&whole[..len], chunk)), expected, "{len} by {chunk}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn x01_a_damaged_archive_is_refused_as_its_file_is(
+        damage in proptest::collection::vec((0_usize..7000, any::<u8>()), 1..3),
+        mended in any::<bool>(),
+        chunk in 1_usize..3000,
+    ) {
+        let mut bytes = varied();
+        for (at, value) in damage {
+            let at = at % bytes.len();
+            bytes[at] = value;
+            if mended && bytes[at / 512 * 512..].len() >= 512 {
+                mend(&mut bytes[at / 512 * 512..][..512]);
+            }
+        }
+        prop_assert_eq!(told(pushed(&bytes, chunk)), told(read(&bytes)));
     }
 }

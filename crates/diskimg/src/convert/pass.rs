@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, Error, ErrorKind, Progress, Result, StreamDecoder, WriteOrder,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Result, StreamDecoder, WriteOrder,
 };
 
 use super::Counts;
@@ -77,6 +77,11 @@ impl Pass {
     /// Whether the image is kept whole, to be converted at its end.
     pub(super) fn is_spooling(&self) -> bool {
         matches!(self.stage, Stage::Spooling(..))
+    }
+
+    /// The image that comes is of this format, unless another is wanted: it was recognised already.
+    pub(super) fn recognised(&mut self, format: Format) {
+        self.opener.format.get_or_insert(format);
     }
 
     /// Takes the next bytes. After an error it takes no more.
@@ -162,7 +167,7 @@ impl Pass {
             }
             Stage::Spooling(_, spooling) => {
                 let file: Arc<dyn BlockSource> = Arc::new(spooling.finish()?);
-                let disk = self.opener.open_unwrapped(&file, wrapper)?;
+                let disk = self.opener.open_image(&file, wrapper, None)?;
                 super::convert(&disk, self.sink, &ConvertOptions::default(), progress)
             }
             Stage::Head(_) | Stage::Failed => Err(Error::new(ErrorKind::InvalidInput)

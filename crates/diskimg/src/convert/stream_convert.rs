@@ -5,12 +5,14 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 
 use super::options::Converted;
 use super::pass::Pass;
+use crate::archive::{Piece, Unpacker};
 use crate::open::Opener;
 use crate::unwrap::Unwrapper;
 
 /// Converts an image that is pushed in pieces into a sink: an upload or a download that is never kept.
 ///
-/// The stream is unwrapped on the fly if it is gz, xz or zst, and its format recognised, as `opener` says. Raw
+/// The stream is unwrapped on the fly if it is gz, xz or zst, and its format recognised, as `opener` says. Of an
+/// OVA the disk inside is converted, the only one or that which [`Opener::member`] names. Raw
 /// disks and discs go through in one pass, and so does a qcow2 whose tables stand before what they name, as
 /// converters write it; the sink then needs [`diskimg_core::WriteOrder::Any`]. Of other qcow2 images, those
 /// bytes go to a temporary file that passed before anything named them. What cannot be decoded in order at all,
@@ -35,6 +37,7 @@ use crate::unwrap::Unwrapper;
 /// ```
 pub struct StreamConvert {
     unwrapper: Unwrapper,
+    unpacker: Unpacker,
     pass: Pass,
     failed: bool,
 }
@@ -44,7 +47,12 @@ impl StreamConvert {
     /// its end. Of `opener` all but [`Opener::direct`] is heeded.
     #[must_use]
     pub fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
-        Self { unwrapper: Unwrapper::new(opener), pass: Pass::new(opener, sink), failed: false }
+        Self {
+            unwrapper: Unwrapper::new(opener),
+            unpacker: Unpacker::new(opener),
+            pass: Pass::new(opener, sink),
+            failed: false,
+        }
     }
 
     /// Takes the next bytes, any number at a time; the cut points change nothing.
@@ -57,8 +65,8 @@ impl StreamConvert {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed before and takes no more"));
         }
-        let pass = &mut self.pass;
-        let done = self.unwrapper.push(chunk, &mut |bytes| pass.push(bytes));
+        let Self { unwrapper, unpacker, pass, .. } = self;
+        let done = unwrapper.push(chunk, &mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)));
         self.failed = done.is_err();
         done
     }
@@ -88,10 +96,27 @@ impl StreamConvert {
     /// [`ErrorKind::Truncated`] when the stream ended too early; otherwise as [`StreamConvert::push`] and
     /// [`crate::convert()`]. The sink is dropped without being finished then: nothing valid is left.
     pub fn finish(mut self, progress: &dyn Progress) -> Result<Converted> {
-        if !self.failed {
-            let pass = &mut self.pass;
-            self.unwrapper.finish(&mut |bytes| pass.push(bytes))?;
+        if self.failed {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .because("the conversion has failed before and cannot be finished"));
         }
+        let Self { unwrapper, unpacker, pass, .. } = &mut self;
+        unwrapper.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)))?;
+        unpacker.finish(&mut |piece| take(pass, piece))?;
         self.pass.finish(self.unwrapper.wrapper(), progress)
+    }
+}
+
+/// Hands on what comes out of an archive; stops where it is not clear any more which disk is meant.
+fn take(pass: &mut Pass, piece: Piece<'_>) -> Result<()> {
+    match piece {
+        Piece::Disk(disk) => {
+            pass.recognised(disk.format);
+            Ok(())
+        }
+        Piece::Bytes(bytes) => pass.push(bytes),
+        // Whether there is no other is not known yet.
+        Piece::End => Ok(()),
+        Piece::Unclear(choice) => choice.check(),
     }
 }

@@ -1,9 +1,11 @@
 //! What a stream holds, told as it passes by: format, wrapper, size, names and findings.
 //!
-//! The bytes are unwrapped ([`crate::unwrap`]), and of the image itself only the head, the last sectors and
-//! what its format asks for are kept ([`kept`]). A format is asked by its own `inspect`, over what is there
-//! ([`judge`]); what it missed is kept when it passes, and then it is asked again ([`payload`]).
+//! The bytes are unwrapped ([`crate::unwrap`]) and taken out of an OVA ([`inside`]), and of the image itself only
+//! the head, the last sectors and what its format asks for are kept ([`kept`]). A format is asked by its own
+//! `inspect`, over what is there ([`judge`]); what it missed is kept when it passes, and then it is asked again
+//! ([`payload`]).
 
+mod inside;
 mod judge;
 mod kept;
 mod payload;

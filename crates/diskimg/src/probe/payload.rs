@@ -50,10 +50,21 @@ impl Payload {
                 self.recognised |= !self.formats.formats().is_empty();
             }
             self.kept.push(now);
+            if self.kept.head().len() == HEAD {
+                // It has said all it can, and has a head of its own.
+                self.formats = FormatProber::new(&[]);
+            }
             if self.kept.total() >= self.next_look {
                 self.look();
             }
             rest = later;
+        }
+    }
+
+    /// The image ends here, whatever follows in the stream.
+    pub(super) fn end(&mut self) {
+        if self.settled.is_none() {
+            self.settled = Some(self.as_ended());
         }
     }
 
@@ -78,8 +89,12 @@ impl Payload {
     pub(super) fn finish(self) -> Judgement {
         match self.settled {
             Some(judgement) => judgement,
-            None => judge(&self.kept, End::Here, &self.opener).noted(),
+            None => self.as_ended(),
         }
+    }
+
+    fn as_ended(&self) -> Judgement {
+        judge(&self.kept, End::Here, &self.opener).noted()
     }
 
     fn look(&mut self) {

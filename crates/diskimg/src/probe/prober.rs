@@ -1,9 +1,9 @@
 //! The prober that a stream is pushed into.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ErrorKind, ImageInfo, Probed};
+use diskimg_core::{Error, ImageInfo, Probed};
 
-use super::payload::Payload;
+use super::inside::Inside;
 use super::report::ProbeReport;
 use crate::open::Opener;
 use crate::unwrap::Unwrapper;
@@ -15,7 +15,8 @@ use crate::unwrap::Unwrapper;
 /// window of a decoder, which [`crate::Limits::decoder_memory`] bounds. The cut points change nothing.
 ///
 /// Each push says what is certain. Of most images that is everything after some 100 KiB, and the caller may
-/// stop. The size of a raw disk is known only at its end, and is counted along.
+/// stop. The size of a raw disk is known only at its end, and is counted along; that an OVA holds no other disk is
+/// known at its end, too.
 ///
 /// ```
 /// use diskimg::{Probed, Prober};
@@ -36,7 +37,7 @@ use crate::unwrap::Unwrapper;
 /// ```
 pub struct Prober {
     unwrapper: Unwrapper,
-    payload: Payload,
+    inside: Inside,
     failed: Option<Error>,
     pushed: u64,
 }
@@ -54,11 +55,11 @@ impl Prober {
         Self::with(&Opener { threads: 1, ..Opener::new() })
     }
 
-    /// A prober that heeds [`Opener::format`], [`Opener::allow_raw`], [`Opener::unwrap`], [`Opener::limits`]
-    /// and [`Opener::threads`].
+    /// A prober that heeds [`Opener::format`], [`Opener::allow_raw`], [`Opener::unwrap`],
+    /// [`Opener::member`], [`Opener::limits`] and [`Opener::threads`].
     #[must_use]
     pub fn with(opener: &Opener) -> Self {
-        Self { unwrapper: Unwrapper::new(opener), payload: Payload::new(opener), failed: None, pushed: 0 }
+        Self { unwrapper: Unwrapper::new(opener), inside: Inside::new(opener), failed: None, pushed: 0 }
     }
 
     /// Takes the next bytes of the stream, any number at a time, and says what is certain. What comes after
@@ -66,8 +67,8 @@ impl Prober {
     pub fn push(&mut self, chunk: &[u8]) -> Probed {
         self.pushed = self.pushed.saturating_add(chunk.len() as u64);
         if self.state() != Probed::Done {
-            let payload = &mut self.payload;
-            let decoded = self.unwrapper.push(chunk, &mut |bytes| feed(payload, bytes));
+            let inside = &mut self.inside;
+            let decoded = self.unwrapper.push(chunk, &mut |bytes| inside.push(bytes));
             self.keep(decoded);
         }
         self.state()
@@ -76,7 +77,7 @@ impl Prober {
     /// What is certain so far.
     #[must_use]
     pub fn state(&self) -> Probed {
-        if self.failed.is_some() { Probed::Done } else { self.payload.state() }
+        if self.failed.is_some() { Probed::Done } else { self.inside.state() }
     }
 
     /// How the stream is compressed, as soon as that is known.
@@ -90,7 +91,7 @@ impl Prober {
     /// of what was looked at.
     #[must_use]
     pub fn info(&self) -> Option<&ImageInfo> {
-        self.payload.known()
+        self.inside.known()
     }
 
     /// The stream has ended; or the caller stops after [`Probed::Done`]. A stream that is stopped before is
@@ -98,20 +99,20 @@ impl Prober {
     #[must_use]
     pub fn finish(mut self) -> ProbeReport {
         if self.state() != Probed::Done {
-            let payload = &mut self.payload;
-            let decoded = self.unwrapper.finish(&mut |bytes| feed(payload, bytes));
+            let inside = &mut self.inside;
+            let decoded = self.unwrapper.finish(&mut |bytes| inside.push(bytes));
             self.keep(decoded);
         }
-        let judgement = self.payload.finish();
-        let image = match self.failed {
-            Some(error) => Err(error),
-            None => judgement.image,
-        };
+        // What has passed is judged even if it broke off.
+        let ended = self.inside.finish();
+        let whole = self.failed.map_or(ended, Err);
+        let (judgement, member) = self.inside.judged();
         ProbeReport {
             wrapper: self.unwrapper.wrapper(),
             formats: judgement.formats,
             content: judgement.content,
-            image,
+            image: whole.and(judgement.image),
+            member,
             pushed: self.pushed,
         }
     }
@@ -119,18 +120,9 @@ impl Prober {
     /// Keeps an error of the wrapper, unless it is only our way to stop a decoder.
     fn keep(&mut self, decoded: diskimg_core::Result<()>) {
         if let Err(error) = decoded
-            && self.payload.state() != Probed::Done
+            && self.inside.state() != Probed::Done
         {
             self.failed = Some(error);
         }
-    }
-}
-
-/// Hands on decoded bytes; stops the decoder when enough is known.
-fn feed(payload: &mut Payload, bytes: &[u8]) -> diskimg_core::Result<()> {
-    payload.push(bytes);
-    match payload.state() {
-        Probed::Done => Err(Error::new(ErrorKind::Cancelled)),
-        _ => Ok(()),
     }
 }

@@ -13,7 +13,8 @@ pub struct ProbeReport {
     /// How the stream is compressed, if it is; what follows is about the image inside.
     pub wrapper: Option<Wrapper>,
     /// The formats that the bytes are valid as, those among them that this build cannot read. With more than
-    /// one, or with one and [`ProbeReport::content`], the stream is ambiguous.
+    /// one, or with one and [`ProbeReport::content`], the stream is ambiguous. Of an OVA, those of its disk; `ova`
+    /// if it has none, or several and none was named.
     pub formats: Vec<Format>,
     /// What the bytes begin with if they are a raw disk.
     pub content: Option<Content>,
@@ -22,6 +23,8 @@ pub struct ProbeReport {
     /// [`diskimg_core::ErrorKind::Unsupported`] for a format that is known and not read here, and what is
     /// wrong with the header or the wrapper.
     pub image: Result<ImageInfo>,
+    /// The name of the disk's file in the OVA that was pushed; not yet escaped for a terminal.
+    pub member: Option<String>,
     /// Bytes that were pushed, still compressed if they were.
     pub pushed: u64,
 }

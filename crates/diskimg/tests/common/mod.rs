@@ -96,3 +96,26 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         text
     })
 }
+
+/// An OVA of these files, in order: a tar whose first member is a descriptor.
+pub(crate) fn ova(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let descriptor: (&str, &[u8]) = ("box.ovf", b"<Envelope/>");
+    let mut bytes: Vec<u8> = std::iter::once(&descriptor).chain(files).flat_map(tar_member).collect();
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+/// A file in a tar archive: its header and its bytes, filled up with zeros.
+pub(crate) fn tar_member((name, data): &(&str, &[u8])) -> Vec<u8> {
+    let mut bytes = vec![0; 512];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+    bytes[148..156].fill(b' ');
+    bytes[156] = b'0';
+    bytes[257..263].copy_from_slice(b"ustar\0");
+    let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+    bytes[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    bytes.extend_from_slice(data);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
