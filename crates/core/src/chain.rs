@@ -126,7 +126,7 @@ impl BlockSource for Chain {
     }
 
     fn decode_unit(&self) -> u64 {
-        self.layers().map(|layer| layer.decode_unit()).max().unwrap_or(1)
+        self.layers().map(BlockSource::decode_unit).max().unwrap_or(1)
     }
 }
 
