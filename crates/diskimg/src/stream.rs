@@ -9,6 +9,7 @@ use diskimg_core::{
     BlockSink, BlockSource, Driver, ErrorKind, Format, Reference, Result, StreamDecoder, WriteOrder,
 };
 
+use crate::below::is_below;
 use crate::disk::Disk;
 use crate::open::Opener;
 use crate::probe::inspect_head;
@@ -159,8 +160,13 @@ impl BlockSink for Nowhere {
 fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
     let pinned = Opener { format: Some(driver.format), ..opener.clone() };
     let Ok(info) = inspect_head(&pinned, head) else { return Ok(Vec::new()) };
+    if !info.references.iter().any(is_below) {
+        opener.all_parents_used(0, &info)?;
+    }
     let references = info.references;
-    for reference in references.iter().skip(opener.parents.len()) {
+    // A parent that was given stands for the first reference below; extents are only found by their names.
+    let given = |reference: &&Reference| is_below(reference) && !opener.parents.is_empty();
+    for reference in references.iter().filter(|reference| !given(reference)) {
         opener.resolver.resolve(reference)?;
     }
     Ok(references)
