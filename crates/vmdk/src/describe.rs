@@ -126,6 +126,7 @@ fn findings(parsed: &Parsed, info: &ImageInfo, limits: &Limits) -> Vec<Finding> 
     match &parsed.descriptor {
         Ok(Some(descriptor)) => {
             add_extent_findings(parsed, descriptor, &mut all);
+            all.extend(own_mismatch(parsed, descriptor));
             add_descriptor_findings(descriptor, &mut all);
         }
         Ok(None) => all.push(warning(
@@ -174,6 +175,23 @@ fn add_extent_findings(parsed: &Parsed, descriptor: &Descriptor, all: &mut Vec<F
         let message = "an extent may not be accessed and reads as zeros";
         all.push(Finding::new(Severity::Note, "no_access", message).at(line.at));
     }
+}
+
+/// Where a header and the one line of the descriptor behind it disagree on the size of the disk.
+fn own_mismatch(parsed: &Parsed, descriptor: &Descriptor) -> Option<Finding> {
+    let Kind::Hosted(header) = &parsed.kind else { return None };
+    let [line] = descriptor.extents.as_slice() else { return None };
+    let own = !header.is_descriptor_only() && line.access != Access::NoAccess;
+    (own && line.bytes() != header.capacity()).then(|| size_mismatch(header.capacity(), line))
+}
+
+/// The finding on an extent whose header says `capacity` bytes, and its line another size.
+pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
+    let bytes = line.bytes();
+    let message = format!(
+        "the extent's header says {capacity} bytes and the descriptor {bytes}: the smaller one counts"
+    );
+    warning("size_mismatch", message).at(line.at)
 }
 
 fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {

@@ -19,6 +19,14 @@ pub(crate) struct Reserved {
     pub(crate) range: Range<u64>,
 }
 
+/// Which reserved part a range of the file shares bytes with.
+pub(crate) fn overlapped(reserved: &[Reserved], range: &Range<u64>) -> Option<&'static str> {
+    reserved
+        .iter()
+        .find(|part| part.range.start < range.end && range.start < part.range.end)
+        .map(|part| part.what)
+}
+
 /// What entries of the tables mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Entries {
@@ -175,10 +183,7 @@ impl SparseExtent {
     }
 
     fn overlapped(&self, range: &Range<u64>) -> Option<&'static str> {
-        self.reserved
-            .iter()
-            .find(|part| part.range.start < range.end && range.start < part.range.end)
-            .map(|part| part.what)
+        overlapped(&self.reserved, range)
     }
 
     /// The file ends before this structure.
@@ -211,7 +216,8 @@ impl SparseExtent {
     /// `len` guest bytes that lie `from` bytes into the grain at `host`: as far as the file has them.
     fn data(&self, host: u64, from: u64, len: u64, guest: u64) -> Result<(Stored, u64)> {
         let first = host.saturating_add(from);
-        if let Some(what) = self.overlapped(&(host..first.saturating_add(len))) {
+        let range = host..first.saturating_add(len);
+        if let Some(what) = self.overlapped(&range) {
             return Err(self.misplaced("grain", host, guest, what));
         }
         let held = self.tables.file_size().saturating_sub(first);

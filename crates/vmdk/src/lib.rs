@@ -7,6 +7,7 @@ mod create_type;
 mod decoder;
 mod describe;
 mod descriptor;
+mod directories;
 mod driver;
 mod errors;
 mod extent_line;

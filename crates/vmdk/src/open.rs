@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole, Result,
+    BlockSource, Error, ErrorKind, Finding, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
+    Result,
 };
 
 use crate::cowd::CowdHeader;
 use crate::create_type::{Layout, is_device};
 use crate::decoder::{Decoders, Recent};
-use crate::describe::{Opened, describe, references};
+use crate::describe::{Opened, describe, references, warning};
 use crate::descriptor::Descriptor;
+use crate::directories;
 use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::footer;
@@ -131,13 +133,31 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
 pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let parsed = Parsed::read(source, limits)?;
     let mut info = describe(&parsed, limits, None);
+    let closed = |line: &ExtentLine| line.access == Access::NoAccess;
+    let shut = parsed.readable().is_some_and(|descriptor| descriptor.extents.iter().any(closed));
     if let Kind::Hosted(header) = &parsed.kind
-        && header.has_footer()
-        && let Err(error) = footer::find(source, header)
+        && header.capacity() > 0
+        && !shut
     {
-        info.findings.push(crate::describe::warning("footer", error.to_string()));
+        // Where a descriptor is not one, it may claim to lie on the tables.
+        let sound = parsed.descriptor.is_ok();
+        info.findings.extend(directory_findings(source, header, sound));
     }
     Ok(info)
+}
+
+/// What there is to tell of the footer, and of the grain directories that header or footer names.
+///
+/// The directory itself is only looked at if it may be looked `within`, and where the header names it: of a
+/// stream that passes by, one that a footer names has passed.
+fn directory_findings(source: &dyn BlockSource, header: &SparseHeader, within: bool) -> Vec<Finding> {
+    if !header.has_footer() {
+        return directories::findings(source, header, 0, within);
+    }
+    match footer::find(source, header) {
+        Ok((footer, at)) => directories::findings(source, &footer, at, false),
+        Err(error) => vec![warning("footer", error.to_string())],
+    }
 }
 
 /// Opens an image in one file.
@@ -265,7 +285,7 @@ fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOpt
     let source = options.resolver.resolve(&reference)?;
     if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
         let offset = check_flat(line, source.size()).map_err(|error| named(error, name))?;
-        parts.push(line.bytes(), Content::Flat { source, offset }, Some(name.clone()));
+        parts.push(line.bytes(), Content::Flat { source, offset }, Some(line));
         return Ok(());
     }
     if line.offset_sectors != 0 {

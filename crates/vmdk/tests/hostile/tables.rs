@@ -34,11 +34,23 @@ fn m11_a_directory_outside_the_file_is_refused() {
 fn m11_either_directory_alone_is_enough_and_that_is_told() {
     for field in [48, 56] {
         for sectors in [0, 1 << 40] {
-            let image = Image::new().with(|image| image.u64(field, sectors)).open().unwrap();
+            let bytes = Image::new().with(|image| image.u64(field, sectors));
+            let image = bytes.open().unwrap();
             source(&image, &first_grain());
             assert_eq!(checks(image.info()), ["grain_directory"]);
+            assert_eq!(bytes.inspected(), *image.info(), "inspecting tells what opening tells");
         }
     }
+}
+
+#[test]
+fn m11_two_directories_that_cannot_be_used_are_told_by_inspecting() {
+    let image = Image::new().with(|image| {
+        image.u64(48, 0);
+        image.u64(56, 1 << 40);
+    });
+    assert_error(&image.refused(), ErrorKind::Truncated, Some(56), None);
+    assert_eq!(checks(&image.inspected()), ["grain_directory"]);
 }
 
 #[test]
@@ -52,6 +64,7 @@ fn a_damaged_entry_of_the_directory_is_read_from_the_redundant_one_and_told() {
         source(&opened, &first_grain());
         assert_eq!(checks(opened.info()), ["grain_directory"]);
         assert!(opened.info().findings[0].message.starts_with("1 entries"));
+        assert_eq!(image.inspected(), *opened.info(), "inspecting tells what opening tells");
         let both = image.with(|image| image.u32(RGD * SECTOR, entry));
         assert_eq!(both.unmapped(0).guest_offset(), Some(0));
     }
