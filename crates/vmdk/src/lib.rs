@@ -21,6 +21,7 @@ mod read;
 mod sesparse;
 mod sparse_header;
 mod stream;
+mod table_places;
 mod tables;
 mod writer;
 

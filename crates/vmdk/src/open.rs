@@ -65,8 +65,10 @@ impl Vmdk {
     /// `NOACCESS` extents read as zeros, and no file is opened for them.
     ///
     /// Grain tables are read in pages when they are first needed. Damage is reported where it is met: grains
-    /// and tables behind the end of the file are [`ErrorKind::Truncated`], never zeros. Where the grain
-    /// directory is damaged, the redundant one is used.
+    /// and tables behind the end of the file are [`ErrorKind::Truncated`], never zeros. Grains on the header, the
+    /// descriptor, a grain directory or a grain table are [`ErrorKind::Corrupt`]; of grain tables, the first two
+    /// million of a directory are looked at, and compressed grains are known by their markers instead. Where the
+    /// grain directory is damaged, the redundant one is used.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`], or what the resolver says, for the files of the image, for devices, and for a

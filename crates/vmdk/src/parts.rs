@@ -1,9 +1,9 @@
 //! What a disk is put together from: stretches of zeros, flat files and sparse extents, side by side.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use diskimg_core::{BlockSource, Error, Finding, Limits, MetadataCache, Printable, Result};
+use diskimg_core::{BlockSource, Budget, Error, Finding, Limits, MetadataCache, Printable, Result};
 
 use crate::cowd::{self, CowdHeader};
 use crate::describe::size_mismatch;
@@ -79,6 +79,8 @@ pub(crate) struct Parts {
     /// What a careful importer should know of the files.
     pub(crate) findings: Vec<Finding>,
     pages: Pages,
+    /// What may be kept of the places of tables.
+    places: Arc<Budget>,
 }
 
 /// The file of a sparse extent, and the line that names it.
@@ -95,7 +97,8 @@ pub(crate) struct ExtentFile<'a> {
 impl Parts {
     pub(crate) fn new(limits: &Limits) -> Self {
         let pages = Arc::new(MetadataCache::new(limits.metadata_cache));
-        Self { all: Vec::new(), size: 0, findings: Vec::new(), pages }
+        let places = Arc::new(Budget::new("places of grain tables", limits.metadata_cache));
+        Self { all: Vec::new(), size: 0, findings: Vec::new(), pages, places }
     }
 
     /// Adds `len` bytes. A part of nothing is none.
@@ -139,6 +142,9 @@ impl Parts {
             capacity,
             guest_start: self.size,
             reserved: directories::reserved(&header, directory, redundant),
+            overhead: header.overhead_sectors.saturating_mul(SECTOR),
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
         self.push_sparse(extent, file);
         Ok(())
@@ -169,6 +175,9 @@ impl Parts {
                 Reserved { what: "header", range: 0..cowd::HEADER_BYTES },
                 Reserved { what: "grain directory", range: area },
             ],
+            overhead: 0,
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
         self.push_sparse(extent, file);
         Ok(())
@@ -212,6 +221,9 @@ impl Parts {
                 Reserved { what: "volatile header", range: span(volatile, SECTOR) },
                 Reserved { what: "grain directory", range: area },
             ],
+            overhead: 0,
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
         self.push_sparse(extent, file);
         Ok(())
