@@ -4,6 +4,7 @@ use diskimg_core::{Detail, Finding, ImageInfo, Limits, Printable, Reference, Ref
 
 use crate::create_type::{Layout, is_device};
 use crate::descriptor::{Descriptor, NO_PARENT};
+use crate::encoding;
 use crate::errors::FORMAT;
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::parsed::{Kind, Parsed, identity, parent};
@@ -213,8 +214,13 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
     let names = descriptor.extents.iter().filter_map(|line| line.name.as_deref());
     let hint = descriptor.parent_file_name_hint.as_ref().map(|hint| hint.bytes.as_slice());
     if names.chain(hint).any(|name| std::str::from_utf8(name).is_err()) {
-        let encoding = descriptor.encoding.as_deref().unwrap_or(b"none");
-        let message = format!("file names are not UTF-8 (encoding {})", Printable::new(encoding));
+        let encoding = descriptor.encoding().unwrap_or(b"none");
+        let looked_for = match encoding::is_known(encoding) {
+            true => "those of extents are looked for in UTF-8, and then by their bytes",
+            false => "they are looked for by their bytes alone",
+        };
+        let name = Printable::new(encoding);
+        let message = format!("file names are not UTF-8 (encoding {name}): {looked_for}");
         all.push(Finding::new(Severity::Note, "encoding", message));
     }
 }

@@ -9,6 +9,7 @@ mod describe;
 mod descriptor;
 mod directories;
 mod driver;
+mod encoding;
 mod errors;
 mod extent_line;
 mod footer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Finding, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
-    Result,
+    Resolver, Result,
 };
 
 use crate::cowd::CowdHeader;
@@ -14,6 +14,7 @@ use crate::decoder::{Decoders, Recent};
 use crate::describe::{Opened, describe, references, warning};
 use crate::descriptor::Descriptor;
 use crate::directories;
+use crate::encoding;
 use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::footer;
@@ -55,9 +56,9 @@ impl Vmdk {
     /// Opens an image.
     ///
     /// The files that a descriptor names are asked of [`OpenOptions::resolver`], each as a
-    /// [`ReferenceRole::Extent`] with the bytes of its name exactly as they stand there, whatever their
-    /// `encoding`. A sparse extent among them has to be one: it is never taken for a descriptor again. Devices
-    /// are never asked for.
+    /// [`ReferenceRole::Extent`] with the bytes of its name as they stand there. A name that is not ASCII is
+    /// asked for in UTF-8 first, where the descriptor's `encoding` is windows-1252. A sparse extent among them
+    /// has to be one: it is never taken for a descriptor again. Devices are never asked for.
     ///
     /// An extent's size is what its own header says, as in QEMU, or what the descriptor says where that is
     /// less, with a warning in [`ImageInfo::findings`]. A header that says less where another extent follows is
@@ -255,7 +256,7 @@ fn open_files(parts: &mut Parts, descriptor: &Descriptor, options: &OpenOptions<
     }
     options.limits.check_virtual_size(total).map_err(|error| error.format(FORMAT))?;
     for (number, line) in (1..).zip(lines) {
-        open_file(parts, line, number == lines.len(), options)?;
+        open_file(parts, line, (descriptor.encoding(), number == lines.len()), options)?;
     }
     Ok(())
 }
@@ -275,7 +276,14 @@ fn refused(reference: &Reference, because: &str) -> Error {
         .hint("read the device itself as a raw disk")
 }
 
-fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOptions<'_>) -> Result<()> {
+/// Opens the file of a line, whose name is written in this encoding, and behind which the disk ends if it is the
+/// `last` one.
+fn open_file(
+    parts: &mut Parts,
+    line: &ExtentLine,
+    (encoding, last): (Option<&[u8]>, bool),
+    options: &OpenOptions<'_>,
+) -> Result<()> {
     let Some(name) = line.name.as_ref().filter(|_| line.access != Access::NoAccess) else {
         parts.push(line.bytes(), Content::Zero, None);
         return Ok(());
@@ -284,7 +292,7 @@ fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOpt
     if matches!(line.kind, ExtentType::VmfsRdm | ExtentType::VmfsRaw) || is_device(name) {
         return Err(refused(&reference, "the extent is a device of the host"));
     }
-    let source = options.resolver.resolve(&reference)?;
+    let source = resolve(&reference, encoding, options.resolver)?;
     if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
         let offset = check_flat(line, source.size()).map_err(|error| named(error, name))?;
         parts.push(line.bytes(), Content::Flat { source, offset }, Some(line));
@@ -298,6 +306,19 @@ fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOpt
     }
     let file = ExtentFile { source, line: Some(line), last, named: true };
     open_sparse(parts, &file, &options.limits).map_err(|error| named(parsed::not_an_extent(error), name))
+}
+
+/// The file of a reference: by its name in UTF-8, if that is another one, or by the bytes of its name.
+fn resolve(
+    reference: &Reference,
+    encoding: Option<&[u8]>,
+    resolver: &dyn Resolver,
+) -> Result<Arc<dyn BlockSource>> {
+    let Some(name) = encoding::decoded(&reference.name, encoding) else {
+        return resolver.resolve(reference);
+    };
+    let in_utf_8 = Reference { name, ..reference.clone() };
+    resolver.resolve(&in_utf_8).or_else(|error| resolver.resolve(reference).map_err(|_| error))
 }
 
 /// Opens a sparse extent as the kind that its line says, and as no other.
