@@ -63,12 +63,16 @@ impl Failure {
 /// EPIPE, the same number on every Unix.
 const BROKEN_PIPE: i32 = 32;
 
+/// How a hint ends that only following names can help.
+const DIRECTORY: &str = "within the image's own directory";
+
 /// Says by which flag of this command a hint is followed.
 fn with_flags(kind: ErrorKind, hint: String) -> String {
     match kind {
         _ if hint.is_empty() => hint,
         ErrorKind::Denied => match hint.split_once(", or give") {
             Some((first, rest)) => format!("{first} (--follow), or give{rest} (--parent FILE)"),
+            None if hint.ends_with(DIRECTORY) => format!("{hint} (--follow)"),
             None => hint,
         },
         ErrorKind::UnknownFormat => format!("{hint} (-f raw, or --allow-raw)"),

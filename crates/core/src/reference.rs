@@ -37,7 +37,14 @@ impl Reference {
             .field(self.role.name())
             .found_name(&self.name)
             .because("following names inside an image is not allowed")
-            .hint("allow references within the image's own directory, or give the file yourself");
+            .hint(match self.role {
+                ReferenceRole::Backing | ReferenceRole::Parent => {
+                    "allow references within the image's own directory, or give the file yourself"
+                }
+                ReferenceRole::DataFile | ReferenceRole::Extent => {
+                    "allow references within the image's own directory"
+                }
+            });
         match self.offset {
             Some(offset) => error.at(offset),
             None => error,
@@ -107,5 +114,26 @@ pub struct DenyReferences;
 impl Resolver for DenyReferences {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         Err(reference.denied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_layer_below_can_be_given_instead() {
+        for (role, given) in [
+            (ReferenceRole::Backing, true),
+            (ReferenceRole::Parent, true),
+            (ReferenceRole::DataFile, false),
+            (ReferenceRole::Extent, false),
+        ] {
+            let name = b"other".to_vec();
+            let (identity, found_in) = (Identity::default(), Format::new("test"));
+            let error = Reference { role, name, identity, format: None, found_in, offset: Some(7) }.denied();
+            assert_eq!((error.kind(), error.offset()), (ErrorKind::Denied, Some(7)));
+            assert_eq!(error.hint_text().unwrap().contains("give the file"), given, "{role:?}");
+        }
     }
 }

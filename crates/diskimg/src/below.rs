@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, Reference, ReferenceRole, Result};
+use diskimg_core::{
+    BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, ReferenceRole, Result,
+};
 
 use crate::drivers::driver;
 use crate::open::{Opened, Opener};
@@ -36,7 +38,23 @@ impl Opener {
             files.push(file);
             referrer = reference.name;
         }
+        self.all_parents_used(layers.len(), top.info())?;
         Ok(layers)
+    }
+
+    /// Checks that the caller gave no more files below an image than it has `layers` there. A disk read without
+    /// the parent that somebody meant it to have would be another disk.
+    pub(crate) fn all_parents_used(&self, layers: usize, top: &ImageInfo) -> Result<()> {
+        if self.parents.len() <= layers {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::InvalidInput).format(top.format).field("parent");
+        Err(match layers {
+            0 => error.because("the image records no backing file or parent"),
+            _ => error
+                .found(format_args!("{} files", self.parents.len()))
+                .expected(format_args!("at most {layers}, as many as the chain has below the image")),
+        })
     }
 
     /// Opens what `reference` stands for, and makes sure that it is what was meant.
@@ -53,9 +71,12 @@ impl Opener {
 }
 
 fn below_of(image: &Arc<dyn Image>) -> Option<Reference> {
-    let below =
-        |reference: &&Reference| matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent);
-    image.info().references.iter().find(below).cloned()
+    image.info().references.iter().find(|reference| is_below(reference)).cloned()
+}
+
+/// Whether what is unallocated in an image is read from there.
+pub(crate) fn is_below(reference: &Reference) -> bool {
+    matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent)
 }
 
 /// A backing file is opened as what the image says it is. Probing it would let whoever writes into a raw

@@ -49,7 +49,9 @@ pub struct Opener {
     /// Who may follow names inside an image.
     pub resolver: Arc<dyn Resolver>,
     /// The files below the image, nearest first, for an image that does not name them or may not be followed.
-    /// The resolver is asked for those that are not here. Files that are not needed are not looked at.
+    /// The resolver is asked for those that are not here. More of them than the image has below it are an error
+    /// ([`InvalidInput`](diskimg_core::ErrorKind::InvalidInput)): it would be read without what it was given.
+    /// [`Opener::check`] and [`Opener::inspect`], which read one layer, do not look at them.
     pub parents: Vec<Arc<dyn BlockSource>>,
     /// The name of the disk to read in an OVA that holds several, be it a file or a stream.
     pub member: Option<String>,

@@ -10,6 +10,7 @@ use diskimg_core::{
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
+use crate::below::is_below;
 use crate::disk::Disk;
 use crate::drivers::driver_of;
 use crate::open::Opener;
@@ -210,8 +211,13 @@ fn pinned(opener: &Opener, driver: &Driver) -> Opener {
 /// The other files without which there is no disk, as far as the head tells; the resolver allows them all.
 fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
     let Ok(info) = inspect_head(&pinned(opener, driver), head) else { return Ok(Vec::new()) };
+    if !info.references.iter().any(is_below) {
+        opener.all_parents_used(0, &info)?;
+    }
     let references = info.references;
-    for reference in references.iter().skip(opener.parents.len()) {
+    // A parent that was given stands for the first reference below; extents are only found by their names.
+    let given = |reference: &&Reference| is_below(reference) && !opener.parents.is_empty();
+    for reference in references.iter().filter(|reference| !given(reference)) {
         opener.resolver.resolve(reference)?;
     }
     Ok(references)

@@ -4,6 +4,7 @@ use diskimg_core::{Detail, Finding, ImageInfo, Limits, Printable, Reference, Ref
 
 use crate::create_type::{Layout, is_device};
 use crate::descriptor::{Descriptor, NO_PARENT};
+use crate::encoding;
 use crate::errors::FORMAT;
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::parsed::{Kind, Parsed, identity, parent};
@@ -126,6 +127,7 @@ fn findings(parsed: &Parsed, info: &ImageInfo, limits: &Limits) -> Vec<Finding> 
     match &parsed.descriptor {
         Ok(Some(descriptor)) => {
             add_extent_findings(parsed, descriptor, &mut all);
+            all.extend(own_mismatch(parsed, descriptor));
             add_descriptor_findings(descriptor, &mut all);
         }
         Ok(None) => all.push(warning(
@@ -176,6 +178,23 @@ fn add_extent_findings(parsed: &Parsed, descriptor: &Descriptor, all: &mut Vec<F
     }
 }
 
+/// Where a header and the one line of the descriptor behind it disagree on the size of the disk.
+fn own_mismatch(parsed: &Parsed, descriptor: &Descriptor) -> Option<Finding> {
+    let Kind::Hosted(header) = &parsed.kind else { return None };
+    let [line] = descriptor.extents.as_slice() else { return None };
+    let own = !header.is_descriptor_only() && line.access != Access::NoAccess;
+    (own && line.bytes() != header.capacity()).then(|| size_mismatch(header.capacity(), line))
+}
+
+/// The finding on an extent whose header says `capacity` bytes, and its line another size.
+pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
+    let bytes = line.bytes();
+    let message = format!(
+        "the extent's header says {capacity} bytes and the descriptor {bytes}: the smaller one counts"
+    );
+    warning("size_mismatch", message).at(line.at)
+}
+
 fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
     if let Some(reference) = parent_reference(descriptor) {
         let message = match reference.name.as_slice() {
@@ -195,8 +214,13 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
     let names = descriptor.extents.iter().filter_map(|line| line.name.as_deref());
     let hint = descriptor.parent_file_name_hint.as_ref().map(|hint| hint.bytes.as_slice());
     if names.chain(hint).any(|name| std::str::from_utf8(name).is_err()) {
-        let encoding = descriptor.encoding.as_deref().unwrap_or(b"none");
-        let message = format!("file names are not UTF-8 (encoding {})", Printable::new(encoding));
+        let encoding = descriptor.encoding().unwrap_or(b"none");
+        let looked_for = match encoding::is_known(encoding) {
+            true => "those of extents are looked for in UTF-8, and then by their bytes",
+            false => "they are looked for by their bytes alone",
+        };
+        let name = Printable::new(encoding);
+        let message = format!("file names are not UTF-8 (encoding {name}): {looked_for}");
         all.push(Finding::new(Severity::Note, "encoding", message));
     }
 }

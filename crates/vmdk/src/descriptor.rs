@@ -1,8 +1,8 @@
 //! The text descriptor: what the disk is, which files it is put together from, and what it is based on.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Descriptor File". Producers differ in case, blanks, quotes
-//! and line ends, and all of that is read. Names stay the bytes they are, whatever `encoding` says: decoding
-//! them is left to whoever shows them or looks for a file.
+//! and line ends, and all of that is read. Names stay the bytes they are, whatever `encoding` says: they are
+//! decoded by whoever looks for a file.
 
 use diskimg_core::Result;
 
@@ -94,6 +94,12 @@ impl Descriptor {
     /// The value of an entry of the disk data base, by its lower-case name with `ddb.` in front.
     pub(crate) fn ddb(&self, name: &str) -> Option<&Value> {
         self.ddb.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// The name of the character set of file names: the key, or else what VMware keeps of it.
+    pub(crate) fn encoding(&self) -> Option<&[u8]> {
+        let kept = || self.ddb("ddb.encoding").map(|value| value.bytes.as_slice());
+        self.encoding.as_deref().or_else(kept)
     }
 
     fn line(&mut self, line: &[u8], at: u64, seen: &mut Seen) -> Result<()> {

@@ -34,7 +34,7 @@ pub static DRIVER: Driver = Driver {
     settings: writer::SETTINGS,
 };
 
-/// The magic of an extent, or the first line of a descriptor. Other versions are this format too, and opening
+/// The magic of an extent, or the first lines of a descriptor. Other versions are this format too, and opening
 /// says which they are.
 fn probe(prefix: &[u8]) -> Verdict {
     let sesparse = sesparse_magic();
@@ -44,7 +44,7 @@ fn probe(prefix: &[u8]) -> Verdict {
         return Verdict::Yes;
     }
     let possible = magics.iter().filter(|magic| magic.starts_with(prefix)).map(|magic| magic.len());
-    // A descriptor may begin behind blanks: one more byte at a time, up to a bound of a line or two.
+    // A descriptor may begin behind blanks and comments: one more byte at a time, up to a bound of a few lines.
     let text = is_text(prefix).is_none().then_some(prefix.len().saturating_add(1));
     match possible.chain(text).min() {
         Some(needed) => Verdict::NeedBytes(needed),
@@ -60,7 +60,8 @@ mod tests {
     fn every_prefix_is_judged_as_the_whole() {
         let text = b"\xef\xbb\xbf \r\n# disk descriptorfile";
         let sesparse = sesparse_magic();
-        for whole in [&b"KDMV"[..], b"kdmv", b"COWD", &sesparse, text] {
+        let version = b"# made by x\n\nversion = 1\r\n";
+        for whole in [&b"KDMV"[..], b"kdmv", b"COWD", &sesparse, text, version] {
             assert_eq!(probe(whole), Verdict::Yes);
             for cut in 0..whole.len() {
                 match probe(&whole[..cut]) {

@@ -4,19 +4,29 @@
 //! `block/vmdk.c`. Guest offsets are those of the extent; errors name those of the disk.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use diskimg_core::{Error, Result};
+use diskimg_core::{Budget, Error, Result};
 
 use crate::errors::{corrupt, truncated};
 use crate::marker::GRAIN_HEADER;
 use crate::sesparse::{self, Areas};
 use crate::sparse_header::SECTOR;
+use crate::table_places::TablePlaces;
 use crate::tables::{Page, Tables};
 
 /// A part of the file that holds metadata, where neither a table nor a grain can be.
 pub(crate) struct Reserved {
     pub(crate) what: &'static str,
     pub(crate) range: Range<u64>,
+}
+
+/// Which reserved part a range of the file shares bytes with.
+pub(crate) fn overlapped(reserved: &[Reserved], range: &Range<u64>) -> Option<&'static str> {
+    reserved
+        .iter()
+        .find(|part| part.range.start < range.end && range.start < part.range.end)
+        .map(|part| part.what)
 }
 
 /// What entries of the tables mean.
@@ -48,6 +58,12 @@ pub(crate) struct SparseExtent {
     /// Where the extent begins in the disk.
     pub(crate) guest_start: u64,
     pub(crate) reserved: Vec<Reserved>,
+    /// The byte by which header, descriptor and tables in front of the grains end; 0 where no header says.
+    pub(crate) overhead: u64,
+    /// Where its tables are, once a grain that is stored as it is has to lie elsewhere.
+    pub(crate) places: OnceLock<TablePlaces>,
+    /// What may be kept of such places, in all files of the image.
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// What is stored at a run of guest bytes.
@@ -93,6 +109,12 @@ impl SparseExtent {
     /// Guest bytes that one grain table maps.
     pub(crate) const fn table_span(&self) -> u64 {
         self.grain_bytes.saturating_mul(self.entries_per_table)
+    }
+
+    /// Bytes of the sectors that one grain table takes.
+    pub(crate) const fn table_sectors_bytes(&self) -> u64 {
+        let bytes = self.entries_per_table.saturating_mul(self.tables.entry_bytes());
+        bytes.div_ceil(SECTOR).saturating_mul(SECTOR)
     }
 
     /// Whether grains are compressed.
@@ -174,11 +196,19 @@ impl SparseExtent {
         self.table(entry, at, index).ok()
     }
 
+    /// Where the tables are. Two threads may look at once, and one answer stays.
+    fn places(&self) -> Result<&TablePlaces> {
+        match self.places.get() {
+            Some(places) => Ok(places),
+            None => {
+                let places = TablePlaces::of(self)?;
+                Ok(self.places.get_or_init(|| places))
+            }
+        }
+    }
+
     fn overlapped(&self, range: &Range<u64>) -> Option<&'static str> {
-        self.reserved
-            .iter()
-            .find(|part| part.range.start < range.end && range.start < part.range.end)
-            .map(|part| part.what)
+        overlapped(&self.reserved, range)
     }
 
     /// The file ends before this structure.
@@ -211,8 +241,12 @@ impl SparseExtent {
     /// `len` guest bytes that lie `from` bytes into the grain at `host`: as far as the file has them.
     fn data(&self, host: u64, from: u64, len: u64, guest: u64) -> Result<(Stored, u64)> {
         let first = host.saturating_add(from);
-        if let Some(what) = self.overlapped(&(host..first.saturating_add(len))) {
+        let range = host..first.saturating_add(len);
+        if let Some(what) = self.overlapped(&range) {
             return Err(self.misplaced("grain", host, guest, what));
+        }
+        if self.places()?.overlap(&range) {
+            return Err(self.misplaced("grain", host, guest, "grain tables"));
         }
         let held = self.tables.file_size().saturating_sub(first);
         if held == 0 {

@@ -7,7 +7,9 @@ mod create_type;
 mod decoder;
 mod describe;
 mod descriptor;
+mod directories;
 mod driver;
+mod encoding;
 mod errors;
 mod extent_line;
 mod footer;
@@ -20,6 +22,7 @@ mod read;
 mod sesparse;
 mod sparse_header;
 mod stream;
+mod table_places;
 mod tables;
 mod writer;
 

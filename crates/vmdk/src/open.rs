@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole, Result,
+    BlockSource, Error, ErrorKind, Finding, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
+    Resolver, Result,
 };
 
 use crate::cowd::CowdHeader;
 use crate::create_type::{Layout, is_device};
 use crate::decoder::{Decoders, Recent};
-use crate::describe::{Opened, describe, references};
+use crate::describe::{Opened, describe, references, warning};
 use crate::descriptor::Descriptor;
+use crate::directories;
+use crate::encoding;
 use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::footer;
@@ -53,9 +56,9 @@ impl Vmdk {
     /// Opens an image.
     ///
     /// The files that a descriptor names are asked of [`OpenOptions::resolver`], each as a
-    /// [`ReferenceRole::Extent`] with the bytes of its name exactly as they stand there, whatever their
-    /// `encoding`. A sparse extent among them has to be one: it is never taken for a descriptor again. Devices
-    /// are never asked for.
+    /// [`ReferenceRole::Extent`] with the bytes of its name as they stand there. A name that is not ASCII is
+    /// asked for in UTF-8 first, where the descriptor's `encoding` is windows-1252. A sparse extent among them
+    /// has to be one: it is never taken for a descriptor again. Devices are never asked for.
     ///
     /// An extent's size is what its own header says, as in QEMU, or what the descriptor says where that is
     /// less, with a warning in [`ImageInfo::findings`]. A header that says less where another extent follows is
@@ -63,8 +66,10 @@ impl Vmdk {
     /// `NOACCESS` extents read as zeros, and no file is opened for them.
     ///
     /// Grain tables are read in pages when they are first needed. Damage is reported where it is met: grains
-    /// and tables behind the end of the file are [`ErrorKind::Truncated`], never zeros. Where the grain
-    /// directory is damaged, the redundant one is used.
+    /// and tables behind the end of the file are [`ErrorKind::Truncated`], never zeros. Grains on the header, the
+    /// descriptor, a grain directory or a grain table are [`ErrorKind::Corrupt`]; of grain tables, the first two
+    /// million of a directory are looked at, and compressed grains are known by their markers instead. Where the
+    /// grain directory is damaged, the redundant one is used.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`], or what the resolver says, for the files of the image, for devices, and for a
@@ -131,13 +136,31 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
 pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let parsed = Parsed::read(source, limits)?;
     let mut info = describe(&parsed, limits, None);
+    let closed = |line: &ExtentLine| line.access == Access::NoAccess;
+    let shut = parsed.readable().is_some_and(|descriptor| descriptor.extents.iter().any(closed));
     if let Kind::Hosted(header) = &parsed.kind
-        && header.has_footer()
-        && let Err(error) = footer::find(source, header)
+        && header.capacity() > 0
+        && !shut
     {
-        info.findings.push(crate::describe::warning("footer", error.to_string()));
+        // Where a descriptor is not one, it may claim to lie on the tables.
+        let sound = parsed.descriptor.is_ok();
+        info.findings.extend(directory_findings(source, header, sound));
     }
     Ok(info)
+}
+
+/// What there is to tell of the footer, and of the grain directories that header or footer names.
+///
+/// The directory itself is only looked at if it may be looked `within`, and where the header names it: of a
+/// stream that passes by, one that a footer names has passed.
+fn directory_findings(source: &dyn BlockSource, header: &SparseHeader, within: bool) -> Vec<Finding> {
+    if !header.has_footer() {
+        return directories::findings(source, header, 0, within);
+    }
+    match footer::find(source, header) {
+        Ok((footer, at)) => directories::findings(source, &footer, at, false),
+        Err(error) => vec![warning("footer", error.to_string())],
+    }
 }
 
 /// Opens an image in one file.
@@ -233,7 +256,7 @@ fn open_files(parts: &mut Parts, descriptor: &Descriptor, options: &OpenOptions<
     }
     options.limits.check_virtual_size(total).map_err(|error| error.format(FORMAT))?;
     for (number, line) in (1..).zip(lines) {
-        open_file(parts, line, number == lines.len(), options)?;
+        open_file(parts, line, (descriptor.encoding(), number == lines.len()), options)?;
     }
     Ok(())
 }
@@ -253,7 +276,14 @@ fn refused(reference: &Reference, because: &str) -> Error {
         .hint("read the device itself as a raw disk")
 }
 
-fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOptions<'_>) -> Result<()> {
+/// Opens the file of a line, whose name is written in this encoding, and behind which the disk ends if it is the
+/// `last` one.
+fn open_file(
+    parts: &mut Parts,
+    line: &ExtentLine,
+    (encoding, last): (Option<&[u8]>, bool),
+    options: &OpenOptions<'_>,
+) -> Result<()> {
     let Some(name) = line.name.as_ref().filter(|_| line.access != Access::NoAccess) else {
         parts.push(line.bytes(), Content::Zero, None);
         return Ok(());
@@ -262,10 +292,10 @@ fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOpt
     if matches!(line.kind, ExtentType::VmfsRdm | ExtentType::VmfsRaw) || is_device(name) {
         return Err(refused(&reference, "the extent is a device of the host"));
     }
-    let source = options.resolver.resolve(&reference)?;
+    let source = resolve(&reference, encoding, options.resolver)?;
     if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
         let offset = check_flat(line, source.size()).map_err(|error| named(error, name))?;
-        parts.push(line.bytes(), Content::Flat { source, offset }, Some(name.clone()));
+        parts.push(line.bytes(), Content::Flat { source, offset }, Some(line));
         return Ok(());
     }
     if line.offset_sectors != 0 {
@@ -276,6 +306,19 @@ fn open_file(parts: &mut Parts, line: &ExtentLine, last: bool, options: &OpenOpt
     }
     let file = ExtentFile { source, line: Some(line), last, named: true };
     open_sparse(parts, &file, &options.limits).map_err(|error| named(parsed::not_an_extent(error), name))
+}
+
+/// The file of a reference: by its name in UTF-8, if that is another one, or by the bytes of its name.
+fn resolve(
+    reference: &Reference,
+    encoding: Option<&[u8]>,
+    resolver: &dyn Resolver,
+) -> Result<Arc<dyn BlockSource>> {
+    let Some(name) = encoding::decoded(&reference.name, encoding) else {
+        return resolver.resolve(reference);
+    };
+    let in_utf_8 = Reference { name, ..reference.clone() };
+    resolver.resolve(&in_utf_8).or_else(|error| resolver.resolve(reference).map_err(|_| error))
 }
 
 /// Opens a sparse extent as the kind that its line says, and as no other.

@@ -10,8 +10,11 @@ use crate::sparse_header::{SECTOR, SparseHeader};
 
 /// Bytes read at first. A bound of ours: header and descriptor of the images of QEMU and VirtualBox.
 const FIRST: u64 = 12_288;
-/// Bytes within which a text descriptor begins, behind blank lines. A bound of ours.
+/// Bytes within which a text descriptor begins, behind blank lines and comments. A bound of QEMU's, which looks
+/// at one sector.
 pub(crate) const BLANK: usize = 512;
+/// Bytes behind the word `version` within which its line ends. A bound of ours: a number and some blanks.
+const VERSION_LINE: usize = 64;
 
 /// Bytes behind the end of a descriptor that may be left over from a longer one. QEMU writes a new `CID` in
 /// place, without leading zeros: up to 7 characters of the old text stay behind the NUL.
@@ -36,21 +39,60 @@ pub(crate) struct Parsed {
 }
 
 /// Whether a file that begins so is a descriptor: `None` when more of it would tell.
+///
+/// It is by its usual first line, or, as in QEMU's `vmdk_probe`, when nothing but comments and blank lines
+/// stands before a line with its version.
 pub(crate) fn is_text(prefix: &[u8]) -> Option<bool> {
     let bom = descriptor::BOM;
     if prefix.len() < bom.len() && bom.starts_with(prefix) {
         return None;
     }
     let text = prefix.strip_prefix(bom).unwrap_or(prefix);
-    let blank = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    if blank > BLANK {
-        return Some(false);
+    let mut rest = text;
+    loop {
+        rest = rest.trim_ascii_start();
+        if text.len().saturating_sub(rest.len()) > BLANK {
+            return Some(false);
+        }
+        // A script begins with a comment too, and says so.
+        if !rest.starts_with(b"#") || text.starts_with(b"#!") {
+            return if rest.is_empty() { None } else { is_version(rest) };
+        }
+        if begins_with(rest, descriptor::SIGNATURE) == Some(true) {
+            return Some(true);
+        }
+        let end = rest.iter().take(BLANK).position(|byte| *byte == b'\n');
+        match end.and_then(|end| rest.get(end..)) {
+            Some(behind) => rest = behind,
+            None if rest.len() < BLANK => return None,
+            None => return Some(false),
+        }
     }
-    let rest = text.get(blank..).unwrap_or_default();
-    let signature = descriptor::SIGNATURE;
-    match rest.get(..signature.len()) {
-        Some(head) => Some(head.eq_ignore_ascii_case(signature)),
-        None if signature.get(..rest.len()).is_some_and(|head| head.eq_ignore_ascii_case(rest)) => None,
+}
+
+/// Whether a text begins with a line `version=1`, or 2, or 3: `None` when more of it would tell.
+fn is_version(text: &[u8]) -> Option<bool> {
+    let key: &[u8] = b"version";
+    if begins_with(text, key) != Some(true) {
+        return begins_with(text, key);
+    }
+    let rest = text.get(key.len()..).unwrap_or_default();
+    match rest.iter().take(VERSION_LINE).position(|byte| *byte == b'\n') {
+        Some(end) => {
+            let line = rest.get(..end).unwrap_or_default().trim_ascii();
+            let version = line.strip_prefix(b"=").map(<[u8]>::trim_ascii);
+            Some(matches!(version, Some(b"1" | b"2" | b"3")))
+        }
+        None if rest.len() < VERSION_LINE => None,
+        None => Some(false),
+    }
+}
+
+/// Whether a text begins with a word, whatever the case: `None` when more of it would tell.
+fn begins_with(text: &[u8], word: &[u8]) -> Option<bool> {
+    match text.get(..word.len()) {
+        Some(head) => Some(head.eq_ignore_ascii_case(word)),
+        None if word.get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text)) => None,
         None => Some(false),
     }
 }
@@ -188,7 +230,8 @@ pub(crate) fn identity(descriptor: &Descriptor) -> Identity {
 
 /// What the parent was known by; `None` without one.
 ///
-/// A `parentCID` other than ffffffff names a parent. So does a UUID alone: VirtualBox leaves the `parentCID`
+/// A `parentCID` other than ffffffff names a parent: fffffffe too, which is the content id of a disk that was
+/// never written, and is compared as any other. So does a UUID alone: VirtualBox leaves the `parentCID`
 /// at ffffffff. A UUID of zeros is none; one that cannot be read is a parent all the same.
 pub(crate) fn parent(descriptor: &Descriptor) -> Option<Identity> {
     let content_id = descriptor.parent_cid.filter(|cid| *cid != NO_PARENT);
@@ -238,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn a_parent_that_was_never_written_is_known_by_its_content_id() {
+        let base = identity(&with_ddb("CID=fffffffe\nparentCID=ffffffff"));
+        let written = identity(&with_ddb("CID=12345678\nparentCID=ffffffff"));
+        let recorded = parent(&with_ddb("CID=fffffffe\nparentCID=fffffffe")).unwrap();
+        assert!(recorded.accepts(&base).is_ok());
+        assert!(recorded.accepts(&written).is_err(), "written since");
+    }
+
+    #[test]
     fn zeros_name_no_parent() {
         for lines in [
             "",
@@ -251,18 +303,32 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_a_descriptor_by_its_first_line() {
-        let table: [(&[u8], Option<bool>); 9] = [
+    fn a_file_is_a_descriptor_by_its_first_line_or_its_version() {
+        let table: [(&[u8], Option<bool>); 21] = [
             (b"", None),
             (b"\xef\xbb", None),
             (b"\xef\xbb\xbf# Disk", None),
             (b"# Disk DescriptorFile\n", Some(true)),
             (b"\n \r\n# disk descriptorfile", Some(true)),
             (b"\xef\xbb\xbf# DISK DESCRIPTORFILE", Some(true)),
-            (b"# Disk Descriptor\n", Some(false)),
+            (b"# Disk Descriptor\n", None),
+            (b"# Disk Descriptor\nhello", Some(false)),
+            (b"# made by x\n\n# for y\r\nversion=1\n", Some(true)),
+            (b"version=1\n", Some(true)),
+            (b"Version = 3 \t\r\n", Some(true)),
+            (b"vers", None),
+            (b"version=1", None),
+            (b"version=4\n", Some(false)),
+            (b"version=1.2\n", Some(false)),
+            (b"version: 1\n", Some(false)),
+            (b"versions=1\n", Some(false)),
+            (b"#!/bin/sh\nversion=1\n", Some(false)),
+            (&[b'#'; 600], Some(false)),
             (b"KDMV", Some(false)),
             (&[b' '; 600], Some(false)),
         ];
+        let late = [&b"# comment\n".repeat(52)[..], b"version=1\n"].concat();
+        assert_eq!(is_text(&late), Some(false), "520 bytes of comments");
         for (prefix, verdict) in table {
             assert_eq!(is_text(prefix), verdict, "{:?}", String::from_utf8_lossy(prefix));
         }

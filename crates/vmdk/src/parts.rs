@@ -1,23 +1,21 @@
 //! What a disk is put together from: stretches of zeros, flat files and sparse extents, side by side.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use diskimg_core::{BlockSource, Error, Finding, Limits, MetadataCache, Printable, Result, Severity};
+use diskimg_core::{BlockSource, Budget, Error, Finding, Limits, MetadataCache, Printable, Result};
 
 use crate::cowd::{self, CowdHeader};
+use crate::describe::size_mismatch;
+use crate::directories::{self, Directories, in_file, span};
 use crate::errors::{FORMAT, corrupt, truncated};
 use crate::extent_line::ExtentLine;
 use crate::footer;
 use crate::grain::{Entries, Reserved, SparseExtent};
 use crate::parsed;
 use crate::sesparse::{self, SeSparseHeader};
-use crate::sparse_header::{COMPRESSED, REDUNDANT_DIRECTORY, SECTOR, SparseHeader};
+use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};
 use crate::tables::{Pages, Tables};
-
-/// Bytes of the grain directory that are looked through on opening, for damage that a second directory makes
-/// good. A bound of ours: one page, the directory of 128 GiB.
-const LOOKED_THROUGH: u64 = 16_384;
 
 /// Guest bytes that one file holds, or none.
 pub(crate) struct Part {
@@ -25,8 +23,8 @@ pub(crate) struct Part {
     pub(crate) start: u64,
     pub(crate) len: u64,
     pub(crate) content: Content,
-    /// The file's name in the descriptor, where the image has several.
-    name: Option<Vec<u8>>,
+    /// The file's name in the descriptor, and the byte its line is at, where the image has several.
+    pub(crate) line: Option<(Vec<u8>, u64)>,
 }
 
 /// What a [`Part`] holds.
@@ -58,8 +56,8 @@ impl Part {
 
     /// The same error, naming the file that it was met in.
     pub(crate) fn named(&self, error: Error) -> Error {
-        match &self.name {
-            Some(name) => named(error, name),
+        match &self.line {
+            Some((name, _)) => named(error, name),
             None => error,
         }
     }
@@ -81,6 +79,8 @@ pub(crate) struct Parts {
     /// What a careful importer should know of the files.
     pub(crate) findings: Vec<Finding>,
     pages: Pages,
+    /// What may be kept of the places of tables.
+    places: Arc<Budget>,
 }
 
 /// The file of a sparse extent, and the line that names it.
@@ -97,13 +97,15 @@ pub(crate) struct ExtentFile<'a> {
 impl Parts {
     pub(crate) fn new(limits: &Limits) -> Self {
         let pages = Arc::new(MetadataCache::new(limits.metadata_cache));
-        Self { all: Vec::new(), size: 0, findings: Vec::new(), pages }
+        let places = Arc::new(Budget::new("places of grain tables", limits.metadata_cache));
+        Self { all: Vec::new(), size: 0, findings: Vec::new(), pages, places }
     }
 
     /// Adds `len` bytes. A part of nothing is none.
-    pub(crate) fn push(&mut self, len: u64, content: Content, name: Option<Vec<u8>>) {
+    pub(crate) fn push(&mut self, len: u64, content: Content, line: Option<&ExtentLine>) {
         if len > 0 {
-            self.all.push(Part { start: self.size, len, content, name });
+            let line = line.and_then(|line| Some((line.name.clone()?, line.at)));
+            self.all.push(Part { start: self.size, len, content, line });
             self.size = self.size.saturating_add(len);
         }
     }
@@ -126,7 +128,10 @@ impl Parts {
             4,
             compressed,
         );
-        let (directory, redundant) = self.directories(&header, at, file.source.size())?;
+        let directories = Directories::of(&header, at, file.source.size())?;
+        let Directories { first: directory, second: redundant, .. } = directories;
+        self.findings.extend(directories::look_through(file.source.as_ref(), &header, &directories)?);
+        self.findings.extend(directories.finding);
         let extent = SparseExtent {
             tables,
             entries: Entries::Hosted { compressed },
@@ -136,9 +141,11 @@ impl Parts {
             redundant,
             capacity,
             guest_start: self.size,
-            reserved: reserved(&header, directory, redundant),
+            reserved: directories::reserved(&header, directory, redundant),
+            overhead: header.overhead_sectors.saturating_mul(SECTOR),
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
-        self.look_through(&extent, header.directory_entries())?;
         self.push_sparse(extent, file);
         Ok(())
     }
@@ -168,6 +175,9 @@ impl Parts {
                 Reserved { what: "header", range: 0..cowd::HEADER_BYTES },
                 Reserved { what: "grain directory", range: area },
             ],
+            overhead: 0,
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
         self.push_sparse(extent, file);
         Ok(())
@@ -211,14 +221,17 @@ impl Parts {
                 Reserved { what: "volatile header", range: span(volatile, SECTOR) },
                 Reserved { what: "grain directory", range: area },
             ],
+            overhead: 0,
+            places: OnceLock::new(),
+            budget: Arc::clone(&self.places),
         };
         self.push_sparse(extent, file);
         Ok(())
     }
 
     fn push_sparse(&mut self, extent: SparseExtent, file: &ExtentFile<'_>) {
-        let name = file.line.filter(|_| file.named).and_then(|line| line.name.clone());
-        self.push(extent.capacity, Content::Sparse(Box::new(extent)), name);
+        let line = file.line.filter(|_| file.named);
+        self.push(extent.capacity, Content::Sparse(Box::new(extent)), line);
     }
 
     /// The bytes that a sparse extent stands for: what its header says, as QEMU has it, unless its line in the
@@ -229,106 +242,17 @@ impl Parts {
     /// everything behind it would move.
     fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<u64> {
         let Some(line) = file.line.filter(|line| line.bytes() != capacity) else { return Ok(capacity) };
-        let message = format!(
-            "the extent's header says {capacity} bytes and the descriptor {}: the smaller one counts",
-            line.bytes()
-        );
         if capacity < line.bytes() && !file.last {
             return Err(corrupt("capacity")
                 .found(capacity)
                 .expected(format_args!("{} bytes, as the descriptor says", line.bytes())));
         }
-        self.findings.push(Finding::new(Severity::Warning, "size_mismatch", message).at(line.at));
+        // Of the only file of an image, its description tells.
+        if file.named {
+            self.findings.push(size_mismatch(capacity, line));
+        }
         Ok(capacity.min(line.bytes()))
     }
-
-    /// The grain directory to use, and the one to fall back on, by the header or footer at byte `at`.
-    fn directories(&mut self, header: &SparseHeader, at: u64, size: u64) -> Result<(u64, Option<u64>)> {
-        let len = header.directory_entries().saturating_mul(4);
-        let check = |field: &str, at: u64, sectors: u64| {
-            let area = span(sectors.saturating_mul(SECTOR), len);
-            if area.start < SECTOR {
-                return Err(corrupt(field).at(at).found(sectors).expected("a sector behind the header"));
-            }
-            in_file(field, at, &area, size).map(|()| area.start)
-        };
-        let first = check("gdOffset", at.saturating_add(56), header.directory_sectors);
-        let second = header
-            .has(REDUNDANT_DIRECTORY)
-            .then(|| check("rgdOffset", at.saturating_add(48), header.redundant_directory_sectors));
-        let mut warn = |error: &Error| {
-            let message = format!("only one of two grain directories can be used: {error}");
-            self.findings.push(Finding::new(Severity::Warning, "grain_directory", message));
-        };
-        match (first, second) {
-            (Ok(first), None) => Ok((first, None)),
-            (Ok(first), Some(Ok(second))) => Ok((first, Some(second))),
-            (Ok(first), Some(Err(error))) => {
-                warn(&error);
-                Ok((first, None))
-            }
-            (Err(error), Some(Ok(second))) => {
-                warn(&error);
-                Ok((second, None))
-            }
-            (Err(error), _) => Err(error),
-        }
-    }
-
-    /// Tells of a first directory that is damaged where a second one is there to help.
-    fn look_through(&mut self, extent: &SparseExtent, entries: u64) -> Result<()> {
-        if extent.redundant.is_none() {
-            return Ok(());
-        }
-        let (mut bad, most) = (0_u64, entries.min(LOOKED_THROUGH / 4));
-        let mut index = 0;
-        while index < most {
-            let at = extent.directory.saturating_add(index.saturating_mul(4));
-            let page = extent.tables.page(at)?;
-            let here = page.left().min(most.saturating_sub(index));
-            for (next, number) in (0..here).zip(0_usize..) {
-                let entry = page.entry(number).unwrap_or(0);
-                let place = at.saturating_add(next.saturating_mul(4));
-                let damaged = entry != 0 && extent.table(entry, place, index.saturating_add(next)).is_err();
-                bad = bad.saturating_add(u64::from(damaged));
-            }
-            index = index.saturating_add(here.max(1));
-        }
-        if bad > 0 {
-            let message = format!("{bad} entries of the grain directory are damaged: the second one is used");
-            let finding = Finding::new(Severity::Warning, "grain_directory", message);
-            self.findings.push(finding.at(extent.directory));
-        }
-        Ok(())
-    }
-}
-
-fn span(start: u64, len: u64) -> Range<u64> {
-    start..start.saturating_add(len)
-}
-
-fn in_file(field: &str, at: u64, area: &Range<u64>, size: u64) -> Result<()> {
-    if area.end <= size {
-        return Ok(());
-    }
-    Err(truncated(field).at(at).found(area.start / SECTOR).expected(format_args!(
-        "{} bytes inside the file, which ends at byte {size}",
-        area.end.saturating_sub(area.start)
-    )))
-}
-
-/// Metadata whose place is known without reading more: neither a table nor a grain can lie there.
-fn reserved(header: &SparseHeader, directory: u64, redundant: Option<u64>) -> Vec<Reserved> {
-    let len = header.directory_entries().saturating_mul(4);
-    let descriptor = header.descriptor_offset_sectors.saturating_mul(SECTOR);
-    let part = |what, range| Reserved { what, range };
-    let mut all = vec![part("header", 0..SECTOR), part("grain directory", span(directory, len))];
-    if descriptor != 0 {
-        let len = header.descriptor_size_sectors.saturating_mul(SECTOR);
-        all.push(part("descriptor", span(descriptor, len)));
-    }
-    all.extend(redundant.map(|at| part("redundant grain directory", span(at, len))));
-    all
 }
 
 /// Checks that a flat file has the bytes that its line in the descriptor promises.

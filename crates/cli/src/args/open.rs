@@ -36,7 +36,7 @@ pub(crate) struct FollowArgs {
     /// Follow the names of backing files, data files, extents and parents within the image's directory
     #[arg(long)]
     pub(crate) follow: bool,
-    /// The file below the image, for one that does not name it; repeated for those below that, nearest first
+    /// The file below an image that is based on one; repeated for those below that, nearest first
     #[arg(long, value_name = "FILE")]
     pub(crate) parent: Vec<PathBuf>,
 }

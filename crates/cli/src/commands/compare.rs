@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use diskimg::{CompareOptions, Comparison, Difference, Disk, ExtentKind, Status, compare};
+use diskimg::{
+    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Opener, Reference, ReferenceRole,
+    Status, compare,
+};
 use serde_json::{Value, json};
 
 use super::{Common, opener};
@@ -25,11 +28,20 @@ pub(super) fn run(args: &CompareArgs, common: Common) -> Outcome {
 
 fn compared(args: &CompareArgs, common: Common) -> Outcome {
     let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
-        opener(open, Some((&args.follow, file)))?.open(file).about(file)
+        let mut opener = opener(open, Some((&args.follow, file)))?;
+        // One of the two may be the whole disk that the other is compared with.
+        if !is_based(&opener, file) {
+            opener.parents.clear();
+        }
+        opener.open(file).about(file)
     };
     let second = OpenArgs { format: args.second_format.clone(), ..args.open.clone() };
     let a = open(&args.first, &args.open)?;
     let b = open(&args.second, &second)?;
+    if !args.follow.parent.is_empty() && a.layers().len().max(b.layers().len()) == 1 {
+        let error = diskimg::Error::new(ErrorKind::InvalidInput).field("parent");
+        return Err(error.because("neither image records a backing file or parent").into());
+    }
     let interrupt = Interrupt::listen()?;
     let style = match args.show_progress {
         _ if common.quiet => Style::None,
@@ -99,4 +111,11 @@ fn status(status: Status) -> Value {
         "compressed": status.kind == ExtentKind::Encoded,
         "reserved": status.reserved,
     })
+}
+
+/// Whether an image says that what it does not hold is in another one.
+fn is_based(opener: &Opener, file: &Path) -> bool {
+    let below =
+        |reference: &Reference| matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent);
+    opener.inspect(file).is_ok_and(|inspection| inspection.info.references.iter().any(below))
 }

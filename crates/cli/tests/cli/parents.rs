@@ -125,3 +125,63 @@ fn the_disks_of_an_ova_are_read_where_they_lie() {
     assert_eq!((told.code, told.stderr.as_str()), (0, ""));
     assert!(shop.read("second.raw") == shop.read("disk.raw"));
 }
+
+#[test]
+fn a_parent_that_no_image_asks_for_is_refused() {
+    let shop = Workshop::new();
+    let whole = family(&shop);
+    for (name, format, options) in [
+        ("alone.vmdk", "vmdk", "subformat=monolithicSparse"),
+        ("stream.vmdk", "vmdk", "subformat=streamOptimized"),
+        ("alone.vdi", "vdi", ""),
+        ("alone.qcow2", "qcow2", ""),
+    ] {
+        shop.ok(&["convert", "-f", "raw", "-O", format, "-o", options, "child.raw", name]);
+        for command in [
+            &["convert", "--parent", "base.vdi", name, "out.raw"][..],
+            &["map", "--parent", "base.vdi", name],
+        ] {
+            shop.run(command).fails_with(1, &["parent", "records no backing file or parent"]);
+        }
+        assert!(!shop.exists("out.raw"), "{name}");
+        // What holds for a file holds for a stream, taken in one pass or not.
+        let stream = shop.read(name);
+        let told = shop.run_fed(&["convert", "--parent", "base.vdi", "-", "out.raw"], &stream);
+        told.fails_with(1, &["records no backing file or parent"]);
+    }
+    let twice = ["convert", "--parent", "base.vdi", "--parent", "base.vdi", "child.vdi", "out.raw"];
+    shop.run(&twice).fails_with(1, &["parent is 2 files, expected at most 1"]);
+    // Of two disks that are compared, one may be whole.
+    shop.ok(&["compare", "--parent", "base.vdi", "child.vdi", "child.raw", "-F", "raw"]);
+    shop.run(&["compare", "--parent", "base.vdi", "alone.vdi", "alone.qcow2"])
+        .fails_with(2, &["neither image"]);
+    assert!(shop.read("child.raw") == whole);
+}
+
+#[test]
+fn a_hint_without_a_parents_content_id_names_no_parent() {
+    let shop = Workshop::new();
+    family(&shop);
+    shop.ok(&["convert", "-f", "raw", "-O", "vmdk", "child.raw", "hint.vmdk"]);
+    let bytes = shop.read("hint.vmdk");
+    let at = bytes.windows(10).position(|word| word == b"createType").unwrap();
+    let mut hint = bytes.clone();
+    let text = b"parentFileNameHint=\"base.vmdk\"\n";
+    let end = at + bytes[at..].iter().position(|byte| *byte == 0).unwrap();
+    hint[at + text.len()..end + text.len()].copy_from_slice(&bytes[at..end]);
+    hint[at..at + text.len()].copy_from_slice(text);
+    shop.write("hint.vmdk", &hint);
+    shop.run(&["convert", "--parent", "base.vdi", "hint.vmdk", "out.raw"])
+        .fails_with(1, &["records no backing file or parent"]);
+}
+
+#[test]
+fn a_refused_extent_is_not_said_to_be_given_by_the_flag_for_parents() {
+    let shop = Workshop::new();
+    family(&shop);
+    let flat = "subformat=monolithicFlat";
+    shop.ok(&["convert", "-f", "raw", "-O", "vmdk", "-o", flat, "child.raw", "flat.vmdk"]);
+    let told = shop.run(&["convert", "flat.vmdk", "out.raw"]);
+    told.fails_with(1, &["extent", "(--follow)"]);
+    assert!(!told.stderr.contains("--parent"), "{}", told.stderr);
+}

@@ -49,7 +49,8 @@ impl Bitmap {
         })
     }
 
-    fn is_marked(&self, unit: u64) -> bool {
+    /// Whether a unit that it knows is in use.
+    pub(super) fn is_marked(&self, unit: u64) -> bool {
         let (byte, mask) = self.place(unit);
         self.bits.get(byte).is_some_and(|bits| bits & mask != 0)
     }

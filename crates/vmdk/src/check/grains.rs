@@ -154,6 +154,13 @@ impl Checked<'_> {
         Ok(Entry::Grain(Placed { at, guest: of_disk, host: range }))
     }
 
+    /// Where the metadata ends that has bytes of the sector at byte `at`.
+    pub(super) fn metadata_at(&self, at: u64) -> Option<u64> {
+        let first = self.metadata.partition_point(|part| part.end <= at);
+        let part = self.metadata.get(first)?;
+        (part.start < at.saturating_add(SECTOR)).then_some(part.end)
+    }
+
     /// Whether any metadata lies in a range of the file.
     fn is_on_metadata(&self, range: &Range<u64>) -> bool {
         let first = self.metadata.partition_point(|part| part.end <= range.start);

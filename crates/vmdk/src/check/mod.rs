@@ -4,7 +4,9 @@
 //! place of its own in the file, and the redundant tables say what the others say.
 
 mod bitmap;
+mod files;
 mod grains;
+mod orphans;
 mod overlaps;
 mod tables;
 
@@ -20,12 +22,13 @@ use crate::parts::{Content, Part};
 ///
 /// Told as corruptions: what keeps the image from being opened, except what is said below; an unclean shutdown;
 /// grain tables and grains behind the end of the file, on metadata or on each other; compressed grains whose
-/// marker belongs to another place; redundant tables that differ. Places in the file between grains that
+/// marker belongs to another place, or which no table names though their markers follow on those of others;
+/// redundant tables that differ; extents on the same bytes of one file. Places in the file between grains that
 /// nothing uses are leaks, counted in grains; only those of an image without corruptions, because a damaged
-/// entry makes what it should name look lost, and never those between compressed grains, where markers and
-/// tables stand. Grains are not inflated.
+/// entry makes what it should name look lost. Between compressed grains, where markers and tables stand, only a
+/// grain is one, when the tables name another for its place. Grains are not inflated.
 ///
-/// The tables are read two times or, where grains lie out of order in a very large file, a few times more.
+/// The tables are read two or three times or, where grains lie out of order in a very large file, a few times more.
 /// Memory: [`Limits::metadata_cache`] for pages of the tables, and as much again for what is known of the
 /// file.
 ///
@@ -53,6 +56,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
             report.corruption(None, finding.message.clone());
         }
     }
+    files::overlaps(&image.parts, &mut report);
     for part in &image.parts {
         if let Content::Sparse(extent) = &part.content {
             let mut checked = Checked::new(part, extent, &mut report, &options.limits);
@@ -60,6 +64,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
             checked.grains()?;
             let end = checked.end;
             checked.overlaps()?;
+            checked.orphans()?;
             report.image_end = (image.parts.len() == 1).then_some(end);
         }
     }

@@ -26,13 +26,8 @@ impl Checked<'_> {
         let Some(first) = self.lie.first else { return Ok(()) };
         let unit = self.unit();
         let units = first / unit..self.end.div_ceil(unit);
-        let most = self.budget.left().max(LEAST).saturating_mul(8);
+        let most = self.most_units(&units)?;
         let parts = units.end.saturating_sub(units.start).div_ceil(most);
-        if parts > PASSES {
-            return Err(limit("memory for tables")
-                .found(self.budget.left())
-                .expected(format_args!("a bit for each {PASSES} of {} units of the file", units.end)));
-        }
         // Where each grain begins behind the end of the one before, no two of them can meet. Where some may,
         // all parts of the file are looked at for that before one is told to be lost.
         let separately = self.lie.disordered && parts > 1;
@@ -44,6 +39,20 @@ impl Checked<'_> {
             self.look_through(units, most, unit, leaks)?;
         }
         Ok(())
+    }
+
+    /// How many units of a part of the file can be looked at at a time.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Limit`] when the tables would have to be read too often.
+    pub(super) fn most_units(&self, units: &Range<u64>) -> Result<u64> {
+        let most = self.budget.left().max(LEAST).saturating_mul(8);
+        if units.end.saturating_sub(units.start).div_ceil(most) <= PASSES {
+            return Ok(most);
+        }
+        Err(limit("memory for tables")
+            .found(self.budget.left())
+            .expected(format_args!("a bit for each {PASSES} of {} units of the file", units.end)))
     }
 
     /// Looks at `units` of the file, `most` of them at a time.
@@ -65,7 +74,7 @@ impl Checked<'_> {
     }
 
     /// Marks the units of grains, telling of those that were marked before, and of metadata.
-    fn mark(&mut self, bitmap: &mut Bitmap, unit: u64) -> Result<()> {
+    pub(super) fn mark(&mut self, bitmap: &mut Bitmap, unit: u64) -> Result<()> {
         let units = |range: &Range<u64>| range.start / unit..range.end.div_ceil(unit);
         self.each_grain(false, |checked, grain| {
             if bitmap.mark(&units(&grain.host)) {

@@ -72,3 +72,23 @@ fn m38_a_flat_file_shorter_than_its_line_is_told() {
         "# Disk DescriptorFile\nversion=1\nCID=00000007\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n";
     assert_damaged(&report, at.len() as u64);
 }
+
+#[test]
+fn extents_on_the_same_bytes_of_a_file_are_told() {
+    let head = "# Disk DescriptorFile\nversion=1\nCID=00000007\nparentCID=ffffffff\ncreateType=\"custom\"\n";
+    let at = |line: &str| Some((head.len() + line.len()) as u64);
+    let files = Files(vec![("flat.vmdk", vec![0; 20 * 512]), ("./flat.vmdk", vec![0; 20 * 512])]);
+    let first = "RW 8 FLAT \"flat.vmdk\" 4\n";
+    for second in ["RW 8 FLAT \"flat.vmdk\" 11\n", "RW 1 FLAT \"./flat.vmdk\" 5\n", first] {
+        let report = check_files("custom", &format!("{first}{second}"), &files).unwrap();
+        assert_damaged(&report, at(first).unwrap());
+    }
+    let apart = format!("{first}RW 8 FLAT \"flat.vmdk\" 12\nRW 4 FLAT \"flat.vmdk\" 0\n");
+    let report = check_files("custom", &apart, &files).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.problems);
+
+    let twice = Files(vec![("a.vmdk", extent().0)]);
+    let line = "RW 88 SPARSE \"a.vmdk\"\n";
+    let report = check_files("custom", &format!("{line}{line}"), &twice).unwrap();
+    assert_damaged(&report, at(line).unwrap());
+}

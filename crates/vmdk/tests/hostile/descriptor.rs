@@ -30,6 +30,8 @@ fn m40_every_dialect_is_read_where_qemu_refuses_some() {
         plain.replace("version=1", "version = 1 "),
         plain.replace("\"monolithicFlat\"", "monolithicflat"),
         plain.replace("# Disk DescriptorFile", "\u{feff}\n# DISK DESCRIPTORFILE"),
+        plain.replace("# Disk DescriptorFile", "# made by x\n\n  # for y"),
+        plain.replace("# Disk DescriptorFile\n", ""),
         plain.replace("monolithicFlat", "2GbMaxExtentFlat"),
         plain.replace("monolithicFlat", "custom"),
         plain.replace("RW 8 FLAT", "rw 8 flat"),
@@ -62,6 +64,24 @@ fn m40_utf_16_is_unsupported_and_names_are_passed_on_as_bytes() {
     let info = inspect(&Memory::new(bytes), &Limits::default()).unwrap();
     assert_eq!(checks(&info), ["extents", "encoding"]);
     assert!(info.findings[1].message.contains("GBK"));
+}
+
+#[test]
+fn m40_names_in_the_code_page_of_windows_are_looked_for_in_utf_8_and_then_as_they_stand() {
+    for key in ["encoding=\"windows-1252\"", "ddb.encoding = \"Windows-1252\""] {
+        let mut bytes = text("monolithicFlat", key).into_bytes();
+        bytes.extend(b"RW 8 FLAT \"\xe4\x80.vmdk\" 0\n");
+        let utf_8 = Files::new(&[("ä€.vmdk", painted(0, 4096))]);
+        source(&open(bytes.clone(), &utf_8).unwrap(), &painted(0, 4096));
+        let mut raw = Files::default();
+        raw.files.insert(b"\xe4\x80.vmdk".to_vec(), Memory::new(painted(0, 4096)));
+        source(&open(bytes.clone(), &raw).unwrap(), &painted(0, 4096));
+        let error = refused(open(bytes.clone(), &Files::default()));
+        assert!(error.to_string().contains("ä€.vmdk"), "{error}");
+        let info = inspect(&Memory::new(bytes), &Limits::default()).unwrap();
+        assert_eq!(info.references[0].name, b"\xe4\x80.vmdk", "told as it stands");
+        assert!(info.findings[1].message.contains("UTF-8, and then"), "{}", info.findings[1].message);
+    }
 }
 
 #[test]

@@ -34,11 +34,23 @@ fn m11_a_directory_outside_the_file_is_refused() {
 fn m11_either_directory_alone_is_enough_and_that_is_told() {
     for field in [48, 56] {
         for sectors in [0, 1 << 40] {
-            let image = Image::new().with(|image| image.u64(field, sectors)).open().unwrap();
+            let bytes = Image::new().with(|image| image.u64(field, sectors));
+            let image = bytes.open().unwrap();
             source(&image, &first_grain());
             assert_eq!(checks(image.info()), ["grain_directory"]);
+            assert_eq!(bytes.inspected(), *image.info(), "inspecting tells what opening tells");
         }
     }
+}
+
+#[test]
+fn m11_two_directories_that_cannot_be_used_are_told_by_inspecting() {
+    let image = Image::new().with(|image| {
+        image.u64(48, 0);
+        image.u64(56, 1 << 40);
+    });
+    assert_error(&image.refused(), ErrorKind::Truncated, Some(56), None);
+    assert_eq!(checks(&image.inspected()), ["grain_directory"]);
 }
 
 #[test]
@@ -52,6 +64,7 @@ fn a_damaged_entry_of_the_directory_is_read_from_the_redundant_one_and_told() {
         source(&opened, &first_grain());
         assert_eq!(checks(opened.info()), ["grain_directory"]);
         assert!(opened.info().findings[0].message.starts_with("1 entries"));
+        assert_eq!(image.inspected(), *opened.info(), "inspecting tells what opening tells");
         let both = image.with(|image| image.u32(RGD * SECTOR, entry));
         assert_eq!(both.unmapped(0).guest_offset(), Some(0));
     }
@@ -98,6 +111,52 @@ fn m13_a_grain_or_a_table_on_other_metadata_is_corrupt() {
         let image = alone().with(|image| image.u32(GD * SECTOR, sectors as u32));
         assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(GD * SECTOR), Some(0));
     }
+}
+
+#[test]
+fn m13_a_grain_on_a_grain_table_or_its_copy_is_corrupt() {
+    // Each table has 4 sectors; the grain has 8.
+    for sectors in [GT, GT + 3, RGT, RGT + 3, GD - 1] {
+        let image = Image::new().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
+        assert_error(&image.unmapped(GRAIN), ErrorKind::Corrupt, Some(sectors * SECTOR), Some(GRAIN));
+    }
+    let behind = Image::new().with(|image| {
+        image.u32(GT * SECTOR + 4, GT as u32 + 4);
+        image.0.extend([0; 4096]);
+    });
+    assert!(behind.open().unwrap().extent_at(GRAIN..SIZE).is_ok(), "right behind a table");
+}
+
+#[test]
+fn m13_tables_in_any_order_are_no_place_for_grains() {
+    // Four tables of 128 entries, the second in front of the first and apart from the others.
+    let image = alone().with(|image| {
+        image.u32(44, 128);
+        image.u64(12, 4 * SIZE / SECTOR);
+        image.text(&crate::image::embedded("monolithicSparse", 4 * SIZE / SECTOR));
+        for (index, sector) in [12, 5, 0, 10].into_iter().enumerate() {
+            image.u32(GD * SECTOR + 4 * index as u64, sector);
+        }
+        image.bytes(GT * SECTOR, &[0; 2048]);
+        image.u32(12 * SECTOR, DATA as u32);
+    });
+    let opened = image.open().unwrap();
+    assert_eq!(opened.extent_at(0..GRAIN).unwrap().kind, ExtentKind::Data);
+    for sectors in [5, 10, 11, 12] {
+        let image = image.clone().with(|image| image.u32(12 * SECTOR + 4, sectors));
+        assert_error(
+            &image.unmapped(GRAIN),
+            ErrorKind::Corrupt,
+            Some(u64::from(sectors) * SECTOR),
+            Some(GRAIN),
+        );
+    }
+}
+
+#[test]
+fn damage_to_the_redundant_directory_alone_keeps_no_grain_from_being_read() {
+    let image = Image::new().with(|image| image.u32(RGD * SECTOR, DATA as u32));
+    source(&image.open().unwrap(), &first_grain());
 }
 
 #[test]

@@ -77,3 +77,36 @@ fn m15_a_footer_that_differs_from_the_header_is_told() {
     let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 12, CAPACITY + 1));
     assert_damaged(&image, image.footer + 12);
 }
+
+#[test]
+fn a_grain_that_no_table_names_is_told_where_the_stream_says_it_is_missing() {
+    for writer in WRITERS {
+        for (number, grain) in (0..).zip(GRAINS) {
+            let image = Image::new(writer).with(|image| image.u32(entry(image, grain), 0));
+            assert_damaged(&image, image.grains[number]);
+            assert!(check(&image).problems[0].message.contains("no grain table names it"));
+            assert!(image.decode().is_err(), "{writer:?}");
+        }
+    }
+}
+
+#[test]
+fn the_grains_of_a_table_that_the_directory_does_not_name_are_told() {
+    for writer in WRITERS {
+        let image = Image::new(writer).with(|image| image.u32(image.directory, 0));
+        let report = check(&image);
+        let found: Vec<_> = report.problems.iter().map(|problem| problem.offset.unwrap() as usize).collect();
+        assert_eq!((report.corruptions, found), (2, image.grains[..2].to_vec()), "{:#?}", report.problems);
+    }
+}
+
+#[test]
+fn a_grain_that_came_twice_is_lost_space() {
+    for writer in [Writer::Footer, Writer::KnownDirectory] {
+        // The tables name the second of the two.
+        let image = Image::of(writer, &[0, 3, 9, 3, 10]);
+        let report = check(&image);
+        assert_eq!((report.corruptions, report.leaks), (0, 1), "{:#?}", report.problems);
+        assert_eq!(report.problems[0].offset, Some(image.grains[1] as u64));
+    }
+}
