@@ -410,7 +410,7 @@ fn the_footer_of_a_long_stream_is_seen_without_going_back() {
 #[test]
 fn what_a_header_and_its_tables_disagree_on_is_told_as_of_the_file() {
     let sound = noisy_vmdk("monolithicSparse");
-    let directory = u64::from_le_bytes(sound[56..64].try_into().unwrap()) as usize * 512;
+    let directory = usize::try_from(u64::from_le_bytes(sound[56..64].try_into().unwrap())).unwrap() * 512;
     let damages: [(usize, &[u8], &str); 6] = [
         (12, &(4096_u64 + 128).to_le_bytes(), "size_mismatch"),
         (12, &(4096_u64 - 8).to_le_bytes(), "size_mismatch"),
