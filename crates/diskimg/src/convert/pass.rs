@@ -104,7 +104,7 @@ impl Pass {
     fn settle(&mut self, size: Option<u64>) -> Result<()> {
         let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
         let opener = &self.opener;
-        let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
+        let driver = driver_for(Parts::of_head(&head, size), opener.format, opener.allow_raw)?;
         self.stage = match one_pass(opener, driver, &head, self.sink.order())? {
             Some(decoder) => Stage::Decoding(driver, decoder),
             None => {
