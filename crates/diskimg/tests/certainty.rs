@@ -3,8 +3,13 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{good, images};
 use diskimg::{ErrorKind, Format, Limits, Memory, Opener, Probed, Prober};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
 
 /// The sizes in which streams are cut: none of them divides the places that are looked at.
 const CHUNKS: [usize; 4] = [7, 1000, 65_537, usize::MAX];
@@ -24,14 +29,21 @@ const fn rank(state: Probed) -> u8 {
     }
 }
 
-/// Pushes a stream in pieces, and checks each thing that is said to be certain against what the end says.
-fn check(opener: &Opener, bytes: &[u8], chunk: usize, name: &str) {
+/// Pushes a stream in pieces of these sizes, over and over, and checks each thing that is said to be certain against
+/// what the end says.
+fn check(opener: &Opener, bytes: &[u8], sizes: &[usize], name: &str) {
     let mut prober = Prober::with(opener);
     let mut state = prober.state();
     let mut said = Said::default();
-    for piece in bytes.chunks(chunk.min(bytes.len().max(1))) {
+    let mut rest = bytes;
+    for size in sizes.iter().cycle() {
+        let (piece, later) = rest.split_at((*size).min(rest.len()));
+        if piece.is_empty() {
+            break;
+        }
+        rest = later;
         let next = prober.push(piece);
-        assert!(rank(next) >= rank(state), "{name} by {chunk}: {state:?}, and then {next:?}");
+        assert!(rank(next) >= rank(state), "{name}: {state:?}, and then {next:?}");
         state = next;
         said.named |= state == Probed::Format;
         if prober.size_is_known() {
@@ -47,28 +59,28 @@ fn check(opener: &Opener, bytes: &[u8], chunk: usize, name: &str) {
     let known = prober.info().cloned();
     let report = prober.finish();
     if state == Probed::Done {
-        assert_eq!(known, report.image.as_ref().ok().cloned(), "{name} by {chunk}");
+        assert_eq!(known, report.image.as_ref().ok().cloned(), "{name}");
     }
     match &report.image {
         Ok(info) => {
             if said.named {
-                assert_eq!(report.formats, [info.format], "{name} by {chunk}");
+                assert_eq!(report.formats, [info.format], "{name}");
             }
             assert!(said.size.is_none_or(|size| size == info.virtual_size), "{name}: {said:?}");
         }
         Err(error) => {
             let contradicts = matches!(error.kind(), ErrorKind::Ambiguous | ErrorKind::UnknownFormat);
-            assert!(!said.named || !contradicts, "{name} by {chunk}: {error}");
+            assert!(!said.named || !contradicts, "{name}: {error}");
         }
     }
 }
 
 fn check_all(opener: &Opener, bytes: &[u8], name: &str) {
     for chunk in CHUNKS {
-        check(opener, bytes, chunk, name);
+        check(opener, bytes, &[chunk], name);
     }
     for part in [1, 3, 7] {
-        check(opener, &bytes[..bytes.len() / 8 * part], 4096, name);
+        check(opener, &bytes[..bytes.len() / 8 * part], &[4096], name);
     }
 }
 
@@ -81,6 +93,44 @@ fn nothing_that_is_said_of_any_image_is_taken_back() {
     }
     for row in common::table(&images("bad").join("EXPECTED.tsv")) {
         check_all(&opener, &std::fs::read(images("bad").join(&row[0])).unwrap(), &row[0]);
+    }
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_that_is_said_of_a_damaged_image_is_taken_back(
+        image in any::<prop::sample::Index>(),
+        damage in proptest::collection::vec((0_usize..1024, any::<u8>()), 0..4),
+        more in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        end in 1_usize..200_000,
+        wrapped in any::<bool>(),
+        sizes in proptest::collection::vec(1_usize..100_000, 1..20),
+    ) {
+        let names = [
+            "snapshots.qcow2", "bitmaps.qcow2", "top-on-raw.qcow2", "hybrid.iso", "gpt.raw", "mbr.raw", "stream.vmdk",
+            "large-sparse.qcow2", "v3.qcow2",
+        ];
+        let name = image.get(&names);
+        let mut bytes = std::fs::read(images("good").join(name)).unwrap();
+        for (at, value) in damage {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        for (at, value) in more {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.resize(end.max(bytes.len() / 2), 0);
+        let bytes = if wrapped { gz(&bytes) } else { bytes };
+        check(&Opener::new(), &bytes, &sizes, name);
     }
 }
 
