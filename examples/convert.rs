@@ -50,31 +50,26 @@ fn run(source: &Path, target: &Path) -> Result<Converted> {
         // A compressed image is converted as it is decoded. Its size may be known only at the end, which a raw
         // file does not mind.
         Input::Arriving(image) if format.name() == "raw" && image.streams(WriteOrder::Any) => {
-            return convert_stream(image, target.create(None)?, &Percent::of(0));
+            return convert_stream(image, target.create(None)?, &Percent::default());
         }
         Input::Arriving(image) => image.into_disk(&opener)?,
     };
     let sink = target.create(Some(disk.size()))?;
-    convert(&disk, sink, &ConvertOptions::default(), &Percent::of(disk.size()))
+    let percent = Percent { total: disk.size(), ..Percent::default() };
+    convert(&disk, sink, &ConvertOptions::default(), &percent)
 }
 
 /// Shows how far it is, where somebody looks.
+#[derive(Default)]
 struct Percent {
     total: u64,
     done: AtomicU64,
-    shown: bool,
-}
-
-impl Percent {
-    fn of(total: u64) -> Self {
-        Self { total, done: AtomicU64::new(0), shown: total > 0 && std::io::stderr().is_terminal() }
-    }
 }
 
 impl Progress for Percent {
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.shown {
+        if self.total > 0 && std::io::stderr().is_terminal() {
             let _ = write!(std::io::stderr(), "\r{:3} %", done * 100 / self.total);
         }
         ControlFlow::Continue(())

@@ -18,7 +18,9 @@
  * Rules that hold for every function:
  *
  * Ownership. What a function stores in `*out` is the caller's, and each has one function that frees it; NULL is
- * fine there. On failure `*out` is NULL. A `const char *` that is returned belongs to its handle.
+ * fine there. A `const char *` that is returned belongs to its handle.
+ *
+ * Results. On failure `*out` is NULL, a count, size or state is 0, and a structure is as it was.
  *
  * Threads. Functions that take a handle as `const` may run at once on any number of threads; the others need the
  * handle to themselves. A handle may move between threads. No function uses another handle than those it is
@@ -29,8 +31,8 @@
  *
  * Units. Offsets and lengths are bytes.
  *
- * Structures. Each begins with its size, so that it can grow: begin with its _INIT macro. Members that the
- * library does not know have to be zero.
+ * Structures. Each that may grow begins with its size: begin with its _INIT macro. A result is filled in as far as
+ * its size goes; members of options that the library does not know have to be zero.
  *
  * Callbacks. They return 0 or what is said there, must not throw or longjmp, and may not use the handle whose
  * call they serve. Where nothing else is said, a pointer may not be NULL; one that is gives
@@ -119,18 +121,18 @@
 // Needs diskimg_open_path(), or DISKIMG_OPEN_DIR_FD. Without it every reference is refused.
 #define DISKIMG_OPEN_REFERENCES (1 << 2)
 
-// `dir_fd` is the directory that references are followed in.
+// `dir_fd` is the directory that references are followed in. Without it that is the directory of the image.
 #define DISKIMG_OPEN_DIR_FD (1 << 3)
 
 // Only what the image claims is read, and nothing else is opened. Works with encrypted images and without the
-// files that an image needs. The disk cannot be read then.
+// files that an image needs. The disk cannot be read then. Without it an image is opened to be read, or not at all.
 #define DISKIMG_OPEN_INFO_ONLY (1 << 4)
 
 // No temporary files: what would need one is DISKIMG_ERR_NEEDS_SEEK. Without it a compressed image is decoded
 // into an anonymous temporary file when it is opened.
 #define DISKIMG_OPEN_NO_TEMPORARY (1 << 5)
 
-// Files opened by path are read past the page cache, where the system can.
+// Files opened by path are read past the page cache, where the system can. Without it they are read through it.
 #define DISKIMG_OPEN_DIRECT (1 << 6)
 
 // The image names a backing file or a parent.
@@ -178,7 +180,8 @@
 // Nothing is certain yet: push more.
 #define DISKIMG_PROBE_MORE 0
 
-// The format is certain, and the size not yet: a raw disk has it at its end.
+// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
+// end, and that an OVA holds no other disk shows at its end, too.
 #define DISKIMG_PROBE_FORMAT 1
 
 // All is known: pushing more is cheap and changes nothing.
@@ -202,22 +205,24 @@
 // A file that exists is replaced, once the new one is whole. Without it that is DISKIMG_ERR_EXISTS.
 #define DISKIMG_CONVERT_OVERWRITE (1 << 0)
 
-// Units are stored compressed.
+// Units (clusters, grains) are stored compressed, by a format that can. Without it as they are.
 #define DISKIMG_CONVERT_COMPRESS (1 << 1)
 
-// Stored zeros are written as bytes. What the source says is a hole is one all the same.
+// Stored zeros are written as bytes. What the source says is a hole is one all the same. Without it stored zeros
+// become holes too, by `sparse_size`.
 #define DISKIMG_CONVERT_NO_SPARSE (1 << 2)
 
-// A file that exists is written into, in place; block devices always are.
+// A file that exists is written into, in place; block devices always are. Without it a file at a path is a new one.
 #define DISKIMG_CONVERT_IN_PLACE (1 << 3)
 
-// What is written in place is known to read as zeros.
+// What is written in place, or by callbacks, is known to read as zeros: these are left out then. Without it a file is
+// emptied first, and zeros are written elsewhere.
 #define DISKIMG_CONVERT_TARGET_IS_ZERO (1 << 4)
 
-// Returns before the bytes are on stable storage.
+// Returns before the bytes are on stable storage. Without it they are when the call returns.
 #define DISKIMG_CONVERT_NO_SYNC (1 << 5)
 
-// The file is written past the page cache, where the system can.
+// The file is written past the page cache, where the system can. Without it through it.
 #define DISKIMG_CONVERT_DIRECT (1 << 6)
 
 // Blocks are given out when they are written.
@@ -263,9 +268,9 @@ typedef uint32_t diskimg_format;
 
 // A file of the caller's own: memory, a network, an object store.
 //
-// Each function gets `user`, returns 0 or a positive errno, and may be called from any thread, also from
-// threads of the library, unless DISKIMG_IO_SERIAL is set from several at once. It must not throw, longjmp, or
-// use the handle that it serves. Offsets and lengths are bytes.
+// Each function gets `user`, returns 0 or a positive errno, and may be called from any thread, also from threads of
+// the library, and from several at once unless DISKIMG_IO_SERIAL is set. It must not throw, longjmp, or use the handle
+// that it serves. Offsets and lengths are bytes, and no length is 0.
 typedef struct diskimg_io {
     // sizeof(diskimg_io).
     size_t struct_size;
@@ -450,8 +455,9 @@ typedef struct diskimg_extent {
     uint32_t depth;
 } diskimg_extent;
 
-// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all. `total` is 0
-// where it is not known, as with a stream. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
+// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all, and never of fewer
+// than before. `total` is 0 where it is not known: until the end of a stream that is converted as it comes, of which
+// the bytes are counted that arrived, unwrapped. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
 typedef int (*diskimg_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 // How a disk is converted or created. Begin with DISKIMG_CONVERT_OPTIONS_INIT; members left at zero have their
@@ -522,7 +528,7 @@ typedef struct diskimg_check_result {
     uint64_t corruptions;
     // Units of the file that nothing uses.
     uint64_t leaks;
-    // Units (clusters, grains, blocks) of the disk; 0 if not counted, as the next two.
+    // Units (clusters, grains, blocks) of the disk; 0 if not counted, as the next.
     uint64_t total_units;
     // Of these, how many have data of their own.
     uint64_t allocated_units;
@@ -543,7 +549,7 @@ typedef struct diskimg_check_result {
 // The system or a callback failed: diskimg_error_os_code() has its errno.
 #define DISKIMG_ERR_IO 2
 
-// The caller stopped it: a progress or finding callback, or diskimg_cancel_trigger().
+// The caller stopped it: a progress or problem callback, or diskimg_cancel_trigger().
 #define DISKIMG_ERR_CANCELLED 3
 
 // No format is recognised, and raw was not asked for.
@@ -693,8 +699,8 @@ diskimg_status diskimg_open_memory(const void *data,
                                    struct diskimg_image **out,
                                    struct diskimg_error **err);
 
-// Opens the image in a file of the caller's own. `*io` is copied. Its close is called when the image is closed,
-// and also when this fails. Otherwise as diskimg_open_path().
+// Opens the image in a file of the caller's own. `*io` is copied. Its close is called once the file is not needed any
+// more: when the image is closed, or before, and also when this fails. Otherwise as diskimg_open_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_open_io(const struct diskimg_io *io,
@@ -705,8 +711,10 @@ diskimg_status diskimg_open_io(const struct diskimg_io *io,
 // Closes an image, and all files that were opened for it. No other call may be using it. NULL is fine.
 DISKIMG_API void diskimg_close(struct diskimg_image *image);
 
-// Size in bytes of the disk that is read: that of the snapshot, if one was opened. 0 for NULL.
-DISKIMG_API uint64_t diskimg_size(const struct diskimg_image *image);
+// Size in bytes of the disk that is read: that of the snapshot, if one was opened; with DISKIMG_OPEN_INFO_ONLY that
+// which the image claims. 0 for NULL.
+DISKIMG_API
+uint64_t diskimg_size(const struct diskimg_image *image);
 
 // Fills `*info` with what the image claims. Its `struct_size` has to be set.
 DISKIMG_API
@@ -810,8 +818,8 @@ diskimg_status diskimg_pread(const struct diskimg_image *image,
                              struct diskimg_error **err);
 
 // Fills `out` with the runs of `len` bytes at `offset`, in ascending order and without gaps, as long as there is
-// room for `cap` of them, and stores in `*count` how many. Go on where the last one ended. Reads tables only as
-// far as it gets.
+// room for `cap` of them, at least one, and stores in `*count` how many. Go on where the last one ended. Reads tables
+// only as far as it gets. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_extents(const struct diskimg_image *image,
@@ -845,9 +853,9 @@ diskimg_status diskimg_convert_to_path(const struct diskimg_image *image,
                                        struct diskimg_error **err);
 
 // Copies the disk into a file or block device that is open for reading and writing: a file that is not empty is
-// emptied first, unless DISKIMG_CONVERT_TARGET_IS_ZERO says otherwise. A pipe or socket gets raw bytes in order.
-// The descriptor stays the caller's. After a failure the file holds what was written so far. Otherwise as
-// diskimg_convert_to_path().
+// emptied first, unless DISKIMG_CONVERT_TARGET_IS_ZERO says otherwise. A pipe or socket gets what
+// diskimg_convert_to_stream() writes. The descriptor stays the caller's. After a failure the file holds what was
+// written so far. Otherwise as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,
@@ -867,7 +875,8 @@ diskimg_status diskimg_convert_to_io(const struct diskimg_image *image,
                                      struct diskimg_convert_result *result,
                                      struct diskimg_error **err);
 
-// Writes the disk as raw bytes, from the first to the last. Otherwise as diskimg_convert_to_path().
+// Writes the disk into a stream, from the first byte to the last: raw, or as a format that never goes back, a
+// streamOptimized VMDK; DISKIMG_ERR_NEEDS_SEEK for others. Otherwise as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
@@ -879,7 +888,8 @@ diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
 
 // Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 // not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-// `open_options` allow. `read` is called from a thread of the library. Otherwise as diskimg_convert_to_path().
+// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
+// a thread of the library. Otherwise as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,
@@ -925,8 +935,9 @@ diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
                                                 struct diskimg_error **err);
 
 // Measures the file that diskimg_convert_to_path() would make with these options, which may be NULL: `*required` bytes
-// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Numbers are those of
-// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be measured.
+// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Where it makes several
+// files, that is their sum, with names that follow from "disk.vmdk". Numbers of raw and qcow2 are those of
+// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be written.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_measure(const struct diskimg_image *image,
@@ -966,7 +977,7 @@ diskimg_status diskimg_create_io(const struct diskimg_io *io,
                                  struct diskimg_error **err);
 
 // Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. A
-// compressed unit can be written only once, and whole.
+// compressed unit can be written only once, and whole. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write(const struct diskimg_writer *writer,
@@ -975,7 +986,8 @@ diskimg_status diskimg_write(const struct diskimg_writer *writer,
                              uint64_t offset,
                              struct diskimg_error **err);
 
-// Makes `len` bytes at `offset` of the disk read as zeros; cheap where nothing was written yet.
+// Makes `len` bytes at `offset` of the disk read as zeros; cheap where nothing was written yet. Otherwise as
+// diskimg_write().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write_zeroes(const struct diskimg_writer *writer,
@@ -996,7 +1008,7 @@ DISKIMG_API
 void diskimg_writer_free(struct diskimg_writer *writer);
 
 // Checks the structure of the image, not of what lies below it. What it finds is no failure: look at `*result`.
-// `problem` is told of the first thousand problems; it, `cancel` and `result` may be NULL.
+// `problem` is told of the first thousand problems, in the end; it, `cancel` and `result` may be NULL.
 // DISKIMG_ERR_UNSUPPORTED where the format has nothing to check, or this build cannot: see DISKIMG_CAN_CHECK.
 DISKIMG_API
 DISKIMG_MUST_USE

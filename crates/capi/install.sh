@@ -8,6 +8,9 @@
 # INCLUDEDIR   where headers live              $PREFIX/include
 # DESTDIR      put before all of these         nothing; for packages
 # PROFILE      cargo's profile                 release
+# LIBLZMA      "bundled", built in, or         bundled
+#              "system", 5.8.1 or newer, as
+#              pkg-config finds it
 # CARGO        the cargo to use                cargo
 set -eu
 cd "$(dirname "$0")/../.."
@@ -18,8 +21,19 @@ INCLUDEDIR=${INCLUDEDIR:-$PREFIX/include}
 DESTDIR=${DESTDIR:-}
 PROFILE=${PROFILE:-release}
 CARGO=${CARGO:-cargo}
+LIBLZMA=${LIBLZMA:-bundled}
 
-"$CARGO" build --quiet --locked --package diskimg-capi --profile "$PROFILE"
+case $LIBLZMA in
+bundled) features= requires= ;;
+system)
+    # Without it cargo would build in its own all the same. Older ones can use freed memory on several threads.
+    pkg-config --print-errors --exists 'liblzma >= 5.8.1'
+    features=--no-default-features requires='Requires.private: liblzma >= 5.8.1' ;;
+*) echo "LIBLZMA is \"$LIBLZMA\", expected \"bundled\" or \"system\"" >&2; exit 2 ;;
+esac
+
+# shellcheck disable=SC2086 # one word, or none
+"$CARGO" build --quiet --locked --package diskimg-capi --profile "$PROFILE" $features
 target=$("$CARGO" metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 case $PROFILE in
 dev) built=$target/debug ;;
@@ -44,7 +58,8 @@ includedir=$INCLUDEDIR
 Name: diskimg
 Description: Virtual-disk images: recognise, inspect, read, convert and compare, safely
 Version: $version
-Libs: -L\${libdir} -ldiskimg
+${requires:+$requires
+}Libs: -L\${libdir} -ldiskimg
 Libs.private: -lgcc_s -lpthread -lm -ldl -lc
 Cflags: -I\${includedir}
 EOF

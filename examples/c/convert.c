@@ -63,6 +63,9 @@ int main(int argc, char **argv) {
             break;
         case 'f':
             how_to_open.format = diskimg_format_by_name(optarg);
+            if (how_to_open.format == DISKIMG_FORMAT_AUTO) {
+                return usage(); /* what was named wrongly is not guessed */
+            }
             break;
         case 'o':
             how.settings = optarg;
@@ -105,6 +108,10 @@ int main(int argc, char **argv) {
         fprintf(stderr, "\n");
     }
     diskimg_close(image);
+    /* From here on a signal ends the program, for nobody may trigger a flag that is freed. */
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     diskimg_cancel_free(cancel);
     if (status != DISKIMG_OK) {
         return failed(argv[optind], status, error);

@@ -29,6 +29,9 @@ class Images(unittest.TestCase):
             self.assertEqual(image.readinto(buffer, middle), 512)
             self.assertEqual(buffer, raw[middle : middle + 512])
 
+    def test_the_library_that_is_looked_for_is_of_this_version(self) -> None:
+        self.assertEqual(diskimg._SUFFIX, diskimg.version().rpartition(".")[0])
+
     def test_extents_tile_the_disk(self) -> None:
         with diskimg.open(GOOD / "chain-top.qcow2", references=True) as image:
             at = 0

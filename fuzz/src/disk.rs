@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use diskimg::{
-    BlockSource, ConvertOptions, CreateOptions, ExtentKind, Extents, Memory, MemorySink, OpenOptions,
-    Setting, compare,
+    BlockSource, CompareOptions, ConvertOptions, CreateOptions, ExtentKind, Extents, Memory, MemorySink,
+    OpenOptions, Setting, compare,
 };
 
 /// Extents looked at: each may cost the decoding of a cluster.
@@ -73,6 +73,8 @@ pub fn convert(disk: &dyn BlockSource, how: u8) {
     let opened = (diskimg_qcow2::DRIVER.open)(Arc::new(Memory::new(file.bytes())), &OpenOptions::default());
     let copy = opened.expect("what we write opens");
     assert_eq!(copy.size(), disk.size().next_multiple_of(512));
-    let comparison = compare(disk, &copy, 1, &()).expect("what was read can be read again");
-    assert_eq!(comparison.first_difference, None);
+    let mut one_thread = CompareOptions::default();
+    one_thread.threads = 1;
+    let comparison = compare(disk, &copy, &one_thread, &()).expect("what was read can be read again");
+    assert_eq!(comparison.difference, None);
 }

@@ -11,8 +11,10 @@ import pathlib
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zlib
+from io import BytesIO
 
 import fields
 from fields import Qcow2, paint, raw_deflate
@@ -331,6 +333,27 @@ def vmdk_and_vdi():
         packed("fixed.vdi.xz", "vdi", "xz", ["xz", "-9"], "static=on")
 
 
+def archive():
+    """A disk as VMs are handed over, small because it is a qcow2."""
+    inside = pathlib.Path("deflate-512.qcow2")
+    if not os.path.exists("disk.ova"):
+        ova("disk.ova", inside.name, inside.read_bytes())
+    row("disk.ova", "qcow2", "-", DISK)
+
+
+def ova(name, disk, data):
+    """A tar of a descriptor, the disk, and a manifest of their sums, as DSP0243 has it."""
+    file = f'<References><File ovf:id="{disk}" ovf:href="{disk}"/></References>'
+    descriptor = f'<Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">{file}</Envelope>'
+    members = {"disk.ovf": descriptor.encode(), disk: data}
+    manifest = "".join(f"SHA256({file})= {hashlib.sha256(data).hexdigest()}\n" for file, data in members.items())
+    with tarfile.open(name, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for file, data in {**members, "disk.mf": manifest.encode()}.items():
+            member = tarfile.TarInfo(file)
+            member.size = len(data)
+            tar.addfile(member, BytesIO(data))
+
+
 def gz_extra():
     """Extra field, name, comment and header checksum, as the flags 0x1e promise."""
     between = struct.pack("<H", 6) + b"ab\2\0cd" + b"disk.raw\0" + b"a comment\0"
@@ -343,7 +366,7 @@ def main():
     os.chdir(GOOD)
     raw("base.raw", fields.mbr(40960, boot=b"base"), "mbr")
     for part in (ordinary, compressed, subclusters, several_files, strange_but_valid, plain, wrappers,
-                 vmdk_and_vdi):
+                 vmdk_and_vdi, archive):
         part()
     head = "file\tformat\twrapper\tcontent\thow\tvirtual_size\tsha256\n"
     pathlib.Path("IMAGES.tsv").write_text(head + "".join("\t".join(row) + "\n" for row in ROWS))

@@ -1,14 +1,15 @@
 //! Checking the structure of an image.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg::{CheckReport, Error, ErrorKind, Problem, ProblemKind, Result};
+use diskimg::{BlockSource, CheckReport, Error, ErrorKind, Extent, Location, Problem, ProblemKind, Result};
 
 use crate::error::ErrorReport;
 use crate::guard::with;
 use crate::image::Image;
-use crate::progress::{CancelFlag, Told};
+use crate::progress::{CancelFlag, Stop};
 use crate::record::{self, Record};
 use crate::status::Status;
 use crate::strings::c_string;
@@ -35,7 +36,7 @@ pub struct CheckResult {
     pub corruptions: u64,
     /// Units of the file that nothing uses.
     pub leaks: u64,
-    /// Units (clusters, grains, blocks) of the disk; 0 if not counted, as the next two.
+    /// Units (clusters, grains, blocks) of the disk; 0 if not counted, as the next.
     pub total_units: u64,
     /// Of these, how many have data of their own.
     pub allocated_units: u64,
@@ -51,7 +52,7 @@ pub struct CheckResult {
 unsafe impl Record for CheckResult {}
 
 /// Checks the structure of the image, not of what lies below it. What it finds is no failure: look at `*result`.
-/// `problem` is told of the first thousand problems; it, `cancel` and `result` may be NULL.
+/// `problem` is told of the first thousand problems, in the end; it, `cancel` and `result` may be NULL.
 /// DISKIMG_ERR_UNSUPPORTED where the format has nothing to check, or this build cannot: see DISKIMG_CAN_CHECK.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -66,11 +67,13 @@ pub unsafe extern "C" fn diskimg_check(
     // SAFETY: the header asks for NULL or what `with` and each of these need.
     unsafe {
         with(image, err, |image| {
-            Told::begin(None, std::ptr::null_mut(), cancel, 0)?;
+            let stop = Stop::new(cancel);
+            stop.check()?;
             let disk = image.disk()?;
             let mut opener = image.opener().clone();
             opener.format = Some(image.inspection().info.format);
-            let report = opener.check_source(Arc::clone(disk.file()))?.report;
+            let report =
+                opener.check_source(Arc::new(Stoppable { file: Arc::clone(disk.file()), stop }))?.report;
             for found in &report.problems {
                 tell(problem, user, found)?;
             }
@@ -79,6 +82,31 @@ pub unsafe extern "C" fn diskimg_check(
                 false => record::write(result, &CheckResult::from(&report)),
             }
         })
+    }
+}
+
+/// The file of an image, which cannot be read any more once a flag is triggered.
+struct Stoppable {
+    file: Arc<dyn BlockSource>,
+    stop: Stop,
+}
+
+impl BlockSource for Stoppable {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.stop.check()?;
+        self.file.read_at(offset, buf)
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        self.file.extent_at(range)
+    }
+
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        self.file.locate(range)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Comparing two disks.
 
-use diskimg::{BlockSource, compare};
+use diskimg::{BlockSource, CompareOptions, compare};
 
 use crate::error::ErrorReport;
 use crate::guard::{Out, invalid, with};
@@ -23,15 +23,15 @@ pub unsafe extern "C" fn diskimg_compare(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with` and each of these need.
     unsafe {
+        let (same, first) = (Out::new(same, "same", false), Out::optional(first_difference, u64::MAX));
         with(a, err, |a| {
-            let same = Out::new(same, "same", false)?;
-            let first = Out::optional(first_difference, u64::MAX);
+            let same = same?;
             let second = b.as_ref().ok_or_else(|| invalid("b", "a handle, and not NULL"))?;
             let (a, b) = (a.disk()?, second.disk()?);
             let told = Told::begin(None, std::ptr::null_mut(), cancel, a.size().max(b.size()))?;
-            let compared = compare(a, b, 0, &told)?;
-            same.set(compared.same_content());
-            if let (Some(first), Some(offset)) = (first, compared.first_difference) {
+            let compared = compare(a, b, &CompareOptions::default(), &told)?;
+            same.set(compared.same());
+            if let (Some(first), Some(offset)) = (first, compared.first_difference()) {
                 first.set(offset);
             }
             Ok(())

@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::FileTypeExt;
 
-use diskimg::{BlockSource, Converted, Disk, Error, ErrorKind, Result, WriteOrder, convert, convert_stream};
+use diskimg::{BlockSource, Converted, Disk, Result, WriteOrder, convert, convert_stream};
 
 use crate::convert_options::{ConvertRecord, ConvertResult, DISKIMG_CONVERT_IN_PLACE, Place};
 use crate::error::ErrorReport;
@@ -13,7 +13,7 @@ use crate::guard::{call, invalid, with};
 use crate::image::Image;
 use crate::io::{Callbacks, Io};
 use crate::open_options::{OpenOptions, duplicate};
-use crate::progress::{CancelFlag, Told};
+use crate::progress::{Stop, Told};
 use crate::record;
 use crate::status::Status;
 use crate::stream::{Incoming, Outgoing, ReadFn, WriteFn};
@@ -38,9 +38,9 @@ pub unsafe extern "C" fn diskimg_convert_to_path(
 }
 
 /// Copies the disk into a file or block device that is open for reading and writing: a file that is not empty is
-/// emptied first, unless DISKIMG_CONVERT_TARGET_IS_ZERO says otherwise. A pipe or socket gets raw bytes in order.
-/// The descriptor stays the caller's. After a failure the file holds what was written so far. Otherwise as
-/// diskimg_convert_to_path().
+/// emptied first, unless DISKIMG_CONVERT_TARGET_IS_ZERO says otherwise. A pipe or socket gets what
+/// diskimg_convert_to_stream() writes. The descriptor stays the caller's. After a failure the file holds what was
+/// written so far. Otherwise as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_fd(
@@ -76,7 +76,8 @@ pub unsafe extern "C" fn diskimg_convert_to_io(
     }
 }
 
-/// Writes the disk as raw bytes, from the first to the last. Otherwise as diskimg_convert_to_path().
+/// Writes the disk into a stream, from the first byte to the last: raw, or as a format that never goes back, a
+/// streamOptimized VMDK; DISKIMG_ERR_NEEDS_SEEK for others. Otherwise as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_stream(
@@ -97,7 +98,8 @@ pub unsafe extern "C" fn diskimg_convert_to_stream(
 
 /// Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 /// not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-/// `open_options` allow. `read` is called from a thread of the library. Otherwise as diskimg_convert_to_path().
+/// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
+/// a thread of the library. Otherwise as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_path(
@@ -208,7 +210,7 @@ unsafe fn from_image(
         let told = Told::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
         let sink = options.target(place, Some(disk.size()))?;
         let done = convert(disk, sink, &options.how()?, &told)?;
-        told.end(done.virtual_size);
+        told.end();
         report(result, done)
     }
 }
@@ -228,16 +230,17 @@ unsafe fn from_stream(
         let opener = record::read(open_options)?.opener(None)?;
         options.check()?;
         let told = Told::begin(options.progress, options.progress_user, options.cancel, 0)?;
-        let arriving = opener.arriving(Stoppable { stream, cancel: Flag(options.cancel) })?;
+        let arriving = opener.arriving(Stoppable { stream, stop: Stop::new(options.cancel) })?;
         let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
             convert_stream(arriving, sink, &told)?
         } else {
             let disk = arriving.into_disk(&opener)?;
+            keep_source(&disk, &place, &options)?;
             let sink = options.target(place, Some(disk.size()))?;
             convert(&disk, sink, &options.how()?, &told)?
         };
-        told.end(done.virtual_size);
+        told.end();
         report(result, done)
     }
 }
@@ -260,19 +263,18 @@ unsafe fn report(result: *mut ConvertResult, done: Converted) -> Result<()> {
     }
 }
 
-/// Refuses a target written in place that is the source: it would destroy what is being read.
+/// Refuses a target written in place that the source is read from: it would destroy what is being read.
 fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()> {
+    let in_place =
+        |there: &Metadata| options.has(DISKIMG_CONVERT_IN_PLACE) || there.file_type().is_block_device();
     let target = match place {
         Place::File(file) => file.metadata().ok(),
-        Place::Path(path) if options.has(DISKIMG_CONVERT_IN_PLACE) => path.metadata().ok(),
+        Place::Path(path) => path.metadata().ok().filter(in_place),
         _ => None,
     };
-    let host = disk.file().locate(0..disk.file().size().min(1)).host;
-    let source = host.and_then(|host| host.file.metadata().ok());
-    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-    match (source, target) {
-        (Some(source), Some(target)) if same(&source, &target) => {
-            Err(invalid("target", "a file that is not the source"))
+    match target {
+        Some(target) if disk.reads_from(&target) => {
+            Err(invalid("target", "a file that the source is not read from"))
         }
         _ => Ok(()),
     }
@@ -281,21 +283,12 @@ fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()
 /// A stream that ends with an error once a flag is triggered, so that not even the beginning has to arrive.
 struct Stoppable {
     stream: Incoming,
-    cancel: Flag,
+    stop: Stop,
 }
-
-struct Flag(*const CancelFlag);
-
-// SAFETY: a flag is an atomic, and the header asks to keep it until the call that got it returns; the stream is
-// dropped by then.
-unsafe impl Send for Flag {}
 
 impl Read for Stoppable {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: NULL, or alive as long as the stream.
-        if unsafe { self.cancel.0.as_ref() }.is_some_and(CancelFlag::is_triggered) {
-            return Err(Error::new(ErrorKind::Cancelled).because("the conversion was cancelled").into());
-        }
+        self.stop.check()?;
         self.stream.read(buf)
     }
 }

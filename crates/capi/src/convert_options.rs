@@ -20,17 +20,19 @@ use crate::strings;
 
 /// A file that exists is replaced, once the new one is whole. Without it that is DISKIMG_ERR_EXISTS.
 pub const DISKIMG_CONVERT_OVERWRITE: u32 = 1 << 0;
-/// Units are stored compressed.
+/// Units (clusters, grains) are stored compressed, by a format that can. Without it as they are.
 pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
-/// Stored zeros are written as bytes. What the source says is a hole is one all the same.
+/// Stored zeros are written as bytes. What the source says is a hole is one all the same. Without it stored zeros
+/// become holes too, by `sparse_size`.
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
-/// A file that exists is written into, in place; block devices always are.
+/// A file that exists is written into, in place; block devices always are. Without it a file at a path is a new one.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
-/// What is written in place is known to read as zeros.
+/// What is written in place, or by callbacks, is known to read as zeros: these are left out then. Without it a file is
+/// emptied first, and zeros are written elsewhere.
 pub const DISKIMG_CONVERT_TARGET_IS_ZERO: u32 = 1 << 4;
-/// Returns before the bytes are on stable storage.
+/// Returns before the bytes are on stable storage. Without it they are when the call returns.
 pub const DISKIMG_CONVERT_NO_SYNC: u32 = 1 << 5;
-/// The file is written past the page cache, where the system can.
+/// The file is written past the page cache, where the system can. Without it through it.
 pub const DISKIMG_CONVERT_DIRECT: u32 = 1 << 6;
 
 const FLAGS: u32 = (1 << 7) - 1;
@@ -170,7 +172,12 @@ impl ConvertRecord {
         let target = match place {
             Place::Path(path) => Target::file(path, format),
             Place::Stream(stream) => Target::stream(stream, format),
-            Place::File(file) if is_disk(&file)? => Target::sink(Box::new(self.file(file, size)?), format),
+            Place::File(file) if is_disk(&file)? => {
+                // A file is emptied when its sink is made: nothing may be wrong by then.
+                // SAFETY: the caller's promise.
+                unsafe { self.described(Target::file("", format)) }?.check(size)?;
+                Target::sink(Box::new(self.file(file, size)?), format)
+            }
             Place::File(file) => Target::stream(file, format),
             Place::Callbacks(callbacks) => Target::sink(Box::new(self.callbacks(callbacks, size)?), format),
         };

@@ -85,10 +85,10 @@ pub unsafe extern "C" fn diskimg_create_io(
     // SAFETY: the header asks for NULL or what `call` and each of these need.
     unsafe {
         call(err, || {
-            // First of all, for it is closed whatever else is wrong.
+            // First of all, for one is NULL and the other closed whatever else is wrong.
+            let out = NewHandle::new(out);
             let callbacks = Callbacks::new(record::read(io)?)?;
-            let out = NewHandle::new(out)?;
-            create(Place::Callbacks(callbacks), virtual_size, options, out)
+            create(Place::Callbacks(callbacks), virtual_size, options, out?)
         })
     }
 }
@@ -110,7 +110,7 @@ unsafe fn create(
 }
 
 /// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. A
-/// compressed unit can be written only once, and whole.
+/// compressed unit can be written only once, and whole. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write(
@@ -136,7 +136,8 @@ pub unsafe extern "C" fn diskimg_write(
     }
 }
 
-/// Makes `len` bytes at `offset` of the disk read as zeros; cheap where nothing was written yet.
+/// Makes `len` bytes at `offset` of the disk read as zeros; cheap where nothing was written yet. Otherwise as
+/// diskimg_write().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write_zeroes(

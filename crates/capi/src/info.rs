@@ -146,7 +146,8 @@ fn flags(inspection: &Inspection, size: Option<u64>) -> u32 {
     .fold(0, |flags, (set, bit)| if set { flags | bit } else { flags })
 }
 
-/// Size in bytes of the disk that is read: that of the snapshot, if one was opened. 0 for NULL.
+/// Size in bytes of the disk that is read: that of the snapshot, if one was opened; with DISKIMG_OPEN_INFO_ONLY that
+/// which the image claims. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_size(image: *const Image) -> u64 {
     // SAFETY: the header asks for NULL or an image that is not closed.
@@ -183,8 +184,10 @@ pub unsafe extern "C" fn diskimg_info_json(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with` and each of these need.
     unsafe {
+        // Outside of `with`, for it is NULL even if the image is.
+        let out = Out::new(json, "json", std::ptr::null_mut());
         with(image, err, |image| {
-            let out = Out::new(json, "json", std::ptr::null_mut())?;
+            let out = out?;
             let own = image.filename().to_string_lossy();
             let filename = optional(filename, "filename")?.unwrap_or(&own);
             let text = json::info(image.inspection(), filename).to_string();

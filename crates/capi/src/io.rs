@@ -13,9 +13,9 @@ pub const DISKIMG_IO_SERIAL: u32 = 1;
 
 /// A file of the caller's own: memory, a network, an object store.
 ///
-/// Each function gets `user`, returns 0 or a positive errno, and may be called from any thread, also from
-/// threads of the library, unless DISKIMG_IO_SERIAL is set from several at once. It must not throw, longjmp, or
-/// use the handle that it serves. Offsets and lengths are bytes.
+/// Each function gets `user`, returns 0 or a positive errno, and may be called from any thread, also from threads of
+/// the library, and from several at once unless DISKIMG_IO_SERIAL is set. It must not throw, longjmp, or use the handle
+/// that it serves. Offsets and lengths are bytes, and no length is 0.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Io {

@@ -86,8 +86,8 @@ pub unsafe extern "C" fn diskimg_open_memory(
     }
 }
 
-/// Opens the image in a file of the caller's own. `*io` is copied. Its close is called when the image is closed,
-/// and also when this fails. Otherwise as diskimg_open_path().
+/// Opens the image in a file of the caller's own. `*io` is copied. Its close is called once the file is not needed any
+/// more: when the image is closed, or before, and also when this fails. Otherwise as diskimg_open_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_io(
@@ -99,9 +99,10 @@ pub unsafe extern "C" fn diskimg_open_io(
     // SAFETY: the header asks for NULL or what `call` and each of these need.
     unsafe {
         call(err, || {
-            // First of all, for it is closed whatever else is wrong.
+            // First of all, for one is NULL and the other closed whatever else is wrong.
+            let out = NewHandle::new(out);
             let callbacks = Callbacks::new(record::read(io)?)?;
-            let out = NewHandle::new(out)?;
+            let out = out?;
             let options = record::read(options)?;
             let source = CallbackSource::new(callbacks)?;
             out.set(open(Arc::new(source), &options, None)?);

@@ -21,15 +21,15 @@ pub const DISKIMG_OPEN_NO_UNWRAP: u32 = 1 << 1;
 /// Backing, extent and data files are opened: regular files within the directory of the image and below it.
 /// Needs diskimg_open_path(), or DISKIMG_OPEN_DIR_FD. Without it every reference is refused.
 pub const DISKIMG_OPEN_REFERENCES: u32 = 1 << 2;
-/// `dir_fd` is the directory that references are followed in.
+/// `dir_fd` is the directory that references are followed in. Without it that is the directory of the image.
 pub const DISKIMG_OPEN_DIR_FD: u32 = 1 << 3;
 /// Only what the image claims is read, and nothing else is opened. Works with encrypted images and without the
-/// files that an image needs. The disk cannot be read then.
+/// files that an image needs. The disk cannot be read then. Without it an image is opened to be read, or not at all.
 pub const DISKIMG_OPEN_INFO_ONLY: u32 = 1 << 4;
 /// No temporary files: what would need one is DISKIMG_ERR_NEEDS_SEEK. Without it a compressed image is decoded
 /// into an anonymous temporary file when it is opened.
 pub const DISKIMG_OPEN_NO_TEMPORARY: u32 = 1 << 5;
-/// Files opened by path are read past the page cache, where the system can.
+/// Files opened by path are read past the page cache, where the system can. Without it they are read through it.
 pub const DISKIMG_OPEN_DIRECT: u32 = 1 << 6;
 
 const FLAGS: u32 = (1 << 7) - 1;

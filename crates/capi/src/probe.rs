@@ -15,7 +15,8 @@ use crate::status::Status;
 
 /// Nothing is certain yet: push more.
 pub const DISKIMG_PROBE_MORE: u32 = 0;
-/// The format is certain, and the size not yet: a raw disk has it at its end.
+/// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
+/// end, and that an OVA holds no other disk shows at its end, too.
 pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
@@ -34,10 +35,10 @@ impl Handle for Probe {
     }
 }
 
-/// The prober while the stream goes on, and then what it told.
+/// The prober while the stream goes on, and then what it told: an image, or kind and message of an error.
 enum Head {
     Open(Box<Prober>),
-    Ended(Option<Box<Inspection>>),
+    Ended(Box<std::result::Result<Inspection, (ErrorKind, String)>>),
 }
 
 impl Head {
@@ -56,32 +57,43 @@ impl Head {
         match self {
             Self::Ended(_) => DISKIMG_PROBE_DONE,
             Self::Open(prober) => match prober.state() {
-                Probed::More => DISKIMG_PROBE_MORE,
-                Probed::Format => DISKIMG_PROBE_FORMAT,
                 Probed::Done => DISKIMG_PROBE_DONE,
+                // The first bytes of a format alone say nothing that could be told.
+                Probed::Format if prober.info().is_some() => DISKIMG_PROBE_FORMAT,
+                Probed::More | Probed::Format => DISKIMG_PROBE_MORE,
             },
         }
     }
 
-    /// The stream has ended.
+    /// The stream has ended. What is wrong with it is told again each time.
     fn finish(&mut self) -> Result<()> {
-        if let Self::Open(prober) = std::mem::replace(self, Self::Ended(None)) {
-            *self = Self::Ended(Some(Box::new(prober.finish().into_inspection()?)));
+        if let Self::Open(prober) = self {
+            let report = std::mem::take(&mut **prober).finish();
+            let (kept, result) = match report.into_inspection() {
+                Ok(found) => (Ok(found), Ok(())),
+                Err(error) => (Err((error.kind(), error.to_string())), Err(error)),
+            };
+            *self = Self::Ended(Box::new(kept));
+            return result;
         }
-        Ok(())
+        self.found().map(drop)
     }
 
     /// What is known so far.
     fn found(&self) -> Result<Inspection> {
-        let found = match self {
-            Self::Ended(found) => found.as_deref().cloned(),
+        match self {
+            Self::Ended(told) => match &**told {
+                Ok(found) => Ok(found.clone()),
+                Err((kind, message)) => Err(Error::new(*kind).because(message)),
+            },
             Self::Open(prober) => {
-                prober.info().map(|info| Inspection::of_stream(info.clone(), prober.wrapper()))
+                let info = prober.info().ok_or_else(|| {
+                    Error::new(ErrorKind::UnknownFormat)
+                        .because("nothing is recognised in what was pushed so far")
+                })?;
+                Ok(Inspection::of_stream(info.clone(), prober.wrapper()))
             }
-        };
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::UnknownFormat).because("nothing is recognised in what was pushed so far")
-        })
+        }
     }
 }
 
@@ -129,8 +141,8 @@ pub unsafe extern "C" fn diskimg_probe_push(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with_mut` and each of these need, and for `len` bytes.
     unsafe {
+        let state = Out::optional(state, DISKIMG_PROBE_MORE);
         with_mut(probe, err, |probe| {
-            let state = Out::optional(state, DISKIMG_PROBE_MORE);
             if chunk.is_null() && len > 0 {
                 return Err(invalid("chunk", "the bytes, and not NULL"));
             }

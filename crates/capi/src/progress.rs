@@ -9,8 +9,9 @@ use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 
 use crate::io::User;
 
-/// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all. `total` is 0
-/// where it is not known, as with a stream. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
+/// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all, and never of fewer
+/// than before. `total` is 0 where it is not known: until the end of a stream that is converted as it comes, of which
+/// the bytes are counted that arrived, unwrapped. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
 pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// A flag that stops work from outside. One may serve several calls; once triggered it stays so.
@@ -87,9 +88,9 @@ impl<'a> Told<'a> {
     }
 
     /// Tells of the end, at which nobody can stop it any more.
-    pub(crate) fn end(&self, done: u64) {
+    pub(crate) fn end(&self) {
         if let Some(progress) = self.progress {
-            let total = if self.total == 0 { done } else { self.total };
+            let total = if self.total == 0 { self.done.load(Ordering::Relaxed) } else { self.total };
             // SAFETY: a function of the caller's, called as the header says.
             unsafe { progress(self.user.0, total, total) };
         }
@@ -121,8 +122,31 @@ impl Progress for Told<'_> {
     }
 }
 
-impl CancelFlag {
-    pub(crate) fn is_triggered(&self) -> bool {
-        self.0.is_triggered()
+/// A flag for whatever outlives no call that got it.
+pub(crate) struct Stop(*const CancelFlag);
+
+// SAFETY: a flag is an atomic, and the header asks to keep it until the call that got it returns; what holds this
+// is dropped by then.
+unsafe impl Send for Stop {}
+// SAFETY: as above.
+unsafe impl Sync for Stop {}
+
+impl Stop {
+    /// # Safety
+    /// `cancel` is NULL or a flag that lives as long as this.
+    pub(crate) unsafe fn new(cancel: *const CancelFlag) -> Self {
+        Self(cancel)
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] once the flag is triggered.
+    pub(crate) fn check(&self) -> Result<()> {
+        // SAFETY: `new` was promised that it is NULL or alive.
+        match unsafe { self.0.as_ref() } {
+            Some(cancel) if cancel.0.is_triggered() => {
+                Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -51,8 +51,8 @@ pub unsafe extern "C" fn diskimg_pread(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with` and each of these need, and for room of `len` bytes.
     unsafe {
+        let nread = Out::optional(nread, 0);
         with(image, err, |image| {
-            let nread = Out::optional(nread, 0);
             let disk = image.disk()?;
             let len = match nread {
                 None => len,
@@ -86,8 +86,8 @@ unsafe fn room<'a>(buf: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
 }
 
 /// Fills `out` with the runs of `len` bytes at `offset`, in ascending order and without gaps, as long as there is
-/// room for `cap` of them, and stores in `*count` how many. Go on where the last one ended. Reads tables only as
-/// far as it gets.
+/// room for `cap` of them, at least one, and stores in `*count` how many. Go on where the last one ended. Reads tables
+/// only as far as it gets. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_extents(
@@ -101,8 +101,9 @@ pub unsafe extern "C" fn diskimg_extents(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with` and each of these need, and for room of `cap` records.
     unsafe {
+        let count = Out::new(count, "count", 0);
         with(image, err, |image| {
-            let count = Out::new(count, "count", 0)?;
+            let count = count?;
             let disk = image.disk()?;
             check_range(offset, len, disk.size())?;
             if out.is_null() || cap == 0 {

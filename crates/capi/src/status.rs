@@ -14,7 +14,7 @@ pub const DISKIMG_OK: Status = 0;
 pub const DISKIMG_ERR_INVALID_ARGUMENT: Status = 1;
 /// The system or a callback failed: diskimg_error_os_code() has its errno.
 pub const DISKIMG_ERR_IO: Status = 2;
-/// The caller stopped it: a progress or finding callback, or diskimg_cancel_trigger().
+/// The caller stopped it: a progress or problem callback, or diskimg_cancel_trigger().
 pub const DISKIMG_ERR_CANCELLED: Status = 3;
 /// No format is recognised, and raw was not asked for.
 pub const DISKIMG_ERR_UNKNOWN_FORMAT: Status = 4;

@@ -3,8 +3,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Whether a tool is there. In CI a missing one is a failure.
 fn installed(tool: &str) -> bool {
@@ -25,35 +26,37 @@ fn succeed(command: &mut Command) {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `install.sh`, alone: another one would build its library over ours before it is copied.
+fn install(prefix: &Path, vars: &[(&str, &Path)]) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut script = Command::new(root().join("install.sh"));
+    script.env("PREFIX", prefix).env("PROFILE", "dev").env("CARGO", env!("CARGO"));
+    succeed(script.envs(vars.iter().copied()));
+}
+
 #[test]
 fn programs_build_and_run_against_an_installed_copy() {
     if !["cc", "c++", "make", "pkg-config", "bash"].into_iter().all(installed) {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = tempfile::tempdir().unwrap();
     let prefix = scratch.path().join("prefix");
-    succeed(
-        Command::new(root.join("install.sh"))
-            .env("PREFIX", &prefix)
-            .env("PROFILE", "dev")
-            .env("CARGO", env!("CARGO")),
-    );
+    install(&prefix, &[]);
     // A package is built below DESTDIR, and must not know of it.
     let destdir = scratch.path().join("package");
-    succeed(
-        Command::new(root.join("install.sh"))
-            .env("DESTDIR", &destdir)
-            .env("PREFIX", "/usr")
-            .env("PROFILE", "dev")
-            .env("CARGO", env!("CARGO")),
-    );
+    install(Path::new("/usr"), &[("DESTDIR", &destdir)]);
     let pc = std::fs::read_to_string(destdir.join("usr/lib/pkgconfig/diskimg.pc")).unwrap();
     assert!(pc.contains("prefix=/usr\n") && !pc.contains(destdir.to_str().unwrap()), "{pc}");
+    assert!(!pc.contains("lzma"), "{pc}");
     succeed(
         Command::new("make")
             .arg("-C")
-            .arg(root.join("../../examples/c"))
+            .arg(root().join("../../examples/c"))
             .arg("check")
             .arg(format!("PREFIX={}", prefix.display()))
             .arg(format!("OUT={}", scratch.path().join("build").display()))
@@ -61,4 +64,73 @@ fn programs_build_and_run_against_an_installed_copy() {
             .env_remove("MAKEFLAGS")
             .env_remove("LD_LIBRARY_PATH"),
     );
+}
+
+/// A folder for `PKG_CONFIG_PATH` with a liblzma that is new enough; `None` if there is none at all.
+///
+/// One that is older is said to be newer: which of two defines the symbols does not depend on that.
+fn system_liblzma(scratch: &Path) -> Option<PathBuf> {
+    let asked = |what: &str| {
+        let told = Command::new("pkg-config").args([what, "liblzma"]).output().unwrap();
+        told.status.success().then(|| String::from_utf8(told.stdout).unwrap().trim().to_owned())
+    };
+    let Some(flags) = asked("--libs") else {
+        assert!(std::env::var_os("CI").is_none(), "the system has no liblzma to link with");
+        eprintln!("skipped: the system has no liblzma to link with");
+        return None;
+    };
+    let folder = scratch.join("liblzma");
+    std::fs::create_dir(&folder).unwrap();
+    let pc = format!("Name: liblzma\nDescription: the system's\nVersion: 5.8.1\nLibs: {flags}\n");
+    std::fs::write(folder.join("liblzma.pc"), pc).unwrap();
+    Some(folder)
+}
+
+#[test]
+fn the_liblzma_of_the_system_is_linked_and_not_built_in_where_that_is_wanted() {
+    if !["cc", "pkg-config", "nm", "bash", "xz"].into_iter().all(installed) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(liblzma) = system_liblzma(scratch.path()) else { return };
+    let prefix = scratch.path().join("prefix");
+    install(&prefix, &[("LIBLZMA", Path::new("system")), ("PKG_CONFIG_PATH", &liblzma)]);
+    let script = r#"set -euo pipefail
+        names() { nm "$@" 2>/dev/null | grep -c " $kind lzma_" || true; }
+        kind=T; [ "$(names "$PREFIX/lib/libdiskimg.a")" = 0 ]
+        kind=U; [ "$(names "$PREFIX/lib/libdiskimg.a")" -gt 0 ]
+        [ "$(names -D "$PREFIX/lib/libdiskimg.so")" -gt 0 ]
+        export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig:$FOUND
+        pkg-config --libs diskimg | grep -vq lzma
+        cc -o "$PREFIX/static" "$PROBE" $(pkg-config --cflags diskimg) "$PREFIX/lib/libdiskimg.a" \
+            $(pkg-config --static --libs-only-l diskimg | sed 's/-ldiskimg//')
+        cc -o "$PREFIX/shared" "$PROBE" $(pkg-config --cflags --libs diskimg) -Wl,-rpath,"$PREFIX/lib"
+        for kind in static shared; do
+            [ "$("$PREFIX/$kind" raw <"$XZ")" = "raw+xz $(xz -dc "$XZ" | wc -c)" ]
+        done"#;
+    succeed(
+        Command::new("bash")
+            .args(["-c", script])
+            .env("PREFIX", &prefix)
+            .env("FOUND", &liblzma)
+            .env("PROBE", root().join("../../examples/c/probe.c"))
+            .env("XZ", root().join("../../tests/images/good/blocks-and-streams.raw.xz"))
+            .env_remove("LD_LIBRARY_PATH"),
+    );
+}
+
+#[test]
+fn a_liblzma_that_is_too_old_is_refused_and_not_bundled_in_silence() {
+    if !installed("pkg-config") {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let pc = "Name: liblzma\nDescription: an old one\nVersion: 5.6.1\n";
+    std::fs::write(scratch.path().join("liblzma.pc"), pc).unwrap();
+    let mut script = Command::new(root().join("install.sh"));
+    script.env("PREFIX", scratch.path()).env("LIBLZMA", "system").env("PKG_CONFIG_PATH", scratch.path());
+    let output = script.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("liblzma >= 5.8.1"), "{said}");
+    assert!(!scratch.path().join("lib").exists());
 }

@@ -75,6 +75,7 @@ fn with_flags(kind: ErrorKind, hint: String) -> String {
         ErrorKind::Ambiguous => format!("{hint} (-f FORMAT)"),
         ErrorKind::InvalidInput if hint.contains("name the disk") => format!("{hint} (--member)"),
         ErrorKind::InvalidInput if hint.contains("overwriting") => format!("{hint} (--force)"),
+        ErrorKind::InvalidInput if hint.contains("format of the base") => format!("{hint} (-F FORMAT)"),
         _ => hint,
     }
 }

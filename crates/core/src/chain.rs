@@ -124,6 +124,10 @@ impl BlockSource for Chain {
     fn locate(&self, range: Range<u64>) -> crate::Location<'_> {
         if self.below.is_empty() { self.top.locate(range) } else { crate::Location::default() }
     }
+
+    fn decode_unit(&self) -> u64 {
+        self.layers().map(BlockSource::decode_unit).max().unwrap_or(1)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     BlockSink, BlockSource, Check, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
-    Resolver, Result, Siblings, StreamDecoder,
+    Measure, Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
@@ -35,6 +35,8 @@ pub struct Driver {
     pub stream: Option<Stream>,
     /// Creates an image over a sink that grows, if the format can be written.
     pub create: Option<Create>,
+    /// Measures what creating an image would take up, if the format can be written.
+    pub measure: Option<Measure>,
     /// Checks the structure of an image, if the format has any to check.
     pub check: Option<Check>,
     /// What [`CreateOptions::settings`] may hold.

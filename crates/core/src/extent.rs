@@ -16,6 +16,13 @@ pub struct Extent<'a> {
     pub depth: u32,
     /// Where exactly these bytes lie, if they lie anywhere verbatim. Covers the whole run or is empty.
     pub location: Location<'a>,
+    /// Where the file under the layer has room for these bytes, if it has and they are not stored: the byte
+    /// offset of a zero cluster that was preallocated, of a hole in a raw file. Counted as [`HostRange::offset`]
+    /// is where that is known, and from the start of the layer's own file elsewhere.
+    ///
+    /// A number and no [`Location`], for nothing may be read there: who knows what it holds. None of `Data` and
+    /// `Encoded`.
+    pub reserved: Option<u64>,
 }
 
 impl Extent<'_> {
@@ -28,6 +35,7 @@ impl Extent<'_> {
             kind,
             depth: 0,
             location: Location::default(),
+            reserved: None,
         }
     }
 
@@ -59,6 +67,7 @@ impl Extent<'_> {
         let len = len.min(self.len);
         self.offset = self.offset.saturating_add(len);
         self.len = self.len.saturating_sub(len);
+        self.reserved = self.reserved.map(|offset| offset.saturating_add(len));
         self.location.host = self.location.host.map(|host| HostRange {
             offset: host.offset.saturating_add(len),
             len: host.len.saturating_sub(len),

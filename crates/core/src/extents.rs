@@ -92,6 +92,10 @@ fn merged<'a>(run: &Extent<'a>, next: &Extent<'a>) -> Option<Extent<'a>> {
     if run.kind != next.kind || run.depth != next.depth {
         return None;
     }
+    let goes_on = run.reserved.map(|offset| offset.checked_add(run.len)) == next.reserved.map(Some);
+    if !goes_on {
+        return None;
+    }
     let location = match (run.location, next.location) {
         (Location { host: None, bytes: None }, Location { host: None, bytes: None }) => Location::default(),
         (Location { host: Some(a), bytes: None }, Location { host: Some(b), bytes: None })
@@ -109,6 +113,30 @@ fn merged<'a>(run: &Extent<'a>, next: &Extent<'a>) -> Option<Extent<'a>> {
 mod tests {
     use super::*;
     use crate::ExtentKind;
+
+    #[test]
+    fn zeros_are_one_run_only_where_the_room_for_them_is_one() {
+        struct Reserved([Option<u64>; 5]);
+        impl BlockSource for Reserved {
+            fn size(&self) -> u64 {
+                5 * 512
+            }
+            fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+                Ok(())
+            }
+            fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+                let reserved = self.0[usize::try_from(range.start / 512).unwrap()];
+                let end = range.end.min((range.start / 512 + 1) * 512);
+                Ok(Extent { reserved, ..Extent::new(range.start..end, ExtentKind::Zero) })
+            }
+        }
+        let source = Reserved([Some(512), Some(1024), Some(4096), None, None]);
+        let runs: Vec<_> =
+            Extents::new(&source, 0..2560).map(|e| e.map(|e| (e.len, e.reserved)).unwrap()).collect();
+        assert_eq!(runs, [(1024, Some(512)), (512, Some(4096)), (1024, None)]);
+        let rest = Extents::new(&source, 0..2560).next().unwrap().unwrap().without_first(100);
+        assert_eq!((rest.len, rest.reserved), (924, Some(612)));
+    }
 
     /// Answers one sector at a time; sectors of equal kind stand side by side.
     struct Sectors(Vec<ExtentKind>);

@@ -79,6 +79,9 @@ pub enum Detail {
     Number(u64),
     /// Text; not yet escaped for a terminal.
     Text(String),
+    /// A file of the image, by the name that the image has for it; empty for the image's own file, whatever that
+    /// is called now. Not yet escaped for a terminal.
+    File(String),
     /// Several facts of one kind.
     List(Vec<Detail>),
     /// Facts by name, in order.

@@ -126,6 +126,7 @@ mod tests {
             open: |_, _| Err(Error::new(ErrorKind::Unsupported)),
             stream: None,
             create: None,
+            measure: None,
             check: None,
             settings: &[],
         }

@@ -68,6 +68,12 @@ pub trait BlockSource: Send + Sync {
         let _ = range;
         Location::default()
     }
+
+    /// The unit in bytes that is decoded as a whole where the source is encoded: reading part of one costs the
+    /// time and the memory of all of it. 1 where nothing is decoded.
+    fn decode_unit(&self) -> u64 {
+        1
+    }
 }
 
 impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
@@ -83,6 +89,9 @@ impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         (**self).locate(range)
     }
+    fn decode_unit(&self) -> u64 {
+        (**self).decode_unit()
+    }
 }
 
 impl<S: BlockSource + ?Sized> BlockSource for &S {
@@ -97,6 +106,9 @@ impl<S: BlockSource + ?Sized> BlockSource for &S {
     }
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         (**self).locate(range)
+    }
+    fn decode_unit(&self) -> u64 {
+        (**self).decode_unit()
     }
 }
 

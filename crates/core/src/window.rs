@@ -61,4 +61,8 @@ impl<S: BlockSource> BlockSource for Window<S> {
         }
         self.source.locate(self.below(&range))
     }
+
+    fn decode_unit(&self) -> u64 {
+        self.source.decode_unit()
+    }
 }

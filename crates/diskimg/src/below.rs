@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, Reference, ReferenceRole, Result};
 
 use crate::drivers::driver;
-use crate::open::Opener;
+use crate::open::{Opened, Opener};
 use crate::resolve::{chain_loops, relative_to, same_file};
 
 impl Opener {
@@ -14,6 +14,7 @@ impl Opener {
         &self,
         source: &Arc<dyn BlockSource>,
         top: &Arc<dyn Image>,
+        opened: &Opened,
     ) -> Result<Vec<Arc<dyn Image>>> {
         let mut files = vec![Arc::clone(source)];
         let mut layers: Vec<Arc<dyn Image>> = Vec::new();
@@ -30,7 +31,8 @@ impl Opener {
             if files.iter().any(|seen| same_file(seen, &file)) {
                 return Err(chain_loops(&reference));
             }
-            layers.push(self.checked_layer(&reference, Arc::clone(&file))?);
+            opened.add(&file);
+            layers.push(self.checked_layer(&reference, Arc::clone(&file), opened)?);
             files.push(file);
             referrer = reference.name;
         }
@@ -38,8 +40,13 @@ impl Opener {
     }
 
     /// Opens what `reference` stands for, and makes sure that it is what was meant.
-    fn checked_layer(&self, reference: &Reference, file: Arc<dyn BlockSource>) -> Result<Arc<dyn Image>> {
-        let layer = self.layer(declared_driver(reference)?, file, &reference.name, None)?;
+    fn checked_layer(
+        &self,
+        reference: &Reference,
+        file: Arc<dyn BlockSource>,
+        opened: &Opened,
+    ) -> Result<Arc<dyn Image>> {
+        let layer = self.layer(declared_driver(reference)?, file, &reference.name, None, opened)?;
         reference.identity.accepts(&layer.info().identity).map_err(|e| e.format(reference.found_in))?;
         Ok(layer)
     }

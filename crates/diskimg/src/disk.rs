@@ -6,6 +6,7 @@ use std::sync::Arc;
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Chain, Extent, Image, ImageInfo, Location, Result};
 
+use crate::host_id::HostId;
 use crate::inspect::{Inspection, Sizes};
 
 /// An opened image with everything below it: what a guest would see.
@@ -19,13 +20,15 @@ pub struct Disk {
     pub(crate) wrapper: Option<Wrapper>,
     pub(crate) member: Option<String>,
     file: Arc<dyn BlockSource>,
+    files: Vec<Arc<dyn BlockSource>>,
     sizes: Sizes,
 }
 
 impl Disk {
-    /// A disk of these layers, top first; `file` holds the first.
+    /// A disk of these layers, top first; `file` holds the first, and `others` is all that was opened besides.
     pub(crate) fn new(
         file: Arc<dyn BlockSource>,
+        others: Vec<Arc<dyn BlockSource>>,
         top: Arc<dyn Image>,
         below: Vec<Arc<dyn Image>>,
         wrapper: Option<Wrapper>,
@@ -40,7 +43,9 @@ impl Disk {
             _ => Arc::new(Chain::new(sources)?),
         };
         let sizes = Sizes::of(&file);
-        Ok(Self { layers, top, whole, wrapper, member, file, sizes })
+        let mut files = vec![Arc::clone(&file)];
+        files.extend(others);
+        Ok(Self { layers, top, whole, wrapper, member, file, files, sizes })
     }
 
     /// The layers, top first: the image itself, and what it is based on.
@@ -53,6 +58,14 @@ impl Disk {
     #[must_use]
     pub fn file(&self) -> &Arc<dyn BlockSource> {
         &self.file
+    }
+
+    /// Whether any byte of the disk may come from this host file or block device: the image's own, or one below it
+    /// that it names.
+    #[must_use]
+    pub fn reads_from(&self, file: &std::fs::Metadata) -> bool {
+        let wanted = HostId::of(file);
+        wanted.is_some() && self.files.iter().any(|source| HostId::of_source(source) == wanted)
     }
 
     /// What the image claims, as [`crate::Opener::inspect`] tells it.
@@ -92,6 +105,9 @@ impl BlockSource for Disk {
     }
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         self.whole.locate(range)
+    }
+    fn decode_unit(&self) -> u64 {
+        self.whole.decode_unit()
     }
 }
 

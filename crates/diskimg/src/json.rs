@@ -45,7 +45,7 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
         object.insert("actual-size".into(), json!(bytes));
     }
     if !info.details.is_empty() {
-        let data = table(&info.details);
+        let data = table(&info.details, filename);
         object.insert("format-specific".into(), json!({ "type": info.format.name(), "data": data }));
     }
     if let Some(backing) = backing(info) {
@@ -60,18 +60,30 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
     Value::Object(object)
 }
 
-/// The backing file that an image names, if it names one.
+/// The backing file that an image names, or the parent, if it names one.
 #[must_use]
 pub fn backing(info: &ImageInfo) -> Option<&Reference> {
-    info.references.iter().find(|reference| reference.role == ReferenceRole::Backing)
+    info.references.iter().find(|reference| match reference.role {
+        ReferenceRole::Backing => true,
+        // A parent may be known by its UUID alone.
+        ReferenceRole::Parent => !reference.name.is_empty(),
+        _ => false,
+    })
 }
 
-/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it. For showing, never for
-/// opening.
+/// The name of a [`Detail::File`] as seen from where the image's own name is seen. For showing, never for opening.
+#[must_use]
+pub fn file_name(image: &str, name: &str) -> String {
+    if name.is_empty() { image.to_owned() } else { full_name(image, name) }
+}
+
+/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it: what begins with a
+/// protocol is not relative. For showing, never for opening.
 #[must_use]
 pub fn full_name(image: &str, name: &str) -> String {
+    let with_protocol = name.split('/').next().is_some_and(|first| first.contains(':'));
     match image.rsplit_once('/') {
-        Some((directory, _)) if !name.starts_with('/') => format!("{directory}/{name}"),
+        Some((directory, _)) if !name.starts_with('/') && !with_protocol => format!("{directory}/{name}"),
         _ => name.to_owned(),
     }
 }
@@ -154,16 +166,18 @@ pub const fn severity(severity: Severity) -> &'static str {
     }
 }
 
-fn table(details: &[(String, Detail)]) -> Value {
-    Value::Object(details.iter().map(|(name, detail)| (name.clone(), self::detail(detail))).collect())
+fn table(details: &[(String, Detail)], image: &str) -> Value {
+    let rows = details.iter().map(|(name, detail)| (name.clone(), self::detail(detail, image)));
+    Value::Object(rows.collect())
 }
 
-fn detail(detail: &Detail) -> Value {
+fn detail(detail: &Detail, image: &str) -> Value {
     match detail {
         Detail::Flag(flag) => json!(flag),
         Detail::Number(number) => json!(number),
         Detail::Text(text) => json!(text),
-        Detail::List(list) => list.iter().map(self::detail).collect(),
-        Detail::Table(details) => table(details),
+        Detail::File(name) => json!(file_name(image, name)),
+        Detail::List(list) => list.iter().map(|item| self::detail(item, image)).collect(),
+        Detail::Table(details) => table(details, image),
     }
 }

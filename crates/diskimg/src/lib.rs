@@ -33,6 +33,7 @@ mod compare;
 mod convert;
 mod disk;
 mod drivers;
+mod host_id;
 mod inspect;
 #[cfg(feature = "json")]
 pub mod json;
@@ -49,7 +50,7 @@ mod wrapped;
 
 pub use archive::ArchivedDisk;
 pub use check::Checked;
-pub use compare::{Comparison, compare};
+pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
 pub use convert::{
     ConvertOptions, Converted, Sparse, StreamConvert, Target, TargetPlace, convert, convert_stream,
 };
@@ -58,17 +59,16 @@ pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{
     Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CheckReport, CreateOptions, DenyReferences, Detail,
     Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
-    HostRange, Identity, Image, ImageInfo, Limits, Location, Memory, MemorySink, OpenOptions, Printable,
-    Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment, Setting,
-    SettingHelp, Severity, Shelf, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict, Window,
-    WriteOrder, check_range,
+    HostRange, Identity, Image, ImageInfo, Limits, Location, Measured, Memory, MemorySink, OpenOptions,
+    Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment,
+    Setting, SettingHelp, Severity, Shelf, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict,
+    Window, WriteOrder, check_range,
 };
 pub use diskimg_raw::{
     Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,
 };
 pub use drivers::{driver, drivers};
 pub use inspect::{Inspection, inspect};
-pub use measure::Measured;
 pub use open::{Input, Opener};
 pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;

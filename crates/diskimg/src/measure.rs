@@ -1,25 +1,20 @@
 //! What a target would take up, before it is written.
 
-use diskimg_core::{BlockSource, CreateOptions, Error, ErrorKind, Extents, Result};
+use std::ops::Range;
+
+use diskimg_core::{BlockSource, Error, ErrorKind, Extents, Measured, Result};
 
 use crate::convert::Target;
-
-/// Bytes that the file of a target would have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Measured {
-    /// At most so many for this disk as it is: holes and known zeros take none, nor does compression count.
-    pub required: u64,
-    /// At most so many when every byte of the disk is written.
-    pub fully_allocated: u64,
-}
+use crate::drivers::driver_of;
 
 impl Target {
-    /// Measures what this target would take up with the disk `source`, as `qemu-img measure` does: only its extents
-    /// are looked at. For raw that is the size of the disk, whose holes take no blocks of the file system all the
-    /// same.
+    /// Measures what this target would take up with the disk `source`; only its extents are looked at. For raw that
+    /// is the size of the disk, whose holes take no blocks of the file system all the same; for an image of several
+    /// files their sum, the names of which follow from the target's, or from `disk` where it has none. The numbers of
+    /// raw and qcow2 are those of `qemu-img measure`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a format that cannot be measured; as [`Target::create`] for options that cannot
+    /// [`ErrorKind::Unsupported`] for a format that cannot be written; as [`Target::create`] for options that cannot
     /// be meant; what the source gives.
     ///
     /// ```
@@ -30,25 +25,29 @@ impl Target {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub fn measure(&self, source: &dyn BlockSource) -> Result<Measured> {
-        let size = source.size();
-        if self.format == diskimg_raw::DRIVER.format {
-            return Ok(Measured { required: size, fully_allocated: size });
-        }
-        if self.format != diskimg_qcow2::DRIVER.format {
-            return Err(Error::new(ErrorKind::Unsupported).format(self.format).because("cannot be measured"));
-        }
-        let options = CreateOptions {
-            virtual_size: size,
-            compress: self.compress,
-            level: self.level,
-            settings: self.settings.clone(),
-            siblings: None,
-        };
-        let stored = Extents::new(source, 0..size).filter_map(|extent| match extent {
+        let mut stored = Extents::new(source, 0..source.size()).filter_map(|extent| match extent {
             Ok(extent) if extent.kind.reads_as_zeros() => None,
             extent => Some(extent.map(|extent| extent.range())),
         });
-        let measure = diskimg_qcow2::measure(&options, stored)?;
-        Ok(Measured { required: measure.required, fully_allocated: measure.fully_allocated })
+        self.measured(source.size(), Some(&mut stored))
+    }
+
+    /// Measures what this target would take up if a disk of `size` bytes were created and not written.
+    ///
+    /// # Errors
+    /// As [`Target::measure`].
+    pub fn measure_empty(&self, size: u64) -> Result<Measured> {
+        self.measured(size, None)
+    }
+
+    fn measured(
+        &self,
+        size: u64,
+        data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
+    ) -> Result<Measured> {
+        let measure = driver_of(self.format)?.measure.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported).format(self.format).because("cannot be measured")
+        })?;
+        measure(&self.measure_options(size)?, data)
     }
 }

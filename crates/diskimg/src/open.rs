@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
 use diskimg_core::{
@@ -180,9 +180,10 @@ impl Opener {
         member: Option<String>,
     ) -> Result<Disk> {
         let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
-        let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone())?;
-        let below = self.below(source, &top)?;
-        Disk::new(Arc::clone(source), top, below, wrapper, member)
+        let opened = Opened::default();
+        let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;
+        let below = self.below(source, &top, &opened)?;
+        Disk::new(Arc::clone(source), opened.into_inner(), top, below, wrapper, member)
     }
 
     pub(crate) fn layer(
@@ -191,8 +192,9 @@ impl Opener {
         source: Arc<dyn BlockSource>,
         reached_by: &[u8],
         snapshot: Option<SnapshotSelector>,
+        opened: &Opened,
     ) -> Result<Arc<dyn Image>> {
-        let resolver = FromDirectory { resolver: &*self.resolver, referrer: reached_by };
+        let resolver = FromDirectory { resolver: &*self.resolver, referrer: reached_by, opened };
         (driver.open)(source, &OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot })
     }
 }
@@ -205,16 +207,33 @@ pub enum Input {
     Arriving(Arriving),
 }
 
+/// What was opened besides an image itself.
+#[derive(Default)]
+pub(crate) struct Opened(Mutex<Vec<Arc<dyn BlockSource>>>);
+
+impl Opened {
+    pub(crate) fn add(&self, source: &Arc<dyn BlockSource>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(source));
+    }
+
+    fn into_inner(self) -> Vec<Arc<dyn BlockSource>> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads names inside an image from the directory that image lies in.
 struct FromDirectory<'a> {
     resolver: &'a dyn Resolver,
     referrer: &'a [u8],
+    opened: &'a Opened,
 }
 
 impl Resolver for FromDirectory<'_> {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         let name = relative_to(self.referrer, &reference.name);
-        self.resolver.resolve(&Reference { name, ..reference.clone() })
+        let source = self.resolver.resolve(&Reference { name, ..reference.clone() })?;
+        self.opened.add(&source);
+        Ok(source)
     }
 }
 

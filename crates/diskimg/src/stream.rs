@@ -168,7 +168,7 @@ fn begins(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -
 }
 
 /// Takes everything and keeps nothing.
-struct Nowhere(WriteOrder);
+pub(crate) struct Nowhere(pub(crate) WriteOrder);
 
 impl BlockSink for Nowhere {
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {

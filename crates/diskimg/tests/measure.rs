@@ -1,12 +1,17 @@
-//! What a conversion will take up, told before it: as `qemu-img measure` tells it, and never less than it takes.
+//! What a conversion will take up, told before it: as `qemu-img measure` tells it, and never less than it takes; exactly
+//! what it takes, where layout and data leave no choice.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use common::{have_qemu, run};
-use diskimg::{BlockSource, ConvertOptions, Format, Opener, Setting, Target, convert};
+use diskimg::{
+    BlockSource, ConvertOptions, Extent, ExtentKind, Format, Measured, Opener, Result, Setting, Target,
+    convert,
+};
 
 const SETTINGS: [&str; 7] = [
     "",
@@ -33,7 +38,11 @@ fn images() -> Vec<PathBuf> {
 }
 
 fn target(path: &Path, settings: &str) -> Target {
-    let mut target = Target::file(path, Format::new("qcow2"));
+    target_of("qcow2", path, settings)
+}
+
+fn target_of(format: &'static str, path: &Path, settings: &str) -> Target {
+    let mut target = Target::file(path, Format::new(format));
     target.settings = Setting::parse_list(settings).unwrap();
     target.durable = false;
     target
@@ -85,5 +94,176 @@ fn no_conversion_takes_more_than_it_was_measured_to() {
             let taken = std::fs::metadata(&path).unwrap().len();
             assert!(taken <= measured.required, "{}: {settings}: {taken} {measured:?}", image.display());
         }
+    }
+}
+
+/// A disk of noise in some places, that does not compress and has no run of zeros, and of holes in all others.
+struct Noise {
+    size: u64,
+    stored: Vec<Range<u64>>,
+}
+
+impl Noise {
+    /// Noise at the beginning, at the end, and in places on the way that begin and end beside units of any size.
+    fn in_places(size: u64) -> Self {
+        let places =
+            [0..1, 5000..5001, 65_535..65_537, 1 << 20..(1 << 20) + 4097, 3 << 30..(3 << 30) + 70_000];
+        let last = size.saturating_sub(1).max(5001);
+        let inside = places.into_iter().chain(std::iter::once(last..size)).filter(|place| place.end <= size);
+        let mut stored: Vec<Range<u64>> = inside.filter(|place| !place.is_empty()).collect();
+        stored.dedup();
+        Self { size, stored }
+    }
+
+    fn everywhere(size: u64) -> Self {
+        Self { size, stored: std::iter::once(0..size).collect() }
+    }
+}
+
+impl BlockSource for Noise {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        for (at, byte) in (offset..).zip(buf) {
+            let stored = self.stored.iter().any(|place| place.contains(&at));
+            *byte = if stored { noise(at) } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        let next = self.stored.iter().find(|place| range.start < place.end);
+        let (end, kind) = match next {
+            Some(place) if place.start <= range.start => (place.end, ExtentKind::Data),
+            Some(place) => (place.start, ExtentKind::Zero),
+            None => (range.end, ExtentKind::Unallocated),
+        };
+        Ok(Extent::new(range.start..end.min(range.end), kind))
+    }
+}
+
+/// A byte that is not zero, by the steps of SplitMix64.
+fn noise(at: u64) -> u8 {
+    let mixed = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (mixed ^ (mixed >> 27)).to_le_bytes()[2].max(1)
+}
+
+/// What a target is measured to take with a disk, and the length of all files that a conversion makes.
+fn measured_and_taken(format: &'static str, settings: &str, disk: &Noise) -> (Measured, u64) {
+    let scratch = tempfile::tempdir().unwrap();
+    // Names of other files, and with them the length of a descriptor, follow from this one.
+    let target = target_of(format, &scratch.path().join("a longer name.vmdk"), settings);
+    let measured = target.measure(disk).unwrap();
+    let sink = target.create(Some(disk.size)).unwrap();
+    convert(disk, sink, &ConvertOptions::default(), &()).unwrap();
+    let files = std::fs::read_dir(scratch.path()).unwrap();
+    (measured, files.map(|file| file.unwrap().metadata().unwrap().len()).sum())
+}
+
+const EXACT: [(&str, &str); 14] = [
+    ("raw", ""),
+    ("vmdk", ""),
+    ("vmdk", "subformat=monolithicSparse,grain_size=4k"),
+    ("vmdk", "grain_size=16k,zeroed_grain=on"),
+    ("vmdk", "subformat=twoGbMaxExtentSparse"),
+    ("vmdk", "subformat=twoGbMaxExtentSparse,grain_size=8k"),
+    ("vmdk", "subformat=monolithicFlat"),
+    ("vmdk", "subformat=twoGbMaxExtentFlat,adapter_type=lsilogic"),
+    ("vmdk", "subformat=vmfs"),
+    ("vdi", ""),
+    ("vdi", "block_size=512"),
+    ("vdi", "block_size=4M"),
+    ("vdi", "subformat=fixed,block_size=64k"),
+    ("vdi", "static=on"),
+];
+
+#[test]
+fn vmdk_and_vdi_take_exactly_what_they_were_measured_to() {
+    for (format, settings) in EXACT {
+        for size in [1, 512, 65_536, (1 << 20) + 1, (5 << 20) + 300, (4 << 30) + 512] {
+            if settings == "static=on" && size > 1 << 30 {
+                continue;
+            }
+            let (measured, taken) = measured_and_taken(format, settings, &Noise::in_places(size));
+            assert_eq!(measured.required, taken, "{format} {settings}: {size}");
+            assert!(measured.required <= measured.fully_allocated, "{format} {settings}: {size}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_takes_exactly_what_it_was_measured_to() {
+    for (format, settings) in EXACT {
+        let size = (5 << 20) + 300;
+        let (measured, taken) = measured_and_taken(format, settings, &Noise::everywhere(size));
+        assert_eq!(measured, Measured { required: taken, fully_allocated: taken }, "{format} {settings}");
+        let empty = target_of(format, Path::new("a longer name.vmdk"), settings).measure_empty(size).unwrap();
+        assert_eq!(empty.fully_allocated, taken, "{format} {settings}");
+        assert!(empty.required <= taken, "{format} {settings}");
+    }
+}
+
+#[test]
+fn a_stream_optimized_vmdk_takes_at_most_what_it_was_measured_to_and_not_much_less() {
+    for settings in ["subformat=streamOptimized", "subformat=streamOptimized,grain_size=4k"] {
+        for disk in [Noise::everywhere((5 << 20) + 300), Noise::in_places((4 << 30) + 512)] {
+            let (measured, taken) = measured_and_taken("vmdk", settings, &disk);
+            assert!(taken <= measured.required, "{settings}: {taken} of {measured:?}");
+            if disk.stored.len() == 1 {
+                assert!(taken > measured.required / 10 * 8, "{settings}: {taken} of {measured:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_created_and_not_written_takes_what_it_was_measured_to() {
+    let created = |format, settings: &str| {
+        let scratch = tempfile::tempdir().unwrap();
+        let target = target_of(format, &scratch.path().join("a longer name.vmdk"), settings);
+        target.create(Some(5 << 20)).unwrap().finish().unwrap();
+        let files = std::fs::read_dir(scratch.path()).unwrap();
+        let taken: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        (target.measure_empty(5 << 20).unwrap().required, taken)
+    };
+    for (format, settings) in EXACT {
+        let (measured, taken) = created(format, settings);
+        assert_eq!(measured, taken, "{format} {settings}");
+    }
+    let (measured, taken) = created("vmdk", "subformat=streamOptimized");
+    assert_eq!(measured, taken, "no grain, no bound");
+    for settings in ["", "backing_file=base,backing_fmt=raw", "compat=v2,backing_file=base,backing_fmt=raw"] {
+        let (measured, taken) = created("qcow2", settings);
+        assert!(taken <= measured && measured < 1 << 20, "{settings}: {taken} {measured}");
+    }
+}
+
+#[test]
+fn what_cannot_be_created_cannot_be_measured() {
+    let refused = [
+        ("raw", "cluster_size=4k", 512),
+        ("qcow2", "compat=0.10,extended_l2=on", 512),
+        ("vmdk", "subformat=sparse", 512),
+        ("vmdk", "subformat=monolithicFlat,grain_size=5", 512),
+        ("vmdk", "subformat=monolithicFlat,zeroed_grain=on", 512),
+        ("vmdk", "subformat=twoGbMaxExtentFlat", 1 << 60),
+        ("vmdk", "", 0),
+        ("vdi", "block_size=3", 512),
+        ("vdi", "", u64::MAX),
+    ];
+    let scratch = tempfile::tempdir().unwrap();
+    for (format, settings, size) in refused {
+        let target = target_of(format, &scratch.path().join("disk"), settings);
+        let why = target.measure_empty(size).unwrap_err();
+        let created = target.create(Some(size)).err().unwrap();
+        assert_eq!(why.to_string(), created.to_string(), "{format} {settings}");
+    }
+    for (format, settings) in [("raw", ""), ("vdi", ""), ("vmdk", "subformat=monolithicFlat")] {
+        let mut target = target_of(format, &scratch.path().join("disk"), settings);
+        target.compress = true;
+        assert!(target.measure_empty(512).is_err(), "{format} {settings} is not compressed");
     }
 }

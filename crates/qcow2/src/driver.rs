@@ -26,6 +26,7 @@ pub static DRIVER: Driver = Driver {
     open,
     stream: Some(stream),
     create: Some(writer::create),
+    measure: Some(writer::measure),
     check: Some(check),
     settings: writer::SETTINGS,
 };

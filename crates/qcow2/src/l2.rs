@@ -20,10 +20,10 @@ pub(crate) const ZERO: u64 = 1 << 0;
 /// What an L2 entry says of its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cluster {
-    /// Nothing here: what lies below decides.
-    Unallocated,
-    /// Reads as zeros, whether or not a host cluster is set aside for it.
-    Zero,
+    /// Nothing here: what lies below decides. With extended entries there may be a host cluster set aside for it.
+    Unallocated(Option<HostOffset>),
+    /// Reads as zeros; there may be a host cluster set aside for it.
+    Zero(Option<HostOffset>),
     /// Stored verbatim at this offset.
     Data(HostOffset),
     /// Stored compressed.
@@ -67,16 +67,17 @@ impl Rules {
         if self.geometry.extended_l2() {
             let map = Subclusters::decode(bitmap, host)?;
             return Ok(match map.uniform() {
-                Some(Subcluster::Unallocated) => Cluster::Unallocated,
-                Some(Subcluster::Zero) => Cluster::Zero,
-                Some(Subcluster::Data) => Cluster::Data(map.host),
+                Some(Subcluster::Unallocated) => Cluster::Unallocated(host),
+                Some(Subcluster::Zero) => Cluster::Zero(host),
+                Some(Subcluster::Data) => Cluster::Data(map.host()),
                 None => Cluster::Mixed(map),
             });
         }
         Ok(match host {
-            _ if entry & ZERO != 0 => Cluster::Zero,
+            // Even in a data file QEMU takes offset 0 here for no place.
+            _ if entry & ZERO != 0 => Cluster::Zero(host.filter(|host| host.0 != 0)),
             Some(host) => Cluster::Data(host),
-            None => Cluster::Unallocated,
+            None => Cluster::Unallocated(None),
         })
     }
 
@@ -116,11 +117,12 @@ mod tests {
 
     #[test]
     fn standard_entries_are_told_apart() {
-        assert_eq!(V3.decode(0, 0).unwrap(), Cluster::Unallocated);
-        assert_eq!(V3.decode(COPIED, 0).unwrap(), Cluster::Unallocated);
-        assert_eq!(V3.decode(ZERO, 0).unwrap(), Cluster::Zero);
+        assert_eq!(V3.decode(0, 0).unwrap(), Cluster::Unallocated(None));
+        assert_eq!(V3.decode(COPIED, 0).unwrap(), Cluster::Unallocated(None));
+        assert_eq!(V3.decode(ZERO, 0).unwrap(), Cluster::Zero(None));
         assert_eq!(V3.decode(COPIED | 0x50000, 0).unwrap(), Cluster::Data(HostOffset(0x50000)));
-        assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), Cluster::Zero);
+        let set_aside = Cluster::Zero(Some(HostOffset(0x50000)));
+        assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), set_aside);
     }
 
     #[test]
@@ -135,7 +137,8 @@ mod tests {
     fn offset_0_is_a_place_in_an_external_data_file() {
         let external = Rules { data_file: true, ..V3 };
         assert_eq!(external.decode(COPIED, 0).unwrap(), Cluster::Data(HostOffset(0)));
-        assert_eq!(external.decode(0, 0).unwrap(), Cluster::Unallocated);
+        assert_eq!(external.decode(0, 0).unwrap(), Cluster::Unallocated(None));
+        assert_eq!(external.decode(COPIED | ZERO, 0).unwrap(), Cluster::Zero(None));
         assert_eq!(external.decode(COMPRESSED | 0x50000, 0).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 

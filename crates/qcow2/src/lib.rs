@@ -31,6 +31,4 @@ pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use header::Compression;
 pub use open::{Qcow2, inspect};
-pub use writer::{
-    BackingName, Measure, Preallocation, SETTINGS, Version, Writer, WriterOptions, create, measure,
-};
+pub use writer::{BackingName, Preallocation, SETTINGS, Version, Writer, WriterOptions, create, measure};

@@ -40,8 +40,10 @@ pub(crate) struct Lookup {
 /// What is stored at a run of guest bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
-    Unallocated,
-    Zero,
+    /// Nothing, with room for it at this offset or none.
+    Unallocated(Option<HostOffset>),
+    /// Zeros, with room for them at this offset or none; nothing is read there, and it need not be in the file.
+    Zero(Option<HostOffset>),
     /// Verbatim, the first byte at this offset, all of it inside the file.
     Data(HostOffset),
     /// In clusters that are compressed each by itself.
@@ -51,8 +53,11 @@ pub(crate) enum Stored {
 impl Stored {
     /// Whether `next`, `len` bytes further on, is more of the same.
     fn goes_on(self, len: u64, next: Self) -> bool {
+        let goes_on = |a: HostOffset, b: HostOffset| a.0.checked_add(len) == Some(b.0);
         match (self, next) {
-            (Self::Data(a), Self::Data(b)) => a.0.checked_add(len) == Some(b.0),
+            (Self::Data(a), Self::Data(b))
+            | (Self::Zero(Some(a)), Self::Zero(Some(b)))
+            | (Self::Unallocated(Some(a)), Self::Unallocated(Some(b))) => goes_on(a, b),
             (a, b) => a == b,
         }
     }
@@ -150,7 +155,7 @@ impl Lookup {
             Some(held) if from < held => {
                 Ok((Stored::Data(host.plus(from)), len.min(held.saturating_sub(from))))
             }
-            Some(_) => Ok((Stored::Zero, len)),
+            Some(_) => Ok((Stored::Zero(None), len)),
         }
     }
 
@@ -186,7 +191,7 @@ impl Mapping<'_> {
     pub(crate) fn run(&self, guest: GuestOffset, end: u64) -> Result<(Stored, u64)> {
         let most = self.end.min(end).saturating_sub(guest.0);
         if self.entries.is_none() {
-            return Ok((Stored::Unallocated, most));
+            return Ok((Stored::Unallocated(None), most));
         }
         let (stored, mut len) = self.piece(guest)?;
         while len < most {
@@ -219,9 +224,10 @@ impl Mapping<'_> {
         let geometry = self.lookup.geometry();
         let from = geometry.in_cluster(guest.0);
         let rest = geometry.cluster_size().saturating_sub(from);
+        let room = |place: Option<HostOffset>| place.map(|host| host.plus(from));
         match self.cluster(guest)? {
-            Cluster::Unallocated => Ok((Stored::Unallocated, rest)),
-            Cluster::Zero => Ok((Stored::Zero, rest)),
+            Cluster::Unallocated(place) => Ok((Stored::Unallocated(room(place)), rest)),
+            Cluster::Zero(place) => Ok((Stored::Zero(room(place)), rest)),
             Cluster::Data(host) => self.lookup.data(host, from, rest, guest),
             Cluster::Compressed(range) => {
                 self.lookup.check_compressed(range, guest)?;
@@ -235,16 +241,16 @@ impl Mapping<'_> {
                 let end = u64::from(index.saturating_add(same)) << bits;
                 let len = end.saturating_sub(from);
                 match kind {
-                    Subcluster::Unallocated => Ok((Stored::Unallocated, len)),
-                    Subcluster::Zero => Ok((Stored::Zero, len)),
-                    Subcluster::Data => self.lookup.data(map.host, from, len, guest),
+                    Subcluster::Unallocated => Ok((Stored::Unallocated(room(map.place)), len)),
+                    Subcluster::Zero => Ok((Stored::Zero(room(map.place)), len)),
+                    Subcluster::Data => self.lookup.data(map.host(), from, len, guest),
                 }
             }
         }
     }
 
     fn cluster(&self, guest: GuestOffset) -> Result<Cluster> {
-        let Some(entries) = &self.entries else { return Ok(Cluster::Unallocated) };
+        let Some(entries) = &self.entries else { return Ok(Cluster::Unallocated(None)) };
         let geometry = self.lookup.geometry();
         let index = guest.0.saturating_sub(self.start.0) >> geometry.cluster_bits();
         let at = entries.at.plus(index.saturating_mul(geometry.l2_entry_bytes()));

@@ -7,7 +7,7 @@ use diskimg_core::{
     BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Result, Unfilled, check_range,
 };
 
-use crate::addr::GuestOffset;
+use crate::addr::{GuestOffset, HostOffset};
 use crate::decoder::{Codec, Decoder};
 use crate::errors::FORMAT;
 use crate::lookup::{Compressed, Mapping, Stored};
@@ -41,17 +41,23 @@ impl BlockSource for Qcow2 {
         let guest = GuestOffset(range.start);
         let mapping = self.lookup.mapping(guest, range.end)?;
         let (stored, len) = mapping.run(guest, range.end)?;
-        let kind = match stored {
-            Stored::Unallocated => ExtentKind::Unallocated,
-            Stored::Zero => ExtentKind::Zero,
-            Stored::Data(_) => ExtentKind::Data,
-            Stored::Compressed => ExtentKind::Encoded,
-        };
-        let mut extent = Extent::new(range.start..range.start.saturating_add(len), kind);
-        if let Stored::Data(host) = stored {
-            extent.location = self.data.locate(host.0..host.plus(len).0);
-        }
-        Ok(extent)
+        let range = range.start..range.start.saturating_add(len);
+        let locate = |host: HostOffset| self.data.locate(host.0..host.plus(len).0);
+        let room = |host: HostOffset| locate(host).host.map_or(host.0, |host| host.offset);
+        Ok(match stored {
+            Stored::Unallocated(place) => {
+                Extent { reserved: place.map(room), ..Extent::new(range, ExtentKind::Unallocated) }
+            }
+            Stored::Zero(place) => {
+                Extent { reserved: place.map(room), ..Extent::new(range, ExtentKind::Zero) }
+            }
+            Stored::Data(host) => Extent { location: locate(host), ..Extent::new(range, ExtentKind::Data) },
+            Stored::Compressed => Extent::new(range, ExtentKind::Encoded),
+        })
+    }
+
+    fn decode_unit(&self) -> u64 {
+        self.lookup.rules.geometry.cluster_size()
     }
 }
 
@@ -70,7 +76,7 @@ impl Qcow2 {
             let (stored, len) = mapping.run(at, rest.end())?;
             let now = rest.take(len).ok_or_else(internal)?;
             match stored {
-                Stored::Unallocated | Stored::Zero => now.fill(0),
+                Stored::Unallocated(_) | Stored::Zero(_) => now.fill(0),
                 Stored::Data(host) => self.data.read_at(host.0, now)?,
                 Stored::Compressed => {
                     self.decoders.with(|decoder| self.read_compressed(decoder, mapping, at, now))?;

@@ -18,8 +18,8 @@ pub(crate) enum Subcluster {
 /// A cluster whose subclusters are not all alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Subclusters {
-    /// Where the cluster is; not meant when no bit of `allocated` is set.
-    pub(crate) host: HostOffset,
+    /// Where the cluster is, if it has a place in the file, stored or not.
+    pub(crate) place: Option<HostOffset>,
     allocated: u32,
     zero: u32,
 }
@@ -40,7 +40,12 @@ impl Subclusters {
         if allocated != 0 && host.is_none() {
             return Err(fault().expected("no subcluster allocated, for the entry has no host offset"));
         }
-        Ok(Self { host: host.unwrap_or(HostOffset(0)), allocated, zero })
+        Ok(Self { place: host, allocated, zero })
+    }
+
+    /// Where the cluster is; not meant when nothing of it is stored.
+    pub(crate) fn host(self) -> HostOffset {
+        self.place.unwrap_or(HostOffset(0))
     }
 
     /// What all subclusters are, if they are alike.

@@ -35,6 +35,7 @@ pub static DRIVER: Driver = Driver {
     open,
     stream: Some(|limits| Ok(Box::new(RawDecoder::new(limits)))),
     create: Some(raw_sink::create),
+    measure: Some(raw_sink::measure),
     check: None,
     settings: &[],
 };

@@ -71,6 +71,10 @@ impl BlockSource for RawImage {
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         self.source.locate(range)
     }
+
+    fn decode_unit(&self) -> u64 {
+        self.source.decode_unit()
+    }
 }
 
 impl Image for RawImage {

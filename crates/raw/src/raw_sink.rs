@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{
-    Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Result, WriteOrder, check_range,
+    Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Measured, Result, WriteOrder, check_range,
 };
 
 use crate::driver::RAW;
@@ -18,6 +18,11 @@ struct RawSink {
 
 /// The `create` of the driver.
 pub(crate) fn create(below: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
+    check_options(options)?;
+    Ok(Box::new(RawSink { below, size: options.virtual_size, end: AtomicU64::new(0) }))
+}
+
+fn check_options(options: &CreateOptions) -> Result<()> {
     if let Some(setting) = options.settings.first() {
         return Err(setting.invalid("no option: raw has none").format(RAW));
     }
@@ -27,7 +32,16 @@ pub(crate) fn create(below: Box<dyn BlockSink>, options: &CreateOptions) -> Resu
             .field("compression")
             .because("a raw disk is its bytes and nothing else"));
     }
-    Ok(Box::new(RawSink { below, size: options.virtual_size, end: AtomicU64::new(0) }))
+    Ok(())
+}
+
+/// The `measure` of the driver: the file is as long as the disk, whatever is stored of it.
+pub(crate) fn measure(
+    options: &CreateOptions,
+    _: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
+) -> Result<Measured> {
+    check_options(options)?;
+    Ok(Measured { required: options.virtual_size, fully_allocated: options.virtual_size })
 }
 
 impl RawSink {

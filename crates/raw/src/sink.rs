@@ -30,6 +30,9 @@ pub struct SinkOptions {
     /// [`ErrorKind::OutOfBounds`]. `None`: the file grows as it is written and ends behind the last byte that
     /// was written or zeroed, as image files do.
     pub size: Option<u64>,
+    /// Whether a regular file longer than `size` keeps its length, and the bytes behind the disk. Block devices do
+    /// in any case.
+    pub keep_longer: bool,
     /// Whether the target is known to read as zeros already. If not, a regular file is emptied first, and a
     /// block device is zeroed wherever nothing else is written: all at once if it can do that by itself, and
     /// otherwise range by range, the ranges never mentioned in [`BlockSink::finish`].
@@ -53,6 +56,7 @@ impl Default for SinkOptions {
     fn default() -> Self {
         Self {
             size: None,
+            keep_longer: false,
             is_zero: false,
             sparse: true,
             preallocation: Preallocation::Off,
@@ -168,7 +172,8 @@ impl FileSink {
         let target = Target::new(file, matches!(kind, Kind::Device(_)), options.direct, options.sync);
         let background = match kind {
             Kind::Device(device) => prepare_device(&target, device, &options)?,
-            Kind::Regular(_) | Kind::Other(_) => prepare_file(&target, &options)?,
+            Kind::Regular(len) => prepare_file(&target, len, &options)?,
+            Kind::Other(_) => prepare_file(&target, 0, &options)?,
         };
         let (limit, end) = match (options.size, kind) {
             (Some(size), _) => (size, None),
@@ -310,15 +315,20 @@ fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
     }
 }
 
-fn prepare_file(target: &Target, options: &SinkOptions) -> Result<Background> {
+fn prepare_file(target: &Target, len: u64, options: &SinkOptions) -> Result<Background> {
     let set_len = |len| target.file().set_len(len).map_err(|error| io_at(error, "length", len));
-    if !options.is_zero {
-        set_len(0)?;
+    let kept = options.size.filter(|size| options.keep_longer && *size < len);
+    match kept {
+        _ if options.is_zero => {}
+        Some(size) => target.make_zero(0..size, false)?,
+        None => set_len(0)?,
     }
     let Some(size) = options.size else {
         return Ok(if options.sparse { Background::Zeros } else { Background::Unknown });
     };
-    set_len(size)?;
+    if kept.is_none() {
+        set_len(size)?;
+    }
     if options.preallocation == Preallocation::Full {
         target.write_zeros(0..size)?;
     } else if options.preallocation == Preallocation::Falloc || !options.sparse {

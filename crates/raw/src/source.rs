@@ -191,7 +191,9 @@ impl BlockSource for FileSource {
         let (data, end) = self.holes.run_at(&self.file, range.start, self.size)?;
         let range = range.start..end.min(range.end);
         if !data {
-            return Ok(Extent::new(range, ExtentKind::Zero));
+            // A hole is a place as good as any other.
+            let reserved = Some(range.start);
+            return Ok(Extent { reserved, ..Extent::new(range, ExtentKind::Zero) });
         }
         let location = self.locate(range.clone());
         Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })

@@ -154,6 +154,8 @@ fn x02_the_end_of_a_sparse_file_that_has_shrunk_is_no_hole() {
     file.set_len(500_000).unwrap();
     let cut = disk.extent_at(65_536..disk.size()).unwrap();
     assert_eq!((cut.kind, cut.end()), (ExtentKind::Zero, 500_000));
+    assert!(cut.location.host.is_none());
+    assert_eq!(cut.reserved, Some(cut.offset));
     for at in [500_000, 700_000] {
         let error = disk.extent_at(at..disk.size()).unwrap_err();
         assert_eq!((error.kind(), error.offset()), (ErrorKind::Truncated, Some(500_000)), "{error}");

@@ -21,4 +21,4 @@ mod writer;
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vdi, inspect};
-pub use writer::{Allocation, SETTINGS, Writer, WriterOptions, create};
+pub use writer::{Allocation, SETTINGS, Writer, WriterOptions, create, measure};

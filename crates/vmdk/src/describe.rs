@@ -253,7 +253,9 @@ fn extent_detail(line: &ExtentLine, own: Option<&Own>, opened: Option<(u64, Opti
         rows.push(("compressed", Detail::Flag(true)));
     }
     rows.push(("virtual-size", Detail::Number(size)));
-    rows.push(("filename", Detail::Text(text(line.name.as_deref().unwrap_or_default()))));
+    // What the file was once called says nothing of what it is called.
+    let name = if own.is_some() { String::new() } else { text(line.name.as_deref().unwrap_or_default()) };
+    rows.push(("filename", Detail::File(name)));
     if let Some((grain, _)) = sparse {
         rows.push(("cluster-size", Detail::Number(grain)));
     }

@@ -29,6 +29,7 @@ pub static DRIVER: Driver = Driver {
     open,
     stream: Some(stream::stream),
     create: Some(writer::create),
+    measure: Some(writer::measure),
     check: Some(check::check),
     settings: writer::SETTINGS,
 };

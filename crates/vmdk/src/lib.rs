@@ -26,4 +26,4 @@ mod writer;
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vmdk, inspect};
-pub use writer::{AdapterType, DEFAULT_CID, SETTINGS, Subformat, Writer, WriterOptions, create};
+pub use writer::{AdapterType, DEFAULT_CID, SETTINGS, Subformat, Writer, WriterOptions, create, measure};

@@ -73,6 +73,10 @@ impl BlockSource for Vmdk {
             _ => Location::default(),
         }
     }
+
+    fn decode_unit(&self) -> u64 {
+        self.info.allocation_unit.unwrap_or(1)
+    }
 }
 
 impl Image for Vmdk {

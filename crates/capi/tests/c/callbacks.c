@@ -192,6 +192,53 @@ static void work_stops_at_any_call_of_progress(const char *target_path) {
     diskimg_close(image);
 }
 
+/* Reads, and triggers a flag at one of its calls. */
+typedef struct tripwire {
+    int calls, trip_at;
+    diskimg_cancel *cancel;
+} tripwire;
+
+static int read_and_trip(void *user, void *buf, size_t len, uint64_t offset, size_t *nread) {
+    tripwire *state = user;
+    if (++state->calls == state->trip_at) {
+        diskimg_cancel_trigger(state->cancel);
+    }
+    return memory_pread(&source, buf, len, offset, nread);
+}
+
+static int tell_source_size(void *user, uint64_t *bytes) {
+    (void)user;
+    *bytes = source.length;
+    return 0;
+}
+
+static void a_check_stops_at_whichever_read_the_flag_is_triggered(void) {
+    diskimg_check_result result = DISKIMG_CHECK_RESULT_INIT;
+    diskimg_io io = DISKIMG_IO_INIT;
+    tripwire state = {0, 0, NULL};
+    diskimg_image *image;
+    int call, calls;
+
+    io.user = &state;
+    io.pread = read_and_trip;
+    io.size = tell_source_size;
+    GIVES(DISKIMG_OK, diskimg_open_io(&io, NULL, &image, &error));
+    state.calls = 0;
+    GIVES(DISKIMG_OK, diskimg_check(image, NULL, NULL, NULL, &result, &error));
+    calls = state.calls;
+    CHECK(calls >= 3);
+    /* The last read may be followed by nothing that could be stopped. */
+    for (call = 1; call < calls; call++) {
+        state.calls = 0;
+        state.trip_at = call;
+        state.cancel = diskimg_cancel_new();
+        GIVES(DISKIMG_ERR_CANCELLED, diskimg_check(image, NULL, NULL, state.cancel, NULL, &error));
+        CHECK(state.calls == call);
+        diskimg_cancel_free(state.cancel);
+    }
+    diskimg_close(image);
+}
+
 /* A stream of the source: fails, or claims too much, at one of its calls. */
 typedef struct stream {
     size_t at;
@@ -253,6 +300,25 @@ static void streams_fail_at_any_call_with_their_errno(void) {
     diskimg_close(image);
 }
 
+static void progress_never_goes_back_where_a_stream_is_longer_than_its_disk(const char *images) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    memory whole = source, target = new_memory();
+    diskimg_io io = memory_io(&target);
+    stream from = {0, 0, 0, 0};
+    stopper state;
+
+    source = load(images, "good/size-0.qcow2");
+    memset(&state, 0, sizeof state);
+    state.thread = pthread_self();
+    options.progress = count_and_stop;
+    options.progress_user = &state;
+    GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(next, &from, NULL, &io, &options, NULL, &error));
+    CHECK(state.calls >= 2 && state.last == source.length && target.length == 0);
+    free(target.bytes);
+    free(source.bytes);
+    source = whole;
+}
+
 static int inside;
 
 static int alone(void *user, void *buf, size_t len, uint64_t offset, size_t *nread) {
@@ -307,7 +373,9 @@ int main(int argc, char **argv) {
     holes_are_asked_for_and_not_believed_blindly();
     a_target_that_fails_at_any_call_gives_its_errno_and_is_closed_once();
     work_stops_at_any_call_of_progress(target);
+    a_check_stops_at_whichever_read_the_flag_is_triggered();
     streams_fail_at_any_call_with_their_errno();
+    progress_never_goes_back_where_a_stream_is_longer_than_its_disk(argv[1]);
     a_serial_file_is_never_called_twice_at_once();
     free(source.bytes);
     return 0;

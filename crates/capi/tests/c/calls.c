@@ -211,14 +211,15 @@ static void claims_are_told_as_structures_json_and_log(void) {
 }
 
 static void a_stream_is_recognised_however_it_is_cut(void) {
-    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/iso9660.iso", "good/mbr.raw"};
+    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/iso9660.iso", "good/mbr.raw",
+                                        "good/disk.ova"};
     static const size_t steps[] = {1, 511, 4096, 1 << 20};
     diskimg_info first = DISKIMG_INFO_INIT, info = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
     uint32_t state;
     size_t i, j, at;
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
         memory file = load(images, names[i]);
         for (j = 0; j < 4; j++) {
             GIVES(DISKIMG_OK, diskimg_probe_new(NULL, &probe, &error));
@@ -226,6 +227,9 @@ static void a_stream_is_recognised_however_it_is_cut(void) {
             for (at = 0; at < file.length; at += steps[j]) {
                 size_t step = steps[j] < file.length - at ? steps[j] : file.length - at;
                 GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes + at, step, &state, &error));
+                if (state != DISKIMG_PROBE_MORE) {
+                    GIVES(DISKIMG_OK, diskimg_probe_info(probe, &info, &error));
+                }
             }
             GIVES(DISKIMG_OK, diskimg_probe_finish(probe, &info, &error));
             CHECK(info.flags & DISKIMG_INFO_SIZE_KNOWN);
@@ -234,10 +238,27 @@ static void a_stream_is_recognised_however_it_is_cut(void) {
             }
             CHECK(info.format == first.format && info.wrapper == first.wrapper);
             CHECK(info.virtual_size == first.virtual_size && info.flags == first.flags);
+            info.flags = 0;
+            GIVES(DISKIMG_OK, diskimg_probe_finish(probe, &info, &error));
+            CHECK(info.virtual_size == first.virtual_size && info.flags == first.flags);
             diskimg_probe_free(probe);
         }
         free(file.bytes);
     }
+}
+
+static void a_probe_tells_what_is_wrong_each_time_it_is_asked(void) {
+    memory file = load(images, "bad/q22-l1-unaligned.qcow2");
+    diskimg_info info = DISKIMG_INFO_INIT;
+    diskimg_probe *probe;
+
+    GIVES(DISKIMG_OK, diskimg_probe_new(NULL, &probe, &error));
+    GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes, file.length, NULL, &error));
+    GIVES(DISKIMG_ERR_CORRUPT, diskimg_probe_finish(probe, &info, &error));
+    GIVES(DISKIMG_ERR_CORRUPT, diskimg_probe_finish(probe, NULL, &error));
+    GIVES(DISKIMG_ERR_CORRUPT, diskimg_probe_info(probe, &info, &error));
+    diskimg_probe_free(probe);
+    free(file.bytes);
 }
 
 static int problem(void *user, int kind, uint64_t offset, const char *message) {
@@ -339,6 +360,7 @@ static void all(void) {
     extents_tile_the_disk_whatever_the_room();
     claims_are_told_as_structures_json_and_log();
     a_stream_is_recognised_however_it_is_cut();
+    a_probe_tells_what_is_wrong_each_time_it_is_asked();
     a_check_tells_what_the_build_can_check();
     errors_say_what_where_and_which_errno();
     many_threads_read_one_image();

@@ -5,19 +5,22 @@
 static void a_target_is_measured_before_it_is_written(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image = open_good("mixed.qcow2");
+    const uint32_t formats[] = {DISKIMG_FORMAT_QCOW2, DISKIMG_FORMAT_VMDK, DISKIMG_FORMAT_VDI};
     const char *path = in(scratch, "measured");
     uint64_t required = 0, full = 0;
     struct stat there;
 
     GIVES(DISKIMG_OK, diskimg_measure(image, NULL, &required, &full, &error));
     CHECK(required == diskimg_size(image) && full == required);
-    options.format = DISKIMG_FORMAT_QCOW2;
     options.flags = DISKIMG_CONVERT_NO_SPARSE | DISKIMG_CONVERT_OVERWRITE;
-    GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
-    CHECK(stat(path, &there) == 0);
-    CHECK((uint64_t)there.st_size <= required && required <= full);
-    unlink(path);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        options.format = formats[i];
+        GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
+        GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+        CHECK(stat(path, &there) == 0);
+        CHECK((uint64_t)there.st_size <= required && required <= full);
+        unlink(path);
+    }
     diskimg_close(image);
 }
 
@@ -90,6 +93,15 @@ static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     CHECK(same(image, other));
     diskimg_close(other);
     free(file.bytes);
+    file = new_memory();
+    options.format = DISKIMG_FORMAT_VMDK;
+    options.settings = "subformat=streamOptimized";
+    GIVES(DISKIMG_OK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
+    GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, NULL, &other, &error));
+    CHECK(same(image, other));
+    diskimg_close(other);
+    free(file.bytes);
+    options.settings = NULL;
     options.format = DISKIMG_FORMAT_QCOW2;
     GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
     unlink(path);
@@ -97,7 +109,8 @@ static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
 }
 
 static void a_stream_converts_as_it_comes(void) {
-    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz"};
+    static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz",
+                                        "good/disk.ova"};
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT, any = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     const char *path = in(scratch, "stream.raw");
@@ -110,7 +123,7 @@ static void a_stream_converts_as_it_comes(void) {
     raw.format = DISKIMG_FORMAT_RAW;
     any.flags = DISKIMG_OPEN_ALLOW_RAW;
     options.flags = DISKIMG_CONVERT_OVERWRITE;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
         from = load(images, names[i]);
         GIVES(DISKIMG_OK, diskimg_open_memory(from.bytes, from.length, &any, &image, &error));
         to = new_memory();

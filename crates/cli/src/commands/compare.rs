@@ -1,10 +1,10 @@
-//! `diskimg compare`: do two images show a guest the same bytes?
+//! `diskimg compare`: do two images show a guest the same bytes, and do they keep them alike?
 
 use std::io::Write;
 use std::path::Path;
 
-use diskimg::{Disk, compare};
-use serde_json::json;
+use diskimg::{CompareOptions, Comparison, Difference, Disk, ExtentKind, Status, compare};
+use serde_json::{Value, json};
 
 use super::{Common, opener};
 use crate::args::{CompareArgs, OpenArgs, Output};
@@ -39,27 +39,26 @@ fn compared(args: &CompareArgs, common: Common) -> Outcome {
     let total = diskimg::BlockSource::size(&a).max(diskimg::BlockSource::size(&b));
     let outputs = Outputs { fd: None, stdout_is_data: common.output == Output::Json };
     let shown = Shown::new(style, total, interrupt.cancel.clone(), &outputs)?;
-    let compared = compare(&a, &b, 0, &shown);
+    let mut options = CompareOptions::default();
+    options.strict = args.strict;
+    let compared = compare(&a, &b, &options, &shown);
     shown.finish(compared.is_ok());
     if let Some(code) = interrupt.exit_code() {
         return Ok(code);
     }
     let compared = compared.map_err(|error| Failure::from(error).code(CANNOT_READ))?;
-    let sizes_differ = compared.sizes.0 != compared.sizes.1;
-    let same = compared.same_content() && !(args.strict && sizes_differ);
     if common.output == Output::Json {
-        print_json(&json!({
-            "identical": same,
-            "first-difference": compared.first_difference,
-            "virtual-sizes": [compared.sizes.0, compared.sizes.1],
-        }))?;
+        print_json(&as_json(&compared))?;
     } else if !common.quiet {
         let mut out = stdout();
-        match compared.first_difference {
-            Some(offset) => writeln!(out, "Content mismatch at offset {offset}!")?,
-            None if args.strict && sizes_differ => writeln!(out, "Strict mode: Image size mismatch!")?,
+        match compared.difference {
+            Some(Difference::Size) => writeln!(out, "Strict mode: Image size mismatch!")?,
+            Some(Difference::Status { offset, .. }) => {
+                writeln!(out, "Strict mode: Offset {offset} block status mismatch!")?;
+            }
+            Some(Difference::Content { offset }) => writeln!(out, "Content mismatch at offset {offset}!")?,
             None => {
-                if sizes_differ {
+                if !compared.identical() {
                     writeln!(out, "Warning: Image size mismatch!")?;
                 }
                 writeln!(out, "Images are identical.")?;
@@ -67,5 +66,37 @@ fn compared(args: &CompareArgs, common: Common) -> Outcome {
         }
         out.flush()?;
     }
-    Ok(if same { 0 } else { DIFFERENT })
+    Ok(if compared.same() { 0 } else { DIFFERENT })
+}
+
+fn as_json(compared: &Comparison) -> Value {
+    let (difference, statuses) = match compared.difference {
+        None => (None, None),
+        Some(Difference::Size) => (Some("size"), None),
+        Some(Difference::Content { .. }) => (Some("content"), None),
+        Some(Difference::Status { statuses, .. }) => {
+            (Some("status"), Some([status(statuses.0), status(statuses.1)]))
+        }
+    };
+    let mut object = json!({
+        "identical": compared.same(),
+        "difference": difference,
+        "first-difference": compared.first_difference(),
+        "virtual-sizes": [compared.sizes.0, compared.sizes.1],
+    });
+    if let (Some(statuses), Some(object)) = (statuses, object.as_object_mut()) {
+        object.insert("statuses".into(), json!(statuses));
+    }
+    object
+}
+
+/// In the words of `map`.
+fn status(status: Status) -> Value {
+    json!({
+        "present": status.kind != ExtentKind::Unallocated,
+        "zero": status.kind.reads_as_zeros(),
+        "data": !status.kind.reads_as_zeros(),
+        "compressed": status.kind == ExtentKind::Encoded,
+        "reserved": status.reserved,
+    })
 }

@@ -4,28 +4,21 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::{
-    BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Input, Preallocation, Result,
-    SnapshotSelector, Sniffed, Sparse, Target, TargetPlace, WriteOrder, convert, convert_stream, sniff_head,
+    BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Input, Preallocation, Result, Sparse,
+    Target, TargetPlace, WriteOrder, convert, convert_stream,
 };
 
 use super::target::{is_stdout, target};
-use super::{Common, opener};
+use super::{Common, first_bytes, input, looks_like, opener, selector, shown};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
-use crate::output::is_dash;
 use crate::progress::{Outputs, Shown, Style};
 use crate::signals::Interrupt;
 use crate::size::human_size;
-use crate::stdin::Stdin;
 
 pub(super) fn run(args: &ConvertArgs, common: Common) -> Outcome {
     let interrupt = Interrupt::listen()?;
-    let done = work(args, common, &interrupt);
-    match (interrupt.exit_code(), done) {
-        (Some(code), Err(_)) => Ok(code),
-        (_, Err(failure)) => Err(failure),
-        (_, Ok(())) => Ok(0),
-    }
+    interrupt.outcome(work(args, common, &interrupt))
 }
 
 fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(), Failure> {
@@ -37,14 +30,10 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     opener.direct = args.source_cache == Cache::None;
     let options = options(args)?;
     let target = target(args)?;
-    let source = if is_dash(&args.source) { Path::new("standard input") } else { &args.source };
+    let source = shown(&args.source);
     // Space is given out before the first byte, and needs the size of the disk by then.
     let streams = target.format.name() == "raw" && target.preallocation == Preallocation::Off;
-    let input = if is_dash(&args.source) {
-        Input::Arriving(opener.arriving(Stdin::new(interrupt.cancel.clone())).about(source)?)
-    } else {
-        opener.input(source).about(source)?
-    };
+    let input = input(&opener, &args.source, &interrupt.cancel)?;
     let shown = |total| {
         let outputs = Outputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
         Shown::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
@@ -64,6 +53,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
                 Input::Disk(disk) => disk,
                 Input::Arriving(image) => image.into_disk(&opener).about(source)?,
             };
+            target.spares(&disk)?;
             let shown = shown(disk.size())?;
             let sink = target.create(Some(disk.size()))?;
             let head = head_of(&disk, args).about(source)?;
@@ -83,18 +73,6 @@ fn order(target: &Target) -> WriteOrder {
         TargetPlace::Stream(_) => WriteOrder::Ascending,
         TargetPlace::Path(_) | TargetPlace::Sink(_) => WriteOrder::Any,
     }
-}
-
-fn selector(text: &str) -> SnapshotSelector {
-    for part in text.split(',') {
-        if let Some(id) = part.strip_prefix("snapshot.id=") {
-            return SnapshotSelector::Id(id.to_owned());
-        }
-        if let Some(name) = part.strip_prefix("snapshot.name=") {
-            return SnapshotSelector::Name(name.to_owned());
-        }
-    }
-    SnapshotSelector::IdOrName(text.to_owned())
 }
 
 fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
@@ -129,12 +107,7 @@ fn style(args: &ConvertArgs, common: Common) -> Style {
 
 /// The first bytes of the disk, where they matter: raw bytes have no header of their own before them.
 fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>> {
-    if args.target_format != "raw" {
-        return Ok(Vec::new());
-    }
-    let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
-    disk.read_at(0, &mut head)?;
-    Ok(head)
+    if args.target_format == "raw" { first_bytes(disk) } else { Ok(Vec::new()) }
 }
 
 /// A last line, and a warning where the guest's own bytes would be taken for an image by whoever probes.
@@ -151,13 +124,10 @@ fn report(args: &ConvertArgs, common: Common, shown: &Shown, done: &Converted, h
             shown.elapsed().as_secs_f64(),
         );
     }
-    let looks_like = match sniff_head(head, None) {
-        Ok(Sniffed::Image(format) | Sniffed::Known(format)) => format.name(),
-        Err(error) if error.kind() == ErrorKind::Ambiguous => "an image",
-        _ => return,
-    };
-    let _ = writeln!(
-        stderr,
-        "diskimg: warning: the content looks like {looks_like}; keep the format raw and never probe this disk"
-    );
+    if let Some(image) = looks_like(head) {
+        let _ = writeln!(
+            stderr,
+            "diskimg: warning: the content looks like {image}; keep the format raw and never probe this disk"
+        );
+    }
 }

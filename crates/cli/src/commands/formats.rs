@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use diskimg::{Driver, Wrapper, drivers};
+use diskimg::{Driver, SettingHelp, Wrapper, drivers};
 use serde_json::{Value, json};
 
 use super::Common;
@@ -31,7 +31,7 @@ pub(super) fn run(common: Common) -> Outcome {
             driver.description,
             abilities(driver).join(", ")
         )?;
-        for setting in driver.settings {
+        for setting in settings(driver) {
             writeln!(
                 out,
                 "           -o {}={}\n              {}",
@@ -45,6 +45,18 @@ pub(super) fn run(common: Common) -> Outcome {
     Ok(0)
 }
 
+/// What `-o` takes: the format's own settings, and for raw what becomes of the file.
+fn settings(driver: &Driver) -> impl Iterator<Item = &'static SettingHelp> {
+    let of_files: &[SettingHelp] = if driver.format.name() == "raw" { &[PREALLOCATION] } else { &[] };
+    driver.settings.iter().chain(of_files)
+}
+
+const PREALLOCATION: SettingHelp = SettingHelp {
+    name: "preallocation",
+    values: "off (default), falloc or full",
+    help: "gives the file all of its space at once, by allocating it or by writing zeros",
+};
+
 fn abilities(driver: &Driver) -> Vec<&'static str> {
     let mut abilities = vec!["read"];
     if driver.stream.is_some() {
@@ -53,6 +65,9 @@ fn abilities(driver: &Driver) -> Vec<&'static str> {
     // Raw needs no driver to be written.
     if driver.create.is_some() || driver.format.name() == "raw" {
         abilities.push("create");
+    }
+    if driver.check.is_some() {
+        abilities.push("check");
     }
     abilities
 }
@@ -63,7 +78,7 @@ fn format_json(driver: &Driver) -> Value {
         "description": driver.description,
         "extensions": driver.extensions,
         "abilities": abilities(driver),
-        "options": driver.settings.iter().map(|setting| json!({
+        "options": settings(driver).map(|setting| json!({
             "name": setting.name, "values": setting.values, "help": setting.help,
         })).collect::<Value>(),
     })

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use diskimg::json::{backing, full_name, severity};
+use diskimg::json::{backing, file_name, full_name, severity};
 use diskimg::{Detail, Inspection, Snapshot};
 
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
     print_snapshots(out, &info.snapshots)?;
     if !info.details.is_empty() {
         writeln!(out, "Format specific information:")?;
-        print_table(out, &info.details, 1)?;
+        print_table(out, &info.details, filename, 1)?;
     }
     for finding in &info.findings {
         writeln!(out, "{}: {}", severity(finding.severity), finding.message)?;
@@ -113,28 +113,40 @@ fn clock(nanoseconds: u64) -> String {
     format!("{:04}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60, rest / 1_000_000)
 }
 
-fn print_table(out: &mut dyn Write, details: &[(String, Detail)], depth: usize) -> Result<(), Failure> {
+fn print_table(
+    out: &mut dyn Write,
+    details: &[(String, Detail)],
+    image: &str,
+    depth: usize,
+) -> Result<(), Failure> {
     for (name, detail) in details {
-        print_detail(out, &name.replace('-', " "), detail, depth)?;
+        print_detail(out, &name.replace('-', " "), detail, image, depth)?;
     }
     Ok(())
 }
 
-fn print_detail(out: &mut dyn Write, name: &str, detail: &Detail, depth: usize) -> Result<(), Failure> {
+fn print_detail(
+    out: &mut dyn Write,
+    name: &str,
+    detail: &Detail,
+    image: &str,
+    depth: usize,
+) -> Result<(), Failure> {
     let indent = depth.saturating_mul(4);
     match detail {
         Detail::Flag(flag) => writeln!(out, "{:indent$}{name}: {flag}", "")?,
         Detail::Number(number) => writeln!(out, "{:indent$}{name}: {number}", "")?,
         Detail::Text(text) => writeln!(out, "{:indent$}{name}: {}", "", shown(text))?,
+        Detail::File(file) => writeln!(out, "{:indent$}{name}: {}", "", shown(&file_name(image, file)))?,
         Detail::List(list) => {
             writeln!(out, "{:indent$}{name}:", "")?;
             for (index, item) in list.iter().enumerate() {
-                print_detail(out, &format!("[{index}]"), item, depth.saturating_add(1))?;
+                print_detail(out, &format!("[{index}]"), item, image, depth.saturating_add(1))?;
             }
         }
         Detail::Table(details) => {
             writeln!(out, "{:indent$}{name}:", "")?;
-            print_table(out, details, depth.saturating_add(1))?;
+            print_table(out, details, image, depth.saturating_add(1))?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use diskimg::json::{self, backing, full_name};
+use diskimg::json::{self, backing};
 use diskimg::{Error, ErrorKind, Inspection, Opener, Reference, Resolver, WithinDirectory};
 use serde_json::Value;
 
@@ -80,6 +80,6 @@ fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection
 fn below(images: &[(PathBuf, Inspection)]) -> Option<(PathBuf, Reference)> {
     let (file, inspection) = images.last()?;
     let reference = backing(&inspection.info)?;
-    let name = full_name(&file.to_string_lossy(), &reference.name_lossy());
-    Some((PathBuf::from(name), reference.clone()))
+    let directory = file.parent().unwrap_or(Path::new(""));
+    Some((directory.join(&*reference.name_lossy()), reference.clone()))
 }

@@ -1,14 +1,17 @@
 //! One file for each command.
 
+mod cat;
 mod check;
 mod compare;
 mod convert;
+mod create;
 mod formats;
 mod human;
 mod info;
 mod inspect;
 mod manual;
 mod map;
+mod measure;
 mod probe;
 mod rows;
 mod target;
@@ -16,11 +19,15 @@ mod target;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{FileSource, Inspection, Opener, WithinDirectory, driver};
+use diskimg::{
+    BlockSource, Cancel, ErrorKind, FileSource, Input, Inspection, Opener, SnapshotSelector, Sniffed,
+    WithinDirectory, driver, sniff_head,
+};
 
 use crate::args::{Args, Command, FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::is_dash;
+use crate::stdin::Stdin;
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: Args) -> Outcome {
@@ -37,6 +44,9 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Map(args) => map::run(&args, common),
         Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),
+        Command::Measure(args) => measure::run(&args, common),
+        Command::Create(args) => create::run(&args),
+        Command::Cat(args) => cat::run(&args),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),
         Command::Completions { shell } => manual::completions(shell),
@@ -84,4 +94,46 @@ fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
         return opener.inspect_stream(std::io::stdin()).about(Path::new("standard input"));
     }
     opener.inspect(file).about(file)
+}
+
+/// The image in a file or on standard input, to be read from the front to the back or at random.
+fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
+    match is_dash(file) {
+        true => opener.arriving(Stdin::new(Arc::clone(cancel))).map(Input::Arriving).about(shown(file)),
+        false => opener.input(file).about(file),
+    }
+}
+
+/// How errors call a file.
+fn shown(file: &Path) -> &Path {
+    if is_dash(file) { Path::new("standard input") } else { file }
+}
+
+/// As many of the first bytes as tell an image of any format.
+fn first_bytes(disk: &dyn BlockSource) -> diskimg::Result<Vec<u8>> {
+    let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
+    disk.read_at(0, &mut head)?;
+    Ok(head)
+}
+
+/// What bytes that are to be raw would be taken for by whoever probes.
+fn looks_like(head: &[u8]) -> Option<&'static str> {
+    match sniff_head(head, None) {
+        Ok(Sniffed::Image(format) | Sniffed::Known(format)) => Some(format.name()),
+        Err(error) if error.kind() == ErrorKind::Ambiguous => Some("an image"),
+        _ => None,
+    }
+}
+
+/// What `-l` says.
+fn selector(text: &str) -> SnapshotSelector {
+    for part in text.split(',') {
+        if let Some(id) = part.strip_prefix("snapshot.id=") {
+            return SnapshotSelector::Id(id.to_owned());
+        }
+        if let Some(name) = part.strip_prefix("snapshot.name=") {
+            return SnapshotSelector::Name(name.to_owned());
+        }
+    }
+    SnapshotSelector::IdOrName(text.to_owned())
 }

@@ -19,14 +19,14 @@ pub(super) struct Row {
     /// Whether space is given out for it.
     pub(super) data: bool,
     pub(super) compressed: bool,
-    /// Where it lies verbatim in the file.
+    /// Where it lies verbatim in the file, or has room there.
     pub(super) offset: Option<u64>,
 }
 
 /// Turns the extents of a disk into rows.
 pub(super) struct Rows<'a> {
     disk: &'a Disk,
-    /// The files of layers that were given space ahead of use, by depth.
+    /// The files of layers in which QEMU looks for holes under what the image calls data, by depth.
     preallocated: BTreeMap<u32, Option<FileSource>>,
 }
 
@@ -76,12 +76,14 @@ impl<'a> Rows<'a> {
 
     fn row(&self, extent: &Extent<'_>) -> Row {
         let stored = matches!(extent.kind, ExtentKind::Data | ExtentKind::Encoded);
+        // Of a flat file QEMU counts even the holes as given out, but not in the raw format.
+        let flat =
+            extent.reserved.is_some() && self.layer(extent.depth).is_some_and(|layer| is(layer, "vmdk"));
         let offset = match extent.location.host {
             // What was unwrapped lies in a file that has no name.
             _ if self.disk.wrapper().is_some() => None,
             Some(host) => Some(host.offset),
-            // In a raw file even a hole has its place.
-            None => self.raw_layer(extent).then_some(extent.offset),
+            None => extent.reserved,
         };
         Row {
             start: extent.offset,
@@ -89,7 +91,7 @@ impl<'a> Rows<'a> {
             depth: extent.depth,
             present: extent.kind != ExtentKind::Unallocated,
             zero: !stored,
-            data: stored,
+            data: stored || flat,
             compressed: extent.kind == ExtentKind::Encoded,
             offset,
         }
@@ -100,13 +102,7 @@ impl<'a> Rows<'a> {
         self.disk.layers().get(index).map(|layer| &**layer as &dyn Image)
     }
 
-    fn raw_layer(&self, extent: &Extent<'_>) -> bool {
-        self.layer(extent.depth)
-            .is_some_and(|layer| layer.info().format.name() == "raw" && extent.end() <= layer.size())
-    }
-
-    /// The file of a layer that was given space ahead of use: there, and only there, QEMU looks for holes
-    /// under what the image calls data.
+    /// The file of a layer that was given space ahead of use: QEMU looks for holes in those of qcow2 and VDI.
     fn preallocated_file(&mut self, depth: u32, file: &File) -> Result<Option<&FileSource>, Failure> {
         if !self.preallocated.contains_key(&depth) {
             let preallocated = match self.layer(depth) {
@@ -119,10 +115,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Whether the file takes up clearly less space than its clusters would: QEMU's rule, by which an image with
-/// `preallocation=metadata` is told from others.
+fn is(layer: &dyn Image, format: &str) -> bool {
+    layer.info().format.name() == format
+}
+
+/// Whether space was given out ahead of use: to a fixed VDI, and to a qcow2 image whose file takes up clearly
+/// less space than its clusters would. That is how QEMU tells one with `preallocation=metadata`.
 fn is_preallocated(layer: &dyn Image, file: &File) -> Result<bool, Failure> {
     let info = layer.info();
+    if !is(layer, "qcow2") {
+        return Ok(is(layer, "vdi") && info.subformat.as_deref() == Some("fixed"));
+    }
     let outside = info.references.iter().any(|reference| reference.role == ReferenceRole::DataFile);
     let (Some(cluster), false) = (info.allocation_unit.filter(|unit| *unit > 0), outside) else {
         return Ok(false);

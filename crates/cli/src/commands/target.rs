@@ -1,9 +1,9 @@
-//! Where `diskimg convert` writes, and as what.
+//! Where a command writes, and as what.
 
 use std::fs::File;
 use std::path::Path;
 
-use diskimg::{Error, ErrorKind, Preallocation, Result, Setting, Target, driver};
+use diskimg::{Error, ErrorKind, Format, Preallocation, Result, Setting, Target, TargetPlace, driver};
 
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
@@ -12,26 +12,16 @@ use crate::output::is_dash;
 /// may come only once.
 pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     let format = driver(&args.target_format)?.format;
-    let mut target = if is_dash(&args.target) {
-        Target::stream(std::io::stdout(), format)
-    } else if takes_bytes_in_order(&args.target) {
-        let file = File::options().write(true).open(&args.target);
-        Target::stream(file.map_err(|error| about(Error::from(error), args))?, format)
-    } else {
+    let mut target = at(&args.target, format)?;
+    if is_file(&target) {
         check_file(args)?;
-        Target::file(&args.target, format)
-    };
+    }
     target.compress = args.compress;
     target.level = args.level;
-    for list in &args.options {
-        target.settings.extend(Setting::parse_list(list)?);
-    }
-    if format.name() == "raw" {
-        target.preallocation = match take_preallocation(&mut target.settings)? {
-            // As qemu-img has it: no holes.
-            Preallocation::Off if args.sparse == Some(0) => Preallocation::Falloc,
-            asked => asked,
-        };
+    configure(&mut target, &args.options)?;
+    if format.name() == "raw" && target.preallocation == Preallocation::Off && args.sparse == Some(0) {
+        // As qemu-img has it: no holes.
+        target.preallocation = Preallocation::Falloc;
     }
     target.overwrite = args.force;
     target.in_place = args.no_create;
@@ -43,8 +33,43 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
             Error::new(ErrorKind::InvalidInput).because("--target-is-zero needs -n, as with qemu-img")
         );
     }
-    target.check()?;
+    target.check(None)?;
     Ok(target)
+}
+
+/// A target of this format: a stream where `path` is one, and else a file or block device.
+pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
+    if is_dash(path) {
+        return Ok(Target::stream(std::io::stdout(), format));
+    }
+    if takes_bytes_in_order(path) {
+        let file = File::options().write(true).open(path);
+        return Ok(Target::stream(file.map_err(|error| about(Error::from(error), path))?, format));
+    }
+    Ok(Target::file(path, format))
+}
+
+/// Sets what `-o` says; how a raw file gets its space is no setting of its format.
+pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
+    for list in lists {
+        target.settings.extend(Setting::parse_list(list)?);
+    }
+    if target.format.name() == "raw" {
+        target.preallocation = take_preallocation(&mut target.settings)?;
+    }
+    Ok(())
+}
+
+/// Whether the target is a file or block device, and no stream.
+pub(super) fn is_file(target: &Target) -> bool {
+    matches!(target.place, TargetPlace::Path(_))
+}
+
+/// The error for a file that is there and may not be replaced.
+pub(super) fn exists(path: &Path) -> Error {
+    about(Error::new(ErrorKind::InvalidInput), path)
+        .because("it exists already")
+        .hint("allow overwriting, or choose another name")
 }
 
 /// Whether the target's bytes are standard output, which then has no room for anything else.
@@ -52,36 +77,49 @@ pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
     is_dash(&args.target)
 }
 
-fn about(error: Error, args: &ConvertArgs) -> Error {
-    error.field(format!("target '{}'", args.target.display()))
+/// Says that an error is about the target at `path`.
+pub(super) fn about(error: Error, path: &Path) -> Error {
+    error.field(format!("target '{}'", path.display()))
 }
 
 fn check_file(args: &ConvertArgs) -> Result<()> {
     let Ok(there) = args.target.symlink_metadata() else { return Ok(()) };
-    if args.no_create {
-        return match is_same_file(&args.source, &args.target) {
-            true => Err(about(Error::new(ErrorKind::InvalidInput), args)
+    if args.no_create || is_device(&args.target) {
+        let stdin = Path::new("/dev/stdin");
+        let source = if is_dash(&args.source) { stdin } else { &args.source };
+        return match is_same_file(source, &args.target) {
+            true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
                 .because("it is the source: written in place it would destroy what is being read")),
             false => Ok(()),
         };
     }
     if there.is_file() && !args.force {
-        return Err(about(Error::new(ErrorKind::InvalidInput), args)
-            .because("it exists already")
-            .hint("allow overwriting, or choose another name"));
+        return Err(exists(&args.target));
     }
     Ok(())
 }
 
 #[cfg(unix)]
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     matches!((a.metadata(), b.metadata()), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
 }
 
 #[cfg(not(unix))]
-fn is_same_file(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b
+}
+
+/// Whether `path` is a block device, which is always written in place.
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|there| there.file_type().is_block_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
 }
 
 /// Whether `path` is a named pipe, or a device such as `/dev/null`.

@@ -113,6 +113,7 @@ fn a_target_is_written_in_place_when_told_to() {
     shop.write("target", &vec![0xee; 2 << 20]);
     shop.ok(&["convert", "-n", "disk.raw", "target"]);
     let written = shop.read("target");
+    assert_eq!(written.len(), 2 << 20);
     assert!(written[..1 << 20] == disk[..]);
     assert!(written[1 << 20..].iter().all(|byte| *byte == 0xee));
     shop.write("small", &[0; 4096]);
@@ -121,6 +122,20 @@ fn a_target_is_written_in_place_when_told_to() {
     shop.run(&["convert", "-n", "disk.raw", "disk.raw"]).fails_with(1, &["it is the source"]);
     shop.run(&["convert", "--target-is-zero", "disk.raw", "new"]).fails_with(1, &["needs -n"]);
     shop.run(&["convert", "-n", "disk.raw", "new"]).fails_with(1, &["new"]);
+    assert!(shop.read("disk.raw") == disk);
+}
+
+#[test]
+fn a_file_that_is_read_from_is_never_written_in_place() {
+    let shop = Workshop::new();
+    let disk = mixed_disk(1 << 20);
+    shop.write("disk.raw", &disk);
+    shop.ok(&["convert", "-O", "vmdk", "-o", "subformat=monolithicFlat", "disk.raw", "flat.vmdk"]);
+    let follow = ["convert", "--follow", "-n", "flat.vmdk", "flat-flat.vmdk"];
+    shop.run(&follow).fails_with(1, &["'flat-flat.vmdk'", "its own source"]);
+    assert!(shop.read("flat-flat.vmdk") == disk);
+    std::os::unix::fs::symlink(shop.path("disk.raw"), shop.path("other")).unwrap();
+    shop.run(&["convert", "-n", "disk.raw", "other"]).fails_with(1, &["it is the source"]);
     assert!(shop.read("disk.raw") == disk);
 }
 

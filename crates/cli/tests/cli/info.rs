@@ -77,6 +77,80 @@ fn json_of_a_backing_chain_equals_that_of_qemu_img() {
 }
 
 #[test]
+fn json_of_backing_files_by_protocol_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    std::fs::create_dir(shop.path("sub")).unwrap();
+    for name in
+        ["nbd://localhost:10809/x", "file:base.raw", "/abs/base.raw", "./a:b", "a/b:c", "../../base.raw"]
+    {
+        let create = ["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", name, "sub/disk.qcow2", "8M"];
+        shop.img(&create);
+        agree(&shop, &[], "sub/disk.qcow2");
+    }
+}
+
+#[test]
+fn json_of_vmdk_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    std::fs::create_dir(shop.path("sub")).unwrap();
+    for options in ["subformat=monolithicSparse", "subformat=streamOptimized", "zeroed_grain=on"] {
+        shop.img(&["create", "-q", "-f", "vmdk", "-o", options, "first-name.vmdk", "8M"]);
+        // The descriptor goes on telling the old name.
+        std::fs::rename(shop.path("first-name.vmdk"), shop.path("sub/base.vmdk")).unwrap();
+        agree(&shop, &[], "sub/base.vmdk");
+        assert_eq!(shop.ok(&["info", "sub/base.vmdk"]).text(), shop.img(&["info", "sub/base.vmdk"]));
+    }
+    shop.img(&["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "sub/top.vmdk"]);
+    agree(&shop, &[], "sub/top.vmdk");
+    agree(&shop, &["--backing-chain"], "sub/top.vmdk");
+    let inside = shop.path("sub/top.vmdk");
+    agree(&shop, &["--backing-chain"], inside.to_str().unwrap());
+}
+
+#[test]
+fn files_of_a_vmdk_are_named_as_qemu_img_names_them() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    std::fs::create_dir(shop.path("sub")).unwrap();
+    let names = |value: Value| -> Vec<Value> {
+        let extents = value["format-specific"]["data"]["extents"].as_array().unwrap().clone();
+        extents.into_iter().map(|extent| extent["filename"].clone()).collect()
+    };
+    for subformat in ["monolithicFlat", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"] {
+        let options = format!("subformat={subformat}");
+        shop.img(&["create", "-q", "-f", "vmdk", "-o", &options, "sub/disk.vmdk", "4100M"]);
+        for image in ["sub/disk.vmdk", shop.path("sub/disk.vmdk").to_str().unwrap()] {
+            let theirs = serde_json::from_str(&shop.img(&["info", "--output=json", image])).unwrap();
+            assert_eq!(names(shop.ok(&["info", "--json", image]).json()), names(theirs), "{subformat}");
+        }
+    }
+}
+
+/// Of a VDI QEMU tells nothing of its own.
+#[test]
+fn json_of_vdi_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    for options in ["static=off", "static=on"] {
+        shop.img(&["create", "-q", "-f", "vdi", "-o", options, "disk.vdi", "8M"]);
+        shop.settle();
+        let theirs: Value = serde_json::from_str(&shop.img(&["info", "--output=json", "disk.vdi"])).unwrap();
+        let mut ours = without_additions(shop.ok(&["info", "--json", "disk.vdi"]).json());
+        assert!(ours.as_object_mut().unwrap().remove("format-specific").is_some());
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn json_of_bitmaps_equals_that_of_qemu_img() {
+    let Some(shop) = Workshop::with_qemu() else { return };
+    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "8M"]);
+    for more in [&["first"][..], &["-g", "4k", "second"], &["--disable", "third"]] {
+        let (name, options) = more.split_last().unwrap();
+        shop.img(&[&["bitmap", "--add"], options, &["disk.qcow2", name]].concat());
+    }
+    agree(&shop, &[], "disk.qcow2");
+}
+
+#[test]
 fn json_of_an_encrypted_image_equals_that_of_qemu_img() {
     let Some(shop) = Workshop::with_qemu() else { return };
     let options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10";

@@ -20,7 +20,21 @@ fn every_shell_gets_a_script() {
 fn every_command_has_a_manual_page() {
     let shop = Workshop::new();
     shop.ok(&["man", "pages/man1"]);
-    let commands = ["info", "probe", "inspect", "map", "convert", "compare", "formats", "completions", "man"];
+    let commands = [
+        "info",
+        "probe",
+        "inspect",
+        "map",
+        "check",
+        "measure",
+        "create",
+        "cat",
+        "convert",
+        "compare",
+        "formats",
+        "completions",
+        "man",
+    ];
     for command in commands {
         assert!(file_len(&shop.path(&format!("pages/man1/diskimg-{command}.1"))) > 300, "{command}");
     }
@@ -32,7 +46,9 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn every_command_helps_with_examples_first() {
     let shop = Workshop::new();
-    for command in ["info", "probe", "inspect", "map", "convert", "compare"] {
+    for command in
+        ["info", "probe", "inspect", "map", "check", "measure", "create", "cat", "convert", "compare"]
+    {
         let help = shop.ok(&[command, "--help"]);
         let (examples, usage) = (help.text().find("Examples:"), help.text().find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{command}: {}", help.text());
@@ -49,6 +65,8 @@ fn formats_tell_abilities_and_options() {
     assert_eq!(of("raw")["abilities"], serde_json::json!(["read", "stream", "create"]));
     assert!(of("qcow2")["options"].as_array().unwrap().iter().any(|option| option["name"] == "cluster_size"));
     assert_eq!(told["wrappers"].as_array().unwrap().len(), 3);
+    assert!(of("raw")["options"].as_array().unwrap().iter().any(|option| option["name"] == "preallocation"));
+    assert!(of("vmdk")["abilities"].as_array().unwrap().contains(&"check".into()));
     let text = shop.ok(&["formats"]);
     assert!(formats.iter().all(|format| text.text().contains(format["name"].as_str().unwrap())));
 }
@@ -65,6 +83,8 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
         &["formats"],
         &["convert", "-p", "--force", "disk.qcow2", "other.raw"],
         &["convert", "disk.qcow2", "-"],
+        &["cat", "disk.qcow2"],
+        &["measure", "-O", "qcow2", "disk.qcow2"],
     ] {
         let mut child = shop.command(args).stdout(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

@@ -103,4 +103,21 @@ fn the_disks_of_an_ova_are_read_where_they_lie() {
     told.fails_with(1, &["one.vmdk, two.vmdk", "(--member)"]);
     shop.ok(&["convert", "--member", "two.vmdk", "double.ova", "which.raw"]);
     assert!(shop.read("which.raw") == shop.read("disk.raw"));
+
+    let (single, double) = (shop.read("single.ova"), shop.read("double.ova"));
+    let told = shop.run_fed(&["convert", "--no-spool", "-", "streamed.raw"], &single);
+    assert_eq!((told.code, told.stderr.as_str()), (0, ""));
+    assert!(shop.read("streamed.raw") == shop.read("disk.raw"));
+    for command in [
+        &["probe", "-"][..],
+        &["inspect", "-"],
+        &["convert", "-", "none.raw"],
+        &["convert", "-O", "qcow2", "-", "none.raw"],
+    ] {
+        shop.run_fed(command, &double).fails_with(1, &["one.vmdk, two.vmdk", "(--member)"]);
+    }
+    assert!(!shop.names().contains(&"none.raw".to_owned()));
+    let told = shop.run_fed(&["convert", "--member", "two.vmdk", "-", "second.raw"], &double);
+    assert_eq!((told.code, told.stderr.as_str()), (0, ""));
+    assert!(shop.read("second.raw") == shop.read("disk.raw"));
 }

@@ -120,3 +120,20 @@ fn what_is_no_file_is_never_replaced() {
     shop.ok(&["convert", "--force", "disk.raw", "null"]);
     assert_eq!(std::fs::read_link(shop.path("null")).unwrap().to_str(), Some("/dev/null"));
 }
+
+#[test]
+fn a_stream_optimised_vmdk_goes_to_standard_output() {
+    let shop = Workshop::new();
+    shop.write("disk.raw", &mixed_disk(3 << 20));
+    let to_vmdk = ["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw"];
+    shop.ok(&[&to_vmdk[..], &["disk.vmdk"]].concat());
+    let streamed = shop.ok(&[&to_vmdk[..], &["-"]].concat()).stdout;
+    shop.write("streamed.vmdk", &streamed);
+    shop.ok(&["compare", "disk.raw", "streamed.vmdk"]);
+    assert_eq!(streamed.len(), shop.read("disk.vmdk").len());
+    for other in ["monolithicSparse", "monolithicFlat"] {
+        let option = format!("subformat={other}");
+        shop.run(&["convert", "-O", "vmdk", "-o", &option, "disk.raw", "-"]).fails_with(1, &[]);
+    }
+    shop.run(&["convert", "-O", "vmdk", "disk.raw", "-"]).fails_with(1, &["stream", "hint: "]);
+}

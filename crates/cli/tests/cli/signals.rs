@@ -53,6 +53,22 @@ fn a_stalled_conversion_stops_and_leaves_nothing() {
 }
 
 #[test]
+fn a_stalled_cat_stops_and_leaves_nothing() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        for args in [&["cat", "-"][..], &["cat", "--offset", "1", "-"]] {
+            let shop = Workshop::new();
+            let (mut child, _open) = stalled(&shop, args);
+            // Whoever reads takes all there is.
+            let mut stdout = child.stdout.take().unwrap();
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+            signal(&child, name);
+            assert_eq!(exit_code(child), Some(code), "{args:?}");
+            assert!(shop.names().is_empty(), "{:?}", shop.names());
+        }
+    }
+}
+
+#[test]
 fn an_old_target_survives_a_signal() {
     let shop = Workshop::new();
     shop.write("target", b"precious");

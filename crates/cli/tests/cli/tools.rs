@@ -124,7 +124,13 @@ impl Workshop {
     /// Runs commands of `qemu-io` on a qcow2 image.
     #[track_caller]
     pub(crate) fn io(&self, image: &str, commands: &[&str]) {
-        qemu::qemu_io(self.0.path(), "qcow2", image, commands);
+        self.io_as("qcow2", image, commands);
+    }
+
+    /// Runs commands of `qemu-io` on an image of this format.
+    #[track_caller]
+    pub(crate) fn io_as(&self, format: &str, image: &str, commands: &[&str]) {
+        qemu::qemu_io(self.0.path(), format, image, commands);
     }
 
     /// Brings everything to disk: until then file systems change their mind about holes and sizes.

@@ -99,7 +99,8 @@ fn extents_tell_the_truth(source: &dyn BlockSource, expected: &[u8]) {
         next = extent.end();
         let range = usize::try_from(extent.offset).unwrap()..usize::try_from(extent.end()).unwrap();
         extent_is_true(&extent, &expected[range]);
-        if extent.location.host.is_none() && extent.location.bytes.is_none() {
+        let location = &extent.location;
+        if location.host.is_none() && location.bytes.is_none() && extent.reserved.is_none() {
             assert_ne!(last, Some((extent.kind, extent.depth)), "neighbours that could be one are one");
             last = Some((extent.kind, extent.depth));
         } else {
@@ -115,6 +116,9 @@ fn extent_is_true(extent: &Extent<'_>, want: &[u8]) {
     }
     if extent.kind != ExtentKind::Data {
         assert!(extent.location.host.is_none() && extent.location.bytes.is_none(), "only Data lies verbatim");
+    }
+    if !extent.kind.reads_as_zeros() {
+        assert_eq!(extent.reserved, None, "what is stored at {} takes up its room", extent.offset);
     }
     if let Some(bytes) = extent.location.bytes {
         same(bytes, want, extent.offset);

@@ -46,6 +46,7 @@ impl<R: Read> DiskReader<R> {
                 match piece {
                     Piece::Disk(found) => *disk = Some(found),
                     Piece::Bytes(bytes) => output.extend_from_slice(bytes),
+                    Piece::End => {}
                     Piece::Unclear(choice) => choice.check()?,
                 }
                 Ok(())

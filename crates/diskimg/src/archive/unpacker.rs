@@ -15,6 +15,8 @@ pub(crate) enum Piece<'a> {
     Disk(ArchivedDisk),
     /// The next bytes of it; or of a stream that is no OVA.
     Bytes(&'a [u8]),
+    /// All bytes of the disk have come.
+    End,
     /// Another disk begins, and it is not clear any more which is meant. No more bytes come.
     Unclear(&'a Choice),
 }
@@ -113,8 +115,8 @@ struct Search {
 enum File {
     /// Its first bytes, which tell whether it is a disk.
     Head(Member, Vec<u8>),
-    /// The disk that is meant.
-    Disk,
+    /// The disk that is meant, and how many of its bytes are still to come.
+    Disk(u64),
     /// None that is wanted.
     Other,
 }
@@ -151,9 +153,9 @@ impl Search {
         let Ok(Sniffed::Image(format)) = sniff_head(&head, Some(size)) else { return Ok(()) };
         match self.choice.meet(&member.name) {
             Met::Meant => {
-                self.file = File::Disk;
+                self.file = File::Disk(size);
                 out(Piece::Disk(ArchivedDisk { name: member.name, range: member.range, format }))?;
-                out(Piece::Bytes(&head))
+                self.forward(&head, out)
             }
             Met::Unclear => out(Piece::Unclear(&self.choice)),
             Met::Other => Ok(()),
@@ -161,9 +163,13 @@ impl Search {
     }
 
     fn forward(&mut self, bytes: &[u8], out: Out<'_>) -> Result<()> {
-        match self.file {
-            File::Disk if !bytes.is_empty() => out(Piece::Bytes(bytes)),
-            _ => Ok(()),
+        let File::Disk(left) = &mut self.file else { return Ok(()) };
+        if bytes.is_empty() {
+            return Ok(());
         }
+        *left = left.saturating_sub(bytes.len() as u64);
+        let has_ended = *left == 0;
+        out(Piece::Bytes(bytes))?;
+        if has_ended { out(Piece::End) } else { Ok(()) }
     }
 }

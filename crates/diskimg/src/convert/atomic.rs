@@ -54,6 +54,10 @@ impl Unpublished {
     /// Gives the file its name. Its contents should be on disk by now if `durable`: then the name is too when
     /// this returns.
     fn publish(self, durable: bool) -> Result<()> {
+        if self.overwrite {
+            self.file()
+                .and_then(|file| keep_access(&file, &self.target).map_err(|e| about(e, &self.target)))?;
+        }
         let target = self.target;
         match self.state {
             #[cfg(target_os = "linux")]
@@ -153,6 +157,21 @@ fn named(target: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(".diskimg-").tempfile_in(directory_of(target))
 }
 
+/// Gives a file that replaces `target` its owner and mode: what was private stays so.
+#[cfg(unix)]
+fn keep_access(file: &File, target: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let Ok(there) = target.metadata() else { return Ok(()) };
+    // Only a privileged process may give a file away; any other keeps what it has made.
+    let _ = fchown(file, Some(there.uid()), Some(there.gid()));
+    file.set_permissions(there.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_access(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
@@ -232,6 +251,20 @@ mod tests {
         new.publish(true).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["disk"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_private_file_is_replaced_by_a_private_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("disk");
+        std::fs::write(&target, b"old").unwrap();
+        for mode in [0o600, 0o640, 0o666] {
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
+            Unpublished::new(&target, true).unwrap().publish(false).unwrap();
+            assert_eq!(target.metadata().unwrap().permissions().mode() & 0o7777, mode);
+        }
     }
 
     #[test]

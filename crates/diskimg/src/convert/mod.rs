@@ -11,6 +11,7 @@ mod options;
 mod pass;
 mod plan;
 mod pushed;
+mod rehearse;
 mod stream_convert;
 mod target;
 mod turns;
@@ -55,7 +56,7 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted> {
-    let shape = options.shape(&*sink);
+    let shape = options.shape(source, &*sink);
     let job = Job {
         source,
         sink: &*sink,

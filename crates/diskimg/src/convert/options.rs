@@ -1,6 +1,6 @@
 //! How a conversion is done, and what it did.
 
-use diskimg_core::BlockSink;
+use diskimg_core::{BlockSink, BlockSource};
 
 /// How a conversion is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,8 +8,9 @@ use diskimg_core::BlockSink;
 pub struct ConvertOptions {
     /// Worker threads; 0 for one a core.
     pub threads: usize,
-    /// Bytes of buffers over all workers: at least one unit of the sink a worker, so that fewer workers run
-    /// where the units are large. Default 32 MiB, a bound of ours that leaves half of 64 MiB to caches.
+    /// Bytes of buffers over all workers: at least one unit of the sink or the source a worker, and what decoding it
+    /// takes, so that fewer workers run where the units are large. Default 32 MiB, a bound of ours that leaves half
+    /// of 64 MiB to caches.
     pub memory: u64,
     /// How zeros inside stored bytes are treated.
     pub sparse: Sparse,
@@ -64,7 +65,7 @@ pub(super) struct Shape {
 }
 
 impl ConvertOptions {
-    pub(super) fn shape(&self, sink: &dyn BlockSink) -> Shape {
+    pub(super) fn shape(&self, source: &dyn BlockSource, sink: &dyn BlockSink) -> Shape {
         let granularity = sink.granularity().max(1);
         let wanted = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -73,11 +74,15 @@ impl ConvertOptions {
         let batched = sink.batch().is_some();
         // A batch holds what it compressed beside what it read.
         let copies = if batched { 2 } else { 1 };
-        let unit = granularity.max(SMALLEST);
-        let most = self.memory.checked_div(unit.saturating_mul(copies)).unwrap_or(1).max(1);
+        let encoded = source.decode_unit();
+        let unit = granularity.max(SMALLEST).max(encoded);
+        // An encoded unit is read, and perhaps decoded, beside the worker's buffer.
+        let beside = encoded.saturating_mul(2);
+        let least = unit.saturating_mul(copies).saturating_add(beside);
+        let most = self.memory.checked_div(least).unwrap_or(1).max(1);
         let threads = wanted.clamp(1, usize::try_from(most).unwrap_or(usize::MAX));
-        let share = self.memory.checked_div((threads as u64).saturating_mul(copies)).unwrap_or(unit);
-        let segment = share.min(SEGMENT).max(unit);
+        let share = self.memory.checked_div(threads as u64).unwrap_or(0).saturating_sub(beside);
+        let segment = share.checked_div(copies).unwrap_or(unit).min(SEGMENT).max(unit);
         let whole_units = segment.saturating_sub(segment.checked_rem(granularity).unwrap_or(0));
         Shape {
             threads,
@@ -93,15 +98,35 @@ impl ConvertOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::MemorySink;
+    use diskimg_core::{Memory, MemorySink};
 
     #[test]
     fn memory_bounds_the_buffers_of_any_number_of_threads() {
         for threads in [1, 2, 5, 64, 1000] {
             let options = ConvertOptions { threads, memory: 16 << 20, ..ConvertOptions::default() };
-            let shape = options.shape(&MemorySink::new(0));
+            let shape = options.shape(&Memory::new(Vec::new()), &MemorySink::new(0));
             assert!(shape.threads * shape.segment <= 16 << 20);
             assert!(shape.segment >= 64 << 10);
         }
+    }
+
+    #[test]
+    fn large_encoded_units_leave_room_for_fewer_threads() {
+        struct Encoded(u64);
+        impl BlockSource for Encoded {
+            fn size(&self) -> u64 {
+                0
+            }
+            fn read_at(&self, _: u64, _: &mut [u8]) -> diskimg_core::Result<()> {
+                Ok(())
+            }
+            fn decode_unit(&self) -> u64 {
+                self.0
+            }
+        }
+        let options = ConvertOptions { threads: 64, memory: 16 << 20, ..ConvertOptions::default() };
+        let threads = |unit| options.shape(&Encoded(unit), &MemorySink::new(0)).threads;
+        assert_eq!((threads(64 << 10), threads(2 << 20), threads(1 << 30)), (64, 2, 1));
+        assert_eq!(options.shape(&Encoded(2 << 20), &MemorySink::new(0)).segment, 2 << 20);
     }
 }

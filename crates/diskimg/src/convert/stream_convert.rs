@@ -115,6 +115,8 @@ fn take(pass: &mut Pass, piece: Piece<'_>) -> Result<()> {
             Ok(())
         }
         Piece::Bytes(bytes) => pass.push(bytes),
+        // Whether there is no other is not known yet.
+        Piece::End => Ok(()),
         Piece::Unclear(choice) => choice.check(),
     }
 }

@@ -10,6 +10,7 @@ use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
 use super::beside::{Beside, Part};
+use crate::disk::Disk;
 use crate::drivers::driver_of;
 
 /// Where a conversion goes, and as what.
@@ -41,7 +42,8 @@ pub struct Target {
     /// Whether a file that exists is replaced.
     pub overwrite: bool,
     /// Whether a file that exists is written into, in place, and nothing is created. It has to be at least
-    /// as large as the disk. Block devices are always written so.
+    /// as large as the disk; a longer raw one keeps its length, and the bytes behind the disk. Block devices are
+    /// always written so.
     pub in_place: bool,
     /// Whether a target written in place is known to read as zeros.
     pub is_zero: bool,
@@ -100,17 +102,19 @@ impl Target {
         }
     }
 
-    /// Whether the target's format can be written to where it goes, as far as that can be told before anything
-    /// is created: for a source that comes only once.
+    /// Makes sure that the disk about to be converted is not read from what this target would overwrite in place:
+    /// the image itself, or a file below it.
     ///
     /// # Errors
-    /// As [`Target::create`], for a stream.
-    pub fn check(&self) -> Result<()> {
-        match self.place {
-            TargetPlace::Stream(_) => {
-                self.formatted(Box::new(StreamSink::new(std::io::sink(), None)), Some(0), None).map(drop)
+    /// [`ErrorKind::InvalidInput`] if it is.
+    pub fn spares(&self, disk: &Disk) -> Result<()> {
+        let TargetPlace::Path(path) = &self.place else { return Ok(()) };
+        match path.metadata() {
+            Ok(there) if self.writes_in_place(path) && disk.reads_from(&there) => {
+                Err(at_path(Error::new(ErrorKind::InvalidInput), path)
+                    .because("it is read from: written in place it would destroy its own source"))
             }
-            TargetPlace::Path(_) | TargetPlace::Sink(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -127,7 +131,7 @@ impl Target {
         match &self.place {
             TargetPlace::Stream(stream) => self.create_stream(stream, size),
             TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, size, None),
-            TargetPlace::Path(path) if self.in_place || is_device(path) => self.create_in_place(path, size),
+            TargetPlace::Path(path) if self.writes_in_place(path) => self.create_in_place(path, size),
             TargetPlace::Path(path) => self.create_file(path, size),
         }
     }
@@ -141,7 +145,13 @@ impl Target {
         Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
     }
 
+    /// Whether something that is there already is written into.
+    pub(super) fn writes_in_place(&self, path: &Path) -> bool {
+        self.in_place || is_device(path)
+    }
+
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        self.check(size)?;
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
         let there = file.metadata().map_err(|e| at_path(e.into(), path))?;
@@ -149,7 +159,7 @@ impl Target {
             let error = Error::new(ErrorKind::InvalidInput).found(format_args!("{} bytes long", there.len()));
             return Err(at_path(error.expected(format_args!("at least the disk's {size} bytes")), path));
         }
-        let options = SinkOptions { is_zero: self.is_zero, ..self.sink_options(size) };
+        let options = SinkOptions { is_zero: self.is_zero, keep_longer: true, ..self.sink_options(size) };
         let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
         self.formatted(Box::new(sink), size, None)
     }
@@ -164,14 +174,14 @@ impl Target {
     }
 
     /// The image over a sink that holds its file; raw needs nothing more.
-    fn formatted(
+    pub(super) fn formatted(
         &self,
         sink: Box<dyn BlockSink>,
         size: Option<u64>,
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Box<dyn BlockSink>> {
         if self.is_raw() {
-            return self.plain(sink);
+            return self.check_plain().map(|()| sink);
         }
         let driver = driver_of(self.format)?;
         let create = driver.create.ok_or_else(|| {
@@ -182,12 +192,31 @@ impl Target {
                 .format(self.format)
                 .because("needs the size of the disk before its data")
         })?;
-        let settings = self.settings.clone();
-        let (compress, level) = (self.compress, self.level);
-        create(sink, &CreateOptions { virtual_size, compress, level, settings, siblings })
+        create(sink, &self.create_options(virtual_size, siblings))
     }
 
-    fn plain(&self, sink: Box<dyn BlockSink>) -> Result<Box<dyn BlockSink>> {
+    fn create_options(&self, virtual_size: u64, siblings: Option<Arc<dyn Siblings>>) -> CreateOptions {
+        let (compress, level, settings) = (self.compress, self.level, self.settings.clone());
+        CreateOptions { virtual_size, compress, level, settings, siblings }
+    }
+
+    /// The options by which an image is measured that [`Target::create`] would make; of the files beside it only the
+    /// names are asked for.
+    pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
+        if self.is_raw() {
+            self.check_plain()?;
+            // Ignored by `create` too.
+            return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
+        }
+        let siblings = match &self.place {
+            TargetPlace::Path(path) => Beside::of(path, false, SinkOptions::default(), &Arc::default()),
+            TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
+        };
+        Ok(self.create_options(virtual_size, siblings))
+    }
+
+    /// Whether the options can be meant for a raw disk.
+    fn check_plain(&self) -> Result<()> {
         if self.compress {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
@@ -196,7 +225,7 @@ impl Target {
         }
         match self.settings.first() {
             Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
-            None => Ok(sink),
+            None => Ok(()),
         }
     }
 
@@ -228,13 +257,13 @@ fn at_path(error: Error, path: &Path) -> Error {
 }
 
 #[cfg(unix)]
-fn is_device(path: &Path) -> bool {
+pub(super) fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
 }
 
 #[cfg(not(unix))]
-fn is_device(_: &Path) -> bool {
+pub(super) fn is_device(_: &Path) -> bool {
     false
 }
 
@@ -260,6 +289,8 @@ mod tests {
         let error = target.create(Some(4097)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(std::fs::read(&path).unwrap(), [7; 4096]);
+        target.create(Some(4000)).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [&[0; 4000][..], &[7; 96]].concat());
         target.create(Some(4096)).unwrap().finish().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0; 4096]);
     }

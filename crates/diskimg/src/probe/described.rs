@@ -140,7 +140,7 @@ fn shorten(detail: &mut Detail, room: &mut Room) -> bool {
 fn detail_bytes(detail: &Detail) -> usize {
     let more = match detail {
         Detail::Flag(_) | Detail::Number(_) => 0,
-        Detail::Text(text) => text.len().saturating_add(16),
+        Detail::Text(text) | Detail::File(text) => text.len().saturating_add(16),
         Detail::List(items) => items.iter().map(detail_bytes).fold(16, usize::saturating_add),
         Detail::Table(rows) => rows
             .iter()

@@ -104,6 +104,9 @@ impl Image {
                 self.payload.recognise();
             }
             Piece::Bytes(bytes) => self.payload.push(bytes),
+            Piece::End => {
+                self.payload.end();
+            }
             Piece::Unclear(_) => self.unclear = true,
         }
         Ok(())

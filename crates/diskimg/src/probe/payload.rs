@@ -90,7 +90,7 @@ impl Payload {
         }
     }
 
-    /// The image has ended; whether all that is told of it is kept.
+    /// The image ends here, whatever follows in the stream; whether all that is told of it is kept.
     pub(super) fn end(&mut self) -> bool {
         if self.settled.is_none() {
             self.settle(judge(&self.kept, End::Here, &self.opener));
@@ -107,17 +107,17 @@ impl Payload {
     }
 
     /// Nothing can change what is said, and what was kept to say it is not needed any more. Unless it is too long to
-    /// be kept: then it is told in short, and in full at the end.
+    /// be kept: then it is told in short, and in full at the end if there is one.
     fn settle(&mut self, mut judgement: Judgement) {
+        let limit = self.opener.limits.virtual_size;
         judgement.image = match judgement.image.map(bounded) {
-            Ok(Bounded::Cut(info)) => {
+            Ok(Bounded::Cut(info)) if self.kept.total() <= limit => {
                 self.sized = true;
                 self.known = Some(info);
-                self.next_look = u64::MAX;
+                self.next_look = limit.saturating_add(1);
                 return;
             }
-            Ok(Bounded::Whole(info)) => Ok(info),
-            Err(error) => Err(error),
+            image => image.map(Bounded::into_info),
         };
         self.settled = Some(judgement.noted());
         self.known = None;

@@ -143,7 +143,7 @@ impl Body {
             // A cluster with a refcount of one is named once.
             let shared = entry & COPIED == 0;
             match cluster {
-                Cluster::Unallocated | Cluster::Zero => self.zero(guest..end, sink)?,
+                Cluster::Unallocated(_) | Cluster::Zero(_) => self.zero(guest..end, sink)?,
                 Cluster::Data(host) => {
                     self.check_data(host, guest)?;
                     let len = end.saturating_sub(guest);
@@ -153,7 +153,7 @@ impl Body {
                 Cluster::Compressed(range) => self.claim_packed(range, GuestOffset(guest), position, sink)?,
                 Cluster::Mixed(map) => {
                     if map.any_data() {
-                        self.check_data(map.host, guest)?;
+                        self.check_data(map.host(), guest)?;
                     }
                     self.read_mixed((map, shared), guest..end, &mut run, position, sink)?;
                 }
@@ -188,7 +188,7 @@ impl Body {
                 Subcluster::Unallocated | Subcluster::Zero => self.zero(start..end, sink)?,
                 Subcluster::Data => {
                     let len = end.saturating_sub(start);
-                    let next = Run { host: map.host.plus(from), len, guest: GuestOffset(start), shared };
+                    let next = Run { host: map.host().plus(from), len, guest: GuestOffset(start), shared };
                     self.add_run(run, next, position, sink)?;
                 }
             }

@@ -27,7 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use measure::{Measure, measure};
+pub use measure::measure;
 pub use options::{BackingName, Preallocation, Version, WriterOptions};
 pub use settings::{SETTINGS, create};
 pub use sink::Writer;

@@ -90,6 +90,56 @@ fn q27_the_rest_of_a_cluster_that_the_end_cuts_reads_as_zeros() {
 }
 
 #[test]
+fn zeros_over_a_stored_cluster_tell_their_room_and_nothing_is_read_there() {
+    let zero = |host: u64| COPIED | host | 1;
+    let mut image = Image::new();
+    // Old data, the L1 table, past the end, no room.
+    for (index, entry) in
+        [zero(DATA), zero(L1), zero(1 << 40), zero((1 << 40) + CLUSTER), 1].iter().enumerate()
+    {
+        image.u64(L2 + 8 * index as u64, *entry);
+    }
+    let disk = image.open().unwrap();
+    source(&disk, &vec![0; 1 << 20]);
+    let runs: Vec<_> = Extents::new(&disk, 100..5 * CLUSTER)
+        .map(|extent| extent.map(|e| (e.kind, e.len, e.reserved)).unwrap())
+        .collect();
+    assert_eq!(
+        runs,
+        [
+            (ExtentKind::Zero, CLUSTER - 100, Some(DATA + 100)),
+            (ExtentKind::Zero, CLUSTER, Some(L1)),
+            (ExtentKind::Zero, 2 * CLUSTER, Some(1 << 40)),
+            (ExtentKind::Zero, CLUSTER, None),
+        ]
+    );
+}
+
+#[test]
+fn subclusters_that_are_not_stored_have_room_where_their_cluster_has() {
+    let cluster = 4 * CLUSTER;
+    let mut image = Image::extended();
+    // Of 512 bytes each: stored, zero, unallocated. The cluster behind it has zeros and no place.
+    image.u64(3 * cluster + 8, 0x0000_FF00_0000_00FF);
+    image.u64(3 * cluster + 24, 0x0000_000F_0000_0000);
+    let disk = image.open().unwrap();
+    let runs: Vec<_> = Extents::new(&disk, 0..2 * cluster)
+        .map(|extent| extent.map(|e| (e.kind, e.len, e.reserved)).unwrap())
+        .collect();
+    let host = 4 * cluster;
+    assert_eq!(
+        runs,
+        [
+            (ExtentKind::Data, 8 * 512, None),
+            (ExtentKind::Zero, 8 * 512, Some(host + 8 * 512)),
+            (ExtentKind::Unallocated, 16 * 512, Some(host + 16 * 512)),
+            (ExtentKind::Zero, 4 * 512, None),
+            (ExtentKind::Unallocated, cluster - 4 * 512, None),
+        ]
+    );
+}
+
+#[test]
 fn q28_data_in_the_l1_or_refcount_table_is_corrupt() {
     for offset in [CLUSTER, L1] {
         let error = Image::new().with(|image| image.u64(L2, COPIED | offset)).unmapped(0);

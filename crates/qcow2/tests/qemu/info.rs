@@ -23,7 +23,7 @@ fn print(detail: &Detail, depth: usize, text: &mut String) {
     match detail {
         Detail::Flag(flag) => write!(text, "{flag}").unwrap(),
         Detail::Number(number) => write!(text, "{number}").unwrap(),
-        Detail::Text(words) => write!(text, "\"{words}\"").unwrap(),
+        Detail::Text(words) | Detail::File(words) => write!(text, "\"{words}\"").unwrap(),
         Detail::List(items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {

@@ -53,7 +53,7 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
     Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
 }
 
-fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
+pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     if options.compress || options.level.is_some() {
         return Err(unsupported("compression").because("the format has none"));
     }

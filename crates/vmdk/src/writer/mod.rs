@@ -8,19 +8,22 @@
 //!
 //! From the bytes up: [`header`] and [`descriptor`] are what stands in front, [`names`] the names of other
 //! files, [`layout`] the numbers of a sparse extent; [`parts`] cuts segments into grains; [`tables`] gives
-//! grains places for [`sparse`]; [`packer`] and [`places`] make the records of [`stream_optimized`]; [`split`]
-//! puts several files together, [`sink`] is the writer.
+//! grains places for [`sparse`]; [`packer`] and [`places`] make the records of [`stream_optimized`]; [`plan`]
+//! says which files there are to be where there are several, and [`split`] puts them together; [`sink`] is the
+//! writer, and [`measure`](self::measure()) tells how long the files will be.
 
 mod descriptor;
 mod error;
 mod header;
 mod layout;
 mod ledger;
+mod measure;
 mod names;
 mod options;
 mod packer;
 mod parts;
 mod places;
+mod plan;
 mod settings;
 mod sink;
 mod sparse;
@@ -31,6 +34,7 @@ mod tables;
 #[cfg(unix)]
 mod tests;
 
+pub use measure::measure;
 pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};
 pub use settings::{SETTINGS, create};
 pub use sink::Writer;

@@ -82,7 +82,7 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
     Ok(Box::new(Writer::new(sink, &parsed, options.siblings.clone())?))
 }
 
-fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
+pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     let mut parsed = WriterOptions {
         virtual_size: options.virtual_size,
         level: options.level,

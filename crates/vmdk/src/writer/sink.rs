@@ -22,7 +22,7 @@ use crate::sparse_header::SECTOR;
 const STREAM_NAME: &str = "generated-stream.vmdk";
 /// The name that a monolithicSparse image gives itself where its own is not known. Readers use the file that
 /// they have open.
-const OWN_NAME: &str = "disk.vmdk";
+pub(super) const OWN_NAME: &str = "disk.vmdk";
 
 /// A VMDK image being written over a sink that grows, and over files beside it where the subformat has some.
 ///
@@ -92,7 +92,7 @@ impl Writer {
 }
 
 /// What no subformat takes.
-fn check(options: &WriterOptions) -> Result<()> {
+pub(super) fn check(options: &WriterOptions) -> Result<()> {
     let size = options.virtual_size;
     // A header that counts no sectors means that there is a descriptor and nothing else: QEMU refuses it.
     if size == 0 {

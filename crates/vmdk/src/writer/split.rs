@@ -5,22 +5,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, Siblings, WriteOrder, check_range};
 
-use super::descriptor::{self, ExtentLine};
-use super::error::{invalid, misuse};
-use super::layout::{Shape, check_grain_size};
+use super::error::misuse;
 use super::ledger::{Ledger, lock};
-use super::names::Names;
-use super::options::{Subformat, WriterOptions};
+use super::options::WriterOptions;
+use super::plan::Plan;
 use super::sparse::Sparse;
-use crate::descriptor::MAX_EXTENTS;
 use crate::sparse_header::SECTOR;
 
-/// Sectors of the disk in each sparse file but the last: VMware's number, 2047 MiB. The file is less than
-/// 2 GiB with its tables too.
-const SPARSE_SECTORS: u64 = 4_192_256;
-/// Sectors in each flat file but the last: VMware's number, 256 KiB below 2 GiB. QEMU makes files of exactly
-/// 2 GiB, one byte more than FAT16 and old systems can hold.
-const FLAT_SECTORS: u64 = 4_193_792;
 /// Files that are made at once, so that one in the way is found before any work. The others are made when they
 /// are first needed: a process may have only so many open.
 const MADE_AT_ONCE: usize = 64;
@@ -30,70 +21,10 @@ pub(super) struct Split {
     descriptor_file: Box<dyn BlockSink>,
     descriptor: String,
     plan: Plan,
+    siblings: Arc<dyn Siblings>,
     parts: Vec<OnceLock<Box<dyn BlockSink>>>,
     making: Mutex<()>,
     ledger: Ledger,
-}
-
-/// Which files there are to be, and how each is made.
-struct Plan {
-    siblings: Arc<dyn Siblings>,
-    names: Names,
-    options: WriterOptions,
-    /// Guest bytes in each file but the last.
-    reach: u64,
-}
-
-impl Plan {
-    fn new(options: &WriterOptions, siblings: Arc<dyn Siblings>) -> Result<Self> {
-        let names = Names::new(siblings.image_name())?;
-        let sectors = match options.subformat {
-            Subformat::TwoGbMaxExtentSparse => SPARSE_SECTORS,
-            Subformat::TwoGbMaxExtentFlat => FLAT_SECTORS,
-            _ => u64::MAX / SECTOR,
-        };
-        Ok(Self { siblings, names, options: options.clone(), reach: sectors.saturating_mul(SECTOR) })
-    }
-
-    /// How many files there are: no more than this crate's reader takes.
-    fn count(&self) -> Result<u64> {
-        let size = self.options.virtual_size;
-        let count = size.div_ceil(self.reach);
-        if count <= MAX_EXTENTS as u64 {
-            return Ok(count);
-        }
-        let most = self.reach.saturating_mul(MAX_EXTENTS as u64);
-        let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
-        Err(error.because(format_args!("in {MAX_EXTENTS} files")).hint("use a subformat of one file"))
-    }
-
-    /// Guest range of file `index`.
-    fn range(&self, index: u64) -> Range<u64> {
-        let start = index.saturating_mul(self.reach);
-        start..start.saturating_add(self.reach).min(self.options.virtual_size)
-    }
-
-    fn line(&self, index: u64) -> ExtentLine {
-        let range = self.range(index);
-        let (kind, name) = match self.options.subformat {
-            Subformat::TwoGbMaxExtentSparse => ("SPARSE", self.names.numbered('s', index)),
-            Subformat::TwoGbMaxExtentFlat => ("FLAT", self.names.numbered('f', index)),
-            Subformat::Vmfs => ("VMFS", self.names.flat()),
-            _ => ("FLAT", self.names.flat()),
-        };
-        let sectors = range.end.saturating_sub(range.start).div_ceil(SECTOR);
-        ExtentLine { access: "RW", sectors, kind, name }
-    }
-
-    fn make(&self, index: u64) -> Result<Box<dyn BlockSink>> {
-        let (range, line) = (self.range(index), self.line(index));
-        if !self.options.subformat.has_grains() {
-            return self.siblings.create(&line.name, Some(line.sectors.saturating_mul(SECTOR)));
-        }
-        let shape = Shape::new(range.end.saturating_sub(range.start), self.options.grain_size)?;
-        let file = self.siblings.create(&line.name, None)?;
-        Ok(Box::new(Sparse::new(file, shape, self.options.zeroed_grain, Vec::new())?))
-    }
 }
 
 impl Split {
@@ -102,21 +33,16 @@ impl Split {
         options: &WriterOptions,
         siblings: Arc<dyn Siblings>,
     ) -> Result<Self> {
-        check_grain_size(options.grain_size)?;
-        let plan = Plan::new(options, siblings)?;
-        let lines: Vec<ExtentLine> = (0..plan.count()?).map(|index| plan.line(index)).collect();
-        let descriptor = descriptor::render(options, &lines)?;
+        let plan = Plan::new(options, siblings.image_name())?;
+        let lines = plan.lines()?;
+        let descriptor = plan.descriptor(&lines)?;
         let parts = lines.iter().map(|_| OnceLock::new()).collect();
         let (making, ledger) = (Mutex::default(), Ledger::default());
-        let this = Self { descriptor_file, descriptor, plan, parts, making, ledger };
+        let this = Self { descriptor_file, descriptor, plan, siblings, parts, making, ledger };
         for index in 0..this.parts.len().min(MADE_AT_ONCE) {
             this.part(index as u64)?;
         }
         Ok(this)
-    }
-
-    fn is_sparse(&self) -> bool {
-        self.plan.options.subformat.has_grains()
     }
 
     fn place(&self, index: u64) -> Result<&OnceLock<Box<dyn BlockSink>>> {
@@ -134,7 +60,7 @@ impl Split {
         match place.get() {
             Some(part) => Ok(part.as_ref()),
             None => {
-                let made = self.plan.make(index)?;
+                let made = make(&self.plan, &*self.siblings, index)?;
                 Ok(place.get_or_init(|| made).as_ref())
             }
         }
@@ -142,7 +68,7 @@ impl Split {
 
     /// Cuts a guest range at the ends of files: which file, and the guest bytes in it.
     fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = (u64, Range<u64>)> + '_ {
-        let reach = self.plan.reach;
+        let reach = self.plan.reach();
         (range.start / reach..range.end.div_ceil(reach)).map(move |index| {
             let file = self.plan.range(index);
             (index, range.start.max(file.start)..range.end.min(file.end))
@@ -156,7 +82,7 @@ impl Split {
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<Range<u64>> {
-        check_range(offset, len, self.plan.options.virtual_size)?;
+        check_range(offset, len, self.plan.size())?;
         Ok(offset..offset.saturating_add(len))
     }
 
@@ -195,6 +121,16 @@ impl Split {
     }
 }
 
+/// Makes file `index`.
+fn make(plan: &Plan, siblings: &dyn Siblings, index: u64) -> Result<Box<dyn BlockSink>> {
+    let line = plan.line(index);
+    let Some(shape) = plan.shape(index)? else {
+        return siblings.create(&line.name, Some(line.sectors.saturating_mul(SECTOR)));
+    };
+    let file = siblings.create(&line.name, None)?;
+    Ok(Box::new(Sparse::new(file, shape, plan.zeroed_grain(), Vec::new())?))
+}
+
 impl BlockSink for Split {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let range = self.check(offset, data.len() as u64)?;
@@ -208,7 +144,7 @@ impl BlockSink for Split {
 
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         let range = self.check(offset, from.len)?;
-        if self.is_sparse() {
+        if self.plan.is_sparse() {
             return Ok(false);
         }
         self.ledger.remember(self.copy_pieces(range, from))
@@ -223,7 +159,7 @@ impl BlockSink for Split {
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
-        if self.is_sparse() {
+        if self.plan.is_sparse() {
             return Some(Box::new(Worker { image: self, pieces: Vec::new() }));
         }
         match self.parts.as_slice() {
@@ -235,9 +171,9 @@ impl BlockSink for Split {
     /// The files first, the descriptor last: no image is valid before all of it is.
     fn finish(self: Box<Self>) -> Result<()> {
         self.ledger.check()?;
-        let Self { descriptor_file, descriptor, plan, parts, .. } = *self;
+        let Self { descriptor_file, descriptor, plan, siblings, parts, .. } = *self;
         for (index, part) in (0..).zip(parts) {
-            let part = part.into_inner().map_or_else(|| plan.make(index), Ok)?;
+            let part = part.into_inner().map_or_else(|| make(&plan, &*siblings, index), Ok)?;
             part.finish()?;
         }
         descriptor_file.write_at(0, descriptor.as_bytes())?;

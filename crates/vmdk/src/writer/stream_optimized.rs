@@ -53,7 +53,7 @@ impl StreamOptimized {
     ) -> Result<Self> {
         let direct =
             Direct { position: 0, grain: Vec::new(), packer: Packer::new(level)?, arena: Vec::new() };
-        let overhead = overhead_sectors(&shape, &descriptor);
+        let overhead = overhead_sectors(&shape, sectors_of(&descriptor));
         let places = Mutex::new(Places::new(shape, overhead)?);
         let forward = lower.order() == WriteOrder::Ascending;
         let direct = Mutex::new(direct);
@@ -66,15 +66,16 @@ impl StreamOptimized {
     }
 
     fn header(&self, directory_sector: u64) -> Header {
+        let descriptor_sectors = sectors_of(&self.descriptor);
         Header {
             version: 3,
             flags: NEWLINE_TEST_VALID | COMPRESSED | MARKERS,
             capacity_sectors: self.shape.capacity_sectors(),
             grain_sectors: self.shape.grain_sectors(),
-            descriptor_sectors: (self.descriptor.len() / SECTOR_BYTES) as u64,
+            descriptor_sectors,
             redundant_directory_sector: 0,
             directory_sector,
-            overhead_sectors: overhead_sectors(&self.shape, &self.descriptor),
+            overhead_sectors: overhead_sectors(&self.shape, descriptor_sectors),
         }
     }
 
@@ -174,9 +175,13 @@ impl StreamOptimized {
     }
 }
 
+fn sectors_of(descriptor: &[u8]) -> u64 {
+    (descriptor.len() / SECTOR_BYTES) as u64
+}
+
 /// Header and descriptor, up to a whole grain: where the first grain lies.
-fn overhead_sectors(shape: &Shape, descriptor: &[u8]) -> u64 {
-    ((descriptor.len() / SECTOR_BYTES) as u64).saturating_add(1).next_multiple_of(shape.grain_sectors())
+pub(super) fn overhead_sectors(shape: &Shape, descriptor_sectors: u64) -> u64 {
+    descriptor_sectors.saturating_add(1).next_multiple_of(shape.grain_sectors())
 }
 
 impl BlockSink for StreamOptimized {

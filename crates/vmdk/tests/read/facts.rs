@@ -10,7 +10,7 @@ fn lines(name: &str, detail: &Detail, out: &mut Vec<String>) {
     match detail {
         Detail::Flag(flag) => out.push(format!("\"{name}\": {flag}")),
         Detail::Number(number) => out.push(format!("\"{name}\": {number}")),
-        Detail::Text(_) if name == "filename" => {}
+        Detail::File(_) => {}
         Detail::Text(words) => out.push(format!("\"{name}\": \"{words}\"")),
         Detail::List(items) => items.iter().for_each(|item| lines(name, item, out)),
         Detail::Table(rows) => rows.iter().for_each(|(name, value)| lines(name, value, out)),

@@ -1,4 +1,4 @@
-//! Comparing two disks as a guest would see them.
+//! The scan over two disks, side by side on several threads.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,58 +6,43 @@ use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{BlockSource, Error, ErrorKind, Progress, Result};
 
+use super::comparison::{CompareOptions, Comparison, Difference, Status};
+
 /// Bytes compared at a time, by each thread, of each disk.
 const STEP: u64 = 1 << 20;
 
-/// How two disks differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Comparison {
-    /// Guest offset of the first byte that differs. A disk that is shorter counts as zeros behind its end.
-    pub first_difference: Option<u64>,
-    /// Sizes of the two disks in bytes.
-    pub sizes: (u64, u64),
-}
-
-impl Comparison {
-    /// Whether a guest would find the same bytes, but perhaps zeros behind the end of one disk.
-    #[must_use]
-    pub fn same_content(&self) -> bool {
-        self.first_difference.is_none()
-    }
-
-    /// Whether the disks are also of one size.
-    #[must_use]
-    pub fn identical(&self) -> bool {
-        self.same_content() && self.sizes.0 == self.sizes.1
-    }
-}
-
-/// Compares two disks on `threads` threads (0 for one a core) and finds the first difference. Ranges that
-/// both know to be zeros are not read.
+/// Compares two disks and finds the first difference. Ranges that both know to be zeros are not read. Memory is
+/// bounded by 2 MiB a thread, whatever the disks are.
 ///
 /// # Errors
 /// Whatever either source gives; [`ErrorKind::Cancelled`] when `progress` stopped it.
 ///
 /// ```
-/// use diskimg::{Memory, compare};
+/// use diskimg::{CompareOptions, Difference, Memory, compare};
 /// let (a, b) = (Memory::new(vec![1; 1000]), Memory::new([vec![1; 999], vec![2]].concat()));
-/// assert_eq!(compare(&a, &b, 0, &())?.first_difference, Some(999));
+/// let compared = compare(&a, &b, &CompareOptions::default(), &())?;
+/// assert_eq!(compared.difference, Some(Difference::Content { offset: 999 }));
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub fn compare(
     a: &dyn BlockSource,
     b: &dyn BlockSource,
-    threads: usize,
+    options: &CompareOptions,
     progress: &dyn Progress,
 ) -> Result<Comparison> {
-    let threads = match threads {
+    let sizes = (a.size(), b.size());
+    if options.strict && sizes.0 != sizes.1 {
+        return Ok(Comparison { difference: Some(Difference::Size), sizes });
+    }
+    let threads = match options.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
     let work = Work {
         a,
         b,
-        next: Mutex::new(0),
+        strict: options.strict,
+        cursor: Mutex::default(),
         difference: AtomicU64::new(u64::MAX),
         failed: Mutex::new(None),
         progress,
@@ -71,21 +56,31 @@ pub fn compare(
     if let Some(error) = work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    let difference = work.difference.into_inner();
-    Ok(Comparison {
-        first_difference: (difference != u64::MAX).then_some(difference),
-        sizes: (a.size(), b.size()),
-    })
+    // Nothing is compared behind the first bytes that are not kept alike.
+    let difference = match work.difference.into_inner() {
+        u64::MAX => work.cursor.into_inner().unwrap_or_else(PoisonError::into_inner).status,
+        offset => Some(Difference::Content { offset }),
+    };
+    Ok(Comparison { difference, sizes })
 }
 
 struct Work<'a> {
     a: &'a dyn BlockSource,
     b: &'a dyn BlockSource,
-    next: Mutex<u64>,
-    /// The first difference found so far; nothing behind it matters.
+    strict: bool,
+    cursor: Mutex<Cursor>,
+    /// The first difference of content found so far; nothing behind it matters.
     difference: AtomicU64,
     failed: Mutex<Option<Error>>,
     progress: &'a dyn Progress,
+}
+
+/// How far the disks are given out to be compared.
+#[derive(Default)]
+struct Cursor {
+    next: u64,
+    /// Where they are first not kept alike: nothing from there on is given out.
+    status: Option<Difference>,
 }
 
 impl Work<'_> {
@@ -111,19 +106,39 @@ impl Work<'_> {
 
     /// The next range, and whether both disks are known to be zeros there.
     fn take(&self) -> Result<Option<(Range<u64>, bool)>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = *next;
+        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = cursor.next;
         let end = self.a.size().max(self.b.size());
-        if start >= end || start >= self.difference.load(Ordering::Relaxed) {
+        if start >= end || cursor.status.is_some() || start >= self.difference.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let zeros_to = zeros_to(self.a, start, end)?.min(zeros_to(self.b, start, end)?);
-        let (stop, zeros) = match zeros_to > start {
+        let (mut stop, zeros) = match zeros_to > start {
             true => (zeros_to, true),
             false => (end.min(start.saturating_add(STEP)), false),
         };
-        *next = stop;
-        Ok(Some((start..stop, zeros)))
+        if self.strict {
+            cursor.status = self.first_status(start..stop)?;
+            stop = cursor.status.and_then(|status| status.offset()).unwrap_or(stop);
+        }
+        cursor.next = stop;
+        Ok((start < stop).then_some((start..stop, zeros)))
+    }
+
+    /// The first byte of `range`, which lies on both disks, that they do not keep alike.
+    fn first_status(&self, range: Range<u64>) -> Result<Option<Difference>> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let a = self.a.extent_at(offset..range.end)?;
+            let b = self.b.extent_at(offset..range.end)?;
+            let statuses = (Status::from(&a), Status::from(&b));
+            if statuses.0 != statuses.1 {
+                return Ok(Some(Difference::Status { offset, statuses }));
+            }
+            // A source of the caller's own may answer for nothing, and the scan has to end.
+            offset = a.end().min(b.end()).max(offset.saturating_add(1));
+        }
+        Ok(None)
     }
 
     fn differs(&self, range: Range<u64>, (a, b): &mut (Vec<u8>, Vec<u8>)) -> Result<Option<u64>> {
@@ -158,53 +173,5 @@ fn read_padded(source: &dyn BlockSource, range: &Range<u64>, buf: &mut Vec<u8>) 
     match buf.get_mut(..usize::try_from(held).unwrap_or_default()) {
         Some(held) if !held.is_empty() => source.read_at(range.start, held),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use diskimg_core::Memory;
-    use diskimg_core::conformance::painted;
-
-    fn differences(a: &[u8], b: &[u8]) -> Comparison {
-        let (a, b) = (Memory::new(a.to_vec()), Memory::new(b.to_vec()));
-        let one = compare(&a, &b, 1, &()).unwrap();
-        assert_eq!(one, compare(&a, &b, 3, &()).unwrap());
-        one
-    }
-
-    #[test]
-    fn the_first_difference_is_found_wherever_it_lies() {
-        let a = painted(0, 3 << 20);
-        for at in [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) - 1] {
-            let mut b = a.clone();
-            b[at..].iter_mut().step_by(70_001).for_each(|byte| *byte ^= 0x80);
-            assert_eq!(differences(&a, &b).first_difference, Some(at as u64));
-        }
-    }
-
-    #[test]
-    fn a_longer_disk_is_the_same_only_with_zeros_at_its_end() {
-        let a = painted(0, 1000);
-        let longer = [a.clone(), vec![0; 500]].concat();
-        let comparison = differences(&a, &longer);
-        assert!(comparison.same_content() && !comparison.identical());
-        let other = [a.clone(), vec![0; 499], vec![1]].concat();
-        assert_eq!(differences(&a, &other).first_difference, Some(1499));
-    }
-
-    #[test]
-    fn a_stopped_comparison_says_so() {
-        let cancel = diskimg_core::Cancel::default();
-        cancel.trigger();
-        let disk = Memory::new(vec![1; 10]);
-        assert_eq!(compare(&disk, &disk, 1, &cancel).unwrap_err().kind(), ErrorKind::Cancelled);
-    }
-
-    #[test]
-    fn zeros_and_data_differ() {
-        let (zero, data) = (vec![0; 1 << 21], painted(1, 1 << 21));
-        assert_eq!(differences(&zero, &data).first_difference, Some(0));
     }
 }

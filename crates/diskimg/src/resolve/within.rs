@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Limits, Reference, Resolver, Result};
+use diskimg_core::{BlockSource, Error, ImageInfo, Limits, Reference, Resolver, Result};
 use diskimg_raw::FileSource;
-use rustix::fs::{CWD, Mode, OFlags};
 
+use super::names::names_a_protocol;
+use super::{Directory, Refused};
 use crate::drivers::driver;
 
 /// Files that are looked at to find a parent by its UUID. A bound of ours.
@@ -33,29 +34,30 @@ const SEARCHED: usize = 4096;
 /// ```
 #[derive(Debug)]
 pub struct WithinDirectory {
-    directory: File,
+    directory: Directory,
 }
 
 impl WithinDirectory {
     /// Follows names within `directory`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be opened.
+    /// [`Io`](diskimg_core::ErrorKind::Io) when it cannot be opened.
     pub fn new(directory: &Path) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(CWD, directory, flags, Mode::empty())
-            .map_err(|e| Error::from(std::io::Error::from(e)).field("directory of the image"))?;
-        Ok(Self { directory: fd.into() })
+        match Directory::open(directory) {
+            Ok(directory) => Ok(Self { directory }),
+            Err(error) => Err(Error::from(error).field("directory of the image")),
+        }
     }
 
     /// Follows names within a directory that is open already.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when it is no directory; [`ErrorKind::Io`].
+    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) when it is no directory; [`Io`](diskimg_core::ErrorKind::Io).
+    #[cfg(unix)]
     pub fn opened(directory: File) -> Result<Self> {
         match directory.metadata().map_err(Error::from)?.is_dir() {
-            true => Ok(Self { directory }),
-            false => Err(Error::new(ErrorKind::InvalidInput)
+            true => Ok(Self { directory: Directory::opened(directory) }),
+            false => Err(Error::new(diskimg_core::ErrorKind::InvalidInput)
                 .field("directory of the image")
                 .because("it is not a directory")),
         }
@@ -91,13 +93,12 @@ impl WithinDirectory {
 
     /// The names in the directory that end as files of the wanted format do.
     fn names(&self, reference: &Reference) -> Result<Vec<Vec<u8>>> {
-        let failed = |e: rustix::io::Errno| {
-            Error::from(std::io::Error::from(e)).format(reference.found_in).field("directory of the image")
-        };
+        let failed = |e| Error::from(e).format(reference.found_in).field("directory of the image");
         let ending = format!(".{}", reference.found_in.name()).into_bytes();
-        let mut names: Vec<Vec<u8>> = rustix::fs::Dir::read_from(&self.directory)
+        let mut names: Vec<Vec<u8>> = self
+            .directory
+            .names()
             .map_err(failed)?
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec()))
             .filter(|name| name.to_ascii_lowercase().ends_with(&ending))
             .take(SEARCHED)
             .collect();
@@ -114,41 +115,14 @@ impl WithinDirectory {
     }
 
     fn open(&self, reference: &Reference) -> Result<File> {
-        // Without O_NONBLOCK a FIFO put there by a stranger would hold us up for ever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let opened = beneath(&self.directory, &reference.name, flags).map_err(|errno| match errno {
-            rustix::io::Errno::XDEV | rustix::io::Errno::LOOP | rustix::io::Errno::PERM => {
-                reference.denied().because("it leads out of the image's directory")
-            }
-            errno => Error::from(std::io::Error::from(errno))
+        self.directory.file(&reference.name).map_err(|refused| match refused {
+            Refused::Outside => reference.denied().because("it leads out of the image's directory"),
+            Refused::System(error) => Error::from(error)
                 .format(reference.found_in)
                 .field(reference.role.name())
                 .found_name(&reference.name),
-        })?;
-        Ok(opened)
+        })
     }
-}
-
-#[cfg(target_os = "linux")]
-fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
-    use rustix::fs::ResolveFlags;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
-        Err(rustix::io::Errno::NOSYS) => plain_name(directory, name, flags),
-        other => other.map(File::from),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
-    plain_name(directory, name, flags)
-}
-
-fn plain_name(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
-    if name.contains(&b'/') || name == b".." {
-        return Err(rustix::io::Errno::XDEV);
-    }
-    rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
 }
 
 impl Resolver for WithinDirectory {
@@ -167,56 +141,11 @@ impl Resolver for WithinDirectory {
     }
 }
 
-/// `json:{…}`, `nbd://…`, `file:x`: what QEMU takes for a protocol is never a file name here.
-fn names_a_protocol(name: &[u8]) -> bool {
-    let scheme = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.' | b'_');
-    match name.iter().position(|c| !scheme(c)) {
-        Some(end) => end > 0 && name.get(end) == Some(&b':'),
-        None => false,
-    }
-}
-
-/// `name` as seen from the directory of the outermost image, when it stands in a file reached by `referrer`.
-pub(crate) fn relative_to(referrer: &[u8], name: &[u8]) -> Vec<u8> {
-    let directory =
-        referrer.iter().rposition(|c| *c == b'/').map(|end| referrer.get(..=end).unwrap_or_default());
-    match directory {
-        Some(directory) if !name.starts_with(b"/") && !names_a_protocol(name) => [directory, name].concat(),
-        _ => name.to_vec(),
-    }
-}
-
-/// Whether two sources are the same host file, by identity and not by name.
-pub(crate) fn same_file(a: &dyn BlockSource, b: &dyn BlockSource) -> bool {
-    matches!((identity(a), identity(b)), (Some(a), Some(b)) if a == b)
-}
-
-#[cfg(unix)]
-fn identity(source: &dyn BlockSource) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let host = source.locate(0..source.size().min(1)).host?;
-    let metadata = host.file.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &dyn BlockSource) -> Option<(u64, u64)> {
-    None
-}
-
-/// The error of a chain that comes back to itself.
-pub(crate) fn chain_loops(reference: &Reference) -> Error {
-    Error::new(ErrorKind::Limit)
-        .format(reference.found_in)
-        .field(reference.role.name())
-        .found_name(&reference.name)
-        .because("the chain of backing files comes back to a file it already holds")
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use diskimg_core::{Format, Identity, ReferenceRole};
+    use diskimg_core::{ErrorKind, Format, Identity, ReferenceRole};
+    use rustix::fs::{CWD, Mode};
     use std::os::unix::fs::symlink;
 
     fn reference(name: &[u8]) -> Reference {
@@ -266,13 +195,5 @@ mod tests {
         for absent in [&b"absent"[..], b"a\0b"] {
             assert_eq!(resolver.resolve(&reference(absent)).err().unwrap().kind(), ErrorKind::Io);
         }
-    }
-
-    #[test]
-    fn a_name_is_read_from_the_directory_of_the_file_it_stands_in() {
-        assert_eq!(relative_to(b"sub/mid.qcow2", b"base.raw"), b"sub/base.raw");
-        assert_eq!(relative_to(b"mid.qcow2", b"base.raw"), b"base.raw");
-        assert_eq!(relative_to(b"sub/mid.qcow2", b"/abs"), b"/abs");
-        assert_eq!(relative_to(b"sub/mid.qcow2", b"nbd:x"), b"nbd:x");
     }
 }

@@ -1,0 +1,38 @@
+//! `diskimg cat`: the bytes that a guest sees, to standard output.
+
+use std::path::Path;
+
+use diskimg::{
+    BlockSource, ConvertOptions, Input, Target, Window, WriteOrder, convert, convert_stream, driver,
+};
+
+use super::{input, opener, selector, shown};
+use crate::args::CatArgs;
+use crate::failure::{About, Failure, Outcome};
+use crate::signals::Interrupt;
+
+pub(super) fn run(args: &CatArgs) -> Outcome {
+    let interrupt = Interrupt::listen()?;
+    interrupt.outcome(work(args, &interrupt))
+}
+
+fn work(args: &CatArgs, interrupt: &Interrupt) -> Result<(), Failure> {
+    let mut opener = opener(&args.open, Some((&args.follow, &args.file)))?;
+    opener.snapshot = args.snapshot.as_deref().map(selector);
+    let target = Target::stream(std::io::stdout(), driver("raw")?.format);
+    let file: &Path = shown(&args.file);
+    let all = args.offset == 0 && args.length.is_none();
+    let disk = match input(&opener, &args.file, &interrupt.cancel)? {
+        Input::Arriving(image) if all && image.streams(WriteOrder::Ascending) => {
+            convert_stream(image, target.create(None)?, &*interrupt.cancel).about(file)?;
+            return Ok(());
+        }
+        Input::Arriving(image) => image.into_disk(&opener).about(file)?,
+        Input::Disk(disk) => disk,
+    };
+    let end = args.length.map_or(disk.size(), |length| args.offset.saturating_add(length));
+    let part = Window::new(&disk, args.offset..end.max(args.offset)).about(file)?;
+    let sink = target.create(Some(part.size()))?;
+    convert(&part, sink, &ConvertOptions::default(), &*interrupt.cancel).about(file)?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What an image would take up, before it is written.
+
+use std::ops::Range;
+
+use crate::{CreateOptions, Result};
+
+/// Measures the image that [`crate::Driver::create`] would make with these options of a disk whose bytes in these
+/// ranges are stored: the type of [`crate::Driver::measure`]. The ranges ascend and do not overlap; `None` stands for a
+/// disk that is created and not written.
+pub type Measure =
+    fn(&CreateOptions, Option<&mut dyn Iterator<Item = Result<Range<u64>>>>) -> Result<Measured>;
+
+/// Bytes that the file of an image would have: its length, or the sum of the lengths where it has several files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Measured {
+    /// At most so many for this disk as it is: holes and known zeros take none, nor does compression count.
+    pub required: u64,
+    /// At most so many when every byte of the disk is written.
+    pub fully_allocated: u64,
+}
+
+/// Counts the units of a disk (clusters, grains, blocks) that ranges touch, each once.
+///
+/// ```
+/// use diskimg_core::Touched;
+/// let mut clusters = Touched::new(65_536);
+/// for range in [0..100, 200..300, 65_535..65_537] {
+///     clusters.add(&range);
+/// }
+/// assert_eq!(clusters.count(), 2);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Touched {
+    unit: u64,
+    count: u64,
+    counted_to: u64,
+}
+
+impl Touched {
+    /// None yet, of units of so many bytes; at least 1.
+    #[must_use]
+    pub fn new(unit: u64) -> Self {
+        Self { unit: unit.max(1), count: 0, counted_to: 0 }
+    }
+
+    /// Counts what `range` touches and no range before it; ranges have to ascend.
+    pub fn add(&mut self, range: &Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let first = (range.start / self.unit).max(self.counted_to);
+        let end = range.end.div_ceil(self.unit);
+        self.count = self.count.saturating_add(end.saturating_sub(first));
+        self.counted_to = self.counted_to.max(end);
+    }
+
+    /// How many units were touched.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_several_ranges_touch_is_counted_once() {
+        let mut touched = Touched::new(10);
+        for range in [0..1, 2..10, 9..20, 45..45, 59..61] {
+            touched.add(&range);
+        }
+        assert_eq!(touched.count(), 4);
+        touched.add(&(0..u64::MAX));
+        assert_eq!(touched.count(), 4 + u64::MAX.div_ceil(10) - 7);
+    }
+}

@@ -1,0 +1,62 @@
+//! A directory on Unix, held open: it stays the same one whatever happens to its name.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{CWD, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Refused;
+
+#[derive(Debug)]
+pub(super) struct Directory(File);
+
+impl Directory {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?.into()))
+    }
+
+    pub(super) fn opened(file: File) -> Self {
+        Self(file)
+    }
+
+    /// The names that lie directly in it.
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
+        let entries = Dir::read_from(&self.0)?;
+        Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec())))
+    }
+
+    /// Opens what `name` leads to for reading, if that lies in it or below.
+    pub(super) fn file(&self, name: &[u8]) -> Result<File, Refused> {
+        // Without O_NONBLOCK a FIFO put there by a stranger would hold us up for ever.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        beneath(&self.0, name, flags).map_err(|errno| match errno {
+            Errno::XDEV | Errno::LOOP | Errno::PERM => Refused::Outside,
+            errno => Refused::System(errno.into()),
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    use rustix::fs::ResolveFlags;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS) => plain_name(directory, name, flags),
+        other => other.map(File::from),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    plain_name(directory, name, flags)
+}
+
+fn plain_name(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
+    if name.contains(&b'/') || name == b".." {
+        return Err(Errno::XDEV);
+    }
+    rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
+}

@@ -1,0 +1,165 @@
+//! The disk in an OVA, converted as it comes.
+
+use std::path::Path;
+
+use diskimg::{
+    CreateOptions, ErrorKind, Format, Input, MemorySink, Opener, Result, Setting, Spool, StreamConvert,
+    Target, Wrapper, WriteOrder, convert_stream, driver,
+};
+use diskimg_core::conformance::{Numbers, painted};
+use proptest::prelude::*;
+
+use crate::common::{ova, read_all};
+use crate::{CHUNKS, archives, converted, disk_of, gz, image, of_file, wanting};
+
+#[test]
+fn an_ova_is_converted_in_one_pass_however_it_is_cut() {
+    for (what, member, bytes) in archives() {
+        let mut opener = wanting(member);
+        let Ok(expected) = disk_of(&opener, &bytes) else { continue };
+        opener.spool = Spool::Never;
+        for chunk in CHUNKS {
+            let disk = converted(&opener, &bytes, chunk).unwrap_or_else(|e| panic!("{what} by {chunk}: {e}"));
+            assert!(disk == expected, "{what} by {chunk}");
+        }
+        assert!(converted(&opener, &gz(&bytes), 1000).unwrap() == expected, "{what} in gz");
+        let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
+        assert!(arriving.streams(WriteOrder::Any), "{what}");
+        let sink = MemorySink::new(64 << 20);
+        convert_stream(arriving, Box::new(sink.clone()), &()).unwrap();
+        assert!(sink.bytes() == expected, "{what} arriving");
+    }
+}
+
+/// A VMDK of this layout.
+fn vmdk(subformat: &str, disk: &[u8]) -> Vec<u8> {
+    let file = MemorySink::new(8 << 20);
+    let options = CreateOptions {
+        virtual_size: disk.len() as u64,
+        settings: Setting::parse_list(&format!("subformat={subformat}")).unwrap(),
+        ..CreateOptions::default()
+    };
+    let sink = driver("vmdk").unwrap().create.unwrap()(Box::new(file.clone()), &options).unwrap();
+    sink.write_at(0, disk).unwrap();
+    sink.finish().unwrap();
+    file.bytes()
+}
+
+#[test]
+fn of_an_ova_that_has_to_be_kept_only_the_disk_is() {
+    let disk = painted(3, 256 << 10);
+    // Its tables say nothing of the order of its grains.
+    let vmdk = vmdk("monolithicSparse", &disk);
+    let bytes = ova(&[("a", &painted(0, 1 << 20)), ("disk.vmdk", &vmdk), ("b", &painted(0, 1 << 20))]);
+    let mut opener = Opener::new();
+    opener.spool = Spool::Temporary { directory: None, limit: vmdk.len() as u64 };
+    for chunk in [511, 1 << 20] {
+        assert!(converted(&opener, &bytes, chunk).unwrap() == disk, "{chunk}");
+    }
+    let arriving = opener.arriving(std::io::Cursor::new(bytes.clone())).unwrap();
+    assert_eq!((arriving.member(), arriving.format().name()), (Some("disk.vmdk"), "vmdk"));
+    let kept = arriving.into_disk(&opener).unwrap();
+    assert_eq!(kept.member(), Some("disk.vmdk"));
+    assert!(read_all(&kept).unwrap() == disk);
+
+    opener.spool = Spool::Never;
+    assert_eq!(converted(&opener, &bytes, 4096).unwrap_err().kind(), ErrorKind::NeedsSeek);
+}
+
+/// A target in a folder that is otherwise empty.
+fn target(folder: &Path) -> Target {
+    let mut target = Target::file(folder.join("disk.raw"), driver("raw").unwrap().format);
+    target.durable = false;
+    target
+}
+
+#[test]
+fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
+    // Noise does not shrink: the first disk is on its way before the second comes.
+    let mut numbers = Numbers::new(5);
+    let disk: Vec<u8> = (0..1 << 20).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+    let vmdk = vmdk("streamOptimized", &disk);
+    assert!(vmdk.len() > 1 << 20);
+    let bytes = ova(&[("one.vmdk", &vmdk), ("two.vmdk", &vmdk), ("three.vmdk", &vmdk)]);
+    let scratch = tempfile::tempdir().unwrap();
+    let is_empty = || std::fs::read_dir(scratch.path()).unwrap().next().is_none();
+    for stream in [bytes.clone(), gz(&bytes)] {
+        let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
+        let sink = target(scratch.path()).create(None).unwrap();
+        let error = convert_stream(arriving, sink, &()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("one.vmdk, two.vmdk"), "{error}");
+        assert!(is_empty());
+
+        let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
+        let error = arriving.into_disk(&Opener::new()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+
+        for chunk in CHUNKS {
+            let sink = target(scratch.path()).create(None).unwrap();
+            let mut conversion = StreamConvert::new(&Opener::new(), sink);
+            let pushed = stream.chunks(chunk).try_for_each(|chunk| conversion.push(chunk));
+            assert_eq!(pushed.unwrap_err().to_string(), error.to_string(), "by {chunk}");
+            assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert!(is_empty(), "by {chunk}");
+        }
+    }
+    let opener = wanting(Some("two.vmdk"));
+    let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
+    convert_stream(arriving, target(scratch.path()).create(None).unwrap(), &()).unwrap();
+    assert!(std::fs::read(scratch.path().join("disk.raw")).unwrap() == disk);
+}
+
+#[test]
+fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
+    let bytes = ova(&[("disk.vmdk", &image("stream.vmdk"))]);
+    let expected = disk_of(&Opener::new(), &bytes).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("box.ova.gz");
+    std::fs::write(&path, gz(&bytes)).unwrap();
+    let opener = Opener::new();
+    let disk = opener.open(&path).unwrap();
+    assert_eq!((disk.member(), disk.wrapper()), (Some("disk.vmdk"), Some(Wrapper::Gzip)));
+    assert!(read_all(&disk).unwrap() == expected);
+    let inspection = opener.inspect(&path).unwrap();
+    assert_eq!(inspection.info, of_file(&opener, &bytes).unwrap());
+    assert_eq!(inspection.wrapper, Some(Wrapper::Gzip));
+    let Input::Arriving(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
+    let sink = MemorySink::new(64 << 20);
+    convert_stream(arriving, Box::new(sink.clone()), &()).unwrap();
+    assert!(sink.bytes() == expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_ova_is_converted_as_its_file_is_or_refused(
+        archive in 0_usize..17,
+        damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 1..4),
+        chunk in 1_usize..5000,
+    ) {
+        let (_, member, mut bytes) = archives().swap_remove(archive);
+        for (at, value) in damage {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        let mut opener = wanting(member);
+        opener.limits.virtual_size = 16 << 20;
+        opener.spool = Spool::Never;
+        let pieces = converted(&opener, &bytes, chunk);
+        let whole = converted(&opener, &bytes, usize::MAX);
+        let text = |result: &Result<Vec<u8>>| result.as_ref().err().map(ToString::to_string);
+        prop_assert_eq!(text(&pieces), text(&whole));
+        match (pieces, disk_of(&opener, &bytes)) {
+            (Ok(disk), Ok(expected)) => prop_assert!(disk == expected && whole.unwrap() == expected),
+            // Whoever reads a VMDK by its tables does not see what is wrong between them.
+            (Err(error), Ok(_)) => prop_assert!(
+                error.format_name() == Some(Format::new("vmdk")) || error.kind() == ErrorKind::NeedsSeek,
+                "{error}"
+            ),
+            (Ok(_), Err(error)) => prop_assert!(false, "only the file is refused: {error}"),
+            (Err(_), Err(_)) => {}
+        }
+    }
+}

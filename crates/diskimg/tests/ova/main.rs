@@ -1,0 +1,166 @@
+//! An OVA that arrives as a stream: told as its file is, and converted as the disk in it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod converting;
+mod telling;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use common::{images, ova, read_all, tar_member};
+use diskimg::{
+    ErrorKind, Format, ImageInfo, Memory, MemorySink, Opener, ProbeReport, Prober, Result, StreamConvert,
+    convert_stream,
+};
+use diskimg_core::conformance::painted;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// The sizes in which streams are cut.
+const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, 1 << 20];
+
+fn image(name: &str) -> Vec<u8> {
+    std::fs::read(images("good").join(name)).unwrap()
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn wanting(member: Option<&str>) -> Opener {
+    let mut opener = Opener::new();
+    opener.member = member.map(str::to_owned);
+    opener
+}
+
+fn probe(opener: &Opener, bytes: &[u8], chunk: usize) -> ProbeReport {
+    let mut prober = Prober::with(opener);
+    for chunk in bytes.chunks(chunk) {
+        prober.push(chunk);
+    }
+    prober.finish()
+}
+
+fn of_file(opener: &Opener, bytes: &[u8]) -> Result<ImageInfo> {
+    opener.inspect_source(&Memory::new(bytes.to_vec()))
+}
+
+/// What is told, in a form that can be compared.
+fn told(image: &Result<ImageInfo>) -> String {
+    match image {
+        Ok(info) => format!("{info:?}"),
+        Err(error) => format!("{:?}: {error}", error.kind()),
+    }
+}
+
+/// The disk in a stream that is pushed in pieces.
+fn converted(opener: &Opener, bytes: &[u8], chunk: usize) -> Result<Vec<u8>> {
+    let sink = MemorySink::new(64 << 20);
+    let mut conversion = StreamConvert::new(opener, Box::new(sink.clone()));
+    bytes.chunks(chunk).try_for_each(|chunk| conversion.push(chunk))?;
+    conversion.finish(&())?;
+    Ok(sink.bytes())
+}
+
+/// The disk in an image that can be read anywhere.
+fn disk_of(opener: &Opener, bytes: &[u8]) -> Result<Vec<u8>> {
+    read_all(&opener.open_source(Arc::new(Memory::new(bytes.to_vec())))?)
+}
+
+/// Archives, good and bad, with the name that is wanted.
+fn archives() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
+    let (vmdk, qcow2, disk) = (image("stream.vmdk"), image("cluster-512.qcow2"), image("mbr.raw"));
+    let big = painted(0, 150_000);
+    let two = ova(&[("one.vmdk", &vmdk), ("big.iso", &big), ("two.qcow2", &qcow2)]);
+    let one = ova(&[("box.mf", b"SHA1"), ("disk.vmdk", &vmdk), ("big.cert", &big)]);
+    let mut damaged = one.clone();
+    let at = damaged.len() - 1024 - big.len().next_multiple_of(512) - 512;
+    damaged[at] ^= 1;
+    let mut header = ova(&[("disk.qcow2", &qcow2)]);
+    header[1024 + 512 + 7] = 9;
+    vec![
+        ("one disk", None, one.clone()),
+        ("one disk, and it is named", Some("disk.vmdk"), one.clone()),
+        ("another name", Some("disk.qcow2"), one.clone()),
+        ("a short disk", None, ova(&[("disk.qcow2", &qcow2)])),
+        ("a header of a version that is not known", None, header),
+        ("two disks", None, two.clone()),
+        ("the first of two", Some("one.vmdk"), two.clone()),
+        ("the second of two", Some("two.qcow2"), two.clone()),
+        ("neither of two", Some("three"), two),
+        ("twice the same name", Some("a"), ova(&[("a", &vmdk), ("a", &qcow2)])),
+        ("none that is recognised", None, ova(&[("disk.img", &disk), ("disk.vmdk", b"")])),
+        ("none at all", None, ova(&[])),
+        ("no end", None, [tar_member(&("box.ovf", b"")), tar_member(&("d", &qcow2))].concat()),
+        ("cut in the disk", None, one[..4000].to_vec()),
+        ("cut behind the disk", None, one[..one.len() - 1024 - 512].to_vec()),
+        ("a damaged header behind the disk", None, damaged.clone()),
+        ("a damaged header behind the disk that is named", Some("disk.vmdk"), damaged),
+    ]
+}
+
+#[test]
+fn the_errors_are_of_the_kind_that_says_what_to_do() {
+    let kinds = [
+        ("another name", ErrorKind::InvalidInput),
+        ("a header of a version that is not known", ErrorKind::Unsupported),
+        ("two disks", ErrorKind::InvalidInput),
+        ("neither of two", ErrorKind::InvalidInput),
+        ("none that is recognised", ErrorKind::Unsupported),
+        ("none at all", ErrorKind::Unsupported),
+        ("cut in the disk", ErrorKind::Truncated),
+        ("cut behind the disk", ErrorKind::Truncated),
+        ("a damaged header behind the disk", ErrorKind::Corrupt),
+        ("a damaged header behind the disk that is named", ErrorKind::Corrupt),
+    ];
+    for (what, member, bytes) in archives() {
+        let expected = kinds.iter().find(|(name, _)| *name == what).map(|(_, kind)| *kind);
+        let opener = wanting(member);
+        let probed = probe(&opener, &bytes, 4096);
+        assert_eq!(probed.image.err().map(|error| error.kind()), expected, "{what}");
+        for chunk in CHUNKS {
+            let error = converted(&opener, &bytes, chunk).err();
+            assert_eq!(error.map(|error| error.kind()), expected, "{what} by {chunk}, converted");
+        }
+        let arrived = opener.arriving(std::io::Cursor::new(bytes)).and_then(|arriving| {
+            convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &()).map(|_| ())
+        });
+        assert_eq!(arrived.err().map(|error| error.kind()), expected, "{what}, arriving");
+    }
+}
+
+#[test]
+fn a_tar_that_is_no_ova_is_named_and_not_opened() {
+    let bytes = [tar_member(&("disk.vmdk", &image("stream.vmdk"))), vec![0; 1024]].concat();
+    for chunk in CHUNKS {
+        let report = probe(&Opener::new(), &bytes, chunk);
+        assert_eq!(report.formats, [Format::new("tar")]);
+        assert_eq!(told(&report.image), told(&of_file(&Opener::new(), &bytes)));
+        let error = converted(&Opener::new(), &bytes, chunk).unwrap_err();
+        assert_eq!((error.kind(), error.format_name()), (ErrorKind::Unsupported, Some(Format::new("tar"))));
+    }
+    let error = Opener::new().arriving(std::io::Cursor::new(bytes)).err().unwrap();
+    assert_eq!(error.format_name(), Some(Format::new("tar")));
+}
+
+#[test]
+fn an_ova_that_is_wanted_raw_is_its_own_bytes() {
+    let bytes = ova(&[("disk.vmdk", &image("stream.vmdk"))]);
+    let mut opener = Opener::new();
+    opener.format = Some(Format::new("raw"));
+    for stream in [bytes.clone(), gz(&bytes)] {
+        let info = probe(&opener, &stream, 777).image.unwrap();
+        assert_eq!((info.format.name(), info.virtual_size), ("raw", bytes.len() as u64));
+        assert!(converted(&opener, &stream, 777).unwrap() == bytes);
+    }
+}

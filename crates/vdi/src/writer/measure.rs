@@ -1,0 +1,46 @@
+//! What an image would take up, before it is written.
+//!
+//! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`): header and map in front, then whole blocks.
+
+use std::ops::Range;
+
+use diskimg_core::{CreateOptions, Measured, Result, Touched};
+
+use super::layout::Shape;
+use super::options::Allocation;
+use super::settings::from_settings;
+
+/// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
+/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Exact, where each block that they touch has a byte that is not
+/// zero.
+///
+/// # Errors
+/// As [`super::create`]; an error of `data`.
+///
+/// ```
+/// use diskimg_core::CreateOptions;
+/// let options = CreateOptions { virtual_size: 1 << 40, ..CreateOptions::default() };
+/// let mut data = [Ok(0..100), Ok(5 << 20..6 << 20)].into_iter();
+/// let measured = diskimg_vdi::measure(&options, Some(&mut data))?;
+/// // Header, map, and two blocks.
+/// assert_eq!(measured.required, (1 + 4 + 2) << 20);
+/// # Ok::<(), diskimg_core::Error>(())
+/// ```
+pub fn measure(
+    options: &CreateOptions,
+    data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
+) -> Result<Measured> {
+    let shape = Shape::new(&from_settings(options)?)?;
+    let mut touched = Touched::new(shape.geometry.block_bytes());
+    for range in data.into_iter().flatten() {
+        touched.add(&range?);
+    }
+    let all = shape.geometry.blocks;
+    let stored = match shape.allocation {
+        Allocation::Dynamic => u32::try_from(touched.count()).unwrap_or(all).min(all),
+        Allocation::Fixed => all,
+    };
+    // The file ends with a whole block.
+    let end = |blocks: u32| shape.geometry.host(blocks).0;
+    Ok(Measured { required: end(stored), fully_allocated: end(all) })
+}
