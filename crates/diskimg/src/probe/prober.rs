@@ -30,8 +30,8 @@ use crate::unwrap::Unwrapper;
 /// | raw, and what nothing recognises | the end | the end |
 /// | formats that are only named | never | the first 68 KiB |
 ///
-/// No end can come sooner than that of the stream. A disk in an OVA is the one that is meant only when the archive has
-/// ended without another, and its size is known then.
+/// A stream shorter than 68 KiB is told of at its end. A disk in an OVA is the one that is meant only when the archive
+/// has ended without another, and its size is known then.
 ///
 /// ```
 /// use diskimg::{Probed, Prober};
@@ -125,7 +125,8 @@ impl Prober {
 
     /// What the image says about itself, as far as is known; `None` when [`Prober::finish`] will tell an error. Before
     /// [`Probed::Done`] findings on a stream that was cut short may be missing or too many, lists may be
-    /// incomplete, and the size is that of what was looked at unless [`Prober::size_is_known`].
+    /// incomplete, and the size is that of what was looked at unless [`Prober::size_is_known`]. A list that is too long
+    /// to be kept ends early, with the finding `list_cut`; [`Prober::finish`] tells all of it.
     #[must_use]
     pub fn info(&self) -> Option<&ImageInfo> {
         if self.failed.is_some() { None } else { self.inside.known() }
