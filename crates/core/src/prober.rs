@@ -26,7 +26,7 @@ pub struct FormatProber {
 pub enum Probed {
     /// Nothing yet: push more.
     More,
-    /// A format is recognised; another may still be.
+    /// A format is recognised. Of a [`FormatProber`], another may still be.
     Format,
     /// Nothing that follows can change the answer.
     Done,

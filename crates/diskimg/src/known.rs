@@ -3,7 +3,7 @@
 //! Sources of the magics: VHD specification 1.0 (the footer, of which dynamic images have a copy at their start),
 //! the `koly` block of Apple's UDIF as `hdiutil` writes it, [MS-VHDX]
 //! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
-//! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7,
+//! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7, 4.3.16 and 8.5.3,
 //! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6.
 
 use diskimg_core::Format;
@@ -19,7 +19,7 @@ const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known
     Known { format: Format::new(name), offset, magic }
 }
 
-static KNOWN: [Known; 16] = [
+static KNOWN: [Known; 19] = [
     known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
     known("vhdx", 0, b"vhdxfile"),
     known("vhd", 0, b"conectix"),
@@ -28,9 +28,14 @@ static KNOWN: [Known; 16] = [
     known("parallels", 0, b"WithouFreSpacExt"),
     known("luks", 0, b"LUKS\xba\xbe"),
     known("zip", 0, b"PK\x03\x04"),
+    // Empty, and in several parts.
+    known("zip", 0, b"PK\x05\x06"),
+    known("zip", 0, b"PK\x07\x08"),
     known("7z", 0, b"7z\xbc\xaf\x27\x1c"),
     known("bzip2", 0, b"BZh"),
     known("lz4", 0, b"\x04\x22\x4d\x18"),
+    // The legacy frame, as the kernel's images have it.
+    known("lz4", 0, b"\x02\x21\x4c\x18"),
     known("lzip", 0, b"LZIP"),
     known("rar", 0, b"Rar!\x1a\x07"),
     known("tar", 257, b"ustar\0"),
@@ -78,12 +83,14 @@ mod tests {
     fn r10_other_formats_are_named() {
         let mut tar = vec![0; 512];
         tar[257..263].copy_from_slice(b"ustar\0");
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 8] = [
             (b"conectix", "vhd"),
             (b"vhdxfile", "vhdx"),
             (b"QED\0", "qed"),
             (b"LUKS\xba\xbe\0\x01", "luks"),
             (b"PK\x03\x04", "zip"),
+            (b"PK\x05\x06", "zip"),
+            (b"\x02\x21\x4c\x18", "lz4"),
             (&tar, "tar"),
         ];
         for (head, name) in cases {

@@ -1,7 +1,7 @@
 //! What format a file has, by its bytes alone.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, FormatProber, FormatReport, Result};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Result, Verdict};
 use diskimg_raw::Content;
 
 use crate::drivers::{driver_of, drivers};
@@ -43,12 +43,12 @@ pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
 }
 
 /// As [`sniff`], over bytes already read; `size` is the length of the whole, if it is known. Formats that are
-/// recognised by the end of a file are not seen.
+/// recognised by the end of a file are seen only if that is all of it.
 ///
 /// # Errors
 /// As [`sniff`].
 pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
-    Parts { head, trailer: &[], size }.sniff()
+    Parts::of_head(head, size).sniff()
 }
 
 /// The parts of a file that tell what it is.
@@ -62,8 +62,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) size: Option<u64>,
 }
 
-impl Parts<'_> {
-    fn sniff(self) -> Result<Sniffed> {
+impl<'a> Parts<'a> {
+    /// The first bytes of a file of `size` bytes, if that is known; if they are all of it, the last ones, too.
+    pub(crate) fn of_head(head: &'a [u8], size: Option<u64>) -> Self {
+        let whole = size == Some(head.len() as u64);
+        let trailer = head.get(head.len().saturating_sub(TRAILER)..).filter(|_| whole).unwrap_or_default();
+        Self { head, trailer, size }
+    }
+
+    /// As [`sniff`].
+    pub(crate) fn sniff(self) -> Result<Sniffed> {
         if self.head.is_empty() {
             return Err(Error::new(ErrorKind::UnknownFormat).because("the image is empty"));
         }
@@ -110,11 +118,12 @@ pub(crate) struct Likeness {
 
 impl Likeness {
     pub(crate) fn of(Parts { head, trailer, size }: Parts<'_>) -> Self {
-        let images = probe(head).formats;
+        let images = probe(head);
         let known = if images.is_empty() { known::recognise(head) } else { None };
         let content = diskimg_raw::recognise_head(head, size);
-        // What nothing else speaks for is unknown, and no stream is read to its end to tell more.
-        let trailer = known::recognise_trailer(trailer).filter(|_| content.is_some());
+        // The last bytes of what is an image without them are its own.
+        let is_image = content.is_none() && !(images.is_empty() && known.is_none());
+        let trailer = known::recognise_trailer(trailer).filter(|_| !is_image);
         Self { images, known, content, trailer }
     }
 
@@ -130,7 +139,7 @@ impl Likeness {
             ([format], None, None) => Ok(Sniffed::Image(*format)),
             ([], Some(format), None) => Ok(Sniffed::Known(format)),
             ([], None, Some(content)) if self.trailer.is_none() => Ok(Sniffed::Raw(content)),
-            ([], None, None) => Err(unknown()),
+            ([], None, None) => self.trailer.map(Sniffed::Known).ok_or_else(unknown),
             _ => Err(ambiguous(&self.formats(), self.content)),
         }
     }
@@ -153,20 +162,17 @@ pub(crate) fn driver_for(
         Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
         Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
         Ok(Sniffed::Known(format)) => Err(unsupported(format)),
-        Err(error) if error.kind() == ErrorKind::UnknownFormat && allow_raw => {
-            match known::recognise_trailer(parts.trailer) {
-                Some(format) => Err(unsupported(format)),
-                None => Ok(&diskimg_raw::DRIVER),
-            }
-        }
+        Err(error) if error.kind() == ErrorKind::UnknownFormat && allow_raw => Ok(&diskimg_raw::DRIVER),
         Err(error) => Err(error),
     }
 }
 
-fn probe(head: &[u8]) -> FormatReport {
-    let mut prober = FormatProber::new(drivers());
-    prober.push(head);
-    prober.finish()
+/// The formats of this build that the head is valid as, in the order of their names.
+fn probe(head: &[u8]) -> Vec<Format> {
+    let says_yes = |driver: &&&Driver| (driver.probe)(head) == Verdict::Yes;
+    let mut formats: Vec<Format> = drivers().iter().filter(says_yes).map(|driver| driver.format).collect();
+    formats.sort_unstable();
+    formats
 }
 
 fn unknown() -> Error {

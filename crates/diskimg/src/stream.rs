@@ -59,7 +59,7 @@ impl Arriving {
             return Self::unpacked(std::io::Cursor::new(head).chain(rest), wrapper, opener);
         }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
-        let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
+        let driver = driver_for(Parts::of_head(&head, size), opener.format, opener.allow_raw)?;
         Self { opener: opener.clone(), head, rest, driver, wrapper, member: None }.with_whole_head()
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". The last three
 //! sectors of the file are the footer's marker, the footer, and the end-of-stream marker, which is all zeros.
-//! What a transfer cut or filled up to whole sectors or blocks with zeros is told apart here.
+//! What a transfer cut or filled up to whole sectors or blocks with zeros is told apart here: a footer counts if it
+//! begins in the last 128 KiB and nothing but zeros follow it, in a file as in a stream. A file whose header knows
+//! the directory has no need of one, and what follows its last grain is not looked at.
 
 use diskimg_core::{BlockSource, Result};
 
@@ -28,6 +30,11 @@ const SECTOR_BYTES: usize = 512;
 /// follow it, or it is not what it has to be.
 pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, u64)> {
     search(source, header, LAST).or_else(|_| search(source, header, SEARCHED))
+}
+
+/// Whether the footer of a file of `size` bytes is looked for where it is if the end-of-stream marker is at byte `end`.
+pub(crate) const fn is_searched(end: u64, size: u64) -> bool {
+    (size / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.saturating_sub(2 * SECTOR)
 }
 
 /// As [`find`], in the last `within` bytes.

@@ -114,7 +114,7 @@ impl Pass {
         let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
         let head = head.bytes;
         let opener = &self.opener;
-        let driver = driver_for(Parts { head: &head, trailer: &[], size }, opener.format, opener.allow_raw)?;
+        let driver = driver_for(Parts::of_head(&head, size), opener.format, opener.allow_raw)?;
         if let (None, Some(more)) = (size, more_of_head(opener, driver, &head)) {
             let enough = head.len().saturating_add(more);
             self.stage = Stage::Head(Head { bytes: head, enough });

@@ -14,6 +14,8 @@ use crate::open::Opener;
 pub(super) struct Inside {
     unpacker: Unpacker,
     image: Image,
+    /// What is wrong with an archive all of which has passed.
+    ended: Option<Result<()>>,
 }
 
 /// The image, as it comes out of an archive or by itself.
@@ -28,7 +30,7 @@ struct Image {
 impl Inside {
     pub(super) fn new(opener: &Opener) -> Self {
         let image = Image { payload: Payload::new(opener), member: None, unclear: false };
-        Self { unpacker: Unpacker::new(opener), image }
+        Self { unpacker: Unpacker::new(opener), image, ended: None }
     }
 
     /// Takes the next bytes.
@@ -36,8 +38,11 @@ impl Inside {
     /// # Errors
     /// What is wrong with an archive; [`ErrorKind::Cancelled`] when all is certain and no more is wanted.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self { unpacker, image } = self;
+        let Self { unpacker, image, .. } = self;
         unpacker.push(bytes, &mut |piece| image.take(piece))?;
+        if unpacker.has_ended() && self.ended.is_none() && self.image.payload.end() {
+            self.ended = Some(self.finish());
+        }
         match self.state() {
             Probed::Done => Err(Error::new(ErrorKind::Cancelled)),
             _ => Ok(()),
@@ -47,15 +52,24 @@ impl Inside {
     /// What is certain.
     pub(super) fn state(&self) -> Probed {
         match self.image.payload.state() {
-            _ if self.unpacker.has_ended() => Probed::Done,
-            Probed::Done if self.unpacker.is_archive() => Probed::Format,
+            _ if self.ended.is_some() => Probed::Done,
+            Probed::Done if !self.unpacker.is_archive() => Probed::Done,
+            Probed::Done if !self.image.payload.is_named() => Probed::More,
+            Probed::Done => Probed::Format,
             state => state,
         }
     }
 
+    /// Whether the virtual size is certain; in an archive that another disk may follow, only at its end.
+    pub(super) fn is_sized(&self) -> bool {
+        let certain = !self.unpacker.is_archive() || self.ended.is_some();
+        certain && self.known().is_some() && self.image.payload.is_sized()
+    }
+
     /// What the image says about itself, as far as is known.
     pub(super) fn known(&self) -> Option<&ImageInfo> {
-        if self.image.unclear { None } else { self.image.payload.known() }
+        let failed = matches!(self.ended, Some(Err(_)));
+        if self.image.unclear || failed { None } else { self.image.payload.known() }
     }
 
     /// The stream has ended, or nothing more of it is wanted.
@@ -63,7 +77,10 @@ impl Inside {
     /// # Errors
     /// What is wrong with an archive, or with the disks in it.
     pub(super) fn finish(&mut self) -> Result<()> {
-        let Self { unpacker, image } = self;
+        if let Some(ended) = self.ended.take() {
+            return ended;
+        }
+        let Self { unpacker, image, .. } = self;
         unpacker.finish(&mut |piece| image.take(piece))
     }
 
@@ -82,9 +99,14 @@ impl Inside {
 impl Image {
     fn take(&mut self, piece: Piece<'_>) -> Result<()> {
         match piece {
-            Piece::Disk(disk) => self.member = Some(disk.name),
+            Piece::Disk(disk) => {
+                self.member = Some(disk.name);
+                self.payload.recognise();
+            }
             Piece::Bytes(bytes) => self.payload.push(bytes),
-            Piece::End => self.payload.end(),
+            Piece::End => {
+                self.payload.end();
+            }
             Piece::Unclear(_) => self.unclear = true,
         }
         Ok(())

@@ -8,9 +8,9 @@ use diskimg_core::{
 };
 use diskimg_raw::Content;
 
-use super::kept::Kept;
+use super::kept::{ENDLESS, Kept};
 use crate::open::Opener;
-use crate::sniff::{Likeness, Parts, driver_for};
+use crate::sniff::{Likeness, Parts, Sniffed, driver_for};
 
 /// Where the stream is taken to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub(super) struct Judgement {
     pub(super) formats: Vec<Format>,
     pub(super) content: Option<Content>,
     pub(super) image: Result<ImageInfo>,
+    /// The one format that it is, if it is one; never raw, unless that was asked for.
+    pub(super) named: Option<Format>,
+    /// Whether the last bytes of the stream could name a format that nothing else names.
+    pub(super) awaits_trailer: bool,
     /// What was asked for and is not here.
     pub(super) missing: Vec<Range<u64>>,
 }
@@ -36,18 +40,30 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
         End::Here => Some(kept.total()),
         End::Unknown => None,
     };
-    let trailer = if end == End::Here { kept.trailer() } else { &[] };
-    let parts = Parts { head: kept.head(), trailer, size };
+    let trailer = if end == End::Here { kept.trailer() } else { Vec::new() };
+    let parts = Parts { head: kept.head(), trailer: &trailer, size };
     let likeness = Likeness::of(parts);
     let formats = match opener.format {
         Some(format) => vec![format],
         None => likeness.formats(),
     };
-    let seen = Seen { kept, size: size.unwrap_or(i64::MAX.unsigned_abs()), missing: Mutex::default() };
+    let sniffed = parts.sniff();
+    let named = match (&opener.format, &sniffed) {
+        (Some(format), _) | (None, Ok(Sniffed::Image(format) | Sniffed::Known(format))) => Some(*format),
+        _ => None,
+    };
+    let awaits_trailer = opener.format.is_none()
+        && match &sniffed {
+            Ok(sniffed) => matches!(sniffed, Sniffed::Raw(_)),
+            Err(error) => error.kind() == ErrorKind::UnknownFormat,
+        };
+    let seen = Seen { kept, size: size.unwrap_or(ENDLESS), missing: Mutex::default() };
     let image = driver_for(parts, opener.format, opener.allow_raw)
         .and_then(|driver| (driver.inspect)(&seen, &opener.limits));
     let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Judgement { formats, content: likeness.content, image, missing }
+    let of_another = |error: &Error| matches!(error.kind(), ErrorKind::UnknownFormat | ErrorKind::Ambiguous);
+    let named = named.filter(|_| !image.as_ref().is_err_and(of_another));
+    Judgement { formats, content: likeness.content, image, named, awaits_trailer, missing }
 }
 
 /// What an image says about itself whose head alone is there, as if it ended there or else went on.
@@ -77,6 +93,18 @@ impl Judgement {
             _ => false,
         };
         image && self.formats == other.formats && self.content == other.content
+    }
+
+    /// The virtual size, where it is told.
+    fn size(&self) -> Option<u64> {
+        self.image.as_ref().ok().map(|info| info.virtual_size)
+    }
+
+    /// Whether no end can make another virtual size of it, where this is the judgement of a stream without end and
+    /// `here` that of one that ends here: there can only be an error instead.
+    pub(super) fn settles_size(&self, here: &Self) -> bool {
+        let ended_otherwise = here.size().is_some_and(|size| self.size() != Some(size));
+        self.named.is_some() && self.named == here.named && self.size().is_some() && !ended_otherwise
     }
 
     /// The same, with a note on what was asked for too late.

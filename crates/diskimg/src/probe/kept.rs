@@ -1,17 +1,30 @@
 //! The parts of a stream that are kept: its head, ranges that somebody wants, and its last bytes.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::known::TRAILER;
 use crate::sniff::HEAD;
 
-/// Bytes of the end that are kept. A bound of ours: the footer of a VMDK is the last 1536 bytes, and a stream
-/// may have part of a sector behind it.
+/// Bytes of the end that are kept unless more are asked for: all trailers that tell a format.
 const TAIL: usize = 2048;
 
-/// Bytes of wanted ranges in all. A bound of ours: with the head, and the decoder's buffers, a prober stays
-/// below 2 MiB. The largest description that is wanted is a VMDK's, 1 MiB.
-const WANTED: u64 = 1664 << 10;
+/// The most bytes of the end that are kept. A bound of ours: the footer of a VMDK is looked for in its last
+/// 128 KiB, and part of a sector may follow.
+const LONGEST_TAIL: usize = (128 << 10) + SECTOR;
+
+/// What is asked for at the end may end with a whole sector, and the stream behind it.
+const SECTOR: usize = 512;
+
+/// Bytes of wanted ranges in all, with what keeping them takes. A bound of ours: with the head, the tail, and what is
+/// told of the image, a prober stays below 2 MiB. The largest description that is wanted is a VMDK's, 1 MiB.
+const WANTED: u64 = 1 << 20;
+
+/// Bytes that are charged for a range besides its own.
+const PIECE: u64 = 64;
+
+/// The length of a stream whose end is not known yet.
+pub(super) const ENDLESS: u64 = i64::MAX.unsigned_abs();
 
 /// What lies behind this byte is asked for by its distance from an end that is not known yet.
 const FAR: u64 = 1 << 62;
@@ -21,9 +34,36 @@ const FAR: u64 = 1 << 62;
 pub(super) struct Kept {
     head: Vec<u8>,
     pieces: Vec<Piece>,
-    tail: Vec<u8>,
+    tail: Tail,
     total: u64,
     wanted: u64,
+}
+
+/// The last bytes, up to a number that grows when more are asked for.
+struct Tail {
+    bytes: VecDeque<u8>,
+    most: usize,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { bytes: VecDeque::with_capacity(TAIL), most: TAIL }
+    }
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        let last = bytes.get(bytes.len().saturating_sub(self.most)..).unwrap_or(bytes);
+        let over = self.bytes.len().saturating_add(last.len()).saturating_sub(self.most);
+        self.bytes.drain(..over.min(self.bytes.len()));
+        self.bytes.extend(last);
+    }
+
+    /// Keeps `most` bytes from now on.
+    fn lengthen(&mut self, most: usize) {
+        self.most = self.most.max(most);
+        self.bytes.reserve_exact(self.most.saturating_sub(self.bytes.len()));
+    }
 }
 
 /// A range that is wanted, and as much of it as has passed.
@@ -52,8 +92,9 @@ impl Kept {
     }
 
     /// The last bytes, at most [`TRAILER`].
-    pub(super) fn trailer(&self) -> &[u8] {
-        self.tail.get(self.tail.len().saturating_sub(TRAILER)..).unwrap_or_default()
+    pub(super) fn trailer(&self) -> Vec<u8> {
+        let tail = &self.tail.bytes;
+        tail.iter().skip(tail.len().saturating_sub(TRAILER)).copied().collect()
     }
 
     /// Bytes that have passed.
@@ -64,6 +105,9 @@ impl Kept {
     /// Takes the next bytes of the stream.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = HEAD.saturating_sub(self.head.len());
+        if room > 0 {
+            self.head.reserve_exact(room);
+        }
         self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         let passing = self.total..self.total.saturating_add(bytes.len() as u64);
         for piece in &mut self.pieces {
@@ -73,10 +117,7 @@ impl Kept {
                 piece.bytes.extend_from_slice(part(bytes, passing.start, &(from..to)));
             }
         }
-        let last = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or(bytes);
-        let over = self.tail.len().saturating_add(last.len()).saturating_sub(TAIL);
-        self.tail.drain(..over.min(self.tail.len()));
-        self.tail.extend_from_slice(last);
+        self.tail.push(bytes);
         self.total = passing.end;
     }
 
@@ -98,10 +139,12 @@ impl Kept {
 
     /// The bytes from `at` on, as many as one of the parts has.
     fn held_at(&self, at: u64) -> &[u8] {
-        let tail_start = self.total.saturating_sub(self.tail.len() as u64);
+        let (tail, end) = self.tail.bytes.as_slices();
+        let end_start = self.total.saturating_sub(end.len() as u64);
+        let tail_start = end_start.saturating_sub(tail.len() as u64);
         let parts = std::iter::once((0, self.head.as_slice()))
             .chain(self.pieces.iter().map(|piece| (piece.range.start, piece.bytes.as_slice())))
-            .chain(std::iter::once((tail_start, self.tail.as_slice())));
+            .chain([(tail_start, tail), (end_start, end)]);
         let from = |(start, bytes): (u64, &'_ [u8])| {
             let skip = usize::try_from(at.checked_sub(start)?).ok()?;
             Some(skip).filter(|skip| *skip < bytes.len())
@@ -117,30 +160,37 @@ impl Kept {
     /// Keeps `range` when it passes. `false` when part of it has passed unkept, or it is too much.
     pub(super) fn want(&mut self, range: &Range<u64>) -> bool {
         if range.start >= FAR {
+            let from_end = usize::try_from(ENDLESS.saturating_sub(range.start)).unwrap_or(usize::MAX);
+            // Not whole sectors may follow the last one.
+            self.tail.lengthen(from_end.saturating_add(SECTOR).min(LONGEST_TAIL));
             return true;
         }
+        // What is held of the tail is then all of it.
+        self.tail.bytes.make_contiguous();
         let mut at = range.start;
         while at < range.end {
             let held = self.held_at(at);
             let covered = at.saturating_add(held.len() as u64);
             let coming = self.pieces.iter().find(|piece| piece.range.contains(&at));
-            if let Some(piece) = coming {
+            if at < self.head.len() as u64 {
+                at = self.head.len() as u64;
+            } else if let Some(piece) = coming {
                 at = piece.range.end;
             } else if covered > at && covered < self.total {
                 at = covered;
             } else {
                 // The end of what has passed is in the tail, and will not be for long.
-                let bytes = held.to_vec();
                 let end = self.next_piece(at).min(range.end);
                 let len = end.saturating_sub(at);
                 let lost = covered == at && at < self.total;
-                if lost || self.wanted.saturating_add(len) > WANTED {
+                let wanted = self.wanted.saturating_add(len).saturating_add(PIECE);
+                if lost || wanted > WANTED {
                     return false;
                 }
-                self.wanted = self.wanted.saturating_add(len);
-                let bytes = bytes
-                    .get(..usize::try_from(len).unwrap_or(usize::MAX))
-                    .map_or(bytes.clone(), <[u8]>::to_vec);
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                let mut bytes = Vec::with_capacity(len);
+                bytes.extend_from_slice(held.get(..len).unwrap_or(held));
+                self.wanted = wanted;
                 self.pieces.push(Piece { range: at..end, bytes });
                 at = end;
             }
@@ -222,12 +272,26 @@ mod tests {
         let mut kept = Kept::default();
         pushed(&mut kept, HEAD, 4096);
         assert!(!kept.want(&(1 << 20..16 << 20)));
-        assert!(kept.want(&(1 << 20..2 << 20)));
+        assert!(kept.want(&(1 << 20..(2 << 20) - 64)));
         assert!(!kept.want(&(4 << 20..5 << 20)));
-        assert!(kept.want(&(u64::MAX - 512..u64::MAX)), "the end of a stream without end");
+        assert!(kept.want(&(ENDLESS - (1 << 30)..ENDLESS)), "the end of a stream without end");
         pushed(&mut kept, 6 << 20, 1 << 20);
-        let held = kept.head.capacity() + kept.tail.capacity();
-        let pieces: usize = kept.pieces.iter().map(|piece| piece.bytes.len()).sum();
-        assert!(held + pieces < 2 << 20);
+        let held = kept.head.capacity() + kept.tail.bytes.capacity();
+        let pieces: usize = kept.pieces.iter().map(|piece| piece.bytes.capacity()).sum();
+        assert!(held + pieces < (1 << 20) + HEAD + LONGEST_TAIL + 1024, "{held} and {pieces}");
+    }
+
+    #[test]
+    fn the_tail_is_as_long_as_what_is_asked_for_at_the_end() {
+        for step in [1, 1000, 65_536, 1 << 20] {
+            let mut kept = Kept::default();
+            pushed(&mut kept, HEAD, step);
+            assert!(kept.want(&(ENDLESS - 100_000..ENDLESS)));
+            for total in [HEAD + 50_000, 300_000, 700_001] {
+                pushed(&mut kept, total, step);
+                let offset = total as u64 - 100_000;
+                assert_eq!(read(&kept, offset, 100_000), Some(painted(offset, 100_000)), "{step}");
+            }
+        }
     }
 }

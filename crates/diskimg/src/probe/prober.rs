@@ -11,12 +11,27 @@ use crate::unwrap::Unwrapper;
 /// Tells what a stream holds that is pushed in pieces: an upload, a download, a layer of a registry.
 ///
 /// It never goes back, writes no file, starts no process and does no I/O, so any runtime can drive it. gz, xz
-/// and zst are unwrapped on the fly, one level deep. Whatever arrives, it keeps less than 2 MiB, apart from the
-/// window of a decoder, which [`crate::Limits::decoder_memory`] bounds. The cut points change nothing.
+/// and zst are unwrapped on the fly, one level deep. Whatever arrives, it keeps less than 2 MiB from push to push,
+/// apart from the window of a decoder, which [`crate::Limits::decoder_memory`] bounds. The cut points change nothing.
 ///
-/// Each push says what is certain. Of most images that is everything after some 100 KiB, and the caller may
-/// stop. The size of a raw disk is known only at its end, and is counted along; that an OVA holds no other disk is
-/// known at its end, too.
+/// Each push says what is certain, and that is never taken back:
+/// - [`Probed::Format`]: which format it is. There may still be an error of what is damaged or missing, and no
+///   other format. It takes the first 68 KiB: until then an optical disc may follow, or a file system. A raw disk is
+///   never said to be one before its end, where the trailer of a VHD or DMG may stand.
+/// - [`Prober::size_is_known`]: how large the disk is. There may still be findings, and an error as above.
+/// - [`Probed::Done`]: all of it. Nothing that follows changes [`Prober::info`], and [`Prober::finish`] tells the same.
+///
+/// | format | the size is known after | done after |
+/// |---|---|---|
+/// | qcow2 | the first 68 KiB | L1 table, snapshot table and bitmap directory |
+/// | VMDK, one sparse file | its descriptor, within the first 68 KiB as a rule | the same; with a footer, the end |
+/// | VMDK, a descriptor alone | the end | the end |
+/// | VDI | the first 68 KiB | the last block that the header counts |
+/// | raw, and what nothing recognises | the end | the end |
+/// | formats that are only named | never | the first 68 KiB |
+///
+/// A stream shorter than 68 KiB is told of at its end. A disk in an OVA is the one that is meant only when the archive
+/// has ended without another, and its size is known then.
 ///
 /// ```
 /// use diskimg::{Probed, Prober};
@@ -86,12 +101,35 @@ impl Prober {
         self.unwrapper.wrapper()
     }
 
-    /// What the image says about itself, as far as is known: before [`Probed::Done`] findings on a stream that
-    /// was cut short may be missing or too many, lists may be incomplete, and the size of a raw disk is that
-    /// of what was looked at.
+    /// Whether the virtual size that [`Prober::info`] tells is final: whatever follows, there is this size or an
+    /// error. Who wants no more may stop here; [`Prober::finish`] would take the stream for one that was cut.
+    ///
+    /// ```
+    /// use diskimg::{Prober, Target, driver};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.vdi");
+    /// # let sink = Target::file(&path, driver("vdi")?.format).create(Some(8 << 20))?;
+    /// # sink.write_at(0, &[1; 1 << 20])?;
+    /// # sink.finish()?;
+    /// let image = std::fs::read(&path)?; // a VDI with a block of 1 MiB
+    /// let mut prober = Prober::new();
+    /// prober.push(&image[..100_000]);
+    /// assert!(prober.size_is_known());
+    /// assert_eq!(prober.info().map(|info| info.virtual_size), Some(8 << 20));
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    #[must_use]
+    pub fn size_is_known(&self) -> bool {
+        self.failed.is_none() && self.inside.is_sized()
+    }
+
+    /// What the image says about itself, as far as is known; `None` when [`Prober::finish`] will tell an error. Before
+    /// [`Probed::Done`] findings on a stream that was cut short may be missing or too many, lists may be
+    /// incomplete, and the size is that of what was looked at unless [`Prober::size_is_known`]. A list that is too long
+    /// to be kept ends early, with the finding `list_cut`; [`Prober::finish`] tells all of it.
     #[must_use]
     pub fn info(&self) -> Option<&ImageInfo> {
-        self.inside.known()
+        if self.failed.is_some() { None } else { self.inside.known() }
     }
 
     /// The stream has ended; or the caller stops after [`Probed::Done`]. A stream that is stopped before is

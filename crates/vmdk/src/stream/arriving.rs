@@ -10,6 +10,7 @@ use super::shape::Shape;
 use super::tally::{Tally, charge};
 use crate::descriptor::MAX_BYTES;
 use crate::errors::{corrupt, truncated};
+use crate::footer;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, Metadata, most_compressed};
 use crate::sparse_header::SECTOR;
 
@@ -39,6 +40,8 @@ pub(super) struct Arriving {
     directory: Option<u64>,
     /// Whether a footer came: nothing but the end may follow.
     footer: bool,
+    /// The first byte behind the end that is not zero.
+    stray: Option<u64>,
 }
 
 impl Arriving {
@@ -65,6 +68,7 @@ impl Arriving {
             budget,
             directory,
             footer: false,
+            stray: None,
             shape,
         })
     }
@@ -115,11 +119,20 @@ impl Arriving {
         let Some(bytes) = intake.peek(input, MARKER_LENGTH)?.and_then(|bytes| bytes.first_chunk()) else {
             return Ok(false);
         };
+        self.stage = match self.behind(at, bytes) {
+            Err(_) if self.is_whole(at) => Stage::Tail { at },
+            stage => stage?,
+        };
+        Ok(true)
+    }
+
+    /// What the marker in `bytes`, at byte `at`, announces.
+    fn behind(&self, at: u64, bytes: &[u8; MARKER_LENGTH]) -> Result<Stage> {
         let marker = Marker::parse(bytes, at)?;
         if self.footer && marker != Marker::EndOfStream {
             return Err(trailing_data(at));
         }
-        self.stage = match marker {
+        Ok(match marker {
             Marker::Grain { lba, bytes } => {
                 self.check_grain(at, lba, bytes)?;
                 Stage::Grain { at, lba, bytes }
@@ -128,8 +141,15 @@ impl Arriving {
             Marker::Metadata { kind, sectors } => {
                 Stage::Metadata { at: at.saturating_add(SECTOR), kind, sectors }
             }
-        };
-        Ok(true)
+        })
+    }
+
+    /// Whether all came that the header and the tables it knows of name: nothing from byte `at` on is part of the disk,
+    /// and who reads a file does not look there.
+    fn is_whole(&self, at: u64) -> bool {
+        let in_front = self.directory.filter(|_| self.shape.tables_in_front());
+        let behind = self.footer && !self.shape.header.has_footer();
+        behind || in_front.is_some_and(|sector| self.tally.ends_before(sector, at))
     }
 
     fn check_grain(&self, at: u64, lba: u64, bytes: u32) -> Result<()> {
@@ -218,19 +238,30 @@ impl Arriving {
         Ok(true)
     }
 
-    /// Nothing but zeros may follow the end of the stream.
+    /// Nothing but zeros may follow the end behind a footer, and no more of them than a file has whose footer is found.
+    /// Of a sector that is cut nobody takes notice, and without a footer of nothing that follows.
     fn tail(&mut self, intake: &mut Intake, input: &mut &[u8]) -> Result<bool> {
+        let Stage::Tail { at } = self.stage else { return Ok(false) };
         let kept = intake.kept().len();
-        let mut at = intake.position();
-        for bytes in [intake.kept(), input] {
-            if !zeros::is_zero(bytes) {
-                let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-                return Err(trailing_data(at.saturating_add(zeros as u64)));
-            }
-            at = at.saturating_add(bytes.len() as u64);
+        let start = intake.position();
+        if self.stray.is_none() {
+            let first = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0);
+            let later = || first(input).map(|place| place.saturating_add(kept));
+            let place = first(intake.kept()).or_else(later);
+            self.stray = place.map(|place| start.saturating_add(place as u64));
         }
         intake.consume(input, kept.saturating_add(input.len()));
-        Ok(false)
+        let end = intake.position();
+        if !self.shape.header.has_footer() {
+            return Ok(false);
+        }
+        match self.stray {
+            Some(stray) if stray < end / SECTOR * SECTOR => Err(trailing_data(stray)),
+            _ if footer::is_searched(at, end) => Ok(false),
+            _ => Err(corrupt("trailing data")
+                .at(at)
+                .because("so many zeros follow the end of the stream that nobody looks for it")),
+        }
     }
 
     /// The image has ended: was all of it there, and does it agree with its tables?
@@ -259,9 +290,14 @@ impl Arriving {
         let in_front = self.shape.tables_in_front();
         let (at, what) = match &self.stage {
             Stage::Front(_) => (end, "descriptor and tables"),
-            Stage::Marker { at } if in_front && zeros::is_zero(rest) && at.saturating_sub(end) < SECTOR => {
+            Stage::Marker { at }
+                if in_front
+                    && at.saturating_sub(end) < SECTOR
+                    && (zeros::is_zero(rest) || self.is_whole(*at)) =>
+            {
                 return Ok(());
             }
+            Stage::Tail { at } if self.stray.is_some() && self.is_whole(*at) => return Ok(()),
             Stage::Marker { at } => (*at, "marker"),
             Stage::Grain { at, .. } => (*at, "grain"),
             Stage::Metadata { at, .. } => (*at, "metadata behind a marker"),

@@ -108,6 +108,15 @@ impl Tally {
         !self.directories.is_empty()
     }
 
+    /// Whether byte `at` lies behind the beginning of every grain that the tables of the directory in `sector` list,
+    /// as far as all of these have come.
+    pub(super) fn ends_before(&self, sector: u64, at: u64) -> bool {
+        let directory = self.directories.iter().find(|directory| directory.sector == sector);
+        let complete =
+            |directory: &Directory| directory.entries.iter().all(|entry| self.listed(*entry).is_some());
+        directory.is_some_and(complete) && self.furthest.saturating_mul(512) < at
+    }
+
     /// Compares all that came, in a file that ended at byte `end`, with the directory in `sector`.
     ///
     /// # Errors

@@ -1,16 +1,70 @@
 //! Grains and markers that cannot be: each case of the catalogue by its number.
 
+use std::sync::Arc;
+
 use diskimg_core::ErrorKind::{Corrupt, Truncated};
+use diskimg_core::conformance::painted;
+use diskimg_core::{Memory, OpenOptions};
+use diskimg_vmdk::DRIVER;
 
 use crate::image::*;
 
+/// What a file says that is opened and read whole.
+fn of_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
+    let source = Arc::new(Memory::new(image.bytes.clone()));
+    let opened = (DRIVER.open)(source, &OpenOptions::default())?;
+    let mut bytes = vec![0; opened.size() as usize];
+    opened.read_at(0, &mut bytes).map(|()| bytes)
+}
+
 #[test]
-fn m16_data_behind_the_end_is_refused() {
+fn m16_what_follows_the_end_is_judged_in_a_stream_as_in_a_file() {
+    let noise = painted(1, 3072);
+    let behind: [(usize, &[u8]); 12] = [
+        (0, &[]),
+        (512, &[]),
+        (1024, &[]),
+        (65_536, &[]),
+        (129_536, &[]),
+        (129_537 + 511, &[]),
+        (200_000, &[]),
+        (0, &[0, 0, 7]),
+        (0, &noise[..511]),
+        (0, &noise[..513]),
+        (0, &noise),
+        (4096, &noise[..600]),
+    ];
     for writer in WRITERS {
-        let image = Image::new(writer).with(|image| image.bytes.extend([0, 0, 7]));
-        let at = image.bytes.len() - 1;
-        assert_refused(&image, Corrupt, at);
+        for (zeros, more) in behind {
+            let image = Image::new(writer).with(|image| {
+                image.bytes.resize(image.bytes.len() + zeros, 0);
+                image.bytes.extend(more);
+            });
+            let case = format!("{writer:?} with {zeros} zeros and {} bytes", more.len());
+            let file = of_file(&image);
+            for step in [511, 65_536, usize::MAX] {
+                match (decode(&image.bytes, step), &file) {
+                    (Ok(stream), Ok(file)) => assert!(stream == *file, "{case}"),
+                    (Err(_), Err(_)) => {}
+                    (stream, file) => {
+                        panic!("{case}: {:?}, of the file {:?}", stream.err(), file.as_ref().err())
+                    }
+                }
+            }
+            let accepted = writer != Writer::Footer || more.len() < 512 && zeros <= 129_536 + 511;
+            assert_eq!(file.is_ok(), accepted, "{case}");
+        }
     }
+}
+
+#[test]
+fn m16_data_behind_the_end_is_refused_where_the_footer_tells_the_end() {
+    let image = Image::new(Writer::Footer).with(|image| {
+        image.bytes.extend([0, 0, 7]);
+        image.bytes.extend([0; 509]);
+    });
+    let at = image.bytes.len() - 510;
+    assert_refused(&image, Corrupt, at);
 }
 
 #[test]
