@@ -7,8 +7,8 @@ use std::io::Write;
 
 use common::{good, images};
 use diskimg::{
-    ErrorKind, Format, ImageInfo, Inspection, Limits, Memory, MemorySink, Opener, ProbeReport, Probed,
-    Prober, Result, Wrapper,
+    BlockSink, CreateOptions, ErrorKind, Format, ImageInfo, Inspection, Limits, Memory, MemorySink, Opener,
+    ProbeReport, Probed, Prober, Result, Setting, Wrapper, driver,
 };
 use diskimg_core::conformance::{Numbers, painted};
 use flate2::Compression;

@@ -81,9 +81,9 @@ impl Piece {
 impl Kept {
     /// All of these bytes, as what has passed of a stream.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        let tail = bytes.get(bytes.len().saturating_sub(TAIL)..).unwrap_or(bytes);
-        let total = bytes.len() as u64;
-        Self { head: bytes.to_vec(), tail: tail.to_vec(), total, ..Self::default() }
+        let mut kept = Self { head: bytes.to_vec(), total: bytes.len() as u64, ..Self::default() };
+        kept.tail.push(bytes);
+        kept
     }
 
     /// The first bytes, at most [`HEAD`] of what was pushed.
