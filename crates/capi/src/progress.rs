@@ -10,7 +10,8 @@ use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 use crate::io::User;
 
 /// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all. `total` is 0
-/// where it is not known, as with a stream. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
+/// where it is not known, as with a stream: `done` then counts the image's bytes that came, and where it is kept first
+/// those of the disk beside them. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
 pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// A flag that stops work from outside. One may serve several calls; once triggered it stays so.
@@ -89,7 +90,8 @@ impl<'a> Told<'a> {
     /// Tells of the end, at which nobody can stop it any more.
     pub(crate) fn end(&self, done: u64) {
         if let Some(progress) = self.progress {
-            let total = if self.total == 0 { done } else { self.total };
+            let told = self.done.load(Ordering::Relaxed);
+            let total = if self.total == 0 { done.max(told) } else { self.total };
             // SAFETY: a function of the caller's, called as the header says.
             unsafe { progress(self.user.0, total, total) };
         }
