@@ -1,6 +1,6 @@
 //! What is inside a stream once it is unwrapped: an image, or an OVA with one.
 
-use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
+use diskimg_core::{Error, ErrorKind, Format, ImageInfo, Probed, Result};
 
 use super::judge::Judgement;
 use super::payload::Payload;
@@ -51,6 +51,11 @@ impl Inside {
             Probed::Done if self.unpacker.is_archive() => Probed::Format,
             state => state,
         }
+    }
+
+    /// The format of the image, from the moment it is recognised.
+    pub(super) fn format(&self) -> Option<Format> {
+        if self.image.unclear { None } else { self.image.payload.format() }
     }
 
     /// What the image says about itself, as far as is known.

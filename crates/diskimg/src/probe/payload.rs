@@ -1,6 +1,6 @@
 //! The image inside a stream: when it is looked at, and when enough is known.
 
-use diskimg_core::{FormatProber, ImageInfo, Probed};
+use diskimg_core::{Format, FormatProber, ImageInfo, Probed};
 
 use super::judge::{End, Judgement, judge};
 use super::kept::Kept;
@@ -67,6 +67,19 @@ impl Payload {
             (Some(_), _) => Probed::Done,
             (None, true) => Probed::Format,
             (None, false) => Probed::More,
+        }
+    }
+
+    /// The format, from the moment it is recognised; `None` while several are.
+    pub(super) fn format(&self) -> Option<Format> {
+        let recognised = match (self.opener.format, self.formats.formats()) {
+            (Some(format), _) => Some(format),
+            (None, [one]) => Some(*one),
+            (None, _) => None,
+        };
+        match &self.settled {
+            Some(judgement) => judgement.image.as_ref().ok().map(|info| info.format),
+            None => self.known().map(|info| info.format).or(recognised),
         }
     }
 

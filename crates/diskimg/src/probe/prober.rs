@@ -1,7 +1,7 @@
 //! The prober that a stream is pushed into.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ImageInfo, Probed};
+use diskimg_core::{Error, Format, ImageInfo, Probed};
 
 use super::inside::Inside;
 use super::report::ProbeReport;
@@ -84,6 +84,21 @@ impl Prober {
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.unwrapper.wrapper()
+    }
+
+    /// The format of the image, from [`Probed::Format`] on, some 64 KiB before [`Prober::info`] has anything;
+    /// `None` while several are recognised, and if there is none in the end.
+    ///
+    /// ```
+    /// use diskimg::{Probed, Prober};
+    /// let mut prober = Prober::new();
+    /// assert_eq!(prober.push(b"QFI\xfb\0\0\0\x03"), Probed::Format);
+    /// assert_eq!(prober.format().map(|format| format.name()), Some("qcow2"));
+    /// assert!(prober.info().is_none());
+    /// ```
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        if self.failed.is_some() { None } else { self.inside.format() }
     }
 
     /// What the image says about itself, as far as is known: before [`Probed::Done`] findings on a stream that
