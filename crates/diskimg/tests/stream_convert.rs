@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
 use diskimg::{
-    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, Sparse, Spool,
-    StreamConvert, StreamSink, Target, convert_stream, driver,
+    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert,
+    StreamSink, Target, convert_stream, driver,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;

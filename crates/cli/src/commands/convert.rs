@@ -62,7 +62,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
         input => {
             let disk = match input {
                 Input::Disk(disk) => disk,
-                Input::Arriving(image) => image.into_disk(&opener, &interrupt.cancel).about(source)?,
+                Input::Arriving(image) => image.into_disk(&opener, &*interrupt.cancel).about(source)?,
             };
             let shown = shown(disk.size())?;
             let sink = target.create(Some(disk.size()))?;
