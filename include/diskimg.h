@@ -982,8 +982,10 @@ diskimg_status diskimg_create_io(const struct diskimg_io *io,
                                  struct diskimg_writer **out,
                                  struct diskimg_error **err);
 
-// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. A
-// compressed unit can be written only once, and whole.
+// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. With
+// DISKIMG_CONVERT_COMPRESS a unit that comes whole in one call is compressed, and cannot be written again
+// (DISKIMG_ERR_INVALID_ARGUMENT); a part of one is stored as it is, as often as you like. A streamOptimized VMDK takes
+// ascending offsets alone (DISKIMG_ERR_NEEDS_SEEK), and compresses whatever comes.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write(const struct diskimg_writer *writer,

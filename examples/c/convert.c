@@ -63,6 +63,9 @@ int main(int argc, char **argv) {
             break;
         case 'f':
             how_to_open.format = diskimg_format_by_name(optarg);
+            if (how_to_open.format == DISKIMG_FORMAT_AUTO) {
+                return usage();
+            }
             break;
         case 'o':
             how.settings = optarg;
