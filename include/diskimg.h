@@ -180,8 +180,8 @@
 // Nothing is certain yet: push more.
 #define DISKIMG_PROBE_MORE 0
 
-// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
-// end, and that an OVA holds no other disk shows at its end, too.
+// The format is known, and diskimg_probe_info() tells it; the rest may come later. Of a raw disk, which some formats
+// look like until their end, it is never said, and that an OVA holds no other disk shows at its end, too.
 #define DISKIMG_PROBE_FORMAT 1
 
 // All is known: pushing more is cheap and changes nothing.
@@ -456,8 +456,9 @@ typedef struct diskimg_extent {
 } diskimg_extent;
 
 // Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all, and never of fewer
-// than before. `total` is 0 where it is not known: until the end of a stream that is converted as it comes, of which
-// the bytes are counted that arrived, unwrapped. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
+// than before. `total` is 0 where it is not known, as with a stream: `done` then counts the image's bytes that came,
+// unwrapped, and where it is kept first those of the disk beside them. Non-zero stops the work with
+// DISKIMG_ERR_CANCELLED.
 typedef int (*diskimg_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 // How a disk is converted or created. Begin with DISKIMG_CONVERT_OPTIONS_INIT; members left at zero have their
@@ -511,7 +512,7 @@ typedef struct diskimg_convert_result {
 typedef int (*diskimg_write_fn)(void *user, const void *buf, size_t len);
 
 // Reads up to `len` bytes of a stream into `buf` and stores in `*nread` how many; 0 is its end. Returns 0 or a
-// positive errno. Called from a thread of the library, never twice at once, and no more once the function that
+// positive errno. Called from a thread of the library or the caller's, never twice at once, and no more once the function that
 // got it has returned.
 typedef int (*diskimg_read_fn)(void *user, void *buf, size_t len, size_t *nread);
 
@@ -785,17 +786,30 @@ diskimg_status diskimg_probe_push(struct diskimg_probe *probe,
                                   uint32_t *state,
                                   struct diskimg_error **err);
 
-// Fills `*info` with what is known so far; DISKIMG_ERR_UNKNOWN_FORMAT while nothing is. Its `struct_size` has to be
-// set; its strings live as long as the probe.
+// Fills `*info` with what is known so far: from DISKIMG_PROBE_FORMAT on format and wrapper, and the size as soon as
+// it is final (DISKIMG_INFO_SIZE_KNOWN); DISKIMG_ERR_UNKNOWN_FORMAT while nothing is. Its `struct_size` has to be set;
+// its strings live as long as the probe.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
                                   struct diskimg_info *info,
                                   struct diskimg_error **err);
 
+// Stores in `*json` what diskimg_probe_info() tells, and the names, snapshots and findings, in the shape of
+// diskimg_info_json(); "virtual-size" is absent while it is not known, and lists may be incomplete before
+// DISKIMG_PROBE_DONE or diskimg_probe_finish(). `filename` is shown as the image's name; NULL for "-". The string is
+// the caller's, to be freed with diskimg_string_free(); NULL on failure.
+DISKIMG_API
+DISKIMG_MUST_USE
+diskimg_status diskimg_probe_info_json(struct diskimg_probe *probe,
+                                       const char *filename,
+                                       char **json,
+                                       struct diskimg_error **err);
+
 // The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
 // diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
-// of bytes pushed, or decoded of what was pushed. A second call tells the same.
+// of bytes pushed, or decoded of what was pushed. A second call tells the same, and so does diskimg_probe_info(), also
+// what is wrong.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_finish(struct diskimg_probe *probe,
@@ -888,8 +902,9 @@ diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
 
 // Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 // not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
-// a thread of the library. Otherwise as diskimg_convert_to_path().
+// `open_options` allow, and `progress` is told of the bytes that came. Of an OVA the disk in it is converted; with
+// several there is no target. `read` is called from a thread of the library or from the caller's. Otherwise as
+// diskimg_convert_to_path(), and of its options threads and memory matter where the image is kept.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,
@@ -976,8 +991,11 @@ diskimg_status diskimg_create_io(const struct diskimg_io *io,
                                  struct diskimg_writer **out,
                                  struct diskimg_error **err);
 
-// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. A
-// compressed unit can be written only once, and whole. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
+// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. With
+// DISKIMG_CONVERT_COMPRESS a unit that comes whole in one call is compressed, and cannot be written again
+// (DISKIMG_ERR_INVALID_ARGUMENT); a part of one is stored as it is, as often as you like. A streamOptimized VMDK takes
+// ascending offsets alone (DISKIMG_ERR_NEEDS_SEEK), and compresses whatever comes. DISKIMG_ERR_OUT_OF_BOUNDS for a range
+// that ends behind the disk.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write(const struct diskimg_writer *writer,

@@ -123,6 +123,7 @@ _compare = _declare(
 _probe_new = _declare("diskimg_probe_new", c_int32, POINTER(_OpenOptions), _OUT, _OUT)
 _probe_push = _declare("diskimg_probe_push", c_int32, c_void_p, c_char_p, c_size_t, POINTER(c_uint32), _OUT)
 _probe_finish = _declare("diskimg_probe_finish", c_int32, c_void_p, POINTER(_Info), _OUT)
+_probe_info_json = _declare("diskimg_probe_info_json", c_int32, c_void_p, c_char_p, _OUT, _OUT)
 _probe_free = _declare("diskimg_probe_free", None, c_void_p)
 
 
@@ -177,6 +178,15 @@ def _check(status: int, error: c_void_p) -> None:
 def _call(function: Callable[..., int], *arguments: Any) -> None:
     error = c_void_p()
     _check(function(*arguments, byref(error)), error)
+
+
+def _json(function: Callable[..., int], handle: Any) -> dict[str, Any]:
+    text = c_void_p()
+    _call(function, handle, None, byref(text))
+    try:
+        return json.loads(ctypes.string_at(text.value or 0))
+    finally:
+        _string_free(text)
 
 
 def _options(format: Optional[str], allow_raw: bool, references: bool, snapshot: Optional[str], info_only: bool) -> Any:
@@ -235,12 +245,7 @@ class Image:
 
     def info(self) -> dict[str, Any]:
         """What the image claims, as `qemu-img info --output=json` has it."""
-        text = c_void_p()
-        _call(_info_json, self._open(), None, byref(text))
-        try:
-            return json.loads(ctypes.string_at(text.value or 0))
-        finally:
-            _string_free(text)
+        return _json(_info_json, self._open())
 
     def readinto(self, buffer: Any, offset: int) -> int:
         """Reads into a writable buffer at an offset, without a copy; the bytes read, fewer at the end."""
@@ -362,6 +367,10 @@ class Probe:
         state = c_uint32()
         _call(_probe_push, self._handle, chunk, len(chunk), byref(state))
         return state.value == 2
+
+    def info(self) -> dict[str, Any]:
+        """What is known so far, names and findings too, in the shape of `Image.info`; all of it after `finish`."""
+        return _json(_probe_info_json, self._handle)
 
     def finish(self) -> tuple[str, Optional[str], Optional[int]]:
         """Format, wrapper (or None), and virtual size (None if it cannot be told)."""

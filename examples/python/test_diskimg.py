@@ -94,6 +94,19 @@ class Images(unittest.TestCase):
             probe.push(b"x" * 1000)
             self.assertEqual(probe.finish(), ("raw", None, 1000))
 
+    def test_a_stream_tells_names_and_findings(self) -> None:
+        with diskimg.Probe() as probe:
+            with self.assertRaises(diskimg.UnknownFormat):
+                probe.info()
+            probe.push((GOOD / "chain-top.qcow2").read_bytes())
+            self.assertEqual(probe.info()["format"], "qcow2")
+            probe.finish()
+            info = probe.info()
+        with diskimg.open(GOOD / "chain-top.qcow2", info_only=True) as image:
+            self.assertEqual(info["virtual-size"], image.size)
+            self.assertEqual(info["diskimg"]["references"], image.info()["diskimg"]["references"])
+        self.assertEqual([finding["check"] for finding in info["diskimg"]["findings"]], ["backing_file"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -98,8 +98,9 @@ pub unsafe extern "C" fn diskimg_convert_to_stream(
 
 /// Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
 /// not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-/// `open_options` allow. Of an OVA the disk in it is converted; with several there is no target. `read` is called from
-/// a thread of the library. Otherwise as diskimg_convert_to_path().
+/// `open_options` allow, and `progress` is told of the bytes that came. Of an OVA the disk in it is converted; with
+/// several there is no target. `read` is called from a thread of the library or from the caller's. Otherwise as
+/// diskimg_convert_to_path(), and of its options threads and memory matter where the image is kept.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_path(
@@ -233,9 +234,9 @@ unsafe fn from_stream(
         let arriving = opener.arriving(Stoppable { stream, stop: Stop::new(options.cancel) })?;
         let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
-            convert_stream(arriving, sink, &told)?
+            convert_stream(arriving, sink, &options.how()?, &told)?
         } else {
-            let disk = arriving.into_disk(&opener)?;
+            let disk = arriving.into_disk(&opener, &told)?;
             keep_source(&disk, &place, &options)?;
             let sink = options.target(place, Some(disk.size()))?;
             convert(&disk, sink, &options.how()?, &told)?

@@ -109,8 +109,11 @@ unsafe fn create(
     }
 }
 
-/// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. A
-/// compressed unit can be written only once, and whole. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
+/// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. With
+/// DISKIMG_CONVERT_COMPRESS a unit that comes whole in one call is compressed, and cannot be written again
+/// (DISKIMG_ERR_INVALID_ARGUMENT); a part of one is stored as it is, as often as you like. A streamOptimized VMDK takes
+/// ascending offsets alone (DISKIMG_ERR_NEEDS_SEEK), and compresses whatever comes. DISKIMG_ERR_OUT_OF_BOUNDS for a range
+/// that ends behind the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write(

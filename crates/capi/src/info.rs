@@ -79,6 +79,7 @@ pub struct Info {
 unsafe impl Record for Info {}
 
 /// The strings of an [`Info`].
+#[derive(PartialEq)]
 pub(crate) struct Texts {
     subformat: Option<CString>,
     compression: Option<CString>,

@@ -2,9 +2,9 @@
 //!
 //! Everything that depends on how the facade probes is in [`Head`]; the functions only hand on.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
-use diskimg::{Error, ErrorKind, Inspection, Opener, Probed, Prober, Result};
+use diskimg::{Error, ErrorKind, Inspection, Opener, Probed, Prober, Result, json};
 
 use crate::error::ErrorReport;
 use crate::guard::{Handle, NewHandle, Out, Poison, call, invalid, with_mut};
@@ -12,11 +12,12 @@ use crate::info::{Info, Texts, info_of};
 use crate::open_options::OpenOptions;
 use crate::record;
 use crate::status::Status;
+use crate::strings::{c_string, optional};
 
 /// Nothing is certain yet: push more.
 pub const DISKIMG_PROBE_MORE: u32 = 0;
-/// The format is known, and diskimg_probe_info() tells it; the rest may come later: a raw disk has its size at its
-/// end, and that an OVA holds no other disk shows at its end, too.
+/// The format is known, and diskimg_probe_info() tells it; the rest may come later. Of a raw disk, which some formats
+/// look like until their end, it is never said, and that an OVA holds no other disk shows at its end, too.
 pub const DISKIMG_PROBE_FORMAT: u32 = 1;
 /// All is known: pushing more is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
@@ -25,7 +26,8 @@ pub const DISKIMG_PROBE_DONE: u32 = 2;
 /// it may move between threads.
 pub struct Probe {
     head: Head,
-    texts: Option<Texts>,
+    /// The strings of what was told so far: those that were given out stay where they are when more is known.
+    texts: Vec<Texts>,
     poison: Poison,
 }
 
@@ -38,7 +40,7 @@ impl Handle for Probe {
 /// The prober while the stream goes on, and then what it told: an image, or kind and message of an error.
 enum Head {
     Open(Box<Prober>),
-    Ended(Box<std::result::Result<Inspection, (ErrorKind, String)>>),
+    Ended(Result<Box<Inspection>>),
 }
 
 impl Head {
@@ -69,42 +71,45 @@ impl Head {
     fn finish(&mut self) -> Result<()> {
         if let Self::Open(prober) = self {
             let report = std::mem::take(&mut **prober).finish();
-            let (kept, result) = match report.into_inspection() {
-                Ok(found) => (Ok(found), Ok(())),
-                Err(error) => (Err((error.kind(), error.to_string())), Err(error)),
-            };
-            *self = Self::Ended(Box::new(kept));
-            return result;
+            *self = Self::Ended(report.into_inspection().map(Box::new));
         }
         self.found().map(drop)
     }
 
-    /// What is known so far.
-    fn found(&self) -> Result<Inspection> {
-        match self {
-            Self::Ended(told) => match &**told {
-                Ok(found) => Ok(found.clone()),
-                Err((kind, message)) => Err(Error::new(*kind).because(message)),
-            },
-            Self::Open(prober) => {
-                let info = prober.info().ok_or_else(|| {
-                    Error::new(ErrorKind::UnknownFormat)
-                        .because("nothing is recognised in what was pushed so far")
-                })?;
-                Ok(Inspection::of_stream(info.clone(), prober.wrapper()))
-            }
-        }
+    /// What is known so far, and whether the virtual size is final.
+    fn found(&self) -> Result<(Inspection, bool)> {
+        let prober = match self {
+            Self::Ended(Ok(found)) => return Ok(((**found).clone(), true)),
+            Self::Ended(Err(error)) => return Err(error.clone()),
+            Self::Open(prober) => prober,
+        };
+        let info = prober.info().ok_or_else(|| {
+            Error::new(ErrorKind::UnknownFormat).because("nothing is recognised in what was pushed so far")
+        })?;
+        Ok((Inspection::of_stream(info.clone(), prober.wrapper()), prober.size_is_known()))
     }
 }
 
 impl Probe {
     /// What is known so far, with strings that live as long as the probe.
     fn info(&mut self) -> Result<Info> {
-        let found = self.head.found()?;
-        let texts = self.texts.get_or_insert_with(|| Texts::of(&found.info));
-        // A raw disk has its size at its end; every other format has it in its header.
-        let sized = self.head.state() == DISKIMG_PROBE_DONE || found.info.format.name() != "raw";
+        let (found, sized) = self.head.found()?;
+        let texts = Texts::of(&found.info);
+        if self.texts.last() != Some(&texts) {
+            self.texts.push(texts);
+        }
+        let texts = self.texts.last().ok_or_else(|| invalid("probe", "one that is not freed"))?;
         Ok(info_of(&found, texts, sized.then_some(found.info.virtual_size)))
+    }
+
+    /// The same as JSON; without a size that is not known.
+    fn json(&self, filename: &str) -> Result<String> {
+        let (found, sized) = self.head.found()?;
+        let mut value = json::info(&found, filename);
+        if let (false, Some(object)) = (sized, value.as_object_mut()) {
+            object.shift_remove("virtual-size");
+        }
+        Ok(value.to_string())
     }
 }
 
@@ -122,7 +127,7 @@ pub unsafe extern "C" fn diskimg_probe_new(
         call(err, || {
             let out = NewHandle::new(out)?;
             let head = Head::new(record::read(options)?.opener(None)?);
-            out.set(Probe { head, texts: None, poison: Poison::default() });
+            out.set(Probe { head, texts: Vec::new(), poison: Poison::default() });
             Ok(())
         })
     }
@@ -160,8 +165,9 @@ pub unsafe extern "C" fn diskimg_probe_push(
     }
 }
 
-/// Fills `*info` with what is known so far; DISKIMG_ERR_UNKNOWN_FORMAT while nothing is. Its `struct_size` has to be
-/// set; its strings live as long as the probe.
+/// Fills `*info` with what is known so far: from DISKIMG_PROBE_FORMAT on format and wrapper, and the size as soon as
+/// it is final (DISKIMG_INFO_SIZE_KNOWN); DISKIMG_ERR_UNKNOWN_FORMAT while nothing is. Its `struct_size` has to be set;
+/// its strings live as long as the probe.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_info(
@@ -173,9 +179,33 @@ pub unsafe extern "C" fn diskimg_probe_info(
     unsafe { with_mut(probe, err, |probe| record::write(info, &probe.info()?)) }
 }
 
+/// Stores in `*json` what diskimg_probe_info() tells, and the names, snapshots and findings, in the shape of
+/// diskimg_info_json(); "virtual-size" is absent while it is not known, and lists may be incomplete before
+/// DISKIMG_PROBE_DONE or diskimg_probe_finish(). `filename` is shown as the image's name; NULL for "-". The string is
+/// the caller's, to be freed with diskimg_string_free(); NULL on failure.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn diskimg_probe_info_json(
+    probe: *mut Probe,
+    filename: *const c_char,
+    json: *mut *mut c_char,
+    err: *mut *mut ErrorReport,
+) -> Status {
+    // SAFETY: the header asks for NULL or what `with_mut` and each of these need.
+    unsafe {
+        with_mut(probe, err, |probe| {
+            let out = Out::new(json, "json", std::ptr::null_mut())?;
+            let filename = optional(filename, "filename")?.unwrap_or("-");
+            out.set(c_string(&probe.json(filename)?).into_raw());
+            Ok(())
+        })
+    }
+}
+
 /// The stream has ended: fills `*info`, which may be NULL, with what is known. Whoever stops before the end calls
 /// diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The virtual size of a raw disk is the number
-/// of bytes pushed, or decoded of what was pushed. A second call tells the same.
+/// of bytes pushed, or decoded of what was pushed. A second call tells the same, and so does diskimg_probe_info(), also
+/// what is wrong.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_finish(

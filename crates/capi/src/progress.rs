@@ -10,8 +10,9 @@ use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 use crate::io::User;
 
 /// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all, and never of fewer
-/// than before. `total` is 0 where it is not known: until the end of a stream that is converted as it comes, of which
-/// the bytes are counted that arrived, unwrapped. Non-zero stops the work with DISKIMG_ERR_CANCELLED.
+/// than before. `total` is 0 where it is not known, as with a stream: `done` then counts the image's bytes that came,
+/// unwrapped, and where it is kept first those of the disk beside them. Non-zero stops the work with
+/// DISKIMG_ERR_CANCELLED.
 pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// A flag that stops work from outside. One may serve several calls; once triggered it stays so.

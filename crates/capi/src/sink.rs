@@ -1,6 +1,7 @@
 //! A file of the caller's as a sink.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::{BlockSink, Result, check_range};
@@ -8,8 +9,9 @@ use diskimg::{BlockSink, Result, check_range};
 use crate::guard::invalid;
 use crate::io::Callbacks;
 
-/// Zeros written at once where the file cannot zero by itself. A bound of ours.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// Zeros written at once where the file cannot zero by itself. A bound of ours; made when it is wanted, for a `static`
+/// of bytes is a part of the library.
+static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 64 << 10]);
 
 /// A file behind callbacks, written: a raw disk of a known size, or a file that grows.
 pub(crate) struct CallbackSink {

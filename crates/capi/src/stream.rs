@@ -9,7 +9,7 @@ use crate::guard::invalid;
 use crate::io::{User, broken, outcome};
 
 /// Reads up to `len` bytes of a stream into `buf` and stores in `*nread` how many; 0 is its end. Returns 0 or a
-/// positive errno. Called from a thread of the library, never twice at once, and no more once the function that
+/// positive errno. Called from a thread of the library or the caller's, never twice at once, and no more once the function that
 /// got it has returned.
 pub type ReadFn =
     Option<unsafe extern "C" fn(user: *mut c_void, buf: *mut c_void, len: usize, nread: *mut usize) -> c_int>;

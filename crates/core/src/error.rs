@@ -1,5 +1,6 @@
 //! What went wrong: a kind for the program, the place and the values for the person.
 
+use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::{Format, Printable};
@@ -86,11 +87,11 @@ impl fmt::Display for ErrorKind {
 /// assert_eq!(error.kind(), ErrorKind::Corrupt);
 /// assert_eq!(error.offset(), Some(40));
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: ErrorKind,
     format: Option<Format>,
@@ -101,8 +102,7 @@ struct Inner {
     expected: Option<String>,
     because: Option<String>,
     hint: Option<String>,
-    #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -201,7 +201,7 @@ impl Error {
     /// The error below this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -294,6 +294,13 @@ impl From<Error> for io::Error {
     }
 }
 
+impl std::error::Error for Inner {
+    /// The cause itself and not its `Arc`, so that it can be cast down.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
 impl fmt::Display for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(format) = self.format {
@@ -337,6 +344,15 @@ mod tests {
     fn an_error_is_one_pointer_wide() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn a_clone_says_all_that_the_error_says() {
+        let error = Error::from(io::Error::from_raw_os_error(28)).field("target").at(40).hint("make room");
+        let clone = error.clone();
+        assert_eq!(clone.to_string(), error.to_string());
+        assert_eq!((clone.offset(), clone.hint_text()), (Some(40), Some("make room")));
+        assert_eq!(clone.os_error(), Some(28));
     }
 
     #[test]

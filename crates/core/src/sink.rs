@@ -43,6 +43,12 @@ pub trait BlockSink: Send + Sync {
         1
     }
 
+    /// Whether zeros that an image stores as bytes may become holes: a [`crate::StreamDecoder`] then searches for
+    /// them, in steps of the granularity. Where not, [`BlockSink::zero`] gets from it only what the image leaves out.
+    fn wants_holes(&self) -> bool {
+        true
+    }
+
     /// A writer of segments for one worker thread, where the sink can do most of its work side by side and
     /// still give bytes that do not depend on the number of threads. `None` where `write_at` is all there is.
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
@@ -71,6 +77,9 @@ impl<S: BlockSink + ?Sized> BlockSink for Box<S> {
     }
     fn granularity(&self) -> u64 {
         (**self).granularity()
+    }
+    fn wants_holes(&self) -> bool {
+        (**self).wants_holes()
     }
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         (**self).batch()

@@ -30,7 +30,7 @@ impl Opener {
         let source = self.file(path)?;
         match self.wrapper_of(&source)? {
             None => self.check_source(Arc::new(source)),
-            Some(wrapper) => self.check_source(self.wrapped(path, wrapper)?.into_file(self)?),
+            Some(wrapper) => self.check_source(self.wrapped(path, wrapper)?.into_file(self, &())?),
         }
     }
 

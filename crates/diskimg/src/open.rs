@@ -100,7 +100,9 @@ impl Opener {
         let source = self.file(path)?;
         match self.wrapper_of(&source)? {
             None => self.open_source(Arc::new(source)),
-            Some(wrapper) => Ok(self.wrapped(path, wrapper)?.into_disk(self)?.out_of(Sizes::of(&source))),
+            Some(wrapper) => {
+                Ok(self.wrapped(path, wrapper)?.into_disk(self, &())?.out_of(Sizes::of(&source)))
+            }
         }
     }
 

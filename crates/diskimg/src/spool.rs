@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, Shelf, zeros};
+use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result, Shelf, zeros};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
@@ -91,13 +92,25 @@ impl Spooling {
 /// Bytes read at a time.
 const STEP: usize = 1 << 20;
 
-/// Writes `head` and then all of `stream` into a temporary file.
-pub(crate) fn spool(how: &Spool, head: &[u8], stream: &mut dyn Read, most: u64) -> Result<FileSource> {
+/// Writes `head` and then all of `stream` into a temporary file, and tells `progress` of its bytes.
+///
+/// # Errors
+/// [`ErrorKind::Cancelled`] when `progress` stopped it; those of the stream and the file.
+pub(crate) fn spool(
+    how: &Spool,
+    head: &[u8],
+    stream: &mut dyn Read,
+    most: u64,
+    progress: &dyn Progress,
+) -> Result<FileSource> {
     let mut spooling = Spooling::new(how, most)?;
     spooling.push(head)?;
     let mut buf = vec![0; STEP];
     loop {
         let len = crate::stream::read_full(stream, &mut buf)?;
+        if let ControlFlow::Break(()) = progress.advance(len as u64) {
+            return Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was kept"));
+        }
         match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => spooling.push(bytes)?,
             None => return spooling.finish(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Reference, Result, StreamDecoder, WriteOrder,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Reference, Result, StreamDecoder,
+    WriteOrder,
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
@@ -123,22 +124,28 @@ impl Arriving {
         one_pass(&self.opener, self.driver, &self.head, order).is_ok_and(|decoder| decoder.is_some())
     }
 
-    /// Keeps the whole image in a temporary file, as [`Opener::spool`] allows, and opens it there.
+    /// Keeps the whole image in a temporary file, as [`Opener::spool`] allows, and opens it there. `progress` is told
+    /// of the bytes of the image as they arrive, unwrapped.
     ///
     /// # Errors
+    /// [`diskimg_core::ErrorKind::Cancelled`] when `progress` stopped it;
     /// [`diskimg_core::ErrorKind::NeedsSeek`] when that is not allowed; [`diskimg_core::ErrorKind::Limit`] when
     /// it is too large; what the resolver says of files that the image needs; as [`Opener::open`] otherwise.
-    pub fn into_disk(self, opener: &Opener) -> Result<Disk> {
+    pub fn into_disk(self, opener: &Opener, progress: &dyn Progress) -> Result<Disk> {
         resolved(opener, self.driver, &self.head)?;
         let (wrapper, member, format) = (self.wrapper, self.member.clone(), self.opener.format);
         let pinned = Opener { format: opener.format.or(format), ..opener.clone() };
-        pinned.open_image(&self.into_file(opener)?, wrapper, member)
+        pinned.open_image(&self.into_file(opener, progress)?, wrapper, member)
     }
 
     /// The whole image in a temporary file.
-    pub(crate) fn into_file(mut self, opener: &Opener) -> Result<Arc<dyn BlockSource>> {
+    pub(crate) fn into_file(
+        mut self,
+        opener: &Opener,
+        progress: &dyn Progress,
+    ) -> Result<Arc<dyn BlockSource>> {
         let limit = opener.limits.virtual_size;
-        Ok(Arc::new(spool(&opener.spool, &self.head, &mut self.rest, limit)?))
+        Ok(Arc::new(spool(&opener.spool, &self.head, &mut self.rest, limit, progress)?))
     }
 
     /// How it is opened, how it was wrapped, and the image's bytes from the first on.

@@ -31,7 +31,7 @@ impl Opener {
             None => self.open_source(source),
             Some(wrapper) => {
                 let sizes = Sizes::of(&source);
-                Ok(self.unwrapped(source, wrapper)?.into_disk(self)?.out_of(sizes))
+                Ok(self.unwrapped(source, wrapper)?.into_disk(self, &())?.out_of(sizes))
             }
         }
     }

@@ -161,7 +161,7 @@ fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
                 opener
                     .arriving(std::io::Cursor::new(image.clone()))
                     .unwrap()
-                    .into_disk(&opener)
+                    .into_disk(&opener, &())
                     .err()
                     .unwrap(),
             ];
@@ -233,7 +233,7 @@ fn a_bad_wrapper_is_refused_as_a_stream_too() {
         let (opener, _) = opener(&how, &path);
         let error = in_time(&file, move || {
             let stream = std::fs::File::open(&path).unwrap();
-            let disk = opener.arriving(stream).and_then(|arriving| arriving.into_disk(&opener));
+            let disk = opener.arriving(stream).and_then(|arriving| arriving.into_disk(&opener, &()));
             disk.and_then(|disk| common::read_all(&disk)).err()
         });
         match error {

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
 use diskimg::{
-    BlockSink, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert, StreamSink,
-    Target, WithinDirectory, WriteOrder, convert_stream, driver,
+    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert,
+    StreamSink, Target, WithinDirectory, WriteOrder, convert_stream, driver,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;
@@ -223,7 +223,9 @@ impl Read for Broken {
 #[test]
 fn c16_an_error_of_the_stream_is_passed_on() {
     let arriving = Opener::new().arriving(Broken(3 << 20)).unwrap();
-    let error = convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &()).unwrap_err();
+    let error =
+        convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
+            .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("the line is dead"));
     let error: Error = Opener::new().inspect_stream(Broken(3 << 20)).unwrap_err();
@@ -236,7 +238,7 @@ fn to_raw(directory: &Path, name: &str, opener: &Opener) -> Result<Vec<u8>> {
     let mut target = Target::file(&path, driver("raw")?.format);
     (target.overwrite, target.durable) = (true, false);
     let stream = std::fs::File::open(directory.join(name)).unwrap();
-    convert_stream(opener.arriving(stream)?, target.create(None)?, &())?;
+    convert_stream(opener.arriving(stream)?, target.create(None)?, &ConvertOptions::default(), &())?;
     Ok(std::fs::read(path).unwrap())
 }
 
@@ -348,7 +350,7 @@ fn a_name_behind_the_first_bytes_is_followed_or_denied_as_from_a_file() {
         let stream = std::io::Cursor::new(image.clone());
         let arriving = opener.arriving(stream).unwrap();
         assert!(!arriving.streams(WriteOrder::Any), "it has to be kept");
-        assert!(read_all(&arriving.into_disk(opener).unwrap()).unwrap() == whole);
+        assert!(read_all(&arriving.into_disk(opener, &()).unwrap()).unwrap() == whole);
         let mut nowhere = opener.clone();
         nowhere.spool = Spool::Never;
         assert_eq!(converted(&nowhere, &image, 5000).unwrap_err().kind(), ErrorKind::NeedsSeek);

@@ -148,7 +148,7 @@ fn v09_a_block_used_twice_reads_the_same_from_a_file_a_stream_and_a_kept_stream_
     assert!(of_file.bytes() == want);
     assert!(streamed(&without_files(&Opener::new()), &image).unwrap() == want);
     let arriving = Opener::new().arriving(std::io::Cursor::new(image)).unwrap();
-    assert!(read_all(&arriving.into_disk(&Opener::new()).unwrap()).unwrap() == want);
+    assert!(read_all(&arriving.into_disk(&Opener::new(), &()).unwrap()).unwrap() == want);
 
     let report = Opener::new().check_source(source).unwrap().report;
     assert_eq!((report.corruptions, report.leaks), (1, 1), "{report:?}");

@@ -38,7 +38,9 @@ impl RawDecoder {
         sink: &dyn BlockSink,
     ) -> Result<()> {
         runs.clear();
-        zeros::runs(bytes, Self::unit(sink), *position, runs);
+        if sink.wants_holes() {
+            zeros::runs(bytes, Self::unit(sink), *position, runs);
+        }
         let end = position.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
         for run in runs.iter().cloned().chain(std::iter::once(end..end)) {

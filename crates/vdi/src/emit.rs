@@ -99,7 +99,9 @@ impl Emitter {
     /// Writes `bytes` at the position, runs of zeros as such.
     fn write(&mut self, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
         self.runs.clear();
-        zeros::runs(bytes, unit(sink), self.position, &mut self.runs);
+        if sink.wants_holes() {
+            zeros::runs(bytes, unit(sink), self.position, &mut self.runs);
+        }
         let end = self.position.saturating_add(bytes.len() as u64);
         let mut rest = bytes;
         for run in self.runs.iter().cloned().chain(std::iter::once(end..end)) {

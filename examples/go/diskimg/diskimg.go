@@ -52,6 +52,7 @@ import "C"
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -236,12 +237,19 @@ type Detected struct {
 	Format      string
 	Wrapper     string // "gzip", "xz", "zstd" or empty
 	VirtualSize int64  // -1 where it stands at the end of the stream
+	// Info is what the image claims, names and findings too, in the shape of `qemu-img info --output=json`. Without a
+	// virtual size, and maybe with a part of the lists, where DetectReader stopped before all was known.
+	Info json.RawMessage
 	// Reader gives the whole stream again, what was looked at first.
 	Reader io.Reader
 }
 
+// lookAt is how much of a stream DetectReader holds in memory: a little more than a probe keeps of it. What is not known
+// by then stands at the end, as the size of a raw disk, or that an OVA holds no other disk.
+const lookAt = 2 << 20
+
 // DetectReader tells format and virtual size of an image that arrives as a stream: reader in, format and virtual size
-// out, and a reader that has lost nothing. It reads as little as that needs.
+// out, and a reader that has lost nothing. It reads as little as that needs, and never more than 2 MiB.
 func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	var flags C.uint32_t
 	if allowRaw {
@@ -256,9 +264,10 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	var seen []byte
 	chunk := make([]byte, 32<<10)
 	ended := false
-	state := C.uint32_t(C.DISKIMG_PROBE_MORE)
-	for state == C.DISKIMG_PROBE_MORE && !ended {
+	var info C.diskimg_info
+	for !ended && len(seen) < lookAt {
 		n, err := stream.Read(chunk)
+		state := C.uint32_t(C.DISKIMG_PROBE_MORE)
 		if n > 0 {
 			seen = append(seen, chunk[:n]...)
 			status := C.diskimg_probe_push(probe, unsafe.Pointer(&chunk[0]), C.size_t(n), &state, &cerr)
@@ -269,26 +278,39 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 		if err != nil && err != io.EOF {
 			return nil, err
 		}
-		ended = err == io.EOF
+		ended = err == io.EOF || state == C.DISKIMG_PROBE_DONE
+		if !ended && state == C.DISKIMG_PROBE_FORMAT && C.probed(probe, 0, &info, nil) == C.DISKIMG_OK && enough(&info) {
+			break
+		}
 	}
-	var info C.diskimg_info
 	atEnd := C.int(0)
-	if ended || state == C.DISKIMG_PROBE_DONE {
+	if ended {
 		atEnd = 1
 	}
 	if err := failure(C.probed(probe, atEnd, &info, &cerr), cerr); err != nil {
 		return nil, err
 	}
+	var text *C.char
+	if err := failure(C.diskimg_probe_info_json(probe, nil, &text, &cerr), cerr); err != nil {
+		return nil, err
+	}
+	defer C.diskimg_string_free(text)
 	detected := &Detected{
 		Format:      C.GoString(C.diskimg_format_name(info.format)),
 		Wrapper:     map[C.diskimg_wrapper]string{1: "gzip", 2: "xz", 3: "zstd"}[info.wrapper],
 		VirtualSize: -1,
+		Info:        json.RawMessage(C.GoString(text)),
 		Reader:      io.MultiReader(bytes.NewReader(seen), stream),
 	}
 	if info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0 {
 		detected.VirtualSize = int64(info.virtual_size)
 	}
 	return detected, nil
+}
+
+// enough says whether reading on would tell no more of format and size before the end of the stream.
+func enough(info *C.diskimg_info) bool {
+	return info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0 || info.format == C.DISKIMG_FORMAT_RAW
 }
 
 func formatNumber(name string) (C.diskimg_format, error) {

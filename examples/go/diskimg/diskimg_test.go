@@ -3,6 +3,7 @@ package diskimg
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -101,14 +102,11 @@ func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
 	}{
 		{"v3.qcow2", "qcow2", "", size},
 		{"v3.qcow2.gz", "qcow2", "gzip", size},
-		{"iso9660.iso", "raw", "", -1},
+		{"iso9660.iso", "raw", "", 45056},
 	} {
 		data, err := os.ReadFile(good + c.name)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if c.size == -1 && len(data) < 512<<10 {
-			c.size = int64(len(data))
 		}
 		detected, err := DetectReader(bytes.NewReader(data), false)
 		if err != nil {
@@ -129,6 +127,90 @@ func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
 	}
 	if _, err := DetectReader(strings.NewReader("no disk at all"), false); !errors.Is(err, ErrUnknownFormat) {
 		t.Fatal(err)
+	}
+}
+
+type counter struct {
+	io.Reader
+	read int
+}
+
+func (c *counter) Read(buf []byte) (int, error) {
+	n, err := c.Reader.Read(buf)
+	c.read += n
+	return n, err
+}
+
+type zeros struct{}
+
+func (zeros) Read(buf []byte) (int, error) {
+	for i := range buf {
+		buf[i] = 0
+	}
+	return len(buf), nil
+}
+
+func TestNoMoreOfAStreamIsReadThanIsNeeded(t *testing.T) {
+	image, err := os.ReadFile(good + "v3.qcow2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := open(t, "v3.qcow2", Options{}).Size()
+	for _, c := range []struct {
+		format string
+		begin  []byte
+		size   int64
+	}{
+		{"qcow2", image, size},
+		{"raw", []byte("no image"), -1},
+	} {
+		endless := &counter{Reader: io.MultiReader(bytes.NewReader(c.begin), zeros{})}
+		detected, err := DetectReader(endless, true)
+		if err != nil || detected.Format != c.format || detected.VirtualSize != c.size {
+			t.Fatal(c.format, detected, err)
+		}
+		if endless.read > 128<<10 {
+			t.Fatal(c.format, endless.read)
+		}
+	}
+}
+
+func TestADescriptorIsReadToItsEnd(t *testing.T) {
+	text := "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"custom\"\n"
+	const lines = 4000
+	text += strings.Repeat("RW 1 ZERO\n# twenty-two bytes here\n", lines)
+	detected, err := DetectReader(strings.NewReader(text), false)
+	if err != nil || detected.Format != "vmdk" || detected.VirtualSize != lines*512 {
+		t.Fatal(detected, err)
+	}
+}
+
+func TestNamesAndFindingsAreTold(t *testing.T) {
+	file, err := os.Open(good + "chain-top.qcow2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	detected, err := DetectReader(file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct {
+		Size    int64 `json:"virtual-size"`
+		Diskimg struct {
+			References []struct{ Role, Name string }
+			Findings   []struct{ Check string }
+		}
+	}
+	if err := json.Unmarshal(detected.Info, &info); err != nil {
+		t.Fatal(err)
+	}
+	names, findings := info.Diskimg.References, info.Diskimg.Findings
+	if info.Size != detected.VirtualSize || len(names) != 1 || names[0].Role != "backing file" {
+		t.Fatal(string(detected.Info))
+	}
+	if len(findings) != 1 || findings[0].Check != "backing_file" {
+		t.Fatal(string(detected.Info))
 	}
 }
 

@@ -6,7 +6,7 @@
 
 static const char *images, *scratch;
 
-static const char *in(const char *directory, const char *name) {
+static inline const char *in(const char *directory, const char *name) {
     static char paths[4][4096];
     static int next;
     char *path = paths[next++ % 4];
@@ -14,7 +14,7 @@ static const char *in(const char *directory, const char *name) {
     return path;
 }
 
-static diskimg_image *open_good(const char *name) {
+static inline diskimg_image *open_good(const char *name) {
     char path[4096];
     diskimg_image *image;
     snprintf(path, sizeof path, "%s/good/%s", images, name);
@@ -22,7 +22,7 @@ static diskimg_image *open_good(const char *name) {
     return image;
 }
 
-static bool same(const diskimg_image *a, const diskimg_image *b) {
+static inline bool same(const diskimg_image *a, const diskimg_image *b) {
     bool equal = false;
     uint64_t first = 0;
     GIVES(DISKIMG_OK, diskimg_compare(a, b, NULL, &equal, &first, &error));

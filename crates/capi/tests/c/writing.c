@@ -192,11 +192,112 @@ static void an_image_is_created_and_written(void) {
     free(file.bytes);
 }
 
+static int painted(void *user, void *buf, size_t len, size_t *nread) {
+    uint64_t *left = user;
+    *nread = *left < len ? (size_t)*left : len;
+    memset(buf, 7, *nread);
+    if (*nread > 8192) {
+        memset(buf, 0, 8192);
+    }
+    *left -= *nread;
+    return 0;
+}
+
+static void options_of_a_conversion_count_for_a_stream_too(void) {
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
+    static const struct { uint32_t flags; uint64_t sparse_size; bool holes; } cases[] = {
+        {0, 0, true},
+        {DISKIMG_CONVERT_NO_SPARSE, 0, false},
+        {0, 1 << 20, false},
+        {0, 4096, true},
+    };
+    size_t i;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    for (i = 0; i < 4; i++) {
+        uint64_t left = 3 << 20;
+        memory to = new_memory();
+        diskimg_io io = memory_io(&to);
+        options.flags = cases[i].flags;
+        options.sparse_size = cases[i].sparse_size;
+        GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(painted, &left, &raw, &io, &options, &result, &error));
+        CHECK(result.virtual_size == 3 << 20 && result.written + result.zeros == result.virtual_size);
+        CHECK((result.zeros > 0) == cases[i].holes);
+        free(to.bytes);
+    }
+}
+
+static int enough(void *user, uint64_t done, uint64_t total) {
+    ++*(int *)user;
+    return total == 0 && done > 20 << 20;
+}
+
+static void progress_stops_a_stream_without_end(void) {
+    diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    uint64_t left = UINT64_MAX;
+    const char *path = in(scratch, "endless");
+    int told = 0;
+
+    raw.format = DISKIMG_FORMAT_RAW;
+    options.progress = enough;
+    options.progress_user = &told;
+    for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
+        GIVES(DISKIMG_ERR_CANCELLED,
+              diskimg_convert_stream_to_path(painted, &left, &raw, path, &options, NULL, &error));
+        CHECK(access(path, F_OK) != 0);
+    }
+    CHECK(told > 4);
+}
+
+static void a_unit_that_comes_whole_is_compressed_and_parts_are_not(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    static unsigned char bytes[65536], back[65536];
+    const char *path = in(scratch, "units.qcow2");
+    diskimg_extent runs[3];
+    diskimg_writer *writer;
+    diskimg_image *image;
+    size_t count;
+
+    memset(bytes, 7, sizeof bytes);
+    options.format = DISKIMG_FORMAT_QCOW2;
+    options.flags = DISKIMG_CONVERT_COMPRESS | DISKIMG_CONVERT_OVERWRITE;
+    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 0, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 2048, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 65536, &error));
+    GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
+    diskimg_writer_free(writer);
+    GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &image, &error));
+    GIVES(DISKIMG_OK, diskimg_extents(image, 0, 131072, runs, 3, &count, &error));
+    CHECK(count == 2 && !(runs[0].flags & DISKIMG_EXTENT_COMPRESSED) && runs[1].flags & DISKIMG_EXTENT_COMPRESSED);
+    GIVES(DISKIMG_OK, diskimg_pread(image, back, sizeof back, 65536, NULL, &error));
+    CHECK(memcmp(back, bytes, sizeof back) == 0);
+    diskimg_close(image);
+
+    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 65536, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_write(writer, bytes, 4096, 65536, &error));
+    diskimg_writer_free(writer);
+    options.settings = "subformat=streamOptimized";
+    options.format = DISKIMG_FORMAT_VMDK;
+    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 65536, &error));
+    GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_write(writer, bytes, 4096, 0, &error));
+    diskimg_writer_free(writer);
+    unlink(path);
+}
+
 static void all(void) {
     a_target_is_measured_before_it_is_written();
     a_disk_converts_to_path_descriptor_callbacks_and_stream();
     a_stream_converts_as_it_comes();
     an_image_is_created_and_written();
+    options_of_a_conversion_count_for_a_stream_too();
+    progress_stops_a_stream_without_end();
+    a_unit_that_comes_whole_is_compressed_and_parts_are_not();
 }
 
 int main(int argc, char **argv) {

@@ -45,13 +45,13 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
             let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
             let shown = shown(0)?;
             let sink = target.create(None)?;
-            let done = convert_stream(image, sink, &shown);
+            let done = convert_stream(image, sink, &options, &shown);
             (shown, done, head)
         }
         input => {
             let disk = match input {
                 Input::Disk(disk) => disk,
-                Input::Arriving(image) => image.into_disk(&opener).about(source)?,
+                Input::Arriving(image) => image.into_disk(&opener, &*interrupt.cancel).about(source)?,
             };
             target.spares(&disk)?;
             let shown = shown(disk.size())?;

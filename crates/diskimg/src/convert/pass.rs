@@ -5,10 +5,11 @@ use std::sync::Arc;
 use diskimg_codec::Wrapper;
 use diskimg_core::{
     BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Result, StreamDecoder, WriteOrder,
+    zeros,
 };
 
 use super::Counts;
-use super::options::{ConvertOptions, Converted};
+use super::options::{ConvertOptions, Converted, Sparse};
 use crate::known::TRAILER;
 use crate::open::Opener;
 use crate::sniff::{HEAD, Parts, driver_for};
@@ -18,6 +19,7 @@ use crate::stream::{more_of_head, one_pass};
 /// An image on its way through.
 pub(super) struct Pass {
     opener: Opener,
+    options: ConvertOptions,
     sink: Box<dyn BlockSink>,
     counts: Counts,
     stage: Stage,
@@ -61,9 +63,10 @@ struct Head {
 }
 
 impl Pass {
-    pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
+    pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
         let stage = Stage::Head(Head { bytes: Vec::new(), enough: HEAD });
-        Self { opener: opener.clone(), sink, counts: Counts::default(), stage, raw: None }
+        let (opener, options) = (opener.clone(), options.clone());
+        Self { opener, options, sink, counts: Counts::default(), stage, raw: None }
     }
 
     /// The driver, once the format is known.
@@ -137,10 +140,9 @@ impl Pass {
         if let Some(raw) = &mut self.raw {
             raw.push(bytes);
         }
+        let sieve = Sieve { sink: &*self.sink, counts: &self.counts, sparse: self.options.sparse };
         match &mut self.stage {
-            Stage::Decoding(_, decoder) => {
-                decoder.push(bytes, &Counting { sink: &*self.sink, counts: &self.counts })
-            }
+            Stage::Decoding(_, decoder) => decoder.push(bytes, &sieve),
             Stage::Spooling(_, spooling) => spooling.push(bytes),
             Stage::Head(_) | Stage::Failed => Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed before and takes no more")),
@@ -158,17 +160,16 @@ impl Pass {
         }
         match self.stage {
             Stage::Decoding(_, mut decoder) => {
-                let counting = Counting { sink: &*self.sink, counts: &self.counts };
-                let size = decoder.finish(&counting)?;
+                let sparse = self.options.sparse;
+                let size = decoder.finish(&Sieve { sink: &*self.sink, counts: &self.counts, sparse })?;
                 let done = self.counts.totals();
                 self.sink.finish()?;
-                let zeros = size.saturating_sub(done.written);
-                Ok(Converted { virtual_size: size, zeros, ..done })
+                Ok(Converted { virtual_size: size, zeros: size.saturating_sub(done.written), ..done })
             }
             Stage::Spooling(_, spooling) => {
                 let file: Arc<dyn BlockSource> = Arc::new(spooling.finish()?);
                 let disk = self.opener.open_image(&file, wrapper, None)?;
-                super::convert(&disk, self.sink, &ConvertOptions::default(), progress)
+                super::convert(&disk, self.sink, &self.options, progress)
             }
             Stage::Head(_) | Stage::Failed => Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed before and cannot be finished")),
@@ -176,16 +177,28 @@ impl Pass {
     }
 }
 
-/// Counts what goes into a sink.
-struct Counting<'a> {
+/// Counts what goes into a sink, and has zeros found as the options say: a decoder does that by the granularity.
+struct Sieve<'a> {
     sink: &'a dyn BlockSink,
     counts: &'a Counts,
+    sparse: Sparse,
 }
 
-impl BlockSink for Counting<'_> {
+impl BlockSink for Sieve<'_> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.counts.written(data.len() as u64);
-        self.sink.write_at(offset, data)
+        match self.sparse {
+            // Finer than a decoder searches.
+            Sparse::Search(step) if step < zeros::GRANULARITY as u64 => {
+                let mut runs = Vec::new();
+                zeros::runs(data, usize::try_from(step).unwrap_or(zeros::GRANULARITY), offset, &mut runs);
+                super::worker::count(self.counts, data.len() as u64, &runs);
+                zeros::write_runs(self.sink, offset, data, &runs)
+            }
+            Sparse::Search(_) | Sparse::Auto | Sparse::Never => {
+                self.counts.written(data.len() as u64);
+                self.sink.write_at(offset, data)
+            }
+        }
     }
 
     fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
@@ -198,7 +211,14 @@ impl BlockSink for Counting<'_> {
     }
 
     fn granularity(&self) -> u64 {
-        self.sink.granularity()
+        match self.sparse {
+            Sparse::Search(step) => self.sink.granularity().max(step),
+            Sparse::Auto | Sparse::Never => self.sink.granularity(),
+        }
+    }
+
+    fn wants_holes(&self) -> bool {
+        self.sparse != Sparse::Never && self.sink.wants_holes()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

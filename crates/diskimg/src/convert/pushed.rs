@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result};
 
-use super::options::Converted;
+use super::options::{ConvertOptions, Converted};
 use super::pass::Pass;
 use crate::stream::{Arriving, read_full};
 
@@ -18,17 +18,20 @@ const AHEAD: usize = 4;
 /// while another decodes and writes. `sink` has to take a disk whose size is known only at its end.
 ///
 /// An image that does not come in an order in which it can be decoded is kept in a temporary file, in part or
-/// whole, as [`crate::Opener::spool`] allows: see [`super::StreamConvert`].
+/// whole, as [`crate::Opener::spool`] allows: see [`super::StreamConvert`]. `options` are heeded as in
+/// [`super::StreamConvert::with`]. `progress` is told of the bytes of the image that arrived, unwrapped, and then, if it
+/// was kept whole, of those of the disk beside them.
 ///
 /// # Errors
 /// As [`super::StreamConvert`]; [`ErrorKind::Cancelled`] when `progress` stopped it.
 pub fn convert_stream(
     arriving: Arriving,
     sink: Box<dyn BlockSink>,
+    options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted> {
     let (opener, wrapper, mut input) = arriving.into_parts();
-    let mut pass = Pass::new(&opener, sink);
+    let mut pass = Pass::new(&opener, sink, options);
     let (full, filled) = sync_channel(AHEAD);
     let (empty, emptied) = sync_channel(AHEAD);
     std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 
-use super::options::Converted;
+use super::options::{ConvertOptions, Converted};
 use super::pass::Pass;
 use crate::archive::{Piece, Unpacker};
 use crate::open::Opener;
@@ -44,13 +44,34 @@ pub struct StreamConvert {
 
 impl StreamConvert {
     /// A conversion of what will be pushed into `sink`, which has to take a disk whose size is known only at
-    /// its end. Of `opener` all but [`Opener::direct`] is heeded.
+    /// its end, with the default options. Of `opener` all but [`Opener::direct`] is heeded.
     #[must_use]
     pub fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
+        Self::with(opener, sink, &ConvertOptions::default())
+    }
+
+    /// The same with options. In one pass [`ConvertOptions::sparse`] alone matters, up to steps of 2 MiB, and no
+    /// zeros are searched for across units of the format (clusters, grains); an image that was kept is converted as
+    /// [`crate::convert()`] does it.
+    ///
+    /// ```
+    /// use diskimg::{ConvertOptions, MemorySink, Opener, Sparse, StreamConvert};
+    /// let mut opener = Opener::new();
+    /// opener.allow_raw = true;
+    /// let mut options = ConvertOptions::default();
+    /// options.sparse = Sparse::Never;
+    ///
+    /// let mut conversion = StreamConvert::with(&opener, Box::new(MemorySink::new(1 << 20)), &options);
+    /// conversion.push(&[0; 100_000])?;
+    /// assert_eq!(conversion.finish(&())?.written, 100_000);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
         Self {
             unwrapper: Unwrapper::new(opener),
             unpacker: Unpacker::new(opener),
-            pass: Pass::new(opener, sink),
+            pass: Pass::new(opener, sink, options),
             failed: false,
         }
     }

@@ -207,7 +207,7 @@ fn known_zeros<'p>(planned: &'p Planned<'_>) -> impl Iterator<Item = Range<u64>>
     planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros()).map(diskimg_core::Extent::range)
 }
 
-fn count(counts: &Counts, len: u64, zeros: &[Range<u64>]) {
+pub(super) fn count(counts: &Counts, len: u64, zeros: &[Range<u64>]) {
     let zeros: u64 = zeros.iter().map(|run| run.end.saturating_sub(run.start)).sum();
     counts.zeros(zeros);
     counts.written(len.saturating_sub(zeros));

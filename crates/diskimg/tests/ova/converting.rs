@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use diskimg::{
-    CreateOptions, ErrorKind, Format, Input, MemorySink, Opener, Result, Setting, Spool, StreamConvert,
-    Target, Wrapper, WriteOrder, convert_stream, driver,
+    ConvertOptions, CreateOptions, ErrorKind, Format, Input, MemorySink, Opener, Result, Setting, Spool,
+    StreamConvert, Target, Wrapper, WriteOrder, convert_stream, driver,
 };
 use diskimg_core::conformance::{Numbers, painted};
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn an_ova_is_converted_in_one_pass_however_it_is_cut() {
         let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
         assert!(arriving.streams(WriteOrder::Any), "{what}");
         let sink = MemorySink::new(64 << 20);
-        convert_stream(arriving, Box::new(sink.clone()), &()).unwrap();
+        convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
         assert!(sink.bytes() == expected, "{what} arriving");
     }
 }
@@ -58,7 +58,7 @@ fn of_an_ova_that_has_to_be_kept_only_the_disk_is() {
     }
     let arriving = opener.arriving(std::io::Cursor::new(bytes.clone())).unwrap();
     assert_eq!((arriving.member(), arriving.format().name()), (Some("disk.vmdk"), "vmdk"));
-    let kept = arriving.into_disk(&opener).unwrap();
+    let kept = arriving.into_disk(&opener, &()).unwrap();
     assert_eq!(kept.member(), Some("disk.vmdk"));
     assert!(read_all(&kept).unwrap() == disk);
 
@@ -86,13 +86,13 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
     for stream in [bytes.clone(), gz(&bytes)] {
         let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
         let sink = target(scratch.path()).create(None).unwrap();
-        let error = convert_stream(arriving, sink, &()).unwrap_err();
+        let error = convert_stream(arriving, sink, &ConvertOptions::default(), &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("one.vmdk, two.vmdk"), "{error}");
         assert!(is_empty());
 
         let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
-        let error = arriving.into_disk(&Opener::new()).err().unwrap();
+        let error = arriving.into_disk(&Opener::new(), &()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
 
         for chunk in CHUNKS {
@@ -106,7 +106,8 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
     }
     let opener = wanting(Some("two.vmdk"));
     let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
-    convert_stream(arriving, target(scratch.path()).create(None).unwrap(), &()).unwrap();
+    convert_stream(arriving, target(scratch.path()).create(None).unwrap(), &ConvertOptions::default(), &())
+        .unwrap();
     assert!(std::fs::read(scratch.path().join("disk.raw")).unwrap() == disk);
 }
 
@@ -126,7 +127,7 @@ fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
     assert_eq!(inspection.wrapper, Some(Wrapper::Gzip));
     let Input::Arriving(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
     let sink = MemorySink::new(64 << 20);
-    convert_stream(arriving, Box::new(sink.clone()), &()).unwrap();
+    convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
     assert!(sink.bytes() == expected);
 }
 

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use common::{images, ova, read_all, tar_member};
 use diskimg::{
-    ErrorKind, Format, ImageInfo, Memory, MemorySink, Opener, ProbeReport, Prober, Result, StreamConvert,
-    convert_stream,
+    ConvertOptions, ErrorKind, Format, ImageInfo, Memory, MemorySink, Opener, ProbeReport, Prober, Result,
+    StreamConvert, convert_stream,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;
@@ -133,7 +133,8 @@ fn the_errors_are_of_the_kind_that_says_what_to_do() {
             assert_eq!(error.map(|error| error.kind()), expected, "{what} by {chunk}, converted");
         }
         let arrived = opener.arriving(std::io::Cursor::new(bytes)).and_then(|arriving| {
-            convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &()).map(|_| ())
+            convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
+                .map(|_| ())
         });
         assert_eq!(arrived.err().map(|error| error.kind()), expected, "{what}, arriving");
     }

@@ -216,6 +216,9 @@ impl Body {
         let room = usize::try_from(self.size.saturating_sub(guest)).unwrap_or(usize::MAX);
         let unit = sink.granularity().clamp(zeros::GRANULARITY as u64, MOST);
         let bytes = bytes.get(..room).unwrap_or(bytes);
+        if !sink.wants_holes() {
+            return sink.write_at(guest, bytes);
+        }
         zeros::write(sink, guest, bytes, usize::try_from(unit).unwrap_or(zeros::GRANULARITY))
     }
 

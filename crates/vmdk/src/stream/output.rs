@@ -86,7 +86,9 @@ impl Output {
 fn write(bytes: &[u8], start: u64, runs: &mut Vec<Range<u64>>, sink: &dyn BlockSink) -> Result<()> {
     let unit = usize::try_from(sink.granularity()).unwrap_or(usize::MAX).max(zeros::GRANULARITY);
     runs.clear();
-    zeros::runs(bytes, unit, start, runs);
+    if sink.wants_holes() {
+        zeros::runs(bytes, unit, start, runs);
+    }
     let end = start.saturating_add(bytes.len() as u64);
     let (mut position, mut rest) = (start, bytes);
     for run in runs.iter().cloned().chain(std::iter::once(end..end)) {
