@@ -2,7 +2,7 @@
 //!
 //! Source: libvmdk's documentation of the format, "Encodings"; the table is that of the WHATWG Encoding
 //! Standard, "windows-1252". VMware on Windows writes the code page of the host: windows-1252, GBK, Big5 or
-//! Shift_JIS. Tables of the last three are larger than all the rest of this library, and are not worth it.
+//! Shift_JIS. The last three are not decoded: their tables would add 190 KiB to every program.
 
 /// What the bytes from 0x80 to 0x9F of windows-1252 stand for; the others stand for themselves.
 const WINDOWS_1252: [char; 32] = [

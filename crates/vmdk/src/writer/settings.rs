@@ -25,7 +25,7 @@ pub const SETTINGS: &[SettingHelp] = &[
     SettingHelp {
         name: "grain_size",
         values: "4k to 64k, a power of two; default 64k",
-        help: "unit in which sparse extents give out space",
+        help: "unit in which sparse extents give out space; not for flat ones",
     },
     SettingHelp {
         name: "zeroed_grain",
@@ -104,6 +104,11 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
         }
     }
     parsed.subformat = compressed(subformat, options.compress)?;
+    let grains = options.settings.iter().any(|setting| setting.name == "grain_size");
+    if grains && !parsed.subformat.has_grains() {
+        let flat = parsed.subformat.name();
+        return Err(super::error::invalid("grain_size").because(format_args!("{flat} has no grains")));
+    }
     if compat6 && version.is_some() {
         return Err(super::error::invalid("compat6").because("not together with hwversion"));
     }
@@ -218,6 +223,8 @@ mod tests {
             "cid=+1",
             "cid=",
             "compat6=on,hwversion=6",
+            "grain_size=8k,subformat=monolithicFlat",
+            "subformat=vmfs,grain_size=64k",
         ];
         for list in list {
             assert_eq!(parse(list).unwrap_err().kind(), ErrorKind::InvalidInput, "{list}");
