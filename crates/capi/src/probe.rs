@@ -193,8 +193,10 @@ pub unsafe extern "C" fn diskimg_probe_info_json(
 ) -> Status {
     // SAFETY: the header asks for NULL or what `with_mut` and each of these need.
     unsafe {
+        // Outside of `with_mut`, for it is NULL even if the probe is.
+        let out = Out::new(json, "json", std::ptr::null_mut());
         with_mut(probe, err, |probe| {
-            let out = Out::new(json, "json", std::ptr::null_mut())?;
+            let out = out?;
             let filename = optional(filename, "filename")?.unwrap_or("-");
             out.set(c_string(&probe.json(filename)?).into_raw());
             Ok(())

@@ -245,7 +245,8 @@ type Detected struct {
 }
 
 // lookAt is how much of a stream DetectReader holds in memory: a little more than a probe keeps of it. What is not known
-// by then stands at the end, as the size of a raw disk, or that an OVA holds no other disk.
+// by then stands at the end: the size of a raw disk and that it is no other format with a trailer, or that an OVA holds no
+// other disk.
 const lookAt = 2 << 20
 
 // DetectReader tells format and virtual size of an image that arrives as a stream: reader in, format and virtual size
@@ -279,7 +280,7 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 			return nil, err
 		}
 		ended = err == io.EOF || state == C.DISKIMG_PROBE_DONE
-		if !ended && state == C.DISKIMG_PROBE_FORMAT && C.probed(probe, 0, &info, nil) == C.DISKIMG_OK && enough(&info) {
+		if !ended && C.probed(probe, 0, &info, nil) == C.DISKIMG_OK && enough(&info) {
 			break
 		}
 	}
