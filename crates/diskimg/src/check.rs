@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
 
 use crate::open::Opener;
-use crate::sniff::{Ends, driver_for};
+use crate::sniff::Ends;
 
 /// What a check found, and in which format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Opener {
     #[allow(clippy::needless_pass_by_value, reason = "callers hand the source over")]
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
         let (source, _) = self.unpacked(&source)?;
-        let driver = driver_for(Ends::of(&source)?.as_parts(), self.format, self.allow_raw)?;
+        let driver = self.driver_for(Ends::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| no_check(driver.format))?;
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
         Ok(Checked { format: driver.format, report: check(source, &options)? })

@@ -9,7 +9,7 @@ use diskimg_core::{BlockSource, ImageInfo, Probed, Result, Window};
 
 use crate::open::{Opener, name_file};
 use crate::probe::Prober;
-use crate::sniff::{Ends, driver_for};
+use crate::sniff::Ends;
 
 /// What an image claims and refers to.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,7 @@ impl Opener {
     }
 
     fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
-        let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
+        let driver = self.driver_for(Ends::of(source)?.as_parts())?;
         (driver.inspect)(source, &self.limits)
     }
 

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
 use diskimg_core::{
-    BlockSource, DenyReferences, Driver, Error, Format, Image, Limits, OpenOptions, Reference, Resolver,
-    Result, SnapshotSelector,
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Image, Limits, OpenOptions, Reference,
+    Resolver, Result, SnapshotSelector,
 };
 use diskimg_raw::{FileSource, SourceOptions};
 
 use crate::disk::Disk;
+use crate::drivers::driver_of;
 use crate::inspect::Sizes;
 use crate::resolve::relative_to;
-use crate::sniff::{Ends, driver_for};
+use crate::sniff::{Ends, Parts, Sniffed};
 use crate::spool::Spool;
 use crate::stream::Arriving;
 
@@ -183,11 +184,34 @@ impl Opener {
         wrapper: Option<Wrapper>,
         member: Option<String>,
     ) -> Result<Disk> {
-        let driver = driver_for(Ends::of(source)?.as_parts(), self.format, self.allow_raw)?;
+        let driver = self.driver_for(Ends::of(source)?.as_parts())?;
         let opened = Opened::default();
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;
         let below = self.below(source, &top, &opened)?;
         Disk::new(Arc::clone(source), opened.into_inner(), top, below, wrapper, member)
+    }
+
+    /// The driver that reads an image with these parts: the pinned format, or what its bytes say.
+    ///
+    /// # Errors
+    /// As [`crate::sniff()`]; [`Unsupported`](diskimg_core::ErrorKind::Unsupported) for a known format this build cannot
+    /// read.
+    pub(crate) fn driver_for(&self, parts: Parts<'_>) -> Result<&'static Driver> {
+        if let Some(format) = self.format {
+            return driver_of(format);
+        }
+        match parts.sniff() {
+            Ok(Sniffed::Image(format)) => driver_of(format),
+            Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
+            Ok(Sniffed::Wrapped(_)) if !self.unwrap && self.allow_raw => Ok(&diskimg_raw::DRIVER),
+            Ok(Sniffed::Wrapped(wrapper)) if !self.unwrap => Err(kept_wrapped(wrapper)),
+            Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
+            Ok(Sniffed::Known(format)) => Err(unsupported(format)),
+            Err(error) if error.kind() == ErrorKind::UnknownFormat && self.allow_raw => {
+                Ok(&diskimg_raw::DRIVER)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn layer(
@@ -244,4 +268,21 @@ impl Resolver for FromDirectory<'_> {
 /// An error of the operating system says which file it is about.
 pub(crate) fn name_file(error: Error, path: &Path) -> Error {
     if error.field_name().is_some() { error } else { error.field(format!("'{}'", path.display())) }
+}
+
+fn kept_wrapped(wrapper: Wrapper) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .format(Format::new(wrapper.name()))
+        .because("it is compressed, and not to be unwrapped")
+        .hint("say that it is raw if the compressed bytes themselves are meant")
+}
+
+fn nested(wrapper: Wrapper) -> Error {
+    Error::new(ErrorKind::Limit)
+        .format(Format::new(wrapper.name()))
+        .because("compressed inside a compressed file; only one level is unwrapped")
+}
+
+fn unsupported(format: Format) -> Error {
+    Error::new(ErrorKind::Unsupported).format(format).because("recognised, but this build cannot read it")
 }

@@ -4,7 +4,7 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Result, Verdict};
 use diskimg_raw::Content;
 
-use crate::drivers::{driver_of, drivers};
+use crate::drivers::drivers;
 use crate::known::{self, TRAILER};
 
 /// Bytes of the head that sniffing looks at: everything recognised lies in the first 64 KiB, but for the
@@ -145,28 +145,6 @@ impl Likeness {
     }
 }
 
-/// The driver that reads `source`: the pinned format, or what its bytes say.
-///
-/// # Errors
-/// As [`sniff`]; [`ErrorKind::Unsupported`] for a known format this build cannot read.
-pub(crate) fn driver_for(
-    parts: Parts<'_>,
-    pinned: Option<Format>,
-    allow_raw: bool,
-) -> Result<&'static Driver> {
-    if let Some(format) = pinned {
-        return driver_of(format);
-    }
-    match parts.sniff() {
-        Ok(Sniffed::Image(format)) => driver_of(format),
-        Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
-        Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
-        Ok(Sniffed::Known(format)) => Err(unsupported(format)),
-        Err(error) if error.kind() == ErrorKind::UnknownFormat && allow_raw => Ok(&diskimg_raw::DRIVER),
-        Err(error) => Err(error),
-    }
-}
-
 /// The formats of this build that the head is valid as, in the order of their names.
 fn probe(head: &[u8]) -> Vec<Format> {
     let says_yes = |driver: &&&Driver| (driver.probe)(head) == Verdict::Yes;
@@ -187,14 +165,4 @@ fn ambiguous(formats: &[Format], content: Option<Content>) -> Error {
     Error::new(ErrorKind::Ambiguous)
         .because(format_args!("the bytes are valid as {}", names.join(" and as ")))
         .hint("name the format you expect")
-}
-
-fn nested(wrapper: Wrapper) -> Error {
-    Error::new(ErrorKind::Limit)
-        .format(Format::new(wrapper.name()))
-        .because("compressed inside a compressed file; only one level is unwrapped")
-}
-
-fn unsupported(format: Format) -> Error {
-    Error::new(ErrorKind::Unsupported).format(format).because("recognised, but this build cannot read it")
 }

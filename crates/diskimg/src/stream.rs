@@ -16,7 +16,7 @@ use crate::disk::Disk;
 use crate::drivers::driver_of;
 use crate::open::Opener;
 use crate::probe::{inspect_head, longer_head};
-use crate::sniff::{HEAD, Parts, driver_for};
+use crate::sniff::{HEAD, Parts};
 use crate::spool::{TemporaryShelf, spool};
 
 /// An image that arrives once, in order, of which the first bytes are read and the format is known. If an OVA
@@ -60,7 +60,7 @@ impl Arriving {
             return Self::unpacked(std::io::Cursor::new(head).chain(rest), wrapper, opener);
         }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
-        let driver = driver_for(Parts::of_head(&head, size), opener.format, opener.allow_raw)?;
+        let driver = opener.driver_for(Parts::of_head(&head, size))?;
         Self { opener: opener.clone(), head, rest, driver, wrapper, member: None }.with_whole_head()
     }
 

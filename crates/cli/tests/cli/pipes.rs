@@ -63,6 +63,11 @@ fn a_compressed_file_is_unwrapped_on_the_way() {
         assert_eq!(shop.ok(&["compare", "disk.qcow2", "disk.raw"]).code, 0);
         let kept = shop.ok(&["convert", "-f", "raw", "--no-unwrap", name, "-"]);
         assert!(kept.stdout == packed.stdout, "{name}");
+        let allowed = shop.ok(&["convert", "--allow-raw", "--no-unwrap", name, "-"]);
+        assert!(allowed.stdout == packed.stdout, "{name}");
+        for command in ["info", "probe"] {
+            shop.run(&[command, "--no-unwrap", name]).fails_with(1, &["not to be unwrapped", "raw"]);
+        }
         shop.write(name, &packed.stdout[..packed.stdout.len() / 2]);
         shop.run(&["convert", name, "half.raw"]).fails_with(1, &[name]);
         assert!(!shop.exists("half.raw"));

@@ -12,7 +12,7 @@ use super::Counts;
 use super::options::{ConvertOptions, Converted, Sparse};
 use crate::known::TRAILER;
 use crate::open::Opener;
-use crate::sniff::{HEAD, Parts, driver_for};
+use crate::sniff::{HEAD, Parts};
 use crate::spool::Spooling;
 use crate::stream::{more_of_head, one_pass};
 
@@ -44,7 +44,7 @@ impl Raw {
 
     fn check(&self, opener: &Opener) -> Result<()> {
         let parts = Parts { head: &self.head, trailer: &self.trailer, size: Some(self.size) };
-        driver_for(parts, opener.format, opener.allow_raw).map(|_| ())
+        opener.driver_for(parts).map(|_| ())
     }
 }
 
@@ -117,7 +117,7 @@ impl Pass {
         let Stage::Head(head) = std::mem::replace(&mut self.stage, Stage::Failed) else { return Ok(()) };
         let head = head.bytes;
         let opener = &self.opener;
-        let driver = driver_for(Parts::of_head(&head, size), opener.format, opener.allow_raw)?;
+        let driver = opener.driver_for(Parts::of_head(&head, size))?;
         if let (None, Some(more)) = (size, more_of_head(opener, driver, &head)) {
             let enough = head.len().saturating_add(more);
             self.stage = Stage::Head(Head { bytes: head, enough });

@@ -10,7 +10,7 @@ use diskimg_raw::Content;
 
 use super::kept::{ENDLESS, Kept};
 use crate::open::Opener;
-use crate::sniff::{Likeness, Parts, Sniffed, driver_for};
+use crate::sniff::{Likeness, Parts, Sniffed};
 
 /// Where the stream is taken to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,7 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
             Err(error) => error.kind() == ErrorKind::UnknownFormat,
         };
     let seen = Seen { kept, size: size.unwrap_or(ENDLESS), missing: Mutex::default() };
-    let image = driver_for(parts, opener.format, opener.allow_raw)
-        .and_then(|driver| (driver.inspect)(&seen, &opener.limits));
+    let image = opener.driver_for(parts).and_then(|driver| (driver.inspect)(&seen, &opener.limits));
     let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
     let of_another = |error: &Error| matches!(error.kind(), ErrorKind::UnknownFormat | ErrorKind::Ambiguous);
     let named = named.filter(|_| !image.as_ref().is_err_and(of_another));
