@@ -1,15 +1,15 @@
-//! What follows the end of a stream-optimised VMDK: judged in a stream as it is in a file.
+//! VMDKs that arrive: what is wrong with their ends and headers is told of a stream as it is of a file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use diskimg::{BlockSink, CreateOptions, ImageInfo, Memory, MemorySink, Opener, Prober, Setting, driver};
 use diskimg_core::conformance::painted;
 
-/// An image of 1 MiB of noise, in which the footer is far from the first bytes.
-fn long_stream() -> Vec<u8> {
+/// A VMDK of this subformat with a megabyte of noise.
+fn noisy_vmdk(subformat: &str) -> Vec<u8> {
     let file = MemorySink::new(8 << 20);
     let options = CreateOptions {
         virtual_size: 2 << 20,
-        settings: Setting::parse_list("subformat=streamOptimized").unwrap(),
+        settings: Setting::parse_list(&format!("subformat={subformat}")).unwrap(),
         ..CreateOptions::default()
     };
     let sink = driver("vmdk").unwrap().create.unwrap()(Box::new(file.clone()), &options).unwrap();
@@ -21,7 +21,9 @@ fn long_stream() -> Vec<u8> {
     });
     sink.write_at(0, &noise).unwrap();
     sink.finish().unwrap();
-    file.bytes()
+    let bytes = file.bytes();
+    assert!(bytes.len() > 512 << 10);
+    bytes
 }
 
 fn told(bytes: &[u8], chunk: usize) -> ImageInfo {
@@ -34,8 +36,7 @@ fn told(bytes: &[u8], chunk: usize) -> ImageInfo {
 
 #[test]
 fn m16_the_footer_of_a_stream_is_found_behind_the_zeros_that_it_is_found_behind_in_a_file() {
-    let whole = long_stream();
-    assert!(whole.len() > 512 << 10);
+    let whole = noisy_vmdk("streamOptimized");
     for zeros in [0, 1, 511, 512, 1024, 2048, 65_536, 129_536, 130_047, 130_048, 200_000] {
         let mut bytes = whole.clone();
         bytes.resize(bytes.len() + zeros, 0);
@@ -49,13 +50,38 @@ fn m16_the_footer_of_a_stream_is_found_behind_the_zeros_that_it_is_found_behind_
 
 #[test]
 fn m16_other_bytes_behind_a_footer_are_told_of_alike() {
-    let whole = long_stream();
+    let whole = noisy_vmdk("streamOptimized");
     for len in [1, 511, 512, 3000, 100_000] {
         let bytes = [whole.clone(), vec![7; len]].concat();
         let expected = Opener::new().inspect_source(&Memory::new(bytes.clone())).unwrap();
         assert_eq!(expected.findings.is_empty(), len < 512, "{len}: {:?}", expected.findings);
         for chunk in [1000, usize::MAX] {
             assert_eq!(told(&bytes, chunk), expected, "{len} bytes, by {chunk}");
+        }
+    }
+}
+
+#[test]
+fn what_a_header_and_its_tables_disagree_on_is_told_as_of_the_file() {
+    let sound = noisy_vmdk("monolithicSparse");
+    let directory = usize::try_from(u64::from_le_bytes(sound[56..64].try_into().unwrap())).unwrap() * 512;
+    let damages: [(usize, &[u8], &str); 6] = [
+        (12, &(4096_u64 + 128).to_le_bytes(), "size_mismatch"),
+        (12, &(4096_u64 - 8).to_le_bytes(), "size_mismatch"),
+        (56, &[0; 8], "grain_directory"),
+        (56, &(1_u64 << 40).to_le_bytes(), "grain_directory"),
+        (48, &(1_u64 << 40).to_le_bytes(), "grain_directory"),
+        (directory, &u32::MAX.to_le_bytes(), "grain_directory"),
+    ];
+    assert!(told(&sound, 1000).findings.is_empty());
+    for (at, damage, check) in damages {
+        let mut bytes = sound.clone();
+        bytes[at..at + damage.len()].copy_from_slice(damage);
+        let expected = Opener::new().inspect_source(&Memory::new(bytes.clone())).unwrap();
+        let checks: Vec<_> = expected.findings.iter().map(|finding| finding.check).collect();
+        assert_eq!(checks, [check], "{at}");
+        for chunk in [1, 511, 512, 513, 64 << 10, 1 << 20] {
+            assert_eq!(told(&bytes, chunk), expected, "{at} by {chunk}");
         }
     }
 }
