@@ -70,7 +70,6 @@ pub fn stream_convert(data: &[u8]) {
     let pieces = converted(&opener, stream, step.max(64));
     let whole = converted(&opener, stream, usize::MAX);
     assert_eq!(pieces.as_ref().map_err(|e| e.to_string()), whole.as_ref().map_err(|e| e.to_string()));
-    opener.unwrap = false;
     let file = opener.open_source(Arc::new(Memory::new(stream.to_vec()))).and_then(|disk| {
         let mut bytes = vec![0; usize::try_from(disk.size()).unwrap()];
         disk.read_at(0, &mut bytes).map(|()| bytes)

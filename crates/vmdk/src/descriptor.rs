@@ -91,6 +91,11 @@ impl Descriptor {
         Ok(descriptor)
     }
 
+    /// Whether it describes no disk: a header may come with room for a descriptor, and none in it.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.create_type.is_none() && self.extents.is_empty()
+    }
+
     /// The value of an entry of the disk data base, by its lower-case name with `ddb.` in front.
     pub(crate) fn ddb(&self, name: &str) -> Option<&Value> {
         self.ddb.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, value)| value)

@@ -176,7 +176,7 @@ fn open_one(
     {
         return Err(descriptor_only(descriptor, header));
     }
-    let line = descriptor.map(only_line).transpose()?;
+    let line = descriptor.filter(|descriptor| !descriptor.is_silent()).map(only_line).transpose()?;
     if let Some(line) = line.filter(|line| line.access == Access::NoAccess) {
         parts.push(line.bytes(), Content::Zero, None);
         return Ok(());

@@ -69,7 +69,7 @@ impl Shape {
         if parent(&descriptor).is_some() {
             return Err(needs_seek("the image is based on a parent: what it does not hold is there").at(at));
         }
-        if descriptor.create_type.is_none() && descriptor.extents.is_empty() {
+        if descriptor.is_silent() {
             return Ok(());
         }
         let line = only_line(&descriptor)?;

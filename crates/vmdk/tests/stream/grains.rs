@@ -18,6 +18,19 @@ fn of_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
 }
 
 #[test]
+fn room_for_a_descriptor_with_none_in_it_is_as_good_as_no_room() {
+    let silent = Image::new(Writer::OpenVmdk).with(|image| image.put(512, &[0; 512]));
+    assert_eq!(silent.decode().unwrap(), disk(&GRAINS));
+    assert_eq!(of_file(&silent).unwrap(), disk(&GRAINS));
+    let half = Image::new(Writer::OpenVmdk).with(|image| {
+        image.put(512, &[0; 512]);
+        image.put(512, b"version=1\nRW 85 SPARSE \"a\"\n");
+    });
+    assert_eq!(half.decode().unwrap_err().kind(), Corrupt);
+    assert_eq!(of_file(&half).unwrap_err().kind(), Corrupt);
+}
+
+#[test]
 fn m16_what_follows_the_end_is_judged_in_a_stream_as_in_a_file() {
     let noise = painted(1, 3072);
     let behind: [(usize, &[u8]); 12] = [
