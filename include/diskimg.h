@@ -294,7 +294,7 @@ typedef struct diskimg_io {
     // them.
     int (*zero)(void *user, uint64_t offset, uint64_t len);
     // Gives the file its length. Called before the first write with the size of a raw disk, and after the last
-    // with the length of an image. May be NULL.
+    // with the length of an image. NULL: a raw disk is written, or zeroed, up to its last byte.
     int (*set_size)(void *user, uint64_t bytes);
     // Makes durable what was written; called once, when all is. May be NULL.
     int (*flush)(void *user);

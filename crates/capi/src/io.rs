@@ -51,7 +51,7 @@ pub struct Io {
     /// them.
     pub zero: Option<unsafe extern "C" fn(user: *mut c_void, offset: u64, len: u64) -> c_int>,
     /// Gives the file its length. Called before the first write with the size of a raw disk, and after the last
-    /// with the length of an image. May be NULL.
+    /// with the length of an image. NULL: a raw disk is written, or zeroed, up to its last byte.
     pub set_size: Option<unsafe extern "C" fn(user: *mut c_void, bytes: u64) -> c_int>,
     /// Makes durable what was written; called once, when all is. May be NULL.
     pub flush: Option<unsafe extern "C" fn(user: *mut c_void) -> c_int>,

@@ -70,8 +70,14 @@ impl BlockSink for CallbackSink {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        if self.size.is_none() {
-            self.callbacks.set_size(self.end.load(Ordering::Relaxed))?;
+        let end = self.end.load(Ordering::Relaxed);
+        match self.size {
+            None => self.callbacks.set_size(end)?,
+            // Nothing but its last bytes can give such a file its length.
+            Some(size) if self.callbacks.functions().set_size.is_none() && end < size => {
+                self.zero(end..size)?
+            }
+            Some(_) => {}
         }
         if self.flush { self.callbacks.flush() } else { Ok(()) }
     }

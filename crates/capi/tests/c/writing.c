@@ -190,6 +190,14 @@ static void an_image_is_created_and_written(void) {
     CHECK(file.closed == 1 && file.length == 4096 && file.bytes[4095] == 7);
     diskimg_writer_free(writer);
     free(file.bytes);
+    file = new_memory();
+    io.set_size = NULL;
+    GIVES(DISKIMG_OK, diskimg_create_io(&io, 4096, NULL, &writer, &error));
+    GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 10, 100, &error));
+    GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
+    CHECK(file.length == 4096 && file.bytes[109] == 7 && file.bytes[4095] == 0);
+    diskimg_writer_free(writer);
+    free(file.bytes);
 }
 
 static int painted(void *user, void *buf, size_t len, size_t *nread) {
