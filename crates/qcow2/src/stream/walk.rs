@@ -23,10 +23,6 @@ impl Body {
             self.read_l1(passing, sink)?;
             return Ok(true);
         }
-        if within(&self.refcount_table) {
-            self.read_refcount_table(passing);
-            return Ok(true);
-        }
         if self.tables.last().is_some_and(|(table, _)| table.0 == passing.start) {
             if self.defers(passing.start, passing.bytes) {
                 return Ok(false);
@@ -34,6 +30,11 @@ impl Body {
             while let Some((table, index)) = self.tables.pop_if(|(table, _)| table.0 == passing.start) {
                 self.read_l2(table, index, passing.bytes, passing.start, sink)?;
             }
+            return Ok(true);
+        }
+        // Last: a header may claim more for it than it has, and nobody is kept from its tables by that.
+        if within(&self.refcount_table) {
+            self.read_refcount_table(passing);
             return Ok(true);
         }
         Ok(self.refcounts.binary_search(&passing.start).is_ok())
