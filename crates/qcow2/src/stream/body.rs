@@ -1,5 +1,6 @@
 //! What is done with each cluster as it passes: what tables named is written, what nobody named is put aside.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use diskimg_core::{BlockSink, Error, Limits, Result, Shelf, zeros};
@@ -34,7 +35,7 @@ pub(super) struct Body {
     /// L2 tables that are read at the end, for memory has no room for what they name.
     pub(super) deferred: Vec<(HostOffset, u64)>,
     /// Refcount blocks: clusters that nobody will ask for.
-    pub(super) refcounts: Vec<u64>,
+    pub(super) refcounts: BTreeSet<u64>,
     /// Guest bytes that are zeros, and not yet told.
     zeros: Range<u64>,
     /// Where the file ends, once that is known.
@@ -80,7 +81,7 @@ impl Body {
             aside: Aside::new(memory, shelf),
             tables: Vec::new(),
             deferred: Vec::new(),
-            refcounts: Vec::new(),
+            refcounts: BTreeSet::new(),
             zeros: 0..0,
             file_size: None,
             buffer: Vec::new(),

@@ -15,6 +15,9 @@ use crate::l2::Cluster;
 use crate::lookup::overlapped;
 use crate::subcluster::{Subcluster, Subclusters};
 
+/// Bytes of memory that the place of a refcount block is charged with: its own, and its share of a tree.
+const REFCOUNT_BLOCK: u64 = 24;
+
 impl Body {
     /// Reads the tables in a cluster; whether there were any, or other metadata that is not needed.
     pub(super) fn read_tables(&mut self, passing: Passing<'_>, sink: &dyn BlockSink) -> Result<bool> {
@@ -37,7 +40,7 @@ impl Body {
             self.read_refcount_table(passing);
             return Ok(true);
         }
-        Ok(self.refcounts.binary_search(&passing.start).is_ok())
+        Ok(self.refcounts.contains(&passing.start))
     }
 
     /// Notes the L2 tables of a part of the L1 table. At its end those that have passed already are read.
@@ -214,11 +217,10 @@ impl Body {
         for entry in entries {
             let block = BigEndian::read_u64(entry) & !(cluster.saturating_sub(1));
             // Where they are too many to remember they are put aside like anything else.
-            if block != 0 && self.claims.spend(8).is_ok() {
-                self.refcounts.push(block);
+            if block != 0 && self.claims.spend(REFCOUNT_BLOCK).is_ok() {
+                self.refcounts.insert(block);
             }
         }
-        self.refcounts.sort_unstable();
     }
 
     /// Makes `run` longer by `next`, or claims it and goes on with `next`.
