@@ -75,7 +75,7 @@ impl BlockSink for CallbackSink {
             None => self.callbacks.set_size(end)?,
             // Nothing but its last bytes can give such a file its length.
             Some(size) if self.callbacks.functions().set_size.is_none() && end < size => {
-                self.zero(end..size)?
+                self.zero(end..size)?;
             }
             Some(_) => {}
         }
