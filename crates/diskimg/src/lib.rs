@@ -45,6 +45,7 @@ mod resolve;
 mod sniff;
 mod spool;
 mod stream;
+mod tail;
 mod unwrap;
 mod wrapped;
 

@@ -15,6 +15,7 @@ use crate::open::Opener;
 use crate::sniff::{HEAD, Parts};
 use crate::spool::Spooling;
 use crate::stream::{more_of_head, one_pass};
+use crate::tail::Tail;
 
 /// An image on its way through.
 pub(super) struct Pass {
@@ -29,21 +30,19 @@ pub(super) struct Pass {
 /// What tells at the end whether it was a raw disk.
 struct Raw {
     head: Vec<u8>,
-    trailer: Vec<u8>,
+    tail: Tail,
     size: u64,
 }
 
 impl Raw {
     fn push(&mut self, bytes: &[u8]) {
-        let last = bytes.get(bytes.len().saturating_sub(TRAILER)..).unwrap_or(bytes);
-        let over = self.trailer.len().saturating_add(last.len()).saturating_sub(TRAILER);
-        self.trailer.drain(..over.min(self.trailer.len()));
-        self.trailer.extend_from_slice(last);
+        self.tail.push(bytes);
         self.size = self.size.saturating_add(bytes.len() as u64);
     }
 
     fn check(&self, opener: &Opener) -> Result<()> {
-        let parts = Parts { head: &self.head, trailer: &self.trailer, size: Some(self.size) };
+        let trailer = self.tail.last(TRAILER);
+        let parts = Parts { head: &self.head, trailer: &trailer, size: Some(self.size) };
         opener.driver_for(parts).map(|_| ())
     }
 }
@@ -131,7 +130,7 @@ impl Pass {
             }
         };
         if driver.format == diskimg_raw::DRIVER.format && !self.is_spooling() {
-            self.raw = Some(Raw { head: head.clone(), trailer: Vec::new(), size: 0 });
+            self.raw = Some(Raw { head: head.clone(), tail: Tail::new(TRAILER), size: 0 });
         }
         self.forward(&head)
     }

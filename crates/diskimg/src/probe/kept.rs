@@ -1,10 +1,10 @@
 //! The parts of a stream that are kept: its head, ranges that somebody wants, and its last bytes.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::known::TRAILER;
 use crate::sniff::HEAD;
+use crate::tail::Tail;
 
 /// Bytes of the end that are kept unless more are asked for: all trailers that tell a format.
 const TAIL: usize = 2048;
@@ -30,7 +30,6 @@ pub(super) const ENDLESS: u64 = i64::MAX.unsigned_abs();
 const FAR: u64 = 1 << 62;
 
 /// What is kept of a stream.
-#[derive(Default)]
 pub(super) struct Kept {
     head: Vec<u8>,
     pieces: Vec<Piece>,
@@ -39,30 +38,9 @@ pub(super) struct Kept {
     wanted: u64,
 }
 
-/// The last bytes, up to a number that grows when more are asked for.
-struct Tail {
-    bytes: VecDeque<u8>,
-    most: usize,
-}
-
-impl Default for Tail {
+impl Default for Kept {
     fn default() -> Self {
-        Self { bytes: VecDeque::with_capacity(TAIL), most: TAIL }
-    }
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        let last = bytes.get(bytes.len().saturating_sub(self.most)..).unwrap_or(bytes);
-        let over = self.bytes.len().saturating_add(last.len()).saturating_sub(self.most);
-        self.bytes.drain(..over.min(self.bytes.len()));
-        self.bytes.extend(last);
-    }
-
-    /// Keeps `most` bytes from now on.
-    fn lengthen(&mut self, most: usize) {
-        self.most = self.most.max(most);
-        self.bytes.reserve_exact(self.most.saturating_sub(self.bytes.len()));
+        Self { head: Vec::new(), pieces: Vec::new(), tail: Tail::new(TAIL), total: 0, wanted: 0 }
     }
 }
 
@@ -93,8 +71,7 @@ impl Kept {
 
     /// The last bytes, at most [`TRAILER`].
     pub(super) fn trailer(&self) -> Vec<u8> {
-        let tail = &self.tail.bytes;
-        tail.iter().skip(tail.len().saturating_sub(TRAILER)).copied().collect()
+        self.tail.last(TRAILER)
     }
 
     /// Bytes that have passed.
@@ -139,7 +116,7 @@ impl Kept {
 
     /// The bytes from `at` on, as many as one of the parts has.
     fn held_at(&self, at: u64) -> &[u8] {
-        let (tail, end) = self.tail.bytes.as_slices();
+        let (tail, end) = self.tail.pieces();
         let end_start = self.total.saturating_sub(end.len() as u64);
         let tail_start = end_start.saturating_sub(tail.len() as u64);
         let parts = std::iter::once((0, self.head.as_slice()))
@@ -166,7 +143,7 @@ impl Kept {
             return true;
         }
         // What is held of the tail is then all of it.
-        self.tail.bytes.make_contiguous();
+        self.tail.join();
         let mut at = range.start;
         while at < range.end {
             let held = self.held_at(at);
@@ -276,7 +253,7 @@ mod tests {
         assert!(!kept.want(&(4 << 20..5 << 20)));
         assert!(kept.want(&(ENDLESS - (1 << 30)..ENDLESS)), "the end of a stream without end");
         pushed(&mut kept, 6 << 20, 1 << 20);
-        let held = kept.head.capacity() + kept.tail.bytes.capacity();
+        let held = kept.head.capacity() + kept.tail.capacity();
         let pieces: usize = kept.pieces.iter().map(|piece| piece.bytes.capacity()).sum();
         assert!(held + pieces < (1 << 20) + HEAD + LONGEST_TAIL + 1024, "{held} and {pieces}");
     }
