@@ -1,11 +1,9 @@
 //! Converting, from an image or a stream, to a file or a stream.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
 
-use diskimg::{BlockSource, Converted, Disk, Result, WriteOrder, convert, convert_stream};
+use diskimg::{BlockSource, Converted, Disk, Result, Target, WriteOrder, convert, convert_stream};
 
 use crate::convert_options::{ConvertRecord, ConvertResult, DISKIMG_CONVERT_IN_PLACE, Place};
 use crate::error::ErrorReport;
@@ -266,18 +264,16 @@ unsafe fn report(result: *mut ConvertResult, done: Converted) -> Result<()> {
 
 /// Refuses a target written in place that the source is read from: it would destroy what is being read.
 fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()> {
-    let in_place =
-        |there: &Metadata| options.has(DISKIMG_CONVERT_IN_PLACE) || there.file_type().is_block_device();
-    let target = match place {
-        Place::File(file) => file.metadata().ok(),
-        Place::Path(path) => path.metadata().ok().filter(in_place),
-        _ => None,
-    };
-    match target {
-        Some(target) if disk.reads_from(&target) => {
+    match place {
+        Place::Path(path) => {
+            let mut target = Target::file(path, options.driver()?.format);
+            target.in_place = options.has(DISKIMG_CONVERT_IN_PLACE);
+            target.spares(disk)
+        }
+        Place::File(file) if file.metadata().is_ok_and(|there| disk.reads_from(&there)) => {
             Err(invalid("target", "a file that the source is not read from"))
         }
-        _ => Ok(()),
+        Place::File(_) | Place::Callbacks(_) | Place::Stream(_) => Ok(()),
     }
 }
 

@@ -37,13 +37,9 @@ impl Reference {
             .field(self.role.name())
             .found_name(&self.name)
             .because("following names inside an image is not allowed")
-            .hint(match self.role {
-                ReferenceRole::Backing | ReferenceRole::Parent => {
-                    "allow references within the image's own directory, or give the file yourself"
-                }
-                ReferenceRole::DataFile | ReferenceRole::Extent => {
-                    "allow references within the image's own directory"
-                }
+            .hint(match self.role.is_below() {
+                true => "allow references within the image's own directory, or give the file yourself",
+                false => "allow references within the image's own directory",
             });
         match self.offset {
             Some(offset) => error.at(offset),
@@ -67,6 +63,12 @@ pub enum ReferenceRole {
 }
 
 impl ReferenceRole {
+    /// Whether it is the layer below, which is read where nothing is stored in this one.
+    #[must_use]
+    pub const fn is_below(self) -> bool {
+        matches!(self, Self::Backing | Self::Parent)
+    }
+
     /// In words: `backing file`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, ReferenceRole, Result,
-};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, Result};
 
 use crate::drivers::driver;
 use crate::open::{Opened, Opener};
@@ -71,12 +69,7 @@ impl Opener {
 }
 
 fn below_of(image: &Arc<dyn Image>) -> Option<Reference> {
-    image.info().references.iter().find(|reference| is_below(reference)).cloned()
-}
-
-/// Whether what is unallocated in an image is read from there.
-pub(crate) fn is_below(reference: &Reference) -> bool {
-    matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent)
+    image.info().references.iter().find(|reference| reference.role.is_below()).cloned()
 }
 
 /// A backing file is opened as what the image says it is. Probing it would let whoever writes into a raw

@@ -11,7 +11,6 @@ use diskimg_core::{
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
-use crate::below::is_below;
 use crate::disk::Disk;
 use crate::drivers::driver_of;
 use crate::open::Opener;
@@ -218,12 +217,12 @@ fn pinned(opener: &Opener, driver: &Driver) -> Opener {
 /// The other files without which there is no disk, as far as the head tells; the resolver allows them all.
 fn resolved(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
     let Ok(info) = inspect_head(&pinned(opener, driver), head) else { return Ok(Vec::new()) };
-    if !info.references.iter().any(is_below) {
+    if !info.references.iter().any(|reference| reference.role.is_below()) {
         opener.all_parents_used(0, &info)?;
     }
     let references = info.references;
     // A parent that was given stands for the first reference below; extents are only found by their names.
-    let given = |reference: &&Reference| is_below(reference) && !opener.parents.is_empty();
+    let given = |reference: &&Reference| reference.role.is_below() && !opener.parents.is_empty();
     for reference in references.iter().filter(|reference| !given(reference)) {
         opener.resolver.resolve(reference)?;
     }

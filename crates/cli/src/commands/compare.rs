@@ -4,8 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::{
-    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Opener, Reference, ReferenceRole,
-    Status, compare,
+    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Inspection, Opener, Status, compare,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +29,7 @@ fn compared(args: &CompareArgs, common: Common) -> Outcome {
     let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
         let mut opener = opener(open, Some((&args.follow, file)))?;
         // One of the two may be the whole disk that the other is compared with.
-        if !is_based(&opener, file) {
+        if !opener.parents.is_empty() && !is_based(&opener, file) {
             opener.parents.clear();
         }
         opener.open(file).about(file)
@@ -116,6 +115,6 @@ fn status(status: Status) -> Value {
 /// Whether an image says that what it does not hold is in another one.
 fn is_based(opener: &Opener, file: &Path) -> bool {
     let below =
-        |reference: &Reference| matches!(reference.role, ReferenceRole::Backing | ReferenceRole::Parent);
-    opener.inspect(file).is_ok_and(|inspection| inspection.info.references.iter().any(below))
+        |inspection: Inspection| inspection.info.references.iter().any(|reference| reference.role.is_below());
+    opener.inspect(file).is_ok_and(below)
 }

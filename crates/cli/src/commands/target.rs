@@ -13,8 +13,10 @@ use crate::output::is_dash;
 pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     let format = driver(&args.target_format)?.format;
     let mut target = at(&args.target, format)?;
+    target.overwrite = args.force;
+    target.in_place = args.no_create;
     if is_file(&target) {
-        check_file(args)?;
+        check_file(args, &target)?;
     }
     target.compress = args.compress;
     target.level = args.level;
@@ -23,8 +25,6 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
         // As qemu-img has it: no holes.
         target.preallocation = Preallocation::Falloc;
     }
-    target.overwrite = args.force;
-    target.in_place = args.no_create;
     target.is_zero = args.target_is_zero;
     target.direct = args.cache == Cache::None;
     target.durable = args.cache != Cache::Unsafe;
@@ -82,9 +82,9 @@ pub(super) fn about(error: Error, path: &Path) -> Error {
     error.field(format!("target '{}'", path.display()))
 }
 
-fn check_file(args: &ConvertArgs) -> Result<()> {
+fn check_file(args: &ConvertArgs, target: &Target) -> Result<()> {
     let Ok(there) = args.target.symlink_metadata() else { return Ok(()) };
-    if args.no_create || is_device(&args.target) {
+    if target.writes_in_place() {
         let stdin = Path::new("/dev/stdin");
         let source = if is_dash(&args.source) { stdin } else { &args.source };
         return match is_same_file(source, &args.target) {
@@ -108,18 +108,6 @@ pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
 #[cfg(not(unix))]
 pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b
-}
-
-/// Whether `path` is a block device, which is always written in place.
-#[cfg(unix)]
-fn is_device(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    path.metadata().is_ok_and(|there| there.file_type().is_block_device())
-}
-
-#[cfg(not(unix))]
-fn is_device(_: &Path) -> bool {
-    false
 }
 
 /// Whether `path` is a named pipe, or a device such as `/dev/null`.

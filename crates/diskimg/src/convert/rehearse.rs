@@ -30,7 +30,7 @@ impl Target {
     fn rehearse(&self, size: u64) -> Result<()> {
         let (sink, siblings): (Box<dyn BlockSink>, _) = match &self.place {
             TargetPlace::Stream(_) => (Box::new(StreamSink::new(std::io::sink(), None)), None),
-            TargetPlace::Path(path) if !self.writes_in_place(path) => (nowhere(), beside(path)),
+            TargetPlace::Path(path) if !self.writes_in_place() => (nowhere(), beside(path)),
             TargetPlace::Path(_) | TargetPlace::Sink(_) => (nowhere(), None),
         };
         let order = self.formatted(sink, Some(size), siblings)?.order();

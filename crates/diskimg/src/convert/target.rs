@@ -102,6 +102,15 @@ impl Target {
         }
     }
 
+    /// Whether a file or device that is there already is written into: [`Target::in_place`], and every block device.
+    #[must_use]
+    pub fn writes_in_place(&self) -> bool {
+        match &self.place {
+            TargetPlace::Path(path) => self.in_place || is_device(path),
+            TargetPlace::Stream(_) | TargetPlace::Sink(_) => false,
+        }
+    }
+
     /// Makes sure that the disk about to be converted is not read from what this target would overwrite in place:
     /// the image itself, or a file below it.
     ///
@@ -110,7 +119,7 @@ impl Target {
     pub fn spares(&self, disk: &Disk) -> Result<()> {
         let TargetPlace::Path(path) = &self.place else { return Ok(()) };
         match path.metadata() {
-            Ok(there) if self.writes_in_place(path) && disk.reads_from(&there) => {
+            Ok(there) if self.writes_in_place() && disk.reads_from(&there) => {
                 Err(at_path(Error::new(ErrorKind::InvalidInput), path)
                     .because("it is read from: written in place it would destroy its own source"))
             }
@@ -131,7 +140,7 @@ impl Target {
         match &self.place {
             TargetPlace::Stream(stream) => self.create_stream(stream, size),
             TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, size, None),
-            TargetPlace::Path(path) if self.writes_in_place(path) => self.create_in_place(path, size),
+            TargetPlace::Path(path) if self.writes_in_place() => self.create_in_place(path, size),
             TargetPlace::Path(path) => self.create_file(path, size),
         }
     }
@@ -143,11 +152,6 @@ impl Target {
         let siblings = Beside::of(path, self.overwrite, options, &made);
         let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size, siblings)?;
         Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
-    }
-
-    /// Whether something that is there already is written into.
-    pub(super) fn writes_in_place(&self, path: &Path) -> bool {
-        self.in_place || is_device(path)
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
