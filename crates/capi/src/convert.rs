@@ -268,7 +268,7 @@ fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()
         Place::Path(path) => {
             let mut target = Target::file(path, options.driver()?.format);
             target.in_place = options.has(DISKIMG_CONVERT_IN_PLACE);
-            target.spares(disk)
+            target.ensure_not_source(disk)
         }
         Place::File(file) if file.metadata().is_ok_and(|there| disk.reads_from(&there)) => {
             Err(invalid("target", "a file that the source is not read from"))

@@ -6,7 +6,7 @@ use crate::{BlockSource, OpenOptions, Result};
 
 /// Checks the structure of one layer of an image, opening nothing else but what the layer itself consists of:
 /// the type of [`crate::Driver::check`].
-pub type Check = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<CheckReport>;
+pub type CheckFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<CheckReport>;
 
 /// How many problems a [`CheckReport`] tells in words. A bound of ours: a hostile image has one for each of its
 /// table entries, and nobody reads the thousandth. All are counted.

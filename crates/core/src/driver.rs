@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, Check, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
-    Measure, Resolver, Result, Siblings, StreamDecoder,
+    BlockSink, BlockSource, CheckFn, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
+    MeasureFn, Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
-pub type Open = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn Image>>;
+pub type OpenFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn Image>>;
 
 /// Makes a decoder of a stream: the type of [`Driver::stream`].
-pub type Stream = fn(&Limits) -> Result<Box<dyn StreamDecoder>>;
+pub type StreamFn = fn(&Limits) -> Result<Box<dyn StreamDecoder>>;
 
 /// Creates an image over a sink that grows: the type of [`Driver::create`].
-pub type Create = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
+pub type CreateFn = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
 
 /// What a format offers: one `static` per format crate, listed by the facade. Nothing registers itself.
 #[derive(Clone, Copy)]
@@ -30,15 +30,15 @@ pub struct Driver {
     /// Reads what an image claims, opening nothing else and touching as little as possible.
     pub inspect: fn(&dyn BlockSource, &Limits) -> Result<ImageInfo>,
     /// Opens one layer for reading. A backing file is only reported: chains are the facade's business.
-    pub open: Open,
+    pub open: OpenFn,
     /// Decodes an image that arrives once, in order, if the format can be.
-    pub stream: Option<Stream>,
+    pub stream: Option<StreamFn>,
     /// Creates an image over a sink that grows, if the format can be written.
-    pub create: Option<Create>,
+    pub create: Option<CreateFn>,
     /// Measures what creating an image would take up, if the format can be written.
-    pub measure: Option<Measure>,
+    pub measure: Option<MeasureFn>,
     /// Checks the structure of an image, if the format has any to check.
-    pub check: Option<Check>,
+    pub check: Option<CheckFn>,
     /// What [`CreateOptions::settings`] may hold.
     pub settings: &'static [SettingHelp],
 }

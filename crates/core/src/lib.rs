@@ -40,20 +40,21 @@ mod memory;
 mod printable;
 mod prober;
 mod progress;
+mod read_cursor;
 mod reference;
 mod siblings;
 mod sink;
 mod source;
 mod stream;
-mod unfilled;
 mod window;
 pub mod zeros;
 
 pub use cache::MetadataCache;
 pub use chain::Chain;
-pub use check::{Check, CheckReport, Problem, ProblemKind};
+pub use check::{CheckFn, CheckReport, Problem, ProblemKind};
 pub use driver::{
-    Create, CreateOptions, Driver, Open, OpenOptions, Setting, SettingHelp, SnapshotSelector, Stream, Verdict,
+    CreateFn, CreateOptions, Driver, OpenFn, OpenOptions, Setting, SettingHelp, SnapshotSelector, StreamFn,
+    Verdict,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind, HostRange, Location};
@@ -62,15 +63,15 @@ pub use format::Format;
 pub use identity::Identity;
 pub use image::{Detail, Finding, Image, ImageInfo, Severity, Snapshot};
 pub use limits::{Budget, Limits};
-pub use measure::{Measure, Measured, Touched};
+pub use measure::{MeasureFn, Measured, Touched};
 pub use memory::{Memory, MemorySink};
 pub use printable::Printable;
 pub use prober::{FormatProber, FormatReport, Probed};
 pub use progress::{Cancel, Progress};
+pub use read_cursor::ReadCursor;
 pub use reference::{DenyReferences, Reference, ReferenceRole, Resolver};
 pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, WriteOrder};
 pub use source::{BlockSource, check_range};
-pub use stream::{Shelf, StreamDecoder};
-pub use unfilled::Unfilled;
+pub use stream::{SpillFile, StreamDecoder};
 pub use window::Window;

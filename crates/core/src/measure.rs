@@ -7,7 +7,7 @@ use crate::{CreateOptions, Result};
 /// Measures the image that [`crate::Driver::create`] would make with these options of a disk whose bytes in these
 /// ranges are stored: the type of [`crate::Driver::measure`]. The ranges ascend and do not overlap; `None` stands for a
 /// disk that is created and not written.
-pub type Measure =
+pub type MeasureFn =
     fn(&CreateOptions, Option<&mut dyn Iterator<Item = Result<Range<u64>>>>) -> Result<Measured>;
 
 /// Bytes that the file of an image would have: its length, or the sum of the lengths where it has several files.

@@ -19,7 +19,7 @@ pub trait StreamDecoder: Send {
 
     /// Lends the decoder a place for bytes that have passed and may be named later, before the first push. One
     /// that has none, or has no use for it, says [`crate::ErrorKind::NeedsSeek`] when such bytes are named.
-    fn use_shelf(&mut self, shelf: Box<dyn Shelf>) {
+    fn use_shelf(&mut self, shelf: Box<dyn SpillFile>) {
         drop(shelf);
     }
 
@@ -31,7 +31,7 @@ pub trait StreamDecoder: Send {
 }
 
 /// Where a [`StreamDecoder`] puts aside bytes of the image that it may need again.
-pub trait Shelf: Send {
+pub trait SpillFile: Send {
     /// Keeps `bytes`, which stand at `offset` in the image. Nothing is put at a place twice.
     ///
     /// # Errors

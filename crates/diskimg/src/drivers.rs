@@ -27,7 +27,7 @@ pub fn driver(name: &str) -> Result<&'static Driver> {
     if let Some(driver) = DRIVERS.iter().find(|driver| driver.format.name() == wanted) {
         return Ok(driver);
     }
-    let kind = match crate::known::by_name(wanted) {
+    let kind = match crate::foreign_formats::by_name(wanted) {
         Some(_) => ErrorKind::Unsupported,
         None => ErrorKind::InvalidInput,
     };

@@ -27,17 +27,18 @@
 #![forbid(unsafe_code)]
 
 mod archive;
-mod below;
 mod check;
 mod compare;
 mod convert;
+mod decompress;
 mod disk;
 mod drivers;
+mod foreign_formats;
 mod host_id;
 mod inspect;
 #[cfg(feature = "json")]
 pub mod json;
-mod known;
+mod layers;
 mod measure;
 mod open;
 mod probe;
@@ -46,7 +47,6 @@ mod sniff;
 mod spool;
 mod stream;
 mod tail;
-mod unwrap;
 mod wrapped;
 
 pub use archive::ArchivedDisk;
@@ -62,7 +62,7 @@ pub use diskimg_core::{
     Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
     HostRange, Identity, Image, ImageInfo, Limits, Location, Measured, Memory, MemorySink, OpenOptions,
     Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment,
-    Setting, SettingHelp, Severity, Shelf, Siblings, Snapshot, SnapshotSelector, StreamDecoder, Verdict,
+    Setting, SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector, SpillFile, StreamDecoder, Verdict,
     Window, WriteOrder, check_range,
 };
 pub use diskimg_raw::{
@@ -75,4 +75,4 @@ pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;
 pub use sniff::{Sniffed, sniff, sniff_head};
 pub use spool::Spool;
-pub use stream::Arriving;
+pub use stream::StreamInput;

@@ -18,7 +18,7 @@ use crate::inspect::Sizes;
 use crate::resolve::relative_to;
 use crate::sniff::{Ends, Parts, Sniffed};
 use crate::spool::Spool;
-use crate::stream::Arriving;
+use crate::stream::StreamInput;
 
 /// How images are opened. The defaults suit images from strangers: the format is recognised by the bytes,
 /// never guessed to be raw; nothing a name inside the image points to is opened; every cost is bounded.
@@ -118,13 +118,13 @@ impl Opener {
 
     /// Begins to read an image that arrives once, in order: a pipe, a download. It is unwrapped if it is
     /// compressed, and of an OVA it is the disk inside; whether it can be converted as it comes is for
-    /// [`Arriving`] to say.
+    /// [`StreamInput`] to say.
     ///
     /// # Errors
     /// [`UnknownFormat`](diskimg_core::ErrorKind::UnknownFormat) and the like, by the first bytes; of an OVA, by
     /// those of the disk.
-    pub fn arriving(&self, stream: impl Read + Send + 'static) -> Result<Arriving> {
-        Arriving::new(Box::new(stream), self)
+    pub fn arriving(&self, stream: impl Read + Send + 'static) -> Result<StreamInput> {
+        StreamInput::new(Box::new(stream), self)
     }
 
     /// The image in a file, as it should be converted: read at random where that is possible, or from the
@@ -137,7 +137,7 @@ impl Opener {
         let source = self.file(path)?;
         Ok(match self.wrapper_of(&source)? {
             None => Input::Disk(self.open_source(Arc::new(source))?),
-            Some(wrapper) => Input::Arriving(self.wrapped(path, wrapper)?),
+            Some(wrapper) => Input::StreamInput(self.wrapped(path, wrapper)?),
         })
     }
 
@@ -158,9 +158,9 @@ impl Opener {
         Ok(Wrapper::recognise(magic))
     }
 
-    pub(crate) fn wrapped(&self, path: &Path, wrapper: Wrapper) -> Result<Arriving> {
+    pub(crate) fn wrapped(&self, path: &Path, wrapper: Wrapper) -> Result<StreamInput> {
         let file = File::open(path).map_err(|e| name_file(e.into(), path))?;
-        Arriving::decoded(Box::new(self.decode(file, wrapper)?), wrapper, self)
+        StreamInput::decoded(Box::new(self.decode(file, wrapper)?), wrapper, self)
     }
 
     pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecodeReader<R>> {
@@ -232,7 +232,7 @@ pub enum Input {
     /// Readable at random.
     Disk(Disk),
     /// Arrives once, in order.
-    Arriving(Arriving),
+    StreamInput(StreamInput),
 }
 
 /// What was opened besides an image itself.

@@ -5,7 +5,7 @@ use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Result, Verdic
 use diskimg_raw::Content;
 
 use crate::drivers::drivers;
-use crate::known::{self, TRAILER};
+use crate::foreign_formats::{self, TRAILER};
 
 /// Bytes of the head that sniffing looks at: everything recognised lies in the first 64 KiB, but for the
 /// superblock of btrfs behind it.
@@ -119,11 +119,11 @@ pub(crate) struct Likeness {
 impl Likeness {
     pub(crate) fn of(Parts { head, trailer, size }: Parts<'_>) -> Self {
         let images = probe(head);
-        let known = if images.is_empty() { known::recognise(head) } else { None };
+        let known = if images.is_empty() { foreign_formats::recognise(head) } else { None };
         let content = diskimg_raw::recognise_head(head, size);
         // The last bytes of what is an image without them are its own.
         let is_image = content.is_none() && !(images.is_empty() && known.is_none());
-        let trailer = known::recognise_trailer(trailer).filter(|_| !is_image);
+        let trailer = foreign_formats::recognise_trailer(trailer).filter(|_| !is_image);
         Self { images, known, content, trailer }
     }
 

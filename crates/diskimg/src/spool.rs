@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result, Shelf, zeros};
+use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result, SpillFile, zeros};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
@@ -119,13 +119,13 @@ pub(crate) fn spool(
 }
 
 /// A temporary file for bytes of a stream that its tables may name later; made when the first come.
-pub(crate) struct TemporaryShelf {
+pub(crate) struct TemporarySpillFile {
     how: Spool,
     file: Option<File>,
     left: u64,
 }
 
-impl TemporaryShelf {
+impl TemporarySpillFile {
     /// Room as `how` allows it; `None` when it allows none.
     pub(crate) fn new(how: &Spool) -> Option<Self> {
         match how {
@@ -142,7 +142,7 @@ impl TemporaryShelf {
     }
 }
 
-impl Shelf for TemporaryShelf {
+impl SpillFile for TemporarySpillFile {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
             let Spool::Temporary { limit, .. } = self.how else { return Err(too_long(0)) };
@@ -167,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_shelf_gives_back_what_was_put_and_takes_no_more_than_it_may() {
-        assert!(TemporaryShelf::new(&Spool::Never).is_none());
+        assert!(TemporarySpillFile::new(&Spool::Never).is_none());
         let how = Spool::Temporary { directory: None, limit: 100 };
-        let mut shelf = TemporaryShelf::new(&how).unwrap();
+        let mut shelf = TemporarySpillFile::new(&how).unwrap();
         shelf.put(1 << 30, &[1; 60]).unwrap();
         shelf.put((1 << 30) + 60, &[2; 40]).unwrap();
         let mut back = [0; 20];

@@ -16,11 +16,11 @@ use crate::drivers::driver_of;
 use crate::open::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{HEAD, Parts};
-use crate::spool::{TemporaryShelf, spool};
+use crate::spool::{TemporarySpillFile, spool};
 
 /// An image that arrives once, in order, of which the first bytes are read and the format is known. If an OVA
 /// arrives it is the disk inside; that there is no other is known only at the end, and an error by then.
-pub struct Arriving {
+pub struct StreamInput {
     opener: Opener,
     head: Vec<u8>,
     rest: Box<dyn Read + Send>,
@@ -29,7 +29,7 @@ pub struct Arriving {
     member: Option<String>,
 }
 
-impl Arriving {
+impl StreamInput {
     /// Reads the first bytes, unwraps if they say so, and recognises the format.
     pub(crate) fn new(stream: Box<dyn Read + Send>, opener: &Opener) -> Result<Self> {
         let (head, rest) = split_head(stream)?;
@@ -117,7 +117,7 @@ impl Arriving {
     }
 
     /// Whether [`crate::convert_stream`] takes the image in one pass, to a sink of this order, as far as its
-    /// first bytes tell. Otherwise it has to be kept first, in a temporary file or [`Arriving::into_disk`].
+    /// first bytes tell. Otherwise it has to be kept first, in a temporary file or [`StreamInput::into_disk`].
     #[must_use]
     pub fn streams(&self, order: WriteOrder) -> bool {
         one_pass(&self.opener, self.driver, &self.head, order).is_ok_and(|decoder| decoder.is_some())
@@ -173,7 +173,7 @@ pub(crate) fn one_pass(
     if !in_order || !begins(stream(&opener.limits)?, head, order) {
         return Ok(None);
     }
-    if let Some(shelf) = TemporaryShelf::new(&opener.spool) {
+    if let Some(shelf) = TemporarySpillFile::new(&opener.spool) {
         decoder.use_shelf(Box::new(shelf));
     }
     Ok(Some(decoder))

@@ -9,7 +9,7 @@ use diskimg_core::{BlockSource, Result};
 use crate::disk::Disk;
 use crate::inspect::{Inspection, Sizes};
 use crate::open::Opener;
-use crate::stream::Arriving;
+use crate::stream::StreamInput;
 
 impl Opener {
     /// Opens the image that a source of any kind holds, unwrapped if it is compressed and
@@ -52,9 +52,9 @@ impl Opener {
         }
     }
 
-    fn unwrapped(&self, source: Arc<dyn BlockSource>, wrapper: Wrapper) -> Result<Arriving> {
+    fn unwrapped(&self, source: Arc<dyn BlockSource>, wrapper: Wrapper) -> Result<StreamInput> {
         let stream = InOrder { source, position: 0 };
-        Arriving::decoded(Box::new(self.decode(stream, wrapper)?), wrapper, self)
+        StreamInput::decoded(Box::new(self.decode(stream, wrapper)?), wrapper, self)
     }
 }
 

@@ -17,7 +17,7 @@ fn in_place(path: &Path) -> Target {
 
 fn refused(disk: &Disk, path: &Path) -> bool {
     let before = fs::read(path).unwrap();
-    let outcome = in_place(path).spares(disk);
+    let outcome = in_place(path).ensure_not_source(disk);
     assert!(fs::read(path).unwrap() == before);
     outcome.is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
 }
@@ -49,7 +49,10 @@ fn extents_and_the_descriptor_are_spared() {
     fs::write(&other, vec![7; 1 << 20]).unwrap();
     assert!(!refused(&disk, &other));
     let renamed_over = Target::file(dir.path().join("disk-flat.vmdk"), driver("raw").unwrap().format);
-    assert!(renamed_over.spares(&disk).is_ok(), "its bytes stay until the new file takes the name");
+    assert!(
+        renamed_over.ensure_not_source(&disk).is_ok(),
+        "its bytes stay until the new file takes the name"
+    );
 }
 
 /// The good image `top` with the files it needs, in a directory of its own.

@@ -11,7 +11,7 @@ use nom::{IResult, Parser};
 use crate::addr::span;
 use crate::errors::corrupt;
 use crate::extensions::Bitmaps;
-use crate::window::FileWindow;
+use crate::file_window::FileWindow;
 
 /// Bytes of an entry before its variable parts.
 const FIXED: u64 = 24;

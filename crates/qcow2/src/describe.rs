@@ -6,12 +6,12 @@ use crate::addr::span;
 use crate::bitmap::{self, Bitmap};
 use crate::errors::FORMAT;
 use crate::features;
+use crate::file_window::FileWindow;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
 use crate::luks;
 use crate::parsed::Parsed;
 use crate::snapshot;
-use crate::window::FileWindow;
 
 /// Describes an image whose header was read. What else it lists, snapshots and bitmaps, is read here; where
 /// that is damaged the rest is still told, with a finding.

@@ -12,6 +12,7 @@ mod errors;
 mod extensions;
 mod features;
 mod fields;
+mod file_window;
 mod header;
 mod l1;
 mod l2;
@@ -24,7 +25,6 @@ mod snapshot;
 mod stream;
 mod subcluster;
 mod tables;
-mod window;
 mod writer;
 
 pub use driver::DRIVER;

@@ -11,7 +11,7 @@ use nom::{IResult, Parser};
 
 use crate::errors::corrupt;
 use crate::extensions::CryptoHeader;
-use crate::window::FileWindow;
+use crate::file_window::FileWindow;
 
 /// Bytes of the header with its key slots.
 const HEADER: u64 = 592;

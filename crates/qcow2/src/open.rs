@@ -11,6 +11,7 @@ use crate::describe::describe;
 use crate::errors::FORMAT;
 use crate::errors::{corrupt, limit};
 use crate::features;
+use crate::file_window::FileWindow;
 use crate::header::{Header, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
 use crate::l2::Rules;
@@ -18,7 +19,6 @@ use crate::lookup::{Lookup, Reserved};
 use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::tables::Tables;
-use crate::window::FileWindow;
 
 /// A qcow2 image, or an internal snapshot of one, as a disk to read. One layer: what is unallocated reads as
 /// zeros, and a backing file is only reported.

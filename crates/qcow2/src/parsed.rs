@@ -5,8 +5,8 @@ use diskimg_core::{Budget, Identity, Reference, ReferenceRole, Result};
 use crate::errors::{FORMAT, corrupt};
 use crate::extensions::Extensions;
 use crate::features;
+use crate::file_window::FileWindow;
 use crate::header::{Encryption, Header};
-use crate::window::FileWindow;
 
 /// The header and what belongs to it.
 pub(crate) struct Parsed {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Result, Unfilled, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
 };
 
 use crate::addr::{GuestOffset, HostOffset};
@@ -26,7 +26,7 @@ impl BlockSource for Qcow2 {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size)?;
-        let mut rest = Unfilled::new(offset, buf);
+        let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let mapping = self.lookup.mapping(at, rest.end())?;
@@ -70,7 +70,7 @@ impl Image for Qcow2 {
 impl Qcow2 {
     /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
     fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
-        let mut rest = Unfilled::new(guest.0, buf);
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let (stored, len) = mapping.run(at, rest.end())?;
@@ -97,7 +97,7 @@ impl Qcow2 {
     ) -> Result<()> {
         let geometry = self.lookup.rules.geometry;
         let cluster_size = geometry.cluster_size();
-        let mut rest = Unfilled::new(guest.0, buf);
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let from = geometry.in_cluster(at.0);
@@ -126,7 +126,7 @@ impl Qcow2 {
         buf: &mut [u8],
     ) -> Result<()> {
         let cluster_size = self.lookup.rules.geometry.cluster_size();
-        let mut rest = Unfilled::new(guest.0, buf);
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let mut at = GuestOffset(rest.offset());
             let host = gather(mapping, at, rest.end(), cluster_size, &mut decoder.batch)?;

@@ -9,8 +9,8 @@ use nom::{IResult, Parser};
 
 use crate::errors::FORMAT;
 use crate::errors::{corrupt, limit};
+use crate::file_window::FileWindow;
 use crate::header::{Header, SECTOR};
-use crate::window::FileWindow;
 
 /// Bytes of an entry before its variable parts.
 const FIXED: u64 = 40;

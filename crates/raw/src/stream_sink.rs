@@ -8,7 +8,7 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Result, WriteOrder, check_range}
 
 use crate::RAW;
 use crate::error::io_at;
-use crate::target::ZEROS;
+use crate::file_ops::ZEROS;
 
 /// A pipe, socket or any other [`Write`], written as a disk from its first byte to its last.
 ///

@@ -14,8 +14,8 @@ mod errors;
 mod fields;
 mod header;
 mod open;
-mod owners;
 mod read;
+mod reverse_map;
 mod stream;
 mod writer;
 

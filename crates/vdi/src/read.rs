@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, Result, Unfilled, check_range};
+use diskimg_core::{
+    BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
+};
 
 use crate::addr::GuestOffset;
 use crate::block_map::{Mapping, Stored};
@@ -16,7 +18,7 @@ impl BlockSource for Vdi {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        let mut rest = Unfilled::new(offset, buf);
+        let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let mapping = self.map.mapping(at, rest.end())?;
@@ -53,7 +55,7 @@ impl Image for Vdi {
 impl Vdi {
     /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
     fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
-        let mut rest = Unfilled::new(guest.0, buf);
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let (stored, len) = mapping.run(GuestOffset(rest.offset()), rest.end())?;
             let now = rest.take(len).ok_or_else(internal)?;

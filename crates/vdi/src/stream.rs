@@ -10,7 +10,7 @@ use crate::emit::Emitter;
 use crate::errors::{FORMAT, corrupt, invalid, truncated};
 use crate::fields::length_of_version;
 use crate::header::Header;
-use crate::owners::{Owners, too_many};
+use crate::reverse_map::{Owners, too_many};
 
 /// Makes a decoder: [`diskimg_core::Driver::stream`] of this format.
 pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {

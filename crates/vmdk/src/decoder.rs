@@ -7,7 +7,7 @@ use diskimg_codec::cluster::Inflater;
 use diskimg_core::{Error, ErrorKind, Result};
 
 use crate::errors::{FORMAT, corrupt, truncated};
-use crate::grain::SparseExtent;
+use crate::lookup::SparseExtent;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, most_compressed};
 use crate::sparse_header::SECTOR;
 

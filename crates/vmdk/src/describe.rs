@@ -7,8 +7,8 @@ use crate::descriptor::{Descriptor, NO_PARENT};
 use crate::encoding;
 use crate::errors::FORMAT;
 use crate::extent_line::{Access, ExtentLine, ExtentType};
+use crate::extents::{Content, Parts};
 use crate::parsed::{Kind, Parsed, identity, parent};
-use crate::parts::{Content, Parts};
 use crate::sesparse::SeSparseHeader;
 use crate::sparse_header::COMPRESSED;
 

@@ -11,7 +11,7 @@ use diskimg_core::{BlockSource, Error, Finding, Result};
 
 use crate::describe::warning;
 use crate::errors::{corrupt, truncated};
-use crate::grain::{Reserved, overlapped};
+use crate::lookup::{Reserved, overlapped};
 use crate::sparse_header::{REDUNDANT_DIRECTORY, SECTOR, SparseHeader};
 
 /// Bytes of the grain directory that are looked through on opening, for damage that a second directory makes

@@ -17,9 +17,9 @@ use crate::directories;
 use crate::encoding;
 use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
+use crate::extents::{Content, ExtentFile, Part, Parts, check_flat, named};
 use crate::footer;
 use crate::parsed::{self, Kind, Parsed};
-use crate::parts::{Content, ExtentFile, Part, Parts, check_flat, named};
 use crate::sesparse::SeSparseHeader;
 use crate::sparse_header::{SECTOR, SparseHeader};
 

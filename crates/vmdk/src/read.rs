@@ -4,16 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Location, Result, Unfilled,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Location, ReadCursor, Result,
     check_range,
 };
 
 use crate::decoder::{Decoder, compressed_len, inflate};
 use crate::errors::FORMAT;
-use crate::grain::{Mapping, SparseExtent, Stored};
+use crate::extents::{Content, Part};
+use crate::lookup::{Mapping, SparseExtent, Stored};
 use crate::marker::GRAIN_HEADER;
 use crate::open::Vmdk;
-use crate::parts::{Content, Part};
 
 /// The most compressed bytes that are read in one go, unless a single grain is longer. A bound of ours: one
 /// large read costs a disk little more than a small one, and each thread holds one such buffer.
@@ -26,7 +26,7 @@ impl BlockSource for Vmdk {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size)?;
-        let mut rest = Unfilled::new(offset, buf);
+        let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = rest.offset();
             let part = self.part(at)?;
@@ -112,7 +112,7 @@ impl Vmdk {
 
     /// Fills `buf` with the bytes at `guest` of a sparse extent.
     fn read_sparse(&self, extent: &SparseExtent, guest: u64, buf: &mut [u8]) -> Result<()> {
-        let mut rest = Unfilled::new(guest, buf);
+        let mut rest = ReadCursor::new(guest, buf);
         while !rest.is_empty() {
             let at = rest.offset();
             let mapping = extent.mapping(at, rest.end())?;
@@ -130,7 +130,7 @@ impl Vmdk {
         guest: u64,
         buf: &mut [u8],
     ) -> Result<()> {
-        let mut rest = Unfilled::new(guest, buf);
+        let mut rest = ReadCursor::new(guest, buf);
         while !rest.is_empty() {
             let at = rest.offset();
             let (stored, len) = mapping.run(at, rest.end())?;
@@ -157,7 +157,7 @@ impl Vmdk {
         buf: &mut [u8],
     ) -> Result<()> {
         let grain = extent.grain_bytes.max(1);
-        let mut rest = Unfilled::new(guest, buf);
+        let mut rest = ReadCursor::new(guest, buf);
         while !rest.is_empty() {
             let at = rest.offset();
             let from = extent.in_grain(at);
@@ -226,7 +226,7 @@ fn read_whole(
     buf: &mut [u8],
 ) -> Result<()> {
     let size = usize::try_from(extent.grain_bytes).unwrap_or(usize::MAX);
-    let mut rest = Unfilled::new(guest, buf);
+    let mut rest = ReadCursor::new(guest, buf);
     while !rest.is_empty() {
         let mut at = rest.offset();
         let (host, grains) = gather(extent, mapping, at, rest.end())?;

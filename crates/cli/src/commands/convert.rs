@@ -41,7 +41,7 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     // Both ends may have failed: the error says at which file, if it is known.
     let both = format!("{} to {}", source.display(), args.target.display());
     let (shown, done, head) = match input {
-        Input::Arriving(image) if streams && image.streams(order(&target)) => {
+        Input::StreamInput(image) if streams && image.streams(order(&target)) => {
             let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
             let shown = shown(0)?;
             let sink = target.create(None)?;
@@ -51,9 +51,9 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
         input => {
             let disk = match input {
                 Input::Disk(disk) => disk,
-                Input::Arriving(image) => image.into_disk(&opener, &*interrupt.cancel).about(source)?,
+                Input::StreamInput(image) => image.into_disk(&opener, &*interrupt.cancel).about(source)?,
             };
-            target.spares(&disk)?;
+            target.ensure_not_source(&disk)?;
             let shown = shown(disk.size())?;
             let sink = target.create(Some(disk.size()))?;
             let head = head_of(&disk, args).about(source)?;

@@ -99,7 +99,7 @@ fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
 /// The image in a file or on standard input, to be read from the front to the back or at random.
 fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
     match is_dash(file) {
-        true => opener.arriving(Stdin::new(Arc::clone(cancel))).map(Input::Arriving).about(shown(file)),
+        true => opener.arriving(Stdin::new(Arc::clone(cancel))).map(Input::StreamInput).about(shown(file)),
         false => opener.input(file).about(file),
     }
 }

@@ -8,7 +8,7 @@ use diskimg_core::{Batch, BlockSink, Error, HostRange, Result, WriteOrder};
 use std::ops::Range;
 use tempfile::NamedTempFile;
 
-use super::beside::Part;
+use super::sibling_files::Part;
 
 /// A new file that has no name yet, or only a temporary one beside its own.
 ///

@@ -2,24 +2,24 @@
 //!
 //! The disk is cut into segments in order ([`plan`]). Each worker takes the next segment, and depending on
 //! where its bytes lie and what the sink can do, has the kernel copy them, writes them out of memory, or
-//! reads and writes them ([`worker`]). Sinks that need an order get their turns from [`turns`]; the bytes
+//! reads and writes them ([`worker`]). Sinks that need an order get their turns from [`sequencer`]; the bytes
 //! they write do not depend on how many workers there are.
 
 mod atomic;
-mod beside;
+mod dry_run;
+mod one_pass;
 mod options;
-mod pass;
 mod plan;
-mod pushed;
-mod rehearse;
+mod sequencer;
+mod sibling_files;
 mod stream_convert;
+mod stream_reader;
 mod target;
-mod turns;
 mod worker;
 
 pub use options::{ConvertOptions, Converted, Sparse};
-pub use pushed::convert_stream;
 pub use stream_convert::StreamConvert;
+pub use stream_reader::convert_stream;
 pub use target::{Target, TargetPlace};
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diskimg_core::{BlockSink, BlockSource, Progress, Result};
 
 use plan::Plan;
-use turns::Turns;
+use sequencer::Sequencer;
 use worker::{Job, Worker};
 
 /// Copies all of `source` into `sink` and finishes it.
@@ -62,7 +62,7 @@ pub fn convert(
         sink: &*sink,
         sparse: options.sparse,
         plan: Plan::new(source, &shape),
-        turns: Turns::new(shape.threads),
+        turns: Sequencer::new(shape.threads),
         progress,
         counts: Counts::default(),
     };

@@ -3,11 +3,11 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 
+use super::one_pass::Pass;
 use super::options::{ConvertOptions, Converted};
-use super::pass::Pass;
 use crate::archive::{Piece, Unpacker};
+use crate::decompress::Unwrapper;
 use crate::open::Opener;
-use crate::unwrap::Unwrapper;
 
 /// Converts an image that is pushed in pieces into a sink: an upload or a download that is never kept.
 ///

@@ -9,7 +9,7 @@ use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Result, S
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
-use super::beside::{Beside, Part};
+use super::sibling_files::{Part, SiblingFiles};
 use crate::disk::Disk;
 use crate::drivers::driver_of;
 
@@ -116,7 +116,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if it is.
-    pub fn spares(&self, disk: &Disk) -> Result<()> {
+    pub fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
         let TargetPlace::Path(path) = &self.place else { return Ok(()) };
         match path.metadata() {
             Ok(there) if self.writes_in_place() && disk.reads_from(&there) => {
@@ -149,7 +149,7 @@ impl Target {
         let file = Unpublished::new(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
         let made = Arc::default();
-        let siblings = Beside::of(path, self.overwrite, options, &made);
+        let siblings = SiblingFiles::of(path, self.overwrite, options, &made);
         let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size, siblings)?;
         Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
     }
@@ -213,7 +213,7 @@ impl Target {
             return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
         }
         let siblings = match &self.place {
-            TargetPlace::Path(path) => Beside::of(path, false, SinkOptions::default(), &Arc::default()),
+            TargetPlace::Path(path) => SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()),
             TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
         };
         Ok(self.create_options(virtual_size, siblings))

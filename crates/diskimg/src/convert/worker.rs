@@ -8,7 +8,7 @@ use diskimg_core::{
 
 use super::options::Sparse;
 use super::plan::{Plan, Planned};
-use super::{Counts, turns::Turns};
+use super::{Counts, sequencer::Sequencer};
 
 /// What all workers share.
 pub(super) struct Job<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Job<'a> {
     pub(super) sink: &'a dyn BlockSink,
     pub(super) sparse: Sparse,
     pub(super) plan: Plan<'a>,
-    pub(super) turns: Turns,
+    pub(super) turns: Sequencer,
     pub(super) progress: &'a dyn Progress,
     pub(super) counts: Counts,
 }
@@ -195,7 +195,7 @@ impl<'a> Worker<'a> {
 }
 
 /// Stops all workers when it is dropped, which only a panic does.
-struct StopOnPanic<'a>(&'a Turns);
+struct StopOnPanic<'a>(&'a Sequencer);
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {

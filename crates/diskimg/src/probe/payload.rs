@@ -2,9 +2,9 @@
 
 use diskimg_core::{ImageInfo, Probed};
 
-use super::described::{Bounded, bounded};
-use super::judge::{End, Judgement, judge};
-use super::kept::Kept;
+use super::bounded_info::{Bounded, bounded};
+use super::evaluate::{End, Judgement, judge};
+use super::retained::Kept;
 use crate::open::Opener;
 use crate::sniff::HEAD;
 

@@ -3,10 +3,10 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{Error, ImageInfo, Probed};
 
-use super::inside::Inside;
+use super::archive_probe::Inside;
 use super::report::ProbeReport;
+use crate::decompress::Unwrapper;
 use crate::open::Opener;
-use crate::unwrap::Unwrapper;
 
 /// Tells what a stream holds that is pushed in pieces: an upload, a download, a layer of a registry.
 ///

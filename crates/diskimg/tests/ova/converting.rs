@@ -125,7 +125,7 @@ fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
     let inspection = opener.inspect(&path).unwrap();
     assert_eq!(inspection.info, of_file(&opener, &bytes).unwrap());
     assert_eq!(inspection.wrapper, Some(Wrapper::Gzip));
-    let Input::Arriving(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
+    let Input::StreamInput(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
     let sink = MemorySink::new(64 << 20);
     convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
     assert!(sink.bytes() == expected);

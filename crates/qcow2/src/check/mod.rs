@@ -7,8 +7,8 @@
 //! References are counted for a window of host clusters at a time, so that memory does not grow with the file;
 //! the tables are walked once for each window.
 
-mod stored;
-mod tally;
+mod counted_refs;
+mod stored_refcounts;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -19,12 +19,12 @@ use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
 
 use crate::addr::span;
 use crate::features;
+use crate::file_window::FileWindow;
 use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 use crate::parsed::Parsed;
 use crate::tables::Tables;
-use crate::window::FileWindow;
-use stored::Stored;
-use tally::Tally;
+use counted_refs::Tally;
+use stored_refcounts::Stored;
 use walk::Walk;
 
 /// Host clusters that are counted at a time. A bound of ours: 32 MiB of counts, for 512 GiB of clusters of 64 KiB.

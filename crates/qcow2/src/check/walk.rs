@@ -4,18 +4,18 @@ use std::ops::Range;
 
 use diskimg_core::{Budget, Limits, Result};
 
+use super::counted_refs::Tally;
 use super::refcount_table;
-use super::stored::{BLOCK_OFFSET, Stored};
-use super::tally::Tally;
+use super::stored_refcounts::{BLOCK_OFFSET, Stored};
 use crate::addr::{Geometry, HostOffset, span};
 use crate::bitmap;
 use crate::features;
+use crate::file_window::FileWindow;
 use crate::l1;
 use crate::l2::{Cluster, Rules};
 use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::tables::Tables;
-use crate::window::FileWindow;
 
 /// Bits 9 to 55 of an entry of a bitmap table, or of a cluster's entry: a host offset.
 const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;

@@ -1,16 +1,16 @@
 //! Cutting the stream into clusters, and the header at its front.
 
-use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, Shelf, StreamDecoder};
+use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, SpillFile, StreamDecoder};
 
-use super::body::{Body, BodyParts};
+use super::clusters::{Body, BodyParts};
 use crate::addr::span;
 use crate::decoder::Decoders;
 use crate::errors::FORMAT;
+use crate::file_window::FileWindow;
 use crate::header::{Header, V3_LENGTH_WITH_COMPRESSION};
 use crate::l2::Rules;
 use crate::open::{Active, check_l1_in_file, check_readable, reserved};
 use crate::parsed::Parsed;
-use crate::window::FileWindow;
 
 /// A decoder of an image that arrives once, in order: [`diskimg_core::Driver::stream`] of this format.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
 /// Takes an image cluster by cluster.
 struct Qcow2Stream {
     limits: Limits,
-    shelf: Option<Box<dyn Shelf>>,
+    shelf: Option<Box<dyn SpillFile>>,
     state: State,
     /// Where `pending` begins in the file.
     position: u64,
@@ -139,14 +139,14 @@ impl StreamDecoder for Qcow2Stream {
         size
     }
 
-    fn use_shelf(&mut self, shelf: Box<dyn Shelf>) {
+    fn use_shelf(&mut self, shelf: Box<dyn SpillFile>) {
         self.shelf = Some(shelf);
     }
 }
 
 /// What the first cluster says of the rest. An image that is not whole by itself is refused, as the reader
 /// does when nobody resolves references.
-fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn Shelf>>) -> Result<Body> {
+fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Result<Body> {
     let source = Memory::new(first_cluster.to_vec());
     let budget = Budget::new("header", limits.header_bytes);
     let parsed = Parsed::read(&mut FileWindow::new(&source, limits)?, &budget)?;

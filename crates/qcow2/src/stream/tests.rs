@@ -10,7 +10,7 @@ use diskimg_core::{
 };
 use proptest::prelude::*;
 
-use super::aside::tests::Boards;
+use super::spill::tests::Boards;
 use crate::DRIVER;
 
 /// Larger than any disk of these tests.

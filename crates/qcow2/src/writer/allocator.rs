@@ -5,8 +5,8 @@
 
 use diskimg_core::Result;
 
+use super::encoded_cluster::Piece;
 use super::layout::{Shape, check_host_end};
-use super::piece::Piece;
 use super::refcounts::Refcounts;
 use crate::errors::limit;
 

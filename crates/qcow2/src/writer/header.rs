@@ -5,9 +5,9 @@
 use diskimg_core::Result;
 
 use super::error::invalid;
+use super::guest_map::Tops;
 use super::layout::Shape;
 use super::options::{BackingName, Version, WriterOptions};
-use super::state::Tops;
 use crate::extensions::{BACKING_FORMAT, END, FEATURE_NAME_TABLE, FEATURE_ROW_BYTES};
 use crate::features::{COMPRESSION_TYPE, EXTENDED_L2, FEATURE_NAMES, LAZY_REFCOUNTS};
 use crate::header::{Compression, MAGIC, MAX_BACKING_NAME, V2_LENGTH, V3_LENGTH_WITH_COMPRESSION};

@@ -5,10 +5,10 @@ use std::ops::Range;
 use diskimg_core::{BlockSink, Result, Segment, check_range, zeros};
 
 use super::compress::Encoder;
+use super::encoded_cluster::{self, Piece, guest_bytes, push};
 use super::error::misuse;
+use super::guest_map::{ALL_SUBCLUSTERS, Place, State};
 use super::layout::Shape;
-use super::piece::{self, Piece, guest_bytes, push};
-use super::state::{ALL_SUBCLUSTERS, Place, State};
 
 /// Finished tables that a place holds back before it writes them itself: a segment of zeros may be the whole
 /// disk, and with a backing file each of its clusters is marked. A bound of ours.
@@ -132,7 +132,7 @@ impl Job {
 
     /// Writes what [`Job::place`] gave places.
     pub(super) fn write(&mut self, segment: &Segment<'_>, lower: &dyn BlockSink) -> Result<()> {
-        piece::write(lower, &mut self.pieces, segment, &self.arena)
+        encoded_cluster::write(lower, &mut self.pieces, segment, &self.arena)
     }
 }
 
@@ -168,7 +168,7 @@ fn zero_by_tables(
             state.complete_below(shape.guest_range(at).start, out);
             let tables = out.iter().filter(|piece| matches!(piece, Piece::Table { .. })).count() as u64;
             if tables.saturating_mul(shape.cluster()) > HELD_BYTES && only_tables(out) {
-                piece::write_tables(lower, out)?;
+                encoded_cluster::write_tables(lower, out)?;
             }
         }
     }

@@ -7,22 +7,22 @@
 //! before the writer is finished.
 //!
 //! From the bytes of the header up: [`header`] encodes it, [`layout`] checks the shape, [`refcounts`] and
-//! [`allocator`] give out places, [`tables`] maps guest clusters to them, [`state`] puts both together,
+//! [`allocator`] give out places, [`tables`] maps guest clusters to them, [`guest_map`] puts both together,
 //! [`compress`] packs clusters, [`job`] takes segments through it, [`sink`] is the writer.
 
 mod allocator;
 mod compress;
+mod encoded_cluster;
 mod error;
+mod guest_map;
 mod header;
 mod job;
 mod layout;
 mod measure;
 mod options;
-mod piece;
 mod refcounts;
 mod settings;
 mod sink;
-mod state;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use diskimg_core::Result;
 
+use super::encoded_cluster::Piece;
 use super::layout::Shape;
-use super::piece::Piece;
 use crate::errors::limit;
 use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 

@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use diskimg_core::{Batch, BlockSink, Result, Segment, zeros};
 
 use super::compress::Encoder;
+use super::encoded_cluster::{self, Piece};
 use super::error::{invalid, misuse};
+use super::guest_map::State;
 use super::header;
 use super::job::Job;
 use super::layout::Shape;
 use super::options::{Preallocation, WriterOptions};
-use super::piece::{self, Piece};
-use super::state::State;
 
 /// Guest bytes that a direct write takes through the writer at once, or a cluster if that is more: bounds the
 /// memory for compressed bytes. A bound of ours.
@@ -87,7 +87,7 @@ impl Writer {
         // A level that the method does not have is found here, not at the first cluster.
         let first = this.new_job()?;
         lock(&this.idle).push(first);
-        piece::write_tables(this.lower.as_ref(), &mut pieces)?;
+        encoded_cluster::write_tables(this.lower.as_ref(), &mut pieces)?;
         Ok(this)
     }
 
@@ -127,7 +127,7 @@ impl Writer {
     fn change<T>(&self, change: impl FnOnce(&mut State, &mut Vec<Piece>) -> Result<T>) -> Result<T> {
         let mut pieces = Vec::new();
         let changed = change(&mut lock(&self.state), &mut pieces);
-        let written = piece::write_tables(self.lower.as_ref(), &mut pieces);
+        let written = encoded_cluster::write_tables(self.lower.as_ref(), &mut pieces);
         self.remember(changed.and_then(|value| written.map(|()| value)))
     }
 

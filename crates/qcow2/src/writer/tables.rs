@@ -8,9 +8,9 @@ use std::ops::Range;
 use diskimg_core::{Budget, Error, Result};
 
 use super::allocator::Allocator;
+use super::encoded_cluster::Piece;
 use super::error::misuse;
 use super::layout::Shape;
-use super::piece::Piece;
 use crate::errors::{FORMAT, limit};
 
 /// The refcount of what is pointed at is exactly one.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{CheckReport, Printable};
 
 use crate::errors::corrupt;
-use crate::parts::{Content, Part};
+use crate::extents::{Content, Part};
 
 /// What a line claims of a file.
 struct Claim {

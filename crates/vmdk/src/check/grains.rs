@@ -8,7 +8,7 @@ use super::Checked;
 use super::tables::Table;
 use crate::decoder::compressed_len;
 use crate::errors::corrupt;
-use crate::grain::Grain;
+use crate::lookup::Grain;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH};
 use crate::sparse_header::SECTOR;
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Budget, CheckReport, ErrorKind, Limits, OpenOptions, Result};
 
-use crate::grain::SparseExtent;
+use crate::extents::{Content, Part};
+use crate::lookup::SparseExtent;
 use crate::open::Vmdk;
-use crate::parts::{Content, Part};
 
 /// Checks one layer of an image: [`diskimg_core::Driver::check`] of this format.
 ///

@@ -7,7 +7,7 @@ use diskimg_core::Result;
 use super::Checked;
 use super::bitmap::Bitmap;
 use crate::errors::{FORMAT, corrupt, limit};
-use crate::grain::Entries;
+use crate::lookup::Entries;
 use crate::sparse_header::SECTOR;
 
 /// How often the tables are read at most, each time for another part of the file. A bound of ours: with the

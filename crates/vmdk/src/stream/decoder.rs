@@ -2,9 +2,9 @@
 
 use diskimg_core::{BlockSink, Limits, Result, StreamDecoder};
 
-use super::arriving::Arriving;
-use super::intake::Intake;
-use super::shape::Shape;
+use super::input_buffer::Intake;
+use super::stream_image::StreamImage;
+use super::stream_layout::Shape;
 use crate::errors::truncated;
 use crate::sparse_header::SparseHeader;
 
@@ -27,7 +27,7 @@ struct Decoder {
     limits: Limits,
     intake: Intake,
     /// From the end of the header on.
-    image: Option<Arriving>,
+    image: Option<StreamImage>,
 }
 
 impl StreamDecoder for Decoder {
@@ -39,7 +39,7 @@ impl StreamDecoder for Decoder {
                 let Some(bytes) = self.intake.peek(&mut input, HEADER_SECTOR)? else { return Ok(()) };
                 let header = SparseHeader::parse(bytes, 0)?;
                 self.intake.consume(&mut input, HEADER_SECTOR);
-                none.insert(Arriving::new(Shape::new(header, &self.limits)?, &self.limits)?)
+                none.insert(StreamImage::new(Shape::new(header, &self.limits)?, &self.limits)?)
             }
         };
         image.take(&mut self.intake, input, sink)

@@ -7,13 +7,13 @@
 //! The grains say themselves where they belong, so the disk is written without the tables; the tables, wherever
 //! they are, then have to agree with what came.
 
-mod arriving;
+mod cross_check;
 mod decoder;
-mod front;
-mod intake;
+mod grain_set;
+mod input_buffer;
 mod output;
-mod seen;
-mod shape;
-mod tally;
+mod preamble;
+mod stream_image;
+mod stream_layout;
 
 pub(crate) use decoder::stream;

@@ -5,10 +5,10 @@ use std::ops::Range;
 use diskimg_codec::cluster::ZlibEncoder;
 use diskimg_core::{CreateOptions, Measured, Result, Siblings, Touched};
 
+use super::extent_files::Plan;
+use super::grain_encoder::Packer;
 use super::layout::{DESCRIPTOR_SECTORS, Front, GRAIN_TABLE_BYTES, SECTOR_BYTES, Shape};
 use super::options::{Subformat, WriterOptions};
-use super::packer::Packer;
-use super::plan::Plan;
 use super::settings::from_settings;
 use super::sink::{OWN_NAME, check};
 use super::stream_optimized::overhead_sectors;

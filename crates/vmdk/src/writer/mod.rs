@@ -7,27 +7,27 @@
 //! writer is finished.
 //!
 //! From the bytes up: [`header`] and [`descriptor`] are what stands in front, [`names`] the names of other
-//! files, [`layout`] the numbers of a sparse extent; [`parts`] cuts segments into grains; [`tables`] gives
-//! grains places for [`sparse`]; [`packer`] and [`places`] make the records of [`stream_optimized`]; [`plan`]
+//! files, [`layout`] the numbers of a sparse extent; [`grains`] cuts segments into grains; [`tables`] gives
+//! grains places for [`sparse`]; [`grain_encoder`] and [`stream_allocator`] make the records of [`stream_optimized`]; [`extent_files`]
 //! says which files there are to be where there are several, and [`split`] puts them together; [`sink`] is the
 //! writer, and [`measure`](self::measure()) tells how long the files will be.
 
 mod descriptor;
 mod error;
+mod extent_files;
+mod grain_encoder;
+mod grains;
 mod header;
 mod layout;
 mod ledger;
 mod measure;
 mod names;
 mod options;
-mod packer;
-mod parts;
-mod places;
-mod plan;
 mod settings;
 mod sink;
 mod sparse;
 mod split;
+mod stream_allocator;
 mod stream_optimized;
 mod tables;
 #[cfg(test)]

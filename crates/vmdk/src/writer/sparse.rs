@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{Batch, BlockSink, Result, Segment, check_range};
 
+use super::grains::{each_part, guest_bytes};
 use super::header::{Header, ZEROED_GRAIN};
 use super::layout::{Front, GRAIN_TABLE_BYTES, SECTOR_BYTES, Shape, sector_number, table_bytes};
 use super::ledger::{Ledger, lock};
-use super::parts::{each_part, guest_bytes};
 use super::tables::{Closed, Tables};
 use crate::sparse_header::{NEWLINE_TEST_VALID, REDUNDANT_DIRECTORY, SECTOR};
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, Siblings, WriteOrder, check_range};
 
 use super::error::misuse;
+use super::extent_files::Plan;
 use super::ledger::{Ledger, lock};
 use super::options::WriterOptions;
-use super::plan::Plan;
 use super::sparse::Sparse;
 use crate::sparse_header::SECTOR;
 

@@ -11,12 +11,12 @@ use std::sync::Mutex;
 use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, WriteOrder, check_range, zeros};
 
 use super::error::misuse;
+use super::grain_encoder::Packer;
+use super::grains::each_part;
 use super::header::Header;
 use super::layout::{SECTOR_BYTES, Shape};
 use super::ledger::{Ledger, lock};
-use super::packer::Packer;
-use super::parts::each_part;
-use super::places::{Places, Record};
+use super::stream_allocator::{Places, Record};
 use crate::errors::FORMAT;
 use crate::sparse_header::{COMPRESSED, GD_AT_END, MARKERS, NEWLINE_TEST_VALID, SECTOR};
 

@@ -11,8 +11,8 @@ use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, check_range};
 use crate::RAW;
 use crate::coverage::Coverage;
 use crate::error::{disk_kind, io_at};
+use crate::file_ops::Target;
 use crate::platform::{self, Kind, Next};
-use crate::target::Target;
 
 /// The longest file. A bound of the systems: offsets are signed 64-bit numbers.
 const LONGEST: u64 = i64::MAX as u64;

@@ -2,7 +2,7 @@
 
 use diskimg_core::{Error, ErrorKind, Result};
 
-use super::intake::Intake;
+use super::input_buffer::Intake;
 use crate::errors::{FORMAT, corrupt, limit};
 
 /// The structures in front of the grains, in the order of the file.

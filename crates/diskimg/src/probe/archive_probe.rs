@@ -2,7 +2,7 @@
 
 use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
 
-use super::judge::Judgement;
+use super::evaluate::Judgement;
 use super::payload::Payload;
 use crate::archive::{OVA, Piece, Unpacker};
 use crate::open::Opener;

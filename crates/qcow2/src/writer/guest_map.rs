@@ -5,10 +5,10 @@ use std::ops::Range;
 use diskimg_core::{Error, Result};
 
 use super::allocator::Allocator;
+use super::encoded_cluster::{Piece, push};
 use super::error::misuse;
 use super::layout::Shape;
 use super::options::{Preallocation, Version, WriterOptions};
-use super::piece::{Piece, push};
 use super::tables::{Entry, Tables};
 use crate::errors::limit;
 

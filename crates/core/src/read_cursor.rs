@@ -5,11 +5,11 @@
 /// A format that finds run after run takes the front of the buffer for each:
 ///
 /// ```
-/// use diskimg_core::Unfilled;
+/// use diskimg_core::ReadCursor;
 ///
 /// // Runs of four bytes, each filled with its number.
 /// let mut buf = [0; 6];
-/// let mut rest = Unfilled::new(7, &mut buf);
+/// let mut rest = ReadCursor::new(7, &mut buf);
 /// while !rest.is_empty() {
 ///     let run = rest.offset() / 4;
 ///     let len = rest.end().min((run + 1) * 4) - rest.offset();
@@ -18,12 +18,12 @@
 /// assert_eq!(buf, [1, 2, 2, 2, 2, 3]);
 /// ```
 #[derive(Debug)]
-pub struct Unfilled<'a> {
+pub struct ReadCursor<'a> {
     offset: u64,
     buf: &'a mut [u8],
 }
 
-impl<'a> Unfilled<'a> {
+impl<'a> ReadCursor<'a> {
     /// All of `buf`, whose first byte stands at `offset` of the disk.
     #[must_use]
     pub fn new(offset: u64, buf: &'a mut [u8]) -> Self {
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn neither_nothing_nor_too_much_can_be_taken() {
         let mut buf = [0; 5];
-        let mut rest = Unfilled::new(10, &mut buf);
+        let mut rest = ReadCursor::new(10, &mut buf);
         for len in [0, 6, u64::MAX] {
             assert_eq!(rest.take(len), None, "{len}");
             assert_eq!((rest.offset(), rest.end(), rest.len()), (10, 15, 5));
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_end_of_the_address_space_does_not_overflow() {
         let mut buf = [0; 2];
-        let mut rest = Unfilled::new(u64::MAX, &mut buf);
+        let mut rest = ReadCursor::new(u64::MAX, &mut buf);
         assert_eq!(rest.end(), u64::MAX);
         assert!(rest.take(2).is_some());
         assert_eq!(rest.offset(), u64::MAX);

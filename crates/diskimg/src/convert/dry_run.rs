@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings, WriteOrder};
 use diskimg_raw::{SinkOptions, StreamSink};
 
-use super::beside::Beside;
+use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, is_device};
 use crate::stream::Nowhere;
 
@@ -53,7 +53,7 @@ fn nowhere() -> Box<dyn BlockSink> {
 
 /// Files beside the image that are not made.
 fn beside(path: &Path) -> Option<Arc<dyn Siblings>> {
-    let named = Beside::of(path, true, SinkOptions::default(), &Arc::default())?;
+    let named = SiblingFiles::of(path, true, SinkOptions::default(), &Arc::default())?;
     Some(Arc::new(Unmade(named)))
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use diskimg_core::Result;
 
-use crate::grain::SparseExtent;
+use crate::lookup::SparseExtent;
 
 /// Entries of a directory that are looked through. A bound of ours: 64 TiB in the usual grains of 64 KiB.
 const LOOKED_THROUGH: u64 = 2 << 20;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Error, Limits, Result, Shelf, zeros};
+use diskimg_core::{BlockSink, Error, Limits, Result, SpillFile, zeros};
 
-use super::aside::Aside;
 use super::claims::{Claims, Packed, Run};
+use super::spill::Aside;
 use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::decoder::Decoders;
 use crate::errors::truncated;
@@ -66,7 +66,7 @@ impl Passing<'_> {
 
 impl Body {
     /// An image without tables yet; `l1` is the part of its L1 table that maps the disk.
-    pub(super) fn new(parts: BodyParts, limits: &Limits, shelf: Option<Box<dyn Shelf>>) -> Self {
+    pub(super) fn new(parts: BodyParts, limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Self {
         // A quarter of what tables may take is for bytes that are put aside.
         let memory = limits.metadata_cache / 4;
         let BodyParts { rules, size, l1, refcount_table, reserved, decoders } = parts;

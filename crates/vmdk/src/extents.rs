@@ -11,7 +11,7 @@ use crate::directories::{self, Directories, in_file, span};
 use crate::errors::{FORMAT, corrupt, truncated};
 use crate::extent_line::ExtentLine;
 use crate::footer;
-use crate::grain::{Entries, Reserved, SparseExtent};
+use crate::lookup::{Entries, Reserved, SparseExtent};
 use crate::parsed;
 use crate::sesparse::{self, SeSparseHeader};
 use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};

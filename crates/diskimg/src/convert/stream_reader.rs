@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result};
 
+use super::one_pass::Pass;
 use super::options::{ConvertOptions, Converted};
-use super::pass::Pass;
-use crate::stream::{Arriving, read_full};
+use crate::stream::{StreamInput, read_full};
 
 /// Bytes handed from the reading to the writing thread at a time, and how many such pieces may wait: enough
 /// that neither waits for the other over a short hitch, and little memory.
@@ -25,7 +25,7 @@ const AHEAD: usize = 4;
 /// # Errors
 /// As [`super::StreamConvert`]; [`ErrorKind::Cancelled`] when `progress` stopped it.
 pub fn convert_stream(
-    arriving: Arriving,
+    arriving: StreamInput,
     sink: Box<dyn BlockSink>,
     options: &ConvertOptions,
     progress: &dyn Progress,

@@ -2,12 +2,12 @@
 
 use diskimg_core::{BlockSink, Budget, Error, Limits, Result, zeros};
 
-use super::front::{Front, Piece};
-use super::intake::Intake;
+use super::cross_check::{Tally, charge};
+use super::grain_set::Seen;
+use super::input_buffer::Intake;
 use super::output::Output;
-use super::seen::Seen;
-use super::shape::Shape;
-use super::tally::{Tally, charge};
+use super::preamble::{Front, Piece};
+use super::stream_layout::Shape;
 use crate::descriptor::MAX_BYTES;
 use crate::errors::{corrupt, truncated};
 use crate::footer;
@@ -29,7 +29,7 @@ enum Stage {
 }
 
 /// An image of which the header has arrived.
-pub(super) struct Arriving {
+pub(super) struct StreamImage {
     shape: Shape,
     stage: Stage,
     output: Output,
@@ -44,7 +44,7 @@ pub(super) struct Arriving {
     stray: Option<u64>,
 }
 
-impl Arriving {
+impl StreamImage {
     pub(super) fn new(shape: Shape, limits: &Limits) -> Result<Self> {
         let mut front = Front::new(shape.front_end, shape.table_bytes);
         let header = &shape.header;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::known::TRAILER;
+use crate::foreign_formats::TRAILER;
 use crate::sniff::HEAD;
 use crate::tail::Tail;
 

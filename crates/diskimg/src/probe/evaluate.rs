@@ -8,7 +8,7 @@ use diskimg_core::{
 };
 use diskimg_raw::Content;
 
-use super::kept::{ENDLESS, Kept};
+use super::retained::{ENDLESS, Kept};
 use crate::open::Opener;
 use crate::sniff::{Likeness, Parts, Sniffed};
 

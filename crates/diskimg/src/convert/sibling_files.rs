@@ -9,7 +9,7 @@ use diskimg_raw::{FileSink, SinkOptions};
 use super::atomic::{Publishing, Unpublished};
 
 /// Makes files beside a target. Each appears whole when its sink is finished; all of them before the target.
-pub(super) struct Beside {
+pub(super) struct SiblingFiles {
     directory: PathBuf,
     image_name: String,
     overwrite: bool,
@@ -50,7 +50,7 @@ impl Made {
     }
 }
 
-impl Beside {
+impl SiblingFiles {
     /// Makes files beside `target`, written as `options` say but for their sizes. `None` where the target's
     /// name is not text, from which the names of the others follow.
     pub(super) fn of(
@@ -65,7 +65,7 @@ impl Beside {
     }
 }
 
-impl Siblings for Beside {
+impl Siblings for SiblingFiles {
     fn image_name(&self) -> &str {
         &self.image_name
     }
@@ -91,7 +91,7 @@ mod tests {
 
     fn beside(dir: &Path, made: &Arc<Made>) -> Arc<dyn Siblings> {
         let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        Beside::of(&dir.join("disk.vmdk"), false, options, made).unwrap()
+        SiblingFiles::of(&dir.join("disk.vmdk"), false, options, made).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {

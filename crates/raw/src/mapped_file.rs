@@ -10,9 +10,9 @@ use diskimg_core::{
 use memmap2::{Mmap, MmapOptions};
 
 use crate::error::disk_kind;
+use crate::file_source::checked;
 use crate::holes::Holes;
 use crate::platform::Kind;
-use crate::source::checked;
 
 /// A host file mapped into memory, read as a disk.
 ///

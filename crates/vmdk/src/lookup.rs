@@ -12,7 +12,7 @@ use crate::errors::{corrupt, truncated};
 use crate::marker::GRAIN_HEADER;
 use crate::sesparse::{self, Areas};
 use crate::sparse_header::SECTOR;
-use crate::table_places::TablePlaces;
+use crate::table_ranges::TablePlaces;
 use crate::tables::{Page, Tables};
 
 /// A part of the file that holds metadata, where neither a table nor a grain can be.

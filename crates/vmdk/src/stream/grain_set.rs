@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use diskimg_core::{Budget, Result};
 
-use super::tally::charge;
+use super::cross_check::charge;
 use crate::errors::{corrupt, limit};
 
 /// Words of a page of bits: 4 KiB, 32768 grains, 2 GiB of a disk with the usual grains. A bound of ours.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use diskimg_core::Result;
 
 use super::error::misuse;
+use super::grain_encoder::{marked_table, marker};
 use super::layout::{GRAIN_TABLE_ENTRIES, SECTOR_BYTES, Shape, sector_number};
-use super::packer::{marked_table, marker};
 use crate::errors::limit;
 use crate::marker::Metadata;
 use crate::sparse_header::SECTOR;

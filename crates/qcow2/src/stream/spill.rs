@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use diskimg_core::{Result, Shelf, zeros};
+use diskimg_core::{Result, SpillFile, zeros};
 
 /// What one entry of the map costs, about.
 const RUN_COST: u64 = 64;
@@ -16,7 +16,7 @@ pub(super) struct Aside {
     /// Where the runs in memory begin, the oldest first.
     in_memory: VecDeque<u64>,
     memory_left: u64,
-    shelf: Option<Box<dyn Shelf>>,
+    shelf: Option<Box<dyn SpillFile>>,
 }
 
 struct Run {
@@ -27,12 +27,12 @@ struct Run {
 enum Place {
     Zeros,
     Memory(Vec<u8>),
-    Shelf,
+    SpillFile,
 }
 
 impl Aside {
     /// Nothing yet, and `memory` bytes to be used.
-    pub(super) fn new(memory: u64, shelf: Option<Box<dyn Shelf>>) -> Self {
+    pub(super) fn new(memory: u64, shelf: Option<Box<dyn SpillFile>>) -> Self {
         Self { runs: BTreeMap::new(), in_memory: VecDeque::new(), memory_left: memory, shelf }
     }
 
@@ -86,7 +86,7 @@ impl Aside {
                         None => return Ok(false),
                     }
                 }
-                Place::Shelf => match &mut self.shelf {
+                Place::SpillFile => match &mut self.shelf {
                     Some(shelf) => shelf.read_at(at, now)?,
                     None => return Ok(false),
                 },
@@ -110,7 +110,7 @@ impl Aside {
     fn shelve(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let Some(shelf) = &mut self.shelf else { return Ok(()) };
         shelf.put(offset, bytes)?;
-        self.add(offset, Run { end: offset.saturating_add(bytes.len() as u64), place: Place::Shelf })
+        self.add(offset, Run { end: offset.saturating_add(bytes.len() as u64), place: Place::SpillFile })
     }
 
     /// Adds a run that takes no bytes here, or makes the one before it longer.
@@ -119,7 +119,7 @@ impl Aside {
         if let Some(before) = before.filter(|before| before.end == offset) {
             let alike = matches!(
                 (&before.place, &run.place),
-                (Place::Zeros, Place::Zeros) | (Place::Shelf, Place::Shelf)
+                (Place::Zeros, Place::Zeros) | (Place::SpillFile, Place::SpillFile)
             );
             if alike {
                 before.end = run.end;
@@ -145,7 +145,7 @@ pub(super) mod tests {
     #[derive(Clone, Default)]
     pub(in crate::stream) struct Boards(pub(in crate::stream) Arc<Mutex<BTreeMap<u64, u8>>>);
 
-    impl Shelf for Boards {
+    impl SpillFile for Boards {
         fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
             let mut kept = self.0.lock().unwrap();
             for (at, byte) in (offset..).zip(bytes) {
@@ -163,7 +163,7 @@ pub(super) mod tests {
         }
     }
 
-    fn filled(memory: u64, shelf: Option<Box<dyn Shelf>>) -> Aside {
+    fn filled(memory: u64, shelf: Option<Box<dyn SpillFile>>) -> Aside {
         let mut aside = Aside::new(memory, shelf);
         for index in 1..20 {
             let at = index * 1000;

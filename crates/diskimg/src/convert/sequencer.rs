@@ -1,4 +1,4 @@
-//! Turns for work that must happen in the order of the disk, and the end of all work when some of it fails.
+//! Sequencer for work that must happen in the order of the disk, and the end of all work when some of it fails.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use diskimg_core::{Error, ErrorKind, Result};
 ///
 /// Each worker holds one segment at a time and segments are handed out in order, so that the next in turn is
 /// always held by someone: nobody waits for ever. After a failure everyone stops.
-pub(super) struct Turns {
+pub(super) struct Sequencer {
     state: Mutex<State>,
     /// Whoever waits for segment `n` waits here at `n` modulo the number of workers: a turn wakes one worker.
     waiting: Vec<Condvar>,
@@ -20,7 +20,7 @@ struct State {
     stopped: bool,
 }
 
-impl Turns {
+impl Sequencer {
     pub(super) fn new(workers: usize) -> Self {
         Self {
             state: Mutex::new(State { next: 0, failed: None, stopped: false }),
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn turns_come_in_order_whoever_holds_them() {
-        let turns = Turns::new(7);
+        let turns = Sequencer::new(7);
         let (cursor, seen) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..7 {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_failure_wakes_and_stops_everyone_and_is_kept() {
-        let turns = Turns::new(2);
+        let turns = Sequencer::new(2);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| turns.take(5, || Ok(())));
             turns.fail(Error::new(ErrorKind::Corrupt));

@@ -10,7 +10,7 @@ use diskimg_core::{
 
 use super::Counts;
 use super::options::{ConvertOptions, Converted, Sparse};
-use crate::known::TRAILER;
+use crate::foreign_formats::TRAILER;
 use crate::open::Opener;
 use crate::sniff::{HEAD, Parts};
 use crate::spool::Spooling;

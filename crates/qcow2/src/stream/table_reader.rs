@@ -5,8 +5,8 @@ use std::ops::Range;
 use byteorder::{BigEndian, ByteOrder};
 use diskimg_core::{BlockSink, Error, ErrorKind, Result};
 
-use super::body::{Body, MOST, Passing, past_end};
 use super::claims::{Packed, Run};
+use super::clusters::{Body, MOST, Passing, past_end};
 use crate::addr::{Geometry, GuestOffset, HostOffset, SUBCLUSTERS};
 use crate::compressed::{COMPRESSED, CompressedRange};
 use crate::errors::{FORMAT, corrupt};
