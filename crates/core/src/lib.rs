@@ -40,6 +40,7 @@ mod memory;
 mod printable;
 mod prober;
 mod progress;
+pub mod range;
 mod read_cursor;
 mod reference;
 mod siblings;
