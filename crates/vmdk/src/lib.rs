@@ -1,6 +1,7 @@
 //! VMDK images: read safely from hostile bytes, and written.
 #![forbid(unsafe_code)]
 
+mod addr;
 mod check;
 mod cowd;
 mod create_type;

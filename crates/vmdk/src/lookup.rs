@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use diskimg_core::{Budget, Error, Result};
 
+use crate::addr::{ExtentOffset, GuestOffset, HostOffset};
 use crate::errors::{corrupt, truncated};
 use crate::marker::GRAIN_HEADER;
 use crate::sesparse::{self, Areas};
@@ -72,7 +73,7 @@ pub(crate) enum Stored {
     Unallocated,
     Zero,
     /// Verbatim, the first byte at this offset, all of it inside the file.
-    Data(u64),
+    Data(HostOffset),
     /// In grains that are compressed each by itself.
     Compressed,
 }
@@ -81,7 +82,7 @@ impl Stored {
     /// Whether `next`, `len` bytes further on, is more of the same.
     fn goes_on(self, len: u64, next: Self) -> bool {
         match (self, next) {
-            (Self::Data(a), Self::Data(b)) => a.checked_add(len) == Some(b),
+            (Self::Data(a), Self::Data(b)) => a.plus(len) == b,
             (a, b) => a == b,
         }
     }
@@ -91,8 +92,7 @@ impl Stored {
 pub(crate) enum Grain {
     Unallocated,
     Zero,
-    /// Its host offset.
-    At(u64),
+    At(HostOffset),
 }
 
 /// The guest bytes that one page of a table maps.
@@ -134,7 +134,7 @@ impl SparseExtent {
 
     /// The offset in the disk of an offset in the extent.
     pub(crate) const fn of_disk(&self, guest: u64) -> u64 {
-        self.guest_start.saturating_add(guest)
+        ExtentOffset(guest).in_disk(GuestOffset(self.guest_start)).0
     }
 
     /// What maps `guest` and the bytes behind it, up to `end` at most.
@@ -224,7 +224,7 @@ impl SparseExtent {
         match &self.entries {
             _ if entry == 0 => Ok(Grain::Unallocated),
             Entries::Hosted { .. } if entry == 1 => Ok(Grain::Zero),
-            Entries::Hosted { .. } | Entries::Cowd => Ok(Grain::At(entry.saturating_mul(SECTOR))),
+            Entries::Hosted { .. } | Entries::Cowd => Ok(Grain::At(HostOffset::of_sector(entry))),
             Entries::SeSparse(areas) => {
                 let grain = areas
                     .grain(entry, self.grain_bytes)
@@ -239,18 +239,18 @@ impl SparseExtent {
     }
 
     /// `len` guest bytes that lie `from` bytes into the grain at `host`: as far as the file has them.
-    fn data(&self, host: u64, from: u64, len: u64, guest: u64) -> Result<(Stored, u64)> {
-        let first = host.saturating_add(from);
-        let range = host..first.saturating_add(len);
+    fn data(&self, host: HostOffset, from: u64, len: u64, guest: u64) -> Result<(Stored, u64)> {
+        let first = host.plus(from);
+        let range = host.span(from.saturating_add(len));
         if let Some(what) = self.overlapped(&range) {
-            return Err(self.misplaced("grain", host, guest, what));
+            return Err(self.misplaced("grain", host.0, guest, what));
         }
         if self.places()?.overlap(&range) {
-            return Err(self.misplaced("grain", host, guest, "grain tables"));
+            return Err(self.misplaced("grain", host.0, guest, "grain tables"));
         }
-        let held = self.tables.file_size().saturating_sub(first);
+        let held = self.tables.file_size().saturating_sub(first.0);
         if held == 0 {
-            return Err(self.cut("grain", first, guest));
+            return Err(self.cut("grain", first.0, guest));
         }
         Ok((Stored::Data(first), len.min(held)))
     }
@@ -305,7 +305,7 @@ impl Mapping<'_> {
     /// When it is not allocated, or lies where it cannot.
     pub(crate) fn compressed(&self, guest: u64) -> Result<u64> {
         match self.grain(guest)? {
-            Grain::At(host) => self.extent.check_compressed(host, guest).map(|()| host),
+            Grain::At(host) => self.extent.check_compressed(host.0, guest).map(|()| host.0),
             _ => Err(corrupt("grain table entry")
                 .guest(self.extent.of_disk(guest))
                 .expected("a compressed grain")),
@@ -320,7 +320,7 @@ impl Mapping<'_> {
             Grain::Unallocated => Ok((Stored::Unallocated, rest)),
             Grain::Zero => Ok((Stored::Zero, rest)),
             Grain::At(host) if self.extent.is_compressed() => {
-                self.extent.check_compressed(host, guest).map(|()| (Stored::Compressed, rest))
+                self.extent.check_compressed(host.0, guest).map(|()| (Stored::Compressed, rest))
             }
             Grain::At(host) => self.extent.data(host, from, rest, guest),
         }

@@ -98,7 +98,7 @@ fn sparse_extent_at<'a>(extent: &'a SparseExtent, part: &Part, range: Range<u64>
     };
     let mut answer = Extent::new(range.start..range.start.saturating_add(len), kind);
     if let Stored::Data(host) = stored {
-        answer.location = extent.tables.source.locate(host..host.saturating_add(len));
+        answer.location = extent.tables.source.locate(host.span(len));
     }
     Ok(answer)
 }
@@ -137,7 +137,7 @@ impl Vmdk {
             let now = rest.take(len).ok_or_else(internal)?;
             match stored {
                 Stored::Unallocated | Stored::Zero => now.fill(0),
-                Stored::Data(host) => extent.tables.source.read_at(host, now)?,
+                Stored::Data(host) => extent.tables.source.read_at(host.0, now)?,
                 Stored::Compressed => {
                     self.decoders.with(|decoder| self.read_compressed(decoder, extent, mapping, at, now))?;
                 }

@@ -8,6 +8,7 @@ use nom::Parser;
 use nom::multi::fill;
 use nom::number::complete::le_u64;
 
+use crate::addr::HostOffset;
 use crate::errors::{corrupt, truncated, unsupported};
 use crate::sparse_header::SECTOR;
 
@@ -56,7 +57,7 @@ pub(crate) enum Grain {
     /// Written as zeros, or given back by the guest and not written since.
     Zero,
     /// Its host offset.
-    At(u64),
+    At(HostOffset),
 }
 
 impl SeSparseHeader {
@@ -178,8 +179,8 @@ impl Areas {
             1 | 2 => Ok(Grain::Zero),
             3 => {
                 let number = (entry >> 48) & 0xFFF | (entry & 0xFFFF_FFFF_FFFF) << 12;
-                let start = self.grains_sectors.saturating_mul(SECTOR);
-                Ok(Grain::At(start.saturating_add(number.saturating_mul(grain_bytes))))
+                let start = HostOffset::of_sector(self.grains_sectors);
+                Ok(Grain::At(start.plus(number.saturating_mul(grain_bytes))))
             }
             _ => Err(bad_entry("grain table entry", entry, "0, or a type of 1 to 3 in its first digit")),
         }
@@ -198,9 +199,9 @@ mod tests {
     fn the_number_of_a_grain_has_its_low_bits_on_top() {
         let areas = Areas { tables_sectors: 100, grains_sectors: 1000 };
         let at = |entry| areas.grain(entry, 4096).unwrap();
-        assert_eq!(at(0x3000_0000_0000_0000), Grain::At(512_000));
-        assert_eq!(at(0x3001_0000_0000_0000), Grain::At(512_000 + 4096));
-        assert_eq!(at(0x3000_0000_0000_0001), Grain::At(512_000 + 4096 * 4096));
+        assert_eq!(at(0x3000_0000_0000_0000), Grain::At(HostOffset(512_000)));
+        assert_eq!(at(0x3001_0000_0000_0000), Grain::At(HostOffset(512_000 + 4096)));
+        assert_eq!(at(0x3000_0000_0000_0001), Grain::At(HostOffset(512_000 + 4096 * 4096)));
         assert_eq!((at(0), at(1 << 60), at(2 << 60)), (Grain::Unallocated, Grain::Zero, Grain::Zero));
         assert_eq!(areas.table(0x1000_0000_0000_0003).unwrap(), (100 + 3 * 64) * 512);
     }

@@ -8,14 +8,13 @@ use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
 
+pub(crate) use crate::addr::SECTOR;
 use crate::errors::{corrupt, limit, truncated, unsupported};
 
 /// The first four bytes.
 pub(crate) const MAGIC: [u8; 4] = *b"KDMV";
 /// The first four bytes of a file that open-vmdk has not finished writing.
 pub(crate) const UNFINISHED_MAGIC: [u8; 4] = *b"kdmv";
-/// Offsets, sizes and capacities are counted in sectors of so many bytes.
-pub(crate) const SECTOR: u64 = 512;
 /// Bytes of the header that mean something; the rest of its sector is padding.
 pub(crate) const HEADER_BYTES: usize = 79;
 /// The bytes that show whether a file went through a transfer that changes line ends.

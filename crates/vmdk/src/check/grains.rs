@@ -118,7 +118,7 @@ impl Checked<'_> {
     fn placed(&self, entry: u64, at: u64, guest: u64) -> Result<Entry> {
         let extent = self.extent;
         let host = match extent.grain(entry, at, guest) {
-            Ok(Grain::At(host)) => host,
+            Ok(Grain::At(host)) => host.0,
             Ok(Grain::Unallocated | Grain::Zero) => return Ok(Entry::Empty),
             Err(error) => return Ok(Entry::Damaged(at, error)),
         };
