@@ -1,29 +1,15 @@
 //! Addresses: which L1 entry, L2 entry and cluster a guest offset belongs to.
 //!
-//! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping". Guest and host offsets are different types so
-//! that one is never taken for the other.
+//! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping".
 
 use std::ops::Range;
+
+pub(crate) use diskimg_core::{GuestOffset, HostOffset};
 
 /// The smallest clusters, 512 bytes. Set by the specification.
 pub(crate) const MIN_CLUSTER_BITS: u32 = 9;
 /// The largest clusters, 2 MiB. A bound of QEMU's; the specification says readers may have one.
 pub(crate) const MAX_CLUSTER_BITS: u32 = 21;
-
-/// A byte offset in the disk that the guest sees.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct GuestOffset(pub(crate) u64);
-
-/// A byte offset in the image file, or in the external data file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct HostOffset(pub(crate) u64);
-
-impl HostOffset {
-    /// The offset `bytes` further on; saturating, and no file ends at `u64::MAX`.
-    pub(crate) const fn plus(self, bytes: u64) -> Self {
-        Self(self.0.saturating_add(bytes))
-    }
-}
 
 /// Subclusters of a cluster in an image with extended L2 entries. Set by the specification.
 pub(crate) const SUBCLUSTERS: u32 = 32;

@@ -1,25 +1,11 @@
 //! Addresses: which block a guest offset belongs to, and where a block lies.
 //!
-//! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiSetupImageDesc`). Guest and host offsets
-//! are different types so that one is never taken for the other.
+//! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiSetupImageDesc`).
+
+pub(crate) use diskimg_core::{GuestOffset, HostOffset};
 
 /// Bytes of an entry of the block map. Set by the format.
 pub(crate) const ENTRY_BYTES: u64 = 4;
-
-/// A byte offset in the disk that the guest sees.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct GuestOffset(pub(crate) u64);
-
-/// A byte offset in the image file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct HostOffset(pub(crate) u64);
-
-impl HostOffset {
-    /// The offset `bytes` further on; saturating, and no file ends at `u64::MAX`.
-    pub(crate) const fn plus(self, bytes: u64) -> Self {
-        Self(self.0.saturating_add(bytes))
-    }
-}
 
 /// The shape of an image: where the block map and the blocks are.
 ///
