@@ -1,4 +1,4 @@
-"""Images put together field by field. Sources: QEMU docs/interop/qcow2.txt, RFC 1951 and 1952, RFC 8878,
+"""Builds images field by field. Sources: QEMU docs/interop/qcow2.txt, RFC 1951 and 1952, RFC 8878,
 the .xz file format 1.2.1, ECMA-119, ECMA-167, UEFI 2.10 (GPT). Python 3, standard library only."""
 
 import struct
@@ -21,7 +21,7 @@ def raw_deflate(data):
 
 
 class Qcow2:
-    """A valid image; whatever is to be wrong is passed as a header field, or set or patched afterwards.
+    """A valid image. Errors are passed as header fields, or set or patched afterwards.
 
     Header, refcount table, one refcount block and the L1 table come first, a cluster or more each; L2 tables
     and data follow in the order in which they are asked for.
@@ -63,7 +63,7 @@ class Qcow2:
         return at
 
     def table(self, l1_index):
-        """The L2 table of an L1 entry, made when it is first asked for."""
+        """Returns the L2 table of an L1 entry and creates it at first use."""
         if l1_index not in self.tables:
             at = self.allocate(b"\0" * self.cluster)
             self.tables[l1_index] = (at, bytearray(self.cluster))
@@ -80,7 +80,7 @@ class Qcow2:
         return at + index
 
     def data(self, guest_cluster, data=None):
-        """Stores a cluster as it is; painted if no bytes are given. Returns its host offset."""
+        """Stores a cluster uncompressed, painted if no bytes are given. Returns its host offset."""
         self.table(guest_cluster // self.entries)
         at = self.allocate(paint(guest_cluster * self.cluster, self.cluster) if data is None else data)
         self.entry(guest_cluster, at | COPIED)
@@ -110,7 +110,7 @@ class Qcow2:
         """Overwrites a big-endian value of the finished file."""
         self.patches.append((at, struct.pack(">" + layout, value)))
 
-    def build(self, cut=None):
+    def build(self, truncate=None):
         fields = dict(self.fields)
         head_length = 72 if self.version == 2 else self.override.get("header_length", 112)
         if not 72 <= head_length <= self.cluster:
@@ -137,7 +137,7 @@ class Qcow2:
             image[at:at + len(data)] = data
         for at, data in self.patches:
             image[at:at + len(data)] = data
-        return bytes(image[:cut])
+        return bytes(image[:truncate])
 
 
 def gz(data, flags=0, method=8, extra=b"", crc=None, length=None):
@@ -150,7 +150,7 @@ def gz(data, flags=0, method=8, extra=b"", crc=None, length=None):
 
 
 def vli(number):
-    """A number as xz writes it: seven bits a byte, the lowest first."""
+    """A number in the encoding of xz: seven bits per byte, lowest bits first."""
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -240,13 +240,13 @@ def directory_record(name, at, length, flags):
     return bytes([len(record) + 1]) + record
 
 
-# What ECMA-167 has one look for among the descriptors of a disc.
+# The identifiers that ECMA-167 looks for among the descriptors of a disc.
 UDF = [b"\0BEA01\1", b"\0NSR02\1", b"\0TEA01\1"]
 
 
 def iso(text=b"painted\n", system=b"", blocks=None, block_size=2048, descriptors=()):
-    """A disc of ECMA-119 with one file. `system` goes into the first 32 KiB, `descriptors` behind the last
-    of ECMA-119; `blocks` is the claimed size."""
+    """A disc of ECMA-119 with one file. `system` goes into the first 32 KiB, `descriptors` follow the last
+    one of ECMA-119; `blocks` is the claimed size."""
     first = 18 + len(descriptors)
     root = (directory_record(b"\0", first + 2, 2048, 2) + directory_record(b"\1", first + 2, 2048, 2)
             + directory_record(b"A.TXT;1", first + 3, len(text), 0))
@@ -266,5 +266,5 @@ def iso(text=b"painted\n", system=b"", blocks=None, block_size=2048, descriptors
 
 
 def udf_head(sectors=20):
-    """The recognition sequence of ECMA-167 and nothing of the volume."""
+    """The recognition sequence of ECMA-167 without a volume."""
     return (bytes(32768) + b"".join(name.ljust(2048, b"\0") for name in UDF)).ljust(sectors * 2048, b"\0")

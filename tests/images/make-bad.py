@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes bad/ and bad/EXPECTED.tsv: one image for each way to be wrong that a small file can show.
+"""Makes bad/ and bad/EXPECTED.tsv: one image for each kind of damage that a small file can have.
 
-Python 3, standard library only. The same bytes come out each time, but for those that zlib compresses, which
-may differ between its versions. A row of EXPECTED.tsv: the file; how it is opened (`-`: nothing outside it;
-`files`: names in its own directory are followed; `raw`: what nothing recognises is raw); the kind of the
-error; words that its message holds, apart by `|`. Virtual sizes are limited to 32 MiB for all of them.
+Python 3, standard library only. The output is the same each time, except for data that zlib
+compresses, which may differ between its versions. A row of EXPECTED.tsv: the file; how it is opened (`-`: without
+other files; `files`: names in its own directory are followed; `raw`: an unrecognised format is raw); the kind of the
+error; fragments of its message, separated by `|`. The limit for virtual sizes is 32 MiB for all of them.
 """
 
 import pathlib
@@ -23,23 +23,23 @@ def bad(name, data, kind, *words, how="-"):
     ROWS.append((name, how, kind, "|".join(words)))
 
 
-def image(patch=None, cut=None, **arguments):
-    """An image with one painted cluster, changed by `patch` before it is built."""
+def image(patch=None, truncate=None, **arguments):
+    """Builds an image with one painted cluster; `patch` changes it before."""
     made = Qcow2(**arguments)
     if made.l1_entries and made.size < 1 << 40:
         made.data(0)
     if patch:
         patch(made)
-    return made.build(cut)
+    return made.build(truncate)
 
 
 def header():
     bad("q01-empty.qcow2", b"", "unknown-format", "empty")
-    bad("q01-header-cut.qcow2", image(cut=71), "truncated", "header", "71 bytes", "at least 72")
-    bad("q01-magic-alone.qcow2", image(cut=4), "truncated", "header", "4 bytes")
-    bad("q02-v3-header-cut.qcow2", image(cut=103), "truncated", "header", "103 bytes", "at least 104")
+    bad("q01-header-cut.qcow2", image(truncate=71), "truncated", "header", "71 bytes", "at least 72")
+    bad("q01-magic-alone.qcow2", image(truncate=4), "truncated", "header", "4 bytes")
+    bad("q02-v3-header-cut.qcow2", image(truncate=103), "truncated", "header", "103 bytes", "at least 104")
     for version in (0, 1, 4, 2**32 - 1):
-        bad(f"q03-version-{version}.qcow2", image(version=3, cut=None)[:4] + struct.pack(">I", version)
+        bad(f"q03-version-{version}.qcow2", image(version=3)[:4] + struct.pack(">I", version)
             + image()[8:], "unsupported", "version at byte 4", str(version))
     for bits in (0, 8, 22, 63, 2**32 - 1):
         bad(f"q04-cluster-bits-{bits}.qcow2", image(cluster_bits=bits), "unsupported", "cluster_bits at byte 20",
@@ -77,7 +77,7 @@ def header():
 
 
 def repeated():
-    """Every L1 entry one L2 table, all its entries one compressed cluster: 512 MiB of A from 20 KiB."""
+    """All L1 entries name one L2 table, and all its entries one compressed cluster: 512 MiB of A from 20 KiB."""
     made = Qcow2(size=512 << 20, bits=12)
     made.compressed(0, raw_deflate(b"A" * 4096))
     _, table = made.tables[0]
@@ -139,7 +139,7 @@ def tables():
     bad("q22-l1-overflows.qcow2", image(l1_table_offset=2**63 - 512, l1_size=65), "corrupt", "l1_table_offset")
     bad("q22-l1-overflows-u64.qcow2", image(l1_table_offset=2**64 - 512), "corrupt", "l1_table_offset")
     bad("q22-l1-past-end.qcow2", image(l1_table_offset=1 << 30), "truncated", "L1 table", "1073741824")
-    bad("q22-l1-cut.qcow2", image(cut=3 * 512 + 8), "truncated", "L1 table")
+    bad("q22-l1-cut.qcow2", image(truncate=3 * 512 + 8), "truncated", "L1 table")
     bad("q22-l1-in-header.qcow2", image(l1_table_offset=0), "corrupt", "l1_table_offset", "header")
     bad("q22-refcount-table-unaligned.qcow2", image(refcount_table_offset=513), "corrupt", "refcount_table_offset")
     bad("q22-snapshots-unaligned.qcow2", image(snapshots_offset=513), "corrupt", "snapshots_offset")
@@ -163,7 +163,7 @@ def tables():
     bad("q25-l2-table-is-l1-table.qcow2", image(l1(COPIED | 3 * 512)), "corrupt", "L1 entry", "active L1 table")
     bad("q25-l2-table-is-refcount-table.qcow2", image(l1(COPIED | 512)), "corrupt", "L1 entry", "refcount table")
     bad("q26-data-past-end.qcow2", l2(COPIED | 1 << 40), "truncated", "data cluster", "guest offset 512")
-    bad("q26-last-cluster-missing.qcow2", image(cut=-512), "truncated", "data cluster", "guest offset 0")
+    bad("q26-last-cluster-missing.qcow2", image(truncate=-512), "truncated", "data cluster", "guest offset 0")
     bad("q28-data-is-header.qcow2", l2(1 << 61), "corrupt", "L2 entry")
     bad("q28-data-is-l1-table.qcow2", l2(COPIED | 3 * 512), "corrupt", "data cluster", "active L1 table")
     bad("q28-data-is-refcount-table.qcow2", l2(COPIED | 512), "corrupt", "data cluster", "refcount table")
@@ -181,33 +181,33 @@ def tables():
 
 
 def extended(bitmap, at=1 << 16):
-    """One extended L2 entry. The L1 table takes the refcount table's place and the file ends in the L2 table,
-    so that it stays small."""
+    """One extended L2 entry. The L1 table replaces the refcount table and the file ends in the L2 table, to keep
+    the file small."""
     made = Qcow2(size=16384, bits=14, extended=True, l1_table_offset=16384, refcount_table_offset=1 << 40)
     made.patch(16384, "Q", COPIED | 32768)
     made.patch(32768, "Q", at)
     made.patch(32768 + 8, "Q", bitmap)
-    return made.build(cut=32768 + 16)
+    return made.build(truncate=32768 + 16)
 
 
 def clusters():
-    def one(stream, cut=None, length=None, bits=9, **arguments):
+    def one(stream, truncate=None, length=None, bits=9, **arguments):
         made = Qcow2(size=1 << bits, bits=bits, **arguments)
         made.compressed(0, stream, length=length)
         end = made.end
-        return made.build(None if cut is None else end + cut)
+        return made.build(None if truncate is None else end + truncate)
 
     noise = bytes((i * i * 7 + i // 3) % 256 for i in range(1024))
     good = raw_deflate(noise)
-    cut = 1024 * (-len(good) // 1024)
-    bad("q31-compressed-past-end.qcow2", one(good, bits=10, cut=cut), "truncated",
+    end = 1024 * (-len(good) // 1024)
+    bad("q31-compressed-past-end.qcow2", one(good, bits=10, truncate=end), "truncated",
         "compressed cluster")
-    bad("q32-deflate-cut.qcow2", one(good, bits=10, cut=cut + len(good) // 2), "truncated",
+    bad("q32-deflate-cut.qcow2", one(good, bits=10, truncate=end + len(good) // 2), "truncated",
         "compressed cluster", "guest offset 0")
     bad("q32-deflate-garbage.qcow2", one(b"\xff" * 300), "corrupt", "compressed cluster", "deflate")
     bad("q32-deflate-short.qcow2", one(raw_deflate(b"B" * 500)), "corrupt", "compressed cluster", "500 of 512")
     bad("q32-deflate-empty.qcow2", one(raw_deflate(b"")), "corrupt", "compressed cluster", "0 of 512")
-    # A fixed block that begins with a match: nothing stands before it to copy from.
+    # A fixed block that begins with a match: there is no output before it to copy.
     bad("q32-deflate-reaches-back-too-far.qcow2", one(b"\x03\x02" + bytes(100)), "corrupt", "compressed cluster")
     zstd = {"incompatible": 8, "compression_type": 1}
     bad("q32-zstd-garbage.qcow2", one(b"\x11" * 300, **zstd), "corrupt", "compressed cluster")
@@ -225,7 +225,7 @@ def clusters():
 
 
 def heads():
-    """What is no qcow2: ambiguous, unknown, or of a format that is only named."""
+    """Files that are not qcow2: ambiguous, unknown, or of a format that is only reported by name."""
     bad("r01-iso-with-qcow2-header.iso", fields.iso(system=image())[:34816], "ambiguous", "qcow2", "iso9660")
     bad("r01-iso-with-vmdk-header.iso", fields.iso(system=b"KDMV\1\0\0\0".ljust(512, b"\0"))[:34816],
         "ambiguous", "vmdk")
@@ -309,8 +309,8 @@ def zstd():
 
 
 def inside():
-    """Good wrappers around what is bad."""
-    bad("x-qcow2-cut.qcow2.gz", gz(image(cut=80)), "truncated", "header", "80 bytes")
+    """Bad images inside valid compressed files."""
+    bad("x-qcow2-cut.qcow2.gz", gz(image(truncate=80)), "truncated", "header", "80 bytes")
     bad("x-qcow2-names-a-file.qcow2.gz", gz(image(lambda i: i.backing(b"/etc/passwd", b"raw"))), "denied",
         "/etc/passwd")
     bad("x-text.raw.gz", gz(b"no disk at all\n" * 20), "unknown-format", "no image format")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes good/ and good/IMAGES.tsv. Needs qemu-img and qemu-io 10, gzip, xz, zstd; run it from anywhere.
 
-The guest's bytes are always told by another program than ours: `qemu-img convert` for qcow2, the bytes
-themselves for raw. Images are only made anew where a file is missing: delete it first.
+The guest's bytes always come from another program: `qemu-img convert` for qcow2, the bytes themselves for raw.
+Only missing images are made: delete a file to make it again.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def run(*command):
 
 
 def io(name, *commands, fmt="qcow2"):
-    """Commands of qemu-io, on an image."""
+    """Runs commands of qemu-io on an image."""
     arguments = [part for command in commands for part in ("-c", command)]
     run("qemu-io", "-f", fmt, *arguments, name)
 
@@ -58,7 +58,7 @@ def row(name, form, how, data, wrapper="-", content="-"):
 
 
 def qcow2(name, make, how="-", snapshots=()):
-    """A qcow2 image: `make` makes it if it is not there."""
+    """Adds a qcow2 image; `make` makes it if it is missing."""
     if not os.path.exists(name):
         make(name)
     row(name, "qcow2", how, guest_bytes(name))
@@ -67,7 +67,7 @@ def qcow2(name, make, how="-", snapshots=()):
 
 
 def built(name, image, guest, how="-", qemu_reads=True):
-    """A qcow2 image of our own making, whose guest bytes we therefore know too."""
+    """Adds a qcow2 image built here, so that its guest bytes are known."""
     pathlib.Path(name).write_bytes(image)
     if qemu_reads and guest_bytes(name) != guest:
         sys.exit(f"{name}: qemu-img reads something else")
@@ -187,7 +187,7 @@ def several_files():
 
 
 def strange_but_valid():
-    """What other writers do, or what is damaged where it does not matter: cases of the catalogue that open."""
+    """Images as other writers make them, and images with harmless damage: all of them open."""
     def one(patch=None, guest=paint(0, 512), **arguments):
         image = Qcow2(**arguments)
         image.data(0)
@@ -212,18 +212,18 @@ def strange_but_valid():
     for _ in range(4070):
         image.extension(0x12345678, b"")
     image.patch(32768, "Q", 0)
-    built("many-extensions.qcow2", image.build(cut=32768 + 8), bytes(65536))
+    built("many-extensions.qcow2", image.build(truncate=32768 + 8), bytes(65536))
 
     image = Qcow2(bits=12, size=12288)
     image.data(2)
-    cut = image.build()[:-1000]
-    built("last-cluster-cut.qcow2", cut, bytes(8192) + paint(8192, 4096 - 1000).ljust(4096, b"\0"))
+    truncated = image.build()[:-1000]
+    built("last-cluster-cut.qcow2", truncated, bytes(8192) + paint(8192, 4096 - 1000).ljust(4096, b"\0"))
 
     image = Qcow2(size=1024)
     stream = raw_deflate(b"D" * 512)
     image.compressed(1, stream, shift=300)
     at = image.end - 512 + 300 + len(stream)
-    built("compressed-at-unpadded-end.qcow2", image.build(cut=at), bytes(512) + b"D" * 512)
+    built("compressed-at-unpadded-end.qcow2", image.build(truncate=at), bytes(512) + b"D" * 512)
 
     image = Qcow2(size=1024)
     image.compressed(0, raw_deflate(b"E" * 700))
@@ -300,7 +300,7 @@ def wrappers():
 
 
 def vmdk_and_vdi():
-    """What qemu-img writes of them; what it cannot write is built in the tests of their crates."""
+    """VMDK and VDI as qemu-img writes them. The tests of their crates build the variants that it cannot write."""
     disk = DISK.ljust(512 * 1024, b"\0") + paint(3, 70000)
     disk = disk.ljust(1024 * 1024 + 512, b"\0")
     with tempfile.TemporaryDirectory() as scratch:
@@ -334,7 +334,7 @@ def vmdk_and_vdi():
 
 
 def archive():
-    """A disk as VMs are handed over, small because it is a qcow2."""
+    """A disk as it is shipped with a VM, small because it is a qcow2."""
     inside = pathlib.Path("deflate-512.qcow2")
     if not os.path.exists("disk.ova"):
         ova("disk.ova", inside.name, inside.read_bytes())

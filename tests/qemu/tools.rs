@@ -1,11 +1,11 @@
-//! `qemu-img` and `qemu-io`: whether they are there, and what they say.
+//! Runs `qemu-img` and `qemu-io`, the oracle of many tests.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether both are installed. Where they are not it is said aloud, and in CI it is a failure.
+/// Returns true if both tools are installed. Otherwise prints that the test is skipped; in CI that is a failure.
 pub(crate) fn have_qemu() -> bool {
     for tool in ["qemu-img", "qemu-io"] {
         if Command::new(tool).arg("--version").output().is_err() {
@@ -17,22 +17,22 @@ pub(crate) fn have_qemu() -> bool {
     true
 }
 
-/// Runs a tool in `directory`; it may fail.
+/// Runs a tool in `directory`. The tool may fail.
 pub(crate) fn run(directory: &Path, tool: &str, arguments: &[&str]) -> Output {
     Command::new(tool).current_dir(directory).args(arguments).output().unwrap()
 }
 
-/// Runs a tool in `directory`, which has to succeed; returns what it prints.
+/// Runs a tool in `directory`, asserts that it succeeds, and returns its standard output.
 #[track_caller]
 pub(crate) fn qemu(directory: &Path, tool: &str, arguments: &[&str]) -> String {
     let output = run(directory, tool, arguments);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{tool} {arguments:?}: {printed}{complaint}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{tool} {arguments:?}: {printed}{errors}");
     printed
 }
 
-/// Runs commands of `qemu-io` on an image in `directory`, each of which has to succeed.
+/// Runs commands of `qemu-io` on an image in `directory` and asserts that each succeeds.
 #[track_caller]
 pub(crate) fn qemu_io(directory: &Path, format: &str, image: &str, commands: &[&str]) {
     let mut arguments = vec!["-f", format];
