@@ -7,22 +7,18 @@ use std::ops::Range;
 use diskimg_core::{Error, Result};
 
 use crate::addr::{Geometry, HostOffset};
+use crate::entry_bits::{COPIED, HOST_OFFSET};
 use crate::errors::{corrupt, truncated};
-
-/// Bits 9 to 55: the offset of the L2 table.
-const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
-/// Bit 63: the L2 table has a refcount of one. Readers need not care.
-pub(crate) const COPIED: u64 = 1 << 63;
 
 /// The L2 table that an L1 entry points at; `None` when nothing is allocated in the range it maps.
 ///
 /// # Errors
 /// [`diskimg_core::ErrorKind::Corrupt`], without a place, for reserved bits and unaligned tables.
 pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset>> {
-    if entry & !(OFFSET | COPIED) != 0 {
+    if entry & !(HOST_OFFSET | COPIED) != 0 {
         return Err(corrupt("L1 entry").found_hex(entry).expected("bits 0 to 8 and 56 to 62 to be 0"));
     }
-    let offset = entry & OFFSET;
+    let offset = entry & HOST_OFFSET;
     if geometry.in_cluster(offset) != 0 {
         return Err(corrupt("L1 entry").found_hex(entry).expected(format_args!(
             "an L2 table at a multiple of the cluster size {:#x}",

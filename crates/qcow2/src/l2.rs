@@ -6,16 +6,11 @@
 use diskimg_core::Result;
 
 use crate::addr::{Geometry, HostOffset};
-use crate::compressed::{COMPRESSED, CompressedRange};
+use crate::compressed::CompressedRange;
+use crate::entry_bits::{COMPRESSED, COPIED, HOST_OFFSET, ZERO};
 use crate::errors::corrupt;
 use crate::header::Header;
-use crate::l1::COPIED;
 use crate::subcluster::{Subcluster, Subclusters};
-
-/// Bits 9 to 55 of a standard descriptor: the offset of the cluster.
-const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
-/// Bit 0 of a standard descriptor in version 3 without extended entries: the cluster reads as zeros.
-pub(crate) const ZERO: u64 = 1 << 0;
 
 /// What an L2 entry says of its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +52,7 @@ impl Rules {
         if entry & COMPRESSED != 0 {
             return self.compressed(entry, bitmap);
         }
-        let reserved = !(OFFSET | COPIED | if self.zero_flag { ZERO } else { 0 });
+        let reserved = !(HOST_OFFSET | COPIED | if self.zero_flag { ZERO } else { 0 });
         if entry & reserved != 0 {
             return Err(corrupt("L2 entry")
                 .found_hex(entry)
@@ -82,7 +77,7 @@ impl Rules {
     }
 
     fn host(self, entry: u64) -> Result<Option<HostOffset>> {
-        let offset = entry & OFFSET;
+        let offset = entry & HOST_OFFSET;
         if self.geometry.in_cluster(offset) != 0 {
             return Err(corrupt("L2 entry").found_hex(entry).expected(format_args!(
                 "a cluster at a multiple of the cluster size {:#x}",

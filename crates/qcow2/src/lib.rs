@@ -8,6 +8,7 @@ mod compressed;
 mod decoder;
 mod describe;
 mod driver;
+mod entry_bits;
 mod errors;
 mod extensions;
 mod features;

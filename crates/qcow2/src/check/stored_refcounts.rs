@@ -3,11 +3,9 @@
 use diskimg_core::Result;
 
 use crate::addr::{Geometry, HostOffset};
+use crate::entry_bits::REFCOUNT_BLOCK_OFFSET;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::tables::{Page, Tables};
-
-/// Bits 9 to 63 of a refcount table entry: the offset of the block.
-pub(super) const BLOCK_OFFSET: u64 = !0x1FF;
 
 /// The stored counts, looked up in ascending order for the most part.
 pub(super) struct Stored<'a> {
@@ -59,7 +57,7 @@ impl<'a> Stored<'a> {
         let entry = HostOffset(self.table).plus(number.saturating_mul(8));
         let in_table = number < self.blocks && entry.0 < self.tables.file_size();
         let word = if in_table { self.tables.page(entry)?.word(0).unwrap_or(0) } else { 0 };
-        let at = word & BLOCK_OFFSET;
+        let at = word & REFCOUNT_BLOCK_OFFSET;
         let is_there = self.geometry.in_cluster(at) == 0 && at < self.tables.file_size();
         let at = if is_there { at } else { 0 };
         self.last = Some((number, at));

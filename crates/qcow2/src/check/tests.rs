@@ -1,6 +1,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "test images are small")]
 
 use super::*;
+use crate::entry_bits::HOST_OFFSET;
 use diskimg_core::{CreateOptions, Memory, MemorySink, ProblemKind, Setting};
 
 const CLUSTER: usize = 4096;
@@ -38,7 +39,7 @@ fn set_word(bytes: &mut [u8], at: usize, word: u64) {
 fn tables(bytes: &[u8]) -> (usize, usize) {
     let l1 = word(bytes, 40) as usize;
     let refcounts = word(bytes, 48) as usize;
-    ((word(bytes, l1) & 0x00FF_FFFF_FFFF_FE00) as usize, word(bytes, refcounts) as usize)
+    ((word(bytes, l1) & HOST_OFFSET) as usize, word(bytes, refcounts) as usize)
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn compressed_and_extended_images_are_clean() {
 fn a_count_too_high_is_a_leak_and_one_too_low_a_corruption() {
     let good = image("cluster_size=4k", false);
     let (l2, block) = tables(&good);
-    let data = ((word(&good, l2) & 0x00FF_FFFF_FFFF_FE00) as usize) / CLUSTER;
+    let data = ((word(&good, l2) & HOST_OFFSET) as usize) / CLUSTER;
     let mut leaked = good.clone();
     leaked.extend_from_slice(&[0; CLUSTER]);
     leaked[block + good.len() / CLUSTER * 2 + 1] = 1;

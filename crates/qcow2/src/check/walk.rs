@@ -6,9 +6,10 @@ use diskimg_core::{Budget, Limits, Result};
 
 use super::counted_refs::Tally;
 use super::refcount_table;
-use super::stored_refcounts::{BLOCK_OFFSET, Stored};
+use super::stored_refcounts::Stored;
 use crate::addr::{Geometry, HostOffset, span};
 use crate::bitmap;
+use crate::entry_bits::{COPIED, HOST_OFFSET, REFCOUNT_BLOCK_OFFSET};
 use crate::features;
 use crate::file_window::FileWindow;
 use crate::l1;
@@ -16,9 +17,6 @@ use crate::l2::{Cluster, Rules};
 use crate::parsed::Parsed;
 use crate::snapshot;
 use crate::tables::Tables;
-
-/// Bits 9 to 55 of an entry of a bitmap table, or of a cluster's entry: a host offset.
-const OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
 
 /// An image to be walked through any number of times.
 pub(super) struct Walk<'w, 'a> {
@@ -72,7 +70,7 @@ impl Walk<'_, '_> {
             if entry == 0 {
                 return Ok(());
             }
-            let block = entry & BLOCK_OFFSET;
+            let block = entry & REFCOUNT_BLOCK_OFFSET;
             if entry != block || walk.geometry().in_cluster(block) != 0 {
                 tally.corruption(at, format!("refcount table entry {entry:#x} is no offset of a cluster"));
             } else {
@@ -120,8 +118,8 @@ impl Walk<'_, '_> {
         for bitmap in bitmaps {
             tally.reference(&bitmap.table, "a bitmap table");
             self.words(&bitmap.table, |_, _, entry| {
-                if entry & OFFSET != 0 {
-                    tally.reference(&span(entry & OFFSET, cluster_size), "a cluster of a bitmap");
+                if entry & HOST_OFFSET != 0 {
+                    tally.reference(&span(entry & HOST_OFFSET, cluster_size), "a cluster of a bitmap");
                 }
                 Ok(())
             })?;
@@ -206,13 +204,13 @@ impl Walk<'_, '_> {
                 tally.compressed();
             }
             tally.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
-            if entry & l1::COPIED != 0 {
+            if entry & COPIED != 0 {
                 tally.corruption(at, "a compressed cluster is marked as having one reference");
             }
             return Ok(());
         }
-        let host = entry & OFFSET;
-        let has_place = host != 0 || (self.parsed.data_file.is_some() && entry & l1::COPIED != 0);
+        let host = entry & HOST_OFFSET;
+        let has_place = host != 0 || (self.parsed.data_file.is_some() && entry & COPIED != 0);
         if !has_place {
             return Ok(());
         }
@@ -235,7 +233,7 @@ impl Walk<'_, '_> {
         }
         let cluster = host >> self.geometry().cluster_bits();
         let count = self.stored.get(cluster)?;
-        let copied = entry & l1::COPIED != 0;
+        let copied = entry & COPIED != 0;
         if copied != (count == 1) {
             let marked = if copied { "marked" } else { "not marked" };
             tally.corruption(

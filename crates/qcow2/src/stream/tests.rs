@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::spill::tests::Boards;
 use crate::DRIVER;
+use crate::entry_bits::{COMPRESSED, COPIED};
 
 /// Larger than any disk of these tests.
 const ROOM: u64 = 64 << 20;
@@ -112,8 +113,6 @@ struct Layout {
 
 const BYTES: usize = 4096;
 const CLUSTER: u64 = BYTES as u64;
-const COPIED: u64 = 1 << 63;
-const COMPRESSED: u64 = 1 << 62;
 
 impl Layout {
     fn new(size: u64, clusters: u64, l1: u64) -> Self {

@@ -110,7 +110,7 @@ impl State {
             Entry::Packed => Err(self.already_packed(cluster)),
             Entry::Unallocated | Entry::Zero => {
                 let host = self.allocator.packed(len, out)?;
-                if !table.set_packed(slot, self.shape.cluster_bits(), host, len) {
+                if !table.set_packed(slot, self.shape.geometry(), host, len) {
                     return Err(limit("compressed cluster")
                         .at(host)
                         .because("an L2 entry cannot hold an offset so large"));

@@ -46,6 +46,10 @@ impl Shape {
         Ok(Self { geometry, refcount_order, size })
     }
 
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     pub(super) fn cluster_bits(&self) -> u32 {
         self.geometry.cluster_bits()
     }

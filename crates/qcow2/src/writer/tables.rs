@@ -11,17 +11,13 @@ use super::allocator::Allocator;
 use super::encoded_cluster::Piece;
 use super::error::misuse;
 use super::layout::Shape;
+use crate::addr::{Geometry, HostOffset};
+use crate::compressed::CompressedRange;
+use crate::entry_bits::{COMPRESSED, COPIED, HOST_OFFSET, ZERO};
 use crate::errors::{FORMAT, limit};
 
-/// The refcount of what is pointed at is exactly one.
-const COPIED: u64 = 1 << 63;
-const COMPRESSED: u64 = 1 << 62;
-/// The cluster reads as zeros (version 3, without subclusters).
-const ZERO: u64 = 1;
 /// Second word of an extended entry: bits of allocated subclusters; above them those of zero subclusters.
 const LOW_HALF: u64 = 0xFFFF_FFFF;
-const HOST_OFFSET: u64 = 0x00FF_FFFF_FFFF_FE00;
-const COMPRESSED_SECTOR: u64 = 512;
 
 /// Bytes of L2 tables in memory. A bound of ours, only reached when a disk is not written in order: 256 MiB
 /// map 2 TiB at 64 KiB clusters.
@@ -91,12 +87,15 @@ impl Table {
 
     /// Points an entry at `len` compressed bytes; `false` when the entry cannot hold that offset.
     #[must_use]
-    pub(super) fn set_packed(&mut self, index: usize, cluster_bits: u32, host: u64, len: u64) -> bool {
-        let offset_bits = 62_u32.saturating_sub(cluster_bits.saturating_sub(8));
-        let last = host.saturating_add(len.saturating_sub(1));
-        let more_sectors = (last / COMPRESSED_SECTOR).saturating_sub(host / COMPRESSED_SECTOR);
-        self.set(index, COMPRESSED | more_sectors << offset_bits | host, 0);
-        last >> offset_bits == 0
+    pub(super) fn set_packed(&mut self, index: usize, geometry: Geometry, host: u64, len: u64) -> bool {
+        let range = CompressedRange { offset: HostOffset(host), bytes: len };
+        match range.encode(geometry) {
+            Some(entry) => {
+                self.set(index, entry, 0);
+                true
+            }
+            None => false,
+        }
     }
 
     fn as_piece(&self) -> Piece {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Compression;
+use crate::entry_bits::{COMPRESSED, HOST_OFFSET, ZERO};
 
 fn word(bytes: &[u8], at: u64) -> u64 {
     let at = usize::try_from(at).unwrap();
@@ -15,16 +16,16 @@ fn clusters(bytes: &[u8], cluster_bits: u32) -> Vec<(u64, Range<u64>)> {
     let l1 = word(bytes, 40);
     let mut found = Vec::new();
     for index in 0..l1_entries {
-        let table = word(bytes, l1 + index * 8) & 0x00FF_FFFF_FFFF_FE00;
+        let table = word(bytes, l1 + index * 8) & HOST_OFFSET;
         for slot in (0..cluster).step_by(8).filter(|_| table != 0) {
             let entry = word(bytes, table + slot);
-            if entry >> 62 & 1 == 1 {
+            if entry & COMPRESSED != 0 {
                 let bits = 62 - (cluster_bits - 8);
                 let host = entry & ((1 << bits) - 1);
-                let sectors = (entry & !(1 << 62)) >> bits;
+                let sectors = (entry & !COMPRESSED) >> bits;
                 found.push((table, host..(host & !511) + (sectors + 1) * 512));
-            } else if entry & !1 != 0 {
-                let host = entry & 0x00FF_FFFF_FFFF_FE00;
+            } else if entry & !ZERO != 0 {
+                let host = entry & HOST_OFFSET;
                 found.push((table, host..host + cluster));
             }
         }
