@@ -2,7 +2,10 @@
 //! reads them, [`super::walker`] is given them.
 //!
 //! Source: POSIX.1-1988 section 10.1.1 (ustar), POSIX.1-2001 `pax` (extended headers), and the GNU tar manual,
-//! "Basic Tar Format" (long names, sizes in base 256).
+//! "Basic Tar Format" (long names, sizes in base 256) and "Storing Sparse Files".
+//!
+//! Only plain files are read. Directories, devices and named pipes hold no bytes and are skipped; every other way to
+//! store a member is an error, because its bytes in the archive are not the bytes of the file.
 
 use std::ops::Range;
 
@@ -26,6 +29,9 @@ const EXTENDED: u64 = 64 << 10;
 /// The longest name in bytes. A bound of ours, and the longest path that Linux takes (`PATH_MAX`).
 const NAME: usize = 4096;
 
+/// The most characters of a key or name that an error shows. Our limit.
+const KEY: usize = 256;
+
 /// A file in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
@@ -45,7 +51,7 @@ pub(super) enum Entry {
     File(Member),
     /// Names or sizes for the next file, which [`Walk::extend`] takes. The letter is the kind.
     Extension(u8, Range<u64>),
-    /// A directory, a link: bytes that nobody wants.
+    /// A directory, device or named pipe.
     Other(Range<u64>),
 }
 
@@ -54,7 +60,7 @@ pub(super) enum Entry {
 pub(super) struct Walk {
     next: u64,
     headers: usize,
-    extended: Extended,
+    extended: PaxRecords,
 }
 
 impl Walk {
@@ -67,7 +73,8 @@ impl Walk {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Limit`] for more than 4096
-    /// headers, or an extended one over 64 KiB.
+    /// headers, or an extended one over 64 KiB, [`ErrorKind::Unsupported`] for a member that is not stored as a
+    /// plain file.
     pub(super) fn header(&mut self, block: &[u8; BLOCK_LEN]) -> Result<Option<Entry>> {
         let offset = self.next;
         let Some(header) = Header::parse(block, offset)? else { return Ok(None) };
@@ -89,10 +96,19 @@ impl Walk {
             };
         }
         let extended = std::mem::take(&mut self.extended);
-        Ok(Some(match header.kind {
-            b'0' | 0 | b'7' => Entry::File(Member { name: extended.name.unwrap_or(header.name), range }),
-            _ => Entry::Other(range),
-        }))
+        let name = extended.name.unwrap_or(header.name);
+        if let Some(key) = extended.unsupported {
+            return Err(unsupported(&name, offset).found(format_args!("extended header key {key}")));
+        }
+        match storage(header.kind, &name) {
+            Storage::Plain => Ok(Some(Entry::File(Member { name, range }))),
+            Storage::List => Ok(Some(Entry::Other(range))),
+            Storage::Nothing if len == 0 => Ok(Some(Entry::Other(range))),
+            Storage::Nothing => Err(unsupported(&name, offset)
+                .found(format_args!("type '{}' with {len} bytes", char::from(header.kind).escape_debug()))),
+            Storage::Unsupported(what) => Err(unsupported(&name, offset)
+                .found(format_args!("type '{}'{what}", char::from(header.kind).escape_debug()))),
+        }
     }
 
     /// Takes the bytes of an extension of this kind, which stand at `offset`.
@@ -102,7 +118,9 @@ impl Walk {
     pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
         match kind {
             b'L' => self.extended.name = Some(path(bytes, offset)?),
-            b'x' => self.extended.records(bytes, offset)?,
+            b'x' | b'X' => self.extended.add(bytes, offset, Scope::Member)?,
+            b'g' => self.extended.add(bytes, offset, Scope::Archive)?,
+            // The target of a link, which is refused when its own header comes.
             _ => {}
         }
         Ok(())
@@ -146,29 +164,115 @@ impl Header {
 
     /// Whether it only says something about the member behind it.
     fn is_extension(&self) -> bool {
-        matches!(self.kind, b'x' | b'g' | b'L' | b'K')
+        matches!(self.kind, b'x' | b'X' | b'g' | b'L' | b'K')
     }
 }
 
-/// What extended headers say about the member behind them.
-#[derive(Default)]
-struct Extended {
-    name: Option<String>,
-    len: Option<u64>,
+/// How a type flag stores a member.
+enum Storage {
+    /// The bytes of a file, as they are.
+    Plain,
+    /// The names in a directory, which only restoring a backup needs.
+    List,
+    /// No bytes.
+    Nothing,
+    /// In a way that is not supported. The text describes it where it has a name.
+    Unsupported(&'static str),
 }
 
-impl Extended {
-    /// Records `LENGTH NAME=VALUE\n`, the length counting all of the record.
-    fn records(&mut self, mut bytes: &[u8], offset: u64) -> Result<()> {
+fn storage(type_flag: u8, name: &str) -> Storage {
+    match type_flag {
+        // Archives older than ustar mark a directory by its name alone.
+        0 | b'0' if name.ends_with('/') => Storage::Nothing,
+        0 | b'0' | b'7' => Storage::Plain,
+        // Device, directory, named pipe, and GNU's label of a volume.
+        b'3'..=b'6' | b'V' => Storage::Nothing,
+        b'D' => Storage::List,
+        b'1' => Storage::Unsupported(", a hard link"),
+        b'2' => Storage::Unsupported(", a symbolic link"),
+        b'M' => Storage::Unsupported(", the rest of a file from another volume"),
+        b'S' => Storage::Unsupported(", a sparse file"),
+        _ => Storage::Unsupported(""),
+    }
+}
+
+/// Keys of extended headers that change neither the bytes nor the name of a member. A key that ends with a dot
+/// stands for all that begin so.
+const HARMLESS: [&str; 22] = [
+    "atime",
+    "charset",
+    "comment",
+    "ctime",
+    "gid",
+    "gname",
+    "hdrcharset",
+    "linkpath",
+    "mtime",
+    "uid",
+    "uname",
+    "LIBARCHIVE.creationtime",
+    "LIBARCHIVE.xattr.",
+    "MSWINDOWS.",
+    "RHT.security.selinux",
+    "SCHILY.acl.",
+    "SCHILY.dev",
+    "SCHILY.fflags",
+    "SCHILY.ino",
+    "SCHILY.nlink",
+    "SCHILY.xattr.",
+    "security.",
+];
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS.iter().any(|known| if known.ends_with('.') { key.starts_with(known) } else { key == *known })
+}
+
+/// The members that an extended header applies to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// The next one.
+    Member,
+    /// All that follow.
+    Archive,
+}
+
+/// The contents of the extended headers before a member.
+#[derive(Default)]
+struct PaxRecords {
+    name: Option<String>,
+    len: Option<u64>,
+    /// The first key that is not supported, escaped.
+    unsupported: Option<String>,
+}
+
+impl PaxRecords {
+    /// Reads records `LENGTH KEY=VALUE\n`, the length counting all of the record.
+    fn add(&mut self, mut bytes: &[u8], offset: u64, scope: Scope) -> Result<()> {
         while !bytes.is_empty() {
             let (record, rest) =
                 split_record(bytes).ok_or_else(|| bad(ErrorKind::Corrupt, "extended header", offset))?;
             bytes = rest;
-            if let Some(name) = record.strip_prefix(b"path=") {
-                self.name = Some(path(name, offset)?);
-            } else if let Some(size) = record.strip_prefix(b"size=") {
-                let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
+            match record.iter().position(|byte| *byte == b'=').and_then(|at| record.split_at_checked(at)) {
+                Some((key, value)) => self.set(key, value.get(1..).unwrap_or_default(), offset, scope)?,
+                None if record.is_empty() => {}
+                None => return Err(bad(ErrorKind::Corrupt, "extended header", offset)),
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], offset: u64, scope: Scope) -> Result<()> {
+        match (key, scope) {
+            (b"path", Scope::Member) => self.name = Some(path(value, offset)?),
+            (b"size", Scope::Member) => {
+                let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
                 self.len = Some(size.ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?);
+            }
+            _ => {
+                let key = String::from_utf8_lossy(key);
+                if !is_harmless(&key) {
+                    self.unsupported.get_or_insert_with(|| key.escape_debug().take(KEY).collect());
+                }
             }
         }
         Ok(())
@@ -187,6 +291,10 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn number(field: &[u8]) -> Option<u64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
+        // A negative number has the next bit set.
+        if first & 0x40 != 0 {
+            return None;
+        }
         let fold = |value: u64, byte: &u8| value.checked_mul(256)?.checked_add(u64::from(*byte));
         return rest.iter().try_fold(u64::from(first & 0x3F), fold);
     }
@@ -208,6 +316,12 @@ fn path(bytes: &[u8], offset: u64) -> Result<String> {
             .expected(format_args!("at most {NAME} bytes")));
     }
     Ok(text(bytes))
+}
+
+/// The error for the member with a header at `offset` that cannot be read as a plain file.
+fn unsupported(name: &str, offset: u64) -> Error {
+    let name: String = name.escape_debug().take(KEY).collect();
+    bad(ErrorKind::Unsupported, "storage", offset).field(format!("storage of '{name}'")).expected("a plain file")
 }
 
 fn bad(kind: ErrorKind, field: &'static str, offset: u64) -> Error {

@@ -162,6 +162,127 @@ fn varied() -> Vec<u8> {
     .concat()
 }
 
+/// A record of an extended header.
+fn record(key: &str, value: &str) -> Vec<u8> {
+    let rest = format!(" {key}={value}\n");
+    let len = (rest.len()..).find(|len| len.to_string().len() + rest.len() == *len).unwrap();
+    format!("{len}{rest}").into_bytes()
+}
+
+/// The errors of an archive as a file and as a stream, which are the same.
+fn refusal(parts: &[Vec<u8>]) -> diskimg_core::Error {
+    let bytes = [parts.concat(), vec![0; 1024]].concat();
+    let (file, stream) = (read(&bytes).unwrap_err(), pushed(&bytes, 700).unwrap_err());
+    assert_eq!(file.to_string(), stream.to_string());
+    file
+}
+
+#[test]
+fn member_of_an_unsupported_type_is_refused_by_name_offset_and_type() {
+    let ovf = member("box.ovf", b'0', b"<Envelope/>");
+    for kind in [b'1', b'2', b'8', b'A', b'M', b'N', b'S', b'Z', 0xff] {
+        for bytes in [&b""[..], b"bytes"] {
+            let error = refusal(&[ovf.clone(), member("disk.vmdk", kind, bytes)]);
+            assert_eq!((error.kind(), error.offset()), (ErrorKind::Unsupported, Some(1024)), "{error}");
+            let shown = char::from(kind).escape_debug();
+            let expected = format!("tar: storage of 'disk.vmdk' at byte 1024 is type '{shown}'");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn device_directory_and_pipe_are_skipped_unless_they_have_bytes() {
+    for kind in [b'3', b'4', b'5', b'6', b'V'] {
+        let files = read(&[member("x", kind, b""), member("y", b'0', b"1")].concat()).unwrap();
+        assert_eq!(files, [("y".to_owned(), b"1".to_vec())]);
+        assert_eq!(refusal(&[member("x", kind, b"bytes")]).kind(), ErrorKind::Unsupported);
+    }
+    assert_eq!(refusal(&[member("old-directory/", 0, b"bytes")]).kind(), ErrorKind::Unsupported);
+    let files = read(&[member("x", b'D', b"Yname\0"), member("y", b'7', b"1")].concat()).unwrap();
+    assert_eq!(files, [("y".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn extended_key_that_is_not_known_to_be_harmless_refuses_its_member() {
+    let keys = [
+        "GNU.sparse.size",
+        "GNU.sparse.numblocks",
+        "GNU.sparse.offset",
+        "GNU.sparse.numbytes",
+        "GNU.sparse.map",
+        "GNU.sparse.major",
+        "GNU.sparse.minor",
+        "GNU.sparse.name",
+        "GNU.sparse.realsize",
+        "GNU.volume.filename",
+        "SCHILY.realsize",
+        "SCHILY.filetype",
+        "SUN.holesdata",
+        "unknown",
+        "",
+    ];
+    for key in keys {
+        let records = [record("mtime", "1.5"), record(key, "1")].concat();
+        for kind in [b'x', b'X', b'g'] {
+            let error = refusal(&[member("x", kind, &records), member("disk.vmdk", b'0', b"1")]);
+            assert_eq!((error.kind(), error.offset()), (ErrorKind::Unsupported, Some(1024)), "{error}");
+            let expected = format!("storage of 'disk.vmdk' at byte 1024 is extended header key {key},");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
+    for key in ["size", "path"] {
+        let error = refusal(&[member("x", b'g', &record(key, "1")), member("disk.vmdk", b'0', b"1")]);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{key}");
+    }
+    let harmless = [record("comment", "a=b"), record("SCHILY.xattr.user.x", "1"), record("uid", "0")].concat();
+    let files = read(&[member("x", b'x', &harmless), member("y", b'0', b"1")].concat()).unwrap();
+    assert_eq!(files, [("y".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn size_in_base_256_is_read_and_a_negative_one_refused() {
+    let with_size = |first: u8, last: u8| {
+        let mut block = header("y", 0, b'0');
+        block[124..136].fill(0);
+        (block[124], block[135]) = (first, last);
+        mend(&mut block);
+        [block, vec![7; 512]].concat()
+    };
+    assert_eq!(read(&with_size(0x80, 200)).unwrap(), [("y".to_owned(), vec![7; 200])]);
+    assert_eq!(refusal(&[with_size(0xc0, 200)]).kind(), ErrorKind::Corrupt);
+    assert_eq!(refusal(&[with_size(0xff, 200)]).kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn sparse_disk_in_an_ova_is_never_read_as_zeros() {
+    let sparse = [record("GNU.sparse.major", "1"), record("GNU.sparse.minor", "0")].concat();
+    let stored = |extension: Option<&[u8]>, kind| {
+        let mut parts = vec![member("box.ovf", b'0', b"<Envelope/>")];
+        parts.extend(extension.map(|records| member("x", b'x', records)));
+        parts.push(member("disk.qcow2", kind, &qcow2(70_000)));
+        [parts.concat(), vec![0; 1024]].concat()
+    };
+    for bytes in [stored(Some(&sparse), b'0'), stored(None, b'S'), stored(None, b'1')] {
+        let source: Arc<dyn BlockSource> = Arc::new(Memory::new(bytes.clone()));
+        let opener = Opener::new();
+        assert_eq!(opener.open_source(Arc::clone(&source)).err().unwrap().kind(), ErrorKind::Unsupported);
+        assert_eq!(opener.inspect_source(&source).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            opener.arriving(std::io::Cursor::new(bytes.clone())).err().unwrap().kind(),
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            opener.inspect_stream(std::io::Cursor::new(bytes.clone())).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+        let sink = diskimg_core::MemorySink::new(1 << 20);
+        let mut conversion = crate::StreamConvert::new(&opener, Box::new(sink.clone()));
+        assert_eq!(conversion.push(&bytes).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert!(sink.bytes().is_empty());
+    }
+}
+
 type Files = Vec<(String, Vec<u8>)>;
 
 /// The files of an archive that can be read anywhere.
