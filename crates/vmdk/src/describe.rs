@@ -48,6 +48,7 @@ pub(crate) fn describe(parsed: &Parsed, limits: &Limits, opened: Option<&Opened>
     if let Some(descriptor) = descriptor {
         info.subformat = descriptor.create_type.as_ref().map(|value| text(value.bytes.trim_ascii()));
         info.identity = identity(descriptor);
+        info.encryption = descriptor.encryption.as_ref().map(|_| "vmware");
         if has_other_files(parsed) {
             info.references = references(descriptor);
         }

@@ -4,7 +4,7 @@
 //! and line ends, and all of that is read. Names stay the bytes they are, whatever `encoding` says: they are
 //! decoded by whoever looks for a file.
 
-use diskimg_core::Result;
+use diskimg_core::{ErrorKind, Result};
 
 use crate::errors::{corrupt, limit, unsupported};
 use crate::extent_line::ExtentLine;
@@ -45,6 +45,8 @@ pub(crate) struct Descriptor {
     pub(crate) extents: Vec<ExtentLine>,
     /// The disk data base, in its order: lower-case names with `ddb.` in front, and their values.
     pub(crate) ddb: Vec<(Vec<u8>, Value)>,
+    /// The first entry that speaks of encryption: its lower-case name, and the byte where its line is.
+    pub(crate) encryption: Option<(Vec<u8>, u64)>,
 }
 
 /// Which keys have been seen: a second one would leave open which of the two is meant.
@@ -64,9 +66,9 @@ impl Descriptor {
     /// Unknown keys are passed over, `changeTrackPath` among them: the file it names is none of a reader's.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] for a line that cannot be read, or a key that comes twice;
-    /// [`diskimg_core::ErrorKind::Unsupported`] for another version, extent type or UTF-16;
-    /// [`diskimg_core::ErrorKind::Limit`] for too many lines or extents.
+    /// [`ErrorKind::Corrupt`] for a line that cannot be read, or a key that comes twice;
+    /// [`ErrorKind::Unsupported`] for another version, extent type or UTF-16;
+    /// [`ErrorKind::Limit`] for too many lines or extents.
     pub(crate) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
             return Err(unsupported("descriptor").at(at).because("text in UTF-16 is not read"));
@@ -89,6 +91,21 @@ impl Descriptor {
             place = place.saturating_add(line.len() as u64).saturating_add(1);
         }
         Ok(descriptor)
+    }
+
+    /// Checks that the grains are not encrypted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Encrypted`] naming the entry.
+    pub(crate) fn check_plain(&self) -> Result<()> {
+        match &self.encryption {
+            None => Ok(()),
+            Some((key, at)) => Err(corrupt("descriptor")
+                .with_kind(ErrorKind::Encrypted)
+                .at(*at)
+                .found_name(key)
+                .because("the image is encrypted by VMware")),
+        }
     }
 
     /// Whether it describes no disk: a header may come with room for a descriptor, and none in it.
@@ -129,6 +146,9 @@ impl Descriptor {
 
     fn set(&mut self, key: &[u8], value: Value, seen: &mut Seen) -> Result<()> {
         let at = value.at;
+        if is_encryption(key, &value.bytes) {
+            self.encryption.get_or_insert_with(|| (key.to_vec(), at));
+        }
         let once = |seen: &mut bool| {
             if std::mem::replace(seen, true) {
                 return Err(corrupt("descriptor").at(at).found_name(key).expected("each key once"));
@@ -167,6 +187,19 @@ impl Descriptor {
     }
 }
 
+/// True if an entry speaks of encryption: the keys of VMware Workstation (`encryption.keySafe`, `encryption.data`) and
+/// of vSphere (`keyID`, `encryptionKeys`, and the I/O filter `vmwarevmcrypt`), with or without `ddb.` in front.
+fn is_encryption(key: &[u8], value: &[u8]) -> bool {
+    let key = key.strip_prefix(b"ddb.").unwrap_or(key);
+    let contains =
+        |text: &[u8], word: &[u8]| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    !value.is_empty()
+        && (key == b"keyid"
+            || contains(key, b"encrypt")
+            || contains(key, b"keysafe")
+            || (key == b"iofilters" && contains(value, b"crypt")))
+}
+
 /// A value without the quotes and blanks around it.
 fn unquoted(value: &[u8], at: u64) -> Result<&[u8]> {
     let value = value.trim_ascii();
@@ -200,7 +233,6 @@ fn content_id(field: &str, value: &Value) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::ErrorKind;
 
     const PLAIN: &str = "# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1a2B3c4d\n\
         parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n# Extent description\n\
@@ -278,6 +310,27 @@ mod tests {
         }
         let error = Descriptor::parse(b"\xff\xfe#\0", 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn entries_that_speak_of_encryption_are_found() {
+        let table = [
+            ("encryption.keySafe = \"vmware:key/list/(x)\"", true),
+            ("encryption.data=\"x\"", true),
+            ("keyID = \"x\"", true),
+            ("encryptionKeys = \"vmware:key/list/(x)\"", true),
+            ("DDB.EncryptionKeys = \"x\"", true),
+            ("ddb.iofilters = \"vmwarevmcrypt\"", true),
+            ("ddb.iofilters = \"cache,VMwareVMCrypt\"", true),
+            ("ddb.iofilters = \"cache\"", false),
+            ("keyID = \"\"", false),
+            ("encoding=\"UTF-8\"\nddb.encoding=\"UTF-8\"", false),
+        ];
+        for (text, expected) in table {
+            let descriptor = parse(format!("CID=1\n{text}\n").as_bytes());
+            let error = descriptor.check_plain().err().map(|error| (error.kind(), error.offset()));
+            assert_eq!(error, expected.then_some((ErrorKind::Encrypted, Some(518))), "{text}");
+        }
     }
 
     #[test]

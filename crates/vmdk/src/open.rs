@@ -72,6 +72,7 @@ impl Vmdk {
     /// grain directory is damaged, the redundant one is used.
     ///
     /// # Errors
+    /// [`ErrorKind::Encrypted`] for an encrypted image;
     /// [`ErrorKind::Denied`], or what the resolver says, for the files of the image, for devices, and for a
     /// header that holds nothing but a descriptor; [`ErrorKind::Unsupported`] for other versions and types;
     /// [`ErrorKind::Limit`] for a disk larger than the limit; [`ErrorKind::InvalidInput`] for a snapshot,
@@ -86,6 +87,9 @@ impl Vmdk {
         let parsed = Parsed::read(source.as_ref(), &options.limits)?.sound()?;
         let mut parts = Parts::new(&options.limits);
         let descriptor = parsed.readable();
+        if let Some(descriptor) = descriptor {
+            descriptor.check_plain()?;
+        }
         match &parsed.kind {
             Kind::Text => {
                 let descriptor = descriptor.ok_or_else(no_create_type)?;

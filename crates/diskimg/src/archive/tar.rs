@@ -321,7 +321,9 @@ fn path(bytes: &[u8], offset: u64) -> Result<String> {
 /// The error for the member with a header at `offset` that cannot be read as a plain file.
 fn unsupported(name: &str, offset: u64) -> Error {
     let name: String = name.escape_debug().take(KEY).collect();
-    bad(ErrorKind::Unsupported, "storage", offset).field(format!("storage of '{name}'")).expected("a plain file")
+    bad(ErrorKind::Unsupported, "storage", offset)
+        .field(format!("storage of '{name}'"))
+        .expected("a plain file")
 }
 
 fn bad(kind: ErrorKind, field: &'static str, offset: u64) -> Error {

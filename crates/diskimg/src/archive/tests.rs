@@ -235,7 +235,8 @@ fn extended_key_that_is_not_known_to_be_harmless_refuses_its_member() {
         let error = refusal(&[member("x", b'g', &record(key, "1")), member("disk.vmdk", b'0', b"1")]);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{key}");
     }
-    let harmless = [record("comment", "a=b"), record("SCHILY.xattr.user.x", "1"), record("uid", "0")].concat();
+    let harmless =
+        [record("comment", "a=b"), record("SCHILY.xattr.user.x", "1"), record("uid", "0")].concat();
     let files = read(&[member("x", b'x', &harmless), member("y", b'0', b"1")].concat()).unwrap();
     assert_eq!(files, [("y".to_owned(), b"1".to_vec())]);
 }

@@ -66,6 +66,7 @@ impl Shape {
     /// [`ErrorKind::NeedsSeek`] when the disk has a parent; as opening the image otherwise.
     pub(super) fn describe(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         let descriptor = Descriptor::parse(bytes, at)?;
+        descriptor.check_plain()?;
         if parent(&descriptor).is_some() {
             return Err(needs_seek("the image is based on a parent: what it does not hold is there").at(at));
         }

@@ -6,7 +6,9 @@ use diskimg_core::{
 };
 use diskimg_vmdk::inspect;
 
-use crate::image::{Files, Image, assert_error, checks, first_grain, open, refused, text};
+use crate::image::{
+    Files, Image, SECTOR, SIZE, assert_error, checks, embedded, first_grain, open, refused, text,
+};
 
 fn flat() -> Files {
     Files::new(&[("a.vmdk", painted(0, 4096))])
@@ -165,7 +167,7 @@ fn m37_extents_that_do_not_fit_the_create_type_are_corrupt() {
 
 fn based_on(lines: &str) -> Image {
     Image::new().with(|image| {
-        let own = crate::image::embedded("monolithicSparse", 2048);
+        let own = embedded("monolithicSparse", 2048);
         image.text(&own.replace("parentCID=ffffffff\n", lines));
     })
 }
@@ -242,4 +244,21 @@ fn facts_are_told_by_the_names_of_qemu_img() {
     let names: Vec<_> = info.details.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["cid", "parent-cid", "create-type", "extents"]);
     assert_eq!(info.details[1].1, Detail::Number(u32::MAX.into()));
+}
+
+#[test]
+fn encrypted_image_is_described_and_refused_as_encrypted() {
+    for entry in ["encryption.keySafe = \"vmware:key/list/(x)\"", "ddb.iofilters = \"vmwarevmcrypt\""] {
+        let descriptor = text("monolithicFlat", &format!("{LINE}\n{entry}"));
+        let info = inspect(&Memory::new(descriptor.clone().into_bytes()), &Limits::default()).unwrap();
+        assert_eq!((info.encryption, info.virtual_size), (Some("vmware"), 4096));
+        assert_eq!(refused(open(descriptor, &flat())).kind(), ErrorKind::Encrypted);
+
+        let sparse = Image::new().with(|image| {
+            image.text(&format!("{}{entry}\n", embedded("monolithicSparse", SIZE / SECTOR)));
+        });
+        assert_eq!(sparse.refused().kind(), ErrorKind::Encrypted);
+        let info = inspect(&Memory::new(sparse.0), &Limits::default()).unwrap();
+        assert_eq!(info.encryption, Some("vmware"));
+    }
 }

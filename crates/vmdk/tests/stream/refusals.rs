@@ -156,3 +156,11 @@ fn headers_are_judged_before_anything_is_written() {
     let no_directory = Image::new(Writer::Footer).with(|image| image.u64(56, 0));
     assert_refused(&no_directory, Corrupt, 56);
 }
+
+#[test]
+fn encrypted_stream_is_refused_as_encrypted() {
+    let line = "createType=\"streamOptimized\"\nRW 85 SPARSE \"a\"\nparentCID=12345678\n";
+    for entry in ["encryption.data=\"x\"", "keyID=\"x\"", "ddb.iofilters=\"vmwarevmcrypt\""] {
+        assert_eq!(kind(&descriptor(&format!("{line}{entry}\n"))), ErrorKind::Encrypted, "{entry}");
+    }
+}
