@@ -4,8 +4,8 @@
 mod addr;
 mod bitmap;
 mod check;
+mod cluster_codec;
 mod compressed;
-mod decoder;
 mod describe;
 mod driver;
 mod entry_bits;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use diskimg_codec::units::CompressedUnit;
 use diskimg_core::{Error, Result};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset};
@@ -207,13 +208,13 @@ impl Mapping<'_> {
     ///
     /// # Errors
     /// When it is not a compressed cluster, or a damaged one.
-    pub(crate) fn compressed(&self, guest: GuestOffset) -> Result<Compressed> {
+    pub(crate) fn compressed(&self, guest: GuestOffset) -> Result<CompressedUnit> {
         match self.cluster(guest)? {
             Cluster::Compressed(range) => {
                 self.lookup.check_compressed(range, guest)?;
                 let host = range.in_file(self.lookup.data_size);
-                let cut = host.end < range.offset.plus(range.bytes).0;
-                Ok(Compressed { host, cut })
+                let truncated = host.end < range.offset.plus(range.bytes).0;
+                Ok(CompressedUnit { host, truncated })
             }
             _ => Err(corrupt("L2 entry").guest(guest.0).expected("a compressed cluster")),
         }
@@ -265,11 +266,4 @@ impl Mapping<'_> {
         let bitmap = if geometry.extended_l2() { word(1)? } else { 0 };
         self.lookup.rules.decode(word(0)?, bitmap).map_err(|error| error.at(at.0).guest(guest.0))
     }
-}
-
-/// Where a compressed cluster's bytes are.
-pub(crate) struct Compressed {
-    pub(crate) host: Range<u64>,
-    /// Whether the file ends before the descriptor says.
-    pub(crate) cut: bool,
 }

@@ -3,16 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use diskimg_codec::units::UnitReader;
 use diskimg_core::{BlockSource, Budget, ErrorKind, Image, ImageInfo, Limits, OpenOptions, Result};
 
 use crate::addr::{HostOffset, span};
-use crate::decoder::{Decoders, Recent};
+use crate::cluster_codec::ClusterCodec;
 use crate::describe::describe;
 use crate::errors::FORMAT;
 use crate::errors::{corrupt, limit};
 use crate::features;
 use crate::file_window::FileWindow;
-use crate::header::{Header, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES};
+use crate::header::{Compression, Header, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
 use crate::l2::Rules;
 use crate::lookup::{Lookup, Reserved};
@@ -39,8 +40,8 @@ pub struct Qcow2 {
     /// Where data clusters are: the image itself or its external data file.
     pub(crate) data: Arc<dyn BlockSource>,
     pub(crate) lookup: Lookup,
-    pub(crate) decoders: Decoders,
-    pub(crate) recent: Recent,
+    pub(crate) compression: Compression,
+    pub(crate) units: UnitReader<ClusterCodec>,
     pub(crate) info: ImageInfo,
     pub(crate) size: u64,
 }
@@ -110,8 +111,8 @@ impl Qcow2 {
         Ok(Self {
             data,
             lookup,
-            decoders: Decoders::new(header.compression),
-            recent: Recent::new(header.geometry.cluster_size()),
+            compression: header.compression,
+            units: UnitReader::new(),
             info,
             size: active.size,
             source,

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use diskimg_codec::units::CompressedUnit;
 use diskimg_core::{BlockSink, Error, Limits, Result, SpillFile, zeros};
 
 use super::claims::{Claims, Packed, Run};
 use super::spill::Aside;
 use crate::addr::{Geometry, GuestOffset, HostOffset};
-use crate::decoder::Decoders;
+use crate::cluster_codec::ClusterCodec;
 use crate::errors::truncated;
 use crate::l1;
 use crate::l2::Rules;
-use crate::lookup::{Compressed, Reserved};
+use crate::lookup::Reserved;
 
 /// The most zeros that are looked for in one piece, and so the largest unit of a sink that is heeded.
 pub(super) const MOST: u64 = 2 << 20;
@@ -27,7 +28,7 @@ pub(super) struct Body {
     pub(super) l1: Range<u64>,
     pub(super) refcount_table: Range<u64>,
     pub(super) reserved: Vec<Reserved>,
-    pub(super) decoders: Decoders,
+    pub(super) codec: ClusterCodec,
     pub(super) claims: Claims,
     pub(super) aside: Aside,
     /// L2 tables that are still to come, with their L1 entries; the next at the end.
@@ -69,14 +70,14 @@ impl Body {
     pub(super) fn new(parts: BodyParts, limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Self {
         // A quarter of what tables may take is for bytes that are put aside.
         let memory = limits.metadata_cache / 4;
-        let BodyParts { rules, size, l1, refcount_table, reserved, decoders } = parts;
+        let BodyParts { rules, size, l1, refcount_table, reserved, codec } = parts;
         Self {
             rules,
             size,
             l1,
             refcount_table,
             reserved,
-            decoders,
+            codec,
             claims: Claims::new(limits.metadata_cache.saturating_sub(memory)),
             aside: Aside::new(memory, shelf),
             tables: Vec::new(),
@@ -203,10 +204,10 @@ impl Body {
         bytes: &[u8],
         sink: &dyn BlockSink,
     ) -> Result<()> {
-        let cluster = Compressed { host, cut: self.file_size.is_some() };
+        let cluster = CompressedUnit { host, truncated: self.file_size.is_some() };
         let mut output = std::mem::take(&mut self.buffer);
         output.resize(usize::try_from(self.geometry().cluster_size()).unwrap_or_default(), 0);
-        self.decoders.with(|decoder| decoder.codec.decode(&cluster, guest, bytes, &mut output))?;
+        self.codec.decode(&cluster, guest, bytes, &mut output)?;
         self.write(guest.0, &output, sink)?;
         self.buffer = output;
         Ok(())
@@ -247,7 +248,7 @@ pub(super) struct BodyParts {
     pub(super) l1: Range<u64>,
     pub(super) refcount_table: Range<u64>,
     pub(super) reserved: Vec<Reserved>,
-    pub(super) decoders: Decoders,
+    pub(super) codec: ClusterCodec,
 }
 
 pub(super) fn past_end(what: &str, at: u64, guest: u64, size: u64) -> Error {

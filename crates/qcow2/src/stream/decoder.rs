@@ -4,7 +4,7 @@ use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, 
 
 use super::clusters::{Body, BodyParts};
 use crate::addr::span;
-use crate::decoder::Decoders;
+use crate::cluster_codec::ClusterCodec;
 use crate::errors::FORMAT;
 use crate::file_window::FileWindow;
 use crate::header::{Header, V3_LENGTH_WITH_COMPRESSION};
@@ -165,7 +165,7 @@ fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn SpillFile>>
         l1: span(active.offset, header.geometry.l1_entries_for(active.size).saturating_mul(8)),
         refcount_table: span(header.refcount_table_offset, refcounts),
         reserved: reserved(header, &active),
-        decoders: Decoders::new(header.compression),
+        codec: ClusterCodec::new(header.compression),
     };
     Ok(Body::new(parts, limits, shelf))
 }
