@@ -30,8 +30,8 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("convert: {error}");
-            if let Some(hint) = error.hint_text() {
-                eprintln!("hint: {hint}");
+            if let Some(remedy) = error.remedy() {
+                eprintln!("hint: {remedy}");
             }
             ExitCode::FAILURE
         }

@@ -27,7 +27,7 @@ impl ErrorReport {
             offset: error.offset(),
             guest_offset: error.guest_offset(),
             message: c_string(&error.to_string()),
-            hint: error.hint_text().map(c_string),
+            hint: error.remedy().map(|remedy| c_string(&remedy.to_string())),
         }
     }
 

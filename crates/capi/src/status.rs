@@ -58,7 +58,7 @@ pub(crate) fn of(error: &Error) -> Status {
         ErrorKind::Cancelled => DISKIMG_ERR_CANCELLED,
         ErrorKind::InvalidInput if exists_already(error) => DISKIMG_ERR_EXISTS,
         ErrorKind::InvalidInput => DISKIMG_ERR_INVALID_ARGUMENT,
-        // A kind that this file was not told of: a bug here, and safe to call one.
+        // `Internal`, and a kind that this file does not know, which is a bug too.
         _ => DISKIMG_ERR_INTERNAL,
     }
 }
@@ -101,4 +101,14 @@ pub extern "C" fn diskimg_status_name(status: Status) -> *const c_char {
         _ => c"unknown",
     };
     name.as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_error_has_the_status_of_a_caught_bug() {
+        assert_eq!(of(&Error::new(ErrorKind::Internal)), DISKIMG_ERR_INTERNAL);
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use diskimg::{Error, ErrorKind};
+use diskimg::{Error, ErrorKind, LimitKind, Remedy};
 use serde_json::json;
 
 /// A command that failed: the reason, and the exit code.
@@ -53,8 +53,11 @@ impl Failure {
             }});
             writeln!(stderr, "{error}")
         } else {
-            let hint = self.error.hint_text().map_or(String::new(), |hint| format!("\nhint: {hint}"));
-            writeln!(stderr, "diskimg: {message}{}", with_flags(self.error.kind(), hint))
+            let hint = self
+                .error
+                .remedy()
+                .map_or(String::new(), |remedy| format!("\nhint: {}", with_option(remedy)));
+            writeln!(stderr, "diskimg: {message}{hint}")
         };
         ExitCode::from(self.code)
     }
@@ -63,26 +66,27 @@ impl Failure {
 /// EPIPE, the same number on every Unix.
 const BROKEN_PIPE: i32 = 32;
 
-/// How a hint ends that only following names can help.
-const DIRECTORY: &str = "within the image's own directory";
-
-/// Says by which flag of this command a hint is followed.
-fn with_flags(kind: ErrorKind, hint: String) -> String {
-    match kind {
-        _ if hint.is_empty() => hint,
-        ErrorKind::Denied => match hint.split_once(", or give") {
-            Some((first, rest)) => format!("{first} (--follow), or give{rest} (--parent FILE)"),
-            None if hint.ends_with(DIRECTORY) => format!("{hint} (--follow)"),
-            None => hint,
-        },
-        ErrorKind::UnknownFormat => format!("{hint} (-f raw, or --allow-raw)"),
-        ErrorKind::Ambiguous if hint.contains("parent") => format!("{hint} (--parent FILE)"),
-        ErrorKind::Ambiguous => format!("{hint} (-f FORMAT)"),
-        ErrorKind::InvalidInput if hint.contains("name the disk") => format!("{hint} (--member)"),
-        ErrorKind::InvalidInput if hint.contains("overwriting") => format!("{hint} (--force)"),
-        ErrorKind::InvalidInput if hint.contains("format of the base") => format!("{hint} (-F FORMAT)"),
-        _ => hint,
-    }
+/// The remedy in words, with the option of this command that applies it.
+fn with_option(remedy: Remedy) -> String {
+    let option = match remedy {
+        Remedy::FollowReferences { role } if role.is_below() => {
+            return "allow references within the image's own directory (--follow), or pass the file yourself \
+                    (--parent FILE)"
+                .to_owned();
+        }
+        Remedy::FollowReferences { .. } => "--follow",
+        Remedy::NameParent => "--parent FILE",
+        Remedy::AllowRaw => "-f raw, or --allow-raw",
+        Remedy::ReadCompressedBytes => "-f raw",
+        Remedy::PinFormat => "-f FORMAT",
+        Remedy::NameBackingFormat => "-F FORMAT",
+        Remedy::NameMember => "--member",
+        Remedy::Force => "--force",
+        Remedy::RaiseLimit(LimitKind::VirtualSize) => "--max-size",
+        Remedy::SetOption(_) => "-o",
+        _ => return remedy.to_string(),
+    };
+    format!("{remedy} ({option})")
 }
 
 impl From<Error> for Failure {

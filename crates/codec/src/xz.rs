@@ -4,7 +4,7 @@
 //! decodes and checks one stream; its multi-threaded decoder takes no flags through its Rust interface, so
 //! the streams are told apart here, and a check that nobody could verify is refused here.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
 use flate2::Crc;
 use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
 
@@ -80,7 +80,7 @@ impl Xz {
                 .field("dictionary")
                 .at(offset)
                 .expected(format_args!("one that {} bytes of memory can decode", self.memory))
-                .hint("raise the limit for decoder memory if this file is to be trusted"),
+                .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
             Lzma::Mem => Error::new(ErrorKind::Limit).at(offset).because("no memory for the decoder"),
             Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => Error::new(ErrorKind::Unsupported)
                 .field("filters")

@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 8878, section 3.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_frame_content_size};
 
 use crate::codec::{Codec, Step, trailing_data, truncated};
@@ -59,7 +59,7 @@ impl ZstdStream {
                 .field("window")
                 .at(self.frame)
                 .expected(format_args!("at most {} bytes", self.window_max))
-                .hint("raise the limit for decoder memory if this file is to be trusted"),
+                .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
             code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(self.frame),
             _ => decode_error(error).field("frame").at(self.frame),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use crate::{Format, Printable};
+use crate::{Format, Printable, Remedy};
 
 /// The result of every fallible call of this workspace.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,8 +36,10 @@ pub enum ErrorKind {
     NeedsSeek,
     /// The caller stopped the work.
     Cancelled,
-    /// An argument or option that cannot be meant.
+    /// An invalid argument or option.
     InvalidInput,
+    /// A bug of this library. Nothing the caller passed can be the reason.
+    Internal,
 }
 
 impl ErrorKind {
@@ -58,6 +60,7 @@ impl ErrorKind {
             Self::NeedsSeek => "needs-seek",
             Self::Cancelled => "cancelled",
             Self::InvalidInput => "invalid-input",
+            Self::Internal => "internal",
         }
     }
 }
@@ -101,7 +104,7 @@ struct Inner {
     found: Option<String>,
     expected: Option<String>,
     because: Option<String>,
-    hint: Option<String>,
+    remedy: Option<Remedy>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -118,7 +121,7 @@ impl Error {
             found: None,
             expected: None,
             because: None,
-            hint: None,
+            remedy: None,
             source: None,
         }))
     }
@@ -191,10 +194,10 @@ impl Error {
         self
     }
 
-    /// What the caller could do about it, in words; not part of the message, see [`Error::hint_text`].
+    /// Adds what the caller can do about it; not part of the message, see [`Error::remedy`].
     #[must_use]
-    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.0.hint = Some(hint.to_string());
+    pub fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.0.remedy = Some(remedy);
         self
     }
 
@@ -235,10 +238,10 @@ impl Error {
         self.0.guest_offset
     }
 
-    /// What the caller could do about it, if that is known.
+    /// What the caller can do about it, if that is known.
     #[must_use]
-    pub fn hint_text(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+    pub fn remedy(&self) -> Option<Remedy> {
+        self.0.remedy
     }
 
     /// The operating system's error number at the bottom of the causes, if there is one.
@@ -306,6 +309,9 @@ impl fmt::Display for Inner {
         if let Some(format) = self.format {
             write!(f, "{format}: ")?;
         }
+        if self.kind == ErrorKind::Internal {
+            f.write_str("internal error, please report it: ")?;
+        }
         let bare = self.field.is_none() && self.found.is_none() && self.expected.is_none();
         match (&self.field, &self.because) {
             (Some(field), _) => f.write_str(field)?,
@@ -348,10 +354,11 @@ mod tests {
 
     #[test]
     fn a_clone_says_all_that_the_error_says() {
-        let error = Error::from(io::Error::from_raw_os_error(28)).field("target").at(40).hint("make room");
+        let error =
+            Error::from(io::Error::from_raw_os_error(28)).field("target").at(40).with_remedy(Remedy::Force);
         let clone = error.clone();
         assert_eq!(clone.to_string(), error.to_string());
-        assert_eq!((clone.offset(), clone.hint_text()), (Some(40), Some("make room")));
+        assert_eq!((clone.offset(), clone.remedy()), (Some(40), Some(Remedy::Force)));
         assert_eq!(clone.os_error(), Some(28));
     }
 
@@ -386,6 +393,14 @@ mod tests {
         let back = Error::from(io::Error::from(inner));
         assert_eq!(back.kind(), ErrorKind::Limit);
         assert_eq!(back.offset(), Some(6));
+    }
+
+    #[test]
+    fn internal_error_asks_for_a_report() {
+        let error =
+            Error::new(ErrorKind::Internal).format(Format::new("vdi")).because("lengths do not add up");
+        assert_eq!(error.to_string(), "vdi: internal error, please report it: lengths do not add up");
+        assert_eq!(error.kind().name(), "internal");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, LimitKind, Remedy, Result};
 
 /// What an image may cost whoever opens it. All of it can be lowered, most of it raised.
 ///
@@ -56,7 +56,7 @@ impl Limits {
             .field("virtual size")
             .found(size)
             .expected(format_args!("at most {} bytes", self.virtual_size))
-            .hint("raise the limit for virtual sizes if this image is to be trusted"))
+            .with_remedy(Remedy::RaiseLimit(LimitKind::VirtualSize)))
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
         assert!(limits.check_virtual_size(64 << 40).is_ok());
         let error = limits.check_virtual_size((64 << 40) + 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert!(error.hint_text().is_some());
+        assert_eq!(error.remedy(), Some(Remedy::RaiseLimit(LimitKind::VirtualSize)));
     }
 
     #[test]

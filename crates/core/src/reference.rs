@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::{BlockSource, Error, ErrorKind, Format, Identity, Result};
+use crate::{BlockSource, Error, ErrorKind, Format, Identity, Remedy, Result};
 
 /// A name inside an image that points outside it. Bytes of a stranger: never a path to open as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +37,7 @@ impl Reference {
             .field(self.role.name())
             .found_name(&self.name)
             .because("following names inside an image is not allowed")
-            .hint(match self.role.is_below() {
-                true => "allow references within the image's own directory, or give the file yourself",
-                false => "allow references within the image's own directory",
-            });
+            .with_remedy(Remedy::FollowReferences { role: self.role });
         match self.offset {
             Some(offset) => error.at(offset),
             None => error,
@@ -124,18 +121,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_layer_below_can_be_given_instead() {
-        for (role, given) in [
-            (ReferenceRole::Backing, true),
-            (ReferenceRole::Parent, true),
-            (ReferenceRole::DataFile, false),
-            (ReferenceRole::Extent, false),
-        ] {
+    fn refused_reference_names_its_role_in_the_remedy() {
+        for role in
+            [ReferenceRole::Backing, ReferenceRole::Parent, ReferenceRole::DataFile, ReferenceRole::Extent]
+        {
             let name = b"other".to_vec();
             let (identity, found_in) = (Identity::default(), Format::new("test"));
             let error = Reference { role, name, identity, format: None, found_in, offset: Some(7) }.denied();
             assert_eq!((error.kind(), error.offset()), (ErrorKind::Denied, Some(7)));
-            assert_eq!(error.hint_text().unwrap().contains("give the file"), given, "{role:?}");
+            assert_eq!(error.remedy(), Some(Remedy::FollowReferences { role }));
         }
     }
 }

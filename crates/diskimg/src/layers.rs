@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, Result};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, Remedy, Result};
 
 use crate::drivers::driver;
 use crate::open::{Opened, Opener};
@@ -80,7 +80,7 @@ fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
         None => Err(reference
             .denied()
             .because("the image does not say its format, and it is never guessed")
-            .hint("record the format in the image, for instance with `qemu-img rebase -u -F`")),
+            .with_remedy(Remedy::RecordBackingFormat)),
     }
 }
 

@@ -60,10 +60,10 @@ pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{
     Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CheckReport, CreateOptions, DenyReferences, Detail,
     Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
-    HostRange, Identity, Image, ImageInfo, Limits, Location, Measured, Memory, MemorySink, OpenOptions,
-    Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Resolver, Result, Segment,
-    Setting, SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector, SpillFile, StreamDecoder, Verdict,
-    Window, WriteOrder, check_range,
+    HostRange, Identity, Image, ImageInfo, LimitKind, Limits, Location, Measured, Memory, MemorySink,
+    OpenOptions, Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Remedy,
+    Resolver, Result, Segment, Setting, SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector,
+    SpillFile, StreamDecoder, Verdict, Window, WriteOrder, check_range,
 };
 pub use diskimg_raw::{
     Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,

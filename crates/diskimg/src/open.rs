@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
 use diskimg_core::{
     BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Image, Limits, OpenOptions, Reference,
-    Resolver, Result, SnapshotSelector,
+    Remedy, Resolver, Result, SnapshotSelector,
 };
 use diskimg_raw::{FileSource, SourceOptions};
 
@@ -274,7 +274,7 @@ fn kept_wrapped(wrapper: Wrapper) -> Error {
     Error::new(ErrorKind::Unsupported)
         .format(Format::new(wrapper.name()))
         .because("it is compressed, and not to be unwrapped")
-        .hint("say that it is raw if the compressed bytes themselves are meant")
+        .with_remedy(Remedy::ReadCompressedBytes)
 }
 
 fn nested(wrapper: Wrapper) -> Error {

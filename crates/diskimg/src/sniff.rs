@@ -1,7 +1,7 @@
 //! What format a file has, by its bytes alone.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Result, Verdict};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Remedy, Result, Verdict};
 use diskimg_raw::Content;
 
 use crate::drivers::drivers;
@@ -156,7 +156,7 @@ fn probe(head: &[u8]) -> Vec<Format> {
 fn unknown() -> Error {
     Error::new(ErrorKind::UnknownFormat)
         .because("no image format is recognised, and nothing in the first bytes speaks for a raw disk")
-        .hint("name the format if you know it is raw")
+        .with_remedy(Remedy::AllowRaw)
 }
 
 fn ambiguous(formats: &[Format], content: Option<Content>) -> Error {
@@ -164,5 +164,5 @@ fn ambiguous(formats: &[Format], content: Option<Content>) -> Error {
     names.extend(content.map(Content::name));
     Error::new(ErrorKind::Ambiguous)
         .because(format_args!("the bytes are valid as {}", names.join(" and as ")))
-        .hint("name the format you expect")
+        .with_remedy(Remedy::PinFormat)
 }

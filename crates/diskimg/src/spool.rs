@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result, SpillFile, zeros};
+use diskimg_core::{BlockSink, Error, ErrorKind, LimitKind, Progress, Remedy, Result, SpillFile, zeros};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
@@ -37,7 +37,7 @@ fn temporary(how: &Spool) -> Result<(File, u64)> {
     let Spool::Temporary { directory, limit } = how else {
         return Err(Error::new(ErrorKind::NeedsSeek)
             .because("the image has to be read out of order, and temporary files are not allowed")
-            .hint("allow a temporary file, or unpack the image first"));
+            .with_remedy(Remedy::AllowSpool));
     };
     let file = match directory {
         Some(directory) => tempfile::tempfile_in(directory),
@@ -51,7 +51,7 @@ fn too_long(limit: u64) -> Error {
     Error::new(ErrorKind::Limit)
         .field("temporary file")
         .expected(format_args!("at most {limit} bytes"))
-        .hint("raise the limit for temporary files, or unpack the image first")
+        .with_remedy(Remedy::RaiseLimit(LimitKind::TemporaryFiles))
 }
 
 /// A whole image on its way into a temporary file.

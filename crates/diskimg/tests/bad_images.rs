@@ -168,7 +168,7 @@ fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
             for error in errors {
                 harmless(&error.to_string());
                 assert!(error.to_string().contains(r"\u{1b}[2J\u{202e}"), "it names the file: {error}");
-                harmless(error.hint_text().unwrap_or_default());
+                harmless(&error.remedy().map(|remedy| remedy.to_string()).unwrap_or_default());
             }
         }
         let findings = Opener::new().inspect_source(&source).unwrap().findings;

@@ -120,5 +120,5 @@ impl UnitMap for CompressedClusters<'_> {
 
 /// The error for a bug in this crate, not a fault of the image.
 fn internal() -> Error {
-    Error::new(ErrorKind::InvalidInput).format(FORMAT).because("internal error: lengths do not add up")
+    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
 }

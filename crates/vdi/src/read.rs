@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use diskimg_core::{
-    BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
 };
 
 use crate::addr::GuestOffset;
 use crate::block_map::{Mapping, Stored};
-use crate::errors::invalid;
+use crate::errors::FORMAT;
 use crate::open::Vdi;
 
 impl BlockSource for Vdi {
@@ -70,5 +70,5 @@ impl Vdi {
 
 /// A rule of this crate was broken, not one of the format.
 fn internal() -> Error {
-    invalid("read").because("internal error: lengths do not add up")
+    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
 }

@@ -1,6 +1,6 @@
 //! Which blocks of the disk each block of the file belongs to: the block map, turned round.
 
-use diskimg_core::{Budget, Error, ErrorKind, Result};
+use diskimg_core::{Budget, Error, ErrorKind, LimitKind, Remedy, Result};
 
 use crate::addr::ENTRY_BYTES;
 use crate::errors::FORMAT;
@@ -84,5 +84,5 @@ pub(crate) fn too_many() -> Error {
     Error::new(ErrorKind::NeedsSeek)
         .format(FORMAT)
         .field("block map of a stream")
-        .hint("keep the image in a file first, or raise the limit for tables")
+        .with_remedy(Remedy::RaiseLimit(LimitKind::Tables))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Finding, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
-    Resolver, Result,
+    Remedy, Resolver, Result,
 };
 
 use crate::cowd::CowdHeader;
@@ -277,7 +277,7 @@ fn refused(reference: &Reference, because: &str) -> Error {
     reference
         .denied()
         .because(format_args!("{because}, which is never opened"))
-        .hint("read the device itself as a raw disk")
+        .with_remedy(Remedy::ReadDevice)
 }
 
 /// Opens the file of a line, whose name is written in this encoding, and behind which the disk ends if it is the

@@ -303,5 +303,5 @@ fn host_bytes<'a>(extent: &'a SparseExtent, host: &Range<u64>, buf: &'a mut Vec<
 
 /// A rule of this crate was broken, not one of the format.
 fn internal() -> Error {
-    Error::new(ErrorKind::InvalidInput).format(FORMAT).because("internal error: lengths do not add up")
+    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
 }

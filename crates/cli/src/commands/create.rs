@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use diskimg::json::full_name;
-use diskimg::{Driver, Error, ErrorKind, FileSource, Limits, Result, Setting, Target, driver};
+use diskimg::{Driver, Error, ErrorKind, FileSource, Limits, Remedy, Result, Setting, Target, driver};
 
 use super::target::{about, at, configure, exists, is_file, is_same_file};
 use super::{first_bytes, looks_like};
@@ -47,7 +47,7 @@ fn base_size(args: &CreateArgs, driver: &Driver, target: &mut Target) -> Result<
     let Some(format) = format.and_then(|at| target.settings.get_mut(at)) else {
         return Err(Error::new(ErrorKind::InvalidInput)
             .because("a base is named without its format, which nobody may guess later")
-            .hint("name the format of the base")
+            .with_remedy(Remedy::NameBackingFormat)
             .into());
     };
     if args.unchecked {
@@ -76,7 +76,7 @@ fn size_of(base: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
             .field("base")
             .found_name(base.as_bytes())
             .expected("a file: QEMU takes what stands before a colon for a protocol")
-            .hint("write ./ in front of a file of this name")
+            .with_remedy(Remedy::PrefixCurrentDirectory)
             .into());
     }
     let path = PathBuf::from(full_name(&file.to_string_lossy(), base));

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use diskimg::{Error, ErrorKind, Format, Preallocation, Result, Setting, Target, TargetPlace, driver};
+use diskimg::{
+    Error, ErrorKind, Format, Preallocation, Remedy, Result, Setting, Target, TargetPlace, driver,
+};
 
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
@@ -67,9 +69,7 @@ pub(super) fn is_file(target: &Target) -> bool {
 
 /// The error for a file that is there and may not be replaced.
 pub(super) fn exists(path: &Path) -> Error {
-    about(Error::new(ErrorKind::InvalidInput), path)
-        .because("it exists already")
-        .hint("allow overwriting, or choose another name")
+    about(Error::new(ErrorKind::InvalidInput), path).because("it exists already").with_remedy(Remedy::Force)
 }
 
 /// Whether the target's bytes are standard output, which then has no room for anything else.

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use diskimg_core::{ErrorKind, Limits};
+use diskimg_core::{ErrorKind, LimitKind, Limits, Remedy};
 use flate2::Crc;
 use xz2::stream::{Check, Filters, LzmaOptions, MtStreamBuilder, Stream};
 use xz2::write::XzEncoder;
@@ -105,7 +105,7 @@ fn c10_a_dictionary_above_the_limit_is_a_limit_before_it_is_allocated() {
     for (bits, mib) in [(37, 1536), (38, 2048), (39, 3072), (40, 4096)] {
         good = with_block_header(&good, |header| header[4] = bits);
         let error = refused(XZ, &good, ErrorKind::Limit, "dictionary");
-        assert!(error.hint_text().is_some(), "{mib} MiB");
+        assert_eq!(error.remedy(), Some(Remedy::RaiseLimit(LimitKind::DecoderMemory)), "{mib} MiB");
     }
     good = with_block_header(&good, |header| header[4] = 28);
     assert_eq!(decode(XZ, &good).unwrap(), b"disk", "a dictionary of 64 MiB");

@@ -1,6 +1,6 @@
 //! Which disk of an archive is meant.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, Remedy, Result};
 
 use super::OVA;
 
@@ -63,7 +63,7 @@ impl Choice {
         match &self.wanted {
             Some(wanted) if !self.found => Err(error.expected(format_args!("'{}'", wanted.escape_debug()))),
             None if self.disks > 1 => {
-                Err(error.expected("one disk, or the name of one").hint("name the disk you mean"))
+                Err(error.expected("one disk, or the name of one").with_remedy(Remedy::NameMember))
             }
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diskimg_core::{Batch, BlockSink, Error, HostRange, Result, WriteOrder};
+use diskimg_core::{Batch, BlockSink, Error, HostRange, Remedy, Result, WriteOrder};
 use std::ops::Range;
 use tempfile::NamedTempFile;
 
@@ -95,7 +95,7 @@ fn no_file(target: &Path) -> Error {
 pub(super) fn exists(target: &Path) -> Error {
     about(io::Error::from(io::ErrorKind::AlreadyExists), target)
         .with_kind(diskimg_core::ErrorKind::InvalidInput)
-        .hint("allow overwriting, or choose another name")
+        .with_remedy(Remedy::Force)
 }
 
 fn about(error: io::Error, target: &Path) -> Error {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Result, Setting, Siblings};
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
@@ -225,7 +225,7 @@ impl Target {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
                 .because("cannot be compressed")
-                .hint("compress the file afterwards, or write qcow2"));
+                .with_remedy(Remedy::CompressAfterwards { or_format: "qcow2" }));
         }
         match self.settings.first() {
             Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, ImageInfo, Limits, Printable, Reference, Resolver, Result,
+    BlockSource, Error, ErrorKind, ImageInfo, Limits, Printable, Reference, Remedy, Resolver, Result,
 };
 use diskimg_raw::FileSource;
 
@@ -147,7 +147,7 @@ fn found_twice(reference: &Reference, one: &[u8], other: &[u8]) -> Error {
         .format(reference.found_in)
         .field(reference.role.name())
         .because(format_args!("{one} and {other} both have its UUID"))
-        .hint("give the parent yourself")
+        .with_remedy(Remedy::NameParent)
 }
 
 impl Resolver for WithinDirectory {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diskimg_core::{Budget, Result};
+use diskimg_core::{Budget, LimitKind, Remedy, Result};
 
 use crate::addr::{GuestOffset, HostOffset};
 use crate::errors::FORMAT;
@@ -87,9 +87,9 @@ impl Claims {
     /// # Errors
     /// [`diskimg_core::ErrorKind::Limit`] when there is no more.
     pub(super) fn spend(&self, bytes: u64) -> Result<()> {
-        self.budget.take(bytes).map_err(|error| {
-            error.format(FORMAT).hint("raise the limit for tables, or read the image from a file")
-        })
+        self.budget
+            .take(bytes)
+            .map_err(|error| error.format(FORMAT).with_remedy(Remedy::RaiseLimit(LimitKind::Tables)))
     }
 
     /// Whether there is memory for so many more claims.

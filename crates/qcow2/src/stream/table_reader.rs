@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use byteorder::{BigEndian, ByteOrder};
-use diskimg_core::{BlockSink, Error, ErrorKind, Result};
+use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result};
 
 use super::claims::{Packed, Run};
 use super::clusters::{Body, MOST, Passing, past_end};
@@ -324,5 +324,5 @@ fn passed(what: &str, at: u64, guest: u64) -> Error {
         .at(at)
         .guest(guest)
         .because("it stands before the table that names it, and has passed")
-        .hint("allow a temporary file, or read the image from a file")
+        .with_remedy(Remedy::AllowSpool)
 }

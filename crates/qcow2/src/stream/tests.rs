@@ -176,7 +176,7 @@ fn without_a_shelf_and_memory_such_an_image_needs_seeking() {
     for image in [scattered(false), scattered(true)] {
         let error = streamed(&image, 5000, &limits(16 << 10), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NeedsSeek);
-        assert!(error.hint_text().is_some() && error.offset().is_some());
+        assert!(error.remedy().is_some() && error.offset().is_some());
     }
 }
 

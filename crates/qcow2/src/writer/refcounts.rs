@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use diskimg_core::Result;
+use diskimg_core::{Remedy, Result};
 
 use super::encoded_cluster::Piece;
 use super::layout::Shape;
@@ -58,7 +58,10 @@ impl Refcounts {
         if self.places.len() as u64 >= MAX_REFCOUNT_TABLE_BYTES / 8 {
             return Err(limit("refcount table")
                 .because("the image file grows past what 8 MiB of refcount table can count")
-                .hint("larger clusters or fewer refcount bits allow a larger file"));
+                .with_remedy(Remedy::SetOption(&[
+                    ("cluster_size", "a larger size"),
+                    ("refcount_bits", "fewer bits"),
+                ])));
         }
         self.places.push(place);
         self.open.push_back(vec![0; 1 << self.cluster_bits]);

@@ -1,6 +1,8 @@
 //! Options as users type them.
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp, WriteOrder};
+use diskimg_core::{
+    BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, SettingHelp, WriteOrder,
+};
 
 use super::options::{BackingName, Preallocation, Version, WriterOptions};
 use super::sink::Writer;
@@ -77,7 +79,7 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
         return Err(Error::new(ErrorKind::NeedsSeek)
             .format(FORMAT)
             .because("cannot be written to a stream: its tables stand before its data")
-            .hint("write to a file, or write raw"));
+            .with_remedy(Remedy::WriteToFile { or_format: "raw" }));
     }
     Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use diskimg_core::{Budget, Error, Result};
+use diskimg_core::{Budget, Error, Remedy, Result};
 
 use super::allocator::Allocator;
 use super::encoded_cluster::Piece;
@@ -141,7 +141,7 @@ impl Tables {
             if self.budget.take(words.saturating_mul(8)).is_err() {
                 self.close_complete(out);
                 self.budget.take(words.saturating_mul(8)).map_err(|error| {
-                    error.format(FORMAT).hint("write the disk in ascending order, or with larger clusters")
+                    error.format(FORMAT).with_remedy(Remedy::WriteAscending { unit_option: "cluster_size" })
                 })?;
             }
             let host = allocator.l2_table(out)?;

@@ -2,7 +2,7 @@
 //!
 //! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`) and `VDICore.h` (`VDI_DATA_ALIGN`).
 
-use diskimg_core::Result;
+use diskimg_core::{Remedy, Result};
 
 use super::options::{Allocation, WriterOptions};
 use crate::addr::{ENTRY_BYTES, Geometry, HostOffset};
@@ -51,7 +51,7 @@ impl Shape {
             .ok_or_else(|| {
                 let most = MAX_BLOCKS.saturating_mul(block);
                 too_large(&format_args!("at most {most} bytes with blocks of {block} bytes"))
-                    .hint("larger blocks make larger disks possible: block_size=64M")
+                    .with_remedy(Remedy::SetOption(&[("block_size", "64M")]))
             })?;
         let map_end = ALIGN.saturating_add(u64::from(blocks).saturating_mul(ENTRY_BYTES));
         let geometry = Geometry {

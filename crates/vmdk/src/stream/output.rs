@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, WriteOrder, zeros};
+use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, WriteOrder, zeros};
 
 use crate::errors::{FORMAT, corrupt, limit};
 
@@ -73,7 +73,7 @@ impl Output {
                 .at(at)
                 .guest(start)
                 .because("the grains are not in the order of the disk, and the target takes no other")
-                .hint("write to a file, or read the image from one"));
+                .with_remedy(Remedy::WriteOrReadFile));
         }
         if start > self.written {
             sink.zero(self.written..start)?;

@@ -1,6 +1,6 @@
 //! What the header says a stream looks like, and whether it can be decoded as one.
 
-use diskimg_core::{Error, ErrorKind, Limits, Result};
+use diskimg_core::{Error, ErrorKind, Limits, Remedy, Result};
 
 use crate::descriptor::Descriptor;
 use crate::errors::{FORMAT, corrupt};
@@ -103,5 +103,5 @@ impl Shape {
 }
 
 fn needs_seek(why: &'static str) -> Error {
-    Error::new(ErrorKind::NeedsSeek).format(FORMAT).because(why).hint("read it from a file")
+    Error::new(ErrorKind::NeedsSeek).format(FORMAT).because(why).with_remedy(Remedy::ReadFromFile)
 }

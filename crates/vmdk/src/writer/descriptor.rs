@@ -4,7 +4,7 @@
 //! article 1026254, "Recreating a missing virtual machine disk descriptor file". The form is the one that
 //! QEMU reads, who wants a key, `=` and the value without blanks and an exact `createType`.
 
-use diskimg_core::Result;
+use diskimg_core::{Remedy, Result};
 
 use super::error::invalid;
 use super::layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
@@ -42,7 +42,7 @@ pub(super) fn render(options: &WriterOptions, extents: &[ExtentLine]) -> Result<
         return Err(invalid("virtual_size")
             .found(options.virtual_size)
             .because(format_args!("{} files would need a descriptor longer than readers take", extents.len()))
-            .hint("use a subformat of one file"));
+            .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])));
     }
     Ok(text)
 }

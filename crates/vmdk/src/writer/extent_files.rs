@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::Result;
+use diskimg_core::{Remedy, Result};
 
 use super::descriptor::{self, ExtentLine};
 use super::error::invalid;
@@ -49,7 +49,9 @@ impl Plan {
         }
         let most = self.reach.saturating_mul(MAX_EXTENTS as u64);
         let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
-        Err(error.because(format_args!("in {MAX_EXTENTS} files")).hint("use a subformat of one file"))
+        Err(error
+            .because(format_args!("in {MAX_EXTENTS} files"))
+            .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])))
     }
 
     /// Guest bytes of the disk.

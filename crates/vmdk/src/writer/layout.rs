@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::Result;
+use diskimg_core::{Remedy, Result};
 
 use super::error::invalid;
 use crate::errors::limit;
@@ -40,7 +40,10 @@ impl Shape {
         if shape.tables() > MAX_DIRECTORY_ENTRIES {
             let most = MAX_DIRECTORY_ENTRIES.saturating_mul(shape.table_reach());
             let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
-            return Err(error.hint("use larger grains, a subformat of several files, or a flat one"));
+            return Err(error.with_remedy(Remedy::SetOption(&[
+                ("grain_size", "a larger size"),
+                ("subformat", "one of several files, or a flat one"),
+            ])));
         }
         Ok(shape)
     }
@@ -148,7 +151,7 @@ pub(super) fn sector_number(sector: u64) -> Result<u32> {
         limit("sparse extent")
             .found(format_args!("longer than {sector} sectors"))
             .expected("at most 2^32 sectors, 2 TiB")
-            .hint("use a flat subformat or one of several files")
+            .with_remedy(Remedy::SetOption(&[("subformat", "a flat one, or one of several files")]))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::{Batch, BlockSink, Error, ErrorKind, HostRange, Result, Siblings, WriteOrder};
+use diskimg_core::{Batch, BlockSink, Error, ErrorKind, HostRange, Remedy, Result, Siblings, WriteOrder};
 
 use super::descriptor::{self, ExtentLine};
 use super::error::{invalid, misuse};
@@ -74,7 +74,7 @@ impl Writer {
                 .format(FORMAT)
                 .field(options.subformat.name())
                 .because("cannot be written to a stream: its tables stand before its data")
-                .hint("write to a file, or write streamOptimized"));
+                .with_remedy(Remedy::WriteToFile { or_format: "streamOptimized" }));
         }
         Ok(Self(match options.subformat {
             Subformat::MonolithicSparse => Box::new(monolithic_sparse(sink, options, siblings.as_deref())?),
@@ -83,7 +83,10 @@ impl Writer {
                 let siblings = siblings.ok_or_else(|| {
                     misuse(options.subformat.name())
                         .because("needs files beside it, and here is only one to write to")
-                        .hint("write monolithicSparse or streamOptimized")
+                        .with_remedy(Remedy::SetOption(&[(
+                            "subformat",
+                            "monolithicSparse or streamOptimized",
+                        )]))
                 })?;
                 Box::new(Split::new(sink, options, siblings)?)
             }

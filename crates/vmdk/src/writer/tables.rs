@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use diskimg_core::{Budget, Error, Result};
+use diskimg_core::{Budget, Error, Remedy, Result};
 
 use super::error::misuse;
 use super::layout::{GRAIN_TABLE_BYTES, GRAIN_TABLE_ENTRIES, Shape, sector_number};
@@ -76,7 +76,7 @@ impl Tables {
             if self.budget.take(GRAIN_TABLE_BYTES).is_err() {
                 self.close_full(out);
                 self.budget.take(GRAIN_TABLE_BYTES).map_err(|error| {
-                    error.format(FORMAT).hint("write the disk in ascending order, or with larger grains")
+                    error.format(FORMAT).with_remedy(Remedy::WriteAscending { unit_option: "grain_size" })
                 })?;
             }
             let sectors = vec![0; usize::try_from(GRAIN_TABLE_ENTRIES).unwrap_or_default()];
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(out, [Closed { index: 1, sectors: expected }]);
         let error = tables.place(2048, &mut out).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert!(error.hint_text().is_some());
+        assert_eq!(error.remedy(), Some(Remedy::WriteAscending { unit_option: "grain_size" }));
         for range in [(2 << 20)..(2 << 20) + 1, 0..4 << 20] {
             assert_eq!(tables.placed(range).err().unwrap().kind(), ErrorKind::InvalidInput);
         }

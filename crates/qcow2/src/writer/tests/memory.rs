@@ -1,6 +1,6 @@
 //! What a huge disk costs: tables leave memory as soon as they can, and else there is a limit.
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, Remedy, Result};
 
 use super::*;
 use crate::BackingName;
@@ -62,7 +62,7 @@ fn more_open_tables_than_the_bound_are_a_limit_with_a_hint() {
     let writer = huge(false, &Discard::default());
     let error = (0..130).rev().find_map(|table| writer.write_at(table << 39, b"x").err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert!(error.hint_text().unwrap().contains("ascending order"));
+    assert_eq!(error.remedy(), Some(Remedy::WriteAscending { unit_option: "cluster_size" }));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is refused, and that nothing valid is left by what was not finished.
 
-use diskimg_core::{ErrorKind, Result, WriteOrder};
+use diskimg_core::{ErrorKind, Remedy, Result, WriteOrder};
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn options_that_cannot_be_meant_are_refused() {
 #[test]
 fn a_disk_too_large_for_its_blocks_is_told_larger_ones() {
     let options = WriterOptions { virtual_size: 1 << 40, block_size: 512, ..WriterOptions::default() };
-    assert!(refused(&options).hint_text().unwrap().contains("block_size"));
+    assert_eq!(refused(&options).remedy(), Some(Remedy::SetOption(&[("block_size", "64M")])));
 }
 
 #[test]

@@ -1,0 +1,207 @@
+//! Structured hints: what a caller can do about an error.
+
+use std::fmt;
+
+use crate::ReferenceRole;
+
+/// What a caller can do about an [`Error`](crate::Error).
+///
+/// A front end matches on it and names its own option or setting. [`fmt::Display`] has a wording for callers of
+/// the library: one clause in lower case, without a full stop.
+///
+/// ```
+/// use diskimg_core::{ErrorKind, LimitKind, Limits, Remedy};
+///
+/// let error = Limits::default().check_virtual_size(1 << 60).unwrap_err();
+/// let remedy = error.remedy().expect("a limit can be raised");
+/// assert_eq!(remedy, Remedy::RaiseLimit(LimitKind::VirtualSize));
+/// assert_eq!(remedy.to_string(), "raise the limit for virtual sizes if the image is trusted");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Follow references within the directory of the image; a layer below can also be passed by the caller.
+    FollowReferences {
+        /// The role of the reference that was refused.
+        role: ReferenceRole,
+    },
+    /// Pass the parent instead of having it searched for.
+    NameParent,
+    /// Record the format of the backing file in the image.
+    RecordBackingFormat,
+    /// Open the device that an extent names as a raw disk.
+    ReadDevice,
+    /// Open the file as raw; it may be a raw disk that nothing identifies.
+    AllowRaw,
+    /// Open a compressed file as raw, which reads the compressed bytes.
+    ReadCompressedBytes,
+    /// Name the format of the image instead of having it detected.
+    PinFormat,
+    /// Name the format of the backing file that a new image refers to.
+    NameBackingFormat,
+    /// Name one disk of an archive.
+    NameMember,
+    /// Allow an existing target to be overwritten, or name another target.
+    Force,
+    /// Put `./` in front of a file name.
+    PrefixCurrentDirectory,
+    /// Raise a limit.
+    RaiseLimit(LimitKind),
+    /// Allow a temporary file, or store the uncompressed image in a file.
+    AllowSpool,
+    /// Read the image from a file instead of a stream.
+    ReadFromFile,
+    /// Write to a file instead of a stream, or choose a format or subformat that can be streamed.
+    WriteToFile {
+        /// The format or subformat that can be streamed.
+        or_format: &'static str,
+    },
+    /// Write to a file instead of a stream, or read the image from one.
+    WriteOrReadFile,
+    /// Compress the target afterwards, or choose a format that has compression.
+    CompressAfterwards {
+        /// A format with compression.
+        or_format: &'static str,
+    },
+    /// Write the disk in ascending order, or with larger units.
+    WriteAscending {
+        /// The create option that sets the unit.
+        unit_option: &'static str,
+    },
+    /// Give one of these create options another value: pairs of a name and a description of the value.
+    SetOption(&'static [(&'static str, &'static str)]),
+}
+
+/// A limit that a caller can raise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// [`Limits::virtual_size`](crate::Limits::virtual_size).
+    VirtualSize,
+    /// [`Limits::decoder_memory`](crate::Limits::decoder_memory).
+    DecoderMemory,
+    /// [`Limits::metadata_cache`](crate::Limits::metadata_cache).
+    Tables,
+    /// The size of temporary files.
+    TemporaryFiles,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FollowReferences { role } if role.is_below() => {
+                "allow references within the image's own directory, or pass the file yourself"
+            }
+            Self::FollowReferences { .. } => "allow references within the image's own directory",
+            Self::NameParent => "pass the parent yourself",
+            Self::RecordBackingFormat => {
+                "record the format in the image, for instance with `qemu-img rebase -u -F`"
+            }
+            Self::ReadDevice => "read the device itself as a raw disk",
+            Self::AllowRaw => "name the format if you know it is raw",
+            Self::ReadCompressedBytes => "name the format raw to read the compressed bytes themselves",
+            Self::PinFormat => "name the format you expect",
+            Self::NameBackingFormat => "name the format of the backing file",
+            Self::NameMember => "name the disk to read",
+            Self::Force => "allow overwriting, or choose another name",
+            Self::PrefixCurrentDirectory => "put ./ in front of the file name",
+            Self::RaiseLimit(limit) => limit.remedy(),
+            Self::AllowSpool => "allow a temporary file, or write the uncompressed image to a file first",
+            Self::ReadFromFile => "read the image from a file",
+            Self::WriteToFile { or_format } => return write!(f, "write to a file, or write {or_format}"),
+            Self::WriteOrReadFile => "write to a file, or read the image from a file",
+            Self::CompressAfterwards { or_format } => {
+                return write!(f, "compress the file afterwards, or write {or_format}");
+            }
+            Self::WriteAscending { unit_option } => {
+                return write!(f, "write the disk in ascending order, or with a larger {unit_option}");
+            }
+            Self::SetOption(choices) => return write_choices(choices, f),
+        })
+    }
+}
+
+impl LimitKind {
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::VirtualSize => "raise the limit for virtual sizes if the image is trusted",
+            Self::DecoderMemory => "raise the limit for decoder memory if the file is trusted",
+            Self::Tables => "raise the limit for tables, or read the image from a file",
+            Self::TemporaryFiles => {
+                "raise the limit for temporary files, or write the uncompressed image to a file first"
+            }
+        }
+    }
+}
+
+fn write_choices(choices: &[(&str, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, (option, value)) in choices.iter().enumerate() {
+        f.write_str(if index == 0 { "set " } else { ", or " })?;
+        write!(f, "{option} to {value}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EACH: [Remedy; 25] = [
+        Remedy::FollowReferences { role: ReferenceRole::Backing },
+        Remedy::FollowReferences { role: ReferenceRole::Extent },
+        Remedy::NameParent,
+        Remedy::RecordBackingFormat,
+        Remedy::ReadDevice,
+        Remedy::AllowRaw,
+        Remedy::ReadCompressedBytes,
+        Remedy::PinFormat,
+        Remedy::NameBackingFormat,
+        Remedy::NameMember,
+        Remedy::Force,
+        Remedy::PrefixCurrentDirectory,
+        Remedy::RaiseLimit(LimitKind::VirtualSize),
+        Remedy::RaiseLimit(LimitKind::DecoderMemory),
+        Remedy::RaiseLimit(LimitKind::Tables),
+        Remedy::RaiseLimit(LimitKind::TemporaryFiles),
+        Remedy::AllowSpool,
+        Remedy::ReadFromFile,
+        Remedy::WriteToFile { or_format: "raw" },
+        Remedy::WriteOrReadFile,
+        Remedy::CompressAfterwards { or_format: "qcow2" },
+        Remedy::WriteAscending { unit_option: "cluster_size" },
+        Remedy::SetOption(&[("block_size", "64M")]),
+        Remedy::SetOption(&[("cluster_size", "a larger size"), ("refcount_bits", "fewer bits")]),
+        Remedy::SetOption(&[("subformat", "monolithicFlat")]),
+    ];
+
+    #[test]
+    fn each_remedy_has_its_own_clause() {
+        let mut clauses: Vec<String> = EACH.iter().map(Remedy::to_string).collect();
+        for clause in &clauses {
+            assert!(clause.starts_with(|first: char| first.is_ascii_lowercase()), "{clause}");
+            assert!(!clause.ends_with('.') && !clause.contains('\n'), "{clause}");
+        }
+        clauses.sort();
+        clauses.dedup();
+        assert_eq!(clauses.len(), EACH.len());
+    }
+
+    #[test]
+    fn alternatives_of_an_option_are_all_named() {
+        let remedy = Remedy::SetOption(&[("cluster_size", "a larger size"), ("refcount_bits", "fewer bits")]);
+        assert_eq!(remedy.to_string(), "set cluster_size to a larger size, or refcount_bits to fewer bits");
+    }
+
+    #[test]
+    fn only_a_layer_below_can_be_passed_instead() {
+        for (role, passed) in [
+            (ReferenceRole::Backing, true),
+            (ReferenceRole::Parent, true),
+            (ReferenceRole::DataFile, false),
+            (ReferenceRole::Extent, false),
+        ] {
+            let clause = Remedy::FollowReferences { role }.to_string();
+            assert_eq!(clause.contains("pass the file"), passed, "{role:?}");
+        }
+    }
+}
