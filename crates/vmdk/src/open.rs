@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use diskimg_codec::units::UnitReader;
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Finding, Image, ImageInfo, Limits, OpenOptions, Reference, ReferenceRole,
     Remedy, Resolver, Result,
@@ -10,7 +11,6 @@ use diskimg_core::{
 
 use crate::cowd::CowdHeader;
 use crate::create_type::{Layout, is_device};
-use crate::decoder::{Decoders, Recent};
 use crate::describe::{Opened, describe, references, warning};
 use crate::descriptor::Descriptor;
 use crate::directories;
@@ -19,6 +19,7 @@ use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::extents::{Content, ExtentFile, Part, Parts, check_flat, named};
 use crate::footer;
+use crate::grain_codec::GrainCodec;
 use crate::parsed::{self, Kind, Parsed};
 use crate::sesparse::SeSparseHeader;
 use crate::sparse_header::{SECTOR, SparseHeader};
@@ -40,8 +41,7 @@ use crate::sparse_header::{SECTOR, SparseHeader};
 pub struct Vmdk {
     /// In the order of the disk, without gaps.
     pub(crate) parts: Vec<Part>,
-    pub(crate) decoders: Decoders,
-    pub(crate) recent: Recent,
+    pub(crate) grains: UnitReader<GrainCodec>,
     pub(crate) info: ImageInfo,
     pub(crate) size: u64,
 }
@@ -101,13 +101,7 @@ impl Vmdk {
         let opened = Opened::new(&parts);
         let mut info = describe(&parsed, &options.limits, Some(&opened));
         info.findings.append(&mut parts.findings);
-        Ok(Self {
-            size: parts.size,
-            parts: parts.all,
-            decoders: Decoders::default(),
-            recent: Recent::default(),
-            info,
-        })
+        Ok(Self { size: parts.size, parts: parts.all, grains: UnitReader::new(), info })
     }
 }
 

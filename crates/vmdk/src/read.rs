@@ -1,23 +1,19 @@
-//! Reading guest bytes: contiguous data in one go, compressed grains in batches.
+//! Reading guest bytes.
 
 use std::ops::Range;
-use std::sync::Arc;
 
+use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, Location, ReadCursor, Result,
-    check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, Image, ImageInfo, Location, ReadCursor,
+    Result, check_range,
 };
 
-use crate::decoder::{Decoder, compressed_len, inflate};
 use crate::errors::FORMAT;
 use crate::extents::{Content, Part};
+use crate::grain_codec::GrainCodec;
 use crate::lookup::{Mapping, SparseExtent, Stored};
-use crate::marker::GRAIN_HEADER;
 use crate::open::Vmdk;
-
-/// The most compressed bytes that are read in one go, unless a single grain is longer. A bound of ours: one
-/// large read costs a disk little more than a small one, and each thread holds one such buffer.
-const BATCH_BYTES: u64 = 1 << 20;
+use crate::sparse_header::SECTOR;
 
 impl BlockSource for Vmdk {
     fn size(&self) -> u64 {
@@ -139,169 +135,63 @@ impl Vmdk {
                 Stored::Unallocated | Stored::Zero => now.fill(0),
                 Stored::Data(host) => extent.tables.source.read_at(host.0, now)?,
                 Stored::Compressed => {
-                    self.decoders.with(|decoder| self.read_compressed(decoder, extent, mapping, at, now))?;
+                    self.grains.read(&CompressedGrains { extent, mapping }, GuestOffset(at), now)?;
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// Fills `buf` from compressed grains. Whole grains are decoded where they are wanted; of the others the
-    /// decoded bytes are kept, for the next read is likely to want the rest.
-    fn read_compressed(
+/// The compressed grains of a mapping.
+struct CompressedGrains<'a> {
+    extent: &'a SparseExtent,
+    mapping: &'a Mapping<'a>,
+}
+
+impl UnitMap for CompressedGrains<'_> {
+    type Codec = GrainCodec;
+
+    fn new_codec(&self) -> GrainCodec {
+        GrainCodec::default()
+    }
+
+    fn unit_size(&self) -> u64 {
+        self.extent.grain_bytes
+    }
+
+    fn source(&self) -> &dyn BlockSource {
+        self.extent.tables.source.as_ref()
+    }
+
+    /// The marker, which is not read here, has the compressed length. Assumes that a grain ends where the next
+    /// one begins, and that it did not grow; the codec reads the rest of the others.
+    fn unit(&self, guest: GuestOffset) -> Result<CompressedUnit> {
+        let start = self.mapping.compressed(guest.0)?;
+        let most = start.saturating_add(self.extent.grain_bytes).saturating_add(SECTOR);
+        let next = self.mapping.compressed(guest.plus(self.extent.grain_bytes).0).ok();
+        let end = next.filter(|next| *next > start).map_or(most, |next| next.min(most));
+        Ok(CompressedUnit { host: start..end.min(self.extent.tables.file_size()), truncated: false })
+    }
+
+    fn decode(
         &self,
-        decoder: &mut Decoder,
-        extent: &SparseExtent,
-        mapping: &Mapping<'_>,
-        guest: u64,
-        buf: &mut [u8],
+        codec: &mut GrainCodec,
+        unit: &CompressedUnit,
+        start: GuestOffset,
+        input: &[u8],
+        output: &mut [u8],
     ) -> Result<()> {
-        let grain = extent.grain_bytes.max(1);
-        let mut rest = ReadCursor::new(guest, buf);
-        while !rest.is_empty() {
-            let at = rest.offset();
-            let from = extent.in_grain(at);
-            let whole = if from == 0 { rest.len() / grain } else { 0 };
-            let len = if whole > 0 {
-                whole.saturating_mul(grain)
-            } else {
-                grain.saturating_sub(from).min(rest.len())
-            };
-            let now = rest.take(len).ok_or_else(internal)?;
-            if whole > 0 {
-                read_whole(decoder, extent, mapping, at, now)?;
-            } else {
-                self.read_part(decoder, extent, mapping, at, now)?;
-            }
-        }
-        Ok(())
+        codec.decode(self.extent, unit.host.start, start.0, input, output)
     }
 
-    /// Fills `buf` with a part of one grain: of the last one too, which writers fill up or cut.
-    fn read_part(
-        &self,
-        decoder: &mut Decoder,
-        extent: &SparseExtent,
-        mapping: &Mapping<'_>,
-        guest: u64,
-        buf: &mut [u8],
-    ) -> Result<()> {
-        let from = extent.in_grain(guest);
-        let start = guest.saturating_sub(from);
-        let key = extent.of_disk(start);
-        let grain = match self.recent.grain(key) {
-            Some(grain) => grain,
-            None => {
-                let host = mapping.compressed(guest)?;
-                let end = host.saturating_add(most_read(extent)).min(extent.tables.file_size());
-                let mut bytes = vec![0; usize::try_from(extent.grain_bytes).unwrap_or_default()];
-                let needed = usize::try_from(extent.grain_len(start)).unwrap_or(usize::MAX);
-                let Decoder { input, single, inflater } = decoder;
-                let input = host_bytes(extent, &(host..end), input)?;
-                let input = grain_input(extent, host, start, input, single)?;
-                inflate(inflater, (host, key), input, &mut bytes, needed)?;
-                let grain = Arc::new(bytes);
-                self.recent.keep(key, Arc::clone(&grain));
-                grain
-            }
-        };
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let part = grain.get(from..).and_then(|bytes| bytes.get(..buf.len())).ok_or_else(internal)?;
-        buf.copy_from_slice(part);
-        Ok(())
+    /// The offset in the disk: the extents of an image share one cache.
+    fn cache_key(&self, start: GuestOffset) -> GuestOffset {
+        GuestOffset(self.extent.of_disk(start.0))
     }
 }
 
-/// Bytes that are read for a single grain: what one takes that did not shrink. One that grew is read again.
-fn most_read(extent: &SparseExtent) -> u64 {
-    extent.grain_bytes.saturating_add(512)
-}
-
-/// Fills `buf`, a whole number of grains, decoding straight into it.
-fn read_whole(
-    decoder: &mut Decoder,
-    extent: &SparseExtent,
-    mapping: &Mapping<'_>,
-    guest: u64,
-    buf: &mut [u8],
-) -> Result<()> {
-    let size = usize::try_from(extent.grain_bytes).unwrap_or(usize::MAX);
-    let mut rest = ReadCursor::new(guest, buf);
-    while !rest.is_empty() {
-        let mut at = rest.offset();
-        let (host, grains) = gather(extent, mapping, at, rest.end())?;
-        let now = rest.take(grains.saturating_mul(extent.grain_bytes)).ok_or_else(internal)?;
-        let Decoder { input, single, inflater } = &mut *decoder;
-        let input = host_bytes(extent, &host, input)?;
-        for output in now.chunks_mut(size) {
-            let place = mapping.compressed(at)?;
-            let from = usize::try_from(place.saturating_sub(host.start)).unwrap_or(usize::MAX);
-            let window = input.get(from..).ok_or_else(internal)?;
-            let bytes = grain_input(extent, place, at, window, single)?;
-            inflate(inflater, (place, extent.of_disk(at)), bytes, output, size)?;
-            at = at.saturating_add(extent.grain_bytes);
-        }
-    }
-    Ok(())
-}
-
-/// The host bytes to read in one go for the compressed grains from `guest` on, up to `end`, and how many
-/// grains that is: at least one, as long as they lie in their order.
-///
-/// How long a grain is stands in its marker, which is not read here: a grain ends where the next one begins.
-fn gather(extent: &SparseExtent, mapping: &Mapping<'_>, guest: u64, end: u64) -> Result<(Range<u64>, u64)> {
-    let first = mapping.compressed(guest)?;
-    let (mut last, mut grains) = (first, 1_u64);
-    let mut at = guest.saturating_add(extent.grain_bytes);
-    let next = loop {
-        let next = mapping.compressed(at).ok().filter(|next| *next > last);
-        match next {
-            Some(host) if at < end && host.saturating_sub(first) < BATCH_BYTES => last = host,
-            _ => break next,
-        }
-        grains = grains.saturating_add(1);
-        at = at.saturating_add(extent.grain_bytes);
-    };
-    let most = last.saturating_add(most_read(extent));
-    let end = next.map_or(most, |next| next.min(most)).min(extent.tables.file_size());
-    Ok((first..end, grains))
-}
-
-/// The compressed bytes of the grain at `host`. `window` begins with its marker and holds as much of the file
-/// as was read; what is missing is read into `single`.
-fn grain_input<'a>(
-    extent: &SparseExtent,
-    host: u64,
-    guest: u64,
-    window: &'a [u8],
-    single: &'a mut Vec<u8>,
-) -> Result<&'a [u8]> {
-    let len = usize::try_from(compressed_len(extent, host, guest, window)?).unwrap_or(usize::MAX);
-    let data = window.get(GRAIN_HEADER..).unwrap_or_default();
-    if let Some(bytes) = data.get(..len) {
-        return Ok(bytes);
-    }
-    single.resize(len, 0);
-    extent.tables.source.read_at(host.saturating_add(GRAIN_HEADER as u64), single)?;
-    Ok(single)
-}
-
-/// The bytes `host` of the extent's file: in place where they are in memory, otherwise read into `buf`.
-fn host_bytes<'a>(extent: &'a SparseExtent, host: &Range<u64>, buf: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-    let source = &extent.tables.source;
-    if let Some(bytes) = source.locate(host.clone()).bytes {
-        return Ok(bytes);
-    }
-    let len = usize::try_from(host.end.saturating_sub(host.start)).unwrap_or(usize::MAX);
-    if buf.len() < len {
-        buf.resize(len, 0);
-    }
-    let bytes = buf.get_mut(..len).ok_or_else(internal)?;
-    source.read_at(host.start, bytes)?;
-    Ok(bytes)
-}
-
-/// A rule of this crate was broken, not one of the format.
+/// The error for a bug in this crate, not a fault of the image.
 fn internal() -> Error {
     Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
 }

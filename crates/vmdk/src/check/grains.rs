@@ -6,8 +6,8 @@ use diskimg_core::{CheckReport, Error, Result};
 
 use super::Checked;
 use super::tables::Table;
-use crate::decoder::compressed_len;
 use crate::errors::corrupt;
+use crate::grain_codec::compressed_len;
 use crate::lookup::Grain;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH};
 use crate::sparse_header::SECTOR;
