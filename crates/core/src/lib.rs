@@ -50,6 +50,7 @@ mod sink;
 mod source;
 mod stream;
 mod window;
+pub mod writer;
 pub mod zeros;
 
 pub use cache::MetadataCache;
