@@ -22,4 +22,4 @@ mod writer;
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vdi, inspect};
-pub use writer::{Allocation, SETTINGS, Writer, WriterOptions, create, measure};
+pub use writer::{Allocation, ImageWriter, SETTINGS, WriterOptions, create, measure};

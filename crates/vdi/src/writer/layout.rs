@@ -1,4 +1,4 @@
-//! Where things lie in an image being written.
+//! The offsets in an image being written.
 //!
 //! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`) and `VDICore.h` (`VDI_DATA_ALIGN`).
 
@@ -9,25 +9,24 @@ use crate::addr::{ENTRY_BYTES, Geometry, HostOffset};
 use crate::errors::invalid;
 use crate::header::{MIN_BLOCK_BITS, SECTOR};
 
-/// Map and blocks begin at multiples of so many bytes, as VirtualBox has it for the sake of flash memory.
+/// Map and blocks begin at multiples of this many bytes, as in VirtualBox, which aligns them for flash memory.
 const ALIGN: u64 = 1 << 20;
-/// log2 of the largest block that is written, 64 MiB. A bound of ours: a conversion holds whole blocks in
-/// memory, some for each thread.
+/// log2 of the largest block size, 64 MiB. Our limit: a conversion keeps some whole blocks per thread in memory.
 const MAX_BLOCK_BITS: u32 = 26;
-/// The most blocks. A bound of QEMU's (`VDI_BLOCKS_IN_IMAGE_MAX`), 512 TiB at 1 MiB; the format itself ends at
-/// twice as many, where the offset of the data no longer fits its field.
+/// The most blocks. QEMU's limit (`VDI_BLOCKS_IN_IMAGE_MAX`), 512 TiB at 1 MiB. The format ends at twice as many,
+/// where the data offset no longer fits its field.
 const MAX_BLOCKS: u64 = 0x1FFF_FF80;
 
-/// The shape of an image being written.
+/// The layout of an image being written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    /// Bytes of the disk that may be written.
+pub(super) struct ImageLayout {
+    /// The size of the disk in bytes, as the caller gave it.
     pub(super) size: u64,
     pub(super) allocation: Allocation,
     pub(super) geometry: Geometry,
 }
 
-impl Shape {
+impl ImageLayout {
     /// Checks the options and lays out the image.
     pub(super) fn new(options: &WriterOptions) -> Result<Self> {
         let block = options.block_size;
@@ -64,7 +63,7 @@ impl Shape {
         Ok(Self { size, allocation: options.allocation, geometry })
     }
 
-    /// The size of the disk as the header states it: whole sectors.
+    /// The size of the disk in the header: whole sectors.
     pub(super) fn size_in_header(&self) -> u64 {
         in_sectors(self.size).unwrap_or(self.size)
     }

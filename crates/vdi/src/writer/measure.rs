@@ -1,21 +1,22 @@
-//! What an image would take up, before it is written.
+//! The size of an image before it is written.
 //!
-//! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`): header and map in front, then whole blocks.
+//! Source: VirtualBox, `src/VBox/Storage/VDI.cpp` (`vdiInitHeader`): header and map, then whole blocks.
 
 use std::ops::Range;
 
 use diskimg_core::{CreateOptions, Measured, Result, Touched};
 
-use super::layout::Shape;
+use super::layout::ImageLayout;
 use super::options::Allocation;
 use super::settings::from_settings;
 
-/// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Exact, where each block that they touch has a byte that is not
-/// zero.
+/// Computes the size of the image that [`super::create`] makes with these options.
+///
+/// The ranges `data` are stored; they ascend and do not overlap. `None` stores nothing. The result is exact if each
+/// block that the ranges touch has a byte that is not zero.
 ///
 /// # Errors
-/// As [`super::create`]; an error of `data`.
+/// Those of [`super::create`]; an error of `data`.
 ///
 /// ```
 /// use diskimg_core::CreateOptions;
@@ -30,17 +31,17 @@ pub fn measure(
     options: &CreateOptions,
     data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
-    let shape = Shape::new(&from_settings(options)?)?;
-    let mut touched = Touched::new(shape.geometry.block_bytes());
+    let layout = ImageLayout::new(&from_settings(options)?)?;
+    let mut touched = Touched::new(layout.geometry.block_bytes());
     for range in data.into_iter().flatten() {
         touched.add(&range?);
     }
-    let all = shape.geometry.blocks;
-    let stored = match shape.allocation {
+    let all = layout.geometry.blocks;
+    let stored = match layout.allocation {
         Allocation::Dynamic => u32::try_from(touched.count()).unwrap_or(all).min(all),
         Allocation::Fixed => all,
     };
     // The file ends with a whole block.
-    let end = |blocks: u32| shape.geometry.host(blocks).0;
+    let end = |blocks: u32| layout.geometry.host(blocks).0;
     Ok(Measured { required: end(stored), fully_allocated: end(all) })
 }

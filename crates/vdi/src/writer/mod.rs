@@ -1,24 +1,24 @@
 //! Writes VDI images.
 //!
-//! Blocks get places in the image file in the order in which they are written; in a fixed image each has its
-//! place from the beginning. The block map is written when all blocks are, and the header last, so that
-//! nothing is a valid image before the writer is finished.
+//! A dynamic image allocates blocks in the order in which they are written; in a fixed image each block has its
+//! offset from the start. The block map is written after all blocks, and the header last, so that the file is no
+//! valid image before the writer is finished.
 //!
-//! [`layout`] says where things lie, [`blocks`] gives out places, [`job`] takes segments through it, [`header`]
-//! encodes the header, [`sink`] is the writer; [`measure`](self::measure()) tells how long the file will be.
+//! [`layout`] computes offsets, [`block_allocator`] allocates blocks, [`block_store`] writes segments, [`header`]
+//! encodes the header, and [`image_writer`] is the sink. [`measure`](self::measure()) computes the file size.
 
-mod blocks;
+mod block_allocator;
+mod block_store;
 mod header;
-mod job;
+mod image_writer;
 mod layout;
 mod measure;
 mod options;
 mod settings;
-mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use image_writer::ImageWriter;
 pub use measure::measure;
 pub use options::{Allocation, WriterOptions};
 pub use settings::{SETTINGS, create};
-pub use sink::Writer;

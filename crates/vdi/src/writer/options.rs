@@ -1,7 +1,6 @@
-//! How an image is written.
+//! The options of a writer.
 
-/// How a VDI image is written. The default is what VirtualBox makes: a dynamic image with blocks of 1 MiB and
-/// random UUIDs.
+/// The options of a VDI image. The default is VirtualBox's: a dynamic image with blocks of 1 MiB and random UUIDs.
 ///
 /// ```
 /// use diskimg_vdi::{Allocation, WriterOptions};
@@ -14,18 +13,18 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Size of the disk in bytes, below 2^63. The header states the next multiple of 512, and what is added
-    /// reads as zeros: of an odd size QEMU would make more and VirtualBox less.
+    /// The size of the disk in bytes, below 2^63. The header states the next multiple of 512, and the additional
+    /// bytes read as zeros: QEMU rounds other sizes up, VirtualBox down.
     ///
-    /// VirtualBox refuses an image of size 0.
+    /// VirtualBox rejects an image of size 0.
     pub virtual_size: u64,
-    /// When blocks get their place.
+    /// The time at which blocks are allocated.
     pub allocation: Allocation,
-    /// Bytes in a block: a power of two from 512 to 64 MiB. QEMU reads only 1 MiB.
+    /// The block size in bytes: a power of two from 512 to 64 MiB. QEMU reads only 1 MiB.
     pub block_size: u64,
-    /// The image's UUID in the byte order of its text form, not nil; random if not given.
+    /// The UUID of the image in the byte order of its text form, not nil; random if not given.
     pub uuid: Option<[u8; 16]>,
-    /// The UUID of the image's content, likewise.
+    /// The UUID of the image's content, in the same form.
     pub modification_uuid: Option<[u8; 16]>,
 }
 
@@ -41,12 +40,12 @@ impl Default for WriterOptions {
     }
 }
 
-/// When the blocks of an image get their place.
+/// The time at which the blocks of an image are allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Allocation {
-    /// When they are written: blocks of zeros take no place.
+    /// When they are written: blocks of zeros need no space.
     Dynamic,
-    /// At once: all blocks are in the file, in the order of the disk. Blocks that are not written are zeroed
-    /// in the file, which takes space if the file below does that for zeros.
+    /// At once: all blocks are in the file, in the order of the disk. Unwritten blocks are zeroed in the file,
+    /// which needs space if the sink stores zeros.
     Fixed,
 }

@@ -1,39 +1,39 @@
-//! Options as users type them.
+//! The options as users type them.
 
-use diskimg_core::{BlockSink, CreateOptions, Error, Result, Setting, SettingHelp};
+use diskimg_core::writer::{choose, unknown_setting};
+use diskimg_core::{BlockSink, CreateOptions, Result, Setting, SettingHelp};
 use uuid::Uuid;
 
+use super::image_writer::ImageWriter;
 use super::options::{Allocation, WriterOptions};
-use super::sink::Writer;
 use crate::errors::{FORMAT, invalid};
 
-/// What `-o` takes; `static` is that of `qemu-img`.
+/// The settings of `-o`; `static` is the one of `qemu-img`.
 pub const SETTINGS: &[SettingHelp] = &[
     SettingHelp {
         name: "subformat",
         values: "dynamic (default) or fixed",
-        help: "whether blocks of zeros take no place, or all blocks are in the file",
+        help: "stores no blocks of zeros, or all blocks",
     },
-    SettingHelp { name: "static", values: "on or off (default)", help: "the same as subformat=fixed" },
+    SettingHelp { name: "static", values: "on or off (default)", help: "same as subformat=fixed" },
     SettingHelp {
         name: "block_size",
         values: "512 to 64M, a power of two; default 1M",
-        help: "unit in which space is given out; QEMU reads only 1M",
+        help: "allocation unit; QEMU reads only 1M",
     },
     SettingHelp { name: "uuid", values: "a UUID; random by default", help: "UUID of the image" },
     SettingHelp {
         name: "uuid_modify",
         values: "a UUID; random by default",
-        help: "UUID of the image's content, which changes with it",
+        help: "UUID of the content, renewed with each change",
     },
 ];
 
 /// Creates a VDI image over a sink that grows: the `create` of this crate's driver.
 ///
 /// # Errors
-/// [`diskimg_core::ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, or for settings
-/// that do not go together; [`diskimg_core::ErrorKind::Unsupported`] for compression, which the format does not
-/// have; as [`Writer::new`].
+/// [`diskimg_core::ErrorKind::InvalidInput`] for an unknown or invalid setting, for settings that contradict each
+/// other, and for compression, which the format does not have; those of [`ImageWriter::new`].
 ///
 /// ```
 /// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
@@ -50,12 +50,12 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
-    Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
+    Ok(Box::new(ImageWriter::new(sink, &from_settings(options)?)?))
 }
 
 pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     if options.compress || options.level.is_some() {
-        return Err(invalid("compression").because("the format has none"));
+        return Err(invalid("compression").because("the format does not support it"));
     }
     let mut parsed = WriterOptions { virtual_size: options.virtual_size, ..WriterOptions::default() };
     let mut allocation = None;
@@ -69,7 +69,7 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
             "block_size" => parsed.block_size = setting.as_size()?,
             "uuid" => parsed.uuid = Some(uuid(setting)?),
             "uuid_modify" => parsed.modification_uuid = Some(uuid(setting)?),
-            _ => return Err(unknown(setting)),
+            _ => return Err(unknown_setting(FORMAT, setting, SETTINGS)),
         }
     }
     parsed.allocation = allocation.unwrap_or(parsed.allocation);
@@ -86,11 +86,9 @@ fn agree(chosen: &mut Option<Allocation>, value: Allocation, setting: &Setting) 
 }
 
 fn subformat(setting: &Setting) -> Result<Allocation> {
-    match setting.value.as_str() {
-        "dynamic" => Ok(Allocation::Dynamic),
-        "fixed" | "static" => Ok(Allocation::Fixed),
-        _ => Err(setting.invalid("dynamic or fixed").format(FORMAT)),
-    }
+    let choices =
+        [("dynamic", Allocation::Dynamic), ("fixed", Allocation::Fixed), ("static", Allocation::Fixed)];
+    choose(FORMAT, setting, &choices, "dynamic or fixed")
 }
 
 fn uuid(setting: &Setting) -> Result<[u8; 16]> {
@@ -98,13 +96,6 @@ fn uuid(setting: &Setting) -> Result<[u8; 16]> {
         Ok(uuid) if !uuid.is_nil() => Ok(uuid.into_bytes()),
         _ => Err(setting.invalid("a UUID such as 01234567-89ab-cdef-0123-456789abcdef").format(FORMAT)),
     }
-}
-
-fn unknown(setting: &Setting) -> Error {
-    let names: Vec<&str> = SETTINGS.iter().map(|help| help.name).collect();
-    invalid("option")
-        .found_name(setting.name.as_bytes())
-        .expected(format_args!("one of {}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -117,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_understood() {
+    fn every_setting_is_parsed() {
         let options = parse(
             "static=on,subformat=fixed,block_size=4M,uuid=00112233-4455-6677-8899-aabbccddeeff,\
              uuid_modify=ffeeddcc-bbaa-9988-7766-554433221100",
@@ -136,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_refused_and_the_known_ones_are_listed() {
+    fn unknown_setting_is_rejected_with_a_list_of_the_known_ones() {
         let error = parse("cluster_size=4k").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         for help in SETTINGS {
@@ -145,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_cannot_be_meant_are_refused() {
+    fn invalid_values_are_rejected() {
         let list = [
             "subformat=thin",
             "static=2",
@@ -160,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_and_its_level_are_refused() {
+    fn compression_and_its_level_are_rejected() {
         for (compress, level) in [(true, None), (false, Some(5)), (false, Some(0))] {
             let options = CreateOptions { compress, level, ..CreateOptions::default() };
             assert_eq!(from_settings(&options).unwrap_err().kind(), ErrorKind::InvalidInput);

@@ -1,39 +1,39 @@
-//! What is refused, and that nothing valid is left by what was not finished.
+//! Rejected calls, and images that are not finished.
 
 use diskimg_core::{ErrorKind, Remedy, Result, WriteOrder};
 
 use super::*;
 
 #[track_caller]
-fn refused(options: &WriterOptions) -> diskimg_core::Error {
-    let Err(error) = Writer::new(Box::new(MemorySink::new(ROOM)), options) else {
-        panic!("{options:?} was not refused");
+fn rejected(options: &WriterOptions) -> diskimg_core::Error {
+    let Err(error) = ImageWriter::new(Box::new(MemorySink::new(ROOM)), options) else {
+        panic!("{options:?} was accepted");
     };
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     error
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn invalid_options_are_rejected() {
     let base = WriterOptions { virtual_size: 1 << 20, ..WriterOptions::default() };
     for block_size in [0, 1, 256, 3000, 128 << 20, u64::MAX] {
-        refused(&WriterOptions { block_size, ..base.clone() });
+        rejected(&WriterOptions { block_size, ..base.clone() });
     }
     for virtual_size in [u64::MAX, 1 << 63, (0x1FFF_FF80 << 20) + 1] {
-        refused(&WriterOptions { virtual_size, ..base.clone() });
+        rejected(&WriterOptions { virtual_size, ..base.clone() });
     }
-    refused(&WriterOptions { uuid: Some([0; 16]), ..base.clone() });
-    refused(&WriterOptions { modification_uuid: Some([0; 16]), ..base });
+    rejected(&WriterOptions { uuid: Some([0; 16]), ..base.clone() });
+    rejected(&WriterOptions { modification_uuid: Some([0; 16]), ..base });
 }
 
 #[test]
-fn a_disk_too_large_for_its_blocks_is_told_larger_ones() {
+fn disk_too_large_for_its_block_size_hints_at_larger_blocks() {
     let options = WriterOptions { virtual_size: 1 << 40, block_size: 512, ..WriterOptions::default() };
-    assert_eq!(refused(&options).remedy(), Some(Remedy::SetOption(&[("block_size", "64M")])));
+    assert_eq!(rejected(&options).remedy(), Some(Remedy::SetOption(&[("block_size", "64M")])));
 }
 
 #[test]
-fn a_target_that_takes_ascending_offsets_only_needs_seek() {
+fn target_with_ascending_order_is_rejected() {
     struct Pipe;
     impl BlockSink for Pipe {
         fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
@@ -49,12 +49,12 @@ fn a_target_that_takes_ascending_offsets_only_needs_seek() {
             Ok(())
         }
     }
-    let error = Writer::new(Box::new(Pipe), &options_for(&[1])).err().unwrap();
+    let error = ImageWriter::new(Box::new(Pipe), &options_for(&[1])).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NeedsSeek);
 }
 
 #[test]
-fn a_range_past_the_end_is_out_of_bounds_and_does_no_harm() {
+fn range_past_the_end_is_out_of_bounds_and_changes_nothing() {
     let options = WriterOptions { virtual_size: 1000, ..options_for(&[]) };
     let bytes = image(&options, |writer| {
         for (offset, data) in [(999, &b"ab"[..]), (u64::MAX, b"ab"), (1001, b"")] {
@@ -69,19 +69,19 @@ fn a_range_past_the_end_is_out_of_bounds_and_does_no_harm() {
 }
 
 #[test]
-fn dropping_without_finish_leaves_no_valid_image() {
+fn writer_dropped_without_finish_leaves_no_valid_image() {
     let disk = mixed(1_000_000, 1);
     let file = MemorySink::new(ROOM);
-    let writer = Writer::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
     writer.write_at(0, &disk).unwrap();
     drop(writer);
-    assert!(zeros::is_zero(&file.bytes()[..DATA]), "nothing in the places of header and map");
+    assert!(zeros::is_zero(&file.bytes()[..DATA]), "header and map are not written");
 }
 
 #[test]
-fn a_segment_without_its_write_keeps_the_image_from_being_finished() {
+fn unwritten_segment_prevents_finish() {
     let disk = vec![1; 1 << 20];
-    let writer = Writer::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
     let segment = Segment { offset: 0, len: 1 << 20, bytes: &disk, zeros: &[] };
     let mut batch = writer.batch().unwrap();
     batch.prepare(&segment).unwrap();
@@ -91,19 +91,19 @@ fn a_segment_without_its_write_keeps_the_image_from_being_finished() {
 }
 
 #[test]
-fn a_failing_file_keeps_the_image_from_being_finished() {
+fn failed_write_prevents_finish() {
     let file = MemorySink::new(DATA as u64 + 1000);
     let disk = vec![1; 1 << 20];
-    let writer = Writer::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
     assert_eq!(writer.write_at(0, &disk).unwrap_err().kind(), ErrorKind::Limit);
     assert!(Box::new(writer).finish().is_err());
     assert!(zeros::is_zero(&file.bytes()));
 }
 
 #[test]
-fn segments_that_are_not_whole_blocks_are_refused() {
+fn segments_of_partial_blocks_are_rejected() {
     let disk = vec![1; (2 << 20) + 500];
-    let writer = Writer::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
     let mut batch = writer.batch().unwrap();
     for (offset, len, kind) in [
         (1, 1 << 20, ErrorKind::InvalidInput),

@@ -1,8 +1,8 @@
-//! Tests of the writer: against the reader, against itself with other threads, and against `qemu-img`.
+//! Tests of the writer against the reader, against `qemu-img`, and with different numbers of threads.
 
 mod errors;
+mod offsets;
 mod order;
-mod places;
 mod properties;
 mod qemu;
 
@@ -12,16 +12,16 @@ use std::sync::Arc;
 use diskimg_core::conformance::{Numbers, batched, painted};
 use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
 
-use super::{Allocation, Writer, WriterOptions};
+use super::{Allocation, ImageWriter, WriterOptions};
 use crate::{DRIVER, Vdi};
 
-/// Larger than any image of these tests.
+/// More bytes than any image of these tests has.
 const ROOM: u64 = 1 << 30;
-/// Where the map of every image is, and the blocks of one with a small map.
+/// The offset of the map, and of the blocks of an image with a small map.
 const MAP: usize = 1 << 20;
 const DATA: usize = 2 << 20;
 
-/// A disk with a bit of everything: text, noise, zeros, painted bytes, and a last piece of an odd length.
+/// A disk of text, noise, zeros and painted bytes, with an odd length.
 fn mixed(len: usize, seed: u64) -> Vec<u8> {
     let mut numbers = Numbers::new(seed);
     let mut disk = Vec::with_capacity(len);
@@ -38,7 +38,7 @@ fn mixed(len: usize, seed: u64) -> Vec<u8> {
     disk
 }
 
-/// Options for a disk, with UUIDs so that the image is the same each time.
+/// Options for a disk, with fixed UUIDs so that the image is reproducible.
 fn options_for(disk: &[u8]) -> WriterOptions {
     WriterOptions {
         virtual_size: disk.len() as u64,
@@ -48,7 +48,7 @@ fn options_for(disk: &[u8]) -> WriterOptions {
     }
 }
 
-/// The kinds of images that these tests make.
+/// The options under test.
 fn variants(disk: &[u8]) -> Vec<WriterOptions> {
     let mut all = Vec::new();
     for allocation in [Allocation::Dynamic, Allocation::Fixed] {
@@ -59,10 +59,10 @@ fn variants(disk: &[u8]) -> Vec<WriterOptions> {
     all
 }
 
-/// The image file after `write` has had the writer.
-fn image(options: &WriterOptions, write: impl FnOnce(&Writer)) -> Vec<u8> {
+/// Runs `write` and returns the finished image file.
+fn image(options: &WriterOptions, write: impl FnOnce(&ImageWriter)) -> Vec<u8> {
     let file = MemorySink::new(ROOM);
-    let writer = Writer::new(Box::new(file.clone()), options).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), options).unwrap();
     write(&writer);
     Box::new(writer).finish().unwrap();
     file.bytes()
@@ -72,7 +72,7 @@ fn open(bytes: Vec<u8>) -> Vdi {
     Vdi::open(Arc::new(Memory::new(bytes)), &OpenOptions::default()).unwrap()
 }
 
-/// All guest bytes, as the reader of this crate sees them; the check of this crate finds nothing wrong.
+/// Checks an image and returns its guest bytes, both with this crate.
 fn guest(bytes: Vec<u8>) -> Vec<u8> {
     let file: Arc<dyn BlockSource> = Arc::new(Memory::new(bytes));
     let report = (DRIVER.check.unwrap())(Arc::clone(&file), &OpenOptions::default()).unwrap();
@@ -84,7 +84,7 @@ fn guest(bytes: Vec<u8>) -> Vec<u8> {
     disk
 }
 
-/// A disk as its header states it: whole sectors.
+/// The disk extended to whole sectors, as in the header.
 fn in_sectors(disk: &[u8]) -> Vec<u8> {
     let mut disk = disk.to_vec();
     disk.resize(disk.len().next_multiple_of(512), 0);

@@ -1,9 +1,9 @@
-//! The file depends on the bytes and the options alone.
+//! The file depends only on the bytes and the options.
 
 use super::*;
 
 #[test]
-fn the_bytes_do_not_depend_on_threads_or_segments() {
+fn image_bytes_do_not_depend_on_threads_or_segments() {
     let disk = mixed(9_000_123, 5);
     for options in variants(&disk) {
         let one = image(&options, |writer| batched(writer, &disk, 1 << 20, 1));
@@ -16,7 +16,7 @@ fn the_bytes_do_not_depend_on_threads_or_segments() {
 }
 
 #[test]
-fn a_batch_and_direct_writes_in_order_give_the_same_file() {
+fn batch_and_ordered_direct_writes_make_the_same_file() {
     let disk = mixed(5_000_001, 6);
     for options in variants(&disk) {
         let batch = image(&options, |writer| batched(writer, &disk, 1 << 20, 2));
@@ -30,7 +30,7 @@ fn a_batch_and_direct_writes_in_order_give_the_same_file() {
 }
 
 #[test]
-fn direct_writes_from_many_threads_all_arrive() {
+fn direct_writes_from_many_threads_are_all_stored() {
     let disk = mixed(6_000_000, 8);
     for options in variants(&disk) {
         let bytes = image(&options, |writer| {
@@ -50,7 +50,7 @@ fn direct_writes_from_many_threads_all_arrive() {
 }
 
 #[test]
-fn the_writer_passes_the_conformance_suite_of_sinks() {
+fn writer_passes_the_sink_conformance_suite() {
     for size in [1, 513, 300_000, 3_000_001] {
         for options in variants(&[]) {
             let file = std::sync::Mutex::new(MemorySink::new(ROOM));
@@ -60,7 +60,9 @@ fn the_writer_passes_the_conformance_suite_of_sinks() {
                 &|virtual_size| {
                     *file.lock().unwrap() = MemorySink::new(ROOM);
                     let lower = Box::new(file.lock().unwrap().clone());
-                    Box::new(Writer::new(lower, &WriterOptions { virtual_size, ..options.clone() }).unwrap())
+                    Box::new(
+                        ImageWriter::new(lower, &WriterOptions { virtual_size, ..options.clone() }).unwrap(),
+                    )
                 },
                 &|| Box::new(open(file.lock().unwrap().bytes())),
             );
@@ -69,7 +71,7 @@ fn the_writer_passes_the_conformance_suite_of_sinks() {
 }
 
 #[test]
-fn uuids_that_are_not_given_are_random() {
+fn missing_uuids_are_random() {
     let options = WriterOptions { virtual_size: 1 << 20, ..WriterOptions::default() };
     let identity = || diskimg_core::Image::info(&open(image(&options, |_| ()))).identity.clone();
     let (one, other) = (identity(), identity());

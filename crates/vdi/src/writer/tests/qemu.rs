@@ -1,4 +1,4 @@
-//! `qemu-img` as the judge.
+//! Comparison with `qemu-img`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,11 +7,11 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A directory for images that `qemu-img` is asked about.
+/// A directory for images to check with `qemu-img`.
 pub(super) struct Qemu(TempDir);
 
 impl Qemu {
-    /// `None`, aloud, where `qemu-img` is not installed; a failure where the environment says that it must be.
+    /// Returns `None` with a message if `qemu-img` is not installed. Panics if `CI` is set, where it is required.
     pub(super) fn find() -> Option<Self> {
         match Command::new("qemu-img").arg("--version").output() {
             Ok(_) => Some(Self(TempDir::new().unwrap())),
@@ -29,7 +29,7 @@ impl Qemu {
         path
     }
 
-    /// No errors, and the guest sees `disk`.
+    /// Asserts that the image has no errors and that its guest bytes are `disk`.
     pub(super) fn approves(&self, image: &[u8], disk: &[u8], what: &str) {
         let path = self.file("image.vdi", image);
         let output = run(&["check", "-f", "vdi"], &[&path]);
@@ -54,7 +54,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn qemu_img_approves_every_kind_and_size() {
+fn images_of_every_kind_and_size_pass_qemu_img() {
     let Some(qemu) = Qemu::find() else { return };
     for len in [0, 1, 512, (1 << 20) - 1, 1 << 20, (1 << 20) + 513, 7_000_001] {
         let disk = mixed(len, 4);
@@ -69,7 +69,7 @@ fn qemu_img_approves_every_kind_and_size() {
 }
 
 #[test]
-fn qemu_io_can_go_on_writing_an_image() {
+fn image_can_be_changed_by_qemu_io() {
     let Some(qemu) = Qemu::find() else { return };
     let disk = mixed(9_000_000, 7);
     for allocation in [Allocation::Dynamic, Allocation::Fixed] {

@@ -1,4 +1,4 @@
-//! Where things lie in the file.
+//! The offsets of structures in the file.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn map(bytes: &[u8]) -> Vec<u32> {
 }
 
 #[test]
-fn the_header_is_laid_out_as_virtualbox_lays_it_out() {
+fn header_has_the_layout_of_virtualbox() {
     let uuid: [u8; 16] = std::array::from_fn(|i| u8::try_from(i * 0x11).unwrap());
     let options = WriterOptions { virtual_size: (5 << 20) + 1, uuid: Some(uuid), ..options_for(&[]) };
     let bytes = image(&options, |writer| writer.write_at(3 << 20, b"x").unwrap());
@@ -42,7 +42,7 @@ fn the_header_is_laid_out_as_virtualbox_lays_it_out() {
 }
 
 #[test]
-fn blocks_without_data_are_marked_as_zeros_and_take_no_place() {
+fn blocks_without_data_are_marked_as_zeros_and_not_stored() {
     let mut disk = vec![0; 10 << 20];
     disk[7 << 20] = 1;
     disk[(2 << 20) - 1] = 1;
@@ -57,7 +57,7 @@ fn blocks_without_data_are_marked_as_zeros_and_take_no_place() {
 }
 
 #[test]
-fn blocks_lie_in_the_order_of_the_first_write() {
+fn blocks_are_stored_in_the_order_of_their_first_write() {
     let options = WriterOptions { virtual_size: 4 << 20, ..options_for(&[]) };
     let bytes = image(&options, |writer| {
         for block in [3, 1, 3, 0] {
@@ -68,7 +68,7 @@ fn blocks_lie_in_the_order_of_the_first_write() {
 }
 
 #[test]
-fn a_fixed_image_has_all_blocks_in_the_order_of_the_disk() {
+fn fixed_image_stores_all_blocks_in_disk_order() {
     for size in [1_usize, 1 << 20, (3 << 20) + 5] {
         let disk = mixed(size, 3);
         let options = WriterOptions { allocation: Allocation::Fixed, ..options_for(&disk) };
@@ -90,11 +90,11 @@ fn a_fixed_image_has_all_blocks_in_the_order_of_the_disk() {
 }
 
 #[test]
-fn unwritten_blocks_of_a_fixed_image_are_zeroed_and_no_byte_twice() {
-    /// Remembers what was written and zeroed.
+fn unwritten_blocks_of_a_fixed_image_are_zeroed_once() {
+    /// Remembers the ranges written and zeroed.
     #[derive(Clone, Default)]
-    struct Log(Arc<std::sync::Mutex<Vec<Range<u64>>>>);
-    impl BlockSink for Log {
+    struct RangeLog(Arc<std::sync::Mutex<Vec<Range<u64>>>>);
+    impl BlockSink for RangeLog {
         fn write_at(&self, offset: u64, data: &[u8]) -> diskimg_core::Result<()> {
             self.zero(offset..offset + data.len() as u64)
         }
@@ -106,11 +106,11 @@ fn unwritten_blocks_of_a_fixed_image_are_zeroed_and_no_byte_twice() {
             Ok(())
         }
     }
-    let log = Log::default();
+    let log = RangeLog::default();
     let size = (5 << 20) + 1000;
     let options =
         WriterOptions { virtual_size: size, allocation: Allocation::Fixed, ..WriterOptions::default() };
-    let writer = Writer::new(Box::new(log.clone()), &options).unwrap();
+    let writer = ImageWriter::new(Box::new(log.clone()), &options).unwrap();
     writer.write_at(2 << 20, &vec![1; 1 << 20]).unwrap();
     writer.write_at(5 << 20, &[1; 1000]).unwrap();
     Box::new(writer).finish().unwrap();
@@ -123,7 +123,7 @@ fn unwritten_blocks_of_a_fixed_image_are_zeroed_and_no_byte_twice() {
 }
 
 #[test]
-fn bytes_of_a_written_block_can_be_changed_and_zeroed() {
+fn written_block_can_be_rewritten_and_zeroed() {
     let mut disk = mixed(5_000_000, 21);
     disk[..1 << 20].fill(3);
     let options = options_for(&disk);
@@ -149,7 +149,7 @@ fn bytes_of_a_written_block_can_be_changed_and_zeroed() {
 }
 
 #[test]
-fn a_huge_empty_disk_costs_its_map_in_the_file_and_nothing_in_memory() {
+fn huge_empty_disk_stores_only_its_map() {
     let options = WriterOptions { virtual_size: 1 << 40, block_size: 64 << 20, ..options_for(&[]) };
     let bytes = image(&options, |writer| {
         writer.zero(0..1 << 40).unwrap();

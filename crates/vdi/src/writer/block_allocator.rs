@@ -1,51 +1,52 @@
-//! Which block of the disk has which place in the file: what changes under the writer's lock.
+//! Maps blocks of the disk to blocks of the file.
 
 use std::ops::Range;
 
 use diskimg_core::Result;
 
-use super::layout::Shape;
+use super::layout::ImageLayout;
 use super::options::Allocation;
 use crate::block_map::ZERO;
 use crate::errors::limit;
 
-/// Entries of a page of the map in memory. A bound of ours: 64 KiB, that map 16 GiB of disk at 1 MiB blocks.
-/// Pages of which no block was written are not there.
+/// Entries of a page of the map. Our choice: 64 KiB, which map 16 GiB of disk at 1 MiB blocks. A page is allocated
+/// with the first of its blocks.
 const PAGE: usize = 16_384;
 
-/// The block map as it grows.
+/// The block map while blocks are allocated.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct BlockAllocator {
     pages: Vec<Option<Box<[u32]>>>,
     allocation: Allocation,
-    /// Blocks given out.
-    placed: u32,
+    /// Allocated blocks.
+    allocated: u32,
 }
 
-/// The place of a block.
+/// A block of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(super) struct BlockSlot {
     pub(super) index: u32,
-    /// Whether it reads as zeros until it is written.
+    /// True if it reads as zeros until it is written.
     pub(super) fresh: bool,
 }
 
-impl Blocks {
-    pub(super) fn new(shape: &Shape) -> Result<Self> {
-        let count = usize::try_from(shape.geometry.blocks).unwrap_or(usize::MAX).div_ceil(PAGE);
+impl BlockAllocator {
+    /// An allocator without blocks.
+    pub(super) fn new(layout: &ImageLayout) -> Result<Self> {
+        let count = usize::try_from(layout.geometry.blocks).unwrap_or(usize::MAX).div_ceil(PAGE);
         let mut pages = Vec::new();
         pages.try_reserve_exact(count).map_err(|_| no_memory())?;
         pages.resize_with(count, || None);
-        Ok(Self { pages, allocation: shape.allocation, placed: 0 })
+        Ok(Self { pages, allocation: layout.allocation, allocated: 0 })
     }
 
-    /// Blocks that have a place and data.
-    pub(super) fn placed(&self) -> u32 {
-        self.placed
+    /// The number of allocated blocks.
+    pub(super) fn allocated(&self) -> u32 {
+        self.allocated
     }
 
-    /// The place of a block, given out now if it has none.
-    pub(super) fn place(&mut self, block: u32) -> Result<Place> {
+    /// Returns the slot of a block, and allocates it if there is none.
+    pub(super) fn allocate(&mut self, block: u32) -> Result<BlockSlot> {
         let (page, slot) = split(block);
         let page = self.pages.get_mut(page).ok_or_else(no_memory)?;
         let entries = match page {
@@ -56,16 +57,16 @@ impl Blocks {
         let fresh = *entry == ZERO;
         if fresh {
             *entry = match self.allocation {
-                Allocation::Dynamic => self.placed,
+                Allocation::Dynamic => self.allocated,
                 Allocation::Fixed => block,
             };
-            self.placed = self.placed.saturating_add(1);
+            self.allocated = self.allocated.saturating_add(1);
         }
-        Ok(Place { index: *entry, fresh })
+        Ok(BlockSlot { index: *entry, fresh })
     }
 
-    /// The blocks in `range` that have a place, each with it. Pages that are not there cost nothing.
-    pub(super) fn placed_in(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
+    /// The allocated blocks in `range`, with their file blocks. Missing pages cost nothing.
+    pub(super) fn allocated_in(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u32)> {
         let first = split(range.start).0;
         let end = split(range.end.saturating_sub(1)).0.saturating_add(1);
         let pages = (first..end).zip(self.pages.get(first..).unwrap_or_default());
@@ -81,10 +82,10 @@ impl Blocks {
         )
     }
 
-    /// The map's entries for `range`, appended to `bytes` as they stand in the file.
+    /// Appends the map entries for `range` to `bytes`, as stored in the file.
     ///
-    /// Blocks without data read as zeros, and say so: that is what VirtualBox makes of them, and holds over
-    /// any parent. In a fixed image all blocks are there.
+    /// The entry of an unallocated block says zero, as VirtualBox writes it; that is right over any parent. In a
+    /// fixed image all blocks are allocated.
     pub(super) fn encode(&self, range: Range<u32>, bytes: &mut Vec<u8>) {
         for block in range {
             let (page, slot) = split(block);
@@ -121,36 +122,36 @@ mod tests {
     use super::*;
     use crate::writer::WriterOptions;
 
-    fn blocks(allocation: Allocation) -> Blocks {
+    fn blocks(allocation: Allocation) -> BlockAllocator {
         let options = WriterOptions {
             virtual_size: 50_000 * 512,
             block_size: 512,
             allocation,
             ..WriterOptions::default()
         };
-        Blocks::new(&Shape::new(&options).unwrap()).unwrap()
+        BlockAllocator::new(&ImageLayout::new(&options).unwrap()).unwrap()
     }
 
     #[test]
-    fn a_place_is_given_out_once() {
+    fn block_is_allocated_once() {
         let mut blocks = blocks(Allocation::Dynamic);
-        assert_eq!(blocks.place(40_000).unwrap(), Place { index: 0, fresh: true });
-        assert_eq!(blocks.place(3).unwrap(), Place { index: 1, fresh: true });
-        assert_eq!(blocks.place(40_000).unwrap(), Place { index: 0, fresh: false });
-        assert_eq!(blocks.placed(), 2);
+        assert_eq!(blocks.allocate(40_000).unwrap(), BlockSlot { index: 0, fresh: true });
+        assert_eq!(blocks.allocate(3).unwrap(), BlockSlot { index: 1, fresh: true });
+        assert_eq!(blocks.allocate(40_000).unwrap(), BlockSlot { index: 0, fresh: false });
+        assert_eq!(blocks.allocated(), 2);
     }
 
     #[test]
-    fn what_has_a_place_is_found_in_any_range() {
+    fn allocated_blocks_are_found_in_any_range() {
         let mut blocks = blocks(Allocation::Fixed);
-        // Around the edges of the pages of 16384, the second of which is not there.
+        // Around the edges of pages of 16384 entries; the second page is missing.
         let all = [0, 5, 16_383, 32_768, 32_769, 49_999];
         for block in all {
-            blocks.place(block).unwrap();
+            blocks.allocate(block).unwrap();
         }
         for start in [0, 1, 5, 6, 16_383, 16_384, 32_767, 32_769, 49_999] {
             for end in [start, start + 1, 16_384, 32_768, 32_769, 50_000] {
-                let found: Vec<u32> = blocks.placed_in(start..end).map(|(block, _)| block).collect();
+                let found: Vec<u32> = blocks.allocated_in(start..end).map(|(block, _)| block).collect();
                 let want: Vec<u32> = all.into_iter().filter(|block| (start..end).contains(block)).collect();
                 assert_eq!(found, want, "{start}..{end}");
             }
