@@ -9,10 +9,12 @@ use crate::{Batch, BlockSink, Error, ErrorKind, Format, GuestOffset, HostOffset,
 const FORMAT: Format = Format::new("test");
 const UNIT: usize = 512 << 10;
 
+type SinkCall = (&'static str, Range<u64>);
+
 /// Remembers the ranges of all calls; fails from `broken_at` on.
 #[derive(Clone, Default)]
 struct CallLog {
-    calls: Arc<Mutex<Vec<(&'static str, Range<u64>)>>>,
+    calls: Arc<Mutex<Vec<SinkCall>>>,
     broken_at: Option<u64>,
 }
 
@@ -25,7 +27,7 @@ impl CallLog {
         Ok(())
     }
 
-    fn calls(&self) -> Vec<(&'static str, Range<u64>)> {
+    fn calls(&self) -> Vec<SinkCall> {
         self.calls.lock().unwrap().clone()
     }
 }
