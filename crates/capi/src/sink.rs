@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg::{BlockSink, Result, check_range};
+use diskimg::{BlockSink, Result, SinkProperties, check_range};
 
 use crate::guard::invalid;
 use crate::io::Callbacks;
@@ -67,6 +67,10 @@ impl BlockSink for CallbackSink {
             at = at.saturating_add(step);
         }
         Ok(())
+    }
+
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

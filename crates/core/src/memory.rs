@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, check_range};
+use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, SinkProperties, check_range};
 
 /// A disk whose bytes are in memory.
 ///
@@ -112,6 +112,10 @@ impl BlockSink for MemorySink {
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
         self.with_range(range.start, range.end.saturating_sub(range.start), |range| range.fill(0))
+    }
+
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -32,22 +32,12 @@ pub trait BlockSink: Send + Sync {
         Ok(false)
     }
 
-    /// Whether ranges may come in any order.
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Any
-    }
-
-    /// The unit in bytes, a power of two, in which this sink stores: whoever cuts a disk into segments cuts
-    /// at multiples of it. 1 where it does not matter.
-    fn granularity(&self) -> u64 {
-        1
-    }
-
-    /// Whether zeros that an image stores as bytes may become holes: a [`crate::StreamDecoder`] then searches for
-    /// them, in steps of the granularity. Where not, [`BlockSink::zero`] gets from it only what the image leaves out.
-    fn wants_holes(&self) -> bool {
-        true
-    }
+    /// The order, the unit and the treatment of zeros that this sink asks of its caller. Constant for the life of
+    /// the sink.
+    ///
+    /// There is no default: a sink that wraps another one returns the properties of that sink, changed only where
+    /// the wrapper itself makes a difference.
+    fn properties(&self) -> SinkProperties;
 
     /// A writer of segments for one worker thread, where the sink can do most of its work side by side and
     /// still give bytes that do not depend on the number of threads. `None` where `write_at` is all there is.
@@ -72,14 +62,8 @@ impl<S: BlockSink + ?Sized> BlockSink for Box<S> {
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         (**self).copy_from(offset, from)
     }
-    fn order(&self) -> WriteOrder {
-        (**self).order()
-    }
-    fn granularity(&self) -> u64 {
-        (**self).granularity()
-    }
-    fn wants_holes(&self) -> bool {
-        (**self).wants_holes()
+    fn properties(&self) -> SinkProperties {
+        (**self).properties()
     }
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         (**self).batch()
@@ -89,12 +73,38 @@ impl<S: BlockSink + ?Sized> BlockSink for Box<S> {
     }
 }
 
-/// In which order a [`BlockSink`] takes its ranges.
+/// The properties of a [`BlockSink`] that decide how a caller writes to it.
+///
+/// ```
+/// use diskimg_core::{SinkProperties, WriteOrder};
+/// let pipe = SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() };
+/// assert_eq!((pipe.granularity, pipe.wants_holes), (1, true));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SinkProperties {
+    /// The order in which the sink accepts ranges.
+    pub order: WriteOrder,
+    /// The unit of storage in bytes, a power of two; 1 if there is none. Callers split a disk into segments at
+    /// multiples of it.
+    pub granularity: u64,
+    /// If set, a [`crate::StreamDecoder`] searches the data of an image for zeros, in steps of the granularity, and
+    /// passes them to [`BlockSink::zero`]. Otherwise only ranges that the image does not store go there.
+    pub wants_holes: bool,
+}
+
+impl Default for SinkProperties {
+    /// Any order, no unit, zeros become holes.
+    fn default() -> Self {
+        Self { order: WriteOrder::Any, granularity: 1, wants_holes: true }
+    }
+}
+
+/// The order in which a [`BlockSink`] accepts ranges.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WriteOrder {
     /// Any order, from any number of threads.
     Any,
-    /// Ascending offsets, one call at a time: a pipe, a stream-optimised image.
+    /// Ascending offsets, one call at a time: a pipe, a stream-optimized image.
     Ascending,
 }
 
@@ -124,7 +134,7 @@ pub trait Batch: Send {
     fn write(&mut self, segment: &Segment<'_>) -> Result<()>;
 }
 
-/// A piece of the disk on its way into a sink. Starts at a multiple of [`BlockSink::granularity`], and ends
+/// A piece of the disk on its way into a sink. Starts at a multiple of [`SinkProperties::granularity`], and ends
 /// at one or at the end of the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {

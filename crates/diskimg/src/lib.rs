@@ -62,8 +62,8 @@ pub use diskimg_core::{
     Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
     HostRange, Identity, Image, ImageInfo, LimitKind, Limits, Location, Measured, Memory, MemorySink,
     OpenOptions, Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Remedy,
-    Resolver, Result, Segment, Setting, SettingHelp, Severity, Siblings, Snapshot, SnapshotSelector,
-    SpillFile, StreamDecoder, Verdict, Window, WriteOrder, check_range,
+    Resolver, Result, Segment, Setting, SettingHelp, Severity, Siblings, SinkProperties, Snapshot,
+    SnapshotSelector, SpillFile, StreamDecoder, Verdict, Window, WriteOrder, check_range,
 };
 pub use diskimg_raw::{
     Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Reference, Result, StreamDecoder,
-    WriteOrder,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Reference, Result, SinkProperties,
+    StreamDecoder, WriteOrder,
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
@@ -197,8 +197,8 @@ impl BlockSink for Nowhere {
     fn zero(&self, _: Range<u64>) -> Result<()> {
         Ok(())
     }
-    fn order(&self) -> WriteOrder {
-        self.0
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: self.0, ..SinkProperties::default() }
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
 use diskimg::{
-    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert,
-    StreamSink, Target, WithinDirectory, WriteOrder, convert_stream, driver,
+    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, SinkProperties, Spool,
+    StreamConvert, StreamSink, Target, WithinDirectory, WriteOrder, convert_stream, driver,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;
@@ -128,6 +128,9 @@ impl BlockSink for Finishes {
     }
     fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
         self.0.zero(range)
+    }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
     fn finish(self: Box<Self>) -> Result<()> {
         *self.1.lock().unwrap() += 1;

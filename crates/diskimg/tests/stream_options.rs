@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::{
     BlockSink, ConvertOptions, Converted, ErrorKind, Memory, MemorySink, Opener, Progress, Result, Setting,
-    Sparse, StreamConvert, Target, WriteOrder, convert, convert_stream, driver,
+    SinkProperties, Sparse, StreamConvert, Target, WriteOrder, convert, convert_stream, driver,
 };
 use diskimg_core::conformance::painted;
 
@@ -120,8 +120,8 @@ impl BlockSink for Pipe {
     fn zero(&self, range: Range<u64>) -> Result<()> {
         self.0.zero(range)
     }
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::read_all;
 use diskimg::{
     BlockSink, BlockSource, Converted, Error, ErrorKind, Format, Memory, MemorySink, Opener, Result, Setting,
-    Spool, StreamConvert, Target, WithinDirectory, convert,
+    SinkProperties, Spool, StreamConvert, Target, WithinDirectory, convert,
 };
 use diskimg_core::conformance::painted;
 
@@ -73,6 +73,9 @@ impl BlockSink for Nothing {
     }
     fn zero(&self, _: Range<u64>) -> Result<()> {
         Ok(())
+    }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, check_range};
+use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range};
 
 use crate::RAW;
 use crate::coverage::Coverage;
@@ -288,6 +288,10 @@ impl BlockSink for FileSink {
             done = done.saturating_add(len);
         }
         Ok(true)
+    }
+
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{
-    Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Measured, Result, WriteOrder, check_range,
+    Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Measured, Result, SinkProperties,
+    check_range,
 };
 
 use crate::driver::RAW;
@@ -71,12 +72,8 @@ impl BlockSink for RawSink {
         self.below.copy_from(offset, from)
     }
 
-    fn order(&self) -> WriteOrder {
-        self.below.order()
-    }
-
-    fn granularity(&self) -> u64 {
-        self.below.granularity()
+    fn properties(&self) -> SinkProperties {
+        self.below.properties()
     }
 
     /// None: a batch would write past our count of where the disk ends, and the sinks of files have none.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, WriteOrder, check_range};
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder, check_range};
 
 use crate::RAW;
 use crate::error::io_at;
@@ -96,8 +96,8 @@ impl<W: Write + Send> BlockSink for StreamSink<W> {
         self.advance(&range, None)
     }
 
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diskimg_core::conformance::{self, painted};
 use diskimg_core::{
     BlockSink, BlockSource, CreateOptions, ErrorKind, Limits, Memory, MemorySink, OpenOptions, Result,
-    Setting, SnapshotSelector, Verdict,
+    Setting, SinkProperties, SnapshotSelector, Verdict,
 };
 use diskimg_raw::{DRIVER, StreamSink};
 
@@ -142,9 +142,20 @@ impl BlockSink for Noted {
         }
         Ok(())
     }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
+    }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
     }
+}
+
+#[test]
+fn created_disk_forwards_the_properties_of_its_sink() {
+    conformance::forwards_properties(&|below| {
+        (DRIVER.create.unwrap())(below, &CreateOptions { virtual_size: 4096, ..CreateOptions::default() })
+            .unwrap()
+    });
 }
 
 #[test]

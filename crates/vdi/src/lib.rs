@@ -9,7 +9,6 @@ mod block_map;
 mod check;
 mod describe;
 mod driver;
-mod emit;
 mod errors;
 mod fields;
 mod header;

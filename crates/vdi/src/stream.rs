@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, StreamDecoder, WriteOrder};
+use diskimg_core::{
+    BlockSink, Budget, Error, ErrorKind, Limits, Result, StreamDecoder, StreamWriter, WriteOrder,
+};
 
 use crate::addr::ENTRY_BYTES;
 use crate::block_map::Entry;
-use crate::emit::Emitter;
 use crate::errors::{FORMAT, corrupt, invalid, truncated};
 use crate::fields::length_of_version;
 use crate::header::Header;
@@ -18,7 +19,7 @@ pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
         limits: limits.clone(),
         at: 0,
         stage: Stage::Header(Vec::new()),
-        emitter: Emitter::default(),
+        writer: StreamWriter::default(),
     }))
 }
 
@@ -35,7 +36,7 @@ struct Decoder {
     /// Bytes of the image taken so far.
     at: u64,
     stage: Stage,
-    emitter: Emitter,
+    writer: StreamWriter,
 }
 
 enum Stage {
@@ -91,9 +92,9 @@ impl StreamDecoder for Decoder {
             Stage::Map(map) => match map.header.check_map_in_file(self.at) {
                 Err(error) => Err(error),
                 // Without blocks there is nothing behind the map, and nobody pushed us there.
-                Ok(()) => map.into_blocks(sink)?.finish(self.at, &mut self.emitter, sink),
+                Ok(()) => map.into_blocks(sink)?.finish(self.at, &mut self.writer, sink),
             },
-            Stage::Blocks(blocks) => blocks.finish(self.at, &mut self.emitter, sink),
+            Stage::Blocks(blocks) => blocks.finish(self.at, &mut self.writer, sink),
             Stage::Failed => Err(failed_before()),
         }
     }
@@ -125,7 +126,7 @@ impl Decoder {
                 Ok((stage, used))
             }
             Stage::Blocks(mut blocks) => {
-                let used = blocks.take(self.at, input, &mut self.emitter, sink)?;
+                let used = blocks.take(self.at, input, &mut self.writer, sink)?;
                 Ok((Stage::Blocks(blocks), used))
             }
             Stage::Failed => Err(failed_before()),
@@ -191,7 +192,7 @@ impl Map {
 
     /// Blocks of the file do not come in the order of the disk: what nothing will be written to is told now.
     fn leave_order(&mut self, sink: &dyn BlockSink) -> Result<()> {
-        if sink.order() == WriteOrder::Ascending {
+        if sink.properties().order == WriteOrder::Ascending {
             return Err(Error::new(ErrorKind::NeedsSeek)
                 .format(FORMAT)
                 .field("block map")
@@ -253,7 +254,13 @@ impl Header {
 
 impl Blocks {
     /// Takes some of the bytes at `at`; returns how many, at least one.
-    fn take(&mut self, at: u64, input: &[u8], emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<usize> {
+    fn take(
+        &mut self,
+        at: u64,
+        input: &[u8],
+        writer: &mut StreamWriter,
+        sink: &dyn BlockSink,
+    ) -> Result<usize> {
         let upto = |end: u64| usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(input.len());
         let geometry = self.header.geometry;
         let Some(past) = at.checked_sub(geometry.data.0) else {
@@ -274,19 +281,19 @@ impl Blocks {
             let left = self.header.size().saturating_sub(guest);
             let seen = usize::try_from(left).unwrap_or(usize::MAX).min(used);
             let bytes = input.get(..seen).unwrap_or_default();
-            self.done = emit(self.done, guest, bytes, emitter, sink)?;
+            self.done = emit(self.done, guest, bytes, writer, sink)?;
         }
         Ok(used)
     }
 
     /// The image ended at byte `at`.
-    fn finish(self, at: u64, emitter: &mut Emitter, sink: &dyn BlockSink) -> Result<u64> {
+    fn finish(self, at: u64, writer: &mut StreamWriter, sink: &dyn BlockSink) -> Result<u64> {
         self.check_all_came(at)?;
         let size = self.header.size();
         if let Some(done) = self.done {
-            emitter.zeros(done..size, sink)?;
+            writer.append_zeros(done..size, sink)?;
         }
-        emitter.flush(sink)?;
+        writer.flush(sink)?;
         Ok(size)
     }
 
@@ -317,16 +324,16 @@ fn emit(
     done: Option<u64>,
     guest: u64,
     bytes: &[u8],
-    emitter: &mut Emitter,
+    writer: &mut StreamWriter,
     sink: &dyn BlockSink,
 ) -> Result<Option<u64>> {
     if bytes.is_empty() {
         return Ok(done);
     }
     if let Some(done) = done {
-        emitter.zeros(done..guest, sink)?;
+        writer.append_zeros(done..guest, sink)?;
     }
-    emitter.data(guest, bytes, sink)?;
+    writer.append(guest, bytes, sink)?;
     Ok(done.map(|_| guest.saturating_add(bytes.len() as u64)))
 }
 

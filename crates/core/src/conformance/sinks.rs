@@ -21,7 +21,7 @@ pub fn sink(
     for seed in 1..4 {
         let sink = make(size);
         let mut expected = vec![0; usize::try_from(size).unwrap()];
-        for (range, data) in pieces(size, unit, seed, sink.order()) {
+        for (range, data) in pieces(size, unit, seed, sink.properties().order) {
             if data {
                 let bytes = painted(range.start + seed, usize::try_from(range.end - range.start).unwrap());
                 sink.write_at(range.start, &bytes).expect("write_at");

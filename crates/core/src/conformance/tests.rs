@@ -4,7 +4,10 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use super::*;
-use crate::{Batch, BlockSink, BlockSource, Error, ErrorKind, Memory, MemorySink, Result, Segment, Window};
+use crate::{
+    Batch, BlockSink, BlockSource, Error, ErrorKind, Memory, MemorySink, Result, Segment, SinkProperties,
+    Window,
+};
 
 #[test]
 fn memory_passes_at_every_size() {
@@ -68,6 +71,9 @@ impl BlockSink for Noting {
     }
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         Some(Box::new(self))
+    }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
@@ -166,4 +172,15 @@ fn a_disk_of_any_size_is_exercised_at_its_ends_whatever_they_give() {
 fn a_mixed_disk_is_the_same_each_time_and_another_for_each_seed() {
     assert_eq!(mixed(1_000_001, 3).len(), 1_000_001);
     assert!(mixed(1_000_001, 3) == mixed(1_000_001, 3) && mixed(1_000_001, 3) != mixed(1_000_001, 4));
+}
+
+#[test]
+fn boxed_sink_forwards_the_properties_of_its_sink() {
+    forwards_properties(&|sink| Box::new(sink));
+}
+
+#[test]
+#[should_panic(expected = "assertion `left == right` failed")]
+fn wrapper_with_properties_of_its_own_fails_the_suite() {
+    forwards_properties(&|_| Box::new(MemorySink::new(0)));
 }

@@ -22,7 +22,7 @@ impl ImageFile {
 
     /// The order in which the sink accepts writes.
     pub fn order(&self) -> WriteOrder {
-        self.sink.order()
+        self.sink.properties().order
     }
 
     /// Writes `bytes` at `host`.

@@ -39,6 +39,10 @@ impl BlockSink for CallLog {
     fn zero(&self, range: Range<u64>) -> Result<()> {
         self.log("zero", range)
     }
+    fn properties(&self) -> crate::SinkProperties {
+        crate::SinkProperties::default()
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diskimg_core::{Batch, BlockSink, Error, HostRange, Remedy, Result, WriteOrder};
+use diskimg_core::{Batch, BlockSink, Error, HostRange, Remedy, Result, SinkProperties};
 use std::ops::Range;
 use tempfile::NamedTempFile;
 
@@ -204,11 +204,8 @@ impl BlockSink for Publishing {
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         self.sink.copy_from(offset, from)
     }
-    fn order(&self) -> WriteOrder {
-        self.sink.order()
-    }
-    fn granularity(&self) -> u64 {
-        self.sink.granularity()
+    fn properties(&self) -> SinkProperties {
+        self.sink.properties()
     }
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         self.sink.batch()
@@ -224,6 +221,7 @@ impl BlockSink for Publishing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn names(directory: &Path) -> Vec<String> {
         std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
@@ -236,6 +234,15 @@ mod tests {
         let named = named(&dir.path().join("disk")).unwrap();
         drop(Unpublished { target: dir.path().join("disk"), overwrite: false, state: State::Named(named) });
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn publishing_forwards_the_properties_of_its_sink() {
+        let dir = tempfile::tempdir().unwrap();
+        diskimg_core::conformance::forwards_properties(&|sink| {
+            let file = Unpublished::new(&dir.path().join("disk"), false).unwrap();
+            Box::new(Publishing { sink, file, part: Part::Image(Arc::default()), durable: false })
+        });
     }
 
     #[test]

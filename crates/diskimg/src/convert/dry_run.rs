@@ -33,7 +33,7 @@ impl Target {
             TargetPlace::Path(path) if !self.writes_in_place() => (nowhere(), beside(path)),
             TargetPlace::Path(_) | TargetPlace::Sink(_) => (nowhere(), None),
         };
-        let order = self.formatted(sink, Some(size), siblings)?.order();
+        let order = self.formatted(sink, Some(size), siblings)?.properties().order;
         match &self.place {
             TargetPlace::Path(path) if order == WriteOrder::Ascending && is_device(path) => {
                 Err(Error::new(ErrorKind::InvalidInput)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Result, StreamDecoder, WriteOrder,
-    zeros,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Result, SinkProperties,
+    StreamDecoder, zeros,
 };
 
 use super::Counts;
@@ -122,7 +122,7 @@ impl Pass {
             self.stage = Stage::Head(Head { bytes: head, enough });
             return Ok(());
         }
-        self.stage = match one_pass(opener, driver, &head, self.sink.order())? {
+        self.stage = match one_pass(opener, driver, &head, self.sink.properties().order)? {
             Some(decoder) => Stage::Decoding(driver, decoder),
             None => {
                 let spooling = Spooling::new(&opener.spool, opener.limits.virtual_size);
@@ -205,22 +205,56 @@ impl BlockSink for Sieve<'_> {
         self.sink.zero(range)
     }
 
-    fn order(&self) -> WriteOrder {
-        self.sink.order()
-    }
-
-    fn granularity(&self) -> u64 {
+    fn properties(&self) -> SinkProperties {
+        let inner = self.sink.properties();
         match self.sparse {
-            Sparse::Search(step) => self.sink.granularity().max(step),
-            Sparse::Auto | Sparse::Never => self.sink.granularity(),
+            Sparse::Search(step) => SinkProperties { granularity: inner.granularity.max(step), ..inner },
+            Sparse::Never => SinkProperties { wants_holes: false, ..inner },
+            Sparse::Auto => inner,
         }
-    }
-
-    fn wants_holes(&self) -> bool {
-        self.sparse != Sparse::Never && self.sink.wants_holes()
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::WriteOrder;
+
+    /// A sink with given properties that discards every byte.
+    struct Properties(SinkProperties);
+
+    impl BlockSink for Properties {
+        fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn zero(&self, _: std::ops::Range<u64>) -> Result<()> {
+            Ok(())
+        }
+        fn properties(&self) -> SinkProperties {
+            self.0
+        }
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn sparse_option_changes_one_property_of_the_sink_and_no_other() {
+        let counts = Counts::default();
+        for order in [WriteOrder::Any, WriteOrder::Ascending] {
+            for wants_holes in [false, true] {
+                let inner = SinkProperties { order, granularity: 8192, wants_holes };
+                let of = |sparse| Sieve { sink: &Properties(inner), counts: &counts, sparse }.properties();
+                assert_eq!(of(Sparse::Auto), inner);
+                assert_eq!(of(Sparse::Search(4096)), inner);
+                let coarse = SinkProperties { granularity: 65536, ..inner };
+                assert_eq!(of(Sparse::Search(65536)), coarse);
+                assert_eq!(of(Sparse::Never), SinkProperties { wants_holes: false, ..inner });
+            }
+        }
     }
 }

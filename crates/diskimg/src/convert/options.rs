@@ -1,6 +1,6 @@
 //! How a conversion is done, and what it did.
 
-use diskimg_core::{BlockSink, BlockSource};
+use diskimg_core::{BlockSink, BlockSource, SinkProperties, WriteOrder};
 
 /// How a conversion is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub(super) struct Shape {
 
 impl ConvertOptions {
     pub(super) fn shape(&self, source: &dyn BlockSource, sink: &dyn BlockSink) -> Shape {
-        let granularity = sink.granularity().max(1);
+        let SinkProperties { order, granularity, .. } = sink.properties();
+        let granularity = granularity.max(1);
         let wanted = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
@@ -88,9 +89,7 @@ impl ConvertOptions {
             threads,
             segment: usize::try_from(whole_units).unwrap_or(usize::MAX),
             granularity,
-            kernel_copies: !batched
-                && sink.order() == diskimg_core::WriteOrder::Any
-                && !matches!(self.sparse, Sparse::Search(_)),
+            kernel_copies: !batched && order == WriteOrder::Any && !matches!(self.sparse, Sparse::Search(_)),
         }
     }
 }

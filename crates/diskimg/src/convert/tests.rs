@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diskimg_core::conformance::{Numbers, painted};
 use diskimg_core::{
     Batch, BlockSink, BlockSource, Cancel, Error, ErrorKind, Extent, ExtentKind, Memory, MemorySink,
-    Progress, Result, Segment, WriteOrder, check_range,
+    Progress, Result, Segment, SinkProperties, WriteOrder, check_range,
 };
 
 use super::{ConvertOptions, Sparse, convert};
@@ -116,8 +116,8 @@ impl BlockSink for &'static Units {
     fn zero(&self, _: Range<u64>) -> Result<()> {
         unreachable!("a sink with batches gets batches")
     }
-    fn granularity(&self) -> u64 {
-        self.unit
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { granularity: self.unit, ..SinkProperties::default() }
     }
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         self.batches.fetch_add(1, Ordering::Relaxed);
@@ -140,8 +140,8 @@ impl BlockSink for Pipe {
         assert_eq!(self.1.swap(range.end, Ordering::SeqCst), range.start, "in order");
         self.0.zero(range)
     }
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

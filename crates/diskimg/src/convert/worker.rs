@@ -60,7 +60,7 @@ impl<'a> Worker<'a> {
     fn segment(&mut self, planned: &Planned<'_>) -> Result<()> {
         if self.batch.is_some() {
             self.batched(planned)
-        } else if self.job.sink.order() == WriteOrder::Ascending {
+        } else if self.job.sink.properties().order == WriteOrder::Ascending {
             self.load(planned)?;
             let job = self.job;
             job.turns.take(planned.number, || self.write(planned))

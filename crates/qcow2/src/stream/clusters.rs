@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{BlockSink, Error, Limits, Result, SpillFile, zeros};
+use diskimg_core::{BlockSink, Error, Limits, Result, SpillFile, StreamWriter};
 
 use super::claims::{Claims, Packed, Run};
 use super::spill::Aside;
@@ -15,7 +15,7 @@ use crate::l1;
 use crate::l2::Rules;
 use crate::lookup::Reserved;
 
-/// The most zeros that are looked for in one piece, and so the largest unit of a sink that is heeded.
+/// The most bytes read back from the spilled ones at once.
 pub(super) const MOST: u64 = 2 << 20;
 /// Bytes of a sector: compressed clusters end at multiples of it, and their bytes somewhere before.
 const SECTOR: u64 = 512;
@@ -42,6 +42,7 @@ pub(super) struct Body {
     /// Where the file ends, once that is known.
     pub(super) file_size: Option<u64>,
     pub(super) buffer: Vec<u8>,
+    writer: StreamWriter,
 }
 
 /// A cluster on its way, perhaps cut by the end of the file.
@@ -86,6 +87,7 @@ impl Body {
             zeros: 0..0,
             file_size: None,
             buffer: Vec::new(),
+            writer: StreamWriter::default(),
         }
     }
 
@@ -214,14 +216,10 @@ impl Body {
     }
 
     /// Writes guest bytes as far as the disk goes.
-    pub(super) fn write(&self, guest: u64, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
+    pub(super) fn write(&mut self, guest: u64, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
         let room = usize::try_from(self.size.saturating_sub(guest)).unwrap_or(usize::MAX);
-        let unit = sink.granularity().clamp(zeros::GRANULARITY as u64, MOST);
         let bytes = bytes.get(..room).unwrap_or(bytes);
-        if !sink.wants_holes() {
-            return sink.write_at(guest, bytes);
-        }
-        zeros::write(sink, guest, bytes, usize::try_from(unit).unwrap_or(zeros::GRANULARITY))
+        self.writer.write(guest, bytes, sink)
     }
 
     /// Tells the sink of zeros, neighbours in one go.

@@ -72,7 +72,7 @@ fn written(disk: &[u8], compress: bool, settings: &str) -> Vec<u8> {
     };
     let file = MemorySink::new(ROOM);
     let sink = (DRIVER.create.unwrap())(Box::new(file.clone()), &options).unwrap();
-    let cluster = usize::try_from(sink.granularity()).unwrap();
+    let cluster = usize::try_from(sink.properties().granularity).unwrap();
     for (index, piece) in disk.chunks(cluster).enumerate() {
         sink.write_at((index * cluster) as u64, piece).unwrap();
     }

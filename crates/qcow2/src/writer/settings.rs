@@ -61,7 +61,7 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// go together; [`ErrorKind::NeedsSeek`] when `sink` takes its bytes in order.
 ///
 /// ```
-/// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
+/// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting, WriteOrder};
 /// let file = MemorySink::new(1 << 20);
 /// let options = CreateOptions {
 ///     virtual_size: 1 << 30,
@@ -75,7 +75,7 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
-    if sink.order() == WriteOrder::Ascending {
+    if sink.properties().order == WriteOrder::Ascending {
         return Err(Error::new(ErrorKind::NeedsSeek)
             .format(FORMAT)
             .because("cannot be written to a stream: its tables stand before its data")

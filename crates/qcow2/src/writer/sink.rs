@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use diskimg_core::{Batch, BlockSink, Result, Segment, zeros};
+use diskimg_core::{Batch, BlockSink, Result, Segment, SinkProperties, zeros};
 
 use super::compress::Encoder;
 use super::encoded_cluster::{self, Piece};
@@ -204,8 +204,8 @@ impl BlockSink for Writer {
         self.change(|state, out| state.zero(cut.whole, out))
     }
 
-    fn granularity(&self) -> u64 {
-        self.shape.cluster()
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { granularity: self.shape.cluster(), ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_core::writer::{SegmentBatch, SegmentJob, UnitImage, lock};
-use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, WriteOrder, range};
+use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, SinkProperties, WriteOrder, range};
 
 use super::block_allocator::BlockAllocator;
 use super::block_store::BlockStore;
@@ -55,7 +55,7 @@ impl ImageWriter {
     pub fn new(sink: Box<dyn BlockSink>, options: &WriterOptions) -> Result<Self> {
         let layout = ImageLayout::new(options)?;
         let uuids = ImageUuids::new(options)?;
-        if sink.order() == WriteOrder::Ascending {
+        if sink.properties().order == WriteOrder::Ascending {
             return Err(Error::new(ErrorKind::NeedsSeek)
                 .format(FORMAT)
                 .field("target")
@@ -132,8 +132,9 @@ impl BlockSink for ImageWriter {
         SegmentJob::new(()).write_direct(&self.store, &segment)
     }
 
-    fn granularity(&self) -> u64 {
-        self.store.layout.geometry.block_bytes()
+    fn properties(&self) -> SinkProperties {
+        let granularity = self.store.layout.geometry.block_bytes();
+        SinkProperties { granularity, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use diskimg_core::conformance::{Numbers, painted};
 use diskimg_core::{
-    BlockSink, BlockSource, Error, ErrorKind, Limits, MemorySink, Result, StreamDecoder, WriteOrder,
+    BlockSink, BlockSource, Error, ErrorKind, Limits, MemorySink, Result, SinkProperties, StreamDecoder,
+    WriteOrder,
 };
 use diskimg_vdi::DRIVER;
 use proptest::prelude::*;
@@ -49,11 +50,8 @@ impl BlockSink for Ascending {
     fn zero(&self, range: Range<u64>) -> Result<()> {
         self.append(range.start, &vec![0; (range.end - range.start) as usize])
     }
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
-    }
-    fn granularity(&self) -> u64 {
-        self.1
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, granularity: self.1, ..SinkProperties::default() }
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

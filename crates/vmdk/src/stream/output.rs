@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, WriteOrder, zeros};
+use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, StreamWriter, WriteOrder};
 
 use crate::errors::{FORMAT, corrupt, limit};
 
@@ -11,7 +11,7 @@ use crate::errors::{FORMAT, corrupt, limit};
 pub(super) struct Output {
     inflater: Inflater,
     grain: Vec<u8>,
-    runs: Vec<Range<u64>>,
+    writer: StreamWriter,
     /// The end of the last byte that was written or zeroed, and the highest one of all.
     written: u64,
 }
@@ -24,7 +24,7 @@ impl Output {
         let mut grain = Vec::new();
         grain.try_reserve_exact(len).map_err(|_| no_memory())?;
         grain.resize(len, 0);
-        Ok(Self { inflater: Inflater::new(), grain, runs: Vec::new(), written: 0 })
+        Ok(Self { inflater: Inflater::new(), grain, writer: StreamWriter::default(), written: 0 })
     }
 
     /// Inflates the grain at `guest`, whose marker is at byte `at`, and writes the bytes of it that the disk
@@ -47,7 +47,7 @@ impl Output {
                 .found(format_args!("{len} bytes"))
                 .expected(format_args!("at least {needed}")));
         };
-        write(bytes, guest.start, &mut self.runs, sink)?;
+        self.writer.write(guest.start, bytes, sink)?;
         self.written = self.written.max(guest.end);
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Output {
 
     /// In a sink that takes no steps back, the gap in front of a grain is zeroed now.
     fn start(&mut self, start: u64, at: u64, sink: &dyn BlockSink) -> Result<()> {
-        if sink.order() == WriteOrder::Any {
+        if sink.properties().order == WriteOrder::Any {
             return Ok(());
         }
         if start < self.written {
@@ -80,29 +80,4 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// Writes `bytes` at `start`, runs of zeros as such.
-fn write(bytes: &[u8], start: u64, runs: &mut Vec<Range<u64>>, sink: &dyn BlockSink) -> Result<()> {
-    let unit = usize::try_from(sink.granularity()).unwrap_or(usize::MAX).max(zeros::GRANULARITY);
-    runs.clear();
-    if sink.wants_holes() {
-        zeros::runs(bytes, unit, start, runs);
-    }
-    let end = start.saturating_add(bytes.len() as u64);
-    let (mut position, mut rest) = (start, bytes);
-    for run in runs.iter().cloned().chain(std::iter::once(end..end)) {
-        let len = usize::try_from(run.start.saturating_sub(position)).unwrap_or(usize::MAX);
-        let (data, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-        if !data.is_empty() {
-            sink.write_at(position, data)?;
-        }
-        if !run.is_empty() {
-            sink.zero(run.clone())?;
-        }
-        let zeros = usize::try_from(run.end.saturating_sub(run.start)).unwrap_or(usize::MAX);
-        rest = behind.get(zeros..).unwrap_or_default();
-        position = run.end;
-    }
-    Ok(())
 }

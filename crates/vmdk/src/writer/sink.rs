@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::{Batch, BlockSink, Error, ErrorKind, HostRange, Remedy, Result, Siblings, WriteOrder};
+use diskimg_core::{
+    Batch, BlockSink, Error, ErrorKind, HostRange, Remedy, Result, Siblings, SinkProperties, WriteOrder,
+};
 
 use super::descriptor::{self, ExtentLine};
 use super::error::{invalid, misuse};
@@ -69,7 +71,8 @@ impl Writer {
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Self> {
         check(options)?;
-        if options.subformat != Subformat::StreamOptimized && sink.order() == WriteOrder::Ascending {
+        if options.subformat != Subformat::StreamOptimized && sink.properties().order == WriteOrder::Ascending
+        {
             return Err(Error::new(ErrorKind::NeedsSeek)
                 .format(FORMAT)
                 .field(options.subformat.name())
@@ -154,12 +157,8 @@ impl BlockSink for Writer {
         self.0.copy_from(offset, from)
     }
 
-    fn order(&self) -> WriteOrder {
-        self.0.order()
-    }
-
-    fn granularity(&self) -> u64 {
-        self.0.granularity()
+    fn properties(&self) -> SinkProperties {
+        self.0.properties()
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

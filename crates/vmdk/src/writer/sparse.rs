@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg_core::{Batch, BlockSink, Result, Segment, check_range};
+use diskimg_core::{Batch, BlockSink, Result, Segment, SinkProperties, check_range};
 
 use super::grains::{each_part, guest_bytes};
 use super::header::{Header, ZEROED_GRAIN};
@@ -141,8 +141,8 @@ impl BlockSink for Sparse {
         Ok(())
     }
 
-    fn granularity(&self) -> u64 {
-        self.shape.grain()
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { granularity: self.shape.grain(), ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, Siblings, WriteOrder, check_range};
+use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, Siblings, SinkProperties, check_range};
 
 use super::error::misuse;
 use super::extent_files::Plan;
@@ -150,12 +150,8 @@ impl BlockSink for Split {
         self.ledger.remember(self.copy_pieces(range, from))
     }
 
-    fn order(&self) -> WriteOrder {
-        self.part(0).map_or(WriteOrder::Any, BlockSink::order)
-    }
-
-    fn granularity(&self) -> u64 {
-        self.part(0).map_or(1, BlockSink::granularity)
+    fn properties(&self) -> SinkProperties {
+        self.part(0).map(BlockSink::properties).unwrap_or_default()
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -8,7 +8,9 @@
 use std::ops::Range;
 use std::sync::Mutex;
 
-use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, WriteOrder, check_range, zeros};
+use diskimg_core::{
+    Batch, BlockSink, Error, ErrorKind, Result, Segment, SinkProperties, WriteOrder, check_range, zeros,
+};
 
 use super::error::misuse;
 use super::grain_encoder::Packer;
@@ -55,7 +57,7 @@ impl StreamOptimized {
             Direct { position: 0, grain: Vec::new(), packer: Packer::new(level)?, arena: Vec::new() };
         let overhead = overhead_sectors(&shape, sectors_of(&descriptor));
         let places = Mutex::new(Places::new(shape, overhead)?);
-        let forward = lower.order() == WriteOrder::Ascending;
+        let forward = lower.properties().order == WriteOrder::Ascending;
         let direct = Mutex::new(direct);
         let this =
             Self { lower, forward, shape, level, descriptor, direct, places, ledger: Ledger::default() };
@@ -199,12 +201,9 @@ impl BlockSink for StreamOptimized {
         self.ledger.remember(skipped.and_then(|()| self.skip_to(&mut direct, range.end)))
     }
 
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
-    }
-
-    fn granularity(&self) -> u64 {
-        self.shape.grain()
+    fn properties(&self) -> SinkProperties {
+        let granularity = self.shape.grain();
+        SinkProperties { order: WriteOrder::Ascending, granularity, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

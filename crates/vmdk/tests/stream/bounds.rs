@@ -1,6 +1,6 @@
 //! Where an image may end, and what it may cost.
 
-use diskimg_core::{BlockSink, ErrorKind, Limits, MemorySink, Result};
+use diskimg_core::{BlockSink, ErrorKind, Limits, MemorySink, Result, SinkProperties};
 
 use crate::image::*;
 
@@ -46,6 +46,9 @@ impl BlockSink for Nowhere {
     }
     fn zero(&self, _: std::ops::Range<u64>) -> Result<()> {
         Ok(())
+    }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

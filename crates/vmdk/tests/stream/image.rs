@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use diskimg_codec::cluster::ZlibEncoder;
 use diskimg_core::conformance::painted;
-use diskimg_core::{BlockSink, Error, ErrorKind, Limits, MemorySink, Result, WriteOrder};
+use diskimg_core::{BlockSink, Error, ErrorKind, Limits, MemorySink, Result, SinkProperties, WriteOrder};
 use diskimg_vmdk::DRIVER;
 
 /// Sectors of a grain.
@@ -258,8 +258,8 @@ impl BlockSink for Pipe {
         self.forward(range.clone());
         self.disk.zero(range)
     }
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

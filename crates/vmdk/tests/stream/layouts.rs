@@ -1,7 +1,7 @@
 //! What every writer makes, read whole.
 
 use diskimg_core::conformance::painted;
-use diskimg_core::{CreateOptions, ErrorKind, Limits, MemorySink, Setting, WriteOrder};
+use diskimg_core::{CreateOptions, ErrorKind, Limits, MemorySink, Setting, SinkProperties, WriteOrder};
 use diskimg_vmdk::DRIVER;
 
 use crate::image::*;
@@ -61,7 +61,7 @@ fn a_target_that_takes_no_step_back_gets_the_gaps_too() {
 }
 
 fn pipe_order(pipe: &dyn diskimg_core::BlockSink) -> WriteOrder {
-    pipe.order()
+    pipe.properties().order
 }
 
 #[test]
@@ -153,6 +153,9 @@ fn zeros_inside_a_grain_are_not_written() {
         }
         fn zero(&self, range: std::ops::Range<u64>) -> diskimg_core::Result<()> {
             self.0.zero(range)
+        }
+        fn properties(&self) -> SinkProperties {
+            SinkProperties::default()
         }
         fn finish(self: Box<Self>) -> diskimg_core::Result<()> {
             Ok(())

@@ -1,6 +1,6 @@
 //! What a huge disk costs: tables leave memory as soon as they can, and else there is a limit.
 
-use diskimg_core::{ErrorKind, Remedy, Result};
+use diskimg_core::{ErrorKind, Remedy, Result, SinkProperties};
 
 use super::*;
 use crate::BackingName;
@@ -16,6 +16,9 @@ impl BlockSink for Discard {
     }
     fn zero(&self, _: Range<u64>) -> Result<()> {
         Ok(())
+    }
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
     }
     fn finish(self: Box<Self>) -> Result<()> {
         Ok(())

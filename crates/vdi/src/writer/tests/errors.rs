@@ -1,6 +1,6 @@
 //! Rejected calls, and images that are not finished.
 
-use diskimg_core::{ErrorKind, Remedy, Result, WriteOrder};
+use diskimg_core::{ErrorKind, Remedy, Result, SinkProperties, WriteOrder};
 
 use super::*;
 
@@ -42,8 +42,8 @@ fn target_with_ascending_order_is_rejected() {
         fn zero(&self, _: Range<u64>) -> Result<()> {
             Ok(())
         }
-        fn order(&self) -> WriteOrder {
-            WriteOrder::Ascending
+        fn properties(&self) -> SinkProperties {
+            SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
         }
         fn finish(self: Box<Self>) -> Result<()> {
             Ok(())

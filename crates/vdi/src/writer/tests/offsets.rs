@@ -102,6 +102,9 @@ fn unwritten_blocks_of_a_fixed_image_are_zeroed_once() {
             self.0.lock().unwrap().push(range);
             Ok(())
         }
+        fn properties(&self) -> diskimg_core::SinkProperties {
+            diskimg_core::SinkProperties::default()
+        }
         fn finish(self: Box<Self>) -> diskimg_core::Result<()> {
             Ok(())
         }

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use diskimg_core::{Memory, OpenOptions, Reference, Resolver, Result, Siblings, WriteOrder};
+use diskimg_core::{Memory, OpenOptions, Reference, Resolver, Result, Siblings, SinkProperties, WriteOrder};
 use tempfile::TempDir;
 
 use super::*;
@@ -131,6 +131,10 @@ impl BlockSink for HostSink {
         Ok(true)
     }
 
+    fn properties(&self) -> SinkProperties {
+        SinkProperties::default()
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
         if let Some((temporary, published)) = &self.names {
             std::fs::rename(temporary, published)?;
@@ -163,8 +167,8 @@ impl BlockSink for Pipe {
         self.write_at(range.start, &vec![0; usize::try_from(range.end - range.start).unwrap()])
     }
 
-    fn order(&self) -> WriteOrder {
-        WriteOrder::Ascending
+    fn properties(&self) -> SinkProperties {
+        SinkProperties { order: WriteOrder::Ascending, ..SinkProperties::default() }
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
