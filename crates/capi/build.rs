@@ -1,4 +1,4 @@
-//! Gives the shared library its name: before 1.0 every minor version is another library.
+//! Sets the SONAME of the shared library. Before 1.0 each minor version has its own.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -3,15 +3,16 @@
 #
 #     PREFIX=/usr/local crates/capi/install.sh
 #
-# PREFIX       where it will live              /usr/local
-# LIBDIR       where libraries live            $PREFIX/lib
-# INCLUDEDIR   where headers live              $PREFIX/include
-# DESTDIR      put before all of these         nothing; for packages
-# PROFILE      cargo's profile                 release
-# LIBLZMA      "bundled", built in, or         bundled
-#              "system", 5.8.1 or newer, as
-#              pkg-config finds it
-# CARGO        the cargo to use                cargo
+# PREFIX       the installation prefix         /usr/local
+# LIBDIR       the directory of libraries      $PREFIX/lib
+# INCLUDEDIR   the directory of headers        $PREFIX/include
+# DESTDIR      prepended to all of these,      empty
+#              for packages
+# PROFILE      the cargo profile               release
+# LIBLZMA      "bundled" (built in), or        bundled
+#              "system": 5.8.1 or newer,
+#              found by pkg-config
+# CARGO        the cargo command               cargo
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -26,7 +27,7 @@ LIBLZMA=${LIBLZMA:-bundled}
 case $LIBLZMA in
 bundled) features= requires= ;;
 system)
-    # Without it cargo would build in its own all the same. Older ones can use freed memory on several threads.
+    # Without this check, cargo would silently bundle its own. Older versions can use freed memory on several threads.
     pkg-config --print-errors --exists 'liblzma >= 5.8.1'
     features=--no-default-features requires='Requires.private: liblzma >= 5.8.1' ;;
 *) echo "LIBLZMA is \"$LIBLZMA\", expected \"bundled\" or \"system\"" >&2; exit 2 ;;
@@ -46,7 +47,7 @@ minor=${version%.*}
 install -d "$DESTDIR$LIBDIR/pkgconfig" "$DESTDIR$INCLUDEDIR"
 install -m 644 include/diskimg.h "$DESTDIR$INCLUDEDIR/diskimg.h"
 install -m 644 "$built/libdiskimg.a" "$DESTDIR$LIBDIR/libdiskimg.a"
-# One file under its full version, and the names by which programs are linked and started.
+# The library under its full version, and the links for running and linking programs.
 install -m 755 "$built/libdiskimg.so" "$DESTDIR$LIBDIR/libdiskimg.so.$version"
 ln -sf "libdiskimg.so.$version" "$DESTDIR$LIBDIR/libdiskimg.so.$minor"
 ln -sf "libdiskimg.so.$minor" "$DESTDIR$LIBDIR/libdiskimg.so"
@@ -56,7 +57,7 @@ libdir=$LIBDIR
 includedir=$INCLUDEDIR
 
 Name: diskimg
-Description: Virtual-disk images: recognise, inspect, read, convert and compare, safely
+Description: Virtual-disk images: detect, inspect, read, convert and compare, safely
 Version: $version
 ${requires:+$requires
 }Libs: -L\${libdir} -ldiskimg

@@ -1,4 +1,4 @@
-//! Checking the structure of an image.
+//! Checks of the structure of an image.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ops::Range;
@@ -8,90 +8,89 @@ use diskimg::{BlockSource, CheckReport, Error, ErrorKind, Extent, Location, Prob
 
 use crate::error::ErrorReport;
 use crate::guard::with;
-use crate::image::Image;
-use crate::progress::{CancelFlag, Stop};
-use crate::record::{self, Record};
-use crate::status::Status;
+use crate::image::ImageHandle;
+use crate::progress::{CancelCheck, CancelFlag};
+use crate::sized_record::{self, SizedRecord};
+use crate::status::StatusCode;
 use crate::strings::c_string;
 
 /// Guest bytes are wrong or unreadable, or may become so.
 pub const DISKIMG_PROBLEM_CORRUPTION: c_int = 1;
-/// Space is lost, and nothing else.
+/// Space in the file is lost. Guest bytes are not affected.
 pub const DISKIMG_PROBLEM_LEAK: c_int = 2;
 
-/// Told of one problem: `kind` is one of DISKIMG_PROBLEM_*, `file_offset` UINT64_MAX where there is no one place.
-/// The message ends when the call does. Called on the thread that checks. Non-zero stops with
-/// DISKIMG_ERR_CANCELLED.
+/// Receives one problem. `kind` is one of DISKIMG_PROBLEM_*. `file_offset` is UINT64_MAX if the problem has
+/// no single offset. `message` is valid during the call. Called on the calling thread. A non-zero result
+/// cancels the check with DISKIMG_ERR_CANCELLED.
 pub type ProblemFn = Option<
     unsafe extern "C" fn(user: *mut c_void, kind: c_int, file_offset: u64, message: *const c_char) -> c_int,
 >;
 
-/// What a check found. Begin with DISKIMG_CHECK_RESULT_INIT.
+/// The result of a check. Initialise it with DISKIMG_CHECK_RESULT_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct CheckResult {
+pub struct CheckResultRecord {
     /// sizeof(diskimg_check_result).
     pub struct_size: usize,
-    /// Problems that make guest bytes wrong or unreadable.
+    /// The number of problems that make guest bytes wrong or unreadable.
     pub corruptions: u64,
-    /// Units of the file that nothing uses.
+    /// The number of units of the file that nothing uses.
     pub leaks: u64,
-    /// Units (clusters, grains, blocks) of the disk; 0 if not counted, as the next.
+    /// The number of units (clusters, grains, blocks) of the disk; 0 if not counted.
     pub total_units: u64,
-    /// Of these, how many have data of their own.
+    /// The number of these with data of their own; 0 if not counted.
     pub allocated_units: u64,
-    /// Of the allocated ones, how many are compressed.
+    /// The number of allocated units that are compressed.
     pub compressed_units: u64,
-    /// Of the allocated ones, how many do not lie right behind the one before.
+    /// The number of allocated units that do not directly follow the previous one in the file.
     pub fragmented_units: u64,
-    /// Byte offset behind the last unit in use; 0 if not known.
+    /// The byte offset after the last unit in use; 0 if unknown.
     pub image_end: u64,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers.
-unsafe impl Record for CheckResult {}
+unsafe impl SizedRecord for CheckResultRecord {}
 
-/// Checks the structure of the image, not of what lies below it. What it finds is no failure: look at `*result`.
-/// `problem` is told of the first thousand problems, in the end; it, `cancel` and `result` may be NULL.
-/// DISKIMG_ERR_UNSUPPORTED where the format has nothing to check, or this build cannot: see DISKIMG_CAN_CHECK.
+/// Checks the structure of the image, but not of the layers below it. Problems in the image are not a
+/// failure of the call: see `*result`. `problem` receives the first thousand problems, after the check.
+/// `problem`, `cancel` and `result` may be NULL. DISKIMG_ERR_UNSUPPORTED if the format has no check or this
+/// build does not support it: see DISKIMG_CAN_CHECK.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_check(
-    image: *const Image,
+    image: *const ImageHandle,
     problem: ProblemFn,
     user: *mut c_void,
     cancel: *const CancelFlag,
-    result: *mut CheckResult,
+    result: *mut CheckResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            let stop = Stop::new(cancel);
+            let stop = CancelCheck::new(cancel);
             stop.check()?;
             let disk = image.disk()?;
             let mut opener = image.opener().clone();
             opener.format = Some(image.inspection().info.format);
-            let report =
-                opener.check_source(Arc::new(Stoppable { file: Arc::clone(disk.file()), stop }))?.report;
+            let report = opener
+                .check_source(Arc::new(CancellableFile { file: Arc::clone(disk.file()), stop }))?
+                .report;
             for found in &report.problems {
-                tell(problem, user, found)?;
+                report_problem(problem, user, found)?;
             }
-            match result.is_null() {
-                true => Ok(()),
-                false => record::write(result, &CheckResult::from(&report)),
-            }
+            sized_record::write_optional(result, &CheckResultRecord::from(&report))
         })
     }
 }
 
-/// The file of an image, which cannot be read any more once a flag is triggered.
-struct Stoppable {
+/// The file of an image. Reading fails once a flag is triggered.
+struct CancellableFile {
     file: Arc<dyn BlockSource>,
-    stop: Stop,
+    stop: CancelCheck,
 }
 
-impl BlockSource for Stoppable {
+impl BlockSource for CancellableFile {
     fn size(&self) -> u64 {
         self.file.size()
     }
@@ -110,21 +109,21 @@ impl BlockSource for Stoppable {
     }
 }
 
-fn tell(problem: ProblemFn, user: *mut c_void, found: &Problem) -> Result<()> {
+fn report_problem(problem: ProblemFn, user: *mut c_void, found: &Problem) -> Result<()> {
     let Some(problem) = problem else { return Ok(()) };
     let kind = match found.kind {
         ProblemKind::Corruption => DISKIMG_PROBLEM_CORRUPTION,
         ProblemKind::Leak => DISKIMG_PROBLEM_LEAK,
     };
     let message = c_string(&found.message);
-    // SAFETY: a function of the caller's, called as the header says; the message lives through the call.
+    // SAFETY: called as the header documents; the message is valid during the call.
     match unsafe { problem(user, kind, found.offset.unwrap_or(u64::MAX), message.as_ptr()) } {
         0 => Ok(()),
         _ => Err(Error::new(ErrorKind::Cancelled).because("the check was cancelled")),
     }
 }
 
-impl From<&CheckReport> for CheckResult {
+impl From<&CheckReport> for CheckResultRecord {
     fn from(report: &CheckReport) -> Self {
         Self {
             struct_size: size_of::<Self>(),

@@ -1,235 +1,244 @@
-//! Converting, from an image or a stream, to a file or a stream.
+//! Conversion of an image or a stream to a file or a stream.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{self, Read};
 
-use diskimg::{BlockSource, Converted, Disk, Result, Target, WriteOrder, convert, convert_stream};
+use diskimg::{BlockSource, Disk, Result, Target, WriteOrder, convert, convert_stream};
 
-use crate::convert_options::{ConvertRecord, ConvertResult, DISKIMG_CONVERT_IN_PLACE, Place};
+use crate::argument::invalid;
+use crate::callback_stream::{CallbackReader, CallbackWriter, ReadFn, WriteFn};
+use crate::convert_record::{
+    ConvertOptionsRecord, ConvertResultRecord, DISKIMG_CONVERT_IN_PLACE, TargetPlace,
+};
 use crate::error::ErrorReport;
-use crate::guard::{call, invalid, with};
-use crate::image::Image;
-use crate::io::{Callbacks, Io};
-use crate::open_options::{OpenOptions, duplicate};
-use crate::progress::{Stop, Told};
-use crate::record;
-use crate::status::Status;
-use crate::stream::{Incoming, Outgoing, ReadFn, WriteFn};
+use crate::guard::{call, with};
+use crate::image::ImageHandle;
+use crate::io::{Callbacks, IoRecord};
+use crate::open_record::{OpenOptionsRecord, duplicate};
+use crate::progress::{CallProgress, CancelCheck};
+use crate::sized_record;
+use crate::status::StatusCode;
 use crate::strings;
 
-/// Copies the disk into a file of the format that the options name. A new file appears when it is whole, and on
-/// disk, or not at all; a block device is written in place. `options` and `result` may be NULL. Worker threads
-/// end before it returns.
+/// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when
+/// it is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
+/// worker threads end before the call returns.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_path(
-    image: *const Image,
+    image: *const ImageHandle,
     path: *const c_char,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
-        with(image, err, |image| from_image(image, Ok(Place::Path(strings::path(path)?)), options, result))
+        with(image, err, |image| {
+            from_image(image, Ok(TargetPlace::Path(strings::path(path)?)), options, result)
+        })
     }
 }
 
-/// Copies the disk into a file or block device that is open for reading and writing: a file that is not empty is
-/// emptied first, unless DISKIMG_CONVERT_TARGET_IS_ZERO says otherwise. A pipe or socket gets what
-/// diskimg_convert_to_stream() writes. The descriptor stays the caller's. After a failure the file holds what was
-/// written so far. Otherwise as diskimg_convert_to_path().
+/// Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
+/// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes
+/// as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the
+/// file contains the data written so far. Otherwise the same as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_fd(
-    image: *const Image,
+    image: *const ImageHandle,
     fd: c_int,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
-        with(image, err, |image| from_image(image, Ok(Place::File(duplicate(fd, "fd")?)), options, result))
+        with(image, err, |image| {
+            from_image(image, Ok(TargetPlace::File(duplicate(fd, "fd")?)), options, result)
+        })
     }
 }
 
-/// Copies the disk into a file of the caller's own, by `pwrite` and what else it has. For an image format the
-/// file has to be empty. `*io` is copied; its close is called before this returns. Otherwise as
-/// diskimg_convert_to_fd().
+/// Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
+/// required, its `close` is called before this function returns. For an image format the file must be
+/// empty. Otherwise the same as diskimg_convert_to_fd().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_io(
-    image: *const Image,
-    io: *const Io,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    image: *const ImageHandle,
+    io: *const IoRecord,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
-        // Outside of `with`, for it is closed even if the image is NULL.
+        // Before `with`, so that `io` is closed even if the image is NULL.
         let place = place_of(io);
         with(image, err, |image| from_image(image, place, options, result))
     }
 }
 
-/// Writes the disk into a stream, from the first byte to the last: raw, or as a format that never goes back, a
-/// streamOptimized VMDK; DISKIMG_ERR_NEEDS_SEEK for others. Otherwise as diskimg_convert_to_path().
+/// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized
+/// VMDK; any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_stream(
-    image: *const Image,
+    image: *const ImageHandle,
     write: WriteFn,
     user: *mut c_void,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            from_image(image, Ok(Place::Stream(Outgoing::new(write, user)?)), options, result)
+            from_image(image, Ok(TargetPlace::Stream(CallbackWriter::new(write, user)?)), options, result)
         })
     }
 }
 
-/// Converts an image that arrives once, in order. Where its format and the target allow (a raw disk, compressed or
-/// not, into raw, for one) it is converted as it comes; else it is kept in an anonymous temporary file first, as
-/// `open_options` allow, and `progress` is told of the bytes that came. Of an OVA the disk in it is converted; with
-/// several there is no target. `read` is called from a thread of the library or from the caller's. Otherwise as
-/// diskimg_convert_to_path(), and of its options threads and memory matter where the image is kept.
+/// Converts an image that is read from a stream to a file at `path`. If the format and the target allow it,
+/// the image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
+/// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and
+/// `progress` also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several
+/// disks, the call fails and creates no target. `read` is called from the calling thread or a thread of the
+/// library. Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply
+/// only if a temporary file is used.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_path(
     read: ReadFn,
     read_user: *mut c_void,
-    open_options: *const OpenOptions,
+    open_options: *const OpenOptionsRecord,
     path: *const c_char,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = Place::Path(strings::path(path)?);
-            from_stream(Incoming::new(read, read_user)?, open_options, place, options, result)
+            let place = TargetPlace::Path(strings::path(path)?);
+            from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
 }
 
-/// As diskimg_convert_stream_to_path(), into what diskimg_convert_to_fd() takes.
+/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_fd().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_fd(
     read: ReadFn,
     read_user: *mut c_void,
-    open_options: *const OpenOptions,
+    open_options: *const OpenOptionsRecord,
     fd: c_int,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = Place::File(duplicate(fd, "fd")?);
-            from_stream(Incoming::new(read, read_user)?, open_options, place, options, result)
+            let place = TargetPlace::File(duplicate(fd, "fd")?);
+            from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
 }
 
-/// As diskimg_convert_stream_to_path(), into what diskimg_convert_to_io() takes.
+/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_io().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_io(
     read: ReadFn,
     read_user: *mut c_void,
-    open_options: *const OpenOptions,
-    io: *const Io,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    open_options: *const OpenOptionsRecord,
+    io: *const IoRecord,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
             let place = place_of(io)?;
-            from_stream(Incoming::new(read, read_user)?, open_options, place, options, result)
+            from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
 }
 
-/// As diskimg_convert_stream_to_path(), into what diskimg_convert_to_stream() takes.
+/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_stream().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_stream(
     read: ReadFn,
     read_user: *mut c_void,
-    open_options: *const OpenOptions,
+    open_options: *const OpenOptionsRecord,
     write: WriteFn,
     write_user: *mut c_void,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = Place::Stream(Outgoing::new(write, write_user)?);
-            from_stream(Incoming::new(read, read_user)?, open_options, place, options, result)
+            let place = TargetPlace::Stream(CallbackWriter::new(write, write_user)?);
+            from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
 }
 
 /// # Safety
-/// `io` as for [`record::read`].
-unsafe fn place_of(io: *const Io) -> Result<Place> {
-    // SAFETY: the caller's promise.
-    let io = unsafe { record::read(io) }?;
-    Ok(Place::Callbacks(Callbacks::new(io)?))
+/// `io` as for [`sized_record::read`].
+unsafe fn place_of(io: *const IoRecord) -> Result<TargetPlace> {
+    // SAFETY: guaranteed by the caller.
+    unsafe { Callbacks::read(io) }.map(TargetPlace::Callbacks)
 }
 
 /// # Safety
-/// `options` and `result` as for [`record::read`] and [`record::write`].
+/// `options` and `result` as for [`sized_record::read`] and [`sized_record::write`].
 unsafe fn from_image(
-    image: &Image,
-    place: Result<Place>,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    image: &ImageHandle,
+    place: Result<TargetPlace>,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
 ) -> Result<()> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let place = place?;
-        let options = record::read(options)?;
+        let options = sized_record::read(options)?;
         let disk = image.disk()?;
         options.check()?;
         keep_source(disk, &place, &options)?;
-        let told = Told::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
+        let told = CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
         let sink = options.target(place, Some(disk.size()))?;
         let done = convert(disk, sink, &options.how()?, &told)?;
         told.end();
-        report(result, done)
+        sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
 }
 
 /// # Safety
-/// As [`from_image`], and `open_options` as for [`record::read`].
+/// As [`from_image`], and `open_options` as for [`sized_record::read`].
 unsafe fn from_stream(
-    stream: Incoming,
-    open_options: *const OpenOptions,
-    place: Place,
-    options: *const ConvertRecord,
-    result: *mut ConvertResult,
+    stream: CallbackReader,
+    open_options: *const OpenOptionsRecord,
+    place: TargetPlace,
+    options: *const ConvertOptionsRecord,
+    result: *mut ConvertResultRecord,
 ) -> Result<()> {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
-        let options = record::read(options)?;
-        let opener = record::read(open_options)?.opener(None)?;
+        let options = sized_record::read(options)?;
+        let opener = sized_record::read(open_options)?.opener(None)?;
         options.check()?;
-        let told = Told::begin(options.progress, options.progress_user, options.cancel, 0)?;
-        let arriving = opener.arriving(Stoppable { stream, stop: Stop::new(options.cancel) })?;
+        let told = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
+        let arriving =
+            opener.arriving(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
         let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
             convert_stream(arriving, sink, &options.how()?, &told)?
@@ -240,50 +249,40 @@ unsafe fn from_stream(
             convert(&disk, sink, &options.how()?, &told)?
         };
         told.end();
-        report(result, done)
+        sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
 }
 
 /// In which order a target takes its bytes.
-fn order_of(place: &Place) -> WriteOrder {
+fn order_of(place: &TargetPlace) -> WriteOrder {
     match place {
-        Place::Stream(_) => WriteOrder::Ascending,
+        TargetPlace::Stream(_) => WriteOrder::Ascending,
         _ => WriteOrder::Any,
     }
 }
 
-/// # Safety
-/// `result` is NULL or as for [`record::write`].
-unsafe fn report(result: *mut ConvertResult, done: Converted) -> Result<()> {
-    match result.is_null() {
-        true => Ok(()),
-        // SAFETY: not null, and the caller promises the rest.
-        false => unsafe { record::write(result, &ConvertResult::from(done)) },
-    }
-}
-
 /// Refuses a target written in place that the source is read from: it would destroy what is being read.
-fn keep_source(disk: &Disk, place: &Place, options: &ConvertRecord) -> Result<()> {
+fn keep_source(disk: &Disk, place: &TargetPlace, options: &ConvertOptionsRecord) -> Result<()> {
     match place {
-        Place::Path(path) => {
+        TargetPlace::Path(path) => {
             let mut target = Target::file(path, options.driver()?.format);
             target.in_place = options.has(DISKIMG_CONVERT_IN_PLACE);
             target.ensure_not_source(disk)
         }
-        Place::File(file) if file.metadata().is_ok_and(|there| disk.reads_from(&there)) => {
+        TargetPlace::File(file) if file.metadata().is_ok_and(|there| disk.reads_from(&there)) => {
             Err(invalid("target", "a file that the source is not read from"))
         }
-        Place::File(_) | Place::Callbacks(_) | Place::Stream(_) => Ok(()),
+        TargetPlace::File(_) | TargetPlace::Callbacks(_) | TargetPlace::Stream(_) => Ok(()),
     }
 }
 
 /// A stream that ends with an error once a flag is triggered, so that not even the beginning has to arrive.
-struct Stoppable {
-    stream: Incoming,
-    stop: Stop,
+struct CancellableStream {
+    stream: CallbackReader,
+    stop: CancelCheck,
 }
 
-impl Read for Stoppable {
+impl Read for CancellableStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.stop.check()?;
         self.stream.read(buf)

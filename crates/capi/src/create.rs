@@ -1,155 +1,144 @@
-//! Creating images and writing them.
+//! Images that the caller writes.
 
 use std::ffi::{c_char, c_int, c_void};
 
 use diskimg::{BlockSink, Result};
 
-use crate::convert_options::{ConvertRecord, Place};
+use crate::argument::{bytes, invalid};
+use crate::convert_record::{ConvertOptionsRecord, TargetPlace};
 use crate::error::ErrorReport;
-use crate::guard::{Handle, NewHandle, Poison, call, invalid, with};
-use crate::io::{Callbacks, Io};
-use crate::open_options::duplicate;
-use crate::record;
-use crate::status::Status;
+use crate::guard::{call, create_handle, with};
+use crate::handle::{Handle, NewHandle, Poison, free};
+use crate::io::{Callbacks, IoRecord};
+use crate::open_record::duplicate;
+use crate::sized_record;
+use crate::status::StatusCode;
 use crate::strings;
 
-/// A disk being written. Bytes never written read as zeros. Nothing is a valid image before diskimg_finish().
-pub struct Writer {
+/// A disk being written. Bytes that are never written read as zeros. The image becomes valid with
+/// diskimg_finish().
+pub struct WriterHandle {
     sink: Option<Box<dyn BlockSink>>,
     poison: Poison,
 }
 
-impl Handle for Writer {
+impl Handle for WriterHandle {
     fn poison(&self) -> &Poison {
         &self.poison
     }
 }
 
-impl Writer {
+impl WriterHandle {
     fn sink(&self) -> Result<&dyn BlockSink> {
-        self.sink.as_deref().ok_or_else(|| invalid("writer", "one that is not finished"))
+        self.sink.as_deref().ok_or_else(|| invalid("writer", "a writer that is not finished"))
     }
 }
 
-/// Begins a new disk of `virtual_size` bytes in a file, as the options say; progress and cancel are not used. The
-/// file appears with diskimg_finish(). On success `*out` is the caller's, to be freed with diskimg_writer_free();
-/// on failure it is NULL. `options` may be NULL.
+/// Creates a disk of `virtual_size` bytes in a file, with `options`, which may be NULL. The members
+/// progress and cancel are ignored. The file appears with diskimg_finish(). On success the caller owns
+/// `*out` and frees it with diskimg_writer_free(). It is NULL after a failure.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create_path(
     path: *const c_char,
     virtual_size: u64,
-    options: *const ConvertRecord,
-    out: *mut *mut Writer,
+    options: *const ConvertOptionsRecord,
+    out: *mut *mut WriterHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            let out = NewHandle::new(out)?;
-            create(Place::Path(strings::path(path)?), virtual_size, options, out)
-        })
+        create_handle(out, err, || create(TargetPlace::Path(strings::path(path)?), virtual_size, options))
     }
 }
 
-/// As diskimg_create_path(), in what diskimg_convert_to_fd() takes.
+/// Does the same as diskimg_create_path() in a descriptor as for diskimg_convert_to_fd().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create_fd(
     fd: c_int,
     virtual_size: u64,
-    options: *const ConvertRecord,
-    out: *mut *mut Writer,
+    options: *const ConvertOptionsRecord,
+    out: *mut *mut WriterHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            let out = NewHandle::new(out)?;
-            create(Place::File(duplicate(fd, "fd")?), virtual_size, options, out)
-        })
+        create_handle(out, err, || create(TargetPlace::File(duplicate(fd, "fd")?), virtual_size, options))
     }
 }
 
-/// As diskimg_create_path(), in what diskimg_convert_to_io() takes; its close is called when the writer is
-/// finished or freed, and also when this fails.
+/// Does the same as diskimg_create_path() in a file as for diskimg_convert_to_io(). Its `close` is called
+/// when the writer is finished or freed, and also if this function fails.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create_io(
-    io: *const Io,
+    io: *const IoRecord,
     virtual_size: u64,
-    options: *const ConvertRecord,
-    out: *mut *mut Writer,
+    options: *const ConvertOptionsRecord,
+    out: *mut *mut WriterHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            // First of all, for one is NULL and the other closed whatever else is wrong.
+            // Both come first: `*out` becomes NULL and `io` is closed, whatever else fails.
             let out = NewHandle::new(out);
-            let callbacks = Callbacks::new(record::read(io)?)?;
-            create(Place::Callbacks(callbacks), virtual_size, options, out?)
+            let callbacks = Callbacks::read(io)?;
+            let out = out?;
+            out.set(create(TargetPlace::Callbacks(callbacks), virtual_size, options)?);
+            Ok(())
         })
     }
 }
 
 /// # Safety
-/// `options` as for [`record::read`].
+/// `options` as for [`sized_record::read`].
 unsafe fn create(
-    place: Place,
+    place: TargetPlace,
     virtual_size: u64,
-    options: *const ConvertRecord,
-    out: NewHandle<Writer>,
-) -> Result<()> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let sink = record::read(options)?.target(place, Some(virtual_size))?;
-        out.set(Writer { sink: Some(sink), poison: Poison::default() });
-        Ok(())
-    }
+    options: *const ConvertOptionsRecord,
+) -> Result<WriterHandle> {
+    // SAFETY: guaranteed by the caller.
+    let sink = unsafe { sized_record::read(options)?.target(place, Some(virtual_size)) }?;
+    Ok(WriterHandle { sink: Some(sink), poison: Poison::default() })
 }
 
-/// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges at once. With
-/// DISKIMG_CONVERT_COMPRESS a unit that comes whole in one call is compressed, and cannot be written again
-/// (DISKIMG_ERR_INVALID_ARGUMENT); a part of one is stored as it is, as often as you like. A streamOptimized VMDK takes
-/// ascending offsets alone (DISKIMG_ERR_NEEDS_SEEK), and compresses whatever comes. DISKIMG_ERR_OUT_OF_BOUNDS for a range
-/// that ends behind the disk.
+/// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges
+/// concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is compressed
+/// and cannot be written again (DISKIMG_ERR_INVALID_ARGUMENT). A part of one is stored uncompressed and can
+/// be written any number of times. A streamOptimized VMDK accepts only ascending offsets
+/// (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past
+/// the end of the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write(
-    writer: *const Writer,
+    writer: *const WriterHandle,
     buf: *const c_void,
     len: usize,
     offset: u64,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` needs, and for `len` bytes.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with`, and `len` readable bytes.
     unsafe {
         with(writer, err, |writer| {
             let sink = writer.sink()?;
-            if buf.is_null() && len > 0 {
-                return Err(invalid("buf", "the bytes, and not NULL"));
-            }
-            if isize::try_from(len).is_err() {
-                return Err(invalid("len", "a length in memory").found(len));
-            }
-            let bytes = if len == 0 { &[][..] } else { std::slice::from_raw_parts(buf.cast(), len) };
-            sink.write_at(offset, bytes)
+            sink.write_at(offset, bytes(buf, len, "buf")?)
         })
     }
 }
 
-/// Makes `len` bytes at `offset` of the disk read as zeros; cheap where nothing was written yet. Otherwise as
-/// diskimg_write().
+/// Makes `len` bytes at `offset` of the disk read as zeros. It is cheap for ranges that were never written.
+/// Otherwise the same as diskimg_write().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write_zeroes(
-    writer: *const Writer,
+    writer: *const WriterHandle,
     offset: u64,
     len: u64,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` needs.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with`.
     unsafe {
         with(writer, err, |writer| {
             let end =
@@ -159,34 +148,27 @@ pub unsafe extern "C" fn diskimg_write_zeroes(
     }
 }
 
-/// Completes the disk: the image is valid, and there, from here on. No other call may be using the writer. It can
-/// only be freed afterwards, also after a failure, which leaves no valid image.
+/// Completes the disk: the image is valid afterwards, and its file appears. No other call may be using the
+/// writer. After this call, successful or not, the writer can only be freed. A failure leaves no valid
+/// image.
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn diskimg_finish(writer: *mut Writer, err: *mut *mut ErrorReport) -> Status {
-    // SAFETY: the header asks for NULL or a writer that nobody else uses; what is taken out of it is not used by
-    // `with`, which holds the poison alone.
+pub unsafe extern "C" fn diskimg_finish(writer: *mut WriterHandle, err: *mut *mut ErrorReport) -> StatusCode {
+    // SAFETY: the header requires NULL or a writer that nothing else uses. The sink is taken out before `with` borrows
+    // the handle.
     unsafe {
         let sink = if writer.is_null() { None } else { (&raw mut (*writer).sink).replace(None) };
         with(writer.cast_const(), err, |_| match sink {
             Some(sink) => sink.finish(),
-            None => Err(invalid("writer", "one that is not finished")),
+            None => Err(invalid("writer", "a writer that is not finished")),
         })
     }
 }
 
-/// Frees a writer. One that is not finished leaves nothing behind at a path, and no valid image elsewhere. NULL is
-/// fine.
+/// Frees a writer. If it is not finished, no file remains at a path, and no valid image remains elsewhere.
+/// NULL is ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn diskimg_writer_free(writer: *mut Writer) {
-    if !writer.is_null() {
-        // SAFETY: `call` gets no room for an error; the handle came out of Box::into_raw, and the header asks to
-        // free it once.
-        unsafe {
-            call(std::ptr::null_mut(), || {
-                drop(Box::from_raw(writer));
-                Ok(())
-            });
-        }
-    }
+pub unsafe extern "C" fn diskimg_writer_free(writer: *mut WriterHandle) {
+    // SAFETY: the handle came from `NewHandle`, and the header allows one free.
+    unsafe { free(writer) }
 }

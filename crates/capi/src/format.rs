@@ -1,18 +1,18 @@
-//! Formats and wrappers as numbers.
+//! Formats and compressions as numbers.
 
 use std::ffi::c_char;
 
 use diskimg::{Driver, Result, Wrapper, driver, drivers};
 
-use crate::guard::invalid;
+use crate::argument::invalid;
 use crate::strings;
 
-/// A format: one of DISKIMG_FORMAT_*. The set grows.
+/// A format: one of DISKIMG_FORMAT_*. New formats may be added.
 pub type FormatNumber = u32;
 
-/// Recognise the format by its bytes; as a target, raw.
+/// For a source, detects the format. For a target, raw.
 pub const DISKIMG_FORMAT_AUTO: FormatNumber = 0;
-/// A plain disk, ISO 9660 and UDF among them.
+/// A raw disk, including ISO 9660 and UDF.
 pub const DISKIMG_FORMAT_RAW: FormatNumber = 1;
 /// qcow2, versions 2 and 3.
 pub const DISKIMG_FORMAT_QCOW2: FormatNumber = 2;
@@ -21,10 +21,10 @@ pub const DISKIMG_FORMAT_VMDK: FormatNumber = 3;
 /// VDI.
 pub const DISKIMG_FORMAT_VDI: FormatNumber = 4;
 
-/// How a file is compressed: one of DISKIMG_WRAPPER_*. The set grows.
+/// The compression of a whole file: one of DISKIMG_WRAPPER_*. New compressions may be added.
 pub type WrapperNumber = u32;
 
-/// Not at all.
+/// Not compressed.
 pub const DISKIMG_WRAPPER_NONE: WrapperNumber = 0;
 /// gzip.
 pub const DISKIMG_WRAPPER_GZIP: WrapperNumber = 1;
@@ -33,13 +33,13 @@ pub const DISKIMG_WRAPPER_XZ: WrapperNumber = 2;
 /// Zstandard.
 pub const DISKIMG_WRAPPER_ZSTD: WrapperNumber = 3;
 
-/// Can be read.
+/// The format can be read.
 pub const DISKIMG_CAN_READ: u32 = 1;
-/// Can be converted as it arrives, in order: diskimg_convert_stream_to_*().
+/// The format can be converted from a stream: diskimg_convert_stream_to_*().
 pub const DISKIMG_CAN_STREAM: u32 = 2;
-/// Can be written: diskimg_convert_to_*() and diskimg_create_*().
+/// The format can be written: diskimg_convert_to_*() and diskimg_create_*().
 pub const DISKIMG_CAN_CREATE: u32 = 4;
-/// Can be checked: diskimg_check().
+/// The format can be checked: diskimg_check().
 pub const DISKIMG_CAN_CHECK: u32 = 8;
 
 const NAMES: [(FormatNumber, &std::ffi::CStr); 4] = [
@@ -49,7 +49,7 @@ const NAMES: [(FormatNumber, &std::ffi::CStr); 4] = [
     (DISKIMG_FORMAT_VDI, c"vdi"),
 ];
 
-/// The number of a format by its name; `DISKIMG_FORMAT_AUTO` if it has none.
+/// Returns the number of a format by its name; `DISKIMG_FORMAT_AUTO` for an unknown name.
 pub(crate) fn number(name: &str) -> FormatNumber {
     let found = NAMES.iter().find(|(_, known)| known.to_bytes() == name.as_bytes());
     found.map_or(DISKIMG_FORMAT_AUTO, |(number, _)| *number)
@@ -68,10 +68,10 @@ fn name(format: FormatNumber) -> Option<&'static std::ffi::CStr> {
     NAMES.iter().find(|(number, _)| *number == format).map(|(_, name)| *name)
 }
 
-/// The driver of a format; `None` for `DISKIMG_FORMAT_AUTO`.
+/// Returns the driver of a format; `None` for `DISKIMG_FORMAT_AUTO`.
 ///
 /// # Errors
-/// A number that is no format, or a format that is not in this build.
+/// Rejects an unknown number, and a format that this build does not support.
 pub(crate) fn driver_of(format: FormatNumber) -> Result<Option<&'static Driver>> {
     if format == DISKIMG_FORMAT_AUTO {
         return Ok(None);
@@ -81,18 +81,18 @@ pub(crate) fn driver_of(format: FormatNumber) -> Result<Option<&'static Driver>>
     driver(name).map(Some)
 }
 
-/// The name of a format, such as "qcow2"; NULL for DISKIMG_FORMAT_AUTO and what is no format. Static. Any
-/// thread.
+/// Returns the name of a format, such as "qcow2"; NULL for DISKIMG_FORMAT_AUTO and for an unknown number.
+/// The string is static. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn diskimg_format_name(format: FormatNumber) -> *const c_char {
     name(format).map_or(std::ptr::null(), std::ffi::CStr::as_ptr)
 }
 
-/// The format of a name, such as "qcow2" ("iso" is raw); DISKIMG_FORMAT_AUTO for what is none, and for NULL. Any
-/// thread.
+/// Returns the format with a name, such as "qcow2"; "iso" is raw. Returns DISKIMG_FORMAT_AUTO for an
+/// unknown name and for NULL. Any thread may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_format_by_name(name: *const c_char) -> FormatNumber {
-    // SAFETY: the header asks for NULL or a string.
+    // SAFETY: the header requires NULL or a string.
     match unsafe { strings::optional(name, "name") } {
         Ok(Some("iso")) => DISKIMG_FORMAT_RAW,
         Ok(Some(name)) => number(name),
@@ -100,7 +100,8 @@ pub unsafe extern "C" fn diskimg_format_by_name(name: *const c_char) -> FormatNu
     }
 }
 
-/// What this build can do with a format: bits of DISKIMG_CAN_*; 0 for what it does not have. Any thread.
+/// Returns the capabilities of this build for a format as bits of DISKIMG_CAN_*; 0 if it does not support
+/// the format. Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn diskimg_format_caps(format: FormatNumber) -> u32 {
     let name = name(format).and_then(|name| name.to_str().ok());

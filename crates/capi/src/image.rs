@@ -1,43 +1,46 @@
-//! The handle of an opened image.
+//! The handle of an open image.
 
 use std::ffi::CString;
 
 use diskimg::{BlockSource, Disk, Inspection, Opener, Result};
 
-use crate::guard::{Handle, Poison, invalid};
-use crate::info::Texts;
-use crate::lists::Lists;
+use crate::argument::invalid;
+use crate::handle::{Handle, Poison, free};
+use crate::info_record::InfoTexts;
+use crate::list_records::ListRecords;
 
-/// An opened image: its disk, and what it claims. Functions that take it as `const` may run at once on any
-/// threads; it may be opened on one thread and closed on another.
-pub struct Image {
+/// An open image: its disk and its description. Functions that take it as `const` may run concurrently on
+/// any threads. It may be opened on one thread and closed on another.
+pub struct ImageHandle {
     disk: Option<Disk>,
     inspection: Inspection,
     opener: Opener,
     filename: CString,
-    texts: Texts,
-    lists: Lists,
+    texts: InfoTexts,
+    lists: ListRecords,
     poison: Poison,
 }
 
-impl Image {
+impl ImageHandle {
     /// An image that can be read.
     pub(crate) fn new(disk: Disk, opener: Opener, filename: CString) -> Self {
         Self::of(disk.inspection(), Some(disk), opener, filename)
     }
 
-    /// An image that was only looked at.
+    /// An image whose description was read, and nothing else.
     pub(crate) fn inspected(inspection: Inspection, opener: Opener, filename: CString) -> Self {
         Self::of(inspection, None, opener, filename)
     }
 
     fn of(inspection: Inspection, disk: Option<Disk>, opener: Opener, filename: CString) -> Self {
-        let (texts, lists) = (Texts::of(&inspection.info), Lists::of(&inspection.info));
+        let (texts, lists) = (InfoTexts::of(&inspection.info), ListRecords::of(&inspection.info));
         Self { disk, inspection, opener, filename, texts, lists, poison: Poison::default() }
     }
 
+    /// The disk.
+    ///
     /// # Errors
-    /// An image opened with `DISKIMG_OPEN_INFO_ONLY`.
+    /// Rejects an image opened with `DISKIMG_OPEN_INFO_ONLY`.
     pub(crate) fn disk(&self) -> Result<&Disk> {
         self.disk.as_ref().ok_or_else(|| {
             invalid("handle", "an image that can be read")
@@ -61,32 +64,25 @@ impl Image {
         &self.filename
     }
 
-    pub(crate) fn texts(&self) -> &Texts {
+    pub(crate) fn texts(&self) -> &InfoTexts {
         &self.texts
     }
 
-    pub(crate) fn lists(&self) -> &Lists {
+    pub(crate) fn lists(&self) -> &ListRecords {
         &self.lists
     }
 }
 
-impl Handle for Image {
+impl Handle for ImageHandle {
     fn poison(&self) -> &Poison {
         &self.poison
     }
 }
 
-/// Closes an image, and all files that were opened for it. No other call may be using it. NULL is fine.
+/// Closes an image and all files that were opened for it. No other call may be using the image. NULL is
+/// ignored.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn diskimg_close(image: *mut Image) {
-    if !image.is_null() {
-        // SAFETY: `call` gets no room for an error; the handle came out of Box::into_raw, and the header asks to
-        // close it once. A panic while dropping ends here.
-        unsafe {
-            crate::guard::call(std::ptr::null_mut(), || {
-                drop(Box::from_raw(image));
-                Ok(())
-            });
-        }
-    }
+pub unsafe extern "C" fn diskimg_close(image: *mut ImageHandle) {
+    // SAFETY: the handle came from `NewHandle`, and the header allows one close.
+    unsafe { free(image) }
 }

@@ -1,34 +1,35 @@
-//! A file of the caller's own, behind callbacks.
+//! A file that callbacks of the caller provide.
 
 use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use diskimg::{Error, ErrorKind, Result};
 
-use crate::guard::{check_flags, invalid};
-use crate::record::Record;
+use crate::argument::{check_flags, invalid};
+use crate::sized_record::{self, SizedRecord};
 
-/// Never call two of the functions at once. Without it they are called from several threads at a time.
+/// Calls at most one of the functions at a time. Without it, several threads call them concurrently.
 pub const DISKIMG_IO_SERIAL: u32 = 1;
 
-/// A file of the caller's own: memory, a network, an object store.
+/// A file that the caller provides: memory, a network resource, an object in a store.
 ///
-/// Each function gets `user`, returns 0 or a positive errno, and may be called from any thread, also from threads of
-/// the library, and from several at once unless DISKIMG_IO_SERIAL is set. It must not throw, longjmp, or use the handle
-/// that it serves. Offsets and lengths are bytes, and no length is 0.
+/// Each function receives `user` and returns 0 or a positive errno. Any thread may call it, including
+/// threads of the library. Several threads may call concurrently unless DISKIMG_IO_SERIAL is set. A
+/// function must not throw, longjmp, or use the handle that it serves. Offsets and lengths are in bytes. A
+/// length is never 0.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Io {
+pub struct IoRecord {
     /// sizeof(diskimg_io).
     pub struct_size: usize,
     /// DISKIMG_IO_SERIAL or 0.
     pub flags: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// Handed to each function.
+    /// Passed to each function.
     pub user: *mut c_void,
-    /// Reads `len` bytes at `offset` into `buf` and stores in `*nread` how many it read: fewer are asked for
-    /// again, none is the end of the file. Needed to read.
+    /// Reads up to `len` bytes at `offset` into `buf` and stores the number of bytes read in `*nread`.
+    /// After a short read the library asks for the rest. 0 means the end of the file. Required for reading.
     pub pread: Option<
         unsafe extern "C" fn(
             user: *mut c_void,
@@ -38,89 +39,101 @@ pub struct Io {
             nread: *mut usize,
         ) -> c_int,
     >,
-    /// Stores the length of the file; asked once. Needed to read.
+    /// Stores the length of the file in `*bytes`. Called once. Required for reading.
     pub size: Option<unsafe extern "C" fn(user: *mut c_void, bytes: *mut u64) -> c_int>,
-    /// Stores the next run of bytes at or behind `offset` that is no hole; `*start` at the end of the file if
-    /// there is none. NULL: everything is data.
+    /// Stores in `*start` and `*end` the bounds of the first data range that ends after `offset`. Bytes
+    /// between data ranges are holes. If there is none, sets `*start` to the end of the file. NULL: the
+    /// whole file is data.
     pub next_data:
         Option<unsafe extern "C" fn(user: *mut c_void, offset: u64, start: *mut u64, end: *mut u64) -> c_int>,
-    /// Writes all `len` bytes at `offset`. Needed to write; NULL for what is only read.
+    /// Writes all `len` bytes at `offset`. Required for writing; NULL for a file that is only read.
     pub pwrite:
         Option<unsafe extern "C" fn(user: *mut c_void, buf: *const c_void, len: usize, offset: u64) -> c_int>,
-    /// Makes the range read as zeros. NULL: zeros are written, or left out where the target is known to hold
-    /// them.
+    /// Makes a range read as zeros. NULL: the library writes zeros, or skips ranges known to read as zeros.
     pub zero: Option<unsafe extern "C" fn(user: *mut c_void, offset: u64, len: u64) -> c_int>,
-    /// Gives the file its length. Called before the first write with the size of a raw disk, and after the last
-    /// with the length of an image. NULL: a raw disk is written, or zeroed, up to its last byte.
+    /// Sets the length of the file: for a raw disk before the first write, for an image after the last
+    /// write. NULL: a raw disk is written or zeroed up to its last byte.
     pub set_size: Option<unsafe extern "C" fn(user: *mut c_void, bytes: u64) -> c_int>,
-    /// Makes durable what was written; called once, when all is. May be NULL.
+    /// Makes all writes durable. Called once, after the last write. May be NULL.
     pub flush: Option<unsafe extern "C" fn(user: *mut c_void) -> c_int>,
-    /// The library needs the file no more. Called exactly once for each diskimg_io that was read, also when
-    /// the function that got it fails; the last call of all. May be NULL.
+    /// Releases the file. Called exactly once for each diskimg_io that the library has read, as the last
+    /// call, and also if the function that received the diskimg_io fails. May be NULL.
     pub close: Option<unsafe extern "C" fn(user: *mut c_void)>,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
-unsafe impl Record for Io {}
+unsafe impl SizedRecord for IoRecord {}
 
-/// What a callback gets back; ours only to hand on.
+/// A pointer that the library only passes back to callbacks.
 #[derive(Clone, Copy)]
-pub(crate) struct User(pub(crate) *mut c_void);
+pub(crate) struct UserPointer(pub(crate) *mut c_void);
 
-// SAFETY: we never look behind the pointer, and the header tells its owner from which threads callbacks come.
-unsafe impl Send for User {}
+// SAFETY: the library never dereferences the pointer, and the header states which threads call callbacks.
+unsafe impl Send for UserPointer {}
 // SAFETY: as above.
-unsafe impl Sync for User {}
+unsafe impl Sync for UserPointer {}
 
 /// The functions of one file, closed when dropped.
 pub(crate) struct Callbacks {
-    io: Io,
-    turn: Option<Mutex<()>>,
+    io: IoRecord,
+    serial: Option<Mutex<()>>,
 }
 
-// SAFETY: the header says that the functions are called from any thread, and from several at once unless they
-// are serial; `turn` sees to that.
+// SAFETY: the header states that any thread calls the functions, and several at once unless they are serial. `serial`
+// then admits one caller at a time.
 unsafe impl Send for Callbacks {}
 // SAFETY: as above.
 unsafe impl Sync for Callbacks {}
 
 impl Callbacks {
-    /// Takes the functions: from here on `close` will be called.
+    /// Reads the functions at `io`. If this succeeds in reading them, `close` will be called.
+    ///
+    /// # Safety
+    /// As [`sized_record::read`].
     ///
     /// # Errors
-    /// A flag that is none.
-    pub(crate) fn new(io: Io) -> Result<Self> {
-        let turn = (io.flags & DISKIMG_IO_SERIAL != 0).then(Mutex::default);
-        let this = Self { io, turn };
+    /// Rejects an invalid structure or flag.
+    pub(crate) unsafe fn read(io: *const IoRecord) -> Result<Self> {
+        // SAFETY: guaranteed by the caller.
+        Self::new(unsafe { sized_record::read(io) }?)
+    }
+
+    /// Takes ownership of the functions: `close` will be called, also if this fails.
+    ///
+    /// # Errors
+    /// Rejects unknown flags.
+    pub(crate) fn new(io: IoRecord) -> Result<Self> {
+        let serial = (io.flags & DISKIMG_IO_SERIAL != 0).then(Mutex::default);
+        let this = Self { io, serial };
         check_flags(this.io.flags, DISKIMG_IO_SERIAL)?;
         check_flags(this.io.reserved, 0)?;
         Ok(this)
     }
 
-    pub(crate) fn functions(&self) -> &Io {
+    pub(crate) fn functions(&self) -> &IoRecord {
         &self.io
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner))
+    fn serial(&self) -> Option<MutexGuard<'_, ()>> {
+        self.serial.as_ref().map(|serial| serial.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Length of the file in bytes.
+    /// Returns the length of the file in bytes.
     pub(crate) fn size(&self) -> Result<u64> {
-        let size = needed(self.io.size, "size")?;
+        let size = required(self.io.size, "size")?;
         let mut bytes = 0;
-        let _turn = self.turn();
-        // SAFETY: a function of the caller's, called as the header says.
+        let _serial = self.serial();
+        // SAFETY: called as the header documents.
         outcome("size", unsafe { size(self.io.user, &raw mut bytes) })?;
         Ok(bytes)
     }
 
-    /// Reads once; the bytes read, at most as many as asked for.
+    /// Calls `pread` once and returns the number of bytes read, at most the length of `buf`.
     pub(crate) fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
-        let pread = needed(self.io.pread, "pread")?;
+        let pread = required(self.io.pread, "pread")?;
         let mut read = 0;
-        let _turn = self.turn();
-        // SAFETY: as above; `buf` is valid for its own length.
+        let _serial = self.serial();
+        // SAFETY: as above; `buf` is valid for its length.
         let code = unsafe { pread(self.io.user, buf.as_mut_ptr().cast(), buf.len(), offset, &raw mut read) };
         outcome("pread", code).map_err(|error| error.at(offset))?;
         if read > buf.len() {
@@ -132,28 +145,28 @@ impl Callbacks {
         Ok(read)
     }
 
-    /// The next run of data at or behind `offset`; `None` if the file has no such function.
+    /// Returns the next data range that ends after `offset`; `None` without a function for it.
     pub(crate) fn next_data(&self, offset: u64) -> Result<Option<std::ops::Range<u64>>> {
         let Some(next_data) = self.io.next_data else { return Ok(None) };
         let (mut start, mut end) = (0, 0);
-        let _turn = self.turn();
+        let _serial = self.serial();
         // SAFETY: as above.
         outcome("next_data", unsafe { next_data(self.io.user, offset, &raw mut start, &raw mut end) })?;
         Ok(Some(start..end))
     }
 
     pub(crate) fn pwrite(&self, data: &[u8], offset: u64) -> Result<()> {
-        let pwrite = needed(self.io.pwrite, "pwrite")?;
-        let _turn = self.turn();
-        // SAFETY: as above; `data` is valid for its own length.
+        let pwrite = required(self.io.pwrite, "pwrite")?;
+        let _serial = self.serial();
+        // SAFETY: as above; `data` is valid for its length.
         let code = unsafe { pwrite(self.io.user, data.as_ptr().cast(), data.len(), offset) };
         outcome("pwrite", code).map_err(|error| error.at(offset))
     }
 
-    /// Makes a range read as zeros; `false` if the file has no such function.
+    /// Makes a range read as zeros. Returns false without a function for it.
     pub(crate) fn zero(&self, offset: u64, len: u64) -> Result<bool> {
         let Some(zero) = self.io.zero else { return Ok(false) };
-        let _turn = self.turn();
+        let _serial = self.serial();
         // SAFETY: as above.
         outcome("zero", unsafe { zero(self.io.user, offset, len) }).map_err(|error| error.at(offset))?;
         Ok(true)
@@ -161,14 +174,14 @@ impl Callbacks {
 
     pub(crate) fn set_size(&self, bytes: u64) -> Result<()> {
         let Some(set_size) = self.io.set_size else { return Ok(()) };
-        let _turn = self.turn();
+        let _serial = self.serial();
         // SAFETY: as above.
         outcome("set_size", unsafe { set_size(self.io.user, bytes) })
     }
 
     pub(crate) fn flush(&self) -> Result<()> {
         let Some(flush) = self.io.flush else { return Ok(()) };
-        let _turn = self.turn();
+        let _serial = self.serial();
         // SAFETY: as above.
         outcome("flush", unsafe { flush(self.io.user) })
     }
@@ -177,17 +190,17 @@ impl Callbacks {
 impl Drop for Callbacks {
     fn drop(&mut self) {
         if let Some(close) = self.io.close {
-            // SAFETY: as above; nothing of `io` is used behind this.
+            // SAFETY: as above; nothing uses `io` afterwards.
             unsafe { close(self.io.user) }
         }
     }
 }
 
-fn needed<F>(function: Option<F>, name: &'static str) -> Result<F> {
-    function.ok_or_else(|| invalid(name, "a function, and not NULL"))
+fn required<F>(function: Option<F>, name: &'static str) -> Result<F> {
+    function.ok_or_else(|| invalid(name, "a function, not NULL"))
 }
 
-/// What a callback returned: 0 or an errno.
+/// Converts the result of a callback: 0 or an errno.
 pub(crate) fn outcome(name: &'static str, code: c_int) -> Result<()> {
     match code {
         0 => Ok(()),
@@ -198,7 +211,7 @@ pub(crate) fn outcome(name: &'static str, code: c_int) -> Result<()> {
     }
 }
 
-/// A callback that breaks its contract.
+/// Returns the error of a callback that breaks its contract.
 pub(crate) fn broken(name: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput).field(callback(name))
 }

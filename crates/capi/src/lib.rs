@@ -1,40 +1,43 @@
-//! libdiskimg: the library `diskimg` for C, and whatever speaks C.
+//! libdiskimg: the library `diskimg` for C, and for every language that can call C.
 //!
-//! Thin on purpose: each function checks its pointers, calls one thing of the facade inside a boundary that no
-//! panic crosses ([`guard`]), and writes its results. What a C programmer has to know stands in the header,
-//! which is made of the comments here: `include/diskimg.h`, compared by a test.
+//! Each exported function checks its pointers, calls one function of the facade inside a panic boundary
+//! ([`guard`]) and writes its results. The comments on the exported items become the header,
+//! `include/diskimg.h`. A test compares the two.
 //!
-//! This is the only crate that needs `unsafe` to do its work: it believes what the header asks of its callers,
-//! and nothing else.
+//! The `unsafe` code here relies on the contract that the header states for callers, and on nothing else.
 #![cfg(unix)]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![allow(unreachable_pub, reason = "what C sees is public, and nothing of Rust sees it")]
-#![allow(clippy::missing_safety_doc, reason = "the header says of each pointer what it has to be")]
+#![allow(unreachable_pub, reason = "the exported items are public for C; no Rust crate uses them")]
+#![allow(clippy::missing_safety_doc, reason = "the header states the contract of each pointer")]
 
+mod argument;
+mod callback_resolver;
+mod callback_sink;
+mod callback_source;
+mod callback_stream;
 mod check;
 mod compare;
 mod convert;
-mod convert_options;
+mod convert_record;
 mod create;
 mod error;
 mod format;
 mod guard;
+mod handle;
 mod image;
 mod info;
+mod info_record;
 mod io;
+mod list_records;
 mod lists;
 mod measure;
 mod open;
-mod open_options;
+mod open_record;
 mod probe;
 mod progress;
 mod read;
-mod record;
-mod resolver;
-mod sink;
-mod source;
+mod sized_record;
 mod status;
-mod stream;
 mod strings;
 mod version;
 

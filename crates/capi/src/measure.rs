@@ -1,30 +1,32 @@
-//! What a target would take up.
+//! The size of a conversion target.
 
-use crate::convert_options::ConvertRecord;
+use crate::convert_record::ConvertOptionsRecord;
 use crate::error::ErrorReport;
-use crate::guard::{Out, with};
-use crate::image::Image;
-use crate::record;
-use crate::status::Status;
+use crate::guard::with;
+use crate::handle::Out;
+use crate::image::ImageHandle;
+use crate::sized_record;
+use crate::status::StatusCode;
 
-/// Measures the file that diskimg_convert_to_path() would make with these options, which may be NULL: `*required` bytes
-/// at most as the disk is now, `*fully_allocated` when all of it is written; either may be NULL. Where it makes several
-/// files, that is their sum, with names that follow from "disk.vmdk". Numbers of raw and qcow2 are those of
+/// Measures the file that diskimg_convert_to_path() would write with these options. `*required` is the
+/// largest size in bytes for the current content of the disk; `*fully_allocated` is the size once all of
+/// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the sizes
+/// are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those of
 /// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be written.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_measure(
-    image: *const Image,
-    options: *const ConvertRecord,
+    image: *const ImageHandle,
+    options: *const ConvertOptionsRecord,
     required: *mut u64,
     fully_allocated: *mut u64,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         let (required, full) = (Out::optional(required, 0), Out::optional(fully_allocated, 0));
         with(image, err, |image| {
-            let measured = record::read(options)?.measure(image.disk()?)?;
+            let measured = sized_record::read(options)?.measure(image.disk()?)?;
             for (out, bytes) in [(required, measured.required), (full, measured.fully_allocated)] {
                 if let Some(out) = out {
                     out.set(bytes);

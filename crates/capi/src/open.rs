@@ -6,112 +6,105 @@ use std::sync::Arc;
 
 use diskimg::{BlockSource, Error, FileSource, Result};
 
+use crate::callback_source::{BorrowedBytes, CallbackSource};
 use crate::error::ErrorReport;
-use crate::guard::{NewHandle, call};
-use crate::image::Image;
-use crate::info::severity_number;
-use crate::io::{Callbacks, Io};
-use crate::open_options::{DISKIMG_OPEN_DIRECT, DISKIMG_OPEN_INFO_ONLY, OpenOptions, duplicate};
-use crate::record;
-use crate::source::{BorrowedBytes, CallbackSource};
-use crate::status::Status;
+use crate::guard::{call, create_handle};
+use crate::handle::NewHandle;
+use crate::image::ImageHandle;
+use crate::info_record::severity_number;
+use crate::io::{Callbacks, IoRecord};
+use crate::open_record::{DISKIMG_OPEN_DIRECT, DISKIMG_OPEN_INFO_ONLY, OpenOptionsRecord, duplicate};
+use crate::sized_record;
+use crate::status::StatusCode;
 use crate::strings::{self, c_string};
 
-/// Opens the image in a file or block device, and what lies below it as the options allow. Writes nothing. On
-/// success `*out` is the caller's, to be closed with diskimg_close(); on failure it is NULL. `options` may be
-/// NULL, and is not needed any more when the call returns, but for what its callbacks need.
+/// Opens the image in a file or block device for reading, and the files that it refers to as far as the
+/// options allow. On success the caller owns `*out` and closes it with diskimg_close(). It is NULL after a
+/// failure. `options` may be NULL. The library does not use `options` after the call, except for its
+/// callbacks and their user pointers.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_path(
     path: *const c_char,
-    options: *const OpenOptions,
-    out: *mut *mut Image,
+    options: *const OpenOptionsRecord,
+    out: *mut *mut ImageHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            let out = NewHandle::new(out)?;
+        create_handle(out, err, || {
             let path = strings::path(path)?;
-            let options = record::read(options)?;
-            let source = file(&path, &options)?;
-            out.set(open(Arc::new(source), &options, Some(&path))?);
-            Ok(())
+            let options = sized_record::read(options)?;
+            open(Arc::new(file(&path, &options)?), &options, Some(&path))
         })
     }
 }
 
-/// Opens the image in a file that is open for reading. The descriptor is duplicated and stays the caller's; its
-/// position is neither used nor moved. Otherwise as diskimg_open_path().
+/// Opens the image in a file that is open for reading. The descriptor is duplicated, and the caller keeps
+/// ownership of it. Its position is neither used nor moved. Otherwise the same as diskimg_open_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_fd(
     fd: c_int,
-    options: *const OpenOptions,
-    out: *mut *mut Image,
+    options: *const OpenOptionsRecord,
+    out: *mut *mut ImageHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            let out = NewHandle::new(out)?;
-            let options = record::read(options)?;
-            let source = FileSource::new(duplicate(fd, "fd")?)?;
-            out.set(open(Arc::new(source), &options, None)?);
-            Ok(())
+        create_handle(out, err, || {
+            let options = sized_record::read(options)?;
+            open(Arc::new(FileSource::new(duplicate(fd, "fd")?)?), &options, None)
         })
     }
 }
 
-/// Opens the image in `len` bytes of memory, which have to stay there unchanged until the handle is closed.
-/// Otherwise as diskimg_open_path().
+/// Opens the image in `len` bytes of memory. The bytes must stay valid and unchanged until the image is
+/// closed. Otherwise the same as diskimg_open_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_memory(
     data: *const c_void,
     len: usize,
-    options: *const OpenOptions,
-    out: *mut *mut Image,
+    options: *const OpenOptionsRecord,
+    out: *mut *mut ImageHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need, and for bytes that stay.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here, and bytes that stay unchanged.
     unsafe {
-        call(err, || {
-            let out = NewHandle::new(out)?;
-            let options = record::read(options)?;
-            let source = BorrowedBytes::new(data.cast(), len)?;
-            out.set(open(Arc::new(source), &options, None)?);
-            Ok(())
+        create_handle(out, err, || {
+            let options = sized_record::read(options)?;
+            open(Arc::new(BorrowedBytes::new(data, len)?), &options, None)
         })
     }
 }
 
-/// Opens the image in a file of the caller's own. `*io` is copied. Its close is called once the file is not needed any
-/// more: when the image is closed, or before, and also when this fails. Otherwise as diskimg_open_path().
+/// Opens the image in a file that callbacks of the caller provide. `*io` is copied. Its `close` is called
+/// when the file is no longer needed: when the image is closed or before, and also if this function fails.
+/// Otherwise the same as diskimg_open_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_io(
-    io: *const Io,
-    options: *const OpenOptions,
-    out: *mut *mut Image,
+    io: *const IoRecord,
+    options: *const OpenOptionsRecord,
+    out: *mut *mut ImageHandle,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `call` and each of these need.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            // First of all, for one is NULL and the other closed whatever else is wrong.
+            // Both come first: `*out` becomes NULL and `io` is closed, whatever else fails.
             let out = NewHandle::new(out);
-            let callbacks = Callbacks::new(record::read(io)?)?;
+            let callbacks = Callbacks::read(io)?;
             let out = out?;
-            let options = record::read(options)?;
-            let source = CallbackSource::new(callbacks)?;
-            out.set(open(Arc::new(source), &options, None)?);
+            let options = sized_record::read(options)?;
+            out.set(open(Arc::new(CallbackSource::new(callbacks)?), &options, None)?);
             Ok(())
         })
     }
 }
 
-fn file(path: &Path, options: &OpenOptions) -> Result<FileSource> {
+fn file(path: &Path, options: &OpenOptionsRecord) -> Result<FileSource> {
     let direct = options.has(DISKIMG_OPEN_DIRECT);
     FileSource::open_with(path, &diskimg::SourceOptions { direct }).map_err(|error| name_file(error, path))
 }
@@ -122,24 +115,28 @@ fn name_file(error: Error, path: &Path) -> Error {
 
 /// # Safety
 /// The strings of `options` are NULL or end with a NUL.
-unsafe fn open(source: Arc<dyn BlockSource>, options: &OpenOptions, path: Option<&Path>) -> Result<Image> {
-    // SAFETY: the caller's promise.
+unsafe fn open(
+    source: Arc<dyn BlockSource>,
+    options: &OpenOptionsRecord,
+    path: Option<&Path>,
+) -> Result<ImageHandle> {
+    // SAFETY: guaranteed by the caller.
     let opener = unsafe { options.opener(path) }?;
     let filename = path.map_or_else(CString::default, |path| c_string(&path.to_string_lossy()));
     let image = if options.has(DISKIMG_OPEN_INFO_ONLY) {
-        Image::inspected(opener.inspect_any(source)?, opener, filename)
+        ImageHandle::inspected(opener.inspect_any(source)?, opener, filename)
     } else {
-        Image::new(opener.open_any(source)?, opener, filename)
+        ImageHandle::new(opener.open_any(source)?, opener, filename)
     };
     log_findings(&image, options);
     Ok(image)
 }
 
-fn log_findings(image: &Image, options: &OpenOptions) {
+fn log_findings(image: &ImageHandle, options: &OpenOptionsRecord) {
     let Some(log) = options.log else { return };
     for finding in &image.inspection().info.findings {
         let message = c_string(&finding.message);
-        // SAFETY: a function of the caller's, called as the header says; the message lives through the call.
+        // SAFETY: called as the header documents; the message is valid during the call.
         unsafe { log(options.log_user, severity_number(finding.severity), message.as_ptr()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Telling the caller of progress, and being stopped.
+//! Progress reports to the caller, and cancellation.
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
@@ -7,47 +7,47 @@ use std::thread::{self, ThreadId};
 
 use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 
-use crate::io::User;
+use crate::handle::free;
+use crate::io::UserPointer;
 
-/// Told of progress, always on the thread that made the call: first of 0 bytes, in the end of all, and never of fewer
-/// than before. `total` is 0 where it is not known, as with a stream: `done` then counts the image's bytes that came,
-/// unwrapped, and where it is kept first those of the disk beside them. Non-zero stops the work with
-/// DISKIMG_ERR_CANCELLED.
+/// Receives progress in bytes, always on the thread that made the call. `done` starts at 0, never
+/// decreases, and ends at `total`. `total` is 0 while it is unknown, as for a stream. `done` then counts
+/// the bytes of the image after decompression, plus the bytes of the disk if the image goes through a
+/// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED.
 pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int>;
 
-/// A flag that stops work from outside. One may serve several calls; once triggered it stays so.
+/// A flag that cancels calls from outside. Several calls may share one flag. Once triggered, it stays
+/// triggered.
 #[derive(Default)]
 pub struct CancelFlag(Cancel);
 
-/// A new flag, not triggered; to be freed with diskimg_cancel_free(). Never NULL.
+/// Returns a new flag that is not triggered, never NULL. Free it with diskimg_cancel_free().
 #[unsafe(no_mangle)]
 pub extern "C" fn diskimg_cancel_new() -> *mut CancelFlag {
     Box::into_raw(Box::default())
 }
 
-/// Stops every call that was given this flag, soon. One atomic store: may be called from any thread, and from a
-/// signal handler. NULL is fine.
+/// Cancels every call that uses this flag, soon. It is one atomic store: any thread and any signal handler
+/// may call it. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_cancel_trigger(cancel: *const CancelFlag) {
-    // SAFETY: the header asks for NULL or a flag that is not freed.
+    // SAFETY: the header requires NULL or a flag that is not freed.
     if let Some(cancel) = unsafe { cancel.as_ref() } {
         cancel.0.trigger();
     }
 }
 
-/// Frees a flag that no call uses any more. NULL is fine.
+/// Frees a flag that no call uses any more. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_cancel_free(cancel: *mut CancelFlag) {
-    if !cancel.is_null() {
-        // SAFETY: it came out of Box::into_raw, and the header asks to free it once.
-        drop(unsafe { Box::from_raw(cancel) });
-    }
+    // SAFETY: it came from Box::into_raw, and the header allows one free.
+    unsafe { free(cancel) }
 }
 
-/// How the caller of one call is told, and stops it.
-pub(crate) struct Told<'a> {
+/// The progress report and the cancellation of one call.
+pub(crate) struct CallProgress<'a> {
     progress: ProgressFn,
-    user: User,
+    user: UserPointer,
     cancel: Option<&'a CancelFlag>,
     caller: ThreadId,
     total: u64,
@@ -55,67 +55,67 @@ pub(crate) struct Told<'a> {
     stopped: AtomicBool,
 }
 
-impl<'a> Told<'a> {
-    /// Tells of the beginning.
+impl<'a> CallProgress<'a> {
+    /// Reports the beginning.
     ///
     /// # Safety
     /// `cancel` is NULL or a flag that lives as long as this.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] when the caller wants no work at all.
+    /// [`ErrorKind::Cancelled`] if the caller cancels at once.
     pub(crate) unsafe fn begin(
         progress: ProgressFn,
         user: *mut c_void,
         cancel: *const CancelFlag,
         total: u64,
     ) -> Result<Self> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let cancel = unsafe { cancel.as_ref() };
-        let told = Self {
+        let reporter = Self {
             progress,
-            user: User(user),
+            user: UserPointer(user),
             cancel,
             caller: thread::current().id(),
             total,
             done: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         };
-        match told.advance(0) {
-            ControlFlow::Continue(()) => Ok(told),
+        match reporter.advance(0) {
+            ControlFlow::Continue(()) => Ok(reporter),
             ControlFlow::Break(()) => {
                 Err(Error::new(ErrorKind::Cancelled).because("cancelled before it began"))
             }
         }
     }
 
-    /// Tells of the end, at which nobody can stop it any more.
+    /// Reports the end. It is too late to cancel then, so the result is ignored.
     pub(crate) fn end(&self) {
         if let Some(progress) = self.progress {
             let total = if self.total == 0 { self.done.load(Ordering::Relaxed) } else { self.total };
-            // SAFETY: a function of the caller's, called as the header says.
+            // SAFETY: called as the header documents.
             unsafe { progress(self.user.0, total, total) };
         }
     }
 
-    fn tell(&self, done: u64) -> bool {
+    fn report(&self, done: u64) -> bool {
         let Some(progress) = self.progress else { return true };
         if thread::current().id() != self.caller {
             return true;
         }
         let done = if self.total == 0 { done } else { done.min(self.total) };
-        // SAFETY: a function of the caller's, called as the header says.
+        // SAFETY: called as the header documents.
         unsafe { progress(self.user.0, done, self.total) == 0 }
     }
 }
 
-impl Progress for Told<'_> {
+impl Progress for CallProgress<'_> {
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let cancelled = self.cancel.is_some_and(|cancel| cancel.0.is_triggered());
         if cancelled || self.stopped.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        if self.tell(done) {
+        if self.report(done) {
             return ControlFlow::Continue(());
         }
         self.stopped.store(true, Ordering::Relaxed);
@@ -123,16 +123,16 @@ impl Progress for Told<'_> {
     }
 }
 
-/// A flag for whatever outlives no call that got it.
-pub(crate) struct Stop(*const CancelFlag);
+/// A check of a cancel flag, for values that live no longer than the call that received the flag.
+pub(crate) struct CancelCheck(*const CancelFlag);
 
-// SAFETY: a flag is an atomic, and the header asks to keep it until the call that got it returns; what holds this
-// is dropped by then.
-unsafe impl Send for Stop {}
+// SAFETY: a flag is an atomic. The header requires it to live until the call returns, and every holder is dropped by
+// then.
+unsafe impl Send for CancelCheck {}
 // SAFETY: as above.
-unsafe impl Sync for Stop {}
+unsafe impl Sync for CancelCheck {}
 
-impl Stop {
+impl CancelCheck {
     /// # Safety
     /// `cancel` is NULL or a flag that lives as long as this.
     pub(crate) unsafe fn new(cancel: *const CancelFlag) -> Self {
@@ -142,7 +142,7 @@ impl Stop {
     /// # Errors
     /// [`ErrorKind::Cancelled`] once the flag is triggered.
     pub(crate) fn check(&self) -> Result<()> {
-        // SAFETY: `new` was promised that it is NULL or alive.
+        // SAFETY: the caller of `new` guarantees NULL or a live flag.
         match unsafe { self.0.as_ref() } {
             Some(cancel) if cancel.0.is_triggered() => {
                 Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"))

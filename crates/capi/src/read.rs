@@ -1,55 +1,59 @@
-//! Reading the disk, and asking where its bytes lie.
+//! Reads of the disk and of its extents.
 
 use std::ffi::c_void;
 
-use diskimg::{BlockSource, Extent, ExtentKind, Extents, Result, check_range};
+use diskimg::{BlockSource, Extent, ExtentKind, Extents, check_range};
 
+use crate::argument::{buffer, invalid};
 use crate::error::ErrorReport;
-use crate::guard::{Out, invalid, with};
-use crate::image::Image;
-use crate::status::Status;
+use crate::guard::with;
+use crate::handle::Out;
+use crate::image::ImageHandle;
+use crate::status::StatusCode;
 
-/// Stored bytes.
+/// The bytes are stored.
 pub const DISKIMG_EXTENT_DATA: u32 = 1;
-/// Reads as zeros.
+/// The bytes read as zeros.
 pub const DISKIMG_EXTENT_ZERO: u32 = 2;
-/// The image, or a layer below it, says what is there. Without it nothing does, and zeros are read.
+/// The image or a layer below it allocates the range. Without it, no layer does, and the range reads as
+/// zeros.
 pub const DISKIMG_EXTENT_ALLOCATED: u32 = 4;
-/// Stored compressed: reading has to decode.
+/// The bytes are stored compressed. Reading decompresses them.
 pub const DISKIMG_EXTENT_COMPRESSED: u32 = 8;
-/// The bytes lie verbatim at `file_offset` of the file of their layer.
+/// The bytes are stored verbatim at `file_offset` in the file of their layer.
 pub const DISKIMG_EXTENT_HAS_OFFSET: u32 = 16;
 
-/// A run of the guest's bytes of one kind. All members are bytes, but for flags and depth.
+/// An extent: consecutive guest bytes of one kind. Offsets and lengths are in bytes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ExtentRecord {
-    /// Guest offset of the first byte.
+    /// The guest offset of the first byte.
     pub start: u64,
-    /// Bytes in the run; at least one.
+    /// The length; at least 1.
     pub length: u64,
-    /// With DISKIMG_EXTENT_HAS_OFFSET: where they lie in the file.
+    /// The offset of the bytes in the file, with DISKIMG_EXTENT_HAS_OFFSET.
     pub file_offset: u64,
     /// Bits of DISKIMG_EXTENT_*.
     pub flags: u32,
-    /// Layers above the one that answered; 0 is the image itself.
+    /// The depth of the layer that the bytes come from; 0 is the image itself.
     pub depth: u32,
 }
 
-/// Reads up to `len` bytes at `offset` of the disk into `buf`: fewer only at the end of the disk, none at it and
-/// behind. Stores in `*nread` how many; where nobody wants to know (NULL), a range that ends behind the disk is
-/// DISKIMG_ERR_OUT_OF_BOUNDS. After a failure `buf` holds nothing to rely on.
+/// Reads `len` bytes at `offset` of the disk into `buf` and stores the number of bytes read in `*nread`. It
+/// is less than `len` only at the end of the disk, and 0 at or past the end. If `nread` is NULL, a range
+/// that extends past the end is DISKIMG_ERR_OUT_OF_BOUNDS. After a failure the content of `buf` is
+/// undefined.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_pread(
-    image: *const Image,
+    image: *const ImageHandle,
     buf: *mut c_void,
     len: usize,
     offset: u64,
     nread: *mut usize,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need, and for room of `len` bytes.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it, and room for `len` bytes.
     unsafe {
         let nread = Out::optional(nread, 0);
         with(image, err, |image| {
@@ -59,7 +63,7 @@ pub unsafe extern "C" fn diskimg_pread(
                 Some(_) => usize::try_from(disk.size().saturating_sub(offset)).unwrap_or(usize::MAX).min(len),
             };
             if len > 0 {
-                disk.read_at(offset, room(buf, len)?)?;
+                disk.read_at(offset, buffer(buf, len, "buf")?)?;
             } else if nread.is_none() {
                 check_range(offset, 0, disk.size())?;
             }
@@ -71,35 +75,22 @@ pub unsafe extern "C" fn diskimg_pread(
     }
 }
 
-/// # Safety
-/// `buf` is NULL or has room for `len` bytes, which nobody else uses meanwhile. They may hold anything: sources
-/// write them and do not read them.
-unsafe fn room<'a>(buf: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
-    if buf.is_null() {
-        return Err(invalid("buf", "room for the bytes, and not NULL"));
-    }
-    if isize::try_from(len).is_err() {
-        return Err(invalid("len", "a length in memory").found(len));
-    }
-    // SAFETY: not null, of a length that memory can have, and the caller promises the rest.
-    Ok(unsafe { std::slice::from_raw_parts_mut(buf.cast(), len) })
-}
-
-/// Fills `out` with the runs of `len` bytes at `offset`, in ascending order and without gaps, as long as there is
-/// room for `cap` of them, at least one, and stores in `*count` how many. Go on where the last one ended. Reads tables
-/// only as far as it gets. DISKIMG_ERR_OUT_OF_BOUNDS for a range that ends behind the disk.
+/// Fills `out` with the extents of the `len` bytes at `offset`, in ascending order and without gaps, and
+/// stores their number in `*count`. `cap` is the room in `out`, at least 1. If the last extent ends before
+/// the range does, call again from its end. Reads only the tables that it needs. DISKIMG_ERR_OUT_OF_BOUNDS
+/// if the range extends past the end of the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_extents(
-    image: *const Image,
+    image: *const ImageHandle,
     offset: u64,
     len: u64,
     out: *mut ExtentRecord,
     cap: usize,
     count: *mut usize,
     err: *mut *mut ErrorReport,
-) -> Status {
-    // SAFETY: the header asks for NULL or what `with` and each of these need, and for room of `cap` records.
+) -> StatusCode {
+    // SAFETY: the header requires NULL or pointers valid for `with` and each call in it, and room for `cap` records.
     unsafe {
         let count = Out::new(count, "count", 0);
         with(image, err, |image| {
@@ -107,11 +98,11 @@ pub unsafe extern "C" fn diskimg_extents(
             let disk = image.disk()?;
             check_range(offset, len, disk.size())?;
             if out.is_null() || cap == 0 {
-                return Err(invalid("out", "room for one extent at least"));
+                return Err(invalid("out", "room for at least one extent"));
             }
             let mut filled = 0;
             for extent in Extents::new(disk, offset..offset.saturating_add(len)).take(cap) {
-                // SAFETY: `take` keeps below `cap`.
+                // SAFETY: `take` keeps `filled` below `cap`.
                 out.add(filled).write(extent_record(&extent?));
                 filled = filled.saturating_add(1);
             }

@@ -1,48 +1,49 @@
-//! What a function returns, and which error is which status.
+//! The status codes, and the status of each error.
 
 use std::ffi::c_char;
 
 use diskimg::{Error, ErrorKind};
 
-/// What a function returns: DISKIMG_OK, or one of DISKIMG_ERR_*. The set grows: treat a number you do not know
-/// as a failure.
-pub type Status = i32;
+/// The result of a function: DISKIMG_OK or one of DISKIMG_ERR_*. New codes may be added: treat an unknown
+/// one as a failure.
+pub type StatusCode = i32;
 
-/// Done.
-pub const DISKIMG_OK: Status = 0;
-/// A null pointer, an unknown flag or number, a wrong struct_size, an option that cannot be meant.
-pub const DISKIMG_ERR_INVALID_ARGUMENT: Status = 1;
-/// The system or a callback failed: diskimg_error_os_code() has its errno.
-pub const DISKIMG_ERR_IO: Status = 2;
-/// The caller stopped it: a progress or problem callback, or diskimg_cancel_trigger().
-pub const DISKIMG_ERR_CANCELLED: Status = 3;
-/// No format is recognised, and raw was not asked for.
-pub const DISKIMG_ERR_UNKNOWN_FORMAT: Status = 4;
-/// Valid, but a version, feature or format that this build cannot do.
-pub const DISKIMG_ERR_UNSUPPORTED: Status = 5;
+/// Success.
+pub const DISKIMG_OK: StatusCode = 0;
+/// An invalid argument: a null pointer, an unknown flag or number, a wrong struct_size, an invalid option.
+pub const DISKIMG_ERR_INVALID_ARGUMENT: StatusCode = 1;
+/// The system or a callback failed. diskimg_error_os_code() returns the errno.
+pub const DISKIMG_ERR_IO: StatusCode = 2;
+/// The caller cancelled the call, with a progress or problem callback or with diskimg_cancel_trigger().
+pub const DISKIMG_ERR_CANCELLED: StatusCode = 3;
+/// No format is recognised, and raw was not requested.
+pub const DISKIMG_ERR_UNKNOWN_FORMAT: StatusCode = 4;
+/// The image is valid, but this build does not support its version, feature or format.
+pub const DISKIMG_ERR_UNSUPPORTED: StatusCode = 5;
 /// The image contradicts itself or its specification.
-pub const DISKIMG_ERR_CORRUPT: Status = 6;
-/// The image ends before something it promises.
-pub const DISKIMG_ERR_TRUNCATED: Status = 7;
-/// A limit of the caller or of the library stopped it.
-pub const DISKIMG_ERR_LIMIT: Status = 8;
-/// The image names another file, and may not have it.
-pub const DISKIMG_ERR_REFERENCE: Status = 9;
+pub const DISKIMG_ERR_CORRUPT: StatusCode = 6;
+/// The image ends before data that it refers to.
+pub const DISKIMG_ERR_TRUNCATED: StatusCode = 7;
+/// A limit of the caller or of the library is exceeded.
+pub const DISKIMG_ERR_LIMIT: StatusCode = 8;
+/// The image refers to another file, and access to that file is refused.
+pub const DISKIMG_ERR_REFERENCE: StatusCode = 9;
 /// The content is encrypted.
-pub const DISKIMG_ERR_ENCRYPTED: Status = 10;
+pub const DISKIMG_ERR_ENCRYPTED: StatusCode = 10;
 /// The bytes are valid as more than one format.
-pub const DISKIMG_ERR_AMBIGUOUS: Status = 11;
-/// The range lies past the end of the disk.
-pub const DISKIMG_ERR_OUT_OF_BOUNDS: Status = 12;
-/// The source or target is a stream, and the work has to go back.
-pub const DISKIMG_ERR_NEEDS_SEEK: Status = 13;
-/// The target exists, and DISKIMG_CONVERT_OVERWRITE is not given.
-pub const DISKIMG_ERR_EXISTS: Status = 14;
-/// A bug of the library, caught. The handle is poisoned: every later call with it fails the same way; close it.
-pub const DISKIMG_ERR_INTERNAL: Status = 99;
+pub const DISKIMG_ERR_AMBIGUOUS: StatusCode = 11;
+/// The range extends past the end of the disk.
+pub const DISKIMG_ERR_OUT_OF_BOUNDS: StatusCode = 12;
+/// The source or target is a stream, and the operation must seek back.
+pub const DISKIMG_ERR_NEEDS_SEEK: StatusCode = 13;
+/// The target exists, and DISKIMG_CONVERT_OVERWRITE is not set.
+pub const DISKIMG_ERR_EXISTS: StatusCode = 14;
+/// A bug in the library was caught. The handle is poisoned: every later call with it returns this status.
+/// Close it.
+pub const DISKIMG_ERR_INTERNAL: StatusCode = 99;
 
-/// The status that tells of an error.
-pub(crate) fn of(error: &Error) -> Status {
+/// Returns the status of an error.
+pub(crate) fn of(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Io => DISKIMG_ERR_IO,
         ErrorKind::Truncated => DISKIMG_ERR_TRUNCATED,
@@ -58,7 +59,7 @@ pub(crate) fn of(error: &Error) -> Status {
         ErrorKind::Cancelled => DISKIMG_ERR_CANCELLED,
         ErrorKind::InvalidInput if exists_already(error) => DISKIMG_ERR_EXISTS,
         ErrorKind::InvalidInput => DISKIMG_ERR_INVALID_ARGUMENT,
-        // `Internal`, and a kind that this file does not know, which is a bug too.
+        // `Internal`, and a kind that is missing here, which is a bug too.
         _ => DISKIMG_ERR_INTERNAL,
     }
 }
@@ -77,10 +78,10 @@ fn exists_already(error: &Error) -> bool {
     false
 }
 
-/// The name of a status, such as "corrupt"; "unknown" for a number that is none. Static, never NULL. Any
-/// thread.
+/// Returns the name of a status, such as "corrupt"; "unknown" for an unknown number. The string is static
+/// and never NULL. Any thread may call it.
 #[unsafe(no_mangle)]
-pub extern "C" fn diskimg_status_name(status: Status) -> *const c_char {
+pub extern "C" fn diskimg_status_name(status: StatusCode) -> *const c_char {
     let name = match status {
         DISKIMG_OK => c"ok",
         DISKIMG_ERR_INVALID_ARGUMENT => c"invalid-argument",

@@ -1,13 +1,13 @@
-//! Strings across the border.
+//! Strings to and from C.
 
 use std::ffi::{CStr, CString, c_char};
 use std::path::PathBuf;
 
 use diskimg::{Error, ErrorKind, Result};
 
-use crate::guard::invalid;
+use crate::argument::invalid;
 
-/// `text` for C; a NUL inside, which only a stranger's bytes can hold, becomes a replacement character.
+/// Returns `text` for C. A NUL inside, possible only in bytes of an image, becomes U+FFFD.
 pub(crate) fn c_string(text: &str) -> CString {
     match CString::new(text) {
         Ok(text) => text,
@@ -15,36 +15,36 @@ pub(crate) fn c_string(text: &str) -> CString {
     }
 }
 
-/// The text at `text`; `None` for NULL.
+/// Returns the text at `text`; `None` for NULL.
 ///
 /// # Safety
-/// NULL or a string that ends with a NUL and lives as long as the result is used.
+/// NULL, or a string that ends with a NUL and stays unchanged while the result is in use.
 ///
 /// # Errors
-/// What is not UTF-8.
+/// Rejects bytes that are not UTF-8.
 pub(crate) unsafe fn optional<'a>(text: *const c_char, field: &'static str) -> Result<Option<&'a str>> {
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: not null, and the caller promises the rest.
+    // SAFETY: not null, and the caller guarantees the rest.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map(Some).map_err(|_| {
         Error::new(ErrorKind::InvalidInput).field(field).found_name(text.to_bytes()).expected("UTF-8")
     })
 }
 
-/// The path at `path`.
+/// Returns the path at `path`.
 ///
 /// # Safety
 /// As [`optional`].
 ///
 /// # Errors
-/// NULL, and what cannot be a path.
+/// Rejects NULL and invalid paths.
 pub(crate) unsafe fn path(path: *const c_char) -> Result<PathBuf> {
     if path.is_null() {
-        return Err(invalid("path", "a path, and not NULL"));
+        return Err(invalid("path", "a path, not NULL"));
     }
-    // SAFETY: not null, and the caller promises the rest.
+    // SAFETY: not null, and the caller guarantees the rest.
     let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
     #[cfg(unix)]
     {
@@ -58,11 +58,11 @@ pub(crate) unsafe fn path(path: *const c_char) -> Result<PathBuf> {
     }
 }
 
-/// Frees a string that a function of this library gave away. NULL is fine.
+/// Frees a string that this library returned for the caller to own. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_string_free(string: *mut c_char) {
     if !string.is_null() {
-        // SAFETY: it came out of CString::into_raw, and the header asks to free it once.
+        // SAFETY: it came out of CString::into_raw, and the header allows one free.
         drop(unsafe { CString::from_raw(string) });
     }
 }

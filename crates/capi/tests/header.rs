@@ -1,30 +1,33 @@
-//! `include/diskimg.h` is what the source makes. `UPDATE_HEADER=1 cargo test -p diskimg-capi` rewrites it.
+//! `include/diskimg.h` matches the source. `UPDATE_HEADER=1 cargo test -p diskimg-capi --test header`
+//! rewrites it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::Path;
 
-/// The files that C sees something of, in the order of the header.
-const FILES: [&str; 17] = [
+/// The files with exported items, in the order of the header.
+const FILES: [&str; 19] = [
     "version",
     "status",
     "format",
     "error",
     "strings",
     "io",
-    "stream",
-    "resolver",
-    "open_options",
+    "callback_stream",
+    "callback_resolver",
+    "open_record",
     "open",
     "image",
+    "info_record",
     "info",
+    "list_records",
     "lists",
     "probe",
     "read",
     "progress",
-    "convert_options",
+    "convert_record",
 ];
-const MORE: [&str; 6] = ["convert", "measure", "create", "check", "compare", "guard"];
+const MORE: [&str; 5] = ["convert", "measure", "create", "check", "compare"];
 
 fn generated(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
@@ -38,7 +41,7 @@ fn generated(root: &Path) -> String {
 }
 
 #[test]
-fn the_header_is_what_the_source_makes() {
+fn header_matches_the_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("../../include/diskimg.h");
     let header = generated(root);
@@ -49,13 +52,13 @@ fn the_header_is_what_the_source_makes() {
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == header,
-        "include/diskimg.h is old: UPDATE_HEADER=1 cargo test -p diskimg-capi --test header"
+        "include/diskimg.h is out of date: run UPDATE_HEADER=1 cargo test -p diskimg-capi --test header"
     );
 }
 
-/// One name for each line, for the linker's view of the library: see `tests/installed.rs`.
+/// `symbols.txt` has one name per line. `tests/installed.rs` compares it with the symbols of the library.
 #[test]
-fn the_list_of_symbols_is_what_the_header_declares() {
+fn symbol_list_matches_the_declarations_of_the_header() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let header = generated(root);
     let code: String = header.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join(" ");
@@ -68,5 +71,9 @@ fn the_list_of_symbols_is_what_the_header_declares() {
     if std::env::var_os("UPDATE_HEADER").is_some() {
         fs::write(&path, &list).unwrap();
     }
-    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), list, "UPDATE_HEADER=1 if the change is meant");
+    assert_eq!(
+        fs::read_to_string(&path).unwrap_or_default(),
+        list,
+        "run with UPDATE_HEADER=1 if the change is intended"
+    );
 }

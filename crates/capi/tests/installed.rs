@@ -1,5 +1,5 @@
-//! The installed library, as a program in C, C++, Python or Go meets it: everything is built against a copy in a
-//! scratch prefix, and run. What each program proves stands in `tests/c` and `examples/c`.
+//! The installed library, used by programs in C, C++, Python and Go. The tests install it into a scratch
+//! prefix, build the programs in `tests/c` and `examples/c` against that copy, and run them.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Whether a tool is there. In CI a missing one is a failure.
+/// Returns true if a tool is installed. In CI a missing tool is a failure.
 fn installed(tool: &str) -> bool {
     let there = Command::new(tool).arg("--version").output().is_ok();
     assert!(there || std::env::var_os("CI").is_none(), "{tool} is not installed");
@@ -30,10 +30,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `install.sh`, alone: another one would build its library over ours before it is copied.
+/// Runs `install.sh`, one at a time: a concurrent run would overwrite the library before it is copied.
 fn install(prefix: &Path, vars: &[(&str, &Path)]) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut script = Command::new(root().join("install.sh"));
     script.env("PREFIX", prefix).env("PROFILE", "dev").env("CARGO", env!("CARGO"));
     succeed(script.envs(vars.iter().copied()));
@@ -47,7 +47,7 @@ fn programs_build_and_run_against_an_installed_copy() {
     let scratch = tempfile::tempdir().unwrap();
     let prefix = scratch.path().join("prefix");
     install(&prefix, &[]);
-    // A package is built below DESTDIR, and must not know of it.
+    // A package is installed under DESTDIR, which must not appear in it.
     let destdir = scratch.path().join("package");
     install(Path::new("/usr"), &[("DESTDIR", &destdir)]);
     let pc = std::fs::read_to_string(destdir.join("usr/lib/pkgconfig/diskimg.pc")).unwrap();
@@ -60,21 +60,21 @@ fn programs_build_and_run_against_an_installed_copy() {
             .arg("check")
             .arg(format!("PREFIX={}", prefix.display()))
             .arg(format!("OUT={}", scratch.path().join("build").display()))
-            // Of the make or the test run that may have started us.
+            // Variables of a make or a test run that may have started this one.
             .env_remove("MAKEFLAGS")
             .env_remove("LD_LIBRARY_PATH"),
     );
 }
 
-/// A folder for `PKG_CONFIG_PATH` with a liblzma that is new enough; `None` if there is none at all.
+/// Returns a folder for `PKG_CONFIG_PATH` with a liblzma that is new enough; `None` if the system has none.
 ///
-/// One that is older is said to be newer: which of two defines the symbols does not depend on that.
+/// An older liblzma is declared as 5.8.1. The version does not affect which library defines the symbols.
 fn system_liblzma(scratch: &Path) -> Option<PathBuf> {
-    let asked = |what: &str| {
-        let told = Command::new("pkg-config").args([what, "liblzma"]).output().unwrap();
-        told.status.success().then(|| String::from_utf8(told.stdout).unwrap().trim().to_owned())
+    let query = |option: &str| {
+        let output = Command::new("pkg-config").args([option, "liblzma"]).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
     };
-    let Some(flags) = asked("--libs") else {
+    let Some(flags) = query("--libs") else {
         assert!(std::env::var_os("CI").is_none(), "the system has no liblzma to link with");
         eprintln!("skipped: the system has no liblzma to link with");
         return None;
@@ -87,7 +87,7 @@ fn system_liblzma(scratch: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_liblzma_of_the_system_is_linked_and_not_built_in_where_that_is_wanted() {
+fn system_liblzma_is_linked_instead_of_the_bundled_one() {
     if !["cc", "pkg-config", "nm", "bash", "xz"].into_iter().all(installed) {
         return;
     }
@@ -120,7 +120,7 @@ fn the_liblzma_of_the_system_is_linked_and_not_built_in_where_that_is_wanted() {
 }
 
 #[test]
-fn a_liblzma_that_is_too_old_is_refused_and_not_bundled_in_silence() {
+fn old_liblzma_is_rejected_and_not_replaced_by_the_bundled_one() {
     if !installed("pkg-config") {
         return;
     }

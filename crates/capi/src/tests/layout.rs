@@ -1,19 +1,19 @@
-//! The structures of the header lie as those of the source.
+//! The structures of the header have the layout of those in the source.
 
 use std::fmt::Write;
 use std::mem::offset_of;
 use std::path::Path;
 use std::process::Command;
 
-use crate::check::CheckResult;
-use crate::convert_options::{ConvertRecord, ConvertResult};
-use crate::info::Info;
-use crate::io::Io;
-use crate::lists::{FindingRecord, ReferenceRecord, SnapshotRecord};
-use crate::open_options::OpenOptions;
+use crate::check::CheckResultRecord;
+use crate::convert_record::{ConvertOptionsRecord, ConvertResultRecord};
+use crate::info_record::InfoRecord;
+use crate::io::IoRecord;
+use crate::list_records::{FindingRecord, ReferenceRecord, SnapshotRecord};
+use crate::open_record::OpenOptionsRecord;
 use crate::read::ExtentRecord;
 
-macro_rules! lies {
+macro_rules! assert_layout {
     ($out:expr, $rust:ty as $c:literal: $($member:ident)*) => {
         writeln!($out, "ASSERT(sizeof({}) == {});", $c, size_of::<$rust>()).unwrap();
         $(
@@ -24,7 +24,7 @@ macro_rules! lies {
 }
 
 #[test]
-fn structures_lie_in_c_as_they_do_here() {
+fn structures_have_the_same_layout_in_c_and_rust() {
     if Command::new("cc").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "cc is not installed");
         eprintln!("skipped: cc is not installed");
@@ -33,22 +33,22 @@ fn structures_lie_in_c_as_they_do_here() {
     let mut c = String::from(
         "#include <diskimg.h>\n#define ASSERT(condition) _Static_assert(condition, #condition)\n",
     );
-    lies!(c, Io as "diskimg_io": struct_size flags reserved user pread size next_data pwrite zero set_size flush close);
-    lies!(c, OpenOptions as "diskimg_open_options": struct_size flags format max_virtual_size max_cache
+    assert_layout!(c, IoRecord as "diskimg_io": struct_size flags reserved user pread size next_data pwrite zero set_size flush close);
+    assert_layout!(c, OpenOptionsRecord as "diskimg_open_options": struct_size flags format max_virtual_size max_cache
         max_decoder_memory max_temporary temporary_directory snapshot dir_fd max_depth threads reserved resolve
         resolve_user log log_user);
-    lies!(c, ConvertRecord as "diskimg_convert_options": struct_size flags format threads level preallocation reserved
+    assert_layout!(c, ConvertOptionsRecord as "diskimg_convert_options": struct_size flags format threads level preallocation reserved
         max_memory sparse_size settings progress progress_user cancel);
-    lies!(c, ConvertResult as "diskimg_convert_result": struct_size virtual_size written copied zeros);
-    lies!(c, CheckResult as "diskimg_check_result": struct_size corruptions leaks total_units allocated_units
+    assert_layout!(c, ConvertResultRecord as "diskimg_convert_result": struct_size virtual_size written copied zeros);
+    assert_layout!(c, CheckResultRecord as "diskimg_check_result": struct_size corruptions leaks total_units allocated_units
         compressed_units fragmented_units image_end);
-    lies!(c, Info as "diskimg_info": struct_size format wrapper flags version virtual_size file_size allocated_size
+    assert_layout!(c, InfoRecord as "diskimg_info": struct_size format wrapper flags version virtual_size file_size allocated_size
         cluster_size subformat compression encryption content);
-    lies!(c, ReferenceRecord as "diskimg_reference": struct_size role offset_known name name_length format offset);
-    lies!(c, SnapshotRecord as "diskimg_snapshot": struct_size id name virtual_size vm_state_size
+    assert_layout!(c, ReferenceRecord as "diskimg_reference": struct_size role offset_known name name_length format offset);
+    assert_layout!(c, SnapshotRecord as "diskimg_snapshot": struct_size id name virtual_size vm_state_size
         vm_clock_nanoseconds date_seconds date_nanoseconds);
-    lies!(c, FindingRecord as "diskimg_finding": struct_size severity offset_known check message offset);
-    lies!(c, ExtentRecord as "diskimg_extent": start length file_offset flags depth);
+    assert_layout!(c, FindingRecord as "diskimg_finding": struct_size severity offset_known check message offset);
+    assert_layout!(c, ExtentRecord as "diskimg_extent": start length file_offset flags depth);
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("layout.c");
     std::fs::write(&path, c).unwrap();

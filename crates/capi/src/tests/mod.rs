@@ -1,5 +1,5 @@
-//! What only Rust can see of the C library: panics inside it, the layout of its structures, and what its
-//! handles may do.
+//! Tests that C cannot do: panics inside the library, the layout of its structures, and the threads of its
+//! handles.
 
 mod layout;
 mod panics;

@@ -1,4 +1,4 @@
-//! A panic inside the library is a status, and poisons the handle it met.
+//! A panic inside the library returns a status and poisons the handle in use.
 
 use std::ffi::{CStr, CString};
 use std::ptr::{null, null_mut};
@@ -9,11 +9,12 @@ use diskimg::{BlockSource, Opener, Result};
 use crate::convert::diskimg_convert_to_path;
 use crate::create::diskimg_create_path;
 use crate::error::{ErrorReport, diskimg_error_free, diskimg_error_message, diskimg_error_status};
-use crate::image::{Image, diskimg_close};
+use crate::image::{ImageHandle, diskimg_close};
 use crate::read::diskimg_pread;
 use crate::status::{DISKIMG_ERR_INTERNAL, DISKIMG_OK};
 
-/// A disk of zeros that panics behind its first 64 KiB, but for its last sector, which tells a format too.
+/// A disk of zeros that panics after its first 64 KiB, except in its last sector, which format detection
+/// reads.
 struct Panicking;
 
 impl BlockSource for Panicking {
@@ -27,16 +28,16 @@ impl BlockSource for Panicking {
     }
 }
 
-fn image() -> *mut Image {
+fn image() -> *mut ImageHandle {
     let mut opener = Opener::new();
     opener.format = Some(diskimg::driver("raw").unwrap().format);
     let disk = opener.open_source(Arc::new(Panicking)).unwrap();
-    Box::into_raw(Box::new(Image::new(disk, opener, CString::default())))
+    Box::into_raw(Box::new(ImageHandle::new(disk, opener, CString::default())))
 }
 
-/// The message of an error, which is freed.
+/// Returns the message of an error and frees the error.
 unsafe fn message(error: *mut ErrorReport) -> String {
-    // SAFETY: the tests hand over what a call has just given.
+    // SAFETY: the tests pass an error that a call has just returned.
     unsafe {
         assert_eq!(diskimg_error_status(error), DISKIMG_ERR_INTERNAL);
         let message = CStr::from_ptr(diskimg_error_message(error)).to_str().unwrap().to_owned();
@@ -45,10 +46,11 @@ unsafe fn message(error: *mut ErrorReport) -> String {
     }
 }
 
+// Hostile case X03, as the two tests below.
 #[test]
-fn x03_a_panic_is_a_status_and_later_calls_fail_the_same_way() {
+fn panic_returns_a_status_and_poisons_the_handle() {
     let (image, mut error, mut buf) = (image(), null_mut(), [1_u8; 16]);
-    // SAFETY: handle, error and buffer are good.
+    // SAFETY: handle, error and buffer are valid.
     unsafe {
         let buf_ptr = buf.as_mut_ptr().cast();
         assert_eq!(diskimg_pread(image, buf_ptr, 16, 0, null_mut(), &raw mut error), DISKIMG_OK);
@@ -64,11 +66,11 @@ fn x03_a_panic_is_a_status_and_later_calls_fail_the_same_way() {
 }
 
 #[test]
-fn x03_a_panic_of_a_worker_is_a_status_and_leaves_no_target() {
+fn panic_of_a_worker_returns_a_status_and_leaves_no_target() {
     let (image, mut error) = (image(), null_mut());
     let scratch = tempfile::tempdir().unwrap();
     let path = CString::new(scratch.path().join("target").to_str().unwrap()).unwrap();
-    // SAFETY: handle, path and error are good, everything else is NULL.
+    // SAFETY: handle, path and error are valid, everything else is NULL.
     unsafe {
         let status = diskimg_convert_to_path(image, path.as_ptr(), null(), null_mut(), &raw mut error);
         assert_eq!(status, DISKIMG_ERR_INTERNAL);
@@ -79,7 +81,7 @@ fn x03_a_panic_of_a_worker_is_a_status_and_leaves_no_target() {
 }
 
 #[test]
-fn x03_a_handle_that_is_not_made_is_null() {
+fn handle_is_null_after_a_failure() {
     let mut writer = std::ptr::dangling_mut();
     // SAFETY: the path is NULL, and there is room for the handle.
     let status = unsafe { diskimg_create_path(null(), 1, null(), &raw mut writer, null_mut()) };

@@ -1,19 +1,19 @@
-//! Handles go from thread to thread, and those that are read may be read from many at once.
+//! Handles move between threads, and those that are only read are shared by threads.
 
-use crate::create::Writer;
+use crate::create::WriterHandle;
 use crate::error::ErrorReport;
-use crate::image::Image;
-use crate::probe::Probe;
+use crate::image::ImageHandle;
+use crate::probe::ProbeHandle;
 use crate::progress::CancelFlag;
 
 fn moves<T: Send>() {}
 fn is_shared<T: Send + Sync>() {}
 
 #[test]
-fn handles_keep_the_threads_that_the_header_promises() {
-    is_shared::<Image>();
-    is_shared::<Writer>();
+fn handles_support_the_threads_that_the_header_documents() {
+    is_shared::<ImageHandle>();
+    is_shared::<WriterHandle>();
     is_shared::<CancelFlag>();
     is_shared::<ErrorReport>();
-    moves::<Probe>();
+    moves::<ProbeHandle>();
 }

@@ -1,10 +1,10 @@
-/* X03. Callbacks that fail, return short, return too much, or stop the work, at each of their calls. Arguments: the
- * images of the repository, and a directory to write in. */
+/* Hostile case X03: callbacks that fail, read too little or too much, or cancel, at each of their calls. Arguments: the
+ * images of the repository, and a scratch directory. */
 #include "test.h"
 
 static memory source;
 
-/* Opens, reads all and asks for all extents; the first failure. */
+/* Opens an image, reads all of it and all its extents. Returns the first failure. */
 static diskimg_status use_all(memory *file, diskimg_error **error) {
     diskimg_io io = memory_io(file);
     diskimg_image *image;
@@ -23,7 +23,7 @@ static diskimg_status use_all(memory *file, diskimg_error **error) {
     return status;
 }
 
-static void a_source_that_fails_at_any_call_gives_its_errno_and_is_closed_once(void) {
+static void source_failing_at_any_call_gives_its_errno_and_closes_once(void) {
     static const struct { int returned; diskimg_status status; int os_code; } failures[] = {
         {ENOSPC, DISKIMG_ERR_IO, ENOSPC},
         {EIO, DISKIMG_ERR_IO, EIO},
@@ -51,7 +51,7 @@ static void a_source_that_fails_at_any_call_gives_its_errno_and_is_closed_once(v
     source.fail_at = 0;
 }
 
-static void reads_may_be_short_and_never_too_long(void) {
+static void short_reads_are_continued_and_long_reads_rejected(void) {
     source.one_byte = 1;
     GIVES(DISKIMG_OK, use_all(&source, &error));
     source.one_byte = 0;
@@ -78,7 +78,7 @@ static int holes(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
     return 0;
 }
 
-static void holes_are_asked_for_and_not_believed_blindly(void) {
+static void holes_are_reported_and_invalid_ones_rejected(void) {
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_io io = memory_io(&source);
     diskimg_image *image;
@@ -98,7 +98,7 @@ static void holes_are_asked_for_and_not_believed_blindly(void) {
     diskimg_close(image);
 }
 
-static void a_target_that_fails_at_any_call_gives_its_errno_and_is_closed_once(void) {
+static void target_failing_at_any_call_gives_its_errno_and_closes_once(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image;
     diskimg_io io;
@@ -151,7 +151,7 @@ static int count_and_stop(void *user, uint64_t done, uint64_t total) {
     return 0;
 }
 
-static void work_stops_at_any_call_of_progress(const char *target_path) {
+static void conversion_stops_at_any_call_of_progress(const char *target_path) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image;
     stopper state;
@@ -172,7 +172,7 @@ static void work_stops_at_any_call_of_progress(const char *target_path) {
     calls = state.calls;
     CHECK(calls >= 3);
     for (how = 0; how < 2; how++) {
-        /* The last is told of the end, at which nothing is left to stop. */
+        /* The last call reports the end, when it is too late to cancel. */
         for (call = 1; call < calls - how; call++) {
             state.calls = 0;
             state.last = 0;
@@ -192,7 +192,7 @@ static void work_stops_at_any_call_of_progress(const char *target_path) {
     diskimg_close(image);
 }
 
-/* Reads, and triggers a flag at one of its calls. */
+/* Reads a file, and triggers a flag at one of the calls. */
 typedef struct tripwire {
     int calls, trip_at;
     diskimg_cancel *cancel;
@@ -212,7 +212,7 @@ static int tell_source_size(void *user, uint64_t *bytes) {
     return 0;
 }
 
-static void a_check_stops_at_whichever_read_the_flag_is_triggered(void) {
+static void check_stops_at_the_read_that_triggers_the_flag(void) {
     diskimg_check_result result = DISKIMG_CHECK_RESULT_INIT;
     diskimg_io io = DISKIMG_IO_INIT;
     tripwire state = {0, 0, NULL};
@@ -227,7 +227,7 @@ static void a_check_stops_at_whichever_read_the_flag_is_triggered(void) {
     GIVES(DISKIMG_OK, diskimg_check(image, NULL, NULL, NULL, &result, &error));
     calls = state.calls;
     CHECK(calls >= 3);
-    /* The last read may be followed by nothing that could be stopped. */
+    /* After the last read there may be nothing left to cancel. */
     for (call = 1; call < calls; call++) {
         state.calls = 0;
         state.trip_at = call;
@@ -239,7 +239,7 @@ static void a_check_stops_at_whichever_read_the_flag_is_triggered(void) {
     diskimg_close(image);
 }
 
-/* A stream of the source: fails, or claims too much, at one of its calls. */
+/* A source stream that fails, or reads too much, at one of its calls. */
 typedef struct stream {
     size_t at;
     int calls, fail_at, too_much;
@@ -300,7 +300,7 @@ static void streams_fail_at_any_call_with_their_errno(void) {
     diskimg_close(image);
 }
 
-static void progress_never_goes_back_where_a_stream_is_longer_than_its_disk(const char *images) {
+static void progress_never_decreases_for_a_stream_longer_than_its_disk(const char *images) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     memory whole = source, target = new_memory();
     diskimg_io io = memory_io(&target);
@@ -342,7 +342,7 @@ static void *read_all(void *image) {
     return NULL;
 }
 
-static void a_serial_file_is_never_called_twice_at_once(void) {
+static void serial_file_has_one_call_at_a_time(void) {
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_io io = memory_io(&source);
     diskimg_image *image;
@@ -368,15 +368,15 @@ int main(int argc, char **argv) {
     CHECK(argc == 3);
     source = load(argv[1], "good/mixed.qcow2");
     snprintf(target, sizeof target, "%s/callbacks", argv[2]);
-    a_source_that_fails_at_any_call_gives_its_errno_and_is_closed_once();
-    reads_may_be_short_and_never_too_long();
-    holes_are_asked_for_and_not_believed_blindly();
-    a_target_that_fails_at_any_call_gives_its_errno_and_is_closed_once();
-    work_stops_at_any_call_of_progress(target);
-    a_check_stops_at_whichever_read_the_flag_is_triggered();
+    source_failing_at_any_call_gives_its_errno_and_closes_once();
+    short_reads_are_continued_and_long_reads_rejected();
+    holes_are_reported_and_invalid_ones_rejected();
+    target_failing_at_any_call_gives_its_errno_and_closes_once();
+    conversion_stops_at_any_call_of_progress(target);
+    check_stops_at_the_read_that_triggers_the_flag();
     streams_fail_at_any_call_with_their_errno();
-    progress_never_goes_back_where_a_stream_is_longer_than_its_disk(argv[1]);
-    a_serial_file_is_never_called_twice_at_once();
+    progress_never_decreases_for_a_stream_longer_than_its_disk(argv[1]);
+    serial_file_has_one_call_at_a_time();
     free(source.bytes);
     return 0;
 }

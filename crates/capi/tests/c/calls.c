@@ -1,8 +1,8 @@
-/* Opening, describing, reading, checking and recognising, as they are meant. Arguments: the images of the repository,
- * and a directory to write in; or "version". */
+/* Normal use: open, describe, read, check and probe. Arguments: the images of the repository and a scratch directory; or
+ * "version". */
 #include "images.h"
 
-static void an_image_opens_by_path_descriptor_memory_and_callbacks(void) {
+static void image_opens_by_path_descriptor_memory_and_callbacks(void) {
     diskimg_image *by_path = open_good("mixed.qcow2"), *other;
     memory file = load(images, "good/mixed.qcow2");
     diskimg_io io = memory_io(&file);
@@ -28,7 +28,7 @@ static void an_image_opens_by_path_descriptor_memory_and_callbacks(void) {
     diskimg_close(by_path);
 }
 
-static void a_compressed_image_opens_from_anywhere(void) {
+static void compressed_image_opens_from_every_kind_of_source(void) {
     diskimg_image *plain = open_good("v3.qcow2"), *packed = open_good("v3.qcow2.gz"), *other;
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_info info = DISKIMG_INFO_INIT;
@@ -66,7 +66,7 @@ static int serve(void *user, uint32_t role, const char *name, diskimg_io *out) {
     return 0;
 }
 
-static void references_are_followed_only_as_the_caller_says(void) {
+static void references_are_followed_only_as_the_caller_allows(void) {
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     const char *path = in(images, "good/chain-top.qcow2");
     diskimg_reference reference = DISKIMG_REFERENCE_INIT;
@@ -116,7 +116,7 @@ static void references_are_followed_only_as_the_caller_says(void) {
     close(top);
 }
 
-static void reading_is_short_only_at_the_end(void) {
+static void reads_are_short_only_at_the_end(void) {
     diskimg_image *image = open_good("odd-size.qcow2");
     uint64_t size = diskimg_size(image);
     unsigned char *all = malloc((size_t)size), part[100];
@@ -136,7 +136,7 @@ static void reading_is_short_only_at_the_end(void) {
     diskimg_close(image);
 }
 
-static void extents_tile_the_disk_whatever_the_room(void) {
+static void extents_tile_the_disk_for_any_room(void) {
     diskimg_image *image = open_good("mixed.qcow2");
     uint64_t size = diskimg_size(image), at;
     diskimg_extent runs[7];
@@ -167,7 +167,7 @@ static void count_log(void *user, int level, const char *message) {
     ++*(int *)user;
 }
 
-static void claims_are_told_as_structures_json_and_log(void) {
+static void description_is_available_as_structures_json_and_log(void) {
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_info info = DISKIMG_INFO_INIT;
     diskimg_snapshot snapshot = DISKIMG_SNAPSHOT_INIT;
@@ -210,7 +210,7 @@ static void claims_are_told_as_structures_json_and_log(void) {
     diskimg_close(image);
 }
 
-static void a_stream_is_recognised_however_it_is_cut(void) {
+static void stream_is_recognised_with_any_chunk_size(void) {
     static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/iso9660.iso", "good/mbr.raw",
                                         "good/disk.ova"};
     static const size_t steps[] = {1, 511, 4096, 1 << 20};
@@ -247,7 +247,7 @@ static void a_stream_is_recognised_however_it_is_cut(void) {
     }
 }
 
-static void a_probe_tells_what_is_wrong_each_time_it_is_asked(void) {
+static void probe_reports_its_error_at_each_call(void) {
     memory file = load(images, "bad/q22-l1-unaligned.qcow2");
     diskimg_info info = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
@@ -267,21 +267,21 @@ static int problem(void *user, int kind, uint64_t offset, const char *message) {
     return 0;
 }
 
-static void a_check_tells_what_the_build_can_check(void) {
+static void check_is_unsupported_where_the_build_has_none(void) {
     diskimg_check_result result = DISKIMG_CHECK_RESULT_INIT;
     diskimg_image *image = open_good("v3.qcow2");
-    int told = 0;
+    int calls = 0;
 
     if (diskimg_format_caps(DISKIMG_FORMAT_QCOW2) & DISKIMG_CAN_CHECK) {
-        GIVES(DISKIMG_OK, diskimg_check(image, problem, &told, NULL, &result, &error));
-        CHECK(result.corruptions == 0 && told == 0);
+        GIVES(DISKIMG_OK, diskimg_check(image, problem, &calls, NULL, &result, &error));
+        CHECK(result.corruptions == 0 && calls == 0);
     } else {
-        GIVES(DISKIMG_ERR_UNSUPPORTED, diskimg_check(image, problem, &told, NULL, &result, &error));
+        GIVES(DISKIMG_ERR_UNSUPPORTED, diskimg_check(image, problem, &calls, NULL, &result, &error));
     }
     diskimg_close(image);
 }
 
-static void errors_say_what_where_and_which_errno(void) {
+static void errors_have_message_offset_and_errno(void) {
     diskimg_error *error;
     diskimg_image *image;
     uint64_t offset = 0;
@@ -353,16 +353,16 @@ static void names_and_numbers_agree(void) {
 
 static void all(void) {
     names_and_numbers_agree();
-    an_image_opens_by_path_descriptor_memory_and_callbacks();
-    a_compressed_image_opens_from_anywhere();
-    references_are_followed_only_as_the_caller_says();
-    reading_is_short_only_at_the_end();
-    extents_tile_the_disk_whatever_the_room();
-    claims_are_told_as_structures_json_and_log();
-    a_stream_is_recognised_however_it_is_cut();
-    a_probe_tells_what_is_wrong_each_time_it_is_asked();
-    a_check_tells_what_the_build_can_check();
-    errors_say_what_where_and_which_errno();
+    image_opens_by_path_descriptor_memory_and_callbacks();
+    compressed_image_opens_from_every_kind_of_source();
+    references_are_followed_only_as_the_caller_allows();
+    reads_are_short_only_at_the_end();
+    extents_tile_the_disk_for_any_room();
+    description_is_available_as_structures_json_and_log();
+    stream_is_recognised_with_any_chunk_size();
+    probe_reports_its_error_at_each_call();
+    check_is_unsupported_where_the_build_has_none();
+    errors_have_message_offset_and_errno();
     many_threads_read_one_image();
 }
 

@@ -1,4 +1,4 @@
-/* The header alone, as strictly as C99 and C++11 can be read, with the first value of each structure. */
+/* Compiles the header alone as strict C99 and C++11, with the initialiser of each structure. */
 #include <diskimg.h>
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* The images of the repository, and a directory to write in. */
+/* The images of the repository, and a scratch directory. */
 #ifndef IMAGES_H
 #define IMAGES_H
 #include "test.h"
@@ -30,7 +30,7 @@ static inline bool same(const diskimg_image *a, const diskimg_image *b) {
     return equal;
 }
 
-/* Entries of a directory of /proc/self: open files, threads. */
+/* Counts the entries of a directory of /proc/self: open files or threads. */
 static int entries(const char *path) {
     DIR *directory = opendir(path);
     int count = 0;
@@ -42,7 +42,7 @@ static int entries(const char *path) {
     return count;
 }
 
-/* Runs a program of tests: nothing is left open by it, and nobody left running. */
+/* Runs the tests of a program, and checks that no file stays open and no thread keeps running. */
 static int run(int argc, char **argv, void (*tests)(void)) {
     int files, threads;
 

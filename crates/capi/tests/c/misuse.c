@@ -1,12 +1,12 @@
-/* X03. Sizes and numbers that cannot be meant: an answer, never a crash. Arguments: the images of the repository, and
- * a directory to write in. */
+/* Hostile case X03: invalid sizes and numbers return a status and never crash. Arguments: the images of the repository,
+ * and a scratch directory. */
 #include "test.h"
 
 static char image_path[4096], target_path[4096];
 static diskimg_image *image;
 static memory image_file;
 
-static void structures_have_the_size_they_say(void) {
+static void structures_are_accepted_with_any_valid_size(void) {
     struct { diskimg_open_options known; uint64_t later; } newer = {DISKIMG_OPEN_OPTIONS_INIT, 0};
     struct { diskimg_info known; uint64_t later; } info = {DISKIMG_INFO_INIT, 77};
     static const size_t sizes[] = {0, 1, 7, 5000, SIZE_MAX};
@@ -35,7 +35,7 @@ static void structures_have_the_size_they_say(void) {
     }
 }
 
-static void numbers_that_mean_nothing_are_refused(void) {
+static void invalid_numbers_are_rejected(void) {
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options convert = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *opened;
@@ -87,8 +87,8 @@ int main(int argc, char **argv) {
     snprintf(target_path, sizeof target_path, "%s/misuse", argv[2]);
     image_file = load(argv[1], "good/v3.qcow2");
     GIVES(DISKIMG_OK, diskimg_open_path(image_path, NULL, &image, &error));
-    structures_have_the_size_they_say();
-    numbers_that_mean_nothing_are_refused();
+    structures_are_accepted_with_any_valid_size();
+    invalid_numbers_are_rejected();
     diskimg_close(image);
     free(image_file.bytes);
     return 0;

@@ -1,22 +1,22 @@
-/* X03. Every function with NULL in every pointer position: an answer, never a crash, and nothing left in a result.
- * Arguments: the images of the repository, and a directory to write in; SYMBOLS names the list of what the library
- * exports. */
+/* Hostile case X03: every function with NULL in every pointer position returns a status, never crashes, and clears its
+ * results. Arguments: the images of the repository, and a scratch directory. SYMBOLS names the list of exported
+ * functions. */
 #include "test.h"
 
 static char image_path[4096], target_path[4096];
-/* One to read, and ones with a reference, a snapshot and a finding. */
+/* An image to read, and images with a reference, a snapshot and a finding. */
 static diskimg_image *image, *referring, *snapshotted, *dirty;
 static memory image_file;
 static unsigned nulls;
 
-/* The pointer at this position of the call, unless it is NULL's turn. */
+/* The pointer at this position of the call, or NULL if this position is under test. */
 #define P(position, pointer) ((nulls >> (position) & 1) != 0 ? NULL : (pointer))
 
-/* The same for a result that holds something before, for a failure has to leave nothing there. */
+/* The same for a result with an old value, which a failure must clear. */
 #define OUT(position, result, before) ((nulls >> (position) & 1) != 0 ? NULL : ((result) = (before), &(result)))
 #define UNSET ((void *)(uintptr_t)1)
 
-/* The functions called so far, by name. */
+/* The names of the functions called so far. */
 static const char *called[200];
 static size_t called_count;
 
@@ -65,7 +65,7 @@ static int spare_fd(void) {
     return fd;
 }
 
-/* Begins a call: options and room for results. */
+/* Prepares a call: options and room for results. */
 #define CALL(name)                                                         \
     static diskimg_status try_##name(void) {                               \
         diskimg_open_options open_options = DISKIMG_OPEN_OPTIONS_INIT;     \
@@ -226,13 +226,13 @@ END
 CALL(check)
     status = diskimg_check(P(0, image), P(1, quiet_problem), P(2, &file), P(3, cancel), P(4, &check_result),
                            P(5, &error));
-    /* A build that cannot check says so, and no more. */
+    /* A build without checks returns this status. */
     status = status == DISKIMG_ERR_UNSUPPORTED ? DISKIMG_OK : status;
 END
 CALL(compare)
     status = diskimg_compare(P(0, image), P(1, image), P(2, cancel), OUT(3, same, true), OUT(4, first, 7), P(5, &error));
 END
-/* Calls a function that cannot fail, and remembers its name. */
+/* Calls a function that cannot fail, and records its name. */
 #define FINE(name, arguments, then)            \
     do {                                       \
         called[called_count++] = "diskimg_" #name; \
@@ -240,8 +240,8 @@ END
     } while (0)
 #define FREES(name) (called[called_count++] = "diskimg_" #name, diskimg_##name(NULL))
 
-/* What has nothing to fail with: NULL is fine everywhere, and the zero or empty answer; so are all numbers. */
-static void the_others_answer_anything(void) {
+/* Functions that cannot fail: they accept NULL and every number, and return zero or an empty result. */
+static void infallible_functions_accept_null_and_any_number(void) {
     FINE(error_status, (NULL), == DISKIMG_OK);
     FINE(error_os_code, (NULL), == 0);
     FINE(error_message, (NULL), [0] == '\0');
@@ -268,8 +268,8 @@ static void the_others_answer_anything(void) {
     FREES(cancel_free);
 }
 
-/* Each line of the list of exported symbols: a new function needs a row. */
-static void no_function_is_missing_here(const char *list) {
+/* Checks each line of the list of exported symbols: a new function needs a row here. */
+static void every_exported_function_is_called(const char *list) {
     FILE *symbols = fopen(list, "r");
     char line[200];
     size_t lines = 0, i;
@@ -330,7 +330,7 @@ static const struct {
     ROW(compare, 6, 0x34),
 };
 
-static void null_in_every_position_is_an_answer(void) {
+static void null_in_every_position_returns_a_status(void) {
     size_t i;
     int position;
 
@@ -374,9 +374,9 @@ int main(int argc, char **argv) {
     referring = look_at(argv[1], "chain-top.qcow2");
     snapshotted = look_at(argv[1], "snapshots.qcow2");
     dirty = look_at(argv[1], "dirty.qcow2");
-    null_in_every_position_is_an_answer();
-    the_others_answer_anything();
-    no_function_is_missing_here(getenv("SYMBOLS"));
+    null_in_every_position_returns_a_status();
+    infallible_functions_accept_null_and_any_number();
+    every_exported_function_is_called(getenv("SYMBOLS"));
     diskimg_close(image);
     diskimg_close(referring);
     diskimg_close(snapshotted);

@@ -1,8 +1,8 @@
-/* Probes of streams: what is told when, and that it stays so. Arguments: the images of the repository, and a directory
- * to write in. */
+/* Probes of streams: each value is reported as soon as it is known, and stays the same. Arguments: the images of the
+ * repository, and a scratch directory. */
 #include "images.h"
 
-/* The image `name` with zeros behind it, as a stream of this length. */
+/* The image `name` followed by zeros, as a stream of this length. */
 static memory padded(const char *name, size_t length) {
     memory file = load(images, name);
     CHECK(file.length <= length);
@@ -13,7 +13,7 @@ static memory padded(const char *name, size_t length) {
     return file;
 }
 
-static void a_format_is_told_when_it_is_certain(void) {
+static void format_is_reported_once_it_is_certain(void) {
     memory file = padded("good/zstd.qcow2", 200000);
     diskimg_info info = DISKIMG_INFO_INIT, early = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
@@ -39,7 +39,7 @@ static void a_format_is_told_when_it_is_certain(void) {
     free(file.bytes);
 }
 
-static void the_size_of_a_raw_disk_is_known_at_its_end(void) {
+static void size_of_a_raw_disk_is_known_at_its_end(void) {
     memory file = padded("good/mbr.raw", 200000);
     diskimg_info info = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
@@ -61,7 +61,7 @@ static void the_size_of_a_raw_disk_is_known_at_its_end(void) {
     free(file.bytes);
 }
 
-static void what_a_probe_finds_is_told_as_json(void) {
+static void probe_returns_its_description_as_json(void) {
     memory file = load(images, "good/chain-top.qcow2");
     diskimg_probe *probe;
     diskimg_image *image;
@@ -77,7 +77,7 @@ static void what_a_probe_finds_is_told_as_json(void) {
     GIVES(DISKIMG_OK, diskimg_open_io(&io, &options, &image, &error));
     GIVES(DISKIMG_OK, diskimg_info_json(image, "top", &whole, &error));
     CHECK(strstr(json, "\"virtual-size\"") != NULL && strstr(json, "chain-middle.qcow2") != NULL);
-    /* Findings and names are those of the same image in a file. */
+    /* Findings and references equal those of the same image in a file. */
     CHECK(strcmp(strstr(json, "\"references\""), strstr(whole, "\"references\"")) == 0);
     CHECK(strstr(json, "\"backing_file\"") != NULL);
     diskimg_string_free(json);
@@ -87,7 +87,7 @@ static void what_a_probe_finds_is_told_as_json(void) {
     free(file.bytes);
 }
 
-static void a_probe_that_is_finished_tells_the_same_again(void) {
+static void finished_probe_returns_the_same_result_again(void) {
     static const struct { const char *name; diskimg_status status; } cases[] = {
         {"good/v3.qcow2", DISKIMG_OK},
         {"bad/q22-l1-unaligned.qcow2", DISKIMG_ERR_CORRUPT},
@@ -122,13 +122,13 @@ static void a_probe_that_is_finished_tells_the_same_again(void) {
     }
 }
 
-/* A descriptor that goes on: every line adds a sector. */
-static void a_size_is_known_only_when_it_is_final(void) {
+/* A descriptor without end: every line adds a sector. */
+static void size_is_known_only_once_it_is_final(void) {
     static const char start[] = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
                                 "createType=\"custom\"\n";
     static const char line[] = "RW 1 ZERO\n# twenty-two bytes here\n";
     memory file = new_memory();
-    uint64_t told[64];
+    uint64_t sizes[64];
     diskimg_info info = DISKIMG_INFO_INIT;
     diskimg_probe *probe;
     size_t i, at, count = 0, lines = 4000;
@@ -143,24 +143,24 @@ static void a_size_is_known_only_when_it_is_final(void) {
         GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes + at, step, NULL, &error));
         if (diskimg_probe_info(probe, &info, NULL) == DISKIMG_OK && (info.flags & DISKIMG_INFO_SIZE_KNOWN)) {
             CHECK(count < 64);
-            told[count++] = info.virtual_size;
+            sizes[count++] = info.virtual_size;
         }
     }
     GIVES(DISKIMG_OK, diskimg_probe_finish(probe, &info, &error));
     CHECK(info.format == DISKIMG_FORMAT_VMDK && info.virtual_size == (uint64_t)lines * 512);
     for (i = 0; i < count; i++) {
-        CHECK(told[i] == info.virtual_size);
+        CHECK(sizes[i] == info.virtual_size);
     }
     diskimg_probe_free(probe);
     free(file.bytes);
 }
 
 static void all(void) {
-    a_format_is_told_when_it_is_certain();
-    the_size_of_a_raw_disk_is_known_at_its_end();
-    what_a_probe_finds_is_told_as_json();
-    a_probe_that_is_finished_tells_the_same_again();
-    a_size_is_known_only_when_it_is_final();
+    format_is_reported_once_it_is_certain();
+    size_of_a_raw_disk_is_known_at_its_end();
+    probe_returns_its_description_as_json();
+    finished_probe_returns_the_same_result_again();
+    size_is_known_only_once_it_is_final();
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* What the test programs share: checks that say where they failed, and files in memory. */
+/* Shared by the test programs: checks that print their place, and files in memory. */
 #ifndef TEST_H
 #define TEST_H
 #define _POSIX_C_SOURCE 200809L
@@ -17,12 +17,12 @@
 #define CHECK(condition)                                                                     \
     do {                                                                                     \
         if (!(condition)) {                                                                  \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);          \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);          \
             exit(1);                                                                         \
         }                                                                                    \
     } while (0)
 
-/* `call` uses `error`, and gives `expected`; an error is there exactly if it failed, and is freed. */
+/* Checks that `call` returns `expected`, and that it stores an error in `error` only if it fails. Frees the error. */
 #define GIVES(expected, call)                                                                           \
     do {                                                                                                \
         diskimg_error *error = (diskimg_error *)(uintptr_t)1;                                           \
@@ -38,16 +38,16 @@
         diskimg_error_free(error);                                                                      \
     } while (0)
 
-/* A file in memory, and what shall go wrong with it. */
+/* A file in memory, and the failures to inject. */
 typedef struct memory {
     unsigned char *bytes;
     size_t length, room;
-    int calls;     /* made so far, of any function but close */
-    int fail_at;   /* the call that fails, from 1; 0: none */
-    int fail_with; /* its errno, or what else it returns */
-    int too_much;  /* claims to have read more than was asked for */
-    int one_byte;  /* reads a byte at a time */
-    int early_end; /* ends before its size says */
+    int calls;     /* number of calls so far, except close */
+    int fail_at;   /* the call that fails, counted from 1; 0 for none */
+    int fail_with; /* the value it returns, such as an errno */
+    int too_much;  /* reports more bytes than requested */
+    int one_byte;  /* reads one byte at a time */
+    int early_end; /* ends before its size */
     int closed;
     pthread_mutex_t lock;
 } memory;
@@ -92,7 +92,7 @@ static int memory_size(void *user, uint64_t *bytes) {
     return memory_call(file);
 }
 
-/* Grows under the lock, for writes come from several threads. */
+/* Grows under the lock, because several threads write. */
 static int memory_pwrite(void *user, const void *buf, size_t len, uint64_t offset) {
     memory *file = user;
     int failed = memory_call(file);

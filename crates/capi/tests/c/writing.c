@@ -1,8 +1,7 @@
-/* Measuring, converting and creating, as they are meant. Arguments: the images of the repository, and a directory to
- * write in. */
+/* Normal use: measure, convert and create. Arguments: the images of the repository, and a scratch directory. */
 #include "images.h"
 
-static void a_target_is_measured_before_it_is_written(void) {
+static void measured_size_equals_the_size_written(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image = open_good("mixed.qcow2");
     const uint32_t formats[] = {DISKIMG_FORMAT_QCOW2, DISKIMG_FORMAT_VMDK, DISKIMG_FORMAT_VDI};
@@ -38,7 +37,7 @@ static int next(void *user, void *buf, size_t len, size_t *nread) {
     return 0;
 }
 
-static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
+static void disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
@@ -108,7 +107,7 @@ static void a_disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     diskimg_close(image);
 }
 
-static void a_stream_converts_as_it_comes(void) {
+static void stream_converts_to_every_kind_of_target(void) {
     static const char *const names[] = {"good/v3.qcow2", "good/v3.qcow2.gz", "good/blocks-and-streams.raw.xz",
                                         "good/disk.ova"};
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT, any = DISKIMG_OPEN_OPTIONS_INIT;
@@ -153,7 +152,7 @@ static void a_stream_converts_as_it_comes(void) {
     unlink(path);
 }
 
-static void an_image_is_created_and_written(void) {
+static void image_is_created_and_written(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     const char *path = in(scratch, "created.qcow2");
     static unsigned char bytes[100000], back[100000];
@@ -211,7 +210,7 @@ static int painted(void *user, void *buf, size_t len, size_t *nread) {
     return 0;
 }
 
-static void options_of_a_conversion_count_for_a_stream_too(void) {
+static void conversion_options_apply_to_a_stream(void) {
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
@@ -242,25 +241,25 @@ static int enough(void *user, uint64_t done, uint64_t total) {
     return total == 0 && done > 20 << 20;
 }
 
-static void progress_stops_a_stream_without_end(void) {
+static void progress_stops_an_endless_stream(void) {
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     uint64_t left = UINT64_MAX;
     const char *path = in(scratch, "endless");
-    int told = 0;
+    int calls = 0;
 
     raw.format = DISKIMG_FORMAT_RAW;
     options.progress = enough;
-    options.progress_user = &told;
+    options.progress_user = &calls;
     for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
         GIVES(DISKIMG_ERR_CANCELLED,
               diskimg_convert_stream_to_path(painted, &left, &raw, path, &options, NULL, &error));
         CHECK(access(path, F_OK) != 0);
     }
-    CHECK(told > 4);
+    CHECK(calls > 4);
 }
 
-static void a_unit_that_comes_whole_is_compressed_and_parts_are_not(void) {
+static void whole_unit_is_compressed_and_parts_are_not(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     static unsigned char bytes[65536], back[65536];
     const char *path = in(scratch, "units.qcow2");
@@ -299,13 +298,13 @@ static void a_unit_that_comes_whole_is_compressed_and_parts_are_not(void) {
 }
 
 static void all(void) {
-    a_target_is_measured_before_it_is_written();
-    a_disk_converts_to_path_descriptor_callbacks_and_stream();
-    a_stream_converts_as_it_comes();
-    an_image_is_created_and_written();
-    options_of_a_conversion_count_for_a_stream_too();
-    progress_stops_a_stream_without_end();
-    a_unit_that_comes_whole_is_compressed_and_parts_are_not();
+    measured_size_equals_the_size_written();
+    disk_converts_to_path_descriptor_callbacks_and_stream();
+    stream_converts_to_every_kind_of_target();
+    image_is_created_and_written();
+    conversion_options_apply_to_a_stream();
+    progress_stops_an_endless_stream();
+    whole_unit_is_compressed_and_parts_are_not();
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-//! A file of the caller's as a sink.
+//! A file of the caller as a sink.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -6,31 +6,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::{BlockSink, Result, SinkProperties, check_range};
 
-use crate::guard::invalid;
+use crate::argument::invalid;
 use crate::io::Callbacks;
 
-/// Zeros written at once where the file cannot zero by itself. A bound of ours; made when it is wanted, for a `static`
-/// of bytes is a part of the library.
+/// The zeros that one write stores if the file has no `zero` function. Allocated on first use, so that they
+/// do not enlarge the library.
 static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 64 << 10]);
 
-/// A file behind callbacks, written: a raw disk of a known size, or a file that grows.
+/// A sink that writes through callbacks: a raw disk of a known size, or a file that grows.
 pub(crate) struct CallbackSink {
     callbacks: Callbacks,
-    /// Size of a raw disk; `None` for a file that grows.
+    /// The size of a raw disk; `None` for a file that grows.
     size: Option<u64>,
-    /// Whether ranges that are zeroed hold zeros already: only where each byte is mentioned once.
+    /// True if ranges to zero already read as zeros. Valid only if no byte is written or zeroed twice.
     is_zero: bool,
     flush: bool,
-    /// Offset behind the last byte mentioned.
+    /// The offset after the last byte written or zeroed.
     end: AtomicU64,
 }
 
 impl CallbackSink {
     /// # Errors
-    /// A file without `pwrite`, or one that cannot have its size.
+    /// Rejects a file without `pwrite`; passes on errors of `set_size`.
     pub(crate) fn new(callbacks: Callbacks, size: Option<u64>, is_zero: bool, flush: bool) -> Result<Self> {
         if callbacks.functions().pwrite.is_none() {
-            return Err(invalid("pwrite", "a function, and not NULL"));
+            return Err(invalid("pwrite", "a function, not NULL"));
         }
         if let Some(size) = size {
             callbacks.set_size(size)?;
@@ -38,7 +38,7 @@ impl CallbackSink {
         Ok(Self { callbacks, size, is_zero, flush, end: AtomicU64::new(0) })
     }
 
-    fn mention(&self, offset: u64, len: u64) -> Result<()> {
+    fn extend_to(&self, offset: u64, len: u64) -> Result<()> {
         check_range(offset, len, self.size.unwrap_or(i64::MAX.unsigned_abs()))?;
         if len > 0 {
             self.end.fetch_max(offset.saturating_add(len), Ordering::Relaxed);
@@ -49,13 +49,13 @@ impl CallbackSink {
 
 impl BlockSink for CallbackSink {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.mention(offset, data.len() as u64)?;
+        self.extend_to(offset, data.len() as u64)?;
         if data.is_empty() { Ok(()) } else { self.callbacks.pwrite(data, offset) }
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
         let len = range.end.saturating_sub(range.start);
-        self.mention(range.start, len)?;
+        self.extend_to(range.start, len)?;
         if len == 0 || self.is_zero || self.callbacks.zero(range.start, len)? {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl BlockSink for CallbackSink {
         let end = self.end.load(Ordering::Relaxed);
         match self.size {
             None => self.callbacks.set_size(end)?,
-            // Nothing but its last bytes can give such a file its length.
+            // Without `set_size`, only its last bytes can set the length.
             Some(size) if self.callbacks.functions().set_size.is_none() && end < size => {
                 self.zero(end..size)?;
             }

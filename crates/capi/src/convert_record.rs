@@ -1,4 +1,4 @@
-//! How a conversion is done, as C says it, and where it goes.
+//! The options and the result of a conversion, for C, and its target.
 
 use std::ffi::{c_char, c_void};
 use std::fs::File;
@@ -9,98 +9,103 @@ use diskimg::{
     Setting, SinkOptions, Sparse, Target, driver,
 };
 
+use crate::argument::{check_flags, invalid};
+use crate::callback_sink::CallbackSink;
+use crate::callback_stream::CallbackWriter;
 use crate::format::{FormatNumber, driver_of};
-use crate::guard::{check_flags, invalid};
 use crate::io::Callbacks;
 use crate::progress::{CancelFlag, ProgressFn};
-use crate::record::Record;
-use crate::sink::CallbackSink;
-use crate::stream::Outgoing;
+use crate::sized_record::SizedRecord;
 use crate::strings;
 
-/// A file that exists is replaced, once the new one is whole. Without it that is DISKIMG_ERR_EXISTS.
+/// Replaces an existing file once the new one is complete. Without it, an existing file is
+/// DISKIMG_ERR_EXISTS.
 pub const DISKIMG_CONVERT_OVERWRITE: u32 = 1 << 0;
-/// Units (clusters, grains) are stored compressed, by a format that can. Without it as they are.
+/// Compresses clusters or grains, if the format supports it. Without it, they are stored uncompressed.
 pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
-/// Stored zeros are written as bytes. What the source says is a hole is one all the same. Without it stored zeros
-/// become holes too, by `sparse_size`.
+/// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become
+/// holes too, as `sparse_size` says.
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
-/// A file that exists is written into, in place; block devices always are. Without it a file at a path is a new one.
+/// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a
+/// new file.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
-/// What is written in place, or by callbacks, is known to read as zeros: these are left out then. Without it a file is
-/// emptied first, and zeros are written elsewhere.
+/// Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
+/// it, a file is truncated to length 0 first, and zeros are written to any other target.
 pub const DISKIMG_CONVERT_TARGET_IS_ZERO: u32 = 1 << 4;
-/// Returns before the bytes are on stable storage. Without it they are when the call returns.
+/// Returns before the data is on stable storage. Without it, the data is durable when the call returns.
 pub const DISKIMG_CONVERT_NO_SYNC: u32 = 1 << 5;
-/// The file is written past the page cache, where the system can. Without it through it.
+/// Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache
+/// is used.
 pub const DISKIMG_CONVERT_DIRECT: u32 = 1 << 6;
 
 const FLAGS: u32 = (1 << 7) - 1;
 
-/// Blocks are given out when they are written.
+/// Blocks are allocated when they are written.
 pub const DISKIMG_PREALLOCATION_OFF: u32 = 0;
-/// All blocks of a raw file are given out first.
+/// Allocates all blocks of a raw file first.
 pub const DISKIMG_PREALLOCATION_FALLOC: u32 = 1;
-/// All blocks of a raw file are written with zeros first.
+/// Writes zeros to all blocks of a raw file first.
 pub const DISKIMG_PREALLOCATION_FULL: u32 = 2;
 
-/// How a disk is converted or created. Begin with DISKIMG_CONVERT_OPTIONS_INIT; members left at zero have their
-/// defaults, and so has NULL for the whole: a sparse raw file, durable when the call returns.
+/// The options to convert or create a disk with. Initialise it with DISKIMG_CONVERT_OPTIONS_INIT. A member
+/// that is zero has its default; NULL for the structure sets all defaults: a sparse raw file, durable when
+/// the call returns.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct ConvertRecord {
+pub struct ConvertOptionsRecord {
     /// sizeof(diskimg_convert_options).
     pub struct_size: usize,
     /// Bits of DISKIMG_CONVERT_*.
     pub flags: u32,
-    /// The format of the target; DISKIMG_FORMAT_AUTO is raw.
+    /// The format of the target; DISKIMG_FORMAT_AUTO means raw.
     pub format: FormatNumber,
-    /// Worker threads; 0 for one a core. The bytes written do not depend on it.
+    /// The number of worker threads; 0 for one per core. The output does not depend on it.
     pub threads: u32,
     /// The compression level; 0 for the method's default.
     pub level: i32,
-    /// One of DISKIMG_PREALLOCATION_*, for raw files; an image format has a setting for it.
+    /// One of DISKIMG_PREALLOCATION_*, for raw files only. Image formats have a setting for it.
     pub preallocation: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// Bytes of buffers over all threads; 0 for 32 MiB.
+    /// The size of the buffers of all threads together, in bytes; 0 for 32 MiB.
     pub max_memory: u64,
-    /// Runs of zeros of this many bytes become holes, a power of two of at least 512: all bytes are searched
-    /// then. 0: by 4 KiB, where bytes pass through our hands at all.
+    /// The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data is
+    /// then searched. 0 for 4 KiB, searched only in data that the library copies itself.
     pub sparse_size: u64,
-    /// The format's own settings, as `qemu-img -o` takes them: "cluster_size=2M,compat=v3". May be NULL.
+    /// The settings of the format, as for `qemu-img -o`: "cluster_size=2M,compat=v3". May be NULL.
     pub settings: *const c_char,
-    /// Told of progress; may be NULL.
+    /// Receives progress; may be NULL.
     pub progress: ProgressFn,
-    /// Handed to `progress`.
+    /// Passed to `progress`.
     pub progress_user: *mut c_void,
-    /// Stops the work when it is triggered; may be NULL.
+    /// Cancels the call when it is triggered; may be NULL.
     pub cancel: *const CancelFlag,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
-unsafe impl Record for ConvertRecord {}
+unsafe impl SizedRecord for ConvertOptionsRecord {}
 
-/// What a conversion did, in bytes of the guest's disk. Begin with DISKIMG_CONVERT_RESULT_INIT.
+/// The result of a conversion, in bytes of the guest's disk. Initialise it with
+/// DISKIMG_CONVERT_RESULT_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct ConvertResult {
+pub struct ConvertResultRecord {
     /// sizeof(diskimg_convert_result).
     pub struct_size: usize,
-    /// Size of the disk.
+    /// The size of the disk.
     pub virtual_size: u64,
-    /// Bytes stored as data, before any compression.
+    /// The bytes stored as data, before compression.
     pub written: u64,
-    /// Bytes of these that the kernel copied from file to file.
+    /// The bytes of these that the kernel copied from file to file.
     pub copied: u64,
-    /// Bytes left as holes or zeros.
+    /// The bytes left as holes or zeros.
     pub zeros: u64,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers.
-unsafe impl Record for ConvertResult {}
+unsafe impl SizedRecord for ConvertResultRecord {}
 
-impl From<Converted> for ConvertResult {
+impl From<Converted> for ConvertResultRecord {
     fn from(done: Converted) -> Self {
         Self {
             struct_size: size_of::<Self>(),
@@ -112,15 +117,15 @@ impl From<Converted> for ConvertResult {
     }
 }
 
-/// Where a disk is written.
-pub(crate) enum Place {
+/// The place that a disk is written to.
+pub(crate) enum TargetPlace {
     Path(PathBuf),
     File(File),
     Callbacks(Callbacks),
-    Stream(Outgoing),
+    Stream(CallbackWriter),
 }
 
-impl ConvertRecord {
+impl ConvertOptionsRecord {
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
@@ -166,31 +171,33 @@ impl ConvertRecord {
     ///
     /// # Errors
     /// What cannot be meant, and what the target gives.
-    pub(crate) unsafe fn target(&self, place: Place, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+    pub(crate) unsafe fn target(&self, place: TargetPlace, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         self.check()?;
         let format = self.driver()?.format;
         let target = match place {
-            Place::Path(path) => Target::file(path, format),
-            Place::Stream(stream) => Target::stream(stream, format),
-            Place::File(file) if is_disk(&file)? => {
+            TargetPlace::Path(path) => Target::file(path, format),
+            TargetPlace::Stream(stream) => Target::stream(stream, format),
+            TargetPlace::File(file) if is_disk(&file)? => {
                 // A file is emptied when its sink is made: nothing may be wrong by then.
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe { self.described(Target::file("", format)) }?.check(size)?;
                 Target::sink(Box::new(self.file(file, size)?), format)
             }
-            Place::File(file) => Target::stream(file, format),
-            Place::Callbacks(callbacks) => Target::sink(Box::new(self.callbacks(callbacks, size)?), format),
+            TargetPlace::File(file) => Target::stream(file, format),
+            TargetPlace::Callbacks(callbacks) => {
+                Target::sink(Box::new(self.callbacks(callbacks, size)?), format)
+            }
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.described(target) }?.create(size)
     }
 
     /// A target with everything that these options say of it.
     ///
     /// # Safety
-    /// As [`ConvertRecord::target`].
+    /// As [`ConvertOptionsRecord::target`].
     unsafe fn described(&self, mut target: Target) -> Result<Target> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         if let Some(settings) = unsafe { strings::optional(self.settings, "settings") }? {
             target.settings = Setting::parse_list(settings)?;
         }
@@ -208,13 +215,13 @@ impl ConvertRecord {
     /// What a disk would take up as these options make it.
     ///
     /// # Safety
-    /// As [`ConvertRecord::target`].
+    /// As [`ConvertOptionsRecord::target`].
     ///
     /// # Errors
     /// What cannot be meant, what cannot be measured, and what the disk gives.
     pub(crate) unsafe fn measure(&self, disk: &dyn BlockSource) -> Result<Measured> {
         self.check()?;
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.described(Target::file("", self.driver()?.format)) }?.measure(disk)
     }
 

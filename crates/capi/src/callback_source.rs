@@ -1,23 +1,24 @@
-//! Files of the caller's as sources: behind callbacks, and in memory.
+//! Files of the caller as sources: files that callbacks provide, and bytes in memory.
 
+use std::ffi::c_void;
 use std::ops::Range;
 
 use diskimg::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Location, Result, check_range};
 
-use crate::guard::invalid;
+use crate::argument::{self, invalid};
 use crate::io::{Callbacks, broken};
 
-/// A file behind callbacks, read.
+/// A source that reads through callbacks.
 pub(crate) struct CallbackSource {
     callbacks: Callbacks,
     size: u64,
 }
 
 impl CallbackSource {
-    /// Asks for the size, once.
+    /// Asks for the size once.
     pub(crate) fn new(callbacks: Callbacks) -> Result<Self> {
         if callbacks.functions().pread.is_none() {
-            return Err(invalid("pread", "a function, and not NULL"));
+            return Err(invalid("pread", "a function, not NULL"));
         }
         let size = callbacks.size()?;
         if i64::try_from(size).is_err() {
@@ -41,7 +42,7 @@ impl BlockSource for CallbackSource {
                 return Err(Error::new(ErrorKind::Truncated)
                     .field("callback pread")
                     .at(at)
-                    .because(format_args!("no byte there, in a file of {} bytes", self.size)));
+                    .because(format_args!("no bytes were read, in a file of {} bytes", self.size)));
             }
             at = at.saturating_add(read as u64);
             rest = rest.get_mut(read..).unwrap_or_default();
@@ -61,55 +62,35 @@ impl BlockSource for CallbackSource {
         if data.end <= range.start {
             return Err(broken("next_data")
                 .found(format_args!("{}..{}", data.start, data.end))
-                .expected(format_args!("a run that ends behind {}", range.start)));
+                .expected(format_args!("a range that ends after {}", range.start)));
         }
         Ok(Extent::new(range.start..range.end.min(data.end), ExtentKind::Data))
     }
 }
 
-/// Bytes of the caller's, borrowed until the handle is closed.
-pub(crate) struct BorrowedBytes {
-    data: *const u8,
-    len: usize,
-}
-
-// SAFETY: the bytes are only read, and the header asks their owner to leave them unchanged until the handle is
-// closed.
-unsafe impl Send for BorrowedBytes {}
-// SAFETY: as above.
-unsafe impl Sync for BorrowedBytes {}
+/// Bytes in memory of the caller, borrowed until the handle is closed.
+pub(crate) struct BorrowedBytes(&'static [u8]);
 
 impl BorrowedBytes {
     /// # Safety
-    /// `data` is readable for `len` bytes, and unchanged, as long as this lives.
+    /// `data` is NULL, or readable for `len` bytes that stay unchanged while this lives.
     ///
     /// # Errors
-    /// NULL with a length.
-    pub(crate) unsafe fn new(data: *const u8, len: usize) -> Result<Self> {
-        match (data.is_null(), len) {
-            (true, 0) => Ok(Self { data: std::ptr::NonNull::dangling().as_ptr(), len: 0 }),
-            (true, _) => Err(invalid("data", "bytes, and not NULL")),
-            (false, len) if isize::try_from(len).is_err() => {
-                Err(invalid("len", "a length in memory").found(len))
-            }
-            (false, len) => Ok(Self { data, len }),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: `new` was promised that they are readable and unchanged as long as this lives.
-        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    /// Rejects NULL with a length, and a length larger than memory.
+    pub(crate) unsafe fn new(data: *const c_void, len: usize) -> Result<Self> {
+        // SAFETY: guaranteed by the caller. The bytes are borrowed for no longer than `self`.
+        unsafe { argument::bytes(data, len, "data") }.map(Self)
     }
 
     fn range(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let start = usize::try_from(offset).ok()?;
-        self.bytes().get(start..start.checked_add(usize::try_from(len).ok()?)?)
+        self.0.get(start..start.checked_add(usize::try_from(len).ok()?)?)
     }
 }
 
 impl BlockSource for BorrowedBytes {
     fn size(&self) -> u64 {
-        self.len as u64
+        self.0.len() as u64
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! How images are opened, as C says it.
+//! The options to open an image with, for C.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
@@ -8,93 +8,96 @@ use std::sync::Arc;
 
 use diskimg::{Error, Opener, Resolver, Result, SnapshotSelector, Spool, WithinDirectory};
 
+use crate::argument::{check_flags, invalid};
+use crate::callback_resolver::{CallbackResolver, ResolveFn};
 use crate::format::{FormatNumber, driver_of};
-use crate::guard::{check_flags, invalid};
-use crate::record::Record;
-use crate::resolver::{CallbackResolver, ResolveFn};
+use crate::sized_record::SizedRecord;
 use crate::strings;
 
-/// What nothing recognises is raw. Without it that is DISKIMG_ERR_UNKNOWN_FORMAT.
+/// Accepts a file that no format recognises as a raw disk. Without it, such a file is
+/// DISKIMG_ERR_UNKNOWN_FORMAT.
 pub const DISKIMG_OPEN_ALLOW_RAW: u32 = 1 << 0;
-/// A compressed file is taken as it is. Without it gz, xz and zst are unwrapped, one level deep.
+/// Reads a compressed file as it is. Without it, gz, xz and zst are decompressed, one level deep.
 pub const DISKIMG_OPEN_NO_UNWRAP: u32 = 1 << 1;
-/// Backing, extent and data files are opened: regular files within the directory of the image and below it.
-/// Needs diskimg_open_path(), or DISKIMG_OPEN_DIR_FD. Without it every reference is refused.
+/// Opens backing, extent and data files: regular files in the directory of the image or below it. Needs
+/// diskimg_open_path() or DISKIMG_OPEN_DIR_FD. Without it, every reference is refused.
 pub const DISKIMG_OPEN_REFERENCES: u32 = 1 << 2;
-/// `dir_fd` is the directory that references are followed in. Without it that is the directory of the image.
+/// Opens references in the directory `dir_fd`. Without it, they are opened in the directory of the image.
 pub const DISKIMG_OPEN_DIR_FD: u32 = 1 << 3;
-/// Only what the image claims is read, and nothing else is opened. Works with encrypted images and without the
-/// files that an image needs. The disk cannot be read then. Without it an image is opened to be read, or not at all.
+/// Reads only the description of the image, and opens no other file. Works for encrypted images, and for
+/// images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
+/// cannot be read.
 pub const DISKIMG_OPEN_INFO_ONLY: u32 = 1 << 4;
-/// No temporary files: what would need one is DISKIMG_ERR_NEEDS_SEEK. Without it a compressed image is decoded
-/// into an anonymous temporary file when it is opened.
+/// Creates no temporary file: an operation that needs one fails with DISKIMG_ERR_NEEDS_SEEK. Without it, a
+/// compressed image is decompressed into an anonymous temporary file when it is opened.
 pub const DISKIMG_OPEN_NO_TEMPORARY: u32 = 1 << 5;
-/// Files opened by path are read past the page cache, where the system can. Without it they are read through it.
+/// Bypasses the page cache for files opened by path, where the system supports it. Without it, the page
+/// cache is used.
 pub const DISKIMG_OPEN_DIRECT: u32 = 1 << 6;
 
 const FLAGS: u32 = (1 << 7) - 1;
 
-/// Told in words of what a careful importer should know about an image, while it is opened: `level` is one of
-/// DISKIMG_SEVERITY_*. The message ends when the call does. Called on the thread that opens.
+/// Receives the findings about an image while it is opened. `level` is one of DISKIMG_SEVERITY_*. `message`
+/// is valid during the call. Called on the thread that opens the image.
 pub type LogFn = Option<unsafe extern "C" fn(user: *mut c_void, level: c_int, message: *const c_char)>;
 
-/// How an image is opened. Begin with DISKIMG_OPEN_OPTIONS_INIT; members left at zero have their defaults, which
-/// suit images from strangers, and so does NULL for the whole.
+/// The options to open an image with. Initialise it with DISKIMG_OPEN_OPTIONS_INIT. A member that is zero
+/// has its default; NULL for the structure sets all defaults. The defaults are safe for untrusted images.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct OpenOptions {
+pub struct OpenOptionsRecord {
     /// sizeof(diskimg_open_options).
     pub struct_size: usize,
     /// Bits of DISKIMG_OPEN_*.
     pub flags: u32,
-    /// The format of the (unwrapped) image; DISKIMG_FORMAT_AUTO recognises it.
+    /// The format of the image, after decompression; DISKIMG_FORMAT_AUTO detects it.
     pub format: FormatNumber,
-    /// The largest virtual size in bytes that is accepted; 0 for 64 TiB.
+    /// The largest virtual size to accept, in bytes; 0 for 64 TiB.
     pub max_virtual_size: u64,
-    /// Bytes of tables kept in memory; 0 for 16 MiB.
+    /// The size of the metadata cache in bytes; 0 for 16 MiB.
     pub max_cache: u64,
-    /// Bytes that a decoder may need for its dictionary; 0 for 128 MiB.
+    /// The largest dictionary that a decoder may allocate, in bytes; 0 for 128 MiB.
     pub max_decoder_memory: u64,
-    /// The most bytes of a temporary file; 0 for 64 GiB.
+    /// The largest temporary file, in bytes; 0 for 64 GiB.
     pub max_temporary: u64,
-    /// The directory for temporary files; NULL for the system's.
+    /// The directory for temporary files; NULL for the system's default.
     pub temporary_directory: *const c_char,
-    /// Id or name of an internal snapshot to read instead of the active state; NULL for none.
+    /// The id or name of an internal snapshot to read instead of the active state; NULL for none.
     pub snapshot: *const c_char,
-    /// With DISKIMG_OPEN_DIR_FD: the directory that references are followed in. Stays the caller's.
+    /// The directory to open references in, with DISKIMG_OPEN_DIR_FD. The caller keeps ownership.
     pub dir_fd: c_int,
-    /// Layers that may lie below the image; 0 for 16.
+    /// The largest number of layers below the image; 0 for 16.
     pub max_depth: u32,
-    /// Threads that decode a compressed file; 0 for one a core.
+    /// The number of threads that decompress a file; 0 for one per core.
     pub threads: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// Answers references; NULL refuses them, or leaves them to DISKIMG_OPEN_REFERENCES. Called while an image
-    /// is opened or checked, on that thread.
+    /// Resolves references. NULL refuses them, unless DISKIMG_OPEN_REFERENCES is set. Called on the calling
+    /// thread while an image is opened or checked.
     pub resolve: ResolveFn,
-    /// Handed to `resolve`.
+    /// Passed to `resolve`.
     pub resolve_user: *mut c_void,
-    /// Told of findings; may be NULL.
+    /// Receives findings; may be NULL.
     pub log: LogFn,
-    /// Handed to `log`.
+    /// Passed to `log`.
     pub log_user: *mut c_void,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
-unsafe impl Record for OpenOptions {}
+unsafe impl SizedRecord for OpenOptionsRecord {}
 
-impl OpenOptions {
+impl OpenOptionsRecord {
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
-    /// The opener that these options describe, for an image at `path` if it has one.
+    /// Returns an opener with these options. `path` is the path of the image, if it has one.
     ///
     /// # Safety
     /// The strings are NULL or end with a NUL.
     ///
     /// # Errors
-    /// What cannot be meant.
+    /// Rejects invalid options.
     pub(crate) unsafe fn opener(&self, path: Option<&Path>) -> Result<Opener> {
         check_flags(self.flags, FLAGS)?;
         check_flags(self.reserved, 0)?;
@@ -117,7 +120,7 @@ impl OpenOptions {
         if self.max_depth != 0 {
             limits.chain_depth = self.max_depth;
         }
-        // SAFETY: the caller's promise about strings.
+        // SAFETY: the caller guarantees the strings.
         let (snapshot, spool) = unsafe { (strings::optional(self.snapshot, "snapshot")?, self.spool()?) };
         opener.snapshot = snapshot.map(|name| SnapshotSelector::IdOrName(name.to_owned()));
         opener.spool = spool;
@@ -128,7 +131,7 @@ impl OpenOptions {
     }
 
     /// # Safety
-    /// As [`OpenOptions::opener`].
+    /// As [`OpenOptionsRecord::opener`].
     unsafe fn spool(&self) -> Result<Spool> {
         if self.has(DISKIMG_OPEN_NO_TEMPORARY) {
             return Ok(Spool::Never);
@@ -136,7 +139,7 @@ impl OpenOptions {
         let limit = if self.max_temporary == 0 { 64 << 30 } else { self.max_temporary };
         let directory = match self.temporary_directory.is_null() {
             true => None,
-            // SAFETY: the caller's promise about strings.
+            // SAFETY: the caller guarantees the strings.
             false => Some(unsafe { strings::path(self.temporary_directory) }?),
         };
         Ok(Spool::Temporary { directory, limit })
@@ -145,9 +148,7 @@ impl OpenOptions {
     fn resolver(&self, path: Option<&Path>) -> Result<Option<Arc<dyn Resolver>>> {
         let follow = self.has(DISKIMG_OPEN_REFERENCES);
         match (CallbackResolver::new(self.resolve, self.resolve_user), follow) {
-            (Some(_), true) => {
-                Err(invalid("flags", "either resolve or DISKIMG_OPEN_REFERENCES, and not both"))
-            }
+            (Some(_), true) => Err(invalid("flags", "either resolve or DISKIMG_OPEN_REFERENCES, not both")),
             (Some(resolver), false) => Ok(Some(Arc::new(resolver))),
             (None, false) => Ok(None),
             (None, true) if self.has(DISKIMG_OPEN_DIR_FD) => {
@@ -157,7 +158,7 @@ impl OpenOptions {
                 let path = path.ok_or_else(|| {
                     invalid(
                         "flags",
-                        "DISKIMG_OPEN_DIR_FD beside DISKIMG_OPEN_REFERENCES, for an image without a path",
+                        "DISKIMG_OPEN_DIR_FD together with DISKIMG_OPEN_REFERENCES, because the image has no path",
                     )
                 })?;
                 Ok(Some(Arc::new(WithinDirectory::of_image(path)?)))
@@ -166,13 +167,12 @@ impl OpenOptions {
     }
 }
 
-/// Another descriptor of the file that `fd` has open; `fd` stays the caller's.
+/// Duplicates `fd`. The caller keeps ownership of `fd`.
 pub(crate) fn duplicate(fd: RawFd, field: &'static str) -> Result<File> {
     if fd < 0 {
         return Err(invalid(field, "an open file descriptor").found(fd));
     }
-    // SAFETY: not -1, and the header asks for a descriptor that is open during the call. One that is not gives
-    // EBADF.
+    // SAFETY: not -1, and the header requires a descriptor that is open during the call. A closed one gives EBADF.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let owned = borrowed.try_clone_to_owned().map_err(|error| Error::from(error).field(field))?;
     Ok(File::from(owned))

@@ -1,28 +1,30 @@
-//! Asking the caller about references.
+//! A resolver that asks a callback of the caller.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
 
 use diskimg::{BlockSource, Error, Reference, ReferenceRole, Resolver, Result};
 
-use crate::io::{Callbacks, Io, User};
-use crate::source::CallbackSource;
+use crate::callback_source::CallbackSource;
+use crate::io::{Callbacks, IoRecord, UserPointer};
 
-/// The layer below: what is not stored in the image is read there.
+/// The layer below: ranges that the image does not store are read from it.
 pub const DISKIMG_ROLE_BACKING: u32 = 1;
-/// The bytes of the disk themselves: an external data file.
+/// An external data file: it holds the data of the disk.
 pub const DISKIMG_ROLE_DATA_FILE: u32 = 2;
-/// One of the files that a disk is put together of.
+/// An extent file: it holds a part of the disk.
 pub const DISKIMG_ROLE_EXTENT: u32 = 3;
 /// The parent of a differencing image.
 pub const DISKIMG_ROLE_PARENT: u32 = 4;
 
-/// Answers a reference: a name inside an image that points outside it, as the image has it, but relative to the
-/// directory of the outermost image. A stranger's bytes: never open it as it is. Returns 0 and fills `*out`, of
-/// which `struct_size` is set and all else zero; or an errno, such as ENOENT or EACCES, to refuse. `role` is one
-/// of DISKIMG_ROLE_*. The library closes what it got.
-pub type ResolveFn =
-    Option<unsafe extern "C" fn(user: *mut c_void, role: u32, name: *const c_char, out: *mut Io) -> c_int>;
+/// Resolves a reference from an image to another file. `name` is the name stored in the image, made
+/// relative to the directory of the outermost image. It is untrusted input: never open it unchecked. `role`
+/// is one of DISKIMG_ROLE_*. Returns 0 and fills `*out`, whose `struct_size` is set and whose other members
+/// are zero. Returns an errno, such as ENOENT or EACCES, to refuse. The library closes the file it
+/// receives.
+pub type ResolveFn = Option<
+    unsafe extern "C" fn(user: *mut c_void, role: u32, name: *const c_char, out: *mut IoRecord) -> c_int,
+>;
 
 pub(crate) fn role_number(role: ReferenceRole) -> u32 {
     match role {
@@ -34,31 +36,33 @@ pub(crate) fn role_number(role: ReferenceRole) -> u32 {
     }
 }
 
-/// The caller, asked about references.
+/// A resolver that calls the caller's function.
 pub(crate) struct CallbackResolver {
-    resolve: unsafe extern "C" fn(*mut c_void, u32, *const c_char, *mut Io) -> c_int,
-    user: User,
+    resolve: unsafe extern "C" fn(*mut c_void, u32, *const c_char, *mut IoRecord) -> c_int,
+    user: UserPointer,
 }
 
 impl CallbackResolver {
     pub(crate) fn new(resolve: ResolveFn, user: *mut c_void) -> Option<Self> {
-        resolve.map(|resolve| Self { resolve, user: User(user) })
+        resolve.map(|resolve| Self { resolve, user: UserPointer(user) })
     }
 }
 
 impl Resolver for CallbackResolver {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         let Ok(name) = CString::new(reference.name.clone()) else {
-            return Err(reference.denied().because("its name holds a NUL"));
+            return Err(reference.denied().because("its name contains a NUL"));
         };
         let mut io = empty();
         let role = role_number(reference.role);
-        // SAFETY: a function of the caller's, called as the header says; name and `io` live through the call.
+        // SAFETY: called as the header documents; `name` and `io` are valid during the call.
         match unsafe { (self.resolve)(self.user.0, role, name.as_ptr(), &raw mut io) } {
             0 => {
-                let source =
-                    Callbacks::new(Io { struct_size: size_of::<Io>(), ..io }).and_then(CallbackSource::new);
-                Ok(Arc::new(source.map_err(|error| error.because("the callback resolve answered so"))?))
+                let source = Callbacks::new(IoRecord { struct_size: size_of::<IoRecord>(), ..io })
+                    .and_then(CallbackSource::new);
+                Ok(Arc::new(
+                    source.map_err(|error| error.because("the callback resolve returned this file"))?,
+                ))
             }
             code if code > 0 => {
                 let refused = std::io::Error::from_raw_os_error(code);
@@ -72,9 +76,9 @@ impl Resolver for CallbackResolver {
     }
 }
 
-fn empty() -> Io {
-    Io {
-        struct_size: size_of::<Io>(),
+fn empty() -> IoRecord {
+    IoRecord {
+        struct_size: size_of::<IoRecord>(),
         flags: 0,
         reserved: 0,
         user: std::ptr::null_mut(),
