@@ -11,7 +11,7 @@ pub(crate) const MIN_CLUSTER_BITS: u32 = 9;
 /// The largest clusters, 2 MiB. A bound of QEMU's; the specification says readers may have one.
 pub(crate) const MAX_CLUSTER_BITS: u32 = 21;
 
-/// Subclusters of a cluster in an image with extended L2 entries. Set by the specification.
+/// SubclusterMap of a cluster in an image with extended L2 entries. Set by the specification.
 pub(crate) const SUBCLUSTERS: u32 = 32;
 
 /// The `bytes` bytes of a file from `start` on; saturating, and no file ends at `u64::MAX`.

@@ -1,6 +1,6 @@
 //! The directory of persistent dirty bitmaps: names and granularities, for information only.
 //!
-//! Source: QEMU `docs/interop/qcow2.txt`, "Bitmaps".
+//! Source: QEMU `docs/interop/qcow2.txt`, "BitmapsExtension".
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use nom::{IResult, Parser};
 
 use crate::addr::span;
 use crate::errors::corrupt;
-use crate::extensions::Bitmaps;
+use crate::extensions::BitmapsExtension;
 use crate::file_window::FileWindow;
 
 /// Bytes of an entry before its variable parts.
-const FIXED: u64 = 24;
+const FIXED_BYTES: u64 = 24;
 /// The most bitmaps of an image. A bound of QEMU's (`QCOW2_MAX_BITMAPS`).
 const MAX_BITMAPS: u32 = 65_535;
 /// The widest granularity as a power of two. A bound of QEMU's (`BME_MAX_GRANULARITY_BITS`).
@@ -35,7 +35,7 @@ pub(crate) struct Bitmap {
     pub(crate) table: Range<u64>,
 }
 
-struct Fixed {
+struct BitmapFields {
     table_offset: u64,
     table_entries: u32,
     flags: u32,
@@ -48,7 +48,11 @@ struct Fixed {
 ///
 /// # Errors
 /// When the directory is damaged, cut, or larger than `budget` or QEMU allow.
-pub(crate) fn list(extension: Bitmaps, budget: &Budget, window: &mut FileWindow<'_>) -> Result<Vec<Bitmap>> {
+pub(crate) fn list(
+    extension: BitmapsExtension,
+    budget: &Budget,
+    window: &mut FileWindow<'_>,
+) -> Result<Vec<Bitmap>> {
     if extension.count == 0 || extension.count > MAX_BITMAPS {
         return Err(corrupt("nb_bitmaps")
             .found(extension.count)
@@ -69,12 +73,12 @@ pub(crate) fn list(extension: Bitmaps, budget: &Budget, window: &mut FileWindow<
 /// The entry at `at`, and its length with padding.
 fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)> {
     let fault = |what: &str| corrupt("bitmap directory").at(at).because(what);
-    let (_, fixed) =
-        fixed(window.read("bitmap directory", at, FIXED)?).map_err(|_| fault("an entry is cut short"))?;
+    let (_, fixed) = fixed(window.read("bitmap directory", at, FIXED_BYTES)?)
+        .map_err(|_| fault("an entry is cut short"))?;
     if fixed.granularity_bits > MAX_GRANULARITY_BITS {
         return Err(fault("a granularity is wider than 2^31 bytes"));
     }
-    let name_at = at.saturating_add(FIXED).saturating_add(fixed.extra_len.into());
+    let name_at = at.saturating_add(FIXED_BYTES).saturating_add(fixed.extra_len.into());
     let bytes = name_at.saturating_add(fixed.name_len.into()).saturating_sub(at).next_multiple_of(8);
     if at.saturating_add(bytes) > end {
         return Err(fault("an entry leaves the directory"));
@@ -90,9 +94,9 @@ fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)
     Ok((bitmap, bytes))
 }
 
-fn fixed(bytes: &[u8]) -> IResult<&[u8], Fixed> {
+fn fixed(bytes: &[u8]) -> IResult<&[u8], BitmapFields> {
     let (rest, (table_offset, table_entries, flags)) = (be_u64, be_u32, be_u32).parse(bytes)?;
     let (rest, (_kind, granularity_bits, name_len, extra_len)) =
         (be_u8, be_u8, be_u16, be_u32).parse(rest)?;
-    Ok((rest, Fixed { table_offset, table_entries, flags, granularity_bits, name_len, extra_len }))
+    Ok((rest, BitmapFields { table_offset, table_entries, flags, granularity_bits, name_len, extra_len }))
 }

@@ -7,16 +7,16 @@ use crate::bitmap::{self, Bitmap};
 use crate::errors::FORMAT;
 use crate::features;
 use crate::file_window::FileWindow;
+use crate::first_cluster::FirstCluster;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
 use crate::luks;
-use crate::parsed::Parsed;
 use crate::snapshot;
 
 /// Describes an image whose header was read. What else it lists, snapshots and bitmaps, is read here; where
 /// that is damaged the rest is still told, with a finding.
 pub(crate) fn describe(
-    parsed: &Parsed,
+    parsed: &FirstCluster,
     limits: &Limits,
     budget: &Budget,
     window: &mut FileWindow<'_>,
@@ -50,7 +50,7 @@ fn note(check: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(Severity::Note, check, message)
 }
 
-fn add_findings(parsed: &Parsed, limits: &Limits, file_size: u64, findings: &mut Vec<Finding>) {
+fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings: &mut Vec<Finding>) {
     let header = &parsed.header;
     if let Some(reference) = &parsed.backing {
         findings.push(reaches_out("backing_file", reference));
@@ -76,7 +76,7 @@ fn add_findings(parsed: &Parsed, limits: &Limits, file_size: u64, findings: &mut
     let needed = header.geometry.l1_entries_for(header.virtual_size()).saturating_mul(8);
     let l1 = span(header.l1_table_offset, needed);
     if needed > 0 && l1.end > file_size {
-        findings.push(warning("truncated", l1::cut(&l1, file_size).to_string()).at(l1.start));
+        findings.push(warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start));
     }
     if header.has(features::CORRUPT) {
         findings.push(warning("corrupt", "a writer marked the image as corrupt").at(72));
@@ -125,7 +125,7 @@ fn refcount_table(header: &Header) -> Option<Finding> {
 }
 
 fn bitmaps(
-    parsed: &Parsed,
+    parsed: &FirstCluster,
     budget: &Budget,
     window: &mut FileWindow<'_>,
     findings: &mut Vec<Finding>,
@@ -146,7 +146,11 @@ fn bitmaps(
 }
 
 /// What is known of the encryption: more than its name only for LUKS.
-fn encryption(parsed: &Parsed, window: &mut FileWindow<'_>, findings: &mut Vec<Finding>) -> Option<Detail> {
+fn encryption(
+    parsed: &FirstCluster,
+    window: &mut FileWindow<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<Detail> {
     let method = parsed.header.encryption?;
     let name_alone = || vec![("format".to_owned(), Detail::Text(method.name().to_owned()))];
     let rows = match parsed.extensions.crypto_header {
@@ -164,7 +168,7 @@ fn text(bytes: &[u8]) -> Detail {
 }
 
 /// The facts that `qemu-img info` tells as format specific, in its order.
-fn details(parsed: &Parsed, bitmaps: &[Bitmap], encryption: Option<Detail>) -> Vec<(String, Detail)> {
+fn details(parsed: &FirstCluster, bitmaps: &[Bitmap], encryption: Option<Detail>) -> Vec<(String, Detail)> {
     let header = &parsed.header;
     let version_3 = header.version >= 3;
     let flag = |set: bool| Detail::Flag(set);

@@ -39,12 +39,9 @@ pub(crate) struct Extensions {
     pub(crate) data_file: Option<(Vec<u8>, u64)>,
     pub(crate) feature_names: Vec<FeatureName>,
     /// The bitmaps extension, or the length it has instead of its 24 bytes.
-    pub(crate) bitmaps: Option<Result24>,
+    pub(crate) bitmaps: Option<std::result::Result<BitmapsExtension, u32>>,
     pub(crate) crypto_header: Option<CryptoHeader>,
 }
-
-/// A bitmaps extension, or the wrong length of one.
-pub(crate) type Result24 = std::result::Result<Bitmaps, u32>;
 
 /// One row of the feature name table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,7 +55,7 @@ pub(crate) struct FeatureName {
 
 /// The bitmaps extension.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Bitmaps {
+pub(crate) struct BitmapsExtension {
     pub(crate) count: u32,
     pub(crate) directory_bytes: u64,
     pub(crate) directory_offset: u64,
@@ -174,10 +171,10 @@ fn extension_header(bytes: &[u8]) -> IResult<&[u8], (u32, u32)> {
     (be_u32, be_u32).parse(bytes)
 }
 
-fn bitmaps(bytes: &[u8]) -> IResult<&[u8], Bitmaps> {
+fn bitmaps(bytes: &[u8]) -> IResult<&[u8], BitmapsExtension> {
     let (rest, (count, _reserved, directory_bytes, directory_offset)) =
         (be_u32, be_u32, be_u64, be_u64).parse(bytes)?;
-    Ok((rest, Bitmaps { count, directory_bytes, directory_offset }))
+    Ok((rest, BitmapsExtension { count, directory_bytes, directory_offset }))
 }
 
 fn crypto_header(bytes: &[u8]) -> IResult<&[u8], CryptoHeader> {

@@ -3,14 +3,16 @@
 //! Source: QEMU `docs/interop/qcow2.txt`, "Header". Limits that the specification leaves open are QEMU's
 //! (`block/qcow2.h`), so that what opens here opens there.
 
+use std::ops::Range;
+
 use diskimg_core::{ErrorKind, Result};
 
-use crate::addr::Geometry;
+use crate::addr::{Geometry, span};
 pub(crate) use crate::addr::{MAX_CLUSTER_BITS, MIN_CLUSTER_BITS};
 use crate::errors::{corrupt, limit, unsupported};
 use crate::features;
-use crate::fields::Fields;
-pub(crate) use crate::fields::{
+use crate::header_fields::HeaderFields;
+pub(crate) use crate::header_fields::{
     DEFAULT_REFCOUNT_ORDER, MAGIC, V2_LENGTH, V3_LENGTH, V3_LENGTH_WITH_COMPRESSION,
 };
 
@@ -103,6 +105,16 @@ impl Header {
         self.l1_entries.saturating_mul(8)
     }
 
+    /// The length of the refcount table in bytes, at most 2^53.
+    pub(crate) const fn refcount_table_bytes(&self) -> u64 {
+        (self.refcount_table_clusters as u64) << self.geometry.cluster_bits()
+    }
+
+    /// The place of the refcount table in the file.
+    pub(crate) const fn refcount_table(&self) -> Range<u64> {
+        span(self.refcount_table_offset, self.refcount_table_bytes())
+    }
+
     /// Whether an incompatible feature is set.
     pub(crate) const fn has(&self, incompatible: u64) -> bool {
         self.incompatible & incompatible != 0
@@ -114,12 +126,12 @@ impl Header {
     /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] when `bytes` ends before the
     /// header, and whatever kind the first field has that cannot be.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        let fields = Fields::parse(bytes)?;
+        let fields = HeaderFields::parse(bytes)?;
         fields.check()
     }
 }
 
-impl Fields {
+impl HeaderFields {
     fn check(&self) -> Result<Header> {
         let geometry = self.geometry()?;
         let backing_name = self.backing_name(geometry)?;

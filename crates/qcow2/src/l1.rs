@@ -29,7 +29,7 @@ pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset
 }
 
 /// The error for an L1 table that the file's end cuts.
-pub(crate) fn cut(l1: &Range<u64>, file_size: u64) -> Error {
+pub(crate) fn truncated_table(l1: &Range<u64>, file_size: u64) -> Error {
     truncated("L1 table")
         .at(l1.start)
         .because(format_args!("it ends at byte {}, and the file ends at byte {file_size}", l1.end))

@@ -10,11 +10,11 @@ use crate::compressed::CompressedRange;
 use crate::entry_bits::{COMPRESSED, COPIED, HOST_OFFSET, ZERO};
 use crate::errors::corrupt;
 use crate::header::Header;
-use crate::subcluster::{Subcluster, Subclusters};
+use crate::subcluster::{Subcluster, SubclusterMap};
 
 /// What an L2 entry says of its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cluster {
+pub(crate) enum ClusterDescriptor {
     /// Nothing here: what lies below decides. With extended entries there may be a host cluster set aside for it.
     Unallocated(Option<HostOffset>),
     /// Reads as zeros; there may be a host cluster set aside for it.
@@ -24,12 +24,12 @@ pub(crate) enum Cluster {
     /// Stored compressed.
     Compressed(CompressedRange),
     /// Not the same in all of its subclusters.
-    Mixed(Subclusters),
+    Mixed(SubclusterMap),
 }
 
 /// What of the image decides how an entry is read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct L2Rules {
     pub(crate) geometry: Geometry,
     /// Whether bit 0 means zeros: version 3 without extended entries.
     pub(crate) zero_flag: bool,
@@ -37,9 +37,9 @@ pub(crate) struct Rules {
     pub(crate) data_file: bool,
 }
 
-impl Rules {
+impl L2Rules {
     /// The rules of an image whose clusters are in an external data file or not.
-    pub(crate) const fn of(header: &Header, data_file: bool) -> Self {
+    pub(crate) const fn new(header: &Header, data_file: bool) -> Self {
         let geometry = header.geometry;
         Self { geometry, zero_flag: header.version >= 3 && !geometry.extended_l2(), data_file }
     }
@@ -48,7 +48,7 @@ impl Rules {
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::Corrupt`], without a place, for what the specification rules out.
-    pub(crate) fn decode(self, entry: u64, bitmap: u64) -> Result<Cluster> {
+    pub(crate) fn decode(self, entry: u64, bitmap: u64) -> Result<ClusterDescriptor> {
         if entry & COMPRESSED != 0 {
             return self.compressed(entry, bitmap);
         }
@@ -60,19 +60,19 @@ impl Rules {
         }
         let host = self.host(entry)?;
         if self.geometry.extended_l2() {
-            let map = Subclusters::decode(bitmap, host)?;
+            let map = SubclusterMap::decode(bitmap, host)?;
             return Ok(match map.uniform() {
-                Some(Subcluster::Unallocated) => Cluster::Unallocated(host),
-                Some(Subcluster::Zero) => Cluster::Zero(host),
-                Some(Subcluster::Data) => Cluster::Data(map.host()),
-                None => Cluster::Mixed(map),
+                Some(Subcluster::Unallocated) => ClusterDescriptor::Unallocated(host),
+                Some(Subcluster::Zero) => ClusterDescriptor::Zero(host),
+                Some(Subcluster::Data) => ClusterDescriptor::Data(map.host()),
+                None => ClusterDescriptor::Mixed(map),
             });
         }
         Ok(match host {
             // Even in a data file QEMU takes offset 0 here for no place.
-            _ if entry & ZERO != 0 => Cluster::Zero(host.filter(|host| host.0 != 0)),
-            Some(host) => Cluster::Data(host),
-            None => Cluster::Unallocated(None),
+            _ if entry & ZERO != 0 => ClusterDescriptor::Zero(host.filter(|host| host.0 != 0)),
+            Some(host) => ClusterDescriptor::Data(host),
+            None => ClusterDescriptor::Unallocated(None),
         })
     }
 
@@ -88,7 +88,7 @@ impl Rules {
         Ok(present.then_some(HostOffset(offset)))
     }
 
-    fn compressed(self, entry: u64, bitmap: u64) -> Result<Cluster> {
+    fn compressed(self, entry: u64, bitmap: u64) -> Result<ClusterDescriptor> {
         if self.data_file {
             return Err(corrupt("L2 entry")
                 .found_hex(entry)
@@ -99,7 +99,7 @@ impl Rules {
                 .found_hex(bitmap)
                 .expected("0, for the cluster is compressed"));
         }
-        Ok(Cluster::Compressed(CompressedRange::decode(entry, self.geometry)))
+        Ok(ClusterDescriptor::Compressed(CompressedRange::decode(entry, self.geometry)))
     }
 }
 
@@ -108,32 +108,32 @@ mod tests {
     use super::*;
     use diskimg_core::ErrorKind;
 
-    const V3: Rules = Rules { geometry: Geometry::new(16, false), zero_flag: true, data_file: false };
+    const V3: L2Rules = L2Rules { geometry: Geometry::new(16, false), zero_flag: true, data_file: false };
 
     #[test]
     fn standard_entries_are_told_apart() {
-        assert_eq!(V3.decode(0, 0).unwrap(), Cluster::Unallocated(None));
-        assert_eq!(V3.decode(COPIED, 0).unwrap(), Cluster::Unallocated(None));
-        assert_eq!(V3.decode(ZERO, 0).unwrap(), Cluster::Zero(None));
-        assert_eq!(V3.decode(COPIED | 0x50000, 0).unwrap(), Cluster::Data(HostOffset(0x50000)));
-        let set_aside = Cluster::Zero(Some(HostOffset(0x50000)));
+        assert_eq!(V3.decode(0, 0).unwrap(), ClusterDescriptor::Unallocated(None));
+        assert_eq!(V3.decode(COPIED, 0).unwrap(), ClusterDescriptor::Unallocated(None));
+        assert_eq!(V3.decode(ZERO, 0).unwrap(), ClusterDescriptor::Zero(None));
+        assert_eq!(V3.decode(COPIED | 0x50000, 0).unwrap(), ClusterDescriptor::Data(HostOffset(0x50000)));
+        let set_aside = ClusterDescriptor::Zero(Some(HostOffset(0x50000)));
         assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), set_aside);
     }
 
     #[test]
     fn the_zero_flag_is_reserved_in_version_2_and_with_extended_entries() {
-        let v2 = Rules { zero_flag: false, ..V3 };
+        let v2 = L2Rules { zero_flag: false, ..V3 };
         assert_eq!(v2.decode(ZERO, 0).unwrap_err().kind(), ErrorKind::Corrupt);
-        let extended = Rules { geometry: Geometry::new(16, true), ..v2 };
+        let extended = L2Rules { geometry: Geometry::new(16, true), ..v2 };
         assert_eq!(extended.decode(0x50000 | ZERO, 0).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
     #[test]
     fn offset_0_is_a_place_in_an_external_data_file() {
-        let external = Rules { data_file: true, ..V3 };
-        assert_eq!(external.decode(COPIED, 0).unwrap(), Cluster::Data(HostOffset(0)));
-        assert_eq!(external.decode(0, 0).unwrap(), Cluster::Unallocated(None));
-        assert_eq!(external.decode(COPIED | ZERO, 0).unwrap(), Cluster::Zero(None));
+        let external = L2Rules { data_file: true, ..V3 };
+        assert_eq!(external.decode(COPIED, 0).unwrap(), ClusterDescriptor::Data(HostOffset(0)));
+        assert_eq!(external.decode(0, 0).unwrap(), ClusterDescriptor::Unallocated(None));
+        assert_eq!(external.decode(COPIED | ZERO, 0).unwrap(), ClusterDescriptor::Zero(None));
         assert_eq!(external.decode(COMPRESSED | 0x50000, 0).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_compressed_cluster_has_no_subclusters() {
-        let extended = Rules { geometry: Geometry::new(16, true), zero_flag: false, data_file: false };
-        assert!(matches!(extended.decode(COMPRESSED | 0x50000, 0), Ok(Cluster::Compressed(_))));
+        let extended = L2Rules { geometry: Geometry::new(16, true), zero_flag: false, data_file: false };
+        assert!(matches!(extended.decode(COMPRESSED | 0x50000, 0), Ok(ClusterDescriptor::Compressed(_))));
         assert_eq!(extended.decode(COMPRESSED | 0x50000, 1).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

@@ -9,38 +9,25 @@ use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::compressed::CompressedRange;
 use crate::errors::{corrupt, truncated};
 use crate::l1;
-use crate::l2::{Cluster, Rules};
+use crate::l2::{ClusterDescriptor, L2Rules};
+use crate::metadata_area::{MetadataArea, overlapped};
 use crate::subcluster::Subcluster;
-use crate::tables::{Page, Tables};
-
-/// A part of the file that holds metadata, where no cluster of the guest can be.
-pub(crate) struct Reserved {
-    pub(crate) what: &'static str,
-    pub(crate) range: Range<u64>,
-}
-
-/// What metadata lies in `range`, if any. Refcounts are not looked at: they are not needed to read.
-pub(crate) fn overlapped(reserved: &[Reserved], range: &Range<u64>) -> Option<&'static str> {
-    reserved
-        .iter()
-        .find(|part| part.range.start < range.end && range.start < part.range.end)
-        .map(|part| part.what)
-}
+use crate::table_words::{TableWords, WordPage};
 
 /// The active tables of an image, or those of a snapshot.
 pub(crate) struct Lookup {
-    pub(crate) tables: Tables,
-    pub(crate) rules: Rules,
+    pub(crate) tables: TableWords,
+    pub(crate) rules: L2Rules,
     /// Where the L1 table is; it has an entry for every byte of the disk.
     pub(crate) l1_table: HostOffset,
     /// Bytes of the file that data clusters are in.
     pub(crate) data_size: u64,
-    pub(crate) reserved: Vec<Reserved>,
+    pub(crate) reserved: Vec<MetadataArea>,
 }
 
 /// What is stored at a run of guest bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stored {
+pub(crate) enum RunContent {
     /// Nothing, with room for it at this offset or none.
     Unallocated(Option<HostOffset>),
     /// Zeros, with room for them at this offset or none; nothing is read there, and it need not be in the file.
@@ -51,7 +38,7 @@ pub(crate) enum Stored {
     Compressed,
 }
 
-impl Stored {
+impl RunContent {
     /// Whether `next`, `len` bytes further on, is more of the same.
     fn goes_on(self, len: u64, next: Self) -> bool {
         let goes_on = |a: HostOffset, b: HostOffset| a.0.checked_add(len) == Some(b.0);
@@ -68,14 +55,14 @@ impl Stored {
 pub(crate) struct Mapping<'a> {
     lookup: &'a Lookup,
     /// The page from the entry of the first cluster on; `None` when nothing is allocated.
-    entries: Option<Entries>,
+    entries: Option<L2Entries>,
     /// The first cluster.
     start: GuestOffset,
     end: u64,
 }
 
-struct Entries {
-    page: Page,
+struct L2Entries {
+    page: WordPage,
     at: HostOffset,
 }
 
@@ -113,7 +100,7 @@ impl Lookup {
         let start = geometry.cluster_start(guest);
         let mapped = in_page.min(in_table).saturating_mul(geometry.cluster_size());
         let end = start.0.saturating_add(mapped).min(end);
-        Ok(Mapping { lookup: self, entries: Some(Entries { page, at }), start, end })
+        Ok(Mapping { lookup: self, entries: Some(L2Entries { page, at }), start, end })
     }
 
     fn check_l2_table(&self, l2: HostOffset, l1_at: HostOffset, guest: GuestOffset) -> Result<()> {
@@ -141,7 +128,7 @@ impl Lookup {
 
     /// `len` guest bytes that lie `from` bytes into the host cluster at `host`: data up to the end of the
     /// file, and zeros for the rest of a cluster that the file's end cuts, as QEMU has it.
-    fn data(&self, host: HostOffset, from: u64, len: u64, guest: GuestOffset) -> Result<(Stored, u64)> {
+    fn data(&self, host: HostOffset, from: u64, len: u64, guest: GuestOffset) -> Result<(RunContent, u64)> {
         let cluster = self.geometry().cluster_size();
         if !self.rules.data_file
             && let Some(what) = self.overlapped(&(host.0..host.plus(cluster).0))
@@ -154,9 +141,9 @@ impl Lookup {
         match self.data_size.checked_sub(host.0) {
             None | Some(0) => Err(past_end("data cluster", host, guest, self.data_size)),
             Some(held) if from < held => {
-                Ok((Stored::Data(host.plus(from)), len.min(held.saturating_sub(from))))
+                Ok((RunContent::Data(host.plus(from)), len.min(held.saturating_sub(from))))
             }
-            Some(_) => Ok((Stored::Zero(None), len)),
+            Some(_) => Ok((RunContent::Zero(None), len)),
         }
     }
 
@@ -189,10 +176,10 @@ impl Mapping<'_> {
     ///
     /// # Errors
     /// When the cluster of `guest` is damaged; a damaged one behind it only ends the run.
-    pub(crate) fn run(&self, guest: GuestOffset, end: u64) -> Result<(Stored, u64)> {
+    pub(crate) fn run(&self, guest: GuestOffset, end: u64) -> Result<(RunContent, u64)> {
         let most = self.end.min(end).saturating_sub(guest.0);
         if self.entries.is_none() {
-            return Ok((Stored::Unallocated(None), most));
+            return Ok((RunContent::Unallocated(None), most));
         }
         let (stored, mut len) = self.piece(guest)?;
         while len < most {
@@ -210,7 +197,7 @@ impl Mapping<'_> {
     /// When it is not a compressed cluster, or a damaged one.
     pub(crate) fn compressed(&self, guest: GuestOffset) -> Result<CompressedUnit> {
         match self.cluster(guest)? {
-            Cluster::Compressed(range) => {
+            ClusterDescriptor::Compressed(range) => {
                 self.lookup.check_compressed(range, guest)?;
                 let host = range.in_file(self.lookup.data_size);
                 let truncated = host.end < range.offset.plus(range.bytes).0;
@@ -221,20 +208,20 @@ impl Mapping<'_> {
     }
 
     /// What is stored from `guest` to the end of its cluster, or of the subclusters that are alike.
-    fn piece(&self, guest: GuestOffset) -> Result<(Stored, u64)> {
+    fn piece(&self, guest: GuestOffset) -> Result<(RunContent, u64)> {
         let geometry = self.lookup.geometry();
         let from = geometry.in_cluster(guest.0);
         let rest = geometry.cluster_size().saturating_sub(from);
         let room = |place: Option<HostOffset>| place.map(|host| host.plus(from));
         match self.cluster(guest)? {
-            Cluster::Unallocated(place) => Ok((Stored::Unallocated(room(place)), rest)),
-            Cluster::Zero(place) => Ok((Stored::Zero(room(place)), rest)),
-            Cluster::Data(host) => self.lookup.data(host, from, rest, guest),
-            Cluster::Compressed(range) => {
+            ClusterDescriptor::Unallocated(place) => Ok((RunContent::Unallocated(room(place)), rest)),
+            ClusterDescriptor::Zero(place) => Ok((RunContent::Zero(room(place)), rest)),
+            ClusterDescriptor::Data(host) => self.lookup.data(host, from, rest, guest),
+            ClusterDescriptor::Compressed(range) => {
                 self.lookup.check_compressed(range, guest)?;
-                Ok((Stored::Compressed, rest))
+                Ok((RunContent::Compressed, rest))
             }
-            Cluster::Mixed(map) => {
+            ClusterDescriptor::Mixed(map) => {
                 let bits = geometry.subcluster_bits();
                 // Below 32, for `from` is inside the cluster.
                 let index = u32::try_from(from >> bits).unwrap_or_default();
@@ -242,16 +229,16 @@ impl Mapping<'_> {
                 let end = u64::from(index.saturating_add(same)) << bits;
                 let len = end.saturating_sub(from);
                 match kind {
-                    Subcluster::Unallocated => Ok((Stored::Unallocated(room(map.place)), len)),
-                    Subcluster::Zero => Ok((Stored::Zero(room(map.place)), len)),
+                    Subcluster::Unallocated => Ok((RunContent::Unallocated(room(map.place)), len)),
+                    Subcluster::Zero => Ok((RunContent::Zero(room(map.place)), len)),
                     Subcluster::Data => self.lookup.data(map.host(), from, len, guest),
                 }
             }
         }
     }
 
-    fn cluster(&self, guest: GuestOffset) -> Result<Cluster> {
-        let Some(entries) = &self.entries else { return Ok(Cluster::Unallocated(None)) };
+    fn cluster(&self, guest: GuestOffset) -> Result<ClusterDescriptor> {
+        let Some(entries) = &self.entries else { return Ok(ClusterDescriptor::Unallocated(None)) };
         let geometry = self.lookup.geometry();
         let index = guest.0.saturating_sub(self.start.0) >> geometry.cluster_bits();
         let at = entries.at.plus(index.saturating_mul(geometry.l2_entry_bytes()));

@@ -23,7 +23,7 @@ const ACTIVE: u32 = 0x00AC_71F3;
 const SECTOR: u64 = 512;
 
 #[derive(Debug)]
-struct Luks<'a> {
+struct LuksHeader<'a> {
     cipher_name: &'a [u8],
     cipher_mode: &'a [u8],
     hash: &'a [u8],
@@ -31,11 +31,11 @@ struct Luks<'a> {
     key_bytes: u32,
     iterations: u32,
     uuid: &'a [u8],
-    slots: Vec<Slot>,
+    slots: Vec<LuksKeySlot>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct LuksKeySlot {
     active: u32,
     iterations: u32,
     key_sectors: u32,
@@ -78,7 +78,7 @@ fn cipher(name: &[u8], mode: &[u8], key_bytes: u32) -> String {
     format!("{}-{}", String::from_utf8_lossy(name), u64::from(key_bytes).saturating_mul(8) / keys)
 }
 
-fn slot_detail(slot: &Slot) -> Detail {
+fn slot_detail(slot: &LuksKeySlot) -> Detail {
     let active = slot.active == ACTIVE;
     let mut rows = vec![("active".to_owned(), Detail::Flag(active))];
     if active {
@@ -97,20 +97,21 @@ fn split(bytes: &[u8], mark: u8) -> (&[u8], &[u8]) {
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-fn luks(bytes: &[u8]) -> IResult<&[u8], Luks<'_>> {
+fn luks(bytes: &[u8]) -> IResult<&[u8], LuksHeader<'_>> {
     let (rest, _) = tag(&b"LUKS\xba\xbe\x00\x01"[..])(bytes)?;
     let (rest, (cipher_name, cipher_mode, hash)) = (string(32), string(32), string(32)).parse(rest)?;
     let (rest, (payload_sectors, key_bytes, _digest, iterations, uuid)) =
         (be_u32, be_u32, take(52_usize), be_u32, string(40)).parse(rest)?;
     let (rest, slots) = count(slot, SLOTS).parse(rest)?;
-    let luks = Luks { cipher_name, cipher_mode, hash, payload_sectors, key_bytes, iterations, uuid, slots };
+    let luks =
+        LuksHeader { cipher_name, cipher_mode, hash, payload_sectors, key_bytes, iterations, uuid, slots };
     Ok((rest, luks))
 }
 
-fn slot(bytes: &[u8]) -> IResult<&[u8], Slot> {
+fn slot(bytes: &[u8]) -> IResult<&[u8], LuksKeySlot> {
     let (rest, (active, iterations, _salt, key_sectors, stripes)) =
         (be_u32, be_u32, take(32_usize), be_u32, be_u32).parse(bytes)?;
-    Ok((rest, Slot { active, iterations, key_sectors, stripes }))
+    Ok((rest, LuksKeySlot { active, iterations, key_sectors, stripes }))
 }
 
 /// `len` bytes of text, cut at the first NUL.

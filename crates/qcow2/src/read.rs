@@ -10,7 +10,7 @@ use diskimg_core::{
 
 use crate::cluster_codec::ClusterCodec;
 use crate::errors::FORMAT;
-use crate::lookup::{Mapping, Stored};
+use crate::lookup::{Mapping, RunContent};
 use crate::open::Qcow2;
 
 impl BlockSource for Qcow2 {
@@ -39,14 +39,16 @@ impl BlockSource for Qcow2 {
         let locate = |host: HostOffset| self.data.locate(host.0..host.plus(len).0);
         let reserved = |host: HostOffset| locate(host).host.map_or(host.0, |host| host.offset);
         Ok(match stored {
-            Stored::Unallocated(place) => {
+            RunContent::Unallocated(place) => {
                 Extent { reserved: place.map(reserved), ..Extent::new(range, ExtentKind::Unallocated) }
             }
-            Stored::Zero(place) => {
+            RunContent::Zero(place) => {
                 Extent { reserved: place.map(reserved), ..Extent::new(range, ExtentKind::Zero) }
             }
-            Stored::Data(host) => Extent { location: locate(host), ..Extent::new(range, ExtentKind::Data) },
-            Stored::Compressed => Extent::new(range, ExtentKind::Encoded),
+            RunContent::Data(host) => {
+                Extent { location: locate(host), ..Extent::new(range, ExtentKind::Data) }
+            }
+            RunContent::Compressed => Extent::new(range, ExtentKind::Encoded),
         })
     }
 
@@ -70,9 +72,9 @@ impl Qcow2 {
             let (stored, len) = mapping.run(at, rest.end())?;
             let run = rest.take(len).ok_or_else(internal)?;
             match stored {
-                Stored::Unallocated(_) | Stored::Zero(_) => run.fill(0),
-                Stored::Data(host) => self.data.read_at(host.0, run)?,
-                Stored::Compressed => {
+                RunContent::Unallocated(_) | RunContent::Zero(_) => run.fill(0),
+                RunContent::Data(host) => self.data.read_at(host.0, run)?,
+                RunContent::Compressed => {
                     self.units.read(&CompressedClusters { image: self, mapping }, at, run)?;
                 }
             }

@@ -13,23 +13,23 @@ use crate::file_window::FileWindow;
 use crate::header::{Header, SECTOR};
 
 /// Bytes of an entry before its variable parts.
-const FIXED: u64 = 40;
+const FIXED_BYTES: u64 = 40;
 /// The most bytes of extra data. A bound of QEMU's (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
 const MAX_EXTRA: u64 = 1024;
 /// The most bytes of the whole table. A bound of QEMU's (`QCOW_MAX_SNAPSHOTS_SIZE`).
 const MAX_TABLE: u64 = 64 << 20;
 
-/// One snapshot: what is told about it, and where its L1 table is.
+/// One snapshot: what is snapshot about it, and where its L1 table is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SnapshotEntry {
     pub(crate) l1_table_offset: u64,
     pub(crate) l1_entries: u64,
     /// Where the entry is in the file.
     pub(crate) at: u64,
-    pub(crate) told: Snapshot,
+    pub(crate) snapshot: Snapshot,
 }
 
-struct Fixed {
+struct SnapshotFields {
     l1_table_offset: u64,
     l1_size: u32,
     id_len: u16,
@@ -42,7 +42,7 @@ struct Fixed {
 }
 
 /// The table, read entry by entry.
-pub(crate) struct Table<'w, 'a> {
+pub(crate) struct SnapshotTable<'w, 'a> {
     window: &'w mut FileWindow<'a>,
     at: u64,
     end: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Table<'w, 'a> {
     virtual_size: u64,
 }
 
-impl<'w, 'a> Table<'w, 'a> {
+impl<'w, 'a> SnapshotTable<'w, 'a> {
     /// The table that `header` points at, or as many entries of it as `limits` allow.
     pub(crate) fn new(header: &Header, limits: &Limits, window: &'w mut FileWindow<'a>) -> Self {
         Self {
@@ -67,14 +67,14 @@ impl<'w, 'a> Table<'w, 'a> {
         self.at
     }
 
-    fn entry(&mut self) -> Result<Entry> {
+    fn entry(&mut self) -> Result<SnapshotEntry> {
         let at = self.at;
         if at >= self.end {
             return Err(limit("snapshot table")
                 .at(at)
                 .expected(format_args!("a table of at most {MAX_TABLE} bytes")));
         }
-        let fixed = whole(fixed(self.window.read("snapshot table", at, FIXED)?), at)?;
+        let fixed = whole(fixed(self.window.read("snapshot table", at, FIXED_BYTES)?), at)?;
         let extra_len = u64::from(fixed.extra_len);
         if extra_len > MAX_EXTRA {
             return Err(corrupt("extra data size of a snapshot")
@@ -82,12 +82,12 @@ impl<'w, 'a> Table<'w, 'a> {
                 .found(extra_len)
                 .expected(format_args!("at most {MAX_EXTRA}")));
         }
-        let variable = at.saturating_add(FIXED);
+        let variable = at.saturating_add(FIXED_BYTES);
         let len = extra_len.saturating_add(u64::from(fixed.id_len)).saturating_add(fixed.name_len.into());
         let bytes = self.window.read("snapshot table", variable, len)?;
         let (extra, id, name) = whole(strings(bytes, &fixed), variable)?;
         let word = |index: usize| extra.get(index..)?.first_chunk::<8>().map(|raw| u64::from_be_bytes(*raw));
-        let told = Snapshot {
+        let snapshot = Snapshot {
             id: String::from_utf8_lossy(id).into_owned(),
             name: String::from_utf8_lossy(name).into_owned(),
             virtual_size: word(8).unwrap_or(self.virtual_size) & !(SECTOR - 1),
@@ -100,12 +100,12 @@ impl<'w, 'a> Table<'w, 'a> {
         };
         self.at = variable.saturating_add(len.next_multiple_of(8));
         let l1_entries = u64::from(fixed.l1_size);
-        Ok(Entry { l1_table_offset: fixed.l1_table_offset, l1_entries, at, told })
+        Ok(SnapshotEntry { l1_table_offset: fixed.l1_table_offset, l1_entries, at, snapshot })
     }
 }
 
-impl Iterator for Table<'_, '_> {
-    type Item = Result<Entry>;
+impl Iterator for SnapshotTable<'_, '_> {
+    type Item = Result<SnapshotEntry>;
 
     /// Ends after the first error: where the next entry begins is not known then.
     fn next(&mut self) -> Option<Self::Item> {
@@ -125,12 +125,12 @@ fn whole<T>(result: IResult<&[u8], T>, at: u64) -> Result<T> {
     }
 }
 
-fn fixed(bytes: &[u8]) -> IResult<&[u8], Fixed> {
+fn fixed(bytes: &[u8]) -> IResult<&[u8], SnapshotFields> {
     let (rest, (l1_table_offset, l1_size, id_len, name_len)) =
         (be_u64, be_u32, be_u16, be_u16).parse(bytes)?;
     let (rest, (date_seconds, date_nanoseconds, vm_clock_nanoseconds, vm_state_size, extra_len)) =
         (be_u32, be_u32, be_u64, be_u32, be_u32).parse(rest)?;
-    let fixed = Fixed {
+    let fixed = SnapshotFields {
         l1_table_offset,
         l1_size,
         id_len,
@@ -144,10 +144,10 @@ fn fixed(bytes: &[u8]) -> IResult<&[u8], Fixed> {
     Ok((rest, fixed))
 }
 
-type Strings<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+type SnapshotStrings<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
 /// Extra data, id and name.
-fn strings<'a>(bytes: &'a [u8], fixed: &Fixed) -> IResult<&'a [u8], Strings<'a>> {
+fn strings<'a>(bytes: &'a [u8], fixed: &SnapshotFields) -> IResult<&'a [u8], SnapshotStrings<'a>> {
     (take(fixed.extra_len), take(fixed.id_len), take(fixed.name_len)).parse(bytes)
 }
 
@@ -159,13 +159,13 @@ pub(crate) fn list(
     window: &mut FileWindow<'_>,
 ) -> (Vec<Snapshot>, Option<Error>) {
     let mut listed = Vec::new();
-    for entry in Table::new(header, limits, window) {
+    for entry in SnapshotTable::new(header, limits, window) {
         let kept = entry.and_then(|entry| {
-            budget.take((entry.told.id.len() as u64).saturating_add(entry.told.name.len() as u64))?;
-            Ok(entry.told)
+            budget.take((entry.snapshot.id.len() as u64).saturating_add(entry.snapshot.name.len() as u64))?;
+            Ok(entry.snapshot)
         });
         match kept {
-            Ok(told) => listed.push(told),
+            Ok(snapshot) => listed.push(snapshot),
             Err(error) => return (listed, Some(error)),
         }
     }
@@ -188,19 +188,19 @@ pub(crate) fn find(
     limits: &Limits,
     window: &mut FileWindow<'_>,
     wanted: &SnapshotSelector,
-) -> Result<Entry> {
+) -> Result<SnapshotEntry> {
     let mut by_name = None;
-    for entry in Table::new(header, limits, window) {
+    for entry in SnapshotTable::new(header, limits, window) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => return by_name.ok_or(error),
         };
         match wanted {
-            SnapshotSelector::Id(id) | SnapshotSelector::IdOrName(id) if entry.told.id == *id => {
+            SnapshotSelector::Id(id) | SnapshotSelector::IdOrName(id) if entry.snapshot.id == *id => {
                 return Ok(entry);
             }
-            SnapshotSelector::Name(name) if entry.told.name == *name => return Ok(entry),
-            SnapshotSelector::IdOrName(name) if by_name.is_none() && entry.told.name == *name => {
+            SnapshotSelector::Name(name) if entry.snapshot.name == *name => return Ok(entry),
+            SnapshotSelector::IdOrName(name) if by_name.is_none() && entry.snapshot.name == *name => {
                 by_name = Some(entry);
             }
             _ => {}

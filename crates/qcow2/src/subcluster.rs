@@ -17,14 +17,14 @@ pub(crate) enum Subcluster {
 
 /// A cluster whose subclusters are not all alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Subclusters {
+pub(crate) struct SubclusterMap {
     /// Where the cluster is, if it has a place in the file, stored or not.
     pub(crate) place: Option<HostOffset>,
     allocated: u32,
     zero: u32,
 }
 
-impl Subclusters {
+impl SubclusterMap {
     /// Reads the bitmap of a cluster at `host`, `None` for one without a place in the file.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn runs_of_equal_subclusters_tile_the_cluster() {
         let bitmap = 0b1100_0000_0000_0000_0000_0000_0000_0011_u64;
-        let map = Subclusters::decode(bitmap | 0b0100 << 32, Some(HostOffset(0))).unwrap();
+        let map = SubclusterMap::decode(bitmap | 0b0100 << 32, Some(HostOffset(0))).unwrap();
         let mut runs = Vec::new();
         let mut at = 0;
         while at < SUBCLUSTERS {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_bitmap_of_one_kind_is_uniform() {
-        let kind = |bitmap| Subclusters::decode(bitmap, Some(HostOffset(0))).unwrap().uniform();
+        let kind = |bitmap| SubclusterMap::decode(bitmap, Some(HostOffset(0))).unwrap().uniform();
         assert_eq!(kind(0), Some(Subcluster::Unallocated));
         assert_eq!(kind(0xFFFF_FFFF), Some(Subcluster::Data));
         assert_eq!(kind(0xFFFF_FFFF << 32), Some(Subcluster::Zero));
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn allocated_and_zero_or_allocated_nowhere_is_corrupt() {
         for (bitmap, host) in [(1 << 32 | 1, Some(HostOffset(0))), (1, None)] {
-            assert_eq!(Subclusters::decode(bitmap, host).unwrap_err().kind(), ErrorKind::Corrupt);
+            assert_eq!(SubclusterMap::decode(bitmap, host).unwrap_err().kind(), ErrorKind::Corrupt);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::addr::Geometry;
 use crate::errors::limit;
 
 /// The counts of a window of host clusters, and what else is noticed on the way.
-pub(super) struct Tally<'a> {
+pub(super) struct CountedRefs<'a> {
     window: Range<u64>,
     counts: Vec<u32>,
     geometry: Geometry,
@@ -19,7 +19,7 @@ pub(super) struct Tally<'a> {
     next: Option<u64>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> CountedRefs<'a> {
     pub(super) fn new(
         window: Range<u64>,
         geometry: Geometry,

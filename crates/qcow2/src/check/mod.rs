@@ -8,10 +8,10 @@
 //! the tables are walked once for each window.
 
 mod counted_refs;
+mod reference_walk;
 mod stored_refcounts;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
 use crate::addr::span;
 use crate::features;
 use crate::file_window::FileWindow;
+use crate::first_cluster::FirstCluster;
 use crate::header::MAX_REFCOUNT_TABLE_BYTES;
-use crate::parsed::Parsed;
-use crate::tables::Tables;
-use counted_refs::Tally;
-use stored_refcounts::Stored;
-use walk::Walk;
+use crate::table_words::TableWords;
+use counted_refs::CountedRefs;
+use reference_walk::ReferenceWalk;
+use stored_refcounts::StoredRefcounts;
 
 /// Host clusters that are counted at a time. A bound of ours: 32 MiB of counts, for 512 GiB of clusters of 64 KiB.
 const WINDOW: u64 = 8 << 20;
@@ -43,24 +43,31 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let limits = &options.limits;
     let budget = Budget::new("header", limits.header_bytes);
     let mut window = FileWindow::new(source.as_ref(), limits)?;
-    let parsed = Parsed::read(&mut window, &budget)?;
+    let parsed = FirstCluster::read(&mut window, &budget)?;
     let header = &parsed.header;
     features::check_known(header.incompatible, &parsed.extensions.feature_names)?;
-    let tables = Tables::new(Arc::clone(&source), header.geometry, limits);
+    let tables = TableWords::new(Arc::clone(&source), header.geometry, limits);
     let mut report = CheckReport {
         total_units: Some(header.virtual_size().div_ceil(header.geometry.cluster_size())),
         ..CheckReport::default()
     };
     let entries = Budget::new("table entries of a check", ENTRIES);
-    let stored = Stored::new(header, &tables);
-    let mut walk =
-        Walk { parsed: &parsed, limits, tables: &tables, stored, entries: &entries, file: &mut window };
+    let stored = StoredRefcounts::new(header, &tables);
+    let mut walk = ReferenceWalk {
+        parsed: &parsed,
+        limits,
+        tables: &tables,
+        stored,
+        entries: &entries,
+        file: &mut window,
+    };
     let clusters = source.size().div_ceil(header.geometry.cluster_size());
     let mut highest = None;
     let mut first = 0;
     while first < clusters.max(1) {
         let range = first..clusters.min(first.saturating_add(WINDOW));
-        let mut tally = Tally::new(range.clone(), header.geometry, source.size(), &mut report, first == 0)?;
+        let mut tally =
+            CountedRefs::new(range.clone(), header.geometry, source.size(), &mut report, first == 0)?;
         walk.all(&mut tally)?;
         highest = compare(&tally.into_counts(), range.start, &parsed, &tables, &mut report)?.or(highest);
         first = range.end.max(first.saturating_add(1));
@@ -73,11 +80,11 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
 fn compare(
     counts: &[u32],
     first: u64,
-    parsed: &Parsed,
-    tables: &Tables,
+    parsed: &FirstCluster,
+    tables: &TableWords,
     report: &mut CheckReport,
 ) -> Result<Option<u64>> {
-    let mut stored = Stored::new(&parsed.header, tables);
+    let mut stored = StoredRefcounts::new(&parsed.header, tables);
     let mut highest = None;
     let mut clusters = (first..).zip(counts).peekable();
     while let Some((cluster, &count)) = clusters.next() {
@@ -105,7 +112,7 @@ fn compare(
 }
 
 /// The refcount table of a header, cut to what QEMU allows.
-fn refcount_table(parsed: &Parsed) -> std::ops::Range<u64> {
+fn refcount_table(parsed: &FirstCluster) -> std::ops::Range<u64> {
     let header = &parsed.header;
     let bytes = u64::from(header.refcount_table_clusters).saturating_mul(header.geometry.cluster_size());
     span(header.refcount_table_offset, bytes.min(MAX_REFCOUNT_TABLE_BYTES))

@@ -5,22 +5,22 @@ use diskimg_core::Result;
 use crate::addr::{Geometry, HostOffset};
 use crate::entry_bits::REFCOUNT_BLOCK_OFFSET;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
-use crate::tables::{Page, Tables};
+use crate::table_words::{TableWords, WordPage};
 
 /// The stored counts, looked up in ascending order for the most part.
-pub(super) struct Stored<'a> {
-    tables: &'a Tables,
+pub(super) struct StoredRefcounts<'a> {
+    tables: &'a TableWords,
     geometry: Geometry,
     order: u32,
     table: u64,
     blocks: u64,
     /// The number of the block looked at last, and where it is.
     last: Option<(u64, u64)>,
-    page: Option<(u64, Page)>,
+    page: Option<(u64, WordPage)>,
 }
 
-impl<'a> Stored<'a> {
-    pub(super) fn new(header: &Header, tables: &'a Tables) -> Self {
+impl<'a> StoredRefcounts<'a> {
+    pub(super) fn new(header: &Header, tables: &'a TableWords) -> Self {
         let bytes = u64::from(header.refcount_table_clusters).saturating_mul(header.geometry.cluster_size());
         Self {
             tables,

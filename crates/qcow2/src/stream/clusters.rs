@@ -12,8 +12,8 @@ use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::cluster_codec::ClusterCodec;
 use crate::errors::truncated;
 use crate::l1;
-use crate::l2::Rules;
-use crate::lookup::Reserved;
+use crate::l2::L2Rules;
+use crate::metadata_area::MetadataArea;
 
 /// The most bytes read back from the spilled ones at once.
 pub(super) const MOST: u64 = 2 << 20;
@@ -22,12 +22,12 @@ const SECTOR: u64 = 512;
 
 /// An image whose header is known.
 pub(super) struct Body {
-    pub(super) rules: Rules,
+    pub(super) rules: L2Rules,
     pub(super) size: u64,
     /// Where the entries of the L1 table are that map the disk.
     pub(super) l1: Range<u64>,
     pub(super) refcount_table: Range<u64>,
-    pub(super) reserved: Vec<Reserved>,
+    pub(super) reserved: Vec<MetadataArea>,
     pub(super) codec: ClusterCodec,
     pub(super) claims: Claims,
     pub(super) aside: Aside,
@@ -107,7 +107,7 @@ impl Body {
     pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
         self.file_size = Some(size);
         if self.l1.end > size && !self.l1.is_empty() {
-            return Err(l1::cut(&self.l1, size));
+            return Err(l1::truncated_table(&self.l1, size));
         }
         if let Some((table, index)) = self.tables.last() {
             let guest = index.saturating_mul(self.geometry().l1_span());
@@ -241,11 +241,11 @@ impl Body {
 
 /// What the header says of the rest of the image.
 pub(super) struct BodyParts {
-    pub(super) rules: Rules,
+    pub(super) rules: L2Rules,
     pub(super) size: u64,
     pub(super) l1: Range<u64>,
     pub(super) refcount_table: Range<u64>,
-    pub(super) reserved: Vec<Reserved>,
+    pub(super) reserved: Vec<MetadataArea>,
     pub(super) codec: ClusterCodec,
 }
 

@@ -3,14 +3,13 @@
 use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, SpillFile, StreamDecoder};
 
 use super::clusters::{Body, BodyParts};
-use crate::addr::span;
 use crate::cluster_codec::ClusterCodec;
 use crate::errors::FORMAT;
 use crate::file_window::FileWindow;
+use crate::first_cluster::FirstCluster;
 use crate::header::{Header, V3_LENGTH_WITH_COMPRESSION};
-use crate::l2::Rules;
-use crate::open::{Active, check_l1_in_file, check_readable, reserved};
-use crate::parsed::Parsed;
+use crate::l2::L2Rules;
+use crate::selected_l1::SelectedL1;
 
 /// A decoder of an image that arrives once, in order: [`diskimg_core::Driver::stream`] of this format.
 ///
@@ -149,22 +148,21 @@ impl StreamDecoder for Qcow2Stream {
 fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Result<Body> {
     let source = Memory::new(first_cluster.to_vec());
     let budget = Budget::new("header", limits.header_bytes);
-    let parsed = Parsed::read(&mut FileWindow::new(&source, limits)?, &budget)?;
-    check_readable(&parsed)?;
+    let parsed = FirstCluster::read(&mut FileWindow::new(&source, limits)?, &budget)?;
+    parsed.check_readable()?;
     if let Some(reference) = parsed.data_file.as_ref().or(parsed.backing.as_ref()) {
         return Err(reference.denied());
     }
     let header = &parsed.header;
-    let active = Active::of(header);
-    limits.check_virtual_size(active.size).map_err(|error| error.format(FORMAT).at(24))?;
-    check_l1_in_file(header, &active, u64::MAX)?;
-    let refcounts = u64::from(header.refcount_table_clusters).saturating_mul(header.geometry.cluster_size());
+    let active = SelectedL1::active(header);
+    limits.check_virtual_size(active.disk_size).map_err(|error| error.format(FORMAT).at(24))?;
+    active.check_in_file(header, u64::MAX)?;
     let parts = BodyParts {
-        rules: Rules::of(header, false),
-        size: active.size,
-        l1: span(active.offset, header.geometry.l1_entries_for(active.size).saturating_mul(8)),
-        refcount_table: span(header.refcount_table_offset, refcounts),
-        reserved: reserved(header, &active),
+        rules: L2Rules::new(header, false),
+        size: active.disk_size,
+        l1: active.mapping_bytes(header),
+        refcount_table: header.refcount_table(),
+        reserved: active.reserved(header),
         codec: ClusterCodec::new(header.compression),
     };
     Ok(Body::new(parts, limits, shelf))

@@ -12,9 +12,9 @@ use crate::compressed::CompressedRange;
 use crate::entry_bits::{COMPRESSED, COPIED};
 use crate::errors::{FORMAT, corrupt};
 use crate::l1;
-use crate::l2::Cluster;
-use crate::lookup::overlapped;
-use crate::subcluster::{Subcluster, Subclusters};
+use crate::l2::ClusterDescriptor;
+use crate::metadata_area::overlapped;
+use crate::subcluster::{Subcluster, SubclusterMap};
 
 /// Bytes of memory that the place of a refcount block is charged with: its own, and its share of a tree.
 const REFCOUNT_BLOCK: u64 = 24;
@@ -148,15 +148,19 @@ impl Body {
             // A cluster with a refcount of one is named once.
             let shared = entry & COPIED == 0;
             match cluster {
-                Cluster::Unallocated(_) | Cluster::Zero(_) => self.zero(guest..end, sink)?,
-                Cluster::Data(host) => {
+                ClusterDescriptor::Unallocated(_) | ClusterDescriptor::Zero(_) => {
+                    self.zero(guest..end, sink)?;
+                }
+                ClusterDescriptor::Data(host) => {
                     self.check_data(host, guest)?;
                     let len = end.saturating_sub(guest);
                     let next = Run { host, len, guest: GuestOffset(guest), shared };
                     self.add_run(&mut run, next, position, sink)?;
                 }
-                Cluster::Compressed(range) => self.claim_packed(range, GuestOffset(guest), position, sink)?,
-                Cluster::Mixed(map) => {
+                ClusterDescriptor::Compressed(range) => {
+                    self.claim_packed(range, GuestOffset(guest), position, sink)?;
+                }
+                ClusterDescriptor::Mixed(map) => {
                     if map.any_data() {
                         self.check_data(map.host(), guest)?;
                     }
@@ -172,7 +176,7 @@ impl Body {
 
     fn read_mixed(
         &mut self,
-        (map, shared): (Subclusters, bool),
+        (map, shared): (SubclusterMap, bool),
         guest: Range<u64>,
         run: &mut Option<Run>,
         position: u64,

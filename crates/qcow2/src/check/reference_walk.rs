@@ -4,44 +4,44 @@ use std::ops::Range;
 
 use diskimg_core::{Budget, Limits, Result};
 
-use super::counted_refs::Tally;
+use super::counted_refs::CountedRefs;
 use super::refcount_table;
-use super::stored_refcounts::Stored;
+use super::stored_refcounts::StoredRefcounts;
 use crate::addr::{Geometry, HostOffset, span};
 use crate::bitmap;
 use crate::entry_bits::{COPIED, HOST_OFFSET, REFCOUNT_BLOCK_OFFSET};
 use crate::features;
 use crate::file_window::FileWindow;
+use crate::first_cluster::FirstCluster;
 use crate::l1;
-use crate::l2::{Cluster, Rules};
-use crate::parsed::Parsed;
+use crate::l2::{ClusterDescriptor, L2Rules};
 use crate::snapshot;
-use crate::tables::Tables;
+use crate::table_words::TableWords;
 
 /// An image to be walked through any number of times.
-pub(super) struct Walk<'w, 'a> {
-    pub(super) parsed: &'w Parsed,
+pub(super) struct ReferenceWalk<'w, 'a> {
+    pub(super) parsed: &'w FirstCluster,
     pub(super) limits: &'w Limits,
-    pub(super) tables: &'w Tables,
-    pub(super) stored: Stored<'w>,
+    pub(super) tables: &'w TableWords,
+    pub(super) stored: StoredRefcounts<'w>,
     pub(super) entries: &'w Budget,
     pub(super) file: &'w mut FileWindow<'a>,
 }
 
 /// An L1 table, and whether it is that of the disk as it is now.
-struct Map {
+struct WalkedL1 {
     l1: Range<u64>,
     active: bool,
 }
 
-impl Walk<'_, '_> {
+impl ReferenceWalk<'_, '_> {
     fn geometry(&self) -> Geometry {
         self.parsed.header.geometry
     }
 
-    fn rules(&self) -> Rules {
+    fn rules(&self) -> L2Rules {
         let header = &self.parsed.header;
-        Rules {
+        L2Rules {
             geometry: header.geometry,
             zero_flag: header.version >= 3 && !header.geometry.extended_l2(),
             data_file: self.parsed.data_file.is_some(),
@@ -49,7 +49,7 @@ impl Walk<'_, '_> {
     }
 
     /// Counts every reference there is.
-    pub(super) fn all(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+    pub(super) fn all(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
         tally.reference(&(0..self.geometry().cluster_size()), "the header");
         if let Some(crypto) = self.parsed.extensions.crypto_header {
@@ -57,12 +57,12 @@ impl Walk<'_, '_> {
         }
         self.refcounts(tally)?;
         let l1 = span(header.l1_table_offset, header.l1_bytes());
-        self.map(tally, &Map { l1, active: true })?;
+        self.map(tally, &WalkedL1 { l1, active: true })?;
         self.snapshots(tally)?;
         self.bitmaps(tally)
     }
 
-    fn refcounts(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+    fn refcounts(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
         let table = refcount_table(self.parsed);
         tally.reference(&table, "the refcount table");
         let cluster_size = self.geometry().cluster_size();
@@ -80,13 +80,13 @@ impl Walk<'_, '_> {
         })
     }
 
-    fn snapshots(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+    fn snapshots(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
         if header.snapshots == 0 {
             return Ok(());
         }
         let mut maps = Vec::new();
-        let mut table = snapshot::Table::new(header, self.limits, self.file);
+        let mut table = snapshot::SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
             match entry {
                 Ok(entry) => maps.push(span(entry.l1_table_offset, entry.l1_entries.saturating_mul(8))),
@@ -96,12 +96,12 @@ impl Walk<'_, '_> {
         let table = header.snapshots_offset..table.offset();
         tally.reference(&table, "the snapshot table");
         for l1 in maps {
-            self.map(tally, &Map { l1, active: false })?;
+            self.map(tally, &WalkedL1 { l1, active: false })?;
         }
         Ok(())
     }
 
-    fn bitmaps(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+    fn bitmaps(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
         let is_used = self.parsed.header.autoclear & features::BITMAPS != 0;
         let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
         let directory = span(extension.directory_offset, extension.directory_bytes);
@@ -128,7 +128,7 @@ impl Walk<'_, '_> {
     }
 
     /// An L1 table, its L2 tables, and the clusters they map.
-    fn map(&mut self, tally: &mut Tally<'_>, map: &Map) -> Result<()> {
+    fn map(&mut self, tally: &mut CountedRefs<'_>, map: &WalkedL1) -> Result<()> {
         if map.l1.is_empty() {
             return Ok(());
         }
@@ -171,7 +171,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    fn l2(&mut self, tally: &mut Tally<'_>, map: &Map, l2: &Range<u64>) -> Result<()> {
+    fn l2(&mut self, tally: &mut CountedRefs<'_>, map: &WalkedL1, l2: &Range<u64>) -> Result<()> {
         tally.new_table();
         let step = self.geometry().l2_entry_bytes() / 8;
         let mut entry = 0;
@@ -188,7 +188,14 @@ impl Walk<'_, '_> {
         })
     }
 
-    fn cluster(&mut self, tally: &mut Tally<'_>, map: &Map, at: u64, entry: u64, bitmap: u64) -> Result<()> {
+    fn cluster(
+        &mut self,
+        tally: &mut CountedRefs<'_>,
+        map: &WalkedL1,
+        at: u64,
+        entry: u64,
+        bitmap: u64,
+    ) -> Result<()> {
         if entry == 0 && bitmap == 0 {
             return Ok(());
         }
@@ -199,7 +206,7 @@ impl Walk<'_, '_> {
                 return Ok(());
             }
         };
-        if let Cluster::Compressed(range) = cluster {
+        if let ClusterDescriptor::Compressed(range) = cluster {
             if map.active {
                 tally.compressed();
             }
@@ -227,7 +234,14 @@ impl Walk<'_, '_> {
     }
 
     /// Whether the mark "one reference" of an entry in the active tables is as the stored count says.
-    fn copied(&mut self, tally: &mut Tally<'_>, map: &Map, at: u64, entry: u64, host: u64) -> Result<()> {
+    fn copied(
+        &mut self,
+        tally: &mut CountedRefs<'_>,
+        map: &WalkedL1,
+        at: u64,
+        entry: u64,
+        host: u64,
+    ) -> Result<()> {
         if !map.active || !tally.tells() {
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub(crate) const V3_LENGTH_WITH_COMPRESSION: u32 = 112;
 pub(crate) const DEFAULT_REFCOUNT_ORDER: u32 = 4;
 
 /// The fields as they stand in the file.
-pub(crate) struct Fields {
+pub(crate) struct HeaderFields {
     pub(crate) version: u32,
     pub(crate) backing_file_offset: u64,
     pub(crate) backing_file_size: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Fields {
     pub(crate) compression_type: u8,
 }
 
-impl Fields {
+impl HeaderFields {
     /// Reads the fields that the version has; the others get what the version implies.
     ///
     /// # Errors
@@ -88,13 +88,13 @@ fn magic_and_version(bytes: &[u8]) -> IResult<&[u8], (u32, u32)> {
     (be_u32, be_u32).parse(bytes)
 }
 
-fn version_2(bytes: &[u8]) -> IResult<&[u8], Fields> {
+fn version_2(bytes: &[u8]) -> IResult<&[u8], HeaderFields> {
     let (rest, (_, version, backing_file_offset, backing_file_size, cluster_bits, size, crypt_method)) =
         (be_u32, be_u32, be_u64, be_u32, be_u32, be_u64, be_u32).parse(bytes)?;
     let (rest, (l1_size, l1_table_offset, refcount_table_offset)) = (be_u32, be_u64, be_u64).parse(rest)?;
     let (rest, (refcount_table_clusters, nb_snapshots, snapshots_offset)) =
         (be_u32, be_u32, be_u64).parse(rest)?;
-    let fields = Fields {
+    let fields = HeaderFields {
         version,
         backing_file_offset,
         backing_file_size,
@@ -117,7 +117,7 @@ fn version_2(bytes: &[u8]) -> IResult<&[u8], Fields> {
     Ok((rest, fields))
 }
 
-fn version_3<'a>(bytes: &'a [u8], fields: &mut Fields) -> IResult<&'a [u8], ()> {
+fn version_3<'a>(bytes: &'a [u8], fields: &mut HeaderFields) -> IResult<&'a [u8], ()> {
     let (rest, (incompatible, compatible, autoclear, refcount_order, header_length)) =
         (be_u64, be_u64, be_u64, be_u32, be_u32).parse(bytes)?;
     fields.incompatible = incompatible;

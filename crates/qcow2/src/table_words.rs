@@ -16,19 +16,19 @@ const PAGE_BYTES: (u64, u64) = (4096, 16_384);
 ///
 /// Pages lie at multiples of their size, whatever table they belong to: a table that is used twice, or an L1
 /// table of a snapshot, is still one page here.
-pub(crate) struct Tables {
+pub(crate) struct TableWords {
     source: Arc<dyn BlockSource>,
     cache: MetadataCache<[u64]>,
     page_bytes: u64,
 }
 
 /// A page and the place in it that was asked for.
-pub(crate) struct Page {
+pub(crate) struct WordPage {
     words: Arc<[u64]>,
     first: usize,
 }
 
-impl Page {
+impl WordPage {
     /// The word `index` words behind the one asked for; `None` past the end of the page or of the file.
     pub(crate) fn word(&self, index: usize) -> Option<u64> {
         self.words.get(self.first.checked_add(index)?).copied()
@@ -40,7 +40,7 @@ impl Page {
     }
 }
 
-impl Tables {
+impl TableWords {
     pub(crate) fn new(source: Arc<dyn BlockSource>, geometry: Geometry, limits: &Limits) -> Self {
         Self {
             source,
@@ -55,11 +55,11 @@ impl Tables {
     }
 
     /// The page with the word at `at`, a multiple of 8.
-    pub(crate) fn page(&self, at: HostOffset) -> Result<Page> {
+    pub(crate) fn page(&self, at: HostOffset) -> Result<WordPage> {
         let start = at.0 & !(self.page_bytes.saturating_sub(1));
         let words = self.cache.get_or_load(start, || self.load(start))?;
         let first = usize::try_from(at.0.saturating_sub(start) / 8).unwrap_or(usize::MAX);
-        Ok(Page { words, first })
+        Ok(WordPage { words, first })
     }
 
     fn load(&self, start: u64) -> Result<Arc<[u64]>> {

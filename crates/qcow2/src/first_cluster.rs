@@ -1,6 +1,6 @@
 //! The header, its extensions, and the names they hold.
 
-use diskimg_core::{Budget, Identity, Reference, ReferenceRole, Result};
+use diskimg_core::{Budget, ErrorKind, Identity, Reference, ReferenceRole, Result};
 
 use crate::errors::{FORMAT, corrupt};
 use crate::extensions::Extensions;
@@ -9,14 +9,14 @@ use crate::file_window::FileWindow;
 use crate::header::{Encryption, Header};
 
 /// The header and what belongs to it.
-pub(crate) struct Parsed {
+pub(crate) struct FirstCluster {
     pub(crate) header: Header,
     pub(crate) extensions: Extensions,
     pub(crate) backing: Option<Reference>,
     pub(crate) data_file: Option<Reference>,
 }
 
-impl Parsed {
+impl FirstCluster {
     /// Reads the header, its extensions and the names in them. Names come out of `budget`.
     pub(crate) fn read(window: &mut FileWindow<'_>, budget: &Budget) -> Result<Self> {
         let header = Header::parse(window.beginning())?;
@@ -45,6 +45,21 @@ impl Parsed {
             reference(ReferenceRole::DataFile, name, None, offset)
         });
         Ok(Self { header, extensions, backing, data_file })
+    }
+
+    /// Checks that this crate can read the guest's bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for unknown incompatible features; [`ErrorKind::Encrypted`] for encryption.
+    pub(crate) fn check_readable(&self) -> Result<()> {
+        features::check_known(self.header.incompatible, &self.extensions.feature_names)?;
+        match self.header.encryption {
+            None => Ok(()),
+            Some(method) => Err(corrupt("crypt_method")
+                .with_kind(ErrorKind::Encrypted)
+                .at(32)
+                .because(format_args!("the image is encrypted with {}", method.name()))),
+        }
     }
 }
 
