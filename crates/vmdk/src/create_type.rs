@@ -1,75 +1,75 @@
-//! The `createType` of a descriptor: which kinds of files the image may have.
+//! The `createType` of a descriptor, and the extents that it allows.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "The Header"; the later names of ESXi are in no document.
+//! Source: VMware, "Virtual Disk Format 5.0", "The Header". The later names of ESXi are not documented.
 
-use diskimg_core::Result;
+use diskimg_core::{Error, Result};
 
-use crate::descriptor::Value;
+use crate::descriptor::{Descriptor, Value};
 use crate::errors::{corrupt, unsupported};
 use crate::extent_line::{ExtentLine, ExtentType};
 
-/// What an image consists of.
+/// The extents that an image consists of, by its `createType`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Layout {
+pub(crate) enum CreateType {
     /// Hosted sparse extents, in one file or split.
     Sparse,
-    /// Files of guest bytes.
+    /// Files of guest bytes, uncompressed.
     Flat,
     /// Sparse extents of ESX.
     VmfsSparse,
     /// Space-efficient sparse extents of ESXi.
     SeSparse,
-    /// Files of any kind.
+    /// Extents of any type.
     Custom,
-    /// Devices or partitions of the host: never opened.
+    /// Devices or partitions of the host. They are never opened.
     Device,
 }
 
-/// Every name in use, in the spelling of those who write it.
-const NAMES: [(&str, Layout); 23] = [
-    ("monolithicSparse", Layout::Sparse),
-    ("streamOptimized", Layout::Sparse),
-    ("twoGbMaxExtentSparse", Layout::Sparse),
-    ("2GbMaxExtentSparse", Layout::Sparse),
-    ("monolithicFlat", Layout::Flat),
-    ("twoGbMaxExtentFlat", Layout::Flat),
-    ("2GbMaxExtentFlat", Layout::Flat),
-    ("vmfs", Layout::Flat),
-    ("vmfsThin", Layout::Flat),
-    ("vmfsThick", Layout::Flat),
-    ("vmfsPreallocated", Layout::Flat),
-    ("vmfsEagerZeroedThick", Layout::Flat),
-    ("vmfsSparse", Layout::VmfsSparse),
-    ("vmfsSeSparse", Layout::SeSparse),
-    ("seSparse", Layout::SeSparse),
-    ("custom", Layout::Custom),
-    ("fullDevice", Layout::Device),
-    ("partitionedDevice", Layout::Device),
-    ("vmfsRDM", Layout::Device),
-    ("vmfsRawDeviceMap", Layout::Device),
-    ("vmfsRDMP", Layout::Device),
-    ("vmfsPassthroughRawDeviceMap", Layout::Device),
-    ("vmfsRaw", Layout::Device),
+/// All names in use, spelled as their producers write them.
+const NAMES: [(&str, CreateType); 23] = [
+    ("monolithicSparse", CreateType::Sparse),
+    ("streamOptimized", CreateType::Sparse),
+    ("twoGbMaxExtentSparse", CreateType::Sparse),
+    ("2GbMaxExtentSparse", CreateType::Sparse),
+    ("monolithicFlat", CreateType::Flat),
+    ("twoGbMaxExtentFlat", CreateType::Flat),
+    ("2GbMaxExtentFlat", CreateType::Flat),
+    ("vmfs", CreateType::Flat),
+    ("vmfsThin", CreateType::Flat),
+    ("vmfsThick", CreateType::Flat),
+    ("vmfsPreallocated", CreateType::Flat),
+    ("vmfsEagerZeroedThick", CreateType::Flat),
+    ("vmfsSparse", CreateType::VmfsSparse),
+    ("vmfsSeSparse", CreateType::SeSparse),
+    ("seSparse", CreateType::SeSparse),
+    ("custom", CreateType::Custom),
+    ("fullDevice", CreateType::Device),
+    ("partitionedDevice", CreateType::Device),
+    ("vmfsRDM", CreateType::Device),
+    ("vmfsRawDeviceMap", CreateType::Device),
+    ("vmfsRDMP", CreateType::Device),
+    ("vmfsPassthroughRawDeviceMap", CreateType::Device),
+    ("vmfsRaw", CreateType::Device),
 ];
 
-impl Layout {
-    /// What a `createType` stands for, whatever its case.
+impl CreateType {
+    /// Parses the value of a `createType`, in any case.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Unsupported`] for any other.
-    pub(crate) fn of(create_type: &Value) -> Result<Self> {
-        let word = create_type.bytes.trim_ascii();
+    /// [`diskimg_core::ErrorKind::Unsupported`] for an unknown name.
+    pub(crate) fn parse(value: &Value) -> Result<Self> {
+        let word = value.bytes.trim_ascii();
         let found = NAMES.into_iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
-        found.map(|(_, layout)| layout).ok_or_else(|| {
-            unsupported("createType").at(create_type.at).found_name(word).expected("a known type")
-        })
+        found
+            .map(|(_, create_type)| create_type)
+            .ok_or_else(|| unsupported("createType").at(value.at).found_name(word).expected("a known type"))
     }
 
-    /// Checks that files of this kind belong to such an image.
+    /// Checks that an image with the `createType` in `value` may have the extent of `line`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] when they do not.
-    pub(crate) fn check(self, create_type: &Value, line: &ExtentLine) -> Result<()> {
+    /// [`diskimg_core::ErrorKind::Corrupt`] if it may not.
+    pub(crate) fn check(self, value: &Value, line: &ExtentLine) -> Result<()> {
         let fits = match (self, line.kind) {
             (Self::Custom | Self::Device, _) | (_, ExtentType::Zero) => true,
             (Self::Sparse, kind) => kind == ExtentType::Sparse,
@@ -80,7 +80,7 @@ impl Layout {
         if fits {
             return Ok(());
         }
-        let name = String::from_utf8_lossy(create_type.bytes.trim_ascii()).into_owned();
+        let name = String::from_utf8_lossy(value.bytes.trim_ascii()).into_owned();
         Err(corrupt("extent type")
             .at(line.at)
             .found(line.kind.name())
@@ -88,7 +88,43 @@ impl Layout {
     }
 }
 
-/// Whether a name is that of a device: not for any resolver to open.
+/// Returns the `createType` of a descriptor, and its value.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Corrupt`] if it is missing, [`diskimg_core::ErrorKind::Unsupported`] if it is
+/// unknown.
+pub(crate) fn create_type(descriptor: &Descriptor) -> Result<(CreateType, &Value)> {
+    let value = descriptor.create_type.as_ref().ok_or_else(missing)?;
+    CreateType::parse(value).map(|create_type| (create_type, value))
+}
+
+/// The error for a descriptor without `createType`.
+pub(crate) fn missing() -> Error {
+    corrupt("createType").expected("one in every descriptor")
+}
+
+/// Returns the only line of a descriptor that is embedded in the file it describes.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Corrupt`] if there is not exactly one line, of type SPARSE; errors of
+/// [`create_type`].
+pub(crate) fn embedded_line(descriptor: &Descriptor) -> Result<&ExtentLine> {
+    let (create_type, value) = create_type(descriptor)?;
+    match descriptor.extents.as_slice() {
+        [line] if line.kind == ExtentType::Sparse => create_type.check(value, line).map(|()| line),
+        [] => Err(corrupt("extents").found(0).expected("the line of this file")),
+        [line] => Err(corrupt("extent type")
+            .at(line.at)
+            .found(line.kind.name())
+            .expected("SPARSE, as this file is")),
+        [_, second, ..] => Err(corrupt("extents")
+            .at(second.at)
+            .found(descriptor.extents.len())
+            .expected("only the line of this file")),
+    }
+}
+
+/// Returns true if a name is that of a device, which no resolver may open.
 pub(crate) fn is_device(name: &[u8]) -> bool {
     let starts: [&[u8]; 5] = [b"/dev/", b"/vmfs/devices/", br"\\.\", br"\\?\", b"//./"];
     starts.iter().any(|start| name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start)))
@@ -104,16 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_and_any_case_are_known() {
+    fn both_spellings_in_any_case_are_parsed() {
         for name in ["twoGbMaxExtentFlat", "2GbMaxExtentFlat", "2gbmaxextentflat ", "VMFS"] {
-            assert_eq!(Layout::of(&named(name)).unwrap(), Layout::Flat, "{name}");
+            assert_eq!(CreateType::parse(&named(name)).unwrap(), CreateType::Flat, "{name}");
         }
-        let error = Layout::of(&named("tape")).unwrap_err();
+        let error = CreateType::parse(&named("tape")).unwrap_err();
         assert_eq!((error.kind(), error.offset()), (ErrorKind::Unsupported, Some(9)));
     }
 
     #[test]
-    fn devices_are_known_by_their_names() {
+    fn device_is_recognised_by_its_name() {
         for name in ["/dev/sda", r"\\.\PhysicalDrive0", "/VMFS/devices/disks/naa.1"] {
             assert!(is_device(name.as_bytes()), "{name}");
         }

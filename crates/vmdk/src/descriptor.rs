@@ -1,57 +1,57 @@
-//! The text descriptor: what the disk is, which files it is put together from, and what it is based on.
+//! The text descriptor: type, extents and parent of an image.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Descriptor File". Producers differ in case, blanks, quotes
-//! and line ends, and all of that is read. Names stay the bytes they are, whatever `encoding` says: they are
-//! decoded by whoever looks for a file.
+//! and line ends; all variants are accepted. File names are kept as bytes, whatever `encoding` says, and decoded
+//! when the file is opened.
 
 use diskimg_core::{ErrorKind, Result};
 
 use crate::errors::{corrupt, limit, unsupported};
 use crate::extent_line::ExtentLine;
 
-/// How a descriptor begins.
+/// The usual first line of a descriptor.
 pub(crate) const SIGNATURE: &[u8] = b"# Disk DescriptorFile";
 /// The byte order mark of UTF-8.
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
-/// The longest descriptor in bytes: 1 MiB. A bound of QEMU's.
+/// The longest descriptor in bytes: 1 MiB. A limit of QEMU.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
-/// The most lines of a descriptor. A bound of ours: every extent, and as much again. VirtualBox reads 1100.
+/// The most lines of a descriptor. Our limit: twice [`MAX_EXTENTS`]. VirtualBox reads 1100.
 pub(crate) const MAX_LINES: usize = 8192;
-/// The most files of an image. A bound of ours: split in pieces of 2 GiB, they hold 8 TiB.
+/// The most files of an image. Our limit: 8 TiB in files of 2 GiB.
 pub(crate) const MAX_EXTENTS: usize = 4096;
 /// The `parentCID` of an image without a parent.
 pub(crate) const NO_PARENT: u32 = u32::MAX;
 
-/// A value and where its line is in the file that holds the descriptor.
+/// A value, and the byte offset of its line in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
-    /// Without quotes, and without the blanks around them.
+    /// The value without quotes and surrounding blanks.
     pub(crate) bytes: Vec<u8>,
     pub(crate) at: u64,
 }
 
-/// A descriptor: what its lines say, none of it checked against anything else.
+/// A parsed descriptor. Its entries are not checked against each other or the file.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Descriptor {
-    /// 1 to 3; 1 where it is not given.
+    /// 1 to 3; 1 if it is missing.
     pub(crate) version: u32,
-    /// The name of the character set of file names, if it is given.
-    pub(crate) encoding: Option<Vec<u8>>,
+    /// The character set of file names.
+    encoding: Option<Vec<u8>>,
     pub(crate) cid: Option<u32>,
-    /// [`NO_PARENT`] in an image without one, and in VirtualBox's with one.
+    /// [`NO_PARENT`] without a parent. VirtualBox writes [`NO_PARENT`] with a parent too.
     pub(crate) parent_cid: Option<u32>,
     pub(crate) create_type: Option<Value>,
     pub(crate) parent_file_name_hint: Option<Value>,
     pub(crate) extents: Vec<ExtentLine>,
-    /// The disk data base, in its order: lower-case names with `ddb.` in front, and their values.
-    pub(crate) ddb: Vec<(Vec<u8>, Value)>,
-    /// The first entry that speaks of encryption: its lower-case name, and the byte where its line is.
-    pub(crate) encryption: Option<(Vec<u8>, u64)>,
+    /// The disk database in file order: lower-case names with the prefix `ddb.`, and their values.
+    ddb: Vec<(Vec<u8>, Value)>,
+    /// The first entry that indicates encryption: its lower-case name, and the byte offset of its line.
+    encryption: Option<(Vec<u8>, u64)>,
 }
 
-/// Which keys have been seen: a second one would leave open which of the two is meant.
+/// The keys that were read. A second line with the same key makes the descriptor ambiguous.
 #[derive(Default)]
-struct Seen {
+struct SeenKeys {
     version: bool,
     encoding: bool,
     cid: bool,
@@ -61,17 +61,16 @@ struct Seen {
 }
 
 impl Descriptor {
-    /// Reads a descriptor that lies at byte `at` of its file. What follows a NUL is padding.
+    /// Parses the descriptor at byte `at` of its file. Bytes after a NUL are padding.
     ///
-    /// Unknown keys are passed over, `changeTrackPath` among them: the file it names is none of a reader's.
+    /// Unknown keys are ignored. `changeTrackPath` is one of them: a reader does not need the file it names.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for a line that cannot be read, or a key that comes twice;
-    /// [`ErrorKind::Unsupported`] for another version, extent type or UTF-16;
-    /// [`ErrorKind::Limit`] for too many lines or extents.
+    /// [`ErrorKind::Corrupt`] for an invalid line or a repeated key, [`ErrorKind::Unsupported`] for an unknown
+    /// version or extent type and for UTF-16, [`ErrorKind::Limit`] for too many lines or extents.
     pub(crate) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
         if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-            return Err(unsupported("descriptor").at(at).because("text in UTF-16 is not read"));
+            return Err(unsupported("descriptor").at(at).because("UTF-16 is not supported"));
         }
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let (skipped, text) = match text.strip_prefix(BOM) {
@@ -79,16 +78,16 @@ impl Descriptor {
             None => (0, text),
         };
         let mut descriptor = Self { version: 1, ..Self::default() };
-        let mut seen = Seen::default();
-        let mut place = at.saturating_add(skipped);
+        let mut seen = SeenKeys::default();
+        let mut line_at = at.saturating_add(skipped);
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
             if number >= MAX_LINES {
                 return Err(limit("descriptor")
-                    .at(place)
+                    .at(line_at)
                     .expected(format_args!("at most {MAX_LINES} lines")));
             }
-            descriptor.line(line.trim_ascii(), place, &mut seen)?;
-            place = place.saturating_add(line.len() as u64).saturating_add(1);
+            descriptor.line(line.trim_ascii(), line_at, &mut seen)?;
+            line_at = line_at.saturating_add(line.len() as u64).saturating_add(1);
         }
         Ok(descriptor)
     }
@@ -108,23 +107,28 @@ impl Descriptor {
         }
     }
 
-    /// Whether it describes no disk: a header may come with room for a descriptor, and none in it.
-    pub(crate) fn is_silent(&self) -> bool {
+    /// Returns true if an entry indicates that the image is encrypted.
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.encryption.is_some()
+    }
+
+    /// Returns true if it describes no disk. The room for a descriptor after a header may be blank.
+    pub(crate) fn is_blank(&self) -> bool {
         self.create_type.is_none() && self.extents.is_empty()
     }
 
-    /// The value of an entry of the disk data base, by its lower-case name with `ddb.` in front.
+    /// The value of an entry of the disk database, by its lower-case name with the prefix `ddb.`.
     pub(crate) fn ddb(&self, name: &str) -> Option<&Value> {
         self.ddb.iter().find(|(found, _)| found == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// The name of the character set of file names: the key, or else what VMware keeps of it.
+    /// The character set of file names: the value of `encoding`, or else of `ddb.encoding`.
     pub(crate) fn encoding(&self) -> Option<&[u8]> {
-        let kept = || self.ddb("ddb.encoding").map(|value| value.bytes.as_slice());
-        self.encoding.as_deref().or_else(kept)
+        let in_database = || self.ddb("ddb.encoding").map(|value| value.bytes.as_slice());
+        self.encoding.as_deref().or_else(in_database)
     }
 
-    fn line(&mut self, line: &[u8], at: u64, seen: &mut Seen) -> Result<()> {
+    fn line(&mut self, line: &[u8], at: u64, seen: &mut SeenKeys) -> Result<()> {
         if line.is_empty() || line.starts_with(b"#") {
             return Ok(());
         }
@@ -144,7 +148,7 @@ impl Descriptor {
         self.set(&key, Value { bytes: unquoted(value, at)?.to_vec(), at }, seen)
     }
 
-    fn set(&mut self, key: &[u8], value: Value, seen: &mut Seen) -> Result<()> {
+    fn set(&mut self, key: &[u8], value: Value, seen: &mut SeenKeys) -> Result<()> {
         let at = value.at;
         if is_encryption(key, &value.bytes) {
             self.encryption.get_or_insert_with(|| (key.to_vec(), at));
@@ -187,8 +191,9 @@ impl Descriptor {
     }
 }
 
-/// True if an entry speaks of encryption: the keys of VMware Workstation (`encryption.keySafe`, `encryption.data`) and
-/// of vSphere (`keyID`, `encryptionKeys`, and the I/O filter `vmwarevmcrypt`), with or without `ddb.` in front.
+/// Returns true if an entry indicates encryption: a key of VMware Workstation (`encryption.keySafe`,
+/// `encryption.data`) or of vSphere (`keyID`, `encryptionKeys`, and the I/O filter `vmwarevmcrypt`), with or
+/// without the prefix `ddb.`.
 fn is_encryption(key: &[u8], value: &[u8]) -> bool {
     let key = key.strip_prefix(b"ddb.").unwrap_or(key);
     let contains =
@@ -200,7 +205,7 @@ fn is_encryption(key: &[u8], value: &[u8]) -> bool {
             || (key == b"iofilters" && contains(value, b"crypt")))
 }
 
-/// A value without the quotes and blanks around it.
+/// Returns a value without quotes and surrounding blanks.
 fn unquoted(value: &[u8], at: u64) -> Result<&[u8]> {
     let value = value.trim_ascii();
     let Some(inner) = value.strip_prefix(b"\"") else { return Ok(value) };
@@ -231,115 +236,4 @@ fn content_id(field: &str, value: &Value) -> Result<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLAIN: &str = "# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1a2B3c4d\n\
-        parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n# Extent description\n\
-        RW 20480 FLAT \"my disk = 1-flat.vmdk\" 0\n\n#DDB\n\nddb.adapterType = \"ide\"\n\
-        ddb.uuid.image=\"x\"\n";
-
-    fn parse(text: &[u8]) -> Descriptor {
-        Descriptor::parse(text, 512).unwrap()
-    }
-
-    #[test]
-    fn a_descriptor_is_read() {
-        let descriptor = parse(PLAIN.as_bytes());
-        assert_eq!((descriptor.version, descriptor.cid), (1, Some(0x1a2b_3c4d)));
-        assert_eq!(descriptor.parent_cid, Some(NO_PARENT));
-        assert_eq!(descriptor.encoding.as_deref(), Some(&b"windows-1252"[..]));
-        assert_eq!(descriptor.create_type.clone().unwrap().bytes, b"monolithicFlat");
-        assert_eq!(descriptor.extents[0].name.as_deref(), Some(&b"my disk = 1-flat.vmdk"[..]));
-        assert_eq!(descriptor.extents[0].at, 512 + PLAIN.find("RW").unwrap() as u64);
-        let names: Vec<_> = descriptor.ddb.iter().map(|(name, _)| name.as_slice()).collect();
-        assert_eq!(names, [&b"ddb.adaptertype"[..], b"ddb.uuid.image"]);
-        assert_eq!(descriptor.ddb("ddb.adaptertype").unwrap().bytes, b"ide");
-    }
-
-    #[test]
-    fn dialects_say_the_same() {
-        let plain = parse(PLAIN.as_bytes());
-        let meaning = |text: &[u8]| {
-            let mut read = parse(text);
-            let places = read.extents.iter_mut().map(|line| &mut line.at);
-            places.chain(read.create_type.iter_mut().map(|value| &mut value.at)).for_each(|at| *at = 0);
-            read.ddb.iter_mut().for_each(|(_, value)| value.at = 0);
-            read
-        };
-        let same = meaning(PLAIN.as_bytes());
-        assert_eq!((same.cid, &same.extents[0].name), (plain.cid, &plain.extents[0].name));
-        let crlf = PLAIN.replace('\n', "\r\n");
-        let trailing = PLAIN.replace('\n', " \t\n");
-        let leading = PLAIN.replace('\n', "\n  ");
-        let spaced = PLAIN.replace("=1\n", " = 1\n").replace("Type=\"", "type  =\t\"");
-        let upper = PLAIN.replace("createType", "CREATETYPE").replace("CID", "cid").replace("ddb.", "DDB.");
-        let bare = PLAIN.replace("\"ide\"", "ide").replace("\"monolithicFlat\"", "monolithicFlat");
-        for text in [crlf, trailing, leading, spaced, upper, bare] {
-            assert_eq!(meaning(text.as_bytes()), same, "{text}");
-        }
-        assert_eq!(meaning(&[BOM, PLAIN.as_bytes()].concat()), same);
-        assert_eq!(meaning(&[PLAIN.as_bytes(), &[0; 100], b"rest"].concat()), same);
-        assert_eq!(meaning(PLAIN.trim_end().as_bytes()), same);
-    }
-
-    #[test]
-    fn names_stay_the_bytes_they_are() {
-        let text = b"RW 1 FLAT \"\xb4\xc5\xc5\xcc.vmdk\" 0\nparentFileNameHint=\"\xe4\xf6.vmdk\"\n";
-        let descriptor = parse(text);
-        assert_eq!(descriptor.extents[0].name.as_deref(), Some(&b"\xb4\xc5\xc5\xcc.vmdk"[..]));
-        assert_eq!(descriptor.parent_file_name_hint.unwrap().bytes, b"\xe4\xf6.vmdk");
-    }
-
-    #[test]
-    fn what_leaves_open_what_is_meant_is_refused() {
-        let table = [
-            ("CID=1\nCID=1", ErrorKind::Corrupt, 6),
-            ("createType=\"a\"\ncreatetype=a", ErrorKind::Corrupt, 15),
-            ("createType=\"a", ErrorKind::Corrupt, 0),
-            ("hello", ErrorKind::Corrupt, 0),
-            ("CID=123456789", ErrorKind::Corrupt, 0),
-            ("CID=", ErrorKind::Corrupt, 0),
-            ("CID=+1", ErrorKind::Corrupt, 0),
-            ("version=4", ErrorKind::Unsupported, 0),
-            ("\nRW 1 FLAT \"a", ErrorKind::Corrupt, 1),
-        ];
-        for (text, kind, at) in table {
-            let error = Descriptor::parse(text.as_bytes(), 0).unwrap_err();
-            assert_eq!((error.kind(), error.offset()), (kind, Some(at)), "{text}: {error}");
-        }
-        let error = Descriptor::parse(b"\xff\xfe#\0", 0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-    }
-
-    #[test]
-    fn entries_that_speak_of_encryption_are_found() {
-        let table = [
-            ("encryption.keySafe = \"vmware:key/list/(x)\"", true),
-            ("encryption.data=\"x\"", true),
-            ("keyID = \"x\"", true),
-            ("encryptionKeys = \"vmware:key/list/(x)\"", true),
-            ("DDB.EncryptionKeys = \"x\"", true),
-            ("ddb.iofilters = \"vmwarevmcrypt\"", true),
-            ("ddb.iofilters = \"cache,VMwareVMCrypt\"", true),
-            ("ddb.iofilters = \"cache\"", false),
-            ("keyID = \"\"", false),
-            ("encoding=\"UTF-8\"\nddb.encoding=\"UTF-8\"", false),
-        ];
-        for (text, expected) in table {
-            let descriptor = parse(format!("CID=1\n{text}\n").as_bytes());
-            let error = descriptor.check_plain().err().map(|error| (error.kind(), error.offset()));
-            assert_eq!(error, expected.then_some((ErrorKind::Encrypted, Some(518))), "{text}");
-        }
-    }
-
-    #[test]
-    fn lines_and_extents_are_counted() {
-        let error = Descriptor::parse(&b"\n".repeat(MAX_LINES), 0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
-        let lines = "RW 1 ZERO\n".repeat(MAX_EXTENTS);
-        assert_eq!(parse(lines.as_bytes()).extents.len(), MAX_EXTENTS);
-        let error = Descriptor::parse((lines + "RW 1 ZERO").as_bytes(), 0).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The entry of this format in the list of formats.
+//! The driver of this format.
 
 use diskimg_core::{Driver, Verdict};
 
@@ -6,12 +6,13 @@ use crate::check;
 use crate::cowd;
 use crate::errors::FORMAT;
 use crate::open::{inspect, open};
-use crate::parsed::{is_text, sesparse_magic};
+use crate::sesparse;
 use crate::sparse_header;
 use crate::stream;
+use crate::text_probe::is_descriptor;
 use crate::writer;
 
-/// What this crate offers.
+/// The VMDK driver.
 ///
 /// ```
 /// use diskimg_core::Verdict;
@@ -34,18 +35,18 @@ pub static DRIVER: Driver = Driver {
     settings: writer::SETTINGS,
 };
 
-/// The magic of an extent, or the first lines of a descriptor. Other versions are this format too, and opening
-/// says which they are.
+/// Recognises the magic of an extent or the first lines of a descriptor. Unsupported versions are recognised too;
+/// opening rejects them.
 fn probe(prefix: &[u8]) -> Verdict {
-    let sesparse = sesparse_magic();
+    let sesparse = sesparse::signature();
     let magics: [&[u8]; 4] =
         [&sparse_header::MAGIC, &sparse_header::UNFINISHED_MAGIC, &cowd::MAGIC, &sesparse];
-    if magics.iter().any(|magic| prefix.starts_with(magic)) || is_text(prefix) == Some(true) {
+    if magics.iter().any(|magic| prefix.starts_with(magic)) || is_descriptor(prefix) == Some(true) {
         return Verdict::Yes;
     }
     let possible = magics.iter().filter(|magic| magic.starts_with(prefix)).map(|magic| magic.len());
-    // A descriptor may begin behind blanks and comments: one more byte at a time, up to a bound of a few lines.
-    let text = is_text(prefix).is_none().then_some(prefix.len().saturating_add(1));
+    // Blanks and comments may precede a descriptor. Their length is limited, so one more byte each time ends.
+    let text = is_descriptor(prefix).is_none().then_some(prefix.len().saturating_add(1));
     match possible.chain(text).min() {
         Some(needed) => Verdict::NeedBytes(needed),
         None => Verdict::No,
@@ -57,16 +58,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_prefix_is_judged_as_the_whole() {
+    fn prefix_gives_the_verdict_of_the_whole_or_needs_bytes() {
         let text = b"\xef\xbb\xbf \r\n# disk descriptorfile";
-        let sesparse = sesparse_magic();
+        let sesparse = sesparse::signature();
         let version = b"# made by x\n\nversion = 1\r\n";
         for whole in [&b"KDMV"[..], b"kdmv", b"COWD", &sesparse, text, version] {
             assert_eq!(probe(whole), Verdict::Yes);
-            for cut in 0..whole.len() {
-                match probe(&whole[..cut]) {
-                    Verdict::NeedBytes(needed) => assert!(needed > cut && needed <= whole.len()),
-                    verdict => panic!("{verdict:?} at {cut}"),
+            for len in 0..whole.len() {
+                match probe(&whole[..len]) {
+                    Verdict::NeedBytes(needed) => assert!(needed > len && needed <= whole.len()),
+                    verdict => panic!("{verdict:?} at {len}"),
                 }
             }
         }

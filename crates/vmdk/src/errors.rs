@@ -1,26 +1,31 @@
-//! The errors of this crate, begun the same way everywhere.
+//! Constructors for the errors and findings of this crate.
 
-use diskimg_core::{Error, ErrorKind, Format};
+use diskimg_core::{Error, ErrorKind, Finding, Format, Severity};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("vmdk");
 
-/// The image contradicts itself or the specification in this field.
+/// A field that contradicts the image or the specification.
 pub(crate) fn corrupt(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt).format(FORMAT).field(field)
 }
 
-/// The file ends before this structure does.
+/// A structure that ends after the file does.
 pub(crate) fn truncated(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Truncated).format(FORMAT).field(field)
 }
 
-/// Valid, but not something that this crate reads.
+/// A valid field with a value that this crate does not support.
 pub(crate) fn unsupported(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported).format(FORMAT).field(field)
 }
 
-/// More than the caller, QEMU or this crate is willing to handle.
+/// A value past a limit of the caller, of QEMU or of this crate.
 pub(crate) fn limit(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Limit).format(FORMAT).field(field)
+}
+
+/// A finding that does not keep the image from being read.
+pub(crate) fn warning(check: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(Severity::Warning, check, message)
 }

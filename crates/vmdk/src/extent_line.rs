@@ -1,21 +1,20 @@
-//! A line of the descriptor that names one of the files, or a stretch of zeros, that the disk is put together
-//! from.
+//! A line of the descriptor for one extent of the disk: a file, or zeros.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Extent Description".
 
-use diskimg_core::Result;
+use diskimg_core::{HostOffset, Result};
 use nom::bytes::complete::{tag, take_till, take_while1};
 use nom::character::complete::{digit1, space1};
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
 
+use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::errors::{corrupt, unsupported};
-use crate::sparse_header::SECTOR;
 
-/// The most sectors a disk can have: sizes in bytes are below 2^63.
+/// The first number of sectors that no disk has: sizes in bytes are below 2^63.
 const SECTORS_END: u64 = (1 << 63) / SECTOR;
 
-/// How the guest may use an extent.
+/// The access of the guest to an extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(clippy::enum_variant_names, reason = "the specification's words")]
 pub(crate) enum Access {
@@ -25,12 +24,12 @@ pub(crate) enum Access {
     NoAccess,
 }
 
-/// What a file of the image is.
+/// The type of an extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ExtentType {
-    /// Guest bytes as they are.
+    /// A file of guest bytes.
     Flat,
-    /// The same on VMFS.
+    /// A file of guest bytes on VMFS.
     Vmfs,
     /// A hosted sparse extent.
     Sparse,
@@ -40,7 +39,7 @@ pub(crate) enum ExtentType {
     SeSparse,
     /// Zeros, without a file.
     Zero,
-    /// A raw device behind a mapping file.
+    /// A raw device, accessed through a mapping file.
     VmfsRdm,
     /// A raw device.
     VmfsRaw,
@@ -58,7 +57,7 @@ impl ExtentType {
         Self::VmfsRaw,
     ];
 
-    /// The word for it in a descriptor.
+    /// The keyword in a descriptor.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Flat => "FLAT",
@@ -77,35 +76,39 @@ impl ExtentType {
     }
 }
 
-/// A line of the descriptor's extent description.
+/// A parsed extent line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ExtentLine {
     pub(crate) access: Access,
-    /// Sectors of the disk that it stands for.
+    /// Sectors of the disk in the extent.
     pub(crate) sectors: u64,
     pub(crate) kind: ExtentType,
-    /// The file, its bytes exactly as they stand between the quotes; `None` for zeros.
+    /// The file name: the bytes between the quotes. `None` for zeros.
     pub(crate) name: Option<Vec<u8>>,
-    /// Where the guest's bytes begin in a flat file.
+    /// The sector of a flat file at which the guest bytes begin.
     pub(crate) offset_sectors: u64,
     /// Byte offset of the line in the file that holds the descriptor.
     pub(crate) at: u64,
 }
 
 impl ExtentLine {
-    /// Bytes of the disk that it stands for; the number of sectors was checked.
+    /// Bytes of the disk in the extent.
     pub(crate) const fn bytes(&self) -> u64 {
-        self.sectors.saturating_mul(SECTOR)
+        sectors(self.sectors)
     }
 
-    /// Reads a line, without blanks around it, that lies at byte `at`: `None` when its first word is no kind
-    /// of access, and it therefore is no such line.
+    /// The offset of the guest bytes in a flat file.
+    pub(crate) const fn file_offset(&self) -> HostOffset {
+        sector_offset(self.offset_sectors)
+    }
+
+    /// Parses the trimmed line at byte `at`. Returns `None` if it is no extent line: its first word is no access.
     ///
-    /// What follows the offset, the identity of a partition or device, means nothing to a reader.
+    /// The identity of a partition or device, after the offset, is ignored.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] for a line that cannot be,
-    /// [`diskimg_core::ErrorKind::Unsupported`] for an unknown type.
+    /// [`diskimg_core::ErrorKind::Corrupt`] for an invalid line, [`diskimg_core::ErrorKind::Unsupported`] for an
+    /// unknown type.
     pub(crate) fn parse(line: &[u8], at: u64) -> Result<Option<Self>> {
         let Some((rest, access)) = access(line) else { return Ok(None) };
         let broken = |what: &str| corrupt("extent line").at(at).found_name(line).expected(what);
@@ -124,7 +127,7 @@ impl ExtentLine {
         if kind == ExtentType::Zero {
             return Ok(Some(parsed));
         }
-        let (rest, name) = quoted(rest).map_err(|_| broken("a file name in quotes behind the type"))?;
+        let (rest, name) = quoted(rest).map_err(|_| broken("a file name in quotes after the type"))?;
         if name.is_empty() {
             return Err(broken("a file name that is not empty"));
         }
@@ -134,13 +137,13 @@ impl ExtentLine {
     }
 }
 
-/// The access, which a blank has to follow, and what stands behind it.
+/// Parses the access, which ends with a blank. Returns the rest of the line with it.
 fn access(line: &[u8]) -> Option<(&[u8], Access)> {
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
     let (word, rest) = line.split_at_checked(end)?;
     let known = [("RW", Access::ReadWrite), ("RDONLY", Access::ReadOnly), ("NOACCESS", Access::NoAccess)];
     let found = known.into_iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word))?;
-    // A key may be called like an access.
+    // A key may have the name of an access.
     let value = rest.trim_ascii_start().starts_with(b"=");
     (!value).then_some((rest, found.1))
 }
@@ -154,7 +157,7 @@ fn quoted(input: &[u8]) -> IResult<&[u8], &[u8]> {
     preceded(space1, delimited(tag("\""), take_till(|byte| byte == b'"'), tag("\""))).parse(input)
 }
 
-/// The number behind the file name; 0 without one.
+/// Parses the offset after the file name; 0 if there is none.
 fn offset(rest: &[u8]) -> Option<u64> {
     let word = rest.trim_ascii().split(u8::is_ascii_whitespace).next().filter(|word| !word.is_empty());
     let separate = rest.first().is_none_or(u8::is_ascii_whitespace);
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_each_dialect_is_read() {
+    fn line_of_each_dialect_is_parsed() {
         let flat = line("RW 4192256 FLAT \"disk-f001.vmdk\" 63");
         assert_eq!((flat.access, flat.sectors, flat.kind), (Access::ReadWrite, 4_192_256, ExtentType::Flat));
         assert_eq!((flat.name.as_deref(), flat.offset_sectors), (Some(&b"disk-f001.vmdk"[..]), 63));
@@ -195,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_another_first_word_is_no_extent() {
+    fn line_with_another_first_word_is_no_extent() {
         for text in ["", "RW", "RWX 1 ZERO", "CID=1", "RW = 5", "rw=5"] {
             assert_eq!(ExtentLine::parse(text.as_bytes(), 0).unwrap(), None, "{text}");
         }
     }
 
     #[test]
-    fn a_broken_line_is_refused() {
+    fn invalid_line_is_rejected() {
         for text in [
             "RW x FLAT \"a\"",
             "RW -1 FLAT \"a\"",

@@ -1,44 +1,48 @@
-//! The footer of a stream: where its grain directory is, known only once all grains were written.
+//! The footer of a stream, which has the offset of the grain directory.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". The last three
 //! sectors of the file are the footer's marker, the footer, and the end-of-stream marker, which is all zeros.
-//! What a transfer cut or filled up to whole sectors or blocks with zeros is told apart here: a footer counts if it
-//! begins in the last 128 KiB and nothing but zeros follow it, in a file as in a stream. A file whose header knows
-//! the directory has no need of one, and what follows its last grain is not looked at.
+//!
+//! A transfer may pad a file with zeros to whole sectors or blocks. A footer is therefore accepted, in files and
+//! in streams, if it begins in the last 128 KiB and only zeros follow it. A file whose header has the offset of
+//! the directory needs no footer; the bytes after its last grain are ignored.
 
-use diskimg_core::{BlockSource, Result};
+use diskimg_core::{BlockSource, HostOffset, Result};
 
 use crate::errors::{corrupt, truncated};
 use crate::marker::{Marker, Metadata};
 use crate::sparse_header::{MAGIC, SECTOR, SparseHeader};
 
-/// Marker, footer and end-of-stream marker: where they are in a file that nothing was added to, and all of it that
-/// a stream which cannot go back has kept.
+/// Bytes of marker, footer and end-of-stream marker. A file without padding ends with them, and a source that
+/// streams retains no more of its end.
 const LAST: u64 = 3 * SECTOR;
-/// How far from its end a file is searched for the footer. A bound of ours: transfers fill up to blocks of
-/// 64 KiB at most.
+/// Bytes at the end of a file in which the footer is searched. Our limit: transfers pad to blocks of 64 KiB at
+/// most.
 const SEARCHED: u64 = 128 << 10;
-/// Bytes of a sector, to cut slices by.
+/// [`SECTOR`] as the length of a slice.
 const SECTOR_BYTES: usize = 512;
 
-/// Finds the footer of a file that begins with `header`, and the byte it is at; checks that it is a copy, and
-/// knows the directory.
+/// Finds the footer of a file that begins with `header`. Returns it with its offset.
 ///
 /// # Errors
-/// [`diskimg_core::ErrorKind::Truncated`] when the file ends before it,
-/// [`diskimg_core::ErrorKind::Corrupt`] when bytes other than zeros
-/// follow it, or it is not what it has to be.
-pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, u64)> {
+/// [`diskimg_core::ErrorKind::Truncated`] if the file ends before it, [`diskimg_core::ErrorKind::Corrupt`] if
+/// bytes other than zeros follow it, if it has no offset of the directory, or if it differs from the header.
+pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, HostOffset)> {
     search(source, header, LAST).or_else(|_| search(source, header, SEARCHED))
 }
 
-/// Whether the footer of a file of `size` bytes is looked for where it is if the end-of-stream marker is at byte `end`.
+/// Returns true if [`find`] searches, in a file of `size` bytes, the footer whose end-of-stream marker is at byte
+/// `end`.
 pub(crate) const fn is_searched(end: u64, size: u64) -> bool {
     (size / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.saturating_sub(2 * SECTOR)
 }
 
-/// As [`find`], in the last `within` bytes.
-fn search(source: &dyn BlockSource, header: &SparseHeader, within: u64) -> Result<(SparseHeader, u64)> {
+/// Searches the footer in the last `within` bytes.
+fn search(
+    source: &dyn BlockSource,
+    header: &SparseHeader,
+    within: u64,
+) -> Result<(SparseHeader, HostOffset)> {
     let end = source.size() / SECTOR * SECTOR;
     let start = end.saturating_sub(within).max(SECTOR);
     let mut tail = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or_default()];
@@ -65,15 +69,15 @@ fn search(source: &dyn BlockSource, header: &SparseHeader, within: u64) -> Resul
                 .because("bytes that are not zeros follow the end of the stream"),
             None => truncated("footer")
                 .at(end)
-                .because("the file ends without the footer that its header promises"),
+                .because("the header refers to a footer, and the file ends without one"),
         });
     };
     if sectors.get(at.saturating_add(1)).is_none() {
-        return Err(truncated("end-of-stream marker").at(end).because("the file ends behind the footer"));
+        return Err(truncated("end-of-stream marker").at(end).because("the file ends after the footer"));
     }
     let footer = SparseHeader::parse(sectors.get(at).copied().unwrap_or_default(), place(at))?;
     check_copy(header, &footer, place(at))?;
-    Ok((footer, place(at)))
+    Ok((footer, HostOffset(place(at))))
 }
 
 fn is_marker(sector: &[u8], at: u64) -> bool {
@@ -81,6 +85,10 @@ fn is_marker(sector: &[u8], at: u64) -> bool {
     matches!(marker, Some(Ok(Marker::Metadata { kind: Metadata::Footer, sectors: 1 })))
 }
 
+/// Checks that the footer at byte `at` is a copy of `header` with the offset of the directory.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Corrupt`] if it is not.
 pub(crate) fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) -> Result<()> {
     if footer.has_footer() || footer.directory_sectors == 0 {
         return Err(corrupt("gdOffset of the footer")

@@ -1,12 +1,12 @@
 //! Decompression of one grain.
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Result};
 
+use crate::addr::{ExtentOffset, SECTOR};
 use crate::errors::{FORMAT, corrupt, truncated};
-use crate::lookup::SparseExtent;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, most_compressed};
-use crate::sparse_header::SECTOR;
+use crate::sparse_extent::SparseExtent;
 
 /// Decompresses grains. One per thread.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub(crate) struct GrainCodec {
 }
 
 impl GrainCodec {
-    /// Decompresses the grain at `host`, which starts at `guest` in the extent. `input` holds the bytes of the
-    /// file from its marker on; the missing ones are read.
+    /// Decompresses the grain at `host`, which starts at `guest`. `input` holds the bytes of the file from its
+    /// marker on; the missing ones are read.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if the marker is not that of this grain, or `input` is no zlib stream, or has
@@ -27,8 +27,8 @@ impl GrainCodec {
     pub(crate) fn decode(
         &mut self,
         extent: &SparseExtent,
-        host: u64,
-        guest: u64,
+        host: HostOffset,
+        guest: ExtentOffset,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<()> {
@@ -37,16 +37,17 @@ impl GrainCodec {
             Some(data) => data,
             None => {
                 self.single.resize(len, 0);
-                extent.tables.source.read_at(host.saturating_add(GRAIN_HEADER as u64), &mut self.single)?;
+                extent.source().read_at(host.plus(GRAIN_HEADER as u64).0, &mut self.single)?;
                 &self.single
             }
         };
-        let of_disk = extent.of_disk(guest);
-        let place = |error: Error| error.format(FORMAT).field("compressed grain").at(host).guest(of_disk);
-        let needed = extent.grain_len(guest);
-        match self.inflater.zlib(data, output).map_err(place)? {
+        let in_disk = extent.in_disk(guest);
+        let locate =
+            |error: Error| error.format(FORMAT).field("compressed grain").at(host.0).guest(in_disk.0);
+        let needed = extent.geometry().grain_len(guest);
+        match self.inflater.zlib(data, output).map_err(locate)? {
             len if len as u64 >= needed => Ok(()),
-            len => Err(place(
+            len => Err(locate(
                 Error::new(ErrorKind::Corrupt)
                     .because(format_args!("the zlib stream ends after {len} of {needed} bytes of output")),
             )),
@@ -59,43 +60,49 @@ impl GrainCodec {
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the marker is not that of the grain at `guest`; [`ErrorKind::Truncated`] if the
 /// file ends before the grain.
-pub(crate) fn compressed_len(extent: &SparseExtent, host: u64, guest: u64, head: &[u8]) -> Result<u64> {
+pub(crate) fn compressed_len(
+    extent: &SparseExtent,
+    host: HostOffset,
+    guest: ExtentOffset,
+    head: &[u8],
+) -> Result<u64> {
     let mut marker = [0; MARKER_LENGTH];
     for (to, from) in marker.iter_mut().zip(head) {
         *to = *from;
     }
-    let of_disk = extent.of_disk(guest);
-    let (lba, bytes) = match Marker::parse(&marker, host).map_err(|error| error.guest(of_disk))? {
+    let in_disk = extent.in_disk(guest).0;
+    let (lba, bytes) = match Marker::parse(&marker, host.0).map_err(|error| error.guest(in_disk))? {
         Marker::Grain { lba, bytes } => (lba, u64::from(bytes)),
         other => {
             return Err(corrupt("marker")
-                .at(host)
-                .guest(of_disk)
+                .at(host.0)
+                .guest(in_disk)
                 .found(format_args!("{other:?}"))
                 .expected("a compressed grain"));
         }
     };
-    if lba.checked_mul(SECTOR) != Some(guest) {
+    if lba.checked_mul(SECTOR) != Some(guest.0) {
         return Err(corrupt("first sector of a compressed grain")
-            .at(host)
-            .guest(of_disk)
+            .at(host.0)
+            .guest(in_disk)
             .found(lba)
-            .expected(format_args!("{}, by the grain table", guest / SECTOR)));
+            .expected(format_args!("{}, by the grain table", guest.0 / SECTOR)));
     }
-    let most = most_compressed(extent.grain_bytes);
-    if bytes > most {
+    let grain_bytes = extent.geometry().grain_bytes();
+    let max = most_compressed(grain_bytes);
+    if bytes > max {
         return Err(corrupt("size of a compressed grain")
-            .at(host.saturating_add(8))
-            .guest(of_disk)
+            .at(host.plus(8).0)
+            .guest(in_disk)
             .found(bytes)
-            .expected(format_args!("at most {most} for a grain of {} bytes", extent.grain_bytes)));
+            .expected(format_args!("at most {max} for a grain of {grain_bytes} bytes")));
     }
-    let size = extent.tables.file_size();
-    let end = host.saturating_add(GRAIN_HEADER as u64).saturating_add(bytes);
+    let end = host.plus(GRAIN_HEADER as u64).plus(bytes).0;
+    let size = extent.file_size();
     if end > size {
         return Err(truncated("compressed grain")
-            .at(host)
-            .guest(of_disk)
+            .at(host.0)
+            .guest(in_disk)
             .because(format_args!("it ends at byte {end}, and the file ends at byte {size}")));
     }
     Ok(bytes)

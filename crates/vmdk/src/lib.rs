@@ -1,4 +1,4 @@
-//! VMDK images: read safely from hostile bytes, and written.
+//! VMDK images: a reader that is safe on hostile input, a stream decoder, a checker and writers.
 #![forbid(unsafe_code)]
 
 mod addr;
@@ -7,24 +7,36 @@ mod cowd;
 mod create_type;
 mod describe;
 mod descriptor;
-mod directories;
+mod details;
+mod disk_builder;
 mod driver;
 mod encoding;
+mod entry_format;
 mod errors;
 mod extent_line;
 mod extents;
+mod file_head;
+mod findings;
 mod footer;
+mod geometry;
 mod grain_codec;
+mod grain_directories;
+mod grain_tables;
+mod lineage;
 mod lookup;
 mod marker;
+mod metadata_areas;
 mod open;
-mod parsed;
+mod open_files;
 mod read;
+mod references;
 mod sesparse;
+mod sparse_extent;
 mod sparse_header;
 mod stream;
+mod table_file;
 mod table_ranges;
-mod tables;
+mod text_probe;
 mod writer;
 
 pub use driver::DRIVER;

@@ -1,10 +1,11 @@
-//! Markers: what stands between the pieces of a stream-optimised extent.
+//! The markers that precede grains and metadata in a stream-optimised extent.
 //!
-//! Sources: VMware "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; type 4 is in no
-//! document, but open-vmdk's `vmware_vmdk.h` and VirtualBox know it from images of vSphere.
+//! Sources: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". Type 4 is not
+//! documented; open-vmdk's `vmware_vmdk.h` and VirtualBox know it from images of vSphere.
 //!
-//! Every piece begins at a multiple of 512 bytes: `u64 val, u32 size`, then either the `size` compressed bytes
-//! of a grain, or, where `size` is 0, `u32 type` and in the sectors behind it `val` sectors of metadata.
+//! A marker begins at a multiple of 512 bytes with `u64 val, u32 size`. If `size` is not 0, so many compressed
+//! bytes of a grain follow. If it is 0, `u32 type` follows, and `val` sectors of metadata after the marker's
+//! sector.
 
 use diskimg_core::Result;
 use nom::number::complete::{le_u32, le_u64};
@@ -12,30 +13,30 @@ use nom::{IResult, Parser};
 
 use crate::errors::corrupt;
 
-/// Bytes of a marker of metadata: all that is needed to tell which marker it is.
+/// Bytes of a metadata marker, which are enough to identify any marker.
 pub(crate) const MARKER_LENGTH: usize = 16;
-/// Bytes in front of the compressed data of a grain.
+/// Bytes of a grain marker, in front of the compressed data.
 pub(crate) const GRAIN_HEADER: usize = 12;
 
-/// One marker, its numbers as they stand there.
+/// A parsed marker, its numbers as stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Marker {
-    /// A grain: its first guest sector, and how many bytes of a zlib stream follow the header.
+    /// A grain: its first guest sector, and the length in bytes of the zlib stream that follows.
     Grain { lba: u64, bytes: u32 },
-    /// Nothing follows but zeros.
+    /// Only zeros follow.
     EndOfStream,
     /// Sectors of metadata follow.
     Metadata { kind: Metadata, sectors: u64 },
 }
 
-/// What the sectors behind a marker hold.
+/// The content of the sectors after a metadata marker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Metadata {
     GrainTable,
     GrainDirectory,
-    /// A copy of the header that knows where the grain directory is.
+    /// A copy of the header with the offset of the grain directory.
     Footer,
-    /// Nothing that a reader needs: vSphere leaves these now and then, and no document tells of them.
+    /// Undocumented data that vSphere writes now and then. Readers do not need it.
     Progress,
 }
 
@@ -52,11 +53,11 @@ impl Metadata {
 }
 
 impl Marker {
-    /// Reads the marker that `bytes` begin with and that stands at byte `at` of the file.
+    /// Parses the marker in `bytes`, which is at byte `at` of the file.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] for a type that nobody knows, for an end that says something
-    /// follows, and for more sectors than any file has.
+    /// [`diskimg_core::ErrorKind::Corrupt`] for an unknown type, for an end-of-stream marker with sectors after
+    /// it, and for metadata that ends past 2^63 bytes.
     pub(crate) fn parse(bytes: &[u8; 16], at: u64) -> Result<Self> {
         let (_, (val, size, kind)) =
             words(bytes).map_err(|_| corrupt("marker").at(at).expected("16 bytes"))?;
@@ -69,7 +70,7 @@ impl Marker {
                 return Err(corrupt("end-of-stream marker")
                     .at(at)
                     .found(val)
-                    .expected("no sectors behind it"));
+                    .expected("no sectors after it"));
             }
             1 => Metadata::GrainTable,
             2 => Metadata::GrainDirectory,
@@ -91,8 +92,8 @@ impl Marker {
     }
 }
 
-/// The most bytes a compressed grain may have: what does not shrink grows, but no encoder doubles it. A bound
-/// of QEMU's (`vmdk_read_extent`), with room for the few bytes around a stream of hardly anything.
+/// The most bytes of a compressed grain. Incompressible data grows, but no encoder doubles it. A limit of QEMU
+/// (`vmdk_read_extent`), with room for the few bytes of overhead of a tiny stream.
 pub(crate) const fn most_compressed(grain_bytes: u64) -> u64 {
     grain_bytes.saturating_mul(2).saturating_add(512)
 }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_marker_is_told_by_its_size_and_type() {
+    fn marker_is_identified_by_size_and_type() {
         assert_eq!(marker(128, 300, 0xDEAD_BEEF).unwrap(), Marker::Grain { lba: 128, bytes: 300 });
         assert_eq!(marker(0, 0, 0).unwrap(), Marker::EndOfStream);
         for kind in [Metadata::GrainTable, Metadata::GrainDirectory, Metadata::Footer, Metadata::Progress] {
@@ -123,13 +124,14 @@ mod tests {
         }
     }
 
+    // Hostile case M24.
     #[test]
-    fn m24_unknown_types_and_endless_metadata_are_corrupt() {
+    fn marker_of_unknown_type_or_endless_metadata_is_corrupt() {
         for (val, kind, at) in [(1, 5, 65_548), (1, u32::MAX, 65_548), (7, 0, 65_536), (1 << 63, 4, 65_536)] {
             let error = marker(val, 0, kind).unwrap_err();
             assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(at)), "{error}");
         }
-        // 2^63 bytes exactly, counted with the marker's own sector.
+        // Exactly 2^63 bytes with the marker's own sector.
         assert!(marker((1 << 54) - 130, 0, 4).is_ok());
         assert!(marker((1 << 54) - 129, 0, 4).is_err());
     }

@@ -4,16 +4,17 @@ use std::ops::Range;
 
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, Image, ImageInfo, Location, ReadCursor,
-    Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, Location,
+    ReadCursor, Result, check_range, range,
 };
 
+use crate::addr::{ExtentOffset, SECTOR, span};
 use crate::errors::FORMAT;
-use crate::extents::{Content, Part};
+use crate::extents::{DescriptorExtent, ExtentContent};
 use crate::grain_codec::GrainCodec;
-use crate::lookup::{Mapping, SparseExtent, Stored};
+use crate::lookup::{GrainContent, Mapping};
 use crate::open::Vmdk;
-use crate::sparse_header::SECTOR;
+use crate::sparse_extent::SparseExtent;
 
 impl BlockSource for Vmdk {
     fn size(&self) -> u64 {
@@ -24,15 +25,16 @@ impl BlockSource for Vmdk {
         check_range(offset, buf.len() as u64, self.size)?;
         let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
-            let at = rest.offset();
-            let part = self.part(at)?;
-            let now = rest.take(part.end().min(rest.end()).saturating_sub(at)).ok_or_else(internal)?;
-            let inside = at.saturating_sub(part.start);
-            match &part.content {
-                Content::Zero => now.fill(0),
-                Content::Flat { source, offset } => source.read_at(offset.saturating_add(inside), now)?,
-                Content::Sparse(extent) => {
-                    self.read_sparse(extent, inside, now).map_err(|error| part.named(error))?;
+            let at = GuestOffset(rest.offset());
+            let extent = self.extent(at)?;
+            let end = extent.end().min(GuestOffset(rest.end()));
+            let part = rest.take(end.since(at)).ok_or_else(internal)?;
+            let inside = extent.offset_of(at);
+            match extent.content() {
+                ExtentContent::Zero => part.fill(0),
+                ExtentContent::Flat { source, offset } => source.read_at(offset.plus(inside.0).0, part)?,
+                ExtentContent::Sparse(sparse) => {
+                    self.read_sparse(sparse, inside, part).map_err(|error| extent.name_error(error))?;
                 }
             }
         }
@@ -40,31 +42,31 @@ impl BlockSource for Vmdk {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range.end.saturating_sub(range.start).max(1), self.size)?;
-        let part = self.part(range.start)?;
-        let range = range.start..range.end.min(part.end());
-        match &part.content {
-            Content::Zero => Ok(Extent::new(range, ExtentKind::Zero)),
-            Content::Flat { source, .. } => {
-                let extent = source.extent_at(part.in_flat_file(&range))?;
-                // A flat file holds all of its bytes: nothing below it shows through its holes.
-                let kind = match extent.kind {
+        check_range(range.start, range::len(&range).max(1), self.size)?;
+        let extent = self.extent(GuestOffset(range.start))?;
+        let range = range.start..range.end.min(extent.end().0);
+        match extent.content() {
+            ExtentContent::Zero => Ok(Extent::new(range, ExtentKind::Zero)),
+            ExtentContent::Flat { source, offset } => {
+                let answer = source.extent_at(extent.in_flat_file(*offset, &range))?;
+                // A flat file has all of its bytes: no layer below shows through its holes.
+                let kind = match answer.kind {
                     ExtentKind::Unallocated => ExtentKind::Zero,
                     kind => kind,
                 };
-                Ok(Extent { offset: range.start, kind, depth: 0, ..extent })
+                Ok(Extent { offset: range.start, kind, depth: 0, ..answer })
             }
-            Content::Sparse(extent) => {
-                sparse_extent_at(extent, part, range).map_err(|error| part.named(error))
+            ExtentContent::Sparse(sparse) => {
+                sparse_extent_at(sparse, extent, range).map_err(|error| extent.name_error(error))
             }
         }
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        match self.part(range.start) {
-            Ok(part) if range.start <= range.end && range.end <= part.end() => match &part.content {
-                Content::Flat { source, .. } => source.locate(part.in_flat_file(&range)),
-                Content::Zero | Content::Sparse(_) => Location::default(),
+        match self.extent(GuestOffset(range.start)) {
+            Ok(extent) if range.start <= range.end && range.end <= extent.end().0 => match extent.content() {
+                ExtentContent::Flat { source, offset } => source.locate(extent.in_flat_file(*offset, &range)),
+                ExtentContent::Zero | ExtentContent::Sparse(_) => Location::default(),
             },
             _ => Location::default(),
         }
@@ -81,39 +83,41 @@ impl Image for Vmdk {
     }
 }
 
-fn sparse_extent_at<'a>(extent: &'a SparseExtent, part: &Part, range: Range<u64>) -> Result<Extent<'a>> {
-    let guest = range.start.saturating_sub(part.start);
-    let end = range.end.saturating_sub(part.start);
-    let mapping = extent.mapping(guest, end)?;
-    let (stored, len) = mapping.run(guest, end)?;
-    let kind = match stored {
-        Stored::Unallocated => ExtentKind::Unallocated,
-        Stored::Zero => ExtentKind::Zero,
-        Stored::Data(_) => ExtentKind::Data,
-        Stored::Compressed => ExtentKind::Encoded,
+fn sparse_extent_at<'a>(
+    sparse: &'a SparseExtent,
+    extent: &DescriptorExtent,
+    range: Range<u64>,
+) -> Result<Extent<'a>> {
+    let guest = extent.offset_of(GuestOffset(range.start));
+    let end = extent.offset_of(GuestOffset(range.end));
+    let (content, len) = sparse.mapping(guest, end)?.run(guest, end)?;
+    let kind = match content {
+        GrainContent::Unallocated => ExtentKind::Unallocated,
+        GrainContent::Zero => ExtentKind::Zero,
+        GrainContent::Data(_) => ExtentKind::Data,
+        GrainContent::Compressed => ExtentKind::Encoded,
     };
     let mut answer = Extent::new(range.start..range.start.saturating_add(len), kind);
-    if let Stored::Data(host) = stored {
-        answer.location = extent.tables.source.locate(host.span(len));
+    if let GrainContent::Data(host) = content {
+        answer.location = sparse.source().locate(span(host, len));
     }
     Ok(answer)
 }
 
 impl Vmdk {
-    /// The part with `offset` in it.
-    fn part(&self, offset: u64) -> Result<&Part> {
-        let index = self.parts.partition_point(|part| part.end() <= offset);
-        self.parts.get(index).ok_or_else(internal)
+    /// The extent that contains `offset`.
+    fn extent(&self, offset: GuestOffset) -> Result<&DescriptorExtent> {
+        self.extents.at(offset).ok_or_else(internal)
     }
 
     /// Fills `buf` with the bytes at `guest` of a sparse extent.
-    fn read_sparse(&self, extent: &SparseExtent, guest: u64, buf: &mut [u8]) -> Result<()> {
-        let mut rest = ReadCursor::new(guest, buf);
+    fn read_sparse(&self, sparse: &SparseExtent, guest: ExtentOffset, buf: &mut [u8]) -> Result<()> {
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
-            let at = rest.offset();
-            let mapping = extent.mapping(at, rest.end())?;
-            let now = rest.take(mapping.end().saturating_sub(at)).ok_or_else(internal)?;
-            self.read_mapped(extent, &mapping, at, now)?;
+            let at = ExtentOffset(rest.offset());
+            let mapping = sparse.mapping(at, ExtentOffset(rest.end()))?;
+            let part = rest.take(mapping.end().since(at)).ok_or_else(internal)?;
+            self.read_mapped(sparse, &mapping, at, part)?;
         }
         Ok(())
     }
@@ -121,21 +125,21 @@ impl Vmdk {
     /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
     fn read_mapped(
         &self,
-        extent: &SparseExtent,
+        sparse: &SparseExtent,
         mapping: &Mapping<'_>,
-        guest: u64,
+        guest: ExtentOffset,
         buf: &mut [u8],
     ) -> Result<()> {
-        let mut rest = ReadCursor::new(guest, buf);
+        let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
-            let at = rest.offset();
-            let (stored, len) = mapping.run(at, rest.end())?;
-            let now = rest.take(len).ok_or_else(internal)?;
-            match stored {
-                Stored::Unallocated | Stored::Zero => now.fill(0),
-                Stored::Data(host) => extent.tables.source.read_at(host.0, now)?,
-                Stored::Compressed => {
-                    self.grains.read(&CompressedGrains { extent, mapping }, GuestOffset(at), now)?;
+            let at = ExtentOffset(rest.offset());
+            let (content, len) = mapping.run(at, ExtentOffset(rest.end()))?;
+            let run = rest.take(len).ok_or_else(internal)?;
+            match content {
+                GrainContent::Unallocated | GrainContent::Zero => run.fill(0),
+                GrainContent::Data(host) => sparse.source().read_at(host.0, run)?,
+                GrainContent::Compressed => {
+                    self.grains.read(&CompressedGrains { sparse, mapping }, GuestOffset(at.0), run)?;
                 }
             }
         }
@@ -143,9 +147,9 @@ impl Vmdk {
     }
 }
 
-/// The compressed grains of a mapping.
+/// The compressed grains of a mapping. The offsets that [`UnitMap`] calls guest offsets are those of the extent.
 struct CompressedGrains<'a> {
-    extent: &'a SparseExtent,
+    sparse: &'a SparseExtent,
     mapping: &'a Mapping<'a>,
 }
 
@@ -157,21 +161,22 @@ impl UnitMap for CompressedGrains<'_> {
     }
 
     fn unit_size(&self) -> u64 {
-        self.extent.grain_bytes
+        self.sparse.geometry().grain_bytes()
     }
 
     fn source(&self) -> &dyn BlockSource {
-        self.extent.tables.source.as_ref()
+        self.sparse.source()
     }
 
     /// The marker, which is not read here, has the compressed length. Assumes that a grain ends where the next
     /// one begins, and that it did not grow; the codec reads the rest of the others.
     fn unit(&self, guest: GuestOffset) -> Result<CompressedUnit> {
-        let start = self.mapping.compressed(guest.0)?;
-        let most = start.saturating_add(self.extent.grain_bytes).saturating_add(SECTOR);
-        let next = self.mapping.compressed(guest.plus(self.extent.grain_bytes).0).ok();
-        let end = next.filter(|next| *next > start).map_or(most, |next| next.min(most));
-        Ok(CompressedUnit { host: start..end.min(self.extent.tables.file_size()), truncated: false })
+        let grain_bytes = self.unit_size();
+        let start = self.mapping.compressed(ExtentOffset(guest.0))?;
+        let max = start.plus(grain_bytes).plus(SECTOR);
+        let next = self.mapping.compressed(ExtentOffset(guest.plus(grain_bytes).0)).ok();
+        let end = next.filter(|next| *next > start).map_or(max, |next| next.min(max));
+        Ok(CompressedUnit { host: start.0..end.0.min(self.sparse.file_size()), truncated: false })
     }
 
     fn decode(
@@ -182,12 +187,12 @@ impl UnitMap for CompressedGrains<'_> {
         input: &[u8],
         output: &mut [u8],
     ) -> Result<()> {
-        codec.decode(self.extent, unit.host.start, start.0, input, output)
+        codec.decode(self.sparse, HostOffset(unit.host.start), ExtentOffset(start.0), input, output)
     }
 
-    /// The offset in the disk: the extents of an image share one cache.
+    /// The offset in the disk, because the extents of an image share one cache.
     fn cache_key(&self, start: GuestOffset) -> GuestOffset {
-        GuestOffset(self.extent.of_disk(start.0))
+        self.sparse.in_disk(ExtentOffset(start.0))
     }
 }
 

@@ -1,7 +1,9 @@
-//! The header of a hosted sparse extent, and its copy behind the grains, the footer of a stream.
+//! The header of a hosted sparse extent, and the footer of a stream, which is a copy of it after the grains.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extent Header". Little-endian, packed, counted in
-//! sectors of 512 bytes. Bounds that the specification leaves open are QEMU's (`block/vmdk.c`) or ours.
+//! sectors of 512 bytes. Limits that the specification does not set are QEMU's (`block/vmdk.c`) or ours.
+
+use std::ops::Range;
 
 use diskimg_core::{ErrorKind, Result};
 use nom::bytes::complete::take;
@@ -9,19 +11,20 @@ use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
 
 pub(crate) use crate::addr::SECTOR;
+use crate::addr::{sector_offset, sectors, span};
 use crate::errors::{corrupt, limit, truncated, unsupported};
 
 /// The first four bytes.
 pub(crate) const MAGIC: [u8; 4] = *b"KDMV";
 /// The first four bytes of a file that open-vmdk has not finished writing.
 pub(crate) const UNFINISHED_MAGIC: [u8; 4] = *b"kdmv";
-/// Bytes of the header that mean something; the rest of its sector is padding.
+/// Bytes of the header; the rest of its sector is padding.
 pub(crate) const HEADER_BYTES: usize = 79;
-/// The bytes that show whether a file went through a transfer that changes line ends.
+/// Bytes that a text-mode transfer changes.
 pub(crate) const NEWLINE_TEST: [u8; 4] = *b"\n \r\n";
-/// The `gdOffset` of a stream: the real one is in the footer.
+/// The `gdOffset` of a stream: the footer has the offset.
 pub(crate) const GD_AT_END: u64 = u64::MAX;
-/// The only `compressAlgorithm` there is: deflate, in the wrapping of RFC 1950.
+/// The only `compressAlgorithm`: deflate in zlib format (RFC 1950).
 pub(crate) const DEFLATE: u16 = 1;
 
 /// `flags`: the newline test bytes are valid.
@@ -30,34 +33,34 @@ pub(crate) const NEWLINE_TEST_VALID: u32 = 1;
 pub(crate) const REDUNDANT_DIRECTORY: u32 = 1 << 1;
 /// `flags`: grains are compressed.
 pub(crate) const COMPRESSED: u32 = 1 << 16;
-/// `flags`: grains and tables have markers in front.
+/// `flags`: markers precede grains and tables.
 pub(crate) const MARKERS: u32 = 1 << 17;
-/// Flags in the upper half change the meaning of the file: an unknown one cannot be ignored.
+/// `flags` that change the meaning of the file, so that an unknown one must be rejected.
 const INCOMPATIBLE: u32 = 0xFFFF_0000;
 
-/// The largest grains in sectors: 1 MiB. A bound of ours: each reading thread holds a grain, and no writer is
-/// known to go past 64 KiB. QEMU takes up to 1 GiB.
+/// The largest grains in sectors: 1 MiB. Our limit: each reading thread allocates a grain, and no known writer
+/// exceeds 64 KiB. QEMU accepts up to 1 GiB.
 pub(crate) const MAX_GRAIN_SECTORS: u64 = 2048;
-/// The most entries of a grain table. Set by the specification, and a bound of QEMU's.
+/// The most entries of a grain table. A limit of the specification and of QEMU.
 pub(crate) const MAX_ENTRIES_PER_TABLE: u32 = 512;
-/// The most entries of a grain directory. A bound of QEMU's.
+/// The most entries of a grain directory. A limit of QEMU.
 pub(crate) const MAX_DIRECTORY_ENTRIES: u64 = 32 << 20;
-/// Capacities from here on do not fit 63 bits in bytes.
+/// The first capacity that does not fit 63 bits in bytes.
 const CAPACITY_END: u64 = (1 << 63) / SECTOR;
 
-/// The header's fields, checked one by one and against each other. Nothing is checked against the file.
+/// The header's fields, checked for themselves and against each other, but not against the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SparseHeader {
     pub(crate) version: u32,
     pub(crate) flags: u32,
     pub(crate) capacity_sectors: u64,
     pub(crate) grain_sectors: u64,
-    /// 0 in the extents of an image whose descriptor is a file of its own.
+    /// 0 in the extents of an image whose descriptor is a separate file.
     pub(crate) descriptor_offset_sectors: u64,
     pub(crate) descriptor_size_sectors: u64,
     pub(crate) entries_per_table: u32,
     pub(crate) redundant_directory_sectors: u64,
-    /// [`GD_AT_END`] where only the footer knows.
+    /// [`GD_AT_END`] if the footer has it.
     pub(crate) directory_sectors: u64,
     pub(crate) overhead_sectors: u64,
     pub(crate) unclean_shutdown: bool,
@@ -66,12 +69,13 @@ pub(crate) struct SparseHeader {
 }
 
 impl SparseHeader {
-    /// Reads and checks a header that lies at byte `at` of its file: 0, or that of a footer. `bytes` begins
-    /// with it.
+    /// Parses and checks the header at the start of `bytes`, which is at byte `at` of its file: 0, or the place
+    /// of a footer.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] when `bytes` ends before the
-    /// header, and whatever kind the first field has that cannot be.
+    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] if `bytes` ends before the
+    /// header, [`ErrorKind::Unsupported`], [`ErrorKind::Limit`] or [`ErrorKind::Corrupt`] for the first invalid
+    /// field.
     pub(crate) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
         match bytes.first_chunk::<4>() {
             Some(&MAGIC) | None => {}
@@ -80,7 +84,7 @@ impl SparseHeader {
                     .at(at)
                     .found_name(&UNFINISHED_MAGIC)
                     .expected("KDMV")
-                    .because("the file is unfinished: its writer was stopped"));
+                    .because("the file is unfinished: its writer was interrupted"));
             }
             Some(magic) => {
                 return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(at).found_name(magic));
@@ -96,33 +100,44 @@ impl SparseHeader {
         Ok(header)
     }
 
-    /// Whether a flag is set.
+    /// Returns true if a flag is set.
     pub(crate) const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
-    /// Bytes of the disk that the extent holds.
+    /// Bytes of guest data in the extent.
     pub(crate) const fn capacity(&self) -> u64 {
-        self.capacity_sectors.saturating_mul(SECTOR)
+        sectors(self.capacity_sectors)
     }
 
     /// Bytes of a grain.
     pub(crate) const fn grain_bytes(&self) -> u64 {
-        self.grain_sectors.saturating_mul(SECTOR)
+        sectors(self.grain_sectors)
     }
 
-    /// Entries that the grain directory has: a grain table for each.
+    /// The bytes of the descriptor, if there is room for one.
+    pub(crate) fn descriptor(&self) -> Option<Range<u64>> {
+        let start = sector_offset(self.descriptor_offset_sectors);
+        (start.0 != 0).then(|| span(start, sectors(self.descriptor_size_sectors)))
+    }
+
+    /// Bytes of the grain directory.
+    pub(crate) fn directory_bytes(&self) -> u64 {
+        self.directory_entries().saturating_mul(4)
+    }
+
+    /// Entries of the grain directory, one for each grain table.
     pub(crate) fn directory_entries(&self) -> u64 {
         let span = self.grain_sectors.saturating_mul(self.entries_per_table.into());
         self.capacity_sectors.div_ceil(span.max(1))
     }
 
-    /// Whether the file is a mere container of a descriptor, whose extents are elsewhere.
+    /// Returns true if the file has a descriptor but no guest data: the extents are other files.
     pub(crate) const fn is_descriptor_only(&self) -> bool {
         self.capacity_sectors == 0 && self.descriptor_offset_sectors != 0
     }
 
-    /// Whether the grain directory is told by a footer.
+    /// Returns true if the footer has the offset of the grain directory.
     pub(crate) const fn has_footer(&self) -> bool {
         self.directory_sectors == GD_AT_END
     }
@@ -178,7 +193,7 @@ impl SparseHeader {
         }
         if self.has(COMPRESSED) != self.has(MARKERS) {
             return Err(unsupported("flags").at(place(8)).found_hex(self.flags).expected(
-                "compressed grains and markers together: readers differ in what the one without the other is",
+                "compressed grains and markers together: readers interpret one without the other differently",
             ));
         }
         Ok(())

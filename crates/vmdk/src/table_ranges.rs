@@ -1,87 +1,75 @@
-//! Where the grain tables of an extent are: places in its file that can hold no grain.
+//! The bytes of a file that grain tables occupy, where no grain can be.
 //!
-//! Every known writer lays hosted tables side by side, so that a run of bytes stands for all of them; those of
-//! ESX stand alone between the grains.
+//! Every known writer stores hosted tables contiguously, so that one range covers all of them. Those of ESX are
+//! spread between the grains.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use diskimg_core::Result;
+use diskimg_core::{Budget, HostOffset, Result, range};
 
-use crate::lookup::SparseExtent;
+use crate::addr::span;
+use crate::grain_tables::GrainTables;
 
-/// Entries of a directory that are looked through. A bound of ours: 64 TiB in the usual grains of 64 KiB.
-const LOOKED_THROUGH: u64 = 2 << 20;
-/// Bytes that one run of tables takes.
-const RUN_COST: u64 = size_of::<Range<u64>>() as u64;
+/// Directory entries that are read. Our limit: 64 TiB in the usual grains of 64 KiB.
+const MAX_ENTRIES: u64 = 2 << 20;
+/// The memory for one range.
+const RANGE_COST: u64 = size_of::<Range<u64>>() as u64;
 
-/// Runs of bytes that hold grain tables, in the order of the file, none touching another.
+/// Ranges of grain tables, sorted and merged.
 ///
-/// Tables past the first two million of a directory are not among them, nor those for which the budget of the
-/// image has no room.
+/// Tables past the first two million of a directory are missing, as are those for which the budget has no room.
 #[derive(Default)]
-pub(crate) struct TablePlaces(Vec<Range<u64>>);
+pub(crate) struct TableRanges(Vec<Range<u64>>);
 
-impl TablePlaces {
-    /// The places of all tables by which `extent` is read, and of their copies where these lie in front of the
-    /// grains, as they have to: damage to the redundant directory alone must not keep a disk from being read.
+impl TableRanges {
+    /// Collects the tables of the primary directory, and those of the redundant one that end by byte
+    /// `overhead`, in front of the grains, as the specification demands. Other redundant tables are ignored:
+    /// damage to the redundant directory alone must not make a disk unreadable.
     ///
     /// # Errors
-    /// What reading the file gives.
-    pub(crate) fn of(extent: &SparseExtent) -> Result<Self> {
-        let mut places = Self::default();
-        places.add(extent, extent.directory, u64::MAX)?;
-        if let Some(redundant) = extent.redundant {
-            places.add(extent, redundant, extent.overhead)?;
+    /// Errors of reading the file.
+    pub(crate) fn collect(tables: &GrainTables, overhead: u64, budget: &Budget) -> Result<Self> {
+        let mut ranges = Self::default();
+        let directories = tables.directories();
+        ranges.add(tables, directories.primary, u64::MAX, budget)?;
+        if let Some(redundant) = directories.redundant {
+            ranges.add(tables, redundant, overhead, budget)?;
         }
-        places.0.sort_unstable_by_key(|run| run.start);
-        places.0.dedup_by(|next, run| {
-            let touching = next.start <= run.end;
+        ranges.0.sort_unstable_by_key(|range| range.start);
+        ranges.0.dedup_by(|next, range| {
+            let touching = next.start <= range.end;
             if touching {
-                run.end = run.end.max(next.end);
+                range.end = range.end.max(next.end);
             }
             touching
         });
-        Ok(places)
+        Ok(ranges)
     }
 
-    /// Whether a table lies in a range of the file.
-    pub(crate) fn overlap(&self, range: &Range<u64>) -> bool {
-        let next = self.0.partition_point(|run| run.end <= range.start);
-        self.0.get(next).is_some_and(|run| run.start < range.end)
+    /// Returns true if a table shares bytes with `host`.
+    pub(crate) fn overlap(&self, host: &Range<u64>) -> bool {
+        let next = self.0.partition_point(|range| range.end <= host.start);
+        self.0.get(next).is_some_and(|table| range::overlaps(table, host))
     }
 
-    /// Adds the tables that the directory at byte `directory` names and that end by byte `most` of the file.
-    fn add(&mut self, extent: &SparseExtent, directory: u64, most: u64) -> Result<()> {
-        let entries = extent.capacity.div_ceil(extent.table_span().max(1)).min(LOOKED_THROUGH);
-        let len = extent.table_sectors_bytes();
-        let mut index = 0;
-        while index < entries {
-            let at = directory.saturating_add(index.saturating_mul(extent.tables.entry_bytes()));
-            let page = extent.tables.page(at)?;
-            let here = page.left().min(entries.saturating_sub(index));
-            if here == 0 {
-                break;
-            }
-            for (next, number) in (index..index.saturating_add(here)).zip(0_usize..) {
-                let entry = page.entry(number).unwrap_or_default();
-                let table = (entry != 0).then(|| extent.table(entry, at, next).ok()).flatten();
-                let table = table.map(|start| start..start.saturating_add(len));
-                if let Some(table) = table.filter(|table| table.end <= most)
-                    && !self.push(table, extent)
-                {
-                    return Ok(());
-                }
-            }
-            index = index.saturating_add(here);
-        }
-        Ok(())
+    /// Adds the tables of the directory at `directory` that end by byte `end`.
+    fn add(&mut self, tables: &GrainTables, directory: HostOffset, end: u64, budget: &Budget) -> Result<()> {
+        let entries = tables.geometry().tables().min(MAX_ENTRIES);
+        let len = tables.padded_table_bytes();
+        let visit = |entry| {
+            let table = tables.table(entry).ok().map(|start| span(start, len));
+            let has_room =
+                table.filter(|table| table.end <= end).is_none_or(|table| self.push(table, budget));
+            Ok(if has_room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        };
+        tables.file().scan(directory, entries, visit).map(|_| ())
     }
 
-    /// Adds a table, to the run before it if it follows that; `false` when there is no room.
-    fn push(&mut self, table: Range<u64>, extent: &SparseExtent) -> bool {
+    /// Adds a table, to the last range if it follows it. Returns false if the budget has no room.
+    fn push(&mut self, table: Range<u64>, budget: &Budget) -> bool {
         match self.0.last_mut() {
             Some(last) if last.end == table.start => last.end = table.end,
-            _ if extent.budget.take(RUN_COST).is_ok() => self.0.push(table),
+            _ if budget.take(RANGE_COST).is_ok() => self.0.push(table),
             _ => return false,
         }
         true

@@ -1,33 +1,33 @@
 //! Compressed grains that no table names.
 
-use diskimg_core::Result;
+use diskimg_core::{HostOffset, Result};
 
-use super::Checked;
-use super::bitmap::Bitmap;
+use super::extent_check::ExtentCheck;
+use super::unit_bitmap::UnitBitmap;
+use crate::addr::{ExtentOffset, SECTOR, round_up_to_sector, sectors};
 use crate::errors::{FORMAT, corrupt};
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, most_compressed};
-use crate::sparse_header::SECTOR;
 
-impl Checked<'_> {
-    /// Tells of compressed grains that no table names, as far as markers lead from one to the next: the tables
-    /// say that the disk has zeros there, and whoever decodes the stream finds the grain.
+impl ExtentCheck<'_> {
+    /// Reports compressed grains that no table names, as far as markers lead from one to the next. By the tables
+    /// the disk has zeros there, but a decoder of the stream finds the grain.
     ///
-    /// Only where nothing else is wrong: a damaged entry makes what it should name look lost.
-    pub(super) fn orphans(&mut self) -> Result<()> {
-        if !self.extent.is_compressed() || self.report.corruptions > 0 {
+    /// Does nothing after a corruption: a damaged entry makes the grain that it should name look orphaned.
+    pub(super) fn check_orphans(&mut self) -> Result<()> {
+        if !self.sparse.is_compressed() || self.report.corruptions > 0 {
             return Ok(());
         }
-        let front = self.extent.overhead.max(SECTOR);
-        let units = front / SECTOR..self.extent.tables.file_size() / SECTOR;
-        let most = self.most_units(&units)?;
-        let mut at = front;
+        let first = self.sparse.overhead().max(SECTOR);
+        let units = first / SECTOR..self.sparse.file_size() / SECTOR;
+        let max = self.units_per_pass(&units)?;
+        let mut at = first;
         while at / SECTOR < units.end {
             let start = at / SECTOR;
-            let part = start..start.saturating_add(most).min(units.end);
-            let end = part.end.saturating_mul(SECTOR);
-            let mut named = Bitmap::new(part, &self.budget).map_err(|error| error.format(FORMAT))?;
-            self.mark(&mut named, SECTOR)?;
-            let next = self.walk(at, end, &named)?;
+            let pass = start..start.saturating_add(max).min(units.end);
+            let end = sectors(pass.end);
+            let mut named = UnitBitmap::new(pass, &self.budget).map_err(|error| error.format(FORMAT))?;
+            self.mark_used(&mut named, SECTOR)?;
+            let next = self.follow_markers(at, end, &named)?;
             named.free(&self.budget);
             let Some(next) = next else { break };
             at = next;
@@ -35,24 +35,25 @@ impl Checked<'_> {
         Ok(())
     }
 
-    /// Goes from marker to marker, from byte `at` to `end`, and tells of grains that are not `named`. The byte
-    /// of the next marker, if the stream goes on.
-    fn walk(&mut self, mut at: u64, end: u64, named: &Bitmap) -> Result<Option<u64>> {
-        let extent = self.extent;
+    /// Follows the markers from byte `at` to `end`, and reports grains that are not marked in `named`.
+    ///
+    /// Returns the byte of the next marker; `None` at the end of the stream.
+    fn follow_markers(&mut self, mut at: u64, end: u64, named: &UnitBitmap) -> Result<Option<u64>> {
+        let sparse = self.sparse;
         while at < end {
-            if let Some(behind) = self.metadata_at(at) {
-                at = sectors_up(behind);
+            if let Some(metadata_end) = self.metadata_end(at) {
+                at = round_up_to_sector(metadata_end);
                 continue;
             }
             let mut head = [0; MARKER_LENGTH];
-            extent.tables.source.read_at(at, &mut head)?;
+            sparse.source().read_at(at, &mut head)?;
             let len = match Marker::parse(&head, at) {
-                Ok(Marker::Metadata { sectors, .. }) => sectors.saturating_add(1).saturating_mul(SECTOR),
+                Ok(Marker::Metadata { sectors: count, .. }) => sectors(count.saturating_add(1)),
                 Ok(Marker::Grain { lba, bytes }) if self.is_grain(lba, bytes) => {
                     if !named.is_marked(at / SECTOR) {
-                        self.orphan(at, lba.saturating_mul(SECTOR));
+                        self.report_orphan(HostOffset(at), ExtentOffset(sectors(lba)));
                     }
-                    sectors_up(u64::from(bytes).saturating_add(GRAIN_HEADER as u64))
+                    round_up_to_sector(u64::from(bytes).saturating_add(GRAIN_HEADER as u64))
                 }
                 _ => return Ok(None),
             };
@@ -61,29 +62,25 @@ impl Checked<'_> {
         Ok(Some(at))
     }
 
-    /// Whether a marker can be that of a grain of this disk.
+    /// Returns true if a marker can be that of a grain of this disk.
     fn is_grain(&self, lba: u64, bytes: u32) -> bool {
-        let guest = lba.saturating_mul(SECTOR);
-        let starts = guest < self.extent.capacity && self.extent.in_grain(guest) == 0;
-        starts && u64::from(bytes) <= most_compressed(self.extent.grain_bytes)
+        let (geometry, guest) = (self.sparse.geometry(), ExtentOffset(sectors(lba)));
+        guest.0 < geometry.capacity()
+            && geometry.in_grain(guest) == 0
+            && u64::from(bytes) <= most_compressed(geometry.grain_bytes())
     }
 
-    /// Tells of the grain at byte `at`, which holds offset `guest` of the extent.
-    fn orphan(&mut self, at: u64, guest: u64) {
-        let extent = self.extent;
-        let other = extent.mapping(guest, guest.saturating_add(1)).and_then(|found| found.compressed(guest));
-        let error = corrupt("compressed grain").at(at).guest(extent.of_disk(guest));
-        match other {
-            Ok(host) => {
-                let error = error.because(format_args!("the tables name the one at byte {host} instead"));
-                self.report.leak(1, Some(at), self.part.named(error).to_string());
+    /// Reports the grain at `host`, whose marker gives `guest`.
+    fn report_orphan(&mut self, host: HostOffset, guest: ExtentOffset) {
+        let sparse = self.sparse;
+        let named = sparse.mapping(guest, guest.plus(1)).and_then(|mapping| mapping.compressed(guest));
+        let error = corrupt("compressed grain").at(host.0).guest(sparse.in_disk(guest).0);
+        match named {
+            Ok(other) => {
+                let because = format_args!("the tables name the one at byte {} instead", other.0);
+                self.leaked_grain(host.0, error.because(because));
             }
-            Err(_) => self.tell(at, error.because("no grain table names it")),
+            Err(_) => self.corruption(host.0, error.because("no grain table names it")),
         }
     }
-}
-
-/// The length in bytes of the sectors that `bytes` take.
-const fn sectors_up(bytes: u64) -> u64 {
-    bytes.div_ceil(SECTOR).saturating_mul(SECTOR)
 }

@@ -1,134 +1,141 @@
-//! Grains on each other, and places that nothing uses.
+//! Grains that overlap each other, and unused places between grains.
 
 use std::ops::Range;
 
-use diskimg_core::Result;
+use diskimg_core::{Result, range};
 
-use super::Checked;
-use super::bitmap::Bitmap;
+use super::extent_check::ExtentCheck;
+use super::grains::DamagedEntries;
+use super::unit_bitmap::UnitBitmap;
+use crate::addr::SECTOR;
+use crate::entry_format::EntryFormat;
 use crate::errors::{FORMAT, corrupt, limit};
-use crate::lookup::Entries;
-use crate::sparse_header::SECTOR;
 
-/// How often the tables are read at most, each time for another part of the file. A bound of ours: with the
-/// default limits, a file of 4 TiB in which grains begin at any sector.
-const PASSES: u64 = 64;
-/// Bytes of a bitmap that is worth a pass. A bound of ours.
-const LEAST: u64 = 4096;
+/// The most passes over the tables, each for another part of the file. Our limit: with the default limits, a
+/// file of 4 TiB in which grains begin at any sector.
+const MAX_PASSES: u64 = 64;
+/// Bytes of the smallest bitmap of a pass. Our choice.
+const MIN_BITMAP_BYTES: u64 = 4096;
 
-/// Units that are not in use, in a row.
-#[derive(Default)]
-struct Run(Range<u64>);
+/// The parameters of a scan for overlaps and unused units.
+#[derive(Clone, Copy)]
+struct UsageScan {
+    /// Bytes of a unit.
+    unit: u64,
+    /// The most units of a pass.
+    units_per_pass: u64,
+    /// If set, unused units are reported.
+    leaks: bool,
+}
 
-impl Checked<'_> {
-    /// Tells of grains that share bytes of the file, and then of places that were lost.
-    pub(super) fn overlaps(&mut self) -> Result<()> {
-        let Some(first) = self.lie.first else { return Ok(()) };
+impl ExtentCheck<'_> {
+    /// Reports grains that share bytes of the file, and then unused places.
+    pub(super) fn check_overlaps(&mut self) -> Result<()> {
+        let Some(first) = self.order.first() else { return Ok(()) };
         let unit = self.unit();
         let units = first / unit..self.end.div_ceil(unit);
-        let most = self.most_units(&units)?;
-        let parts = units.end.saturating_sub(units.start).div_ceil(most);
-        // Where each grain begins behind the end of the one before, no two of them can meet. Where some may,
-        // all parts of the file are looked at for that before one is told to be lost.
-        let separately = self.lie.disordered && parts > 1;
+        let units_per_pass = self.units_per_pass(&units)?;
+        let passes = range::len(&units).div_ceil(units_per_pass);
+        // Grains in the order of the file cannot overlap. If grains are out of order and several passes are
+        // needed, all overlaps are found before the first leak is reported.
+        let separately = self.order.is_disordered() && passes > 1;
         if separately {
-            self.look_through(units.clone(), most, unit, false)?;
+            self.scan_usage(units.clone(), UsageScan { unit, units_per_pass, leaks: false })?;
         }
-        let leaks = self.tells_of_leaks();
-        if leaks || self.lie.disordered && !separately {
-            self.look_through(units, most, unit, leaks)?;
+        let leaks = self.reports_leaks();
+        if leaks || self.order.is_disordered() && !separately {
+            self.scan_usage(units, UsageScan { unit, units_per_pass, leaks })?;
         }
         Ok(())
     }
 
-    /// How many units of a part of the file can be looked at at a time.
+    /// Returns the number of units of the file for which one pass has memory.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] when the tables would have to be read too often.
-    pub(super) fn most_units(&self, units: &Range<u64>) -> Result<u64> {
-        let most = self.budget.left().max(LEAST).saturating_mul(8);
-        if units.end.saturating_sub(units.start).div_ceil(most) <= PASSES {
-            return Ok(most);
+    /// [`diskimg_core::ErrorKind::Limit`] if more than [`MAX_PASSES`] would be needed.
+    pub(super) fn units_per_pass(&self, units: &Range<u64>) -> Result<u64> {
+        let max = self.budget.left().max(MIN_BITMAP_BYTES).saturating_mul(8);
+        if range::len(units).div_ceil(max) <= MAX_PASSES {
+            return Ok(max);
         }
         Err(limit("memory for tables")
             .found(self.budget.left())
-            .expected(format_args!("a bit for each {PASSES} of {} units of the file", units.end)))
+            .expected(format_args!("a bit for each {MAX_PASSES} of {} units of the file", units.end)))
     }
 
-    /// Looks at `units` of the file, `most` of them at a time.
-    fn look_through(&mut self, units: Range<u64>, most: u64, unit: u64, leaks: bool) -> Result<()> {
-        let mut run = Run::default();
+    /// Reports overlapping grains in `units` of the file.
+    fn scan_usage(&mut self, units: Range<u64>, scan: UsageScan) -> Result<()> {
+        let mut unused = 0..0;
         let mut start = units.start;
         while start < units.end {
-            let part = start..start.saturating_add(most).min(units.end);
-            start = part.end;
-            let mut bitmap = Bitmap::new(part, &self.budget).map_err(|error| error.format(FORMAT))?;
-            self.mark(&mut bitmap, unit)?;
-            if leaks {
-                self.unused(&bitmap, unit, &mut run);
+            let pass = start..start.saturating_add(scan.units_per_pass).min(units.end);
+            start = pass.end;
+            let mut bitmap = UnitBitmap::new(pass, &self.budget).map_err(|error| error.format(FORMAT))?;
+            self.mark_used(&mut bitmap, scan.unit)?;
+            if scan.leaks {
+                self.extend_unused(&bitmap, scan.unit, &mut unused);
             }
             bitmap.free(&self.budget);
         }
-        self.lost(&run.0, unit);
+        self.report_unused(&unused, scan.unit);
         Ok(())
     }
 
-    /// Marks the units of grains, telling of those that were marked before, and of metadata.
-    pub(super) fn mark(&mut self, bitmap: &mut Bitmap, unit: u64) -> Result<()> {
-        let units = |range: &Range<u64>| range.start / unit..range.end.div_ceil(unit);
-        self.each_grain(false, |checked, grain| {
+    /// Marks the units of all grains and metadata. Reports grains on units that another grain marked.
+    pub(super) fn mark_used(&mut self, bitmap: &mut UnitBitmap, unit: u64) -> Result<()> {
+        let units = |bytes: &Range<u64>| bytes.start / unit..bytes.end.div_ceil(unit);
+        self.each_grain(DamagedEntries::Skip, |check, grain| {
             if bitmap.mark(&units(&grain.host)) {
                 let error = corrupt("grain table entry")
-                    .at(grain.at)
-                    .guest(grain.guest)
+                    .at(grain.entry_at.0)
+                    .guest(grain.guest.0)
                     .found(format_args!("a grain at {:#x}", grain.host.start))
                     .expected("no overlap with another grain");
-                checked.tell(grain.at, error);
+                check.corruption(grain.entry_at.0, error);
             }
         })?;
-        for range in &self.metadata {
-            bitmap.mark(&units(range));
+        for area in &self.metadata {
+            bitmap.mark(&units(area));
         }
         Ok(())
     }
 
-    /// Adds the unused units of a bitmap to the run that the one before ended with.
-    fn unused(&mut self, bitmap: &Bitmap, unit: u64, run: &mut Run) {
+    /// Extends `unused`, the run of unused units before this bitmap, and reports the runs that end in it.
+    fn extend_unused(&mut self, bitmap: &UnitBitmap, unit: u64, unused: &mut Range<u64>) {
         for units in bitmap.unused() {
-            if run.0.end == units.start && !run.0.is_empty() {
-                run.0.end = units.end;
+            if unused.end == units.start && !unused.is_empty() {
+                unused.end = units.end;
             } else {
-                self.lost(&run.0, unit);
-                run.0 = units;
+                self.report_unused(unused, unit);
+                *unused = units;
             }
         }
     }
 
-    /// Tells of unused units in which a grain would fit.
-    fn lost(&mut self, units: &Range<u64>, unit: u64) {
-        let bytes = units.end.saturating_sub(units.start).saturating_mul(unit);
-        let grains = bytes / self.extent.grain_bytes.max(1);
+    /// Reports a run of unused units that has room for a grain.
+    fn report_unused(&mut self, units: &Range<u64>, unit: u64) {
+        let bytes = range::len(units).saturating_mul(unit);
+        let grains = bytes / self.sparse.geometry().grain_bytes().max(1);
         if grains > 0 && self.report.corruptions == 0 {
             let at = units.start.saturating_mul(unit);
             self.report.leak(grains, Some(at), format!("vmdk: {bytes} bytes at byte {at} are in no grain"));
         }
     }
 
-    /// Whether places that nothing uses are lost. ESXi keeps a list of those in seSparse extents, and between
+    /// Returns true if unused places are leaks. In seSparse extents ESXi keeps a list of free grains, and between
     /// compressed grains there are markers.
-    fn tells_of_leaks(&self) -> bool {
-        let plain = match self.extent.entries {
-            Entries::Hosted { compressed } => !compressed,
-            Entries::Cowd => true,
-            Entries::SeSparse(_) => false,
+    fn reports_leaks(&self) -> bool {
+        let plain = match self.sparse.tables().format() {
+            EntryFormat::Hosted { compressed } => !compressed,
+            EntryFormat::Cowd => true,
+            EntryFormat::SeSparse(_) => false,
         };
         plain && self.report.corruptions == 0
     }
 
-    /// The largest power of two that all grains begin at multiples of, and that a grain is a multiple of: at
-    /// least a sector. Rounded to it, no two grains meet that did not before.
+    /// The bytes of a unit: a sector, or the alignment of all grains if that is larger. Rounding to units makes
+    /// no two grains overlap that did not before.
     fn unit(&self) -> u64 {
-        let bits = (self.lie.offsets | self.extent.grain_bytes).trailing_zeros().min(62);
-        (1_u64 << bits).max(SECTOR)
+        self.order.alignment(self.sparse.geometry().grain_bytes()).max(SECTOR)
     }
 }

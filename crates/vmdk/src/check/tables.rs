@@ -1,98 +1,90 @@
-//! Grain directories, and where they say the grain tables are.
+//! The check of the grain directories, and of the places of the grain tables.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use diskimg_core::Result;
+use diskimg_core::{HostOffset, Result};
 
-use super::Checked;
-use crate::errors::{FORMAT, corrupt, truncated};
+use super::extent_check::{CheckedTable, ExtentCheck};
+use crate::addr::span;
+use crate::errors::{corrupt, truncated};
+use crate::table_file::TableEntry;
 
-/// Bytes that one grain table takes: in the list, in its copy while it is sorted, and as a range of the file.
-const TABLE_COST: u64 = 2 * size_of::<Table>() as u64 + size_of::<Range<u64>>() as u64;
+/// The memory for one grain table: in the list, in its copy during the sort, and as a range of metadata.
+const TABLE_COST: u64 = 2 * size_of::<CheckedTable>() as u64 + size_of::<Range<u64>>() as u64;
 
-/// A grain table, by its entry in a directory.
-#[derive(Clone, Copy)]
-pub(super) struct Table {
-    /// Its number: which entry it is.
-    pub(super) index: u64,
-    /// Byte offset of the table.
-    pub(super) host: u64,
-    /// Whether the redundant directory names it.
-    pub(super) redundant: bool,
-}
-
-/// What a directory names, both in the order of the directory.
+/// The entries of a directory other than 0, by their indices, both lists sorted.
 #[derive(Default)]
-struct Directory {
-    tables: Vec<Table>,
-    /// Which entries were told to be damaged.
+struct DirectoryTables {
+    tables: Vec<CheckedTable>,
+    /// Damaged entries, which were reported.
     damaged: Vec<u64>,
 }
 
-impl Directory {
-    /// Whether entry `index` names anything.
+impl DirectoryTables {
+    /// Returns true if entry `index` is not 0.
     fn has(&self, index: u64) -> bool {
         self.host(index).is_some() || self.damaged.binary_search(&index).is_ok()
     }
 
-    fn host(&self, index: u64) -> Option<u64> {
+    fn host(&self, index: u64) -> Option<HostOffset> {
         let found = self.tables.binary_search_by_key(&index, |table| table.index).ok()?;
         self.tables.get(found).map(|table| table.host)
     }
 }
 
-impl Checked<'_> {
-    /// Looks through the directories, and compares the tables of the redundant one with the others.
-    pub(super) fn tables(&mut self) -> Result<()> {
-        let extent = self.extent;
-        let mut all = self.directory(extent.directory, false)?;
-        // One directory that is named twice is no copy.
-        if let Some(redundant) = extent.redundant.filter(|redundant| *redundant != extent.directory) {
-            let copies = self.directory(redundant, true)?;
-            let copies = self.paired(&all, copies);
+impl ExtentCheck<'_> {
+    /// Checks the directories, and compares the redundant tables with the primary ones.
+    pub(super) fn check_tables(&mut self) -> Result<()> {
+        let directories = self.sparse.tables().directories();
+        let mut all = self.directory_tables(directories.primary, false)?;
+        // If both offsets are equal, there is only one directory.
+        if let Some(redundant) = directories.redundant.filter(|redundant| *redundant != directories.primary) {
+            let copies = self.directory_tables(redundant, true)?;
+            let copies = self.separate_copies(&all, copies);
             all.tables.extend(copies);
         }
-        let mut apart = self.apart(all.tables);
+        let mut tables = self.drop_overlapping(all.tables);
         self.merge_metadata();
-        apart.sort_unstable_by_key(|table| (table.index, table.redundant));
-        for pair in apart.windows(2) {
+        tables.sort_unstable_by_key(|table| (table.index, table.redundant));
+        for pair in tables.windows(2) {
             if let [table, copy] = pair
                 && table.index == copy.index
             {
-                self.compare(table, copy)?;
+                self.compare(*table, *copy)?;
             }
         }
-        apart.retain(|table| !table.redundant);
-        self.tables = apart;
+        tables.retain(|table| !table.redundant);
+        self.tables = tables;
         Ok(())
     }
 
-    /// Those tables that do not begin inside another one; they become metadata.
-    fn apart(&mut self, mut all: Vec<Table>) -> Vec<Table> {
-        let len = self.extent.entries_per_table.saturating_mul(self.extent.tables.entry_bytes());
+    /// Reports tables that begin inside another one. Returns the others, and adds them to the metadata.
+    fn drop_overlapping(&mut self, mut all: Vec<CheckedTable>) -> Vec<CheckedTable> {
+        let len = self.sparse.tables().table_bytes();
         all.sort_unstable_by_key(|table| (table.host, table.redundant, table.index));
         let mut end = 0;
-        let mut apart = Vec::with_capacity(all.len());
+        let mut separate = Vec::with_capacity(all.len());
         for table in all {
-            if table.host < end {
-                let at = self.entry_at(&table);
+            if table.host.0 < end {
+                let at = self.entry_at(table).0;
                 let error = corrupt("grain directory entry").at(at);
-                let error = error.found(format_args!("a grain table at {:#x}", table.host));
-                self.tell(at, error.expected("no overlap with another grain table"));
+                let error = error.found(format_args!("a grain table at {:#x}", table.host.0));
+                self.corruption(at, error.expected("no overlap with another grain table"));
                 continue;
             }
-            end = table.host.saturating_add(len);
-            self.metadata.push(table.host..end);
-            apart.push(table);
+            let range = span(table.host, len);
+            end = range.end;
+            self.metadata.push(range);
+            separate.push(table);
         }
         self.end = self.end.max(end);
-        apart
+        separate
     }
 
-    /// Puts all metadata in the order of the file, telling of what overlaps.
+    /// Sorts all metadata, and reports overlaps.
     fn merge_metadata(&mut self) {
         let mut all = std::mem::take(&mut self.metadata);
-        all.extend(self.extent.reserved.iter().map(|part| part.range.clone()));
+        all.extend(self.sparse.tables().areas().ranges().cloned());
         all.retain(|range| !range.is_empty());
         all.sort_unstable_by_key(|range| (range.start, range.end));
         all.dedup();
@@ -101,112 +93,102 @@ impl Checked<'_> {
                 Some(last) if range.start < last.end => {
                     last.end = last.end.max(range.end);
                     let error = corrupt("header, descriptor and directories").at(range.start);
-                    self.tell(range.start, error.expected("not to overlap"));
+                    self.corruption(range.start, error.expected("no overlap with each other"));
                 }
                 _ => self.metadata.push(range),
             }
         }
     }
 
-    /// Takes `bytes` from the budget of what is kept.
-    fn charge(&self, bytes: u64) -> Result<()> {
-        self.budget.take(bytes).map_err(|error| error.format(FORMAT))
-    }
-
-    /// Where the entry of a table is.
-    fn entry_at(&self, table: &Table) -> u64 {
+    /// The offset of the directory entry of a table.
+    fn entry_at(&self, table: CheckedTable) -> HostOffset {
+        let tables = self.sparse.tables();
+        let directories = tables.directories();
         let directory =
-            if table.redundant { self.extent.redundant.unwrap_or_default() } else { self.extent.directory };
-        directory.saturating_add(table.index.saturating_mul(self.extent.tables.entry_bytes()))
+            if table.redundant { directories.redundant.unwrap_or_default() } else { directories.primary };
+        tables.file().entry_at(directory, table.index)
     }
 
-    /// The tables that the directory at byte `directory` names, in its order.
-    fn directory(&mut self, directory: u64, redundant: bool) -> Result<Directory> {
-        let extent = self.extent;
-        let entries = extent.capacity.div_ceil(extent.table_span().max(1));
-        let width = extent.tables.entry_bytes();
-        let len = extent.entries_per_table.saturating_mul(width);
-        let mut found = Directory::default();
-        let mut index = 0;
-        while index < entries {
-            let start = directory.saturating_add(index.saturating_mul(width));
-            let page = extent.tables.page(start)?;
-            let here = page.left().min(entries.saturating_sub(index));
-            if here == 0 {
-                let error = truncated("grain directory").at(start).because("the file ends before it does");
-                self.tell(start, error);
-                break;
-            }
-            for (slot, number) in (0..here).zip(0_usize..) {
-                let entry = page.entry(number).unwrap_or_default();
-                if entry == 0 {
-                    continue;
+    /// Returns the tables of the directory at `directory`, and reports damaged entries.
+    fn directory_tables(&mut self, directory: HostOffset, redundant: bool) -> Result<DirectoryTables> {
+        let tables = self.sparse.tables();
+        let count = tables.geometry().tables();
+        let mut found = DirectoryTables::default();
+        let read = tables.file().scan(directory, count, |entry: TableEntry| {
+            let index = entry.index;
+            let table = tables.table(entry).and_then(|host| {
+                let whole = span(host, tables.table_bytes()).end <= tables.file_size();
+                let guest = tables.geometry().table_start(index);
+                if whole { Ok(host) } else { Err(tables.ends_before("grain table", host, guest)) }
+            });
+            match table {
+                Ok(host) => {
+                    self.charge(TABLE_COST)?;
+                    found.tables.push(CheckedTable { index, host, redundant });
                 }
-                let at = start.saturating_add(slot.saturating_mul(width));
-                let index = index.saturating_add(slot);
-                let table = extent.table(entry, at, index).and_then(|host| {
-                    let guest = index.saturating_mul(extent.table_span());
-                    let whole = host.saturating_add(len) <= extent.tables.file_size();
-                    if whole { Ok(host) } else { Err(extent.cut("grain table", host, guest)) }
-                });
-                match table {
-                    Ok(host) => {
-                        self.charge(TABLE_COST)?;
-                        found.tables.push(Table { index, host, redundant });
-                    }
-                    Err(error) => {
-                        self.charge(size_of::<u64>() as u64)?;
-                        found.damaged.push(index);
-                        self.tell(at, error);
-                    }
+                Err(error) => {
+                    self.charge(size_of::<u64>() as u64)?;
+                    found.damaged.push(index);
+                    self.corruption(entry.at.0, error);
                 }
             }
-            index = index.saturating_add(here);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if read < count {
+            let at = tables.file().entry_at(directory, read).0;
+            let error = truncated("grain directory").at(at).because("the file ends before it does");
+            self.corruption(at, error);
         }
         Ok(found)
     }
 
-    /// The copies that are not the tables themselves; tells of tables that only one of the directories names.
-    fn paired(&mut self, first: &Directory, mut second: Directory) -> Vec<Table> {
-        for table in &first.tables {
-            if !second.has(table.index) {
-                self.single(table);
+    /// Returns the copies that are not the primary tables themselves. Reports tables that only one of the
+    /// directories names.
+    fn separate_copies(
+        &mut self,
+        primary: &DirectoryTables,
+        mut redundant: DirectoryTables,
+    ) -> Vec<CheckedTable> {
+        for table in &primary.tables {
+            if !redundant.has(table.index) {
+                self.report_single(*table);
             }
         }
-        for copy in second.tables.iter().filter(|copy| !first.has(copy.index)) {
-            self.single(copy);
+        for copy in redundant.tables.iter().filter(|copy| !primary.has(copy.index)) {
+            self.report_single(*copy);
         }
-        second.tables.retain(|copy| first.host(copy.index) != Some(copy.host));
-        second.tables
+        redundant.tables.retain(|copy| primary.host(copy.index) != Some(copy.host));
+        redundant.tables
     }
 
-    /// Tells of a table that the other directory does not name.
-    fn single(&mut self, table: &Table) {
-        let other = Table { redundant: !table.redundant, ..*table };
-        let at = self.entry_at(&other);
-        let guest = self.extent.of_disk(table.index.saturating_mul(self.extent.table_span()));
-        let error = corrupt("grain directory entry").at(at).guest(guest).found(0);
-        self.tell(at, error.expected("a grain table, as in the other directory"));
+    /// Reports a table that the other directory does not name.
+    fn report_single(&mut self, table: CheckedTable) {
+        let at = self.entry_at(CheckedTable { redundant: !table.redundant, ..table }).0;
+        let guest = self.sparse.geometry().table_start(table.index);
+        let error = corrupt("grain directory entry").at(at).guest(self.sparse.in_disk(guest).0).found(0);
+        self.corruption(at, error.expected("a grain table, as in the other directory"));
     }
 
-    /// Tells of the first entry that differs between a table and its copy.
-    fn compare(&mut self, table: &Table, copy: &Table) -> Result<()> {
-        let extent = self.extent;
-        let width = extent.tables.entry_bytes();
+    /// Reports the first entry that differs between a table and its copy.
+    fn compare(&mut self, table: CheckedTable, copy: CheckedTable) -> Result<()> {
+        let (tables, geometry) = (self.sparse.tables(), self.sparse.geometry());
+        let (file, entries) = (tables.file(), geometry.entries_per_table());
         let mut slot = 0;
-        while slot < extent.entries_per_table {
-            let place = |table: &Table| table.host.saturating_add(slot.saturating_mul(width));
-            let (a, b) = (extent.tables.page(place(table))?, extent.tables.page(place(copy))?);
-            let here = a.left().min(b.left()).min(extent.entries_per_table.saturating_sub(slot)).max(1);
-            for (next, number) in (0..here).zip(0_usize..) {
-                let (a, b) = (a.entry(number), b.entry(number));
+        while slot < entries {
+            let copy_at = file.entry_at(copy.host, slot);
+            let (a, b) = (file.page(file.entry_at(table.host, slot))?, file.page(copy_at)?);
+            let here = a.left().min(b.left()).min(entries.saturating_sub(slot)).max(1);
+            for (next, in_page) in (0..here).zip(0_usize..) {
+                let (a, b) = (a.entry(in_page), b.entry(in_page));
                 if a != b {
-                    let at = place(copy).saturating_add(next.saturating_mul(width));
-                    let grain = slot.saturating_add(next).saturating_mul(extent.grain_bytes);
-                    let guest = copy.index.saturating_mul(extent.table_span()).saturating_add(grain);
-                    let error = corrupt("redundant grain table entry").at(at).guest(extent.of_disk(guest));
-                    let expected = format_args!("{:#x}, as in the other table", a.unwrap_or_default());
-                    self.tell(at, error.found_hex(b.unwrap_or_default()).expected(expected));
+                    let at = file.entry_at(copy_at, next).0;
+                    let guest = geometry.grain_at(copy.index, slot.saturating_add(next));
+                    let error = corrupt("redundant grain table entry")
+                        .at(at)
+                        .guest(self.sparse.in_disk(guest).0)
+                        .found_hex(b.unwrap_or_default())
+                        .expected(format_args!("{:#x}, as in the other table", a.unwrap_or_default()));
+                    self.corruption(at, error);
                     return Ok(());
                 }
             }

@@ -2,12 +2,12 @@
 
 use diskimg_core::{Error, ErrorKind, Limits, Remedy, Result};
 
+use crate::create_type::embedded_line;
 use crate::descriptor::Descriptor;
 use crate::errors::{FORMAT, corrupt};
 use crate::extent_line::Access;
 use crate::footer::check_copy;
-use crate::open::only_line;
-use crate::parsed::parent;
+use crate::lineage::parent;
 use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};
 
 /// The header of a stream, and what follows from it. Offsets and lengths are bytes.
@@ -70,10 +70,10 @@ impl Shape {
         if parent(&descriptor).is_some() {
             return Err(needs_seek("the image is based on a parent: what it does not hold is there").at(at));
         }
-        if descriptor.is_silent() {
+        if descriptor.is_blank() {
             return Ok(());
         }
-        let line = only_line(&descriptor)?;
+        let line = embedded_line(&descriptor)?;
         if line.access == Access::NoAccess {
             return Err(needs_seek("no access to the grains: the disk is zeros").at(line.at));
         }

@@ -182,7 +182,7 @@ fn the_smaller_of_header_and_descriptor_is_the_size_and_a_difference_is_told() {
         let told: Vec<_> = info.findings.iter().map(|finding| finding.message.as_str()).collect();
         let (header_bytes, line_bytes) = (header * 512, line * 512);
         let expected = format!(
-            "the extent's header says {header_bytes} bytes and the descriptor {line_bytes}: the smaller one counts"
+            "the extent's header gives {header_bytes} bytes and the descriptor {line_bytes}: the smaller size is used"
         );
         let expected = if header == line { Vec::new() } else { vec![expected.as_str()] };
         assert_eq!(told, expected);

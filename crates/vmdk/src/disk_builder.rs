@@ -1,0 +1,205 @@
+//! Construction of a disk from its extents, and the checks of each extent's header against its file.
+
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Budget, Finding, GuestOffset, HostOffset, Limits, MetadataCache, Result};
+
+use crate::addr::{SECTOR, sectors, span};
+use crate::cowd::{self, CowdHeader};
+use crate::entry_format::EntryFormat;
+use crate::errors::{FORMAT, corrupt, truncated};
+use crate::extent_line::ExtentLine;
+use crate::extents::{DescriptorExtents, ExtentContent};
+use crate::file_head::read_structure;
+use crate::findings::size_mismatch;
+use crate::footer;
+use crate::geometry::Geometry;
+use crate::grain_directories;
+use crate::grain_tables::{GrainDirectories, GrainTables};
+use crate::metadata_areas::{MetadataAreas, check_in_file};
+use crate::sesparse::{self, SeSparseHeader};
+use crate::sparse_extent::SparseExtent;
+use crate::sparse_header::{COMPRESSED, SparseHeader};
+use crate::table_file::{PageCache, TableFile};
+
+/// A disk under construction. Extents are appended in the order of the descriptor.
+pub(crate) struct DiskBuilder {
+    extents: DescriptorExtents,
+    findings: Vec<Finding>,
+    pages: PageCache,
+    ranges_budget: Arc<Budget>,
+}
+
+/// The file of a sparse extent, and the line that names it.
+pub(crate) struct ExtentFile<'a> {
+    pub(crate) source: Arc<dyn BlockSource>,
+    /// `None` for a file that is opened without its descriptor.
+    pub(crate) line: Option<&'a ExtentLine>,
+    /// True for the last extent of the disk.
+    pub(crate) last: bool,
+    /// True in an image of several files, where errors give the file name.
+    pub(crate) named: bool,
+}
+
+impl DiskBuilder {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            extents: DescriptorExtents::default(),
+            findings: Vec::new(),
+            pages: Arc::new(MetadataCache::new(limits.metadata_cache)),
+            ranges_budget: Arc::new(Budget::new("ranges of grain tables", limits.metadata_cache)),
+        }
+    }
+
+    /// The virtual size of the extents so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.extents.size()
+    }
+
+    /// Returns the extents, and the findings on their files.
+    pub(crate) fn finish(self) -> (DescriptorExtents, Vec<Finding>) {
+        (self.extents, self.findings)
+    }
+
+    /// Appends an extent that reads as zeros.
+    pub(crate) fn push_zeros(&mut self, len: u64) {
+        self.extents.push(len, ExtentContent::Zero, None);
+    }
+
+    /// Appends a flat extent.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Truncated`] if the file is smaller than its line says.
+    pub(crate) fn push_flat(&mut self, line: &ExtentLine, source: Arc<dyn BlockSource>) -> Result<()> {
+        let offset = line.file_offset();
+        let size = source.size();
+        if offset.0.checked_add(line.bytes()).is_none_or(|end| end > size) {
+            return Err(truncated("extent")
+                .format(FORMAT)
+                .at(line.at)
+                .found(format_args!("a file of {size} bytes"))
+                .expected(format_args!("{} bytes from byte {} on", line.bytes(), offset.0)));
+        }
+        self.extents.push(line.bytes(), ExtentContent::Flat { source, offset }, Some(line));
+        Ok(())
+    }
+
+    /// Appends a hosted sparse extent.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Truncated`] if footer or directories
+    /// are damaged.
+    pub(crate) fn push_hosted(&mut self, file: &ExtentFile<'_>, header: &SparseHeader) -> Result<()> {
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let source = file.source.as_ref();
+        let (header, at) = match header.has_footer() {
+            true => footer::find(source, header)?,
+            false => (header.clone(), HostOffset(0)),
+        };
+        let (directories, finding) = grain_directories::select(&header, at, source.size())?;
+        self.findings.extend(grain_directories::damaged_entries(source, &header, directories)?);
+        self.findings.extend(finding);
+        let format = EntryFormat::Hosted { compressed: header.has(COMPRESSED) };
+        let geometry = Geometry::new(header.grain_bytes(), header.entries_per_table.into(), capacity);
+        let areas = grain_directories::areas(&header, directories);
+        let overhead = sectors(header.overhead_sectors);
+        self.push_sparse(file, self.tables(file, format, geometry, directories, areas), overhead);
+        Ok(())
+    }
+
+    /// Appends a sparse extent of ESX.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before its directory.
+    pub(crate) fn push_cowd(&mut self, file: &ExtentFile<'_>, header: &CowdHeader) -> Result<()> {
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let geometry = Geometry::new(header.grain_bytes(), cowd::ENTRIES_PER_TABLE, capacity);
+        let directory = span(header.directory(), geometry.tables().saturating_mul(4));
+        check_in_file("gdOffset", 20, &directory, file.source.size())?;
+        let directories = GrainDirectories { primary: header.directory(), redundant: None };
+        let areas =
+            MetadataAreas::new(vec![("header", 0..cowd::HEADER_BYTES), ("grain directory", directory)]);
+        self.push_sparse(file, self.tables(file, EntryFormat::Cowd, geometry, directories, areas), 0);
+        Ok(())
+    }
+
+    /// Appends a space-efficient sparse extent of ESXi.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Unsupported`] if its journal must be replayed,
+    /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Truncated`] if volatile header or
+    /// directory are damaged.
+    pub(crate) fn push_sesparse(
+        &mut self,
+        file: &ExtentFile<'_>,
+        header: &SeSparseHeader,
+        limits: &Limits,
+    ) -> Result<()> {
+        let volatile = header.volatile_header();
+        let bytes = read_structure(file.source.as_ref(), "volatile header", volatile, SECTOR, limits)?;
+        sesparse::check_volatile(&bytes, volatile)?;
+        let capacity = self.agreed_size(header.capacity(), file)?;
+        if capacity == 0 {
+            return Ok(());
+        }
+        let directory = header.directory();
+        check_in_file("grain directory offset", 128, &directory, file.source.size())?;
+        let format = EntryFormat::SeSparse(header.areas());
+        let geometry = Geometry::new(sesparse::GRAIN_BYTES, sesparse::ENTRIES_PER_TABLE, capacity);
+        let directories = GrainDirectories { primary: HostOffset(directory.start), redundant: None };
+        let areas = MetadataAreas::new(vec![
+            ("header", 0..SECTOR),
+            ("volatile header", span(volatile, SECTOR)),
+            ("grain directory", directory),
+        ]);
+        self.push_sparse(file, self.tables(file, format, geometry, directories, areas), 0);
+        Ok(())
+    }
+
+    fn tables(
+        &self,
+        file: &ExtentFile<'_>,
+        format: EntryFormat,
+        geometry: Geometry,
+        directories: GrainDirectories,
+        areas: MetadataAreas,
+    ) -> GrainTables {
+        let number = self.extents.len() as u64;
+        let (source, pages) = (Arc::clone(&file.source), Arc::clone(&self.pages));
+        let entries = TableFile::new(source, pages, number, format.entry_bytes(), format.is_compressed());
+        GrainTables::new(entries, format, geometry, directories, areas, GuestOffset(self.size()))
+    }
+
+    fn push_sparse(&mut self, file: &ExtentFile<'_>, tables: GrainTables, overhead: u64) {
+        let capacity = tables.geometry().capacity();
+        let extent = SparseExtent::new(tables, overhead, Arc::clone(&self.ranges_budget));
+        let line = file.line.filter(|_| file.named);
+        self.extents.push(capacity, ExtentContent::Sparse(Box::new(extent)), line);
+    }
+
+    /// Returns the size of a sparse extent: the capacity in its header, as in QEMU, or the size in its line if
+    /// that is smaller. VirtualBox rounds the capacity up and writes the exact size in the line.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`] if the capacity is smaller and another extent follows: all of its
+    /// bytes would move.
+    fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<u64> {
+        let Some(line) = file.line.filter(|line| line.bytes() != capacity) else { return Ok(capacity) };
+        if capacity < line.bytes() && !file.last {
+            return Err(corrupt("capacity")
+                .found(capacity)
+                .expected(format_args!("{} bytes, as in the descriptor", line.bytes())));
+        }
+        // For an image in one file, the description of its head has this finding.
+        if file.named {
+            self.findings.push(size_mismatch(capacity, line));
+        }
+        Ok(capacity.min(line.bytes()))
+    }
+}

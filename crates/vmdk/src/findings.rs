@@ -1,0 +1,116 @@
+//! Findings on the head of an image, known without opening the files it names.
+
+use diskimg_core::{Finding, ImageInfo, Limits, Printable, Severity};
+
+use crate::create_type::CreateType;
+use crate::descriptor::Descriptor;
+use crate::encoding;
+use crate::errors::warning;
+use crate::extent_line::{Access, ExtentLine};
+use crate::file_head::{FileHead, FileKind};
+use crate::references::{is_device_extent, leaves_directory, parent_reference};
+
+/// Returns the findings on an image that `info` describes.
+pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Vec<Finding> {
+    let mut all = Vec::new();
+    match &head.descriptor {
+        Ok(Some(descriptor)) => {
+            add_file_findings(head, descriptor, &mut all);
+            all.extend(own_size_mismatch(head, descriptor));
+            add_descriptor_findings(descriptor, &mut all);
+        }
+        Ok(None) => all.push(warning(
+            "descriptor",
+            "the file is one extent of an image whose descriptor is another file",
+        )),
+        Err(error) => {
+            let message = format!("the descriptor cannot be read: {error}");
+            all.push(warning("descriptor", message).at(head.descriptor_at.0));
+        }
+    }
+    if let Err(error) = limits.check_virtual_size(info.virtual_size) {
+        all.push(Finding::new(Severity::Unsafe, "virtual_size", error.to_string()));
+    }
+    if info.dirty {
+        let message = "the image was not closed cleanly; reading is not affected";
+        all.push(Finding::new(Severity::Note, "dirty", message).at(72));
+    }
+    all
+}
+
+/// Adds findings on the extents: one for each kind of problem, whatever their number.
+fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Finding>) {
+    let lines = &descriptor.extents;
+    if head.has_other_files() {
+        let named: Vec<(&ExtentLine, &[u8])> =
+            lines.iter().filter_map(|line| Some((line, line.name.as_deref()?))).collect();
+        if let Some((line, name)) = named.iter().find(|(_, name)| leaves_directory(name)) {
+            let message =
+                format!("the image names an extent outside its directory: {}", Printable::new(name));
+            all.push(Finding::new(Severity::Unsafe, "extents", message).at(line.at));
+        } else if let Some((line, name)) = named.first() {
+            let message =
+                format!("the disk is in {} other files, the first is {}", named.len(), Printable::new(name));
+            all.push(Finding::new(Severity::Unsafe, "extents", message).at(line.at));
+        }
+        if let Some((line, _)) = named.iter().find(|(line, name)| is_device_extent(line, name)) {
+            let message = "an extent is a device of the host, which is never opened";
+            all.push(Finding::new(Severity::Unsafe, "device", message).at(line.at));
+        }
+        if !matches!(head.kind, FileKind::Text) {
+            let message = "the file contains no disk, and its descriptor names other files";
+            all.push(Finding::new(Severity::Unsafe, "descriptor", message).at(12));
+        }
+    }
+    if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {
+        let message = "an extent is marked NOACCESS and reads as zeros";
+        all.push(Finding::new(Severity::Note, "no_access", message).at(line.at));
+    }
+}
+
+/// The finding on a header and an embedded descriptor that differ in the size of the disk.
+fn own_size_mismatch(head: &FileHead, descriptor: &Descriptor) -> Option<Finding> {
+    let FileKind::Hosted(header) = &head.kind else { return None };
+    let [line] = descriptor.extents.as_slice() else { return None };
+    let own = !header.is_descriptor_only() && line.access != Access::NoAccess;
+    (own && line.bytes() != header.capacity()).then(|| size_mismatch(header.capacity(), line))
+}
+
+/// The finding on an extent whose header gives `capacity` bytes, and whose line gives another size.
+pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
+    let bytes = line.bytes();
+    let message = format!(
+        "the extent's header gives {capacity} bytes and the descriptor {bytes}: the smaller size is used"
+    );
+    warning("size_mismatch", message).at(line.at)
+}
+
+fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
+    if let Some(reference) = parent_reference(descriptor) {
+        let message = match reference.name.as_slice() {
+            [] => "the image is based on a parent and does not name its file".to_owned(),
+            name => format!("the image is based on a parent: {}", Printable::new(name)),
+        };
+        let finding = Finding::new(Severity::Unsafe, "parent", message);
+        all.push(match reference.offset {
+            Some(offset) => finding.at(offset),
+            None => finding,
+        });
+    }
+    let create_type = descriptor.create_type.as_ref().map(CreateType::parse);
+    if let Some(Err(error)) = create_type {
+        all.push(warning("descriptor", error.to_string()));
+    }
+    let names = descriptor.extents.iter().filter_map(|line| line.name.as_deref());
+    let hint = descriptor.parent_file_name_hint.as_ref().map(|hint| hint.bytes.as_slice());
+    if names.chain(hint).any(|name| std::str::from_utf8(name).is_err()) {
+        let encoding = descriptor.encoding().unwrap_or(b"none");
+        let lookup = match encoding::is_known(encoding) {
+            true => "extents are looked up in UTF-8, and then by their bytes",
+            false => "they are looked up by their bytes only",
+        };
+        let name = Printable::new(encoding);
+        let message = format!("file names are not UTF-8 (encoding {name}): {lookup}");
+        all.push(Finding::new(Severity::Note, "encoding", message));
+    }
+}

@@ -1,0 +1,157 @@
+//! Opening of the files that a descriptor names.
+
+use std::sync::Arc;
+
+use diskimg_core::{
+    BlockSource, Error, HostOffset, Limits, OpenOptions, Reference, ReferenceRole, Remedy, Resolver, Result,
+};
+
+use crate::addr::SECTOR;
+use crate::cowd::CowdHeader;
+use crate::create_type::{CreateType, create_type};
+use crate::descriptor::Descriptor;
+use crate::disk_builder::{DiskBuilder, ExtentFile};
+use crate::encoding;
+use crate::errors::{FORMAT, corrupt, limit, unsupported};
+use crate::extent_line::{Access, ExtentLine, ExtentType};
+use crate::extents::name_error;
+use crate::file_head::{not_an_extent, read_structure};
+use crate::references::{extent_reference, extent_references, is_device_extent};
+use crate::sesparse::SeSparseHeader;
+use crate::sparse_header::SparseHeader;
+
+/// Opens the extents of a descriptor and adds them to the disk.
+///
+/// # Errors
+/// As [`Vmdk::open`](crate::Vmdk::open) for an image of several files.
+pub(crate) fn open_extents(
+    disk: &mut DiskBuilder,
+    descriptor: &Descriptor,
+    options: &OpenOptions<'_>,
+) -> Result<()> {
+    let (create_type, value) = create_type(descriptor)?;
+    if create_type == CreateType::Device {
+        return Err(device_denied(descriptor));
+    }
+    let lines = &descriptor.extents;
+    for line in lines {
+        create_type.check(value, line)?;
+        if line.sectors == 0 && lines.len() > 1 {
+            return Err(corrupt("extent line").at(line.at).found("0 sectors").expected("at least 1"));
+        }
+    }
+    let total = total_size(lines)?;
+    options.limits.check_virtual_size(total).map_err(|error| error.format(FORMAT))?;
+    for (number, line) in (1..).zip(lines) {
+        let last = number == lines.len();
+        open_extent(disk, line, &ExtentContext { encoding: descriptor.encoding(), last, options })?;
+    }
+    Ok(())
+}
+
+/// Returns the bytes of all extents.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Corrupt`] without lines, [`diskimg_core::ErrorKind::Limit`] for 2^63 bytes and more.
+fn total_size(lines: &[ExtentLine]) -> Result<u64> {
+    if lines.is_empty() {
+        return Err(corrupt("extents").found(0).expected("at least 1"));
+    }
+    let mut total = 0_u64;
+    for line in lines {
+        total = total
+            .checked_add(line.bytes())
+            .filter(|total| i64::try_from(*total).is_ok())
+            .ok_or_else(|| limit("extents").at(line.at).expected("less than 2^63 bytes in all"))?;
+    }
+    Ok(total)
+}
+
+/// The error for an image that is a device of the host.
+fn device_denied(descriptor: &Descriptor) -> Error {
+    let because = "the image is a device of the host";
+    let references = extent_references(descriptor);
+    match references.iter().find(|reference| reference.role == ReferenceRole::Extent) {
+        Some(reference) => denied(reference, because),
+        None => unsupported("createType").because(because),
+    }
+}
+
+fn denied(reference: &Reference, because: &str) -> Error {
+    reference
+        .denied()
+        .because(format_args!("{because}, which is never opened"))
+        .with_remedy(Remedy::ReadDevice)
+}
+
+/// The part of an image that the opening of one extent depends on.
+struct ExtentContext<'a, 'o> {
+    /// The encoding of file names.
+    encoding: Option<&'a [u8]>,
+    /// True for the last extent of the disk.
+    last: bool,
+    options: &'a OpenOptions<'o>,
+}
+
+/// Opens the file of a line and adds its extent.
+fn open_extent(disk: &mut DiskBuilder, line: &ExtentLine, context: &ExtentContext<'_, '_>) -> Result<()> {
+    let Some(name) = line.name.as_ref().filter(|_| line.access != Access::NoAccess) else {
+        disk.push_zeros(line.bytes());
+        return Ok(());
+    };
+    let reference = extent_reference(line, name);
+    if is_device_extent(line, name) {
+        return Err(denied(&reference, "the extent is a device of the host"));
+    }
+    let source = resolve(&reference, context.encoding, context.options.resolver)?;
+    if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
+        return disk.push_flat(line, source).map_err(|error| name_error(error, name));
+    }
+    if line.offset_sectors != 0 {
+        return Err(unsupported("offset of a sparse extent")
+            .at(line.at)
+            .found(line.offset_sectors)
+            .expected("0"));
+    }
+    let file = ExtentFile { source, line: Some(line), last: context.last, named: true };
+    open_sparse(disk, &file, line.kind, &context.options.limits)
+        .map_err(|error| name_error(not_an_extent(error), name))
+}
+
+/// Resolves a reference by its name in UTF-8, if decoding changes it, or else by the bytes of its name.
+fn resolve(
+    reference: &Reference,
+    encoding: Option<&[u8]>,
+    resolver: &dyn Resolver,
+) -> Result<Arc<dyn BlockSource>> {
+    let Some(name) = encoding::decoded(&reference.name, encoding) else {
+        return resolver.resolve(reference);
+    };
+    let in_utf_8 = Reference { name, ..reference.clone() };
+    resolver.resolve(&in_utf_8).or_else(|error| resolver.resolve(reference).map_err(|_| error))
+}
+
+/// Adds a sparse extent, which must be of the type in its line.
+fn open_sparse(
+    disk: &mut DiskBuilder,
+    file: &ExtentFile<'_>,
+    kind: ExtentType,
+    limits: &Limits,
+) -> Result<()> {
+    let source = file.source.as_ref();
+    let first = read_structure(source, "header", HostOffset(0), SECTOR.min(source.size()), limits)?;
+    match kind {
+        ExtentType::VmfsSparse => disk.push_cowd(file, &CowdHeader::parse(&first)?),
+        ExtentType::SeSparse => disk.push_sesparse(file, &SeSparseHeader::parse(&first)?, limits),
+        _ => {
+            let header = SparseHeader::parse(&first, 0)?;
+            if header.is_descriptor_only() {
+                return Err(corrupt("capacity")
+                    .at(12)
+                    .found(0)
+                    .expected("an extent, not another descriptor"));
+            }
+            disk.push_hosted(file, &header)
+        }
+    }
+}

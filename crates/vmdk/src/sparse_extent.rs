@@ -1,0 +1,125 @@
+//! One sparse extent, and the places in its file where grains can be.
+
+use std::sync::{Arc, OnceLock};
+
+use diskimg_core::{BlockSource, Budget, Error, GuestOffset, HostOffset, Result};
+
+use crate::addr::{ExtentOffset, span};
+use crate::errors::corrupt;
+use crate::geometry::Geometry;
+use crate::grain_tables::GrainTables;
+use crate::marker::GRAIN_HEADER;
+use crate::table_ranges::TableRanges;
+
+/// A sparse extent: its tables, and checks of where its grains are.
+pub(crate) struct SparseExtent {
+    tables: GrainTables,
+    /// The byte by which header, descriptor and tables end; 0 if no header gives it.
+    overhead: u64,
+    /// Collected when the first uncompressed grain is read.
+    table_ranges: OnceLock<TableRanges>,
+    /// The memory for table ranges, shared by all files of the image.
+    ranges_budget: Arc<Budget>,
+}
+
+impl SparseExtent {
+    pub(crate) const fn new(tables: GrainTables, overhead: u64, ranges_budget: Arc<Budget>) -> Self {
+        Self { tables, overhead, table_ranges: OnceLock::new(), ranges_budget }
+    }
+
+    /// The grain directory and grain tables.
+    pub(crate) const fn tables(&self) -> &GrainTables {
+        &self.tables
+    }
+
+    /// The file.
+    pub(crate) fn source(&self) -> &dyn BlockSource {
+        self.tables.source()
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn file_size(&self) -> u64 {
+        self.tables.file_size()
+    }
+
+    /// The sizes of the extent.
+    pub(crate) const fn geometry(&self) -> Geometry {
+        self.tables.geometry()
+    }
+
+    /// Returns true if grains are compressed.
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.tables.format().is_compressed()
+    }
+
+    /// The byte by which the metadata in front of the grains ends; 0 if no header gives it.
+    pub(crate) const fn overhead(&self) -> u64 {
+        self.overhead
+    }
+
+    /// The offset in the disk of an offset in the extent.
+    pub(crate) const fn in_disk(&self, guest: ExtentOffset) -> GuestOffset {
+        self.tables.in_disk(guest)
+    }
+
+    /// Checks that the `len` bytes at `skip` bytes into the uncompressed grain at `grain` can be guest data.
+    ///
+    /// Returns how many of them are inside the file: at least one.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Corrupt`] if they overlap metadata, [`diskimg_core::ErrorKind::Truncated`] if
+    /// the file ends before them.
+    pub(crate) fn check_data(
+        &self,
+        grain: HostOffset,
+        skip: u64,
+        len: u64,
+        guest: ExtentOffset,
+    ) -> Result<u64> {
+        let first = grain.plus(skip);
+        let range = span(grain, skip.saturating_add(len));
+        if let Some(area) = self.tables.areas().overlapping(&range) {
+            return Err(self.misplaced("grain", grain, guest, area));
+        }
+        if self.table_ranges()?.overlap(&range) {
+            return Err(self.misplaced("grain", grain, guest, "grain tables"));
+        }
+        match self.file_size().saturating_sub(first.0) {
+            0 => Err(self.tables.ends_before("grain", first, guest)),
+            stored => Ok(len.min(stored)),
+        }
+    }
+
+    /// Checks that a compressed grain can be at `host`: its header is inside the file and not on metadata.
+    ///
+    /// # Errors
+    /// As [`check_data`](Self::check_data).
+    pub(crate) fn check_compressed(&self, host: HostOffset, guest: ExtentOffset) -> Result<()> {
+        let header = span(host, GRAIN_HEADER as u64);
+        if let Some(area) = self.tables.areas().overlapping(&header) {
+            return Err(self.misplaced("compressed grain", host, guest, area));
+        }
+        if header.end > self.file_size() {
+            return Err(self.tables.ends_before("compressed grain", host, guest));
+        }
+        Ok(())
+    }
+
+    /// The ranges of the grain tables. Two threads may collect them at once; the first result is kept.
+    fn table_ranges(&self) -> Result<&TableRanges> {
+        match self.table_ranges.get() {
+            Some(ranges) => Ok(ranges),
+            None => {
+                let ranges = TableRanges::collect(&self.tables, self.overhead, &self.ranges_budget)?;
+                Ok(self.table_ranges.get_or_init(|| ranges))
+            }
+        }
+    }
+
+    fn misplaced(&self, field: &str, host: HostOffset, guest: ExtentOffset, area: &str) -> Error {
+        corrupt(field)
+            .at(host.0)
+            .guest(self.in_disk(guest).0)
+            .expected(format_args!("no overlap with the {area}"))
+    }
+}
