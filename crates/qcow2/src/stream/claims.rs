@@ -1,63 +1,67 @@
-//! What tables have named and what has not arrived yet.
+//! Host ranges that tables refer to and that have not been streamed yet.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use diskimg_core::{Budget, LimitKind, Remedy, Result};
 
 use crate::addr::{GuestOffset, HostOffset};
 use crate::errors::FORMAT;
 
-/// What one claim costs in its map, about.
+/// Memory charged for one claim with its share of the map. An estimate.
 const CLAIM_COST: u64 = 64;
 
-/// Host bytes that stand verbatim for guest bytes.
+/// A host range that stores a guest range verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct HostRun {
     pub(super) host: HostOffset,
     pub(super) len: u64,
     pub(super) guest: GuestOffset,
-    /// Whether another entry may name the same bytes.
+    /// True if another entry may refer to the same host bytes.
     pub(super) shared: bool,
 }
 
-impl Run {
-    pub(super) fn host_end(&self) -> u64 {
-        self.host.plus(self.len).0
+impl HostRun {
+    pub(super) fn host_end(&self) -> HostOffset {
+        self.host.plus(self.len)
     }
 
-    /// The run without its first `len` bytes.
+    pub(super) fn guest_end(&self) -> GuestOffset {
+        self.guest.plus(self.len)
+    }
+
+    /// Returns the run without its first `len` bytes.
     pub(super) fn without_first(mut self, len: u64) -> Self {
         self.host = self.host.plus(len);
-        self.guest = GuestOffset(self.guest.0.saturating_add(len));
+        self.guest = self.guest.plus(len);
         self.len = self.len.saturating_sub(len);
         self
     }
 
-    /// Makes the run longer by `next`, if that follows it on both sides.
+    /// Extends the run by `next` if that continues it both in the file and on the disk. Returns true if it did.
     pub(super) fn extend(&mut self, next: &Self) -> bool {
-        let follows = next.host.0 == self.host_end()
+        let continues = next.host == self.host_end()
             && Some(next.guest.0) == self.guest.0.checked_add(self.len)
             && next.shared == self.shared;
-        if follows {
+        if continues {
             self.len = self.len.saturating_add(next.len);
         }
-        follows
+        continues
     }
 }
 
-/// A compressed cluster, and as much of it as has arrived.
+/// A compressed cluster and the bytes of it that were streamed so far.
 #[derive(Debug)]
-pub(super) struct Packed {
-    pub(super) start: u64,
-    pub(super) end: u64,
+pub(super) struct CompressedClaim {
+    pub(super) host: Range<u64>,
     pub(super) guest: GuestOffset,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Packed {
-    /// The host offset of the first byte that is missing.
-    pub(super) fn next(&self) -> u64 {
-        self.start.saturating_add(self.bytes.len() as u64)
+impl CompressedClaim {
+    /// The host offset of the first missing byte.
+    pub(super) fn next(&self) -> HostOffset {
+        HostOffset(self.host.start).plus(self.bytes.len() as u64)
     }
 
     fn cost(&self) -> u64 {
@@ -65,66 +69,66 @@ impl Packed {
     }
 }
 
-/// Claims by where they begin, or go on, in the file.
+/// All claims, sorted by the host offset of their first missing byte.
 pub(super) struct Claims {
-    runs: BTreeMap<u64, Vec<Run>>,
-    packed: BTreeMap<u64, Vec<Packed>>,
+    runs: BTreeMap<HostOffset, Vec<HostRun>>,
+    compressed: BTreeMap<HostOffset, Vec<CompressedClaim>>,
     budget: Budget,
 }
 
 impl Claims {
-    /// None yet, and `bytes` of memory for them.
+    /// No claims; they may use `bytes` of memory.
     pub(super) fn new(bytes: u64) -> Self {
         Self {
             runs: BTreeMap::new(),
-            packed: BTreeMap::new(),
+            compressed: BTreeMap::new(),
             budget: Budget::new("tables of a stream", bytes),
         }
     }
 
-    /// Spends memory that claims are counted in.
+    /// Takes `bytes` from the budget of the claims.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] when there is no more.
+    /// [`diskimg_core::ErrorKind::Limit`] if the budget is exhausted.
     pub(super) fn spend(&self, bytes: u64) -> Result<()> {
         self.budget
             .take(bytes)
             .map_err(|error| error.format(FORMAT).with_remedy(Remedy::RaiseLimit(LimitKind::Tables)))
     }
 
-    /// Whether there is memory for so many more claims.
+    /// Returns true if the budget allows `claims` more claims.
     pub(super) fn has_room(&self, claims: u64) -> bool {
         claims.saturating_mul(CLAIM_COST) <= self.budget.left()
     }
 
-    pub(super) fn add_run(&mut self, run: Run) -> Result<()> {
+    pub(super) fn add_run(&mut self, run: HostRun) -> Result<()> {
         self.spend(CLAIM_COST)?;
-        self.runs.entry(run.host.0).or_default().push(run);
+        self.runs.entry(run.host).or_default().push(run);
         Ok(())
     }
 
-    pub(super) fn add_packed(&mut self, packed: Packed) -> Result<()> {
-        self.spend(packed.cost())?;
-        self.packed.entry(packed.next()).or_default().push(packed);
+    pub(super) fn add_compressed(&mut self, claim: CompressedClaim) -> Result<()> {
+        self.spend(claim.cost())?;
+        self.compressed.entry(claim.next()).or_default().push(claim);
         Ok(())
     }
 
-    /// The runs that begin below `end`, in order.
-    pub(super) fn runs_below(&mut self, end: u64) -> Vec<Run> {
-        let taken = below(&mut self.runs, end);
+    /// Removes and returns the runs that start below `end`, in order.
+    pub(super) fn take_runs_below(&mut self, end: HostOffset) -> Vec<HostRun> {
+        let taken = take_below(&mut self.runs, end);
         self.budget.give_back((taken.len() as u64).saturating_mul(CLAIM_COST));
         taken
     }
 
-    /// The compressed clusters of which bytes below `end` are wanted next, in order.
-    pub(super) fn packed_below(&mut self, end: u64) -> Vec<Packed> {
-        let taken = below(&mut self.packed, end);
-        self.budget.give_back(taken.iter().map(Packed::cost).sum());
+    /// Removes and returns the compressed clusters whose first missing byte is below `end`, in order.
+    pub(super) fn take_compressed_below(&mut self, end: HostOffset) -> Vec<CompressedClaim> {
+        let taken = take_below(&mut self.compressed, end);
+        self.budget.give_back(taken.iter().map(CompressedClaim::cost).sum());
         taken
     }
 }
 
-fn below<T>(map: &mut BTreeMap<u64, Vec<T>>, end: u64) -> Vec<T> {
+fn take_below<T>(map: &mut BTreeMap<HostOffset, Vec<T>>, end: HostOffset) -> Vec<T> {
     let mut taken = Vec::new();
     while let Some(entry) = map.first_entry().filter(|entry| *entry.key() < end) {
         taken.append(&mut entry.remove());
@@ -137,12 +141,12 @@ mod tests {
     use super::*;
     use diskimg_core::ErrorKind;
 
-    fn run(host: u64, len: u64, guest: u64) -> Run {
-        Run { host: HostOffset(host), len, guest: GuestOffset(guest), shared: false }
+    fn run(host: u64, len: u64, guest: u64) -> HostRun {
+        HostRun { host: HostOffset(host), len, guest: GuestOffset(guest), shared: false }
     }
 
     #[test]
-    fn a_run_grows_only_by_what_follows_on_both_sides() {
+    fn run_is_extended_only_by_its_continuation_in_file_and_disk() {
         let mut first = run(0, 512, 4096);
         assert!(first.extend(&run(512, 512, 4608)));
         assert!(!first.extend(&run(1024, 512, 8192)) && !first.extend(&run(4096, 512, 5120)));
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_come_in_the_order_of_the_file_and_give_their_memory_back() {
+    fn claims_are_taken_in_file_order_and_give_their_memory_back() {
         let mut claims = Claims::new(3 * CLAIM_COST);
         for round in 0..100 {
             claims.add_run(run(2048, 512, 0)).unwrap();
@@ -159,8 +163,9 @@ mod tests {
             claims.add_run(run(1024, 512, 1024)).unwrap();
             let error = claims.add_run(run(4096, 512, 0)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Limit, "round {round}");
-            assert!(claims.runs_below(1024).is_empty());
-            let guests: Vec<u64> = claims.runs_below(4096).iter().map(|run| run.guest.0).collect();
+            assert!(claims.take_runs_below(HostOffset(1024)).is_empty());
+            let taken = claims.take_runs_below(HostOffset(4096));
+            let guests: Vec<u64> = taken.iter().map(|run| run.guest.0).collect();
             assert_eq!(guests, [512, 1024, 0]);
         }
     }

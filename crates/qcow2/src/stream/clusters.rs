@@ -1,254 +1,349 @@
-//! What is done with each cluster as it passes: what tables named is written, what nobody named is put aside.
+//! Matches the clusters of the file with the references of its tables.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{BlockSink, Error, Limits, Result, SpillFile, StreamWriter};
+use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, range};
 
-use super::claims::{Claims, Packed, Run};
-use super::spill::Aside;
+use super::claims::{Claims, CompressedClaim, HostRun};
+use super::guest_output::GuestOutput;
+use super::spill::Spill;
 use crate::addr::{Geometry, GuestOffset, HostOffset};
-use crate::cluster_codec::ClusterCodec;
-use crate::errors::truncated;
-use crate::l1;
-use crate::l2::L2Rules;
-use crate::metadata_area::MetadataArea;
+use crate::compressed::CompressedRange;
+use crate::errors::{FORMAT, corrupt, truncated};
+use crate::metadata_area::{MetadataArea, overlapped};
 
-/// The most bytes read back from the spilled ones at once.
-pub(super) const MOST: u64 = 2 << 20;
-/// Bytes of a sector: compressed clusters end at multiples of it, and their bytes somewhere before.
+/// The most bytes of a run that are read from the spill at once. Our limit.
+const MAX_READ: u64 = 2 << 20;
+/// The unit in bytes of the compressed size in an L2 entry: the data ends anywhere in the last sector.
 const SECTOR: u64 = 512;
 
-/// An image whose header is known.
-pub(super) struct Body {
-    pub(super) rules: L2Rules,
-    pub(super) size: u64,
-    /// Where the entries of the L1 table are that map the disk.
-    pub(super) l1: Range<u64>,
-    pub(super) refcount_table: Range<u64>,
-    pub(super) reserved: Vec<MetadataArea>,
-    pub(super) codec: ClusterCodec,
-    pub(super) claims: Claims,
-    pub(super) aside: Aside,
-    /// L2 tables that are still to come, with their L1 entries; the next at the end.
-    pub(super) tables: Vec<(HostOffset, u64)>,
-    /// L2 tables that are read at the end, for memory has no room for what they name.
-    pub(super) deferred: Vec<(HostOffset, u64)>,
-    /// Refcount blocks: clusters that nobody will ask for.
-    pub(super) refcounts: BTreeSet<u64>,
-    /// Guest bytes that are zeros, and not yet told.
-    zeros: Range<u64>,
-    /// Where the file ends, once that is known.
-    pub(super) file_size: Option<u64>,
-    pub(super) buffer: Vec<u8>,
-    writer: StreamWriter,
-}
-
-/// A cluster on its way, perhaps cut by the end of the file.
+/// One cluster of the file; the last may be truncated.
 #[derive(Clone, Copy)]
-pub(super) struct Passing<'a> {
-    pub(super) start: u64,
+pub(super) struct StreamedCluster<'a> {
+    pub(super) start: HostOffset,
     pub(super) bytes: &'a [u8],
 }
 
-impl Passing<'_> {
-    pub(super) fn end(&self) -> u64 {
-        self.start.saturating_add(self.bytes.len() as u64)
+impl StreamedCluster<'_> {
+    pub(super) fn end(&self) -> HostOffset {
+        self.start.plus(self.bytes.len() as u64)
     }
 
-    /// The part of the cluster in `range` of the file.
-    pub(super) fn part(&self, range: &Range<u64>) -> &[u8] {
-        let place = |at: u64| {
-            usize::try_from(at.clamp(self.start, self.end()).saturating_sub(self.start)).unwrap_or(usize::MAX)
-        };
-        self.bytes.get(place(range.start)..place(range.end)).unwrap_or_default()
+    /// The host range of the cluster.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.start.0..self.end().0
+    }
+
+    /// The bytes of the cluster that are in host range `host`.
+    pub(super) fn part(&self, host: &Range<u64>) -> &[u8] {
+        range::intersect(&self.range(), host)
+            .and_then(|common| range::slice(self.bytes, self.start.0, &common))
+            .unwrap_or_default()
     }
 }
 
-impl Body {
-    /// An image without tables yet; `l1` is the part of its L1 table that maps the disk.
-    pub(super) fn new(parts: BodyParts, limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Self {
-        // A quarter of what tables may take is for bytes that are put aside.
-        let memory = limits.metadata_cache / 4;
-        let BodyParts { rules, size, l1, refcount_table, reserved, codec } = parts;
+/// A host range of a cluster that no further entry refers to.
+struct CoveredRange {
+    host: Range<u64>,
+    /// True if a compressed cluster ends here: its last sector may hold the beginning of another one.
+    ends_compressed: bool,
+}
+
+/// Writes referenced clusters to the sink and spills the others.
+pub(super) struct Clusters {
+    geometry: Geometry,
+    reserved: Vec<MetadataArea>,
+    output: GuestOutput,
+    claims: Claims,
+    spill: Spill,
+    /// All host bytes below this offset were streamed.
+    position: HostOffset,
+    /// The size of the file, once it has ended.
+    file_size: Option<u64>,
+    /// The run that the next entry of the table may extend.
+    open_run: Option<HostRun>,
+    buffer: Vec<u8>,
+}
+
+impl Clusters {
+    pub(super) fn new(
+        geometry: Geometry,
+        reserved: Vec<MetadataArea>,
+        output: GuestOutput,
+        claims: Claims,
+        spill: Spill,
+    ) -> Self {
         Self {
-            rules,
-            size,
-            l1,
-            refcount_table,
+            geometry,
             reserved,
-            codec,
-            claims: Claims::new(limits.metadata_cache.saturating_sub(memory)),
-            aside: Aside::new(memory, shelf),
-            tables: Vec::new(),
-            deferred: Vec::new(),
-            refcounts: BTreeSet::new(),
-            zeros: 0..0,
+            output,
+            claims,
+            spill,
+            position: HostOffset(0),
             file_size: None,
+            open_run: None,
             buffer: Vec::new(),
-            writer: StreamWriter::default(),
         }
     }
 
-    pub(super) fn geometry(&self) -> Geometry {
-        self.rules.geometry
+    /// Notes that all host bytes below `position` were streamed.
+    pub(super) fn advance_to(&mut self, position: HostOffset) {
+        self.position = position;
     }
 
-    /// Takes the cluster at `start`. Only the last one of the file may be shorter than a cluster.
-    pub(super) fn pass(&mut self, start: u64, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
-        let passing = Passing { start, bytes };
-        let is_metadata = self.read_tables(passing, sink)?;
-        let covered = self.deliver(passing, sink)?;
-        if is_metadata { Ok(()) } else { self.put_aside(passing, &covered) }
-    }
-
-    /// The file has ended at `size`, and every byte of it has passed.
-    pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+    /// Notes that the file has ended, all of its bytes having been streamed.
+    pub(super) fn end_file(&mut self, size: u64) {
+        self.position = HostOffset(size);
         self.file_size = Some(size);
-        if self.l1.end > size && !self.l1.is_empty() {
-            return Err(l1::truncated_table(&self.l1, size));
-        }
-        if let Some((table, index)) = self.tables.last() {
-            let guest = index.saturating_mul(self.geometry().l1_span());
-            return Err(past_end("L2 table", table.0, guest, size));
-        }
-        self.read_deferred(size, sink)?;
-        for run in self.claims.runs_below(u64::MAX) {
-            self.end_run(&run, size, sink)?;
-        }
-        for packed in self.claims.packed_below(u64::MAX) {
-            self.end_packed(&packed, size, sink)?;
-        }
-        self.tell_zeros(sink)
     }
 
-    /// The bytes of a compressed cluster that the file's end cuts may be enough.
-    pub(super) fn end_packed(&mut self, packed: &Packed, size: u64, sink: &dyn BlockSink) -> Result<()> {
-        match packed.start < size {
-            true => self.unpack(packed.start..size, packed.guest, &packed.bytes, sink),
-            false => Err(past_end("compressed cluster", packed.start, packed.guest.0, size)),
-        }
-    }
-
-    /// The rest of a cluster that the file's end cuts reads as zeros; a cluster behind the end is missing.
-    pub(super) fn end_run(&mut self, run: &Run, size: u64, sink: &dyn BlockSink) -> Result<()> {
-        let in_cluster = self.geometry().in_cluster(run.host.0);
-        let cluster = run.host.0.saturating_sub(in_cluster);
-        let rest = self.geometry().cluster_size().saturating_sub(in_cluster);
-        if cluster >= size {
-            return Err(past_end("data cluster", cluster, run.guest.0, size));
-        }
-        if run.len > rest {
-            let behind = cluster.saturating_add(self.geometry().cluster_size());
-            return Err(past_end("data cluster", behind, run.guest.0.saturating_add(rest), size));
-        }
-        self.zero(run.guest.0..run.guest.0.saturating_add(run.len), sink)
-    }
-
-    /// Writes what was named of a cluster; returns which bytes of it nobody else will name, and which of
-    /// these ranges end with a compressed cluster.
-    fn deliver(&mut self, passing: Passing<'_>, sink: &dyn BlockSink) -> Result<Vec<(Range<u64>, bool)>> {
+    /// Writes what the tables refer to and `cluster` contains. With `spill`, the rest of the cluster is spilled.
+    pub(super) fn deliver(
+        &mut self,
+        cluster: StreamedCluster<'_>,
+        spill: bool,
+        sink: &dyn BlockSink,
+    ) -> Result<()> {
         let mut covered = Vec::new();
-        for run in self.claims.runs_below(passing.end()) {
-            let here = run.host.0..run.host_end().min(passing.end());
-            self.write(run.guest.0, passing.part(&here), sink)?;
+        self.deliver_runs(cluster, &mut covered, sink)?;
+        self.deliver_compressed(cluster, &mut covered, sink)?;
+        if spill { self.spill_uncovered(cluster, covered) } else { Ok(()) }
+    }
+
+    fn deliver_runs(
+        &mut self,
+        cluster: StreamedCluster<'_>,
+        covered: &mut Vec<CoveredRange>,
+        sink: &dyn BlockSink,
+    ) -> Result<()> {
+        for run in self.claims.take_runs_below(cluster.end()) {
+            let host = run.host.0..run.host_end().min(cluster.end()).0;
+            self.output.write(run.guest, cluster.part(&host), sink)?;
             if !run.shared {
-                covered.push((here.clone(), false));
+                covered.push(CoveredRange { host: host.clone(), ends_compressed: false });
             }
-            let rest = run.without_first(here.end.saturating_sub(here.start));
+            let rest = run.without_first(range::len(&host));
             if rest.len > 0 {
                 self.claims.add_run(rest)?;
             }
         }
-        for mut packed in self.claims.packed_below(passing.end()) {
-            let here = packed.next()..packed.end.min(passing.end());
-            covered.push((packed.start.max(passing.start)..here.end, packed.end <= passing.end()));
-            if packed.bytes.is_empty() && packed.end <= passing.end() {
-                self.unpack(here.clone(), packed.guest, passing.part(&here), sink)?;
+        Ok(())
+    }
+
+    fn deliver_compressed(
+        &mut self,
+        cluster: StreamedCluster<'_>,
+        covered: &mut Vec<CoveredRange>,
+        sink: &dyn BlockSink,
+    ) -> Result<()> {
+        let end = cluster.end();
+        for mut claim in self.claims.take_compressed_below(end) {
+            let complete = claim.host.end <= end.0;
+            let here = claim.next().0..claim.host.end.min(end.0);
+            let from = claim.host.start.max(cluster.start.0);
+            covered.push(CoveredRange { host: from..here.end, ends_compressed: complete });
+            if complete && claim.bytes.is_empty() {
+                self.decompress(claim.host, claim.guest, cluster.part(&here), sink)?;
                 continue;
             }
-            packed.bytes.extend_from_slice(passing.part(&here));
-            if packed.next() < packed.end {
-                self.claims.add_packed(packed)?;
+            claim.bytes.extend_from_slice(cluster.part(&here));
+            if complete {
+                self.decompress(claim.host, claim.guest, &claim.bytes, sink)?;
             } else {
-                self.unpack(packed.start..packed.end, packed.guest, &packed.bytes, sink)?;
+                self.claims.add_compressed(claim)?;
             }
         }
-        covered.sort_unstable_by_key(|(range, _)| (range.start, range.end));
-        Ok(covered)
+        Ok(())
     }
 
-    /// Puts aside the bytes of a cluster that are not covered. The last sector of a compressed cluster may
-    /// hold the beginning of another, unless that is among the covered ones.
-    fn put_aside(&mut self, passing: Passing<'_>, covered: &[(Range<u64>, bool)]) -> Result<()> {
-        let (mut sure, mut named) = (passing.start, passing.start);
-        for (range, ends_inside) in covered {
-            if range.start > named {
-                self.aside.put(sure, passing.part(&(sure..range.start)))?;
-                sure = range.start;
+    /// Spills the bytes of a cluster that are not covered, and the last sector of a compressed cluster unless a
+    /// covered range continues in it.
+    fn spill_uncovered(
+        &mut self,
+        cluster: StreamedCluster<'_>,
+        mut covered: Vec<CoveredRange>,
+    ) -> Result<()> {
+        covered.sort_unstable_by_key(|covered| (covered.host.start, covered.host.end));
+        // Bytes below `done` are covered or spilled. Those up to `referenced` are in some covered range.
+        let (mut done, mut referenced) = (cluster.start.0, cluster.start.0);
+        for CoveredRange { host, ends_compressed } in covered {
+            if host.start > referenced {
+                self.spill.put(HostOffset(done), cluster.part(&(done..host.start)))?;
+                done = host.start;
             }
-            let last = if *ends_inside { SECTOR } else { 0 };
-            sure = sure.max(range.end.saturating_sub(last)).max(range.start);
-            named = named.max(range.end);
+            let last_sector = if ends_compressed { SECTOR } else { 0 };
+            done = done.max(host.end.saturating_sub(last_sector)).max(host.start);
+            referenced = referenced.max(host.end);
         }
-        match sure < passing.end() {
-            true => self.aside.put(sure, passing.part(&(sure..passing.end()))),
-            false => Ok(()),
+        let rest = done..cluster.end().0;
+        if rest.is_empty() { Ok(()) } else { self.spill.put(HostOffset(done), cluster.part(&rest)) }
+    }
+
+    /// Adds a reference to data: writes it if it was streamed, otherwise claims it.
+    pub(super) fn refer_to_data(&mut self, run: HostRun, sink: &dyn BlockSink) -> Result<()> {
+        if self.open_run.as_mut().is_some_and(|open| open.extend(&run)) {
+            return Ok(());
+        }
+        match self.open_run.replace(run) {
+            Some(whole) => self.claim_run(whole, sink),
+            None => Ok(()),
         }
     }
 
-    /// Decodes a compressed cluster whose `bytes` stand at `host`.
-    pub(super) fn unpack(
+    /// Ends a table: no entry extends the last run any more.
+    pub(super) fn end_table(&mut self, sink: &dyn BlockSink) -> Result<()> {
+        match self.open_run.take() {
+            Some(run) => self.claim_run(run, sink),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the part of `run` that was streamed and claims the rest.
+    fn claim_run(&mut self, mut run: HostRun, sink: &dyn BlockSink) -> Result<()> {
+        while run.len > 0 && run.host < self.position {
+            let len = run.len.min(self.position.since(run.host)).min(MAX_READ);
+            let mut bytes = std::mem::take(&mut self.buffer);
+            bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
+            self.read_spilled("data cluster", run.host, run.guest, &mut bytes)?;
+            self.output.write(run.guest, &bytes, sink)?;
+            self.buffer = bytes;
+            run = run.without_first(len);
+        }
+        match self.file_size {
+            _ if run.len == 0 => Ok(()),
+            None => self.claims.add_run(run),
+            Some(size) => self.end_run(&run, size, sink),
+        }
+    }
+
+    /// Adds a reference to a compressed cluster: decompresses it if it was streamed, otherwise claims it.
+    pub(super) fn refer_to_compressed(
+        &mut self,
+        range: CompressedRange,
+        guest: GuestOffset,
+        sink: &dyn BlockSink,
+    ) -> Result<()> {
+        let host = range.offset.0..range.offset.plus(range.bytes).0;
+        if let Some(what) = overlapped(&self.reserved, &host) {
+            return Err(corrupt("compressed cluster")
+                .at(host.start)
+                .guest(guest.0)
+                .expected(format_args!("no overlap with the {what}")));
+        }
+        let streamed = self.position.0.min(host.end).saturating_sub(host.start);
+        let mut bytes = vec![0; usize::try_from(streamed).unwrap_or_default()];
+        self.read_spilled("compressed cluster", range.offset, guest, &mut bytes)?;
+        if streamed == range::len(&host) {
+            return self.decompress(host, guest, &bytes, sink);
+        }
+        let claim = CompressedClaim { host, guest, bytes };
+        match self.file_size {
+            None => self.claims.add_compressed(claim),
+            Some(size) => self.end_compressed(&claim, size, sink),
+        }
+    }
+
+    /// Makes a guest range read as zeros.
+    pub(super) fn zero(&mut self, guest: Range<u64>, sink: &dyn BlockSink) -> Result<()> {
+        self.output.zero(guest, sink)
+    }
+
+    /// Takes `bytes` from the budget of the claims.
+    pub(super) fn spend(&self, bytes: u64) -> Result<()> {
+        self.claims.spend(bytes)
+    }
+
+    /// Returns true if a table that makes `claims` claims has to be read at the end of the file: memory has no room
+    /// for them, and everything it refers to can be spilled.
+    pub(super) fn defers(&self, claims: u64) -> bool {
+        self.spill.has_file() && !self.claims.has_room(claims)
+    }
+
+    /// Fills `buf` with spilled bytes at `host`. If some were dropped, the error describes the reference to `what`.
+    pub(super) fn read_spilled(
+        &mut self,
+        what: &str,
+        host: HostOffset,
+        guest: GuestOffset,
+        buf: &mut [u8],
+    ) -> Result<()> {
+        if self.spill.read(host, buf)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NeedsSeek)
+            .format(FORMAT)
+            .field(what)
+            .at(host.0)
+            .guest(guest.0)
+            .because("it was streamed before the table that refers to it")
+            .with_remedy(Remedy::AllowSpool))
+    }
+
+    /// Checks that the data cluster at `host` does not overlap metadata.
+    pub(super) fn check_data(&self, host: HostOffset, guest: GuestOffset) -> Result<()> {
+        match self.overlapped_metadata(host) {
+            None => Ok(()),
+            Some(what) => Err(corrupt("data cluster")
+                .at(host.0)
+                .guest(guest.0)
+                .expected(format_args!("no overlap with the {what}"))),
+        }
+    }
+
+    /// Returns the name of the metadata that the cluster at `host` overlaps.
+    pub(super) fn overlapped_metadata(&self, host: HostOffset) -> Option<&'static str> {
+        overlapped(&self.reserved, &(host.0..host.plus(self.geometry.cluster_size()).0))
+    }
+
+    /// Settles the claims that are left at the end of the file.
+    pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        for run in self.claims.take_runs_below(HostOffset(u64::MAX)) {
+            self.end_run(&run, size, sink)?;
+        }
+        for claim in self.claims.take_compressed_below(HostOffset(u64::MAX)) {
+            self.end_compressed(&claim, size, sink)?;
+        }
+        self.output.flush_zeros(sink)
+    }
+
+    /// Decompresses a cluster that the end of the file truncates: the bytes present may suffice.
+    fn end_compressed(&mut self, claim: &CompressedClaim, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        if claim.host.start < size {
+            self.decompress(claim.host.start..size, claim.guest, &claim.bytes, sink)
+        } else {
+            Err(past_end("compressed cluster", HostOffset(claim.host.start), claim.guest, size))
+        }
+    }
+
+    /// Zeros the rest of a cluster that the end of the file truncates; a cluster past the end is an error.
+    fn end_run(&mut self, run: &HostRun, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        let in_cluster = self.geometry.in_cluster(run.host.0);
+        let cluster = HostOffset(run.host.0.saturating_sub(in_cluster));
+        let rest = self.geometry.cluster_size().saturating_sub(in_cluster);
+        if cluster.0 >= size {
+            return Err(past_end("data cluster", cluster, run.guest, size));
+        }
+        if run.len > rest {
+            let next = cluster.plus(self.geometry.cluster_size());
+            return Err(past_end("data cluster", next, run.guest.plus(rest), size));
+        }
+        self.output.zero(run.guest.0..run.guest_end().0, sink)
+    }
+
+    fn decompress(
         &mut self,
         host: Range<u64>,
         guest: GuestOffset,
         bytes: &[u8],
         sink: &dyn BlockSink,
     ) -> Result<()> {
-        let cluster = CompressedUnit { host, truncated: self.file_size.is_some() };
-        let mut output = std::mem::take(&mut self.buffer);
-        output.resize(usize::try_from(self.geometry().cluster_size()).unwrap_or_default(), 0);
-        self.codec.decode(&cluster, guest, bytes, &mut output)?;
-        self.write(guest.0, &output, sink)?;
-        self.buffer = output;
-        Ok(())
-    }
-
-    /// Writes guest bytes as far as the disk goes.
-    pub(super) fn write(&mut self, guest: u64, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
-        let room = usize::try_from(self.size.saturating_sub(guest)).unwrap_or(usize::MAX);
-        let bytes = bytes.get(..room).unwrap_or(bytes);
-        self.writer.write(guest, bytes, sink)
-    }
-
-    /// Tells the sink of zeros, neighbours in one go.
-    pub(super) fn zero(&mut self, range: Range<u64>, sink: &dyn BlockSink) -> Result<()> {
-        if self.zeros.end != range.start {
-            self.tell_zeros(sink)?;
-            self.zeros.start = range.start;
-        }
-        self.zeros.end = range.end;
-        Ok(())
-    }
-
-    fn tell_zeros(&mut self, sink: &dyn BlockSink) -> Result<()> {
-        let range = std::mem::replace(&mut self.zeros, 0..0);
-        let range = range.start..range.end.min(self.size);
-        if range.is_empty() { Ok(()) } else { sink.zero(range) }
+        let unit = CompressedUnit { host, truncated: self.file_size.is_some() };
+        self.output.decompress(&unit, guest, bytes, sink)
     }
 }
 
-/// What the header says of the rest of the image.
-pub(super) struct BodyParts {
-    pub(super) rules: L2Rules,
-    pub(super) size: u64,
-    pub(super) l1: Range<u64>,
-    pub(super) refcount_table: Range<u64>,
-    pub(super) reserved: Vec<MetadataArea>,
-    pub(super) codec: ClusterCodec,
-}
-
-pub(super) fn past_end(what: &str, at: u64, guest: u64, size: u64) -> Error {
-    truncated(what).at(at).guest(guest).because(format_args!("the file ends at byte {size}"))
+/// The error for a structure past the end of the file.
+pub(super) fn past_end(what: &str, at: HostOffset, guest: GuestOffset, size: u64) -> Error {
+    truncated(what).at(at.0).guest(guest.0).because(format_args!("the file ends at byte {size}"))
 }

@@ -1,8 +1,13 @@
-//! Cutting the stream into clusters, and the header at its front.
+//! Splits a stream into clusters and reads the header.
 
 use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, SpillFile, StreamDecoder};
 
-use super::clusters::{Body, BodyParts};
+use super::claims::Claims;
+use super::clusters::Clusters;
+use super::guest_output::GuestOutput;
+use super::spill::Spill;
+use super::table_reader::TableReader;
+use crate::addr::HostOffset;
 use crate::cluster_codec::ClusterCodec;
 use crate::errors::FORMAT;
 use crate::file_window::FileWindow;
@@ -11,74 +16,75 @@ use crate::header::{Header, V3_LENGTH_WITH_COMPRESSION};
 use crate::l2::L2Rules;
 use crate::selected_l1::SelectedL1;
 
-/// A decoder of an image that arrives once, in order: [`diskimg_core::Driver::stream`] of this format.
+/// Creates a decoder of a streamed image: [`diskimg_core::Driver::stream`] of this format.
 ///
 /// # Errors
 /// None today.
 pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
-    Ok(Box::new(Qcow2Stream {
+    Ok(Box::new(Qcow2Decoder {
         limits: limits.clone(),
-        shelf: None,
-        state: State::Header,
-        position: 0,
+        spill_file: None,
+        state: DecoderState::Header,
+        position: HostOffset(0),
         unit: V3_LENGTH_WITH_COMPRESSION as usize,
         pending: Vec::new(),
     }))
 }
 
-/// Takes an image cluster by cluster.
-struct Qcow2Stream {
+/// Decodes an image cluster by cluster.
+struct Qcow2Decoder {
     limits: Limits,
-    shelf: Option<Box<dyn SpillFile>>,
-    state: State,
-    /// Where `pending` begins in the file.
-    position: u64,
-    /// Bytes that are taken together: first the header, then its cluster, then each cluster.
+    spill_file: Option<Box<dyn SpillFile>>,
+    state: DecoderState,
+    /// The host offset of `pending`.
+    position: HostOffset,
+    /// Bytes that are processed together: the header, then its cluster, then each cluster.
     unit: usize,
     /// The beginning of the next unit.
     pending: Vec<u8>,
 }
 
-enum State {
-    /// Too little of the file is there to know the size of a cluster.
+enum DecoderState {
+    /// The cluster size is not known yet.
     Header,
     FirstCluster,
-    Body(Box<Body>),
+    Clusters(Box<TableReader>),
+    /// Finished or failed.
     Ended,
 }
 
-impl Qcow2Stream {
-    /// Takes a unit, or what the end of the file left of one.
-    fn take(&mut self, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
+impl Qcow2Decoder {
+    /// Processes a unit, which may be truncated at the end of the file.
+    fn process(&mut self, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
         match &mut self.state {
-            State::Header => {
+            DecoderState::Header => {
                 let cluster = Header::parse(bytes)?.geometry.cluster_size();
                 self.unit = usize::try_from(cluster).unwrap_or(usize::MAX);
-                self.state = State::FirstCluster;
+                self.state = DecoderState::FirstCluster;
             }
-            State::FirstCluster => {
-                let body = body(bytes, &self.limits, self.shelf.take())?;
-                self.position = bytes.len() as u64;
-                self.state = State::Body(Box::new(body));
+            DecoderState::FirstCluster => {
+                let reader = table_reader(bytes, &self.limits, self.spill_file.take())?;
+                self.position = HostOffset(bytes.len() as u64);
+                self.state = DecoderState::Clusters(Box::new(reader));
             }
-            State::Body(body) => {
-                body.pass(self.position, bytes, sink)?;
-                self.position = self.position.saturating_add(bytes.len() as u64);
+            DecoderState::Clusters(reader) => {
+                reader.push(self.position, bytes, sink)?;
+                self.position = self.position.plus(bytes.len() as u64);
             }
-            State::Ended => {
+            DecoderState::Ended => {
                 return Err(Error::new(ErrorKind::InvalidInput)
                     .format(FORMAT)
-                    .because("the decoder has ended or failed before and takes no more"));
+                    .because("the decoder has ended or failed before and accepts no more input"));
             }
         }
         Ok(())
     }
 
-    /// Takes the pending bytes; the header's are the beginning of its cluster.
-    fn take_pending(&mut self, sink: &dyn BlockSink) -> Result<()> {
+    /// Processes the pending bytes. Those of the header stay pending: they begin its cluster.
+    fn process_pending(&mut self, sink: &dyn BlockSink) -> Result<()> {
         let bytes = std::mem::take(&mut self.pending);
-        let is_header = matches!(self.state, State::Header);
-        self.take(&bytes, sink)?;
+        let is_header = matches!(self.state, DecoderState::Header);
+        self.process(&bytes, sink)?;
         self.pending = bytes;
         if !is_header {
             self.pending.clear();
@@ -90,62 +96,66 @@ impl Qcow2Stream {
         let mut rest = input;
         while !rest.is_empty() {
             let whole = rest.get(..self.unit).filter(|_| self.pending.is_empty());
-            if let (Some(unit), State::Body(_)) = (whole, &self.state) {
-                self.take(unit, sink)?;
+            if let (Some(unit), DecoderState::Clusters(_)) = (whole, &self.state) {
+                self.process(unit, sink)?;
                 rest = rest.get(unit.len()..).unwrap_or_default();
                 continue;
             }
             let missing = self.unit.saturating_sub(self.pending.len());
-            let (taken, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-            self.pending.extend_from_slice(taken);
+            let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+            self.pending.extend_from_slice(now);
             rest = later;
             if self.pending.len() >= self.unit {
-                self.take_pending(sink)?;
+                self.process_pending(sink)?;
             }
         }
         Ok(())
     }
 
     fn end(&mut self, sink: &dyn BlockSink) -> Result<u64> {
-        while matches!(self.state, State::Header | State::FirstCluster) {
-            self.take_pending(sink)?;
+        while matches!(self.state, DecoderState::Header | DecoderState::FirstCluster) {
+            self.process_pending(sink)?;
         }
         if !self.pending.is_empty() {
-            self.take_pending(sink)?;
+            self.process_pending(sink)?;
         }
         match &mut self.state {
-            State::Body(body) => {
-                body.finish(self.position, sink)?;
-                Ok(body.size)
+            DecoderState::Clusters(reader) => {
+                reader.finish(self.position.0, sink)?;
+                Ok(reader.size())
             }
-            _ => self.take(&[], sink).map(|()| 0),
+            _ => self.process(&[], sink).map(|()| 0),
         }
     }
 }
 
-impl StreamDecoder for Qcow2Stream {
+impl StreamDecoder for Qcow2Decoder {
     fn push(&mut self, input: &[u8], sink: &dyn BlockSink) -> Result<()> {
         let done = self.push_units(input, sink);
         if done.is_err() {
-            self.state = State::Ended;
+            self.state = DecoderState::Ended;
         }
         done
     }
 
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64> {
         let size = self.end(sink);
-        self.state = State::Ended;
+        self.state = DecoderState::Ended;
         size
     }
 
     fn use_shelf(&mut self, shelf: Box<dyn SpillFile>) {
-        self.shelf = Some(shelf);
+        self.spill_file = Some(shelf);
     }
 }
 
-/// What the first cluster says of the rest. An image that is not whole by itself is refused, as the reader
-/// does when nobody resolves references.
-fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn SpillFile>>) -> Result<Body> {
+/// Reads the header and creates the reader of the tables. Refuses an image that needs other files, as opening it
+/// without a resolver does.
+fn table_reader(
+    first_cluster: &[u8],
+    limits: &Limits,
+    spill_file: Option<Box<dyn SpillFile>>,
+) -> Result<TableReader> {
     let source = Memory::new(first_cluster.to_vec());
     let budget = Budget::new("header", limits.header_bytes);
     let parsed = FirstCluster::read(&mut FileWindow::new(&source, limits)?, &budget)?;
@@ -155,15 +165,19 @@ fn body(first_cluster: &[u8], limits: &Limits, shelf: Option<Box<dyn SpillFile>>
     }
     let header = &parsed.header;
     let active = SelectedL1::active(header);
-    limits.check_virtual_size(active.disk_size).map_err(|error| error.format(FORMAT).at(24))?;
+    let size = active.disk_size;
+    limits.check_virtual_size(size).map_err(|error| error.format(FORMAT).at(24))?;
     active.check_in_file(header, u64::MAX)?;
-    let parts = BodyParts {
-        rules: L2Rules::new(header, false),
-        size: active.disk_size,
-        l1: active.mapping_bytes(header),
-        refcount_table: header.refcount_table(),
-        reserved: active.reserved(header),
-        codec: ClusterCodec::new(header.compression),
-    };
-    Ok(Body::new(parts, limits, shelf))
+
+    // A quarter of the memory for tables is for spilled bytes.
+    let spill_memory = limits.metadata_cache / 4;
+    let clusters = Clusters::new(
+        header.geometry,
+        active.reserved(header),
+        GuestOutput::new(size, header.geometry, ClusterCodec::new(header.compression)),
+        Claims::new(limits.metadata_cache.saturating_sub(spill_memory)),
+        Spill::new(spill_memory, spill_file),
+    );
+    let rules = L2Rules::new(header, false);
+    Ok(TableReader::new(rules, size, active.mapping_bytes(header), header.refcount_table(), clusters))
 }

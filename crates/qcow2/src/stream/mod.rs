@@ -1,18 +1,21 @@
-//! Images that arrive once, in order.
+//! Decodes an image that is streamed.
 //!
-//! The image is taken cluster by cluster ([`decoder`]). Tables are read as they pass ([`table_reader`]), and what their
-//! entries name is noted until it arrives ([`claims`]), then written to the guest offsets it stands for ([`clusters`]).
-//! Images as converters write them have each table before its data, and take one pass with little memory.
-//! Elsewhere data stands before the table that names it: what passes unnamed is put aside ([`spill`]), in
-//! memory while there is room and then on the shelf that the caller lent. Without a shelf it is let go, and a
-//! table that names it later ends the stream with [`diskimg_core::ErrorKind::NeedsSeek`]. A table that names more
-//! than memory has room for goes to the shelf with all it names, and is read at the end.
+//! The [`decoder`] splits the stream into clusters. The [`table_reader`] reads each table as it is streamed and passes
+//! its references to [`clusters`], which notes them as [`claims`] and writes the clusters to the guest offsets they
+//! belong to. In images that converters write, each table precedes its data: they need one pass and little memory.
+//!
+//! In other images data precedes the table that refers to it. Clusters without a reference are spilled ([`spill`]):
+//! to memory while there is room, then to the temporary file of the caller. Without a temporary file the oldest are
+//! dropped; a later reference to them fails with [`diskimg_core::ErrorKind::NeedsSeek`]. A table with more references
+//! than fit in memory is spilled with all its clusters and read at the end.
 //!
 //! Refcounts, snapshots and bitmaps are not read.
 
 mod claims;
 mod clusters;
 mod decoder;
+mod guest_output;
+mod l2_table;
 mod spill;
 mod table_reader;
 #[cfg(test)]

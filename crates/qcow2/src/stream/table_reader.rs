@@ -1,191 +1,256 @@
-//! Reading the tables of a cluster as it passes, and claiming what they name.
+//! Reads the tables of an image from its stream.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use byteorder::{BigEndian, ByteOrder};
-use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result};
+use diskimg_core::{BlockSink, Error, Result, range};
 
-use super::claims::{Packed, Run};
-use super::clusters::{Body, MOST, Passing, past_end};
+use super::claims::HostRun;
+use super::clusters::{Clusters, StreamedCluster, past_end};
+use super::l2_table::{self, L2TableRef};
 use crate::addr::{Geometry, GuestOffset, HostOffset, SUBCLUSTERS};
-use crate::compressed::CompressedRange;
-use crate::entry_bits::{COMPRESSED, COPIED};
-use crate::errors::{FORMAT, corrupt};
+use crate::entry_bits::COPIED;
+use crate::errors::corrupt;
 use crate::l1;
-use crate::l2::ClusterDescriptor;
-use crate::metadata_area::overlapped;
+use crate::l2::{ClusterDescriptor, L2Rules};
 use crate::subcluster::{Subcluster, SubclusterMap};
 
-/// Bytes of memory that the place of a refcount block is charged with: its own, and its share of a tree.
-const REFCOUNT_BLOCK: u64 = 24;
+/// Memory charged for the offset of one refcount block, including its share of the set.
+const REFCOUNT_BLOCK_COST: u64 = 24;
 
-impl Body {
-    /// Reads the tables in a cluster; whether there were any, or other metadata that is not needed.
-    pub(super) fn read_tables(&mut self, passing: Passing<'_>, sink: &dyn BlockSink) -> Result<bool> {
-        let within = |range: &Range<u64>| range.start < passing.end() && passing.start < range.end;
-        if within(&self.l1) {
-            self.read_l1(passing, sink)?;
-            return Ok(true);
+/// Reads the tables in each streamed cluster and passes their references to [`Clusters`].
+pub(super) struct TableReader {
+    rules: L2Rules,
+    /// Virtual size in bytes.
+    size: u64,
+    /// The host range of the L1 entries that map the disk.
+    l1: Range<u64>,
+    refcount_table: Range<u64>,
+    clusters: Clusters,
+    /// L2 tables that have not been read, by descending offset.
+    tables: Vec<L2TableRef>,
+    /// Spilled L2 tables with more references than fit in memory. They are read at the end of the file.
+    deferred: Vec<L2TableRef>,
+    /// Refcount blocks: no table of guest data refers to them.
+    refcount_blocks: BTreeSet<HostOffset>,
+}
+
+impl TableReader {
+    /// A reader of the tables of a disk of `size` bytes.
+    pub(super) fn new(
+        rules: L2Rules,
+        size: u64,
+        l1: Range<u64>,
+        refcount_table: Range<u64>,
+        clusters: Clusters,
+    ) -> Self {
+        Self {
+            rules,
+            size,
+            l1,
+            refcount_table,
+            clusters,
+            tables: Vec::new(),
+            deferred: Vec::new(),
+            refcount_blocks: BTreeSet::new(),
         }
-        if self.tables.last().is_some_and(|(table, _)| table.0 == passing.start) {
-            if self.defers(passing.start, passing.bytes) {
-                return Ok(false);
-            }
-            while let Some((table, index)) = self.tables.pop_if(|(table, _)| table.0 == passing.start) {
-                self.read_l2(table, index, passing.bytes, passing.start, sink)?;
-            }
-            return Ok(true);
-        }
-        // Last: a header may claim more for it than it has, and nobody is kept from its tables by that.
-        if within(&self.refcount_table) {
-            self.read_refcount_table(passing);
-            return Ok(true);
-        }
-        Ok(self.refcounts.contains(&passing.start))
     }
 
-    /// Notes the L2 tables of a part of the L1 table. At its end those that have passed already are read.
-    fn read_l1(&mut self, passing: Passing<'_>, sink: &dyn BlockSink) -> Result<()> {
+    /// Virtual size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.rules.geometry
+    }
+
+    /// Processes the cluster at `start`. Only the last cluster of the file may be truncated.
+    pub(super) fn push(&mut self, start: HostOffset, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
+        let cluster = StreamedCluster { start, bytes };
+        self.clusters.advance_to(start);
+        let is_metadata = self.read_tables(cluster, sink)?;
+        self.clusters.deliver(cluster, !is_metadata, sink)
+    }
+
+    /// Completes the disk: the file has ended, and its `size` bytes were pushed.
+    pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        if self.l1.end > size && !self.l1.is_empty() {
+            return Err(l1::truncated_table(&self.l1, size));
+        }
+        if let Some(table) = self.tables.last() {
+            return Err(past_end("L2 table", table.at, self.guest_of(*table), size));
+        }
+        self.clusters.end_file(size);
+        self.read_deferred(size, sink)?;
+        self.clusters.finish(size, sink)
+    }
+
+    /// Reads the tables in a cluster. Returns true if it contains metadata, which need not be spilled.
+    fn read_tables(&mut self, cluster: StreamedCluster<'_>, sink: &dyn BlockSink) -> Result<bool> {
+        if range::overlaps(&self.l1, &cluster.range()) {
+            self.read_l1(cluster, sink)?;
+            return Ok(true);
+        }
+        if self.tables.last().is_some_and(|table| table.at == cluster.start) {
+            if self.defer(cluster.start, cluster.bytes) {
+                return Ok(false);
+            }
+            while let Some(table) = self.tables.pop_if(|table| table.at == cluster.start) {
+                self.read_l2(table, cluster.bytes, sink)?;
+            }
+            return Ok(true);
+        }
+        // Last: a header may claim a larger table than exists, which must not hide L1 and L2 tables.
+        if range::overlaps(&self.refcount_table, &cluster.range()) {
+            self.read_refcount_table(cluster);
+            return Ok(true);
+        }
+        Ok(self.refcount_blocks.contains(&cluster.start))
+    }
+
+    /// Notes the L2 tables of a part of the L1 table. At its end, reads those that were streamed already.
+    fn read_l1(&mut self, cluster: StreamedCluster<'_>, sink: &dyn BlockSink) -> Result<()> {
         let geometry = self.geometry();
-        let from = passing.start.max(self.l1.start);
-        let first = from.saturating_sub(self.l1.start) / 8;
-        let (entries, _) = passing.part(&self.l1).as_chunks::<8>();
-        for (index, entry) in (first..).zip(entries) {
-            let at = self.l1.start.saturating_add(index.saturating_mul(8));
-            let guest = index.saturating_mul(geometry.l1_span());
+        let first = cluster.start.0.max(self.l1.start).saturating_sub(self.l1.start) / 8;
+        let (entries, _) = cluster.part(&self.l1).as_chunks::<8>();
+        for (l1_index, entry) in (first..).zip(entries) {
+            let at = self.l1.start.saturating_add(l1_index.saturating_mul(8));
+            let guest = l1_index.saturating_mul(geometry.l1_span());
             let place = |error: Error| error.at(at).guest(guest);
             match l1::decode(u64::from_be_bytes(*entry), geometry).map_err(place)? {
-                None => self.zero(guest..guest.saturating_add(geometry.l1_span()), sink)?,
+                None => {
+                    let end = guest.saturating_add(geometry.l1_span());
+                    self.clusters.zero(guest..end, sink)?;
+                }
                 Some(table) => {
-                    let range = table.0..table.plus(geometry.cluster_size()).0;
-                    if let Some(what) = overlapped(&self.reserved, &range) {
-                        return Err(place(
-                            corrupt("L1 entry")
-                                .found(format_args!("an L2 table at {:#x}", table.0))
-                                .expected(format_args!("no overlap with the {what}")),
-                        ));
-                    }
-                    self.claims.spend(size_of::<(HostOffset, u64)>() as u64)?;
-                    self.tables.push((table, index));
+                    self.check_table(table).map_err(place)?;
+                    self.clusters.spend(size_of::<L2TableRef>() as u64)?;
+                    self.tables.push(L2TableRef { at: table, l1_index });
                 }
             }
         }
-        if passing.end() < self.l1.end {
+        if cluster.end().0 < self.l1.end {
             return Ok(());
         }
         self.tables.sort_unstable_by(|a, b| b.cmp(a));
-        self.read_passed_tables(passing.start, sink)
+        self.read_streamed_tables(cluster.start, sink)
     }
 
-    /// Whether the table at `at` names more than memory has room for, so that it and what it names have to go
-    /// to the shelf: it is read at the end then.
-    fn defers(&mut self, at: u64, bytes: &[u8]) -> bool {
-        let entries = self.tables.iter().rev().take_while(|(table, _)| table.0 == at).count() as u64;
-        let claims = entries.saturating_mul(claims_in(bytes, self.geometry()));
-        let defers = self.aside.has_shelf() && !self.claims.has_room(claims);
-        while let Some(table) = self.tables.pop_if(|(table, _)| defers && table.0 == at) {
+    fn check_table(&self, table: HostOffset) -> Result<()> {
+        match self.clusters.overlapped_metadata(table) {
+            None => Ok(()),
+            Some(what) => Err(corrupt("L1 entry")
+                .found(format_args!("an L2 table at {:#x}", table.0))
+                .expected(format_args!("no overlap with the {what}"))),
+        }
+    }
+
+    /// Defers the table at `at` if it may need more claims than fit in memory: the table and the clusters it
+    /// refers to are spilled. Returns true if it was deferred.
+    fn defer(&mut self, at: HostOffset, bytes: &[u8]) -> bool {
+        let references = self.tables.iter().rev().take_while(|table| table.at == at).count() as u64;
+        let claims = references.saturating_mul(l2_table::max_claims(bytes, self.geometry()));
+        let defers = self.clusters.defers(claims);
+        while let Some(table) = self.tables.pop_if(|table| defers && table.at == at) {
             self.deferred.push(table);
         }
         defers
     }
 
-    /// Reads the tables that had to wait for the end of the file, at `size`.
-    pub(super) fn read_deferred(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
-        let cluster = self.geometry().cluster_size();
-        for (at, index) in std::mem::take(&mut self.deferred) {
-            let len = cluster.min(size.saturating_sub(at.0));
-            let mut table = vec![0; usize::try_from(len).unwrap_or_default()];
-            if !self.aside.read(at.0, &mut table)? {
-                return Err(passed("L2 table", at.0, index.saturating_mul(self.geometry().l1_span())));
-            }
-            self.read_l2(at, index, &table, size, sink)?;
+    fn read_deferred(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
+        for table in std::mem::take(&mut self.deferred) {
+            let len = self.geometry().cluster_size().min(size.saturating_sub(table.at.0));
+            let bytes = self.read_spilled(table, len)?;
+            self.read_l2(table, &bytes, sink)?;
         }
         Ok(())
     }
 
-    fn read_passed_tables(&mut self, position: u64, sink: &dyn BlockSink) -> Result<()> {
-        let cluster = self.geometry().cluster_size();
-        let mut table = vec![0; usize::try_from(cluster).unwrap_or_default()];
-        while let Some((at, index)) = self.tables.last().copied().filter(|(table, _)| table.0 < position) {
-            if !self.aside.read(at.0, &mut table)? {
-                return Err(passed("L2 table", at.0, index.saturating_mul(self.geometry().l1_span())));
-            }
-            if self.defers(at.0, &table) {
+    /// Reads the L2 tables below `position`, which were streamed before the end of the L1 table.
+    fn read_streamed_tables(&mut self, position: HostOffset, sink: &dyn BlockSink) -> Result<()> {
+        while let Some(first) = self.tables.last().copied().filter(|table| table.at < position) {
+            let bytes = self.read_spilled(first, self.geometry().cluster_size())?;
+            if self.defer(first.at, &bytes) {
                 continue;
             }
-            while let Some((at, index)) = self.tables.pop_if(|(table, _)| *table == at) {
-                self.read_l2(at, index, &table, position, sink)?;
+            while let Some(table) = self.tables.pop_if(|table| table.at == first.at) {
+                self.read_l2(table, &bytes, sink)?;
             }
         }
         Ok(())
     }
 
-    /// Notes, or takes from what was put aside, what the L2 table of one L1 entry names. Host bytes below
-    /// `position` have passed.
-    fn read_l2(
+    fn read_spilled(&mut self, table: L2TableRef, len: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.clusters.read_spilled("L2 table", table.at, self.guest_of(table), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The first guest offset that an L2 table maps.
+    fn guest_of(&self, table: L2TableRef) -> GuestOffset {
+        GuestOffset(table.l1_index.saturating_mul(self.geometry().l1_span()))
+    }
+
+    /// Passes the references of an L2 table to [`Clusters`].
+    fn read_l2(&mut self, table: L2TableRef, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
+        let geometry = self.geometry();
+        let start = self.guest_of(table);
+        let clusters = self.size.saturating_sub(start.0).div_ceil(geometry.cluster_size());
+        let mut entries = l2_table::entries(bytes, geometry);
+        for index in 0..clusters.min(geometry.l2_entries()) {
+            let at = table.at.plus(index.saturating_mul(geometry.l2_entry_bytes()));
+            let guest = start.plus(index.saturating_mul(geometry.cluster_size()));
+            let Some((entry, bitmap)) = entries.next() else {
+                return Err(past_end("L2 table", at, guest, table.at.plus(bytes.len() as u64).0));
+            };
+            let cluster = self.rules.decode(entry, bitmap).map_err(|error| error.at(at.0).guest(guest.0))?;
+            // A cluster with a refcount of one has one reference.
+            let shared = entry & COPIED == 0;
+            self.refer(cluster, shared, guest, sink)?;
+        }
+        self.clusters.end_table(sink)
+    }
+
+    fn refer(
         &mut self,
-        table: HostOffset,
-        l1_index: u64,
-        bytes: &[u8],
-        position: u64,
+        cluster: ClusterDescriptor,
+        shared: bool,
+        guest: GuestOffset,
         sink: &dyn BlockSink,
     ) -> Result<()> {
-        let geometry = self.geometry();
-        let start = l1_index.saturating_mul(geometry.l1_span());
-        let clusters = self.size.saturating_sub(start).div_ceil(geometry.cluster_size());
-        let entry_bytes = usize::try_from(geometry.l2_entry_bytes()).unwrap_or(8);
-        let mut entries = bytes.chunks_exact(entry_bytes);
-        let mut run: Option<Run> = None;
-        for index in 0..clusters.min(geometry.l2_entries()) {
-            let at = table.plus(index.saturating_mul(geometry.l2_entry_bytes()));
-            let guest = start.saturating_add(index.saturating_mul(geometry.cluster_size()));
-            let Some((entry, bitmap)) = entries.next().and_then(words) else {
-                let end = table.plus(bytes.len() as u64).0;
-                return Err(past_end("L2 table", at.0, guest, end));
-            };
-            let cluster = self.rules.decode(entry, bitmap).map_err(|error| error.at(at.0).guest(guest))?;
-            let end = guest.saturating_add(geometry.cluster_size()).min(self.size);
-            // A cluster with a refcount of one is named once.
-            let shared = entry & COPIED == 0;
-            match cluster {
-                ClusterDescriptor::Unallocated(_) | ClusterDescriptor::Zero(_) => {
-                    self.zero(guest..end, sink)?;
-                }
-                ClusterDescriptor::Data(host) => {
-                    self.check_data(host, guest)?;
-                    let len = end.saturating_sub(guest);
-                    let next = Run { host, len, guest: GuestOffset(guest), shared };
-                    self.add_run(&mut run, next, position, sink)?;
-                }
-                ClusterDescriptor::Compressed(range) => {
-                    self.claim_packed(range, GuestOffset(guest), position, sink)?;
-                }
-                ClusterDescriptor::Mixed(map) => {
-                    if map.any_data() {
-                        self.check_data(map.host(), guest)?;
-                    }
-                    self.read_mixed((map, shared), guest..end, &mut run, position, sink)?;
-                }
+        let end = guest.plus(self.geometry().cluster_size()).0.min(self.size);
+        match cluster {
+            ClusterDescriptor::Unallocated(_) | ClusterDescriptor::Zero(_) => {
+                self.clusters.zero(guest.0..end, sink)
             }
-        }
-        match run {
-            Some(run) => self.claim_run(run, position, sink),
-            None => Ok(()),
+            ClusterDescriptor::Data(host) => {
+                self.clusters.check_data(host, guest)?;
+                let len = end.saturating_sub(guest.0);
+                self.clusters.refer_to_data(HostRun { host, len, guest, shared }, sink)
+            }
+            ClusterDescriptor::Compressed(host) => self.clusters.refer_to_compressed(host, guest, sink),
+            ClusterDescriptor::Mixed(subclusters) => {
+                if subclusters.any_data() {
+                    self.clusters.check_data(subclusters.host(), guest)?;
+                }
+                self.refer_to_subclusters(subclusters, shared, guest.0..end, sink)
+            }
         }
     }
 
-    fn read_mixed(
+    fn refer_to_subclusters(
         &mut self,
-        (map, shared): (SubclusterMap, bool),
+        subclusters: SubclusterMap,
+        shared: bool,
         guest: Range<u64>,
-        run: &mut Option<Run>,
-        position: u64,
         sink: &dyn BlockSink,
     ) -> Result<()> {
         let bits = self.geometry().subcluster_bits();
         let mut index = 0;
         while index < SUBCLUSTERS {
-            let (kind, same) = map.run(index);
+            let (kind, same) = subclusters.run(index);
             let from = u64::from(index) << bits;
             let start = guest.start.saturating_add(from);
             let end = start.saturating_add(u64::from(same) << bits).min(guest.end);
@@ -194,139 +259,26 @@ impl Body {
                 break;
             }
             match kind {
-                Subcluster::Unallocated | Subcluster::Zero => self.zero(start..end, sink)?,
+                Subcluster::Unallocated | Subcluster::Zero => self.clusters.zero(start..end, sink)?,
                 Subcluster::Data => {
-                    let len = end.saturating_sub(start);
-                    let next = Run { host: map.host().plus(from), len, guest: GuestOffset(start), shared };
-                    self.add_run(run, next, position, sink)?;
+                    let (host, len) = (subclusters.host().plus(from), end.saturating_sub(start));
+                    let run = HostRun { host, len, guest: GuestOffset(start), shared };
+                    self.clusters.refer_to_data(run, sink)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn check_data(&self, host: HostOffset, guest: u64) -> Result<()> {
-        let cluster = host.0..host.plus(self.geometry().cluster_size()).0;
-        match overlapped(&self.reserved, &cluster) {
-            None => Ok(()),
-            Some(what) => Err(corrupt("data cluster")
-                .at(host.0)
-                .guest(guest)
-                .expected(format_args!("no overlap with the {what}"))),
-        }
-    }
-
-    fn read_refcount_table(&mut self, passing: Passing<'_>) {
-        let cluster = self.geometry().cluster_size();
-        let (entries, _) = passing.part(&self.refcount_table).as_chunks::<8>();
+    fn read_refcount_table(&mut self, cluster: StreamedCluster<'_>) {
+        let cluster_size = self.geometry().cluster_size();
+        let (entries, _) = cluster.part(&self.refcount_table).as_chunks::<8>();
         for entry in entries {
-            let block = BigEndian::read_u64(entry) & !(cluster.saturating_sub(1));
-            // Where they are too many to remember they are put aside like anything else.
-            if block != 0 && self.claims.spend(REFCOUNT_BLOCK).is_ok() {
-                self.refcounts.insert(block);
+            let block = BigEndian::read_u64(entry) & !(cluster_size.saturating_sub(1));
+            // Blocks that do not fit in memory are spilled like any other cluster.
+            if block != 0 && self.clusters.spend(REFCOUNT_BLOCK_COST).is_ok() {
+                self.refcount_blocks.insert(HostOffset(block));
             }
         }
     }
-
-    /// Makes `run` longer by `next`, or claims it and goes on with `next`.
-    fn add_run(
-        &mut self,
-        run: &mut Option<Run>,
-        next: Run,
-        position: u64,
-        sink: &dyn BlockSink,
-    ) -> Result<()> {
-        if run.as_mut().is_some_and(|run| run.extend(&next)) {
-            return Ok(());
-        }
-        match run.replace(next) {
-            Some(whole) => self.claim_run(whole, position, sink),
-            None => Ok(()),
-        }
-    }
-
-    /// Writes the part of `run` that has passed, and notes the rest.
-    fn claim_run(&mut self, run: Run, position: u64, sink: &dyn BlockSink) -> Result<()> {
-        let mut run = run;
-        while run.len > 0 && run.host.0 < position {
-            let len = run.len.min(position.saturating_sub(run.host.0)).min(MOST);
-            let mut bytes = std::mem::take(&mut self.buffer);
-            bytes.resize(usize::try_from(len).unwrap_or_default(), 0);
-            if !self.aside.read(run.host.0, &mut bytes)? {
-                return Err(passed("data cluster", run.host.0, run.guest.0));
-            }
-            self.write(run.guest.0, &bytes, sink)?;
-            self.buffer = bytes;
-            run = run.without_first(len);
-        }
-        match self.file_size {
-            _ if run.len == 0 => Ok(()),
-            None => self.claims.add_run(run),
-            Some(size) => self.end_run(&run, size, sink),
-        }
-    }
-
-    fn claim_packed(
-        &mut self,
-        range: CompressedRange,
-        guest: GuestOffset,
-        position: u64,
-        sink: &dyn BlockSink,
-    ) -> Result<()> {
-        let (start, end) = (range.offset.0, range.offset.plus(range.bytes).0);
-        if let Some(what) = overlapped(&self.reserved, &(start..end)) {
-            return Err(corrupt("compressed cluster")
-                .at(start)
-                .guest(guest.0)
-                .expected(format_args!("no overlap with the {what}")));
-        }
-        let held = position.min(end).saturating_sub(start);
-        let mut bytes = vec![0; usize::try_from(held).unwrap_or_default()];
-        if !self.aside.read(start, &mut bytes)? {
-            return Err(passed("compressed cluster", start, guest.0));
-        }
-        if start.saturating_add(held) == end {
-            return self.unpack(start..end, guest, &bytes, sink);
-        }
-        let packed = Packed { start, end, guest, bytes };
-        match self.file_size {
-            None => self.claims.add_packed(packed),
-            Some(size) => self.end_packed(&packed, size, sink),
-        }
-    }
-}
-
-/// The most claims that an L2 table makes: entries that follow the one before them make one together.
-fn claims_in(table: &[u8], geometry: Geometry) -> u64 {
-    /// Runs of data among 32 subclusters.
-    const RUNS: u64 = 16;
-    let entry_bytes = usize::try_from(geometry.l2_entry_bytes()).unwrap_or(8);
-    let mut follows = None;
-    let mut claims = 0_u64;
-    for (entry, bitmap) in table.chunks_exact(entry_bytes).filter_map(words) {
-        let is_mixed = geometry.extended_l2() && !matches!(bitmap & 0xFFFF_FFFF, 0 | 0xFFFF_FFFF);
-        if entry != 0 && (is_mixed || follows != Some(entry)) {
-            claims = claims.saturating_add(if is_mixed { RUNS } else { 1 });
-        }
-        follows = entry.checked_add(geometry.cluster_size()).filter(|_| !is_mixed && entry & COMPRESSED == 0);
-    }
-    claims
-}
-
-/// The one or two words of an L2 entry.
-fn words(entry: &[u8]) -> Option<(u64, u64)> {
-    let (words, _) = entry.as_chunks::<8>();
-    let word = |index: usize| words.get(index).map(|word| u64::from_be_bytes(*word));
-    Some((word(0)?, word(1).unwrap_or(0)))
-}
-
-/// What a table names has passed, and was not kept.
-fn passed(what: &str, at: u64, guest: u64) -> Error {
-    Error::new(ErrorKind::NeedsSeek)
-        .format(FORMAT)
-        .field(what)
-        .at(at)
-        .guest(guest)
-        .because("it stands before the table that names it, and has passed")
-        .with_remedy(Remedy::AllowSpool)
 }

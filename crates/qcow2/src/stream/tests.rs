@@ -1,4 +1,4 @@
-//! The same bytes from a stream as from a file, or an error; never other bytes.
+//! A stream decodes to the bytes that the file has, or to an error.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,18 +10,23 @@ use diskimg_core::{
 };
 use proptest::prelude::*;
 
-use super::spill::tests::Boards;
+use super::spill::tests::SharedSpillFile;
 use crate::DRIVER;
 use crate::entry_bits::{COMPRESSED, COPIED};
 
-/// Larger than any disk of these tests.
+/// The size limit of the sinks: larger than any disk of these tests.
 const ROOM: u64 = 64 << 20;
 
-/// Pushes an image in pieces; returns the disk.
-fn streamed(image: &[u8], chunk: usize, limits: &Limits, shelf: Option<Boards>) -> Result<Vec<u8>> {
+/// Pushes an image in chunks and returns the disk.
+fn streamed(
+    image: &[u8],
+    chunk: usize,
+    limits: &Limits,
+    spill_file: Option<SharedSpillFile>,
+) -> Result<Vec<u8>> {
     let mut decoder = (DRIVER.stream.unwrap())(limits)?;
-    if let Some(shelf) = shelf {
-        decoder.use_shelf(Box::new(shelf));
+    if let Some(file) = spill_file {
+        decoder.use_shelf(Box::new(file));
     }
     let sink = MemorySink::new(ROOM);
     for chunk in image.chunks(chunk) {
@@ -29,11 +34,11 @@ fn streamed(image: &[u8], chunk: usize, limits: &Limits, shelf: Option<Boards>) 
     }
     let size = decoder.finish(&sink)?;
     let disk = sink.bytes();
-    assert_eq!(disk.len() as u64, size, "every byte is written or said to be zero");
+    assert_eq!(disk.len() as u64, size, "every byte is written or zeroed");
     Ok(disk)
 }
 
-/// All of the disk, as the reader has it.
+/// Reads the whole disk from the file.
 fn read(image: &[u8]) -> Result<Vec<u8>> {
     let source = (DRIVER.open)(Arc::new(Memory::new(image.to_vec())), &OpenOptions::default())?;
     let mut disk = vec![0xA5; usize::try_from(source.size()).unwrap()];
@@ -62,7 +67,7 @@ fn mixed(len: usize) -> Vec<u8> {
     disk
 }
 
-/// An image as the writer of this crate makes it.
+/// An image made by the writer of this crate.
 fn written(disk: &[u8], compress: bool, settings: &str) -> Vec<u8> {
     let options = CreateOptions {
         virtual_size: disk.len() as u64,
@@ -81,7 +86,7 @@ fn written(disk: &[u8], compress: bool, settings: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_the_writer_makes_takes_one_pass_and_little_memory() {
+fn images_of_the_writer_are_decoded_in_little_memory() {
     let disk = mixed(3 << 20);
     let forms = [
         "cluster_size=512",
@@ -95,7 +100,7 @@ fn what_the_writer_makes_takes_one_pass_and_little_memory() {
         for compress in [false, true] {
             let image = written(&disk, compress, settings);
             for chunk in [1, 511, 512, 513, 64 << 10, 1 << 20, usize::MAX] {
-                // A byte at a time takes long, and once is enough.
+                // Single bytes take long; one form is enough.
                 if chunk == 1 && settings != "cluster_size=4k,compat=v2" {
                     continue;
                 }
@@ -106,15 +111,15 @@ fn what_the_writer_makes_takes_one_pass_and_little_memory() {
     }
 }
 
-/// A version 3 image of 4 KiB clusters whose parts lie where a test wants them.
-struct Layout {
+/// A version 3 image with clusters of 4 KiB, laid out by the test.
+struct ImageBuilder {
     bytes: Vec<u8>,
 }
 
 const BYTES: usize = 4096;
 const CLUSTER: u64 = BYTES as u64;
 
-impl Layout {
+impl ImageBuilder {
     fn new(size: u64, clusters: u64, l1: u64) -> Self {
         let mut layout = Self { bytes: vec![0; usize::try_from(clusters * CLUSTER).unwrap()] };
         layout.put(0, b"QFI\xfb\0\0\0\x03");
@@ -136,17 +141,17 @@ impl Layout {
         self.put(at, &value.to_be_bytes());
     }
 
-    /// Puts data into a cluster and names it in an L2 table.
+    /// Fills a cluster with data and refers to it in an L2 table.
     fn data(&mut self, table: u64, index: u64, cluster: u64) {
         self.put(cluster * CLUSTER, &painted(cluster * 7, BYTES));
         self.word(table * CLUSTER + index * 8, COPIED | (cluster * CLUSTER));
     }
 }
 
-/// Two L2 tables; the data of each stands on both sides of it, and the L1 table stands last if `last`.
+/// An image of two L2 tables with data before and after each. With `last`, the L1 table is at the end.
 fn scattered(last: bool) -> Vec<u8> {
     let l1 = if last { 40 } else { 2 };
-    let mut layout = Layout::new(4 << 20, 41, l1);
+    let mut layout = ImageBuilder::new(4 << 20, 41, l1);
     layout.word(l1 * CLUSTER, COPIED | (10 * CLUSTER));
     layout.word(l1 * CLUSTER + 8, COPIED | (20 * CLUSTER));
     for (table, clusters) in [(10, [5, 6, 11, 30]), (20, [7, 15, 21, 31])] {
@@ -158,21 +163,21 @@ fn scattered(last: bool) -> Vec<u8> {
 }
 
 #[test]
-fn data_before_its_table_is_taken_from_memory_or_from_the_shelf() {
+fn data_before_its_table_is_read_from_memory_or_the_temporary_file() {
     for image in [scattered(false), scattered(true)] {
         let disk = read(&image).unwrap();
         for chunk in [1000, usize::MAX] {
             assert!(streamed(&image, chunk, &Limits::default(), None).unwrap() == disk);
-            // Tables and claims fit, and a cluster or two.
-            let boards = Boards::default();
-            assert!(streamed(&image, chunk, &limits(40 << 10), Some(boards.clone())).unwrap() == disk);
-            assert!(!boards.0.lock().unwrap().is_empty());
+            // Memory for the tables, the claims and a cluster or two.
+            let file = SharedSpillFile::default();
+            assert!(streamed(&image, chunk, &limits(40 << 10), Some(file.clone())).unwrap() == disk);
+            assert!(!file.0.lock().unwrap().is_empty());
         }
     }
 }
 
 #[test]
-fn without_a_shelf_and_memory_such_an_image_needs_seeking() {
+fn data_before_its_table_needs_seeking_without_temporary_file_and_memory() {
     for image in [scattered(false), scattered(true)] {
         let error = streamed(&image, 5000, &limits(16 << 10), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NeedsSeek);
@@ -181,12 +186,12 @@ fn without_a_shelf_and_memory_such_an_image_needs_seeking() {
 }
 
 #[test]
-fn one_cluster_may_be_named_many_times_early_and_late() {
-    let mut layout = Layout::new(4 << 20, 12, 2);
+fn cluster_with_several_references_is_written_for_each() {
+    let mut layout = ImageBuilder::new(4 << 20, 12, 2);
     layout.word(2 * CLUSTER, COPIED | (4 * CLUSTER));
     layout.word(2 * CLUSTER + 8, COPIED | (8 * CLUSTER));
     layout.data(4, 0, 6);
-    // Not marked as named once: three times from the first table, and twice from one behind it.
+    // Without the flag for a refcount of one: three references from the first table, two from a later one.
     for at in [4 * CLUSTER, 4 * CLUSTER + 8, 4 * CLUSTER + 16, 8 * CLUSTER + 8, 8 * CLUSTER + 4088] {
         layout.word(at, 6 * CLUSTER);
     }
@@ -194,9 +199,10 @@ fn one_cluster_may_be_named_many_times_early_and_late() {
     assert!(streamed(&layout.bytes, 100, &Limits::default(), None).unwrap() == disk);
 }
 
+// Hostile case Q37.
 #[test]
-fn q37_a_cluster_named_more_often_than_memory_allows_is_a_limit() {
-    let mut layout = Layout::new(2 << 20, 6, 2);
+fn references_to_one_cluster_are_limited_by_memory() {
+    let mut layout = ImageBuilder::new(2 << 20, 6, 2);
     layout.word(2 * CLUSTER, COPIED | (4 * CLUSTER));
     for index in 0..512 {
         layout.word(4 * CLUSTER + index * 8, 5 * CLUSTER);
@@ -207,9 +213,9 @@ fn q37_a_cluster_named_more_often_than_memory_allows_is_a_limit() {
 }
 
 #[test]
-fn a_table_that_names_more_than_memory_holds_waits_for_the_end_on_the_shelf() {
-    // 1024 clusters in an order in which no two make one run, behind both of their tables.
-    let mut layout = Layout::new(4 << 20, 1032, 2);
+fn table_with_more_references_than_memory_is_deferred_to_the_end() {
+    // 1024 clusters after both tables, in an order in which no two form a run.
+    let mut layout = ImageBuilder::new(4 << 20, 1032, 2);
     layout.word(2 * CLUSTER, COPIED | (4 * CLUSTER));
     layout.word(2 * CLUSTER + 8, COPIED | (5 * CLUSTER));
     for index in 0..1024 {
@@ -218,65 +224,68 @@ fn a_table_that_names_more_than_memory_holds_waits_for_the_end_on_the_shelf() {
     let disk = read(&layout.bytes).unwrap();
     assert!(streamed(&layout.bytes, 9000, &limits(1 << 20), None).unwrap() == disk);
     for memory in [20 << 10, 60 << 10] {
-        let found = streamed(&layout.bytes, 9000, &limits(memory), Some(Boards::default()));
+        let found = streamed(&layout.bytes, 9000, &limits(memory), Some(SharedSpillFile::default()));
         assert!(found.unwrap() == disk, "{memory}");
         let error = streamed(&layout.bytes, 9000, &limits(memory), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
     }
-    for cut in [5 * CLUSTER + 100, 300 * CLUSTER, 1029 * CLUSTER] {
-        let cut = &layout.bytes[..usize::try_from(cut).unwrap()];
-        let error = streamed(cut, 9000, &limits(20 << 10), Some(Boards::default())).unwrap_err();
+    for len in [5 * CLUSTER + 100, 300 * CLUSTER, 1029 * CLUSTER] {
+        let truncated = &layout.bytes[..usize::try_from(len).unwrap()];
+        let error =
+            streamed(truncated, 9000, &limits(20 << 10), Some(SharedSpillFile::default())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
     }
-    // The last cluster need not be whole.
-    let cut = &layout.bytes[..usize::try_from(1029 * CLUSTER + 5).unwrap()];
-    let found = streamed(cut, 9000, &limits(20 << 10), Some(Boards::default())).unwrap();
-    assert!(found == read(cut).unwrap());
+    // The last cluster may be truncated.
+    let truncated = &layout.bytes[..usize::try_from(1029 * CLUSTER + 5).unwrap()];
+    let found = streamed(truncated, 9000, &limits(20 << 10), Some(SharedSpillFile::default())).unwrap();
+    assert!(found == read(truncated).unwrap());
 }
 
 #[test]
-fn a_compressed_cluster_may_begin_in_the_last_sector_of_one_before_its_table() {
+fn compressed_cluster_may_start_in_the_last_sector_of_another() {
     use diskimg_codec::cluster::Deflater;
-    let packed = |byte: u8| {
+    let compressed = |byte: u8| {
         let mut stream = vec![0; BYTES];
         let len = Deflater::new(None).unwrap().raw_deflate(&[byte; BYTES], &mut stream).unwrap();
         stream.truncate(len.unwrap());
         stream
     };
-    let (first, second) = (packed(1), packed(2));
-    let mut layout = Layout::new(4 << 20, 8, 2);
+    let (first, second) = (compressed(1), compressed(2));
+    let mut layout = ImageBuilder::new(4 << 20, 8, 2);
     layout.word(2 * CLUSTER, COPIED | (4 * CLUSTER));
     layout.word(2 * CLUSTER + 8, COPIED | (6 * CLUSTER));
     let end = 6 * CLUSTER;
     let at = end - 512;
     layout.put(at, &first);
-    let behind = at + first.len() as u64;
-    layout.put(behind, &second);
-    assert!(behind + (second.len() as u64) < end);
+    let next = at + first.len() as u64;
+    layout.put(next, &second);
+    assert!(next + (second.len() as u64) < end);
     layout.word(4 * CLUSTER, COMPRESSED | at);
-    layout.word(6 * CLUSTER, COMPRESSED | behind);
+    layout.word(6 * CLUSTER, COMPRESSED | next);
     let disk = read(&layout.bytes).unwrap();
     assert_eq!((disk[0], disk[2 << 20]), (1, 2));
     assert!(streamed(&layout.bytes, usize::MAX, &limits(16 << 10), None).unwrap() == disk);
 }
 
 #[test]
-fn an_image_cut_anywhere_is_refused_where_the_reader_refuses_it() {
+fn truncated_image_is_refused_where_the_reader_refuses_it() {
     let disk = mixed(100_000);
     let mut images = vec![scattered(false)[..45 * 1024].to_vec()];
     for (compress, settings) in [(false, "cluster_size=512"), (true, "cluster_size=1k")] {
         images.push(written(&disk, compress, settings));
     }
     for image in images {
-        let cuts: BTreeSet<usize> = (0..image.len()).step_by(509).chain(0..120).collect();
-        for cut in cuts {
+        let lengths: BTreeSet<usize> = (0..image.len()).step_by(509).chain(0..120).collect();
+        for len in lengths {
             let (file, stream) =
-                (read(&image[..cut]), streamed(&image[..cut], 4096, &Limits::default(), None));
+                (read(&image[..len]), streamed(&image[..len], 4096, &Limits::default(), None));
             match (file, stream) {
-                (Ok(file), Ok(stream)) => assert!(file == stream, "cut at {cut}"),
-                (Err(file), Err(stream)) => assert_eq!(file.kind(), stream.kind(), "{cut}: {file}, {stream}"),
+                (Ok(file), Ok(stream)) => assert!(file == stream, "{len} bytes"),
+                (Err(file), Err(stream)) => {
+                    assert_eq!(file.kind(), stream.kind(), "{len} bytes: {file}, {stream}");
+                }
                 (file, stream) => {
-                    panic!("cut at {cut}: {:?}, {:?}", file.map(|_| "whole"), stream.map(|_| "whole"))
+                    panic!("{len} bytes: {:?}, {:?}", file.map(|_| "whole"), stream.map(|_| "whole"))
                 }
             }
         }
@@ -284,7 +293,7 @@ fn an_image_cut_anywhere_is_refused_where_the_reader_refuses_it() {
 }
 
 #[test]
-fn after_an_error_or_the_end_it_takes_no_more() {
+fn decoder_accepts_no_input_after_an_error_or_the_end() {
     let image = written(&mixed(10_000), false, "cluster_size=4k");
     let sink = MemorySink::new(ROOM);
     let mut decoder = (DRIVER.stream.unwrap())(&Limits::default()).unwrap();
@@ -298,9 +307,9 @@ fn after_an_error_or_the_end_it_takes_no_more() {
 }
 
 #[test]
-fn what_the_image_leaves_out_is_said_to_be_zeros() {
-    // A sink that is not zeros to begin with, as a device is.
-    let mut layout = Layout::new((6 << 20) + 512, 8, 2);
+fn unallocated_ranges_are_zeroed() {
+    // Like a device, this sink does not start as zeros.
+    let mut layout = ImageBuilder::new((6 << 20) + 512, 8, 2);
     layout.word(2 * CLUSTER + 8, COPIED | (4 * CLUSTER));
     layout.data(4, 3, 6);
     layout.word(4 * CLUSTER + 32, (7 * CLUSTER) | 1);
@@ -316,25 +325,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_damaged_image_gives_the_bytes_of_the_reader_or_an_error(
+    fn damaged_image_decodes_to_the_bytes_of_the_reader_or_an_error(
         damage in proptest::collection::vec((0_usize..12, 0_u64..512, 0_u64..42, any::<bool>()), 1..6),
         chunk in 1_usize..20_000,
         memory in 12_u64..22,
-        shelf in any::<bool>(),
+        has_file in any::<bool>(),
     ) {
         let mut image = scattered(damage.len() % 2 == 0);
         for (table, index, cluster, compressed) in damage {
-            // Entries of the tables that name some other cluster, perhaps behind the end or as compressed.
+            // Table entries that refer to some other cluster, perhaps a compressed one or one past the end.
             let table = [2, 10, 20, 40][table % 4] * CLUSTER;
             let flag = if compressed { COMPRESSED | 5 << 58 } else { COPIED };
             let at = usize::try_from(table + index % 16 * 8).unwrap();
             image[at..at + 8].copy_from_slice(&(flag | (cluster * CLUSTER)).to_be_bytes());
         }
-        let boards = shelf.then(Boards::default);
-        let stream = streamed(&image, chunk, &limits(1 << memory), boards);
+        let file = has_file.then(SharedSpillFile::default);
+        let stream = streamed(&image, chunk, &limits(1 << memory), file);
         match (stream, read(&image)) {
             (Ok(stream), Ok(file)) => prop_assert!(stream == file),
-            (Ok(_), Err(error)) => prop_assert!(false, "the reader says {error}"),
+            (Ok(_), Err(error)) => prop_assert!(false, "the reader fails: {error}"),
             (Err(error), Ok(_)) => {
                 prop_assert!(matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
             }
@@ -344,7 +353,7 @@ proptest! {
 }
 
 #[test]
-fn a_header_that_claims_more_refcount_table_than_there_is_hides_no_table() {
+fn refcount_table_past_its_end_hides_no_other_table() {
     let disk = mixed(1 << 20);
     for settings in ["cluster_size=512", "cluster_size=4k", "cluster_size=64k"] {
         let mut image = written(&disk, false, settings);
@@ -352,7 +361,7 @@ fn a_header_that_claims_more_refcount_table_than_there_is_hides_no_table() {
         image[48..56].copy_from_slice(&cluster.to_be_bytes());
         image[56..60].copy_from_slice(&65_536_u32.to_be_bytes());
         assert!(read(&image).unwrap() == disk, "{settings}");
-        let streamed = streamed(&image, 700, &Limits::default(), Some(Boards::default()));
+        let streamed = streamed(&image, 700, &Limits::default(), Some(SharedSpillFile::default()));
         assert!(streamed.unwrap() == disk, "{settings}");
     }
 }
