@@ -19,8 +19,8 @@ pub trait StreamDecoder: Send {
 
     /// Lends the decoder a place for bytes that have passed and may be named later, before the first push. One
     /// that has none, or has no use for it, says [`crate::ErrorKind::NeedsSeek`] when such bytes are named.
-    fn use_shelf(&mut self, shelf: Box<dyn SpillFile>) {
-        drop(shelf);
+    fn use_spill_file(&mut self, file: Box<dyn SpillFile>) {
+        drop(file);
     }
 
     /// Whether the disk is written from its first byte to its last, so that a sink of

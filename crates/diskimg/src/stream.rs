@@ -173,8 +173,8 @@ pub(crate) fn one_pass(
     if !in_order || !begins(stream(&opener.limits)?, head, order) {
         return Ok(None);
     }
-    if let Some(shelf) = TemporarySpillFile::new(&opener.spool) {
-        decoder.use_shelf(Box::new(shelf));
+    if let Some(file) = TemporarySpillFile::new(&opener.spool) {
+        decoder.use_spill_file(Box::new(file));
     }
     Ok(Some(decoder))
 }

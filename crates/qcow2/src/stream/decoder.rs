@@ -144,8 +144,8 @@ impl StreamDecoder for Qcow2Decoder {
         size
     }
 
-    fn use_shelf(&mut self, shelf: Box<dyn SpillFile>) {
-        self.spill_file = Some(shelf);
+    fn use_spill_file(&mut self, file: Box<dyn SpillFile>) {
+        self.spill_file = Some(file);
     }
 }
 

@@ -26,7 +26,7 @@ fn streamed(
 ) -> Result<Vec<u8>> {
     let mut decoder = (DRIVER.stream.unwrap())(limits)?;
     if let Some(file) = spill_file {
-        decoder.use_shelf(Box::new(file));
+        decoder.use_spill_file(Box::new(file));
     }
     let sink = MemorySink::new(ROOM);
     for chunk in image.chunks(chunk) {
