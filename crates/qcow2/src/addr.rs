@@ -96,6 +96,22 @@ impl Geometry {
         (guest.0 >> self.cluster_bits) & (self.l2_entries() - 1)
     }
 
+    /// The index of the cluster that a guest offset lies in.
+    pub(crate) const fn cluster_index(self, guest: GuestOffset) -> u64 {
+        guest.0 >> self.cluster_bits
+    }
+
+    /// The guest offset at which cluster `index` begins; at most `u64::MAX`, where no disk ends.
+    pub(crate) const fn guest_start(self, index: u64) -> GuestOffset {
+        GuestOffset(index.saturating_mul(self.cluster_size()))
+    }
+
+    /// The L1 index of a cluster, and the index of its entry in that L2 table.
+    pub(crate) fn l2_slot(self, cluster: u64) -> (u64, usize) {
+        let guest = self.guest_start(cluster);
+        (self.l1_index(guest), usize::try_from(self.l2_index(guest)).unwrap_or(usize::MAX))
+    }
+
     /// How far into its cluster an offset lies.
     pub(crate) const fn in_cluster(self, offset: u64) -> u64 {
         offset & (self.cluster_size() - 1)

@@ -34,4 +34,6 @@ pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use header::Compression;
 pub use open::{Qcow2, inspect};
-pub use writer::{BackingName, Preallocation, SETTINGS, Version, Writer, WriterOptions, create, measure};
+pub use writer::{
+    BackingName, ImageWriter, Preallocation, SETTINGS, Version, WriterOptions, create, measure,
+};

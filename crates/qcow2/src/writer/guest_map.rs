@@ -1,166 +1,189 @@
-//! Guest clusters and their places: what changes under the writer's lock.
+//! Maps guest clusters to host clusters, and allocates them.
 
 use std::ops::Range;
 
+use diskimg_core::writer::WritePlan;
 use diskimg_core::{Error, Result};
 
-use super::allocator::Allocator;
-use super::encoded_cluster::{Piece, push};
+use super::cluster_allocator::ClusterAllocator;
 use super::error::misuse;
-use super::layout::Shape;
+use super::image_geometry::ImageGeometry;
+use super::l2_tables::{ClusterState, L2Tables};
 use super::options::{Preallocation, Version, WriterOptions};
-use super::tables::{Entry, Tables};
+use crate::addr::{GuestOffset, HostOffset};
 use crate::errors::limit;
 
-/// Every subcluster of a cluster.
+/// All subclusters of a cluster.
 pub(super) const ALL_SUBCLUSTERS: u32 = u32::MAX;
 
-/// How a cluster without data is stored.
+/// The way in which a cluster of zeros is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Zeros {
-    /// Not at all: nothing reads as zeros too.
+enum ZeroStorage {
+    /// Not at all: an unallocated cluster reads as zeros.
     Unallocated,
-    /// By a mark in its L2 entry, because nothing would read as the backing file.
-    Marked,
-    /// By a cluster of its own, that is a hole in the file.
+    /// As a flag in the L2 entry: an unallocated cluster would read from the backing file.
+    Flag,
+    /// As an allocated cluster, which is a hole in the file.
     Allocated,
 }
 
-/// Places given out, and the tables that record them.
+/// The tables of an image, and the allocator of host clusters.
 #[derive(Debug)]
-pub(super) struct State {
-    shape: Shape,
-    allocator: Allocator,
-    tables: Tables,
-    zeros: Zeros,
+pub(super) struct GuestMap {
+    geometry: ImageGeometry,
+    allocator: ClusterAllocator,
+    tables: L2Tables,
+    zeros: ZeroStorage,
     preallocation: Preallocation,
-    l1_host: u64,
+    l1_host: HostOffset,
 }
 
-/// Where a whole cluster went.
+/// The host offset of a whole guest cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    /// To a new place, which reads as zeros until it is written.
-    Fresh(u64),
-    /// To the place that it has already.
-    Old(u64),
-    /// Behind other compressed clusters.
-    Packed(u64),
+pub(super) enum ClusterPlacement {
+    /// A new host cluster, which reads as zeros until it is written.
+    New(HostOffset),
+    /// The host cluster that it already has.
+    Existing(HostOffset),
+    /// Compressed data.
+    Compressed(HostOffset),
 }
 
-/// What the header points at.
+impl ClusterPlacement {
+    pub(super) fn host(self) -> HostOffset {
+        match self {
+            Self::New(host) | Self::Existing(host) | Self::Compressed(host) => host,
+        }
+    }
+}
+
+/// The tables that the header points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Tops {
-    /// Host offset of the L1 table.
-    pub(super) l1_table: u64,
-    /// Host offset of the refcount table.
-    pub(super) refcount_table: u64,
+pub(super) struct TopTables {
+    pub(super) l1_table: HostOffset,
+    pub(super) refcount_table: HostOffset,
     pub(super) refcount_table_clusters: u64,
 }
 
-impl State {
-    /// Takes the places of the header and the L1 table.
-    pub(super) fn new(options: &WriterOptions, shape: Shape, out: &mut Vec<Piece>) -> Result<Self> {
-        let mut allocator = Allocator::new(&shape);
-        // The header's cluster, and with it the first refcount block.
-        allocator.clusters(1, out)?;
-        let l1_clusters = shape.l1_entries().saturating_mul(8).div_ceil(shape.cluster());
-        let l1_host = allocator.clusters(l1_clusters, out)?;
+impl GuestMap {
+    /// A map without guest clusters. Allocates the header and the L1 table.
+    pub(super) fn new(
+        options: &WriterOptions,
+        geometry: ImageGeometry,
+        plan: &mut WritePlan,
+    ) -> Result<Self> {
+        let mut allocator = ClusterAllocator::new(&geometry);
+        // The cluster of the header, and with it the first refcount block.
+        allocator.allocate(1, plan)?;
+        let l1_clusters = geometry.l1_entries().saturating_mul(8).div_ceil(geometry.clusters.cluster_size());
+        let l1_host = allocator.allocate(l1_clusters, plan)?;
         let zeros = match (&options.backing, options.preallocation, options.version) {
-            (_, Preallocation::Metadata, _) | (Some(_), _, Version::V2) => Zeros::Allocated,
-            (Some(_), _, Version::V3) => Zeros::Marked,
-            (None, ..) => Zeros::Unallocated,
+            (_, Preallocation::Metadata, _) | (Some(_), _, Version::V2) => ZeroStorage::Allocated,
+            (Some(_), _, Version::V3) => ZeroStorage::Flag,
+            (None, ..) => ZeroStorage::Unallocated,
         };
-        let tables = Tables::new(shape)?;
-        Ok(Self { shape, allocator, tables, zeros, preallocation: options.preallocation, l1_host })
+        let tables = L2Tables::new(geometry)?;
+        Ok(Self { geometry, allocator, tables, zeros, preallocation: options.preallocation, l1_host })
     }
 
-    /// Whether zeros are recorded, cluster by cluster.
+    /// True if each cluster of zeros needs an L2 entry.
     pub(super) fn records_zeros(&self) -> bool {
-        self.zeros != Zeros::Unallocated
+        self.zeros != ZeroStorage::Unallocated
     }
 
-    /// A place for a guest cluster as it is, of which the subclusters in `written` are about to hold data.
-    pub(super) fn plain(&mut self, cluster: u64, written: u32, out: &mut Vec<Piece>) -> Result<Place> {
-        let (index, slot) = self.shape.slot(cluster);
-        let table = self.tables.table(index, &mut self.allocator, out)?;
-        match table.entry(slot) {
-            Entry::Plain(host, before) => {
-                table.set_plain(slot, host, before | written);
-                Ok(Place::Old(host))
+    /// Returns the host cluster of a guest cluster, and allocates it if there is none. The subclusters in `written`
+    /// are about to be written.
+    pub(super) fn allocate(
+        &mut self,
+        cluster: u64,
+        written: u32,
+        plan: &mut WritePlan,
+    ) -> Result<ClusterPlacement> {
+        let (index, slot) = self.geometry.clusters.l2_slot(cluster);
+        let table = self.tables.table(index, &mut self.allocator, plan)?;
+        match table.state(slot) {
+            ClusterState::Verbatim(host, before) => {
+                table.set_verbatim(slot, host, before | written);
+                Ok(ClusterPlacement::Existing(host))
             }
-            Entry::Packed => Err(self.already_packed(cluster)),
-            Entry::Unallocated | Entry::Zero => {
-                let host = self.allocator.clusters(1, out)?;
-                table.set_plain(slot, host, written);
-                Ok(Place::Fresh(host))
+            ClusterState::Compressed => Err(self.already_compressed(cluster)),
+            ClusterState::Unallocated | ClusterState::Zero => {
+                let host = self.allocator.allocate(1, plan)?;
+                table.set_verbatim(slot, host, written);
+                Ok(ClusterPlacement::New(host))
             }
         }
     }
 
-    /// A place for a guest cluster that takes `len` bytes compressed.
-    pub(super) fn packed(&mut self, cluster: u64, len: u64, out: &mut Vec<Piece>) -> Result<Place> {
-        let (index, slot) = self.shape.slot(cluster);
-        let table = self.tables.table(index, &mut self.allocator, out)?;
-        match table.entry(slot) {
-            Entry::Plain(host, _) => {
-                table.set_plain(slot, host, ALL_SUBCLUSTERS);
-                Ok(Place::Old(host))
+    /// Allocates space for a guest cluster of `len` compressed bytes. Returns its host cluster instead if it
+    /// already has one.
+    pub(super) fn allocate_compressed(
+        &mut self,
+        cluster: u64,
+        len: u64,
+        plan: &mut WritePlan,
+    ) -> Result<ClusterPlacement> {
+        let (index, slot) = self.geometry.clusters.l2_slot(cluster);
+        let table = self.tables.table(index, &mut self.allocator, plan)?;
+        match table.state(slot) {
+            ClusterState::Verbatim(host, _) => {
+                table.set_verbatim(slot, host, ALL_SUBCLUSTERS);
+                Ok(ClusterPlacement::Existing(host))
             }
-            Entry::Packed => Err(self.already_packed(cluster)),
-            Entry::Unallocated | Entry::Zero => {
-                let host = self.allocator.packed(len, out)?;
-                if !table.set_packed(slot, self.shape.geometry(), host, len) {
+            ClusterState::Compressed => Err(self.already_compressed(cluster)),
+            ClusterState::Unallocated | ClusterState::Zero => {
+                let host = self.allocator.allocate_compressed(len, plan)?;
+                if !table.set_compressed(slot, self.geometry.clusters, host, len) {
                     return Err(limit("compressed cluster")
-                        .at(host)
-                        .because("an L2 entry cannot hold an offset so large"));
+                        .at(host.0)
+                        .because("an L2 entry cannot store an offset so large"));
                 }
-                Ok(Place::Packed(host))
+                Ok(ClusterPlacement::Compressed(host))
             }
         }
     }
 
     /// Makes whole guest clusters read as zeros.
-    pub(super) fn zero(&mut self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
+    pub(super) fn zero(&mut self, clusters: Range<u64>, plan: &mut WritePlan) -> Result<()> {
         match self.zeros {
-            Zeros::Unallocated => self.zero_touched(clusters, out),
-            Zeros::Marked => self.mark_zeros(clusters, out),
-            Zeros::Allocated => {
+            ZeroStorage::Unallocated => self.zero_allocated(clusters, plan),
+            ZeroStorage::Flag => self.flag_zeros(clusters, plan),
+            ZeroStorage::Allocated => {
                 for cluster in clusters {
-                    self.zero_one(cluster, out)?;
+                    self.zero_or_allocate(cluster, plan)?;
                 }
                 Ok(())
             }
         }
     }
 
-    /// Nothing but what has been written needs to be made zeros.
-    fn zero_touched(&self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
-        for (cluster, entry) in self.tables.touched(clusters)? {
-            match entry {
-                Entry::Plain(host, _) => push(out, self.zero_cluster(host)),
-                Entry::Packed => return Err(self.already_packed(cluster)),
-                Entry::Unallocated | Entry::Zero => {}
+    /// Zeros the clusters that are allocated; the others read as zeros already.
+    fn zero_allocated(&self, clusters: Range<u64>, plan: &mut WritePlan) -> Result<()> {
+        for (cluster, state) in self.tables.recorded(clusters)? {
+            match state {
+                ClusterState::Verbatim(host, _) => plan.zero(self.cluster_at(host)),
+                ClusterState::Compressed => return Err(self.already_compressed(cluster)),
+                ClusterState::Unallocated | ClusterState::Zero => {}
             }
         }
         Ok(())
     }
 
-    fn mark_zeros(&mut self, clusters: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
+    fn flag_zeros(&mut self, clusters: Range<u64>, plan: &mut WritePlan) -> Result<()> {
         let mut at = clusters.start;
         while at < clusters.end {
-            let (index, first) = self.shape.slot(at);
-            let end = at.saturating_add(1).next_multiple_of(self.shape.table_entries()).min(clusters.end);
-            let table = self.tables.table(index, &mut self.allocator, out)?;
+            let (index, first) = self.geometry.clusters.l2_slot(at);
+            let entries = self.geometry.clusters.l2_entries();
+            let end = at.saturating_add(1).next_multiple_of(entries).min(clusters.end);
+            let table = self.tables.table(index, &mut self.allocator, plan)?;
             for (cluster, slot) in (at..end).zip(first..) {
-                match table.entry(slot) {
-                    Entry::Unallocated => table.set_zero(slot),
-                    Entry::Zero => {}
-                    Entry::Plain(host, _) => {
-                        let end = host.saturating_add(self.shape.cluster());
-                        push(out, Piece::Zero { host: host..end });
+                match table.state(slot) {
+                    ClusterState::Unallocated => table.set_zero(slot),
+                    ClusterState::Zero => {}
+                    ClusterState::Verbatim(host, _) => {
+                        plan.zero(host..host.plus(self.geometry.clusters.cluster_size()));
                     }
-                    Entry::Packed => return Err(self.already_packed(cluster)),
+                    ClusterState::Compressed => return Err(self.already_compressed(cluster)),
                 }
             }
             at = end;
@@ -168,79 +191,79 @@ impl State {
         Ok(())
     }
 
-    fn zero_cluster(&self, host: u64) -> Piece {
-        Piece::Zero { host: host..host.saturating_add(self.shape.cluster()) }
+    fn cluster_at(&self, host: HostOffset) -> Range<HostOffset> {
+        host..host.plus(self.geometry.clusters.cluster_size())
     }
 
-    /// Gives a cluster without data a place, where it has none.
-    fn zero_one(&mut self, cluster: u64, out: &mut Vec<Piece>) -> Result<()> {
-        match self.tables.entry(cluster)? {
-            Entry::Plain(host, _) => push(out, self.zero_cluster(host)),
-            Entry::Packed => return Err(self.already_packed(cluster)),
-            Entry::Unallocated | Entry::Zero => {
-                self.plain(cluster, 0, out)?;
+    fn zero_or_allocate(&mut self, cluster: u64, plan: &mut WritePlan) -> Result<()> {
+        match self.tables.state(cluster)? {
+            ClusterState::Verbatim(host, _) => plan.zero(self.cluster_at(host)),
+            ClusterState::Compressed => return Err(self.already_compressed(cluster)),
+            ClusterState::Unallocated | ClusterState::Zero => {
+                self.allocate(cluster, 0, plan)?;
             }
         }
         Ok(())
     }
 
-    /// Makes a part of one guest cluster read as zeros.
-    pub(super) fn zero_part(&mut self, range: Range<u64>, out: &mut Vec<Piece>) -> Result<()> {
-        let cluster = range.start >> self.shape.cluster_bits();
-        let inside = self.shape.in_cluster(range.start);
-        if let Entry::Plain(host, _) = self.tables.entry(cluster)? {
-            let start = host.saturating_add(inside);
-            let len = range.end.saturating_sub(range.start);
-            push(out, Piece::Zero { host: start..start.saturating_add(len) });
+    /// Makes a range inside one guest cluster read as zeros.
+    pub(super) fn zero_partial(&mut self, range: &Range<GuestOffset>, plan: &mut WritePlan) -> Result<()> {
+        let cluster = self.geometry.clusters.cluster_index(range.start);
+        if let ClusterState::Verbatim(host, _) = self.tables.state(cluster)? {
+            let start = host.plus(self.geometry.clusters.in_cluster(range.start.0));
+            plan.zero(start..start.plus(range.end.since(range.start)));
             return Ok(());
         }
-        self.zero(cluster..cluster.saturating_add(1), out)
+        self.zero(cluster..cluster.saturating_add(1), plan)
     }
 
-    /// Host offset for writing into a part of one guest cluster.
-    pub(super) fn part(&mut self, range: &Range<u64>, out: &mut Vec<Piece>) -> Result<u64> {
-        let cluster = range.start >> self.shape.cluster_bits();
-        let inside = self.shape.in_cluster(range.start);
-        let last = self.shape.in_cluster(range.end.saturating_sub(1));
-        let bits = self.shape.cluster_bits().saturating_sub(5);
-        // Bits from the first to the last subcluster touched.
-        let written = (u32::MAX << (inside >> bits)) & (u32::MAX >> 31_u64.saturating_sub(last >> bits));
-        match self.plain(cluster, written, out)? {
-            Place::Fresh(host) | Place::Old(host) | Place::Packed(host) => Ok(host.saturating_add(inside)),
-        }
+    /// Returns the host offset for a write inside one guest cluster.
+    pub(super) fn allocate_partial(
+        &mut self,
+        range: &Range<GuestOffset>,
+        plan: &mut WritePlan,
+    ) -> Result<HostOffset> {
+        let clusters = self.geometry.clusters;
+        let first = clusters.in_cluster(range.start.0);
+        let last = clusters.in_cluster(range.end.0.saturating_sub(1));
+        let bits = clusters.cluster_bits().saturating_sub(5);
+        // The bits from the first to the last subcluster touched.
+        let written = (u32::MAX << (first >> bits)) & (u32::MAX >> 31_u64.saturating_sub(last >> bits));
+        let placement = self.allocate(clusters.cluster_index(range.start), written, plan)?;
+        Ok(placement.host().plus(first))
     }
 
-    /// Gives out the tables of the disk below guest offset `end`: it is complete up to there.
-    pub(super) fn complete_below(&mut self, end: u64, out: &mut Vec<Piece>) {
-        self.tables.close_below(end / self.shape.table_reach(), out);
+    /// Plans to write the L2 tables below guest offset `end`, up to which the disk is complete.
+    pub(super) fn complete_below(&mut self, end: GuestOffset, plan: &mut WritePlan) {
+        self.tables.close_below(end.0 / self.geometry.clusters.l1_span(), plan);
     }
 
-    /// Completes L2 table `index` and gives it out, if there is one.
-    pub(super) fn complete_table(&mut self, index: u64, out: &mut Vec<Piece>) -> Result<()> {
+    /// Completes L2 table `index`, if there is one, and plans to write it.
+    pub(super) fn complete_table(&mut self, index: u64, plan: &mut WritePlan) -> Result<()> {
         if self.preallocation == Preallocation::Metadata && !self.tables.is_closed(index) {
-            let entries = self.shape.table_entries();
+            let entries = self.geometry.clusters.l2_entries();
             let first = index.saturating_mul(entries);
-            let end = first.saturating_add(entries).min(self.shape.guest_clusters());
+            let end = first.saturating_add(entries).min(self.geometry.guest_clusters());
             for cluster in first..end {
-                if self.tables.entry(cluster)? == Entry::Unallocated {
-                    self.plain(cluster, 0, out)?;
+                if self.tables.state(cluster)? == ClusterState::Unallocated {
+                    self.allocate(cluster, 0, plan)?;
                 }
             }
         }
-        self.tables.close_below(index.saturating_add(1), out);
+        self.tables.close_below(index.saturating_add(1), plan);
         Ok(())
     }
 
-    /// Gives out what is left once all L2 tables are: the L1 table, refcount blocks and the refcount table.
-    pub(super) fn finish(&mut self, out: &mut Vec<Piece>) -> Result<Tops> {
-        out.push(Piece::Table { host: self.l1_host, bytes: self.tables.l1_bytes() });
-        let (refcount_table, refcount_table_clusters) = self.allocator.finish(out)?;
-        Ok(Tops { l1_table: self.l1_host, refcount_table, refcount_table_clusters })
+    /// Plans to write the L1 table, the open refcount blocks and the refcount table. All L2 tables must be complete.
+    pub(super) fn finish(&mut self, plan: &mut WritePlan) -> Result<TopTables> {
+        plan.write_metadata(self.l1_host, self.tables.l1_bytes());
+        let (refcount_table, refcount_table_clusters) = self.allocator.finish(plan)?;
+        Ok(TopTables { l1_table: self.l1_host, refcount_table, refcount_table_clusters })
     }
 
-    fn already_packed(&self, cluster: u64) -> Error {
+    fn already_compressed(&self, cluster: u64) -> Error {
         misuse("compressed cluster")
-            .guest(self.shape.guest_range(cluster).start)
+            .guest(self.geometry.clusters.guest_start(cluster).0)
             .because("it was written before, and a compressed cluster cannot be changed")
     }
 }

@@ -1,24 +1,25 @@
-//! The first cluster: header, header extensions, name of the backing file.
+//! Encodes the first cluster: header, header extensions, name of the backing file.
 //!
 //! Source: QEMU, `docs/interop/qcow2.txt`, "Header" and "Header extensions".
 
 use diskimg_core::Result;
 
 use super::error::invalid;
-use super::guest_map::Tops;
-use super::layout::Shape;
+use super::guest_map::TopTables;
+use super::image_geometry::ImageGeometry;
 use super::options::{BackingName, Version, WriterOptions};
+use crate::addr::HostOffset;
 use crate::extensions::{BACKING_FORMAT, END, FEATURE_NAME_TABLE, FEATURE_ROW_BYTES};
 use crate::features::{COMPRESSION_TYPE, EXTENDED_L2, FEATURE_NAMES, LAZY_REFCOUNTS};
 use crate::header::{Compression, MAGIC, MAX_BACKING_NAME, V2_LENGTH, V3_LENGTH_WITH_COMPRESSION};
 
-/// The longest format name in bytes. A bound of QEMU's.
+/// The longest format name in bytes. QEMU's limit.
 const MAX_BACKING_FORMAT: usize = 15;
-/// Clusters up to this size have no table of feature names, for want of room. QEMU's choice.
+/// Clusters up to this size have no room for a table of feature names. QEMU's choice.
 const NO_NAMES: u64 = 4096;
 
-/// Checks what the header alone can say is wrong.
-pub(super) fn check(options: &WriterOptions, shape: &Shape) -> Result<()> {
+/// Checks the options that only concern the header.
+pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result<()> {
     let only_v3 = [
         ("compression_type", options.compression_type == Compression::Zstd),
         ("extended_l2", options.extended_l2),
@@ -27,7 +28,7 @@ pub(super) fn check(options: &WriterOptions, shape: &Shape) -> Result<()> {
     if options.version == Version::V2
         && let Some((option, _)) = only_v3.iter().find(|(_, used)| *used)
     {
-        return Err(invalid(option).because("version 2 of the format does not have it"));
+        return Err(invalid(option).because("not supported by version 2 of the format"));
     }
     if let Some(BackingName { name, format }) = &options.backing {
         if name.is_empty() || name.len() > usize::try_from(MAX_BACKING_NAME).unwrap_or(0) {
@@ -40,20 +41,21 @@ pub(super) fn check(options: &WriterOptions, shape: &Shape) -> Result<()> {
             return Err(invalid("backing_fmt").found_name(found).expected(expected));
         }
     }
-    let nowhere = Tops { l1_table: 0, refcount_table: 0, refcount_table_clusters: 0 };
-    if encode(options, shape, &nowhere).len() as u64 > shape.cluster() {
+    let none = HostOffset(0);
+    let tables = TopTables { l1_table: none, refcount_table: none, refcount_table_clusters: 0 };
+    if encode(options, geometry, &tables).len() as u64 > geometry.clusters.cluster_size() {
         return Err(invalid("backing_file").because(format_args!(
             "header and name do not fit into the first cluster of {} bytes",
-            shape.cluster()
+            geometry.clusters.cluster_size()
         )));
     }
     Ok(())
 }
 
-/// The beginning of the first cluster; the rest of it is zeros.
-pub(super) fn encode(options: &WriterOptions, shape: &Shape, tops: &Tops) -> Vec<u8> {
+/// Encodes the first cluster up to its last byte that is not zero.
+pub(super) fn encode(options: &WriterOptions, geometry: &ImageGeometry, tables: &TopTables) -> Vec<u8> {
     let name = options.backing.as_ref().map_or(&[][..], |backing| backing.name.as_bytes());
-    let extensions = extensions(options, shape);
+    let extensions = extensions(options, geometry);
     let length = match options.version {
         Version::V2 => V2_LENGTH,
         Version::V3 => V3_LENGTH_WITH_COMPRESSION,
@@ -63,13 +65,13 @@ pub(super) fn encode(options: &WriterOptions, shape: &Shape, tops: &Tops) -> Vec
     put32(&mut bytes, if options.version == Version::V2 { 2 } else { 3 });
     put64(&mut bytes, name_at);
     put32(&mut bytes, name.len() as u64);
-    put32(&mut bytes, shape.cluster_bits().into());
-    put64(&mut bytes, shape.size_in_header());
+    put32(&mut bytes, geometry.clusters.cluster_bits().into());
+    put64(&mut bytes, geometry.size_in_header());
     put32(&mut bytes, 0); // no encryption
-    put32(&mut bytes, shape.l1_entries());
-    put64(&mut bytes, tops.l1_table);
-    put64(&mut bytes, tops.refcount_table);
-    put32(&mut bytes, tops.refcount_table_clusters);
+    put32(&mut bytes, geometry.l1_entries());
+    put64(&mut bytes, tables.l1_table.0);
+    put64(&mut bytes, tables.refcount_table.0);
+    put32(&mut bytes, tables.refcount_table_clusters);
     put32(&mut bytes, 0); // no snapshots
     put64(&mut bytes, 0);
     if options.version == Version::V3 {
@@ -79,7 +81,7 @@ pub(super) fn encode(options: &WriterOptions, shape: &Shape, tops: &Tops) -> Vec
         put64(&mut bytes, incompatible.fold(0, |bits, (_, bit)| bits | bit));
         put64(&mut bytes, if options.lazy_refcounts { LAZY_REFCOUNTS } else { 0 });
         put64(&mut bytes, 0);
-        put32(&mut bytes, shape.refcount_order().into());
+        put32(&mut bytes, geometry.refcount_order.into());
         put32(&mut bytes, length.into());
         bytes.extend([options.compression_type as u8, 0, 0, 0, 0, 0, 0, 0]);
     }
@@ -88,12 +90,12 @@ pub(super) fn encode(options: &WriterOptions, shape: &Shape, tops: &Tops) -> Vec
     bytes
 }
 
-fn extensions(options: &WriterOptions, shape: &Shape) -> Vec<u8> {
+fn extensions(options: &WriterOptions, geometry: &ImageGeometry) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(format) = options.backing.as_ref().and_then(|backing| backing.format.as_ref()) {
         put_extension(&mut bytes, BACKING_FORMAT, format.as_bytes());
     }
-    if options.version == Version::V3 && shape.cluster() > NO_NAMES {
+    if options.version == Version::V3 && geometry.clusters.cluster_size() > NO_NAMES {
         let mut rows = Vec::new();
         for (kind, bit, name) in FEATURE_NAMES {
             let end = rows.len().saturating_add(FEATURE_ROW_BYTES);
@@ -114,7 +116,7 @@ fn put_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(8), 0);
 }
 
-/// Every value put here was checked to be small; none can come out cut.
+/// Appends a value that was checked to fit.
 fn put32(bytes: &mut Vec<u8>, value: u64) {
     bytes.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
 }

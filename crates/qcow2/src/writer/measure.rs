@@ -1,21 +1,23 @@
-//! What an image would take up, before it is written.
+//! The size of an image before it is written.
 //!
-//! Source: QEMU, `docs/interop/qcow2.txt`, "Host cluster management": each cluster of the file has a refcount, those
-//! that hold the refcounts among them. The numbers are those of `qemu-img measure`.
+//! Source: QEMU, `docs/interop/qcow2.txt`, "Host cluster management": each cluster of the file has a refcount,
+//! including those that store refcounts. The results equal those of `qemu-img measure`.
 
 use std::ops::Range;
 
 use diskimg_core::{CreateOptions, Measured, Result, Touched};
 
 use super::header;
-use super::layout::Shape;
+use super::image_geometry::ImageGeometry;
 use super::settings::from_settings;
 
-/// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Tables are counted as for a full disk.
+/// Computes the size of the image that [`super::create`] makes with these options.
+///
+/// The ranges `data` are stored; they ascend and do not overlap. `None` stores nothing. Tables are counted as for a
+/// full disk.
 ///
 /// # Errors
-/// As [`super::create`]; an error of `data`.
+/// Those of [`super::create`]; an error of `data`.
 ///
 /// ```
 /// use diskimg_core::CreateOptions;
@@ -30,24 +32,24 @@ pub fn measure(
     data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     let options = from_settings(options)?;
-    let shape = Shape::new(&options)?;
-    header::check(&options, &shape)?;
-    let all = shape.guest_clusters();
+    let geometry = ImageGeometry::new(&options)?;
+    header::check(&options, &geometry)?;
+    let all = geometry.guest_clusters();
     let stored = match data {
         None => 0,
-        // How much a backing file shares with the disk is not known: nothing, at worst.
+        // The backing file may share nothing with the disk.
         Some(_) if options.backing.is_some() => all,
-        Some(data) => clusters_of(shape.cluster(), data)?.min(all),
+        Some(data) => count_clusters(geometry.clusters.cluster_size(), data)?.min(all),
     };
-    let bytes = |clusters: u64| clusters.saturating_mul(shape.cluster());
-    let tables = tables_of(&shape);
+    let bytes = |clusters: u64| clusters.saturating_mul(geometry.clusters.cluster_size());
+    let tables = count_table_clusters(&geometry);
     Ok(Measured {
         required: bytes(tables.saturating_add(stored)),
         fully_allocated: bytes(tables.saturating_add(all)),
     })
 }
 
-fn clusters_of(cluster: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<u64> {
+fn count_clusters(cluster: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<u64> {
     let mut touched = Touched::new(cluster);
     for range in data {
         touched.add(&range?);
@@ -55,20 +57,21 @@ fn clusters_of(cluster: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>)
     Ok(touched.count())
 }
 
-/// Clusters of header, L1 table, L2 tables, refcount table and refcount blocks of a full disk.
-fn tables_of(shape: &Shape) -> u64 {
-    let l2_tables = shape.guest_clusters().div_ceil(shape.table_entries());
-    let l1_clusters = l2_tables.saturating_mul(8).div_ceil(shape.cluster());
+/// Counts the clusters of header, L1 table, L2 tables, refcount table and refcount blocks of a full disk.
+fn count_table_clusters(geometry: &ImageGeometry) -> u64 {
+    let cluster = geometry.clusters.cluster_size();
+    let l2_tables = geometry.guest_clusters().div_ceil(geometry.clusters.l2_entries());
+    let l1_clusters = l2_tables.saturating_mul(8).div_ceil(cluster);
     let others = 1_u64.saturating_add(l2_tables).saturating_add(l1_clusters);
-    let counted = others.saturating_add(shape.guest_clusters());
-    let refcounts_per_block = (shape.cluster().saturating_mul(8) >> shape.refcount_order()).max(1);
-    let blocks_per_table_cluster = (shape.cluster() / 8).max(1);
+    let counted = others.saturating_add(geometry.guest_clusters());
+    let refcounts_per_block = (cluster.saturating_mul(8) >> geometry.refcount_order).max(1);
+    let blocks_per_table_cluster = (cluster / 8).max(1);
     let (mut blocks, mut table) = (0_u64, 0_u64);
     loop {
         let clusters = counted.saturating_add(blocks).saturating_add(table);
         let (before, more) = ((blocks, table), clusters.div_ceil(refcounts_per_block));
         (blocks, table) = (more, more.div_ceil(blocks_per_table_cluster));
-        // Grows by less each time: a block counts hundreds of clusters.
+        // Each step adds less: a block counts many clusters.
         if (blocks, table) == before {
             return others.saturating_add(blocks).saturating_add(table);
         }
@@ -80,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_clusters_and_widest_refcounts_come_to_an_end() {
+    fn table_count_with_smallest_clusters_and_widest_refcounts_is_finite() {
         let settings = diskimg_core::Setting::parse_list("cluster_size=512,refcount_bits=64").unwrap();
         let options = CreateOptions { virtual_size: 100 << 30, settings, ..CreateOptions::default() };
         let measured = measure(&options, None).unwrap();
         assert_eq!(measured.fully_allocated - measured.required, 100 << 30);
-        // One more cluster in 64 is an L2 table, and one in 64 a refcount block.
+        // Per 64 clusters there is one L2 table and one refcount block.
         assert!(((100 << 25)..(100 << 26)).contains(&measured.required));
     }
 }

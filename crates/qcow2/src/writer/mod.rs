@@ -1,33 +1,31 @@
 //! Writes qcow2 images.
 //!
-//! Guest clusters get places in the image file in the order in which they are written, each L2 table right
-//! before the first cluster that it maps, so that what is written in the order of the disk can be read as a
-//! stream. Host clusters are given out by a cursor that only goes up: no byte of the file is read back or
-//! moved, and tables in memory are bounded. The header is written last, so that nothing is a valid image
-//! before the writer is finished.
+//! Host clusters are allocated in ascending order, as guest clusters are written. An L2 table is allocated just
+//! before the first cluster that it maps, so that an image written in disk order can be read as a stream. No byte
+//! of the file is read back or moved, and the memory for tables is limited. The header is written last, so that
+//! the file is no valid image before the writer is finished.
 //!
-//! From the bytes of the header up: [`header`] encodes it, [`layout`] checks the shape, [`refcounts`] and
-//! [`allocator`] give out places, [`tables`] maps guest clusters to them, [`guest_map`] puts both together,
-//! [`compress`] packs clusters, [`job`] takes segments through it, [`sink`] is the writer.
+//! From the bottom up: [`header`] encodes the header; [`image_geometry`] checks sizes; [`refcounts`] and
+//! [`cluster_allocator`] allocate host clusters; [`l2_tables`] maps guest clusters to them; [`guest_map`] combines
+//! both; [`cluster_encoder`] compresses clusters; [`cluster_store`] writes segments; [`image_writer`] is the sink.
 
-mod allocator;
-mod compress;
-mod encoded_cluster;
+mod cluster_allocator;
+mod cluster_encoder;
+mod cluster_store;
 mod error;
 mod guest_map;
 mod header;
-mod job;
-mod layout;
+mod image_geometry;
+mod image_writer;
+mod l2_tables;
 mod measure;
 mod options;
 mod refcounts;
 mod settings;
-mod sink;
-mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use image_writer::ImageWriter;
 pub use measure::measure;
 pub use options::{BackingName, Preallocation, Version, WriterOptions};
 pub use settings::{SETTINGS, create};
-pub use sink::Writer;

@@ -1,9 +1,9 @@
-//! How an image is written.
+//! The options of a writer.
 
 use crate::header::Compression;
 
-/// How a qcow2 image is written. The default is what `qemu-img create` makes: version 3, clusters of 64 KiB,
-/// 16-bit refcounts, not compressed.
+/// The options of a qcow2 image. The default is that of `qemu-img create`: version 3, clusters of 64 KiB, 16-bit
+/// refcounts, not compressed.
 ///
 /// ```
 /// use diskimg_qcow2::{Compression, WriterOptions};
@@ -17,31 +17,31 @@ use crate::header::Compression;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Size of the disk in bytes, below 2^63. The header counts whole sectors: it states the next multiple
-    /// of 512, and what is added reads as zeros.
+    /// The size of the disk in bytes, below 2^63. The header counts sectors: it states the next multiple of 512, and
+    /// the additional bytes read as zeros.
     pub virtual_size: u64,
     /// The version of the format.
     pub version: Version,
-    /// Bytes in a cluster: a power of two from 512 to 2 MiB, from 16 KiB with [`WriterOptions::extended_l2`].
+    /// The cluster size in bytes: a power of two from 512 to 2 MiB, with [`WriterOptions::extended_l2`] from 16 KiB.
     pub cluster_size: u64,
-    /// Whether whole clusters are compressed where that makes them smaller.
+    /// Compresses whole clusters that become smaller.
     pub compress: bool,
-    /// The method that the header names for compressed clusters, whether or not any are written. Zstd needs
-    /// version 3 and a reader of QEMU 5.1 or later.
+    /// The compression method in the header, also if no cluster is compressed. Zstd needs version 3, and QEMU 5.1 or
+    /// later to read it.
     pub compression_type: Compression,
-    /// The level of compression; the method's default if not given. Not without [`WriterOptions::compress`].
+    /// The compression level; the method's default if not given. Only with [`WriterOptions::compress`].
     pub level: Option<i32>,
-    /// Bits of a refcount: 1, 2, 4, 8, 16, 32 or 64; version 2 has 16. Compressed clusters share host clusters
-    /// only as far as a refcount can count.
+    /// The bits of a refcount: 1, 2, 4, 8, 16, 32 or 64; 16 in version 2. The largest refcount limits how many
+    /// compressed clusters share a host cluster.
     pub refcount_bits: u32,
-    /// L2 entries with 32 subclusters each; version 3 only. Zeros in written clusters are marked as such.
+    /// Divides clusters into 32 subclusters; version 3 only. Subclusters of zeros in written clusters are flagged.
     pub extended_l2: bool,
-    /// Marks the image for lazy refcounts when it is changed later; version 3 only. Nothing about this
-    /// writer's refcounts is lazy.
+    /// Sets the flag for lazy refcounts, which take effect when the image is changed later; version 3 only. This
+    /// writer always stores complete refcounts.
     pub lazy_refcounts: bool,
-    /// What is allocated before it is written.
+    /// The clusters that are allocated without being written.
     pub preallocation: Preallocation,
-    /// The backing file that the header names; it is never opened. See [`BackingName`].
+    /// The backing file named in the header, which is never opened. See [`BackingName`].
     pub backing: Option<BackingName>,
 }
 
@@ -66,31 +66,30 @@ impl Default for WriterOptions {
 /// A version of the format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Version {
-    /// Version 2, which QEMU calls compat 0.10: for readers older than QEMU 1.1.
+    /// Version 2, QEMU's compat 0.10, for readers older than QEMU 1.1.
     V2,
-    /// Version 3, which QEMU calls compat 1.1.
+    /// Version 3, QEMU's compat 1.1.
     V3,
 }
 
-/// What is allocated before it is written.
+/// The clusters that are allocated without being written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Preallocation {
-    /// Nothing: clusters of zeros take no place.
+    /// None: clusters of zeros are not stored.
     Off,
-    /// A place for every cluster, and the tables that map them; what is not written stays a hole in the file.
-    /// Not together with compression or a backing file.
+    /// All clusters, and the tables that map them. Unwritten clusters are holes in the file. Not with compression or a
+    /// backing file.
     Metadata,
 }
 
-/// The backing file that a header names: where to read what this image has not written.
+/// The backing file named in the header: unwritten clusters read from it.
 ///
-/// The name is recorded as it is and never opened. With a backing file, clusters never touched read from it,
-/// and clusters of zeros are marked as zeros. The cluster is the unit: what is not written of a cluster that
-/// is touched reads as zeros, not as the backing file.
+/// The name is recorded verbatim and never opened. Clusters of zeros are flagged as zeros. The cluster is the unit: the
+/// unwritten part of a cluster that is written in part reads as zeros, not from the backing file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackingName {
     /// The name: 1 to 1023 bytes.
     pub name: String,
-    /// Its format, `raw` or `qcow2` for example: at most 15 bytes. QEMU refuses to guess it.
+    /// The format, such as `raw` or `qcow2`: at most 15 bytes. QEMU does not guess it.
     pub format: Option<String>,
 }

@@ -1,14 +1,15 @@
-//! Refcount blocks of an image that only grows.
+//! The refcount blocks of an image that only grows.
 //!
-//! Source: QEMU, `docs/interop/qcow2.txt`, "Host cluster management". Clusters are handed out in ascending
-//! order, so a block is final once the last cluster it counts is: only the newest blocks are in memory.
+//! Source: QEMU, `docs/interop/qcow2.txt`, "Host cluster management". Clusters are allocated in ascending
+//! order, so a block is final once its last cluster is, and only the newest blocks are in memory.
 
 use std::collections::VecDeque;
 
+use diskimg_core::writer::WritePlan;
 use diskimg_core::{Remedy, Result};
 
-use super::encoded_cluster::Piece;
-use super::layout::Shape;
+use super::image_geometry::ImageGeometry;
+use crate::addr::HostOffset;
 use crate::errors::limit;
 use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 
@@ -17,23 +18,24 @@ use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 pub(super) struct Refcounts {
     order: u32,
     cluster_bits: u32,
-    /// Blocks that may still change; the first is block number `places.len() - open.len()`.
+    /// The blocks that may still change; the first is block number `blocks.len() - open.len()`.
     open: VecDeque<Vec<u8>>,
-    /// Host offset of every block: the refcount table to be.
-    places: Vec<u64>,
+    /// The offset of each block: the refcount table.
+    blocks: Vec<HostOffset>,
 }
 
 impl Refcounts {
-    pub(super) fn new(shape: &Shape) -> Self {
+    /// Refcounts without blocks.
+    pub(super) fn new(geometry: &ImageGeometry) -> Self {
         Self {
-            order: shape.refcount_order(),
-            cluster_bits: shape.cluster_bits(),
+            order: geometry.refcount_order,
+            cluster_bits: geometry.clusters.cluster_bits(),
             open: VecDeque::new(),
-            places: Vec::new(),
+            blocks: Vec::new(),
         }
     }
 
-    /// The largest refcount that its width can hold.
+    /// The largest refcount.
     pub(super) fn most(&self) -> u64 {
         u64::MAX >> 64_u32.saturating_sub(1 << self.order)
     }
@@ -48,27 +50,27 @@ impl Refcounts {
         1 << self.block_bits()
     }
 
-    /// Number of host clusters that the blocks so far count.
+    /// Host clusters that the blocks so far count.
     pub(super) fn covered(&self) -> u64 {
-        (self.places.len() as u64) << self.block_bits()
+        (self.blocks.len() as u64) << self.block_bits()
     }
 
-    /// Adds the next block, which lies at host offset `place`.
-    pub(super) fn add_block(&mut self, place: u64) -> Result<()> {
-        if self.places.len() as u64 >= MAX_REFCOUNT_TABLE_BYTES / 8 {
+    /// Adds the next block, at this offset.
+    pub(super) fn add_block(&mut self, host: HostOffset) -> Result<()> {
+        if self.blocks.len() as u64 >= MAX_REFCOUNT_TABLE_BYTES / 8 {
             return Err(limit("refcount table")
-                .because("the image file grows past what 8 MiB of refcount table can count")
+                .because("a refcount table of 8 MiB cannot count more of the image file")
                 .with_remedy(Remedy::SetOption(&[
                     ("cluster_size", "a larger size"),
                     ("refcount_bits", "fewer bits"),
                 ])));
         }
-        self.places.push(place);
+        self.blocks.push(host);
         self.open.push_back(vec![0; 1 << self.cluster_bits]);
         Ok(())
     }
 
-    /// The refcount of a host cluster whose block is still in memory; `None` where it is not.
+    /// The refcount of a host cluster; `None` if its block is not in memory.
     pub(super) fn count(&self, cluster: u64) -> Option<u64> {
         let (block, index) = self.locate(cluster)?;
         let block = self.open.get(block)?;
@@ -86,7 +88,7 @@ impl Refcounts {
     pub(super) fn increment(&mut self, cluster: u64) -> Result<()> {
         let raised = self.count(cluster).filter(|count| *count < self.most());
         raised.and_then(|count| self.set(cluster, count.checked_add(1)?)).ok_or_else(|| {
-            limit("refcount").because(format_args!("host cluster {cluster} cannot be referenced once more"))
+            limit("refcount").because(format_args!("host cluster {cluster} has reached its largest refcount"))
         })
     }
 
@@ -108,47 +110,47 @@ impl Refcounts {
         Some(())
     }
 
-    /// Which open block counts `cluster`, and with which of its entries.
+    /// The open block that counts `cluster`, and the index of the entry.
     fn locate(&self, cluster: u64) -> Option<(usize, usize)> {
-        let closed = self.places.len().checked_sub(self.open.len())?;
+        let closed = self.blocks.len().checked_sub(self.open.len())?;
         let block = usize::try_from(cluster >> self.block_bits()).ok()?.checked_sub(closed)?;
         let index = cluster & (1_u64 << self.block_bits()).saturating_sub(1);
         Some((block, usize::try_from(index).ok()?))
     }
 
-    /// Byte and shift of an entry narrower than a byte: the lowest bits come first.
+    /// The byte and the shift of an entry narrower than a byte. The first entry has the lowest bits.
     fn bits_of(&self, index: usize) -> (usize, u32) {
         let per_byte_bits = 3_u32.saturating_sub(self.order);
         let inside = index & (1_usize << per_byte_bits).saturating_sub(1);
         (index >> per_byte_bits, u32::try_from(inside).unwrap_or(0) << self.order)
     }
 
-    /// Gives out the blocks that only count host clusters below `floor`: nothing below it will change.
-    pub(super) fn close_below(&mut self, floor: u64, out: &mut Vec<Piece>) {
-        let closed = (self.places.len().saturating_sub(self.open.len())) as u64;
+    /// Plans to write the blocks that count only host clusters below `floor`, which no longer change.
+    pub(super) fn close_below(&mut self, floor: u64, plan: &mut WritePlan) {
+        let closed = (self.blocks.len().saturating_sub(self.open.len())) as u64;
         let mut end = closed.saturating_add(1) << self.block_bits();
         while end <= floor {
-            let place = self.places.get(self.places.len().saturating_sub(self.open.len()));
-            let (Some(place), Some(bytes)) = (place.copied(), self.open.pop_front()) else { return };
-            out.push(Piece::Table { host: place, bytes });
+            let host = self.blocks.get(self.blocks.len().saturating_sub(self.open.len()));
+            let (Some(host), Some(bytes)) = (host.copied(), self.open.pop_front()) else { return };
+            plan.write_metadata(host, bytes);
             end = end.saturating_add(1 << self.block_bits());
         }
     }
 
-    /// Gives out all blocks: nothing changes any more.
-    pub(super) fn close_all(&mut self, out: &mut Vec<Piece>) {
-        self.close_below(self.covered(), out);
+    /// Plans to write all open blocks.
+    pub(super) fn close_all(&mut self, plan: &mut WritePlan) {
+        self.close_below(self.covered(), plan);
     }
 
-    /// Clusters that the refcount table needs, at least one.
+    /// The clusters of the refcount table, at least one.
     pub(super) fn table_clusters(&self) -> u64 {
-        let bytes = (self.places.len() as u64).saturating_mul(8);
+        let bytes = (self.blocks.len() as u64).saturating_mul(8);
         bytes.div_ceil(1 << self.cluster_bits).max(1)
     }
 
-    /// The refcount table as it stands in the file, filled up to `clusters` whole clusters.
+    /// The refcount table as stored in the file, padded to `clusters` clusters.
     pub(super) fn table(&self, clusters: u64) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self.places.iter().flat_map(|place| place.to_be_bytes()).collect();
+        let mut bytes: Vec<u8> = self.blocks.iter().flat_map(|host| host.0.to_be_bytes()).collect();
         let len = usize::try_from(clusters << self.cluster_bits).unwrap_or(bytes.len());
         bytes.resize(len.max(bytes.len()), 0);
         bytes
@@ -157,16 +159,18 @@ impl Refcounts {
 
 #[cfg(test)]
 mod tests {
+    use diskimg_core::writer::PlannedWrite;
+
     use super::*;
     use crate::writer::WriterOptions;
 
     #[test]
-    fn every_width_counts_to_its_largest_value_and_leaves_its_neighbours_alone() {
+    fn refcount_of_every_width_counts_to_its_largest_value() {
         for bits in [1, 2, 4, 8, 16, 32, 64] {
             let options =
                 WriterOptions { refcount_bits: bits, cluster_size: 512, ..WriterOptions::default() };
-            let mut counts = Refcounts::new(&Shape::new(&options).unwrap());
-            counts.add_block(512).unwrap();
+            let mut counts = Refcounts::new(&ImageGeometry::new(&options).unwrap());
+            counts.add_block(HostOffset(512)).unwrap();
             assert_eq!(counts.covered(), 4096 / u64::from(bits));
             let steps = counts.most().min(300);
             for _ in 0..steps {
@@ -180,20 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_given_out_once_everything_it_counts_is_final() {
+    fn block_is_written_once_all_its_clusters_are_final() {
         let options = WriterOptions { refcount_bits: 64, cluster_size: 512, ..WriterOptions::default() };
-        let mut counts = Refcounts::new(&Shape::new(&options).unwrap());
-        counts.add_block(512).unwrap();
-        counts.add_block(64 * 512).unwrap();
-        let mut out = Vec::new();
-        counts.close_below(63, &mut out);
-        assert!(out.is_empty());
-        counts.close_below(64, &mut out);
-        assert!(matches!(out.as_slice(), [Piece::Table { host: 512, .. }]));
+        let mut counts = Refcounts::new(&ImageGeometry::new(&options).unwrap());
+        counts.add_block(HostOffset(512)).unwrap();
+        counts.add_block(HostOffset(64 * 512)).unwrap();
+        let mut plan = WritePlan::default();
+        counts.close_below(63, &mut plan);
+        assert!(plan.writes().is_empty());
+        counts.close_below(64, &mut plan);
+        assert!(matches!(plan.writes(), [PlannedWrite::Metadata { host: HostOffset(512), .. }]));
         counts.increment(64).unwrap();
         assert!(counts.increment(63).is_err());
-        counts.close_all(&mut out);
-        assert_eq!(out.len(), 2);
+        counts.close_all(&mut plan);
+        assert_eq!(plan.writes().len(), 2);
         assert_eq!(counts.table(1)[..16], [0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 128, 0]);
     }
 }

@@ -1,55 +1,53 @@
-//! Options as users type them.
+//! The options as users type them.
 
+use diskimg_core::writer::{choose, unknown_setting};
 use diskimg_core::{
     BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, SettingHelp, WriteOrder,
 };
 
+use super::error::invalid;
+use super::image_writer::ImageWriter;
 use super::options::{BackingName, Preallocation, Version, WriterOptions};
-use super::sink::Writer;
 use crate::errors::FORMAT;
 use crate::header::Compression;
 
-/// What `-o` takes; names and values are those of `qemu-img`.
+/// The settings of `-o`, with the names and values of `qemu-img`.
 pub const SETTINGS: &[SettingHelp] = &[
     SettingHelp {
         name: "cluster_size",
         values: "512 to 2M, a power of two; default 64k",
-        help: "unit in which space is given out and compressed",
+        help: "unit of allocation and compression",
     },
     SettingHelp {
         name: "compat",
         values: "1.1 or v3 (default), 0.10 or v2",
-        help: "version of the format: v2 for readers older than QEMU 1.1",
+        help: "version of the format; v2 for readers older than QEMU 1.1",
     },
-    SettingHelp {
-        name: "compression_type",
-        values: "zlib (default) or zstd",
-        help: "method for compressed clusters",
-    },
+    SettingHelp { name: "compression_type", values: "zlib (default) or zstd", help: "compression method" },
     SettingHelp {
         name: "refcount_bits",
         values: "1, 2, 4, 8, 16 (default), 32 or 64",
-        help: "width of a reference count",
+        help: "width of a refcount",
     },
     SettingHelp {
         name: "extended_l2",
         values: "on or off (default)",
-        help: "32 subclusters in each cluster; needs clusters of 16k or more",
+        help: "32 subclusters per cluster; needs clusters of 16k or more",
     },
     SettingHelp {
         name: "lazy_refcounts",
         values: "on or off (default)",
-        help: "lets QEMU postpone reference counts when it changes the image",
+        help: "lets QEMU postpone refcount updates",
     },
     SettingHelp {
         name: "preallocation",
         values: "off (default) or metadata",
-        help: "gives every cluster its place in the file at once",
+        help: "allocates all clusters",
     },
     SettingHelp {
         name: "backing_file",
         values: "a name; none by default",
-        help: "backing file to name in the header; it is not opened",
+        help: "backing file, recorded in the header and not opened",
     },
     SettingHelp { name: "backing_fmt", values: "a format, such as raw", help: "format of the backing file" },
 ];
@@ -57,8 +55,8 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// Creates a qcow2 image over a sink that grows: the `create` of this crate's driver.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, or for settings that do not
-/// go together; [`ErrorKind::NeedsSeek`] when `sink` takes its bytes in order.
+/// [`ErrorKind::InvalidInput`] for unknown and invalid settings, and for settings that exclude each other;
+/// [`ErrorKind::NeedsSeek`] if `sink` accepts only ascending offsets.
 ///
 /// ```
 /// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting, WriteOrder};
@@ -78,10 +76,10 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
     if sink.properties().order == WriteOrder::Ascending {
         return Err(Error::new(ErrorKind::NeedsSeek)
             .format(FORMAT)
-            .because("cannot be written to a stream: its tables stand before its data")
+            .because("cannot be written to a stream: its tables precede its data")
             .with_remedy(Remedy::WriteToFile { or_format: "raw" }));
     }
-    Ok(Box::new(Writer::new(sink, &from_settings(options)?)?))
+    Ok(Box::new(ImageWriter::new(sink, &from_settings(options)?)?))
 }
 
 pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
@@ -107,50 +105,31 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
             "preallocation" => parsed.preallocation = preallocation(setting)?,
             "backing_file" => backing_name = Some(setting.value.clone()),
             "backing_fmt" => backing_format = Some(setting.value.clone()),
-            _ => return Err(unknown(setting)),
+            _ => return Err(unknown_setting(FORMAT, setting, SETTINGS)),
         }
     }
     parsed.backing = match (backing_name, backing_format) {
         (Some(name), format) => Some(BackingName { name, format }),
         (None, None) => None,
         (None, Some(_)) => {
-            return Err(super::error::invalid("backing_fmt").because("there is no backing_file"));
+            return Err(invalid("backing_fmt").because("there is no backing_file"));
         }
     };
     Ok(parsed)
 }
 
 fn version(setting: &Setting) -> Result<Version> {
-    match setting.value.as_str() {
-        "0.10" | "v2" => Ok(Version::V2),
-        "1.1" | "v3" => Ok(Version::V3),
-        _ => Err(setting.invalid("0.10, 1.1, v2 or v3").format(FORMAT)),
-    }
+    let choices = [("0.10", Version::V2), ("v2", Version::V2), ("1.1", Version::V3), ("v3", Version::V3)];
+    choose(FORMAT, setting, &choices, "0.10, 1.1, v2 or v3")
 }
 
 fn compression(setting: &Setting) -> Result<Compression> {
-    match setting.value.as_str() {
-        "zlib" => Ok(Compression::Deflate),
-        "zstd" => Ok(Compression::Zstd),
-        _ => Err(setting.invalid("zlib or zstd").format(FORMAT)),
-    }
+    choose(FORMAT, setting, &[("zlib", Compression::Deflate), ("zstd", Compression::Zstd)], "zlib or zstd")
 }
 
 fn preallocation(setting: &Setting) -> Result<Preallocation> {
-    match setting.value.as_str() {
-        "off" => Ok(Preallocation::Off),
-        "metadata" => Ok(Preallocation::Metadata),
-        _ => Err(setting.invalid("off or metadata").format(FORMAT)),
-    }
-}
-
-fn unknown(setting: &Setting) -> Error {
-    let names: Vec<&str> = SETTINGS.iter().map(|help| help.name).collect();
-    Error::new(ErrorKind::InvalidInput)
-        .format(FORMAT)
-        .field("option")
-        .found_name(setting.name.as_bytes())
-        .expected(format_args!("one of {}", names.join(", ")))
+    let choices = [("off", Preallocation::Off), ("metadata", Preallocation::Metadata)];
+    choose(FORMAT, setting, &choices, "off or metadata")
 }
 
 #[cfg(test)]
@@ -162,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_understood() {
+    fn every_setting_is_parsed() {
         let options = parse(
             "cluster_size=2M,compat=v3,compression_type=zstd,refcount_bits=64,extended_l2=on,\
              lazy_refcounts=on,preallocation=metadata,backing_file=a,,b,backing_fmt=raw",
@@ -183,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_refused_and_the_known_ones_are_listed() {
+    fn unknown_setting_is_rejected_with_a_list_of_the_known_ones() {
         let error = parse("cluster=4k").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         for help in SETTINGS {
@@ -192,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_cannot_be_meant_are_refused() {
+    fn invalid_values_are_rejected() {
         let list = [
             "compat=1",
             "compression_type=xz",

@@ -1,20 +1,20 @@
-//! What is refused, and that nothing valid is left by what was not finished.
+//! Rejected calls, and images that are not finished.
 
 use diskimg_core::{ErrorKind, Result};
 
 use super::*;
 use crate::{BackingName, Compression, Preallocation, Version};
 
-fn refused(options: &WriterOptions) -> diskimg_core::Error {
-    let Err(error) = Writer::new(Box::new(MemorySink::new(ROOM)), options) else {
-        panic!("{options:?} was not refused");
+fn rejected(options: &WriterOptions) -> diskimg_core::Error {
+    let Err(error) = ImageWriter::new(Box::new(MemorySink::new(ROOM)), options) else {
+        panic!("{options:?} was accepted");
     };
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     error
 }
 
 #[test]
-fn options_that_do_not_go_together_are_refused() {
+fn invalid_and_conflicting_options_are_rejected() {
     let base = WriterOptions { virtual_size: 1 << 20, ..WriterOptions::default() };
     let backing = |name: &str, format: Option<&str>| {
         Some(BackingName { name: name.into(), format: format.map(Into::into) })
@@ -39,14 +39,14 @@ fn options_that_do_not_go_together_are_refused() {
         WriterOptions { virtual_size: u64::MAX, ..base },
     ];
     for options in table {
-        refused(&options);
+        rejected(&options);
     }
 }
 
 #[test]
-fn a_compressed_cluster_cannot_be_written_again() {
+fn compressed_cluster_cannot_be_rewritten() {
     let options = WriterOptions { virtual_size: 1 << 20, compress: true, ..WriterOptions::default() };
-    let attempts: [fn(&Writer) -> Result<()>; 4] = [
+    let attempts: [fn(&ImageWriter) -> Result<()>; 4] = [
         |writer| writer.write_at(100, b"x"),
         |writer| writer.write_at(0, &[3; 65_536]),
         |writer| writer.zero(0..65_536),
@@ -54,19 +54,19 @@ fn a_compressed_cluster_cannot_be_written_again() {
     ];
     for attempt in attempts {
         let file = MemorySink::new(ROOM);
-        let writer = Writer::new(Box::new(file.clone()), &options).unwrap();
+        let writer = ImageWriter::new(Box::new(file.clone()), &options).unwrap();
         writer.write_at(0, &[7; 65_536]).unwrap();
         let error = attempt(&writer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.guest_offset(), Some(0));
-        // The refusal came after places were given out, perhaps: nothing valid comes of it.
+        // Space may have been allocated before the error, so the image cannot be completed.
         assert!(Box::new(writer).finish().is_err());
         assert_ne!(file.bytes()[..4], *b"QFI\xfb");
     }
 }
 
 #[test]
-fn a_range_past_the_end_is_out_of_bounds_and_does_no_harm() {
+fn range_past_the_end_is_out_of_bounds_and_changes_nothing() {
     let options = WriterOptions { virtual_size: 1000, ..WriterOptions::default() };
     let bytes = image(&options, |writer| {
         assert_eq!(writer.write_at(999, b"ab").unwrap_err().kind(), ErrorKind::OutOfBounds);
@@ -79,21 +79,21 @@ fn a_range_past_the_end_is_out_of_bounds_and_does_no_harm() {
 }
 
 #[test]
-fn dropping_without_finish_leaves_no_valid_image() {
+fn writer_dropped_without_finish_leaves_no_valid_image() {
     let disk = mixed(1_000_000, 1);
     let file = MemorySink::new(ROOM);
-    let writer = Writer::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
     writer.write_at(0, &disk).unwrap();
     drop(writer);
     let bytes = file.bytes();
-    assert!(zeros::is_zero(&bytes[..65_536]), "nothing in the header's place");
+    assert!(zeros::is_zero(&bytes[..65_536]), "the header is not written");
     assert!((DRIVER.open)(Arc::new(Memory::new(bytes)), &OpenOptions::default()).is_err());
 }
 
 #[test]
-fn a_segment_without_its_write_keeps_the_image_from_being_finished() {
+fn unwritten_segment_prevents_finish() {
     let disk = noise(65_536);
-    let writer = Writer::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
     let segment = Segment { offset: 0, len: 65_536, bytes: &disk, zeros: &[] };
     let mut batch = writer.batch().unwrap();
     batch.prepare(&segment).unwrap();
@@ -103,19 +103,19 @@ fn a_segment_without_its_write_keeps_the_image_from_being_finished() {
 }
 
 #[test]
-fn a_failing_file_keeps_the_image_from_being_finished() {
+fn failed_write_prevents_finish() {
     let disk = noise(1 << 20);
     let file = MemorySink::new(600_000);
-    let writer = Writer::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), &options_for(&disk)).unwrap();
     assert_eq!(writer.write_at(0, &disk).unwrap_err().kind(), ErrorKind::Limit);
     assert!(Box::new(writer).finish().is_err());
     assert!(!file.bytes().starts_with(b"QFI\xfb"));
 }
 
 #[test]
-fn segments_that_are_not_whole_clusters_are_refused() {
+fn segments_of_partial_clusters_are_rejected() {
     let disk = noise(200_000);
-    let writer = Writer::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
+    let writer = ImageWriter::new(Box::new(MemorySink::new(ROOM)), &options_for(&disk)).unwrap();
     let mut batch = writer.batch().unwrap();
     for (offset, len, kind) in [
         (1, 65_536, ErrorKind::InvalidInput),
@@ -130,11 +130,11 @@ fn segments_that_are_not_whole_clusters_are_refused() {
 }
 
 #[test]
-fn what_a_batch_has_passed_cannot_be_written_again() {
+fn range_completed_by_a_batch_cannot_be_rewritten() {
     // An L2 table of 512-byte clusters maps 32 KiB.
     let disk = noise(65_536);
     let options = WriterOptions { cluster_size: 512, ..options_for(&disk) };
-    let writer = Writer::new(Box::new(MemorySink::new(ROOM)), &options).unwrap();
+    let writer = ImageWriter::new(Box::new(MemorySink::new(ROOM)), &options).unwrap();
     batched(&writer, &disk, 32_768, 1);
     let error = writer.write_at(0, b"x").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

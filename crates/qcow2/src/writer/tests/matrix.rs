@@ -1,4 +1,4 @@
-//! Every combination of options, judged by `qemu-img check` and byte for byte.
+//! Every combination of options, checked with `qemu-img check` and compared byte for byte.
 
 use super::qemu::{Qemu, clean, qemu_io, run, text};
 use super::*;
@@ -10,8 +10,8 @@ fn methods() -> [(bool, Compression); 3] {
     [(false, Compression::Deflate), (true, Compression::Deflate), (true, Compression::Zstd)]
 }
 
-/// All combinations for one cluster size, the disk of an odd length and with everything in it.
-fn every_combination(cluster_size: u64) {
+/// Checks all combinations for one cluster size, with a mixed disk of an odd length.
+fn check_every_combination(cluster_size: u64) {
     let qemu = Qemu::find();
     let disk = mixed(3_000_000 + usize::try_from(cluster_size).unwrap() + 77, cluster_size);
     let expected = in_sectors(&disk);
@@ -44,32 +44,32 @@ fn every_combination(cluster_size: u64) {
 }
 
 #[test]
-fn qemu_img_approves_clusters_of_512_bytes() {
-    every_combination(CLUSTERS[0]);
+fn images_with_clusters_of_512_bytes_pass_qemu_img() {
+    check_every_combination(CLUSTERS[0]);
 }
 
 #[test]
-fn qemu_img_approves_clusters_of_4_kib() {
-    every_combination(CLUSTERS[1]);
+fn images_with_clusters_of_4_kib_pass_qemu_img() {
+    check_every_combination(CLUSTERS[1]);
 }
 
 #[test]
-fn qemu_img_approves_clusters_of_64_kib() {
-    every_combination(CLUSTERS[2]);
+fn images_with_clusters_of_64_kib_pass_qemu_img() {
+    check_every_combination(CLUSTERS[2]);
 }
 
 #[test]
-fn qemu_img_approves_clusters_of_1_mib() {
-    every_combination(CLUSTERS[3]);
+fn images_with_clusters_of_1_mib_pass_qemu_img() {
+    check_every_combination(CLUSTERS[3]);
 }
 
 #[test]
-fn qemu_img_approves_clusters_of_2_mib() {
-    every_combination(CLUSTERS[4]);
+fn images_with_clusters_of_2_mib_pass_qemu_img() {
+    check_every_combination(CLUSTERS[4]);
 }
 
 #[test]
-fn qemu_img_approves_disks_of_one_kind_and_every_boundary_size() {
+fn uniform_disks_of_every_boundary_size_pass_qemu_img() {
     let Some(qemu) = Qemu::find() else { return };
     type Pattern = fn(usize) -> Vec<u8>;
     let patterns: [(&str, Pattern); 4] = [
@@ -98,7 +98,7 @@ fn qemu_img_approves_disks_of_one_kind_and_every_boundary_size() {
 }
 
 #[test]
-fn metadata_is_preallocated_for_every_cluster_in_order() {
+fn metadata_preallocation_allocates_every_cluster() {
     let Some(qemu) = Qemu::find() else { return };
     for (cluster_size, extended_l2) in [(512, false), (65_536, false), (65_536, true)] {
         for fill in [false, true] {
@@ -122,7 +122,7 @@ fn metadata_is_preallocated_for_every_cluster_in_order() {
 }
 
 #[test]
-fn a_backing_file_shows_through_what_was_never_touched_and_nowhere_else() {
+fn backing_file_is_read_for_untouched_clusters_only() {
     let Some(qemu) = Qemu::find() else { return };
     let base = qemu.file("base.raw", &painted(0, 1 << 20));
     let name = base.to_str().unwrap().to_owned();
@@ -159,7 +159,7 @@ fn a_backing_file_shows_through_what_was_never_touched_and_nowhere_else() {
 }
 
 #[test]
-fn qemu_changes_these_images_and_they_stay_sound() {
+fn image_changed_by_qemu_io_passes_qemu_img() {
     let Some(qemu) = Qemu::find() else { return };
     let disk = mixed(4_000_000, 17);
     for (cluster_size, compress, extended_l2, refcount_bits) in [
@@ -189,7 +189,7 @@ fn qemu_changes_these_images_and_they_stay_sound() {
 }
 
 #[test]
-fn the_header_says_what_was_asked_for() {
+fn header_states_the_options() {
     let Some(qemu) = Qemu::find() else { return };
     let options = WriterOptions {
         virtual_size: 1000,
@@ -201,7 +201,7 @@ fn the_header_says_what_was_asked_for() {
         ..WriterOptions::default()
     };
     let path = qemu.file("image.qcow2", &image(&options, |_| ()));
-    let said = text(&run(&["info", "-f", "qcow2"], &[&path]));
+    let info = text(&run(&["info", "-f", "qcow2"], &[&path]));
     for part in [
         "compat: 1.1",
         "compression type: zstd",
@@ -212,6 +212,6 @@ fn the_header_says_what_was_asked_for() {
         "backing file format: raw",
         "(1024 bytes)",
     ] {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(info.contains(part), "{part} in {info}");
     }
 }

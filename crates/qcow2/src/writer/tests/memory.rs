@@ -1,11 +1,11 @@
-//! What a huge disk costs: tables leave memory as soon as they can, and else there is a limit.
+//! The memory for tables of huge disks.
 
 use diskimg_core::{ErrorKind, Remedy, Result, SinkProperties};
 
 use super::*;
 use crate::BackingName;
 
-/// A file of which nothing is kept but its end.
+/// A file that stores only its size.
 #[derive(Clone, Default)]
 struct Discard(Arc<std::sync::atomic::AtomicU64>);
 
@@ -25,21 +25,21 @@ impl BlockSink for Discard {
     }
 }
 
-/// With clusters of 2 MiB an L2 table maps 512 GiB and takes 2 MiB: 130 of them are more than stay in memory.
+/// With clusters of 2 MiB an L2 table has 2 MiB and maps 512 GiB: 130 tables exceed the limit.
 const SIZE: u64 = 130 << 39;
 
-fn huge(backing: bool, file: &Discard) -> Writer {
+fn huge(backing: bool, file: &Discard) -> ImageWriter {
     let options = WriterOptions {
         virtual_size: SIZE,
         cluster_size: 2 << 20,
         backing: backing.then(|| BackingName { name: "base".into(), format: None }),
         ..WriterOptions::default()
     };
-    Writer::new(Box::new(file.clone()), &options).unwrap()
+    ImageWriter::new(Box::new(file.clone()), &options).unwrap()
 }
 
 #[test]
-fn a_batch_of_marked_zeros_takes_any_size_of_disk() {
+fn batch_of_flagged_zeros_accepts_any_disk_size() {
     let file = Discard::default();
     let writer = huge(true, &file);
     let mut batch = writer.batch().unwrap();
@@ -54,14 +54,18 @@ fn a_batch_of_marked_zeros_takes_any_size_of_disk() {
 }
 
 #[test]
-fn complete_tables_leave_memory_where_others_need_it() {
+fn full_tables_leave_memory_at_the_limit() {
     let writer = huge(true, &Discard::default());
     writer.zero(0..SIZE).unwrap();
-    assert_eq!(writer.write_at(0, b"x").unwrap_err().kind(), ErrorKind::InvalidInput, "the first has left");
+    assert_eq!(
+        writer.write_at(0, b"x").unwrap_err().kind(),
+        ErrorKind::InvalidInput,
+        "the first table has left"
+    );
 }
 
 #[test]
-fn more_open_tables_than_the_bound_are_a_limit_with_a_hint() {
+fn open_tables_past_the_limit_are_an_error_with_a_remedy() {
     let writer = huge(false, &Discard::default());
     let error = (0..130).rev().find_map(|table| writer.write_at(table << 39, b"x").err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit);
@@ -69,7 +73,7 @@ fn more_open_tables_than_the_bound_are_a_limit_with_a_hint() {
 }
 
 #[test]
-fn in_order_a_disk_of_any_size_has_few_tables_open() {
+fn ordered_batch_keeps_few_tables_open() {
     let writer = huge(false, &Discard::default());
     let mut batch = writer.batch().unwrap();
     let data = vec![1; 2 << 20];

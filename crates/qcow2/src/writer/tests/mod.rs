@@ -1,10 +1,10 @@
-//! Tests of the writer: against `qemu-img`, against the reader, and against itself with other threads.
+//! Tests of the writer against `qemu-img`, against the reader, and with different numbers of threads.
 
 mod errors;
 mod matrix;
 mod memory;
+mod offsets;
 mod order;
-mod places;
 mod properties;
 mod qemu;
 
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use diskimg_core::conformance::{Numbers, batched, mixed, painted};
 use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
 
-use super::{Writer, WriterOptions};
+use super::{ImageWriter, WriterOptions};
 use crate::DRIVER;
 
-/// Larger than any image of these tests.
+/// More bytes than any image of these tests has.
 const ROOM: u64 = 1 << 30;
 
 fn noise(len: usize) -> Vec<u8> {
@@ -25,10 +25,10 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect()
 }
 
-/// The image file after `write` has had the writer.
-fn image(options: &WriterOptions, write: impl FnOnce(&Writer)) -> Vec<u8> {
+/// Runs `write` and returns the finished image file.
+fn image(options: &WriterOptions, write: impl FnOnce(&ImageWriter)) -> Vec<u8> {
     let file = MemorySink::new(ROOM);
-    let writer = Writer::new(Box::new(file.clone()), options).unwrap();
+    let writer = ImageWriter::new(Box::new(file.clone()), options).unwrap();
     write(&writer);
     Box::new(writer).finish().unwrap();
     file.bytes()
@@ -43,7 +43,7 @@ fn open(bytes: Vec<u8>) -> impl BlockSource {
     (DRIVER.open)(Arc::new(Memory::new(bytes)), &OpenOptions::default()).unwrap()
 }
 
-/// All guest bytes, as the reader of this crate sees them.
+/// Returns all guest bytes, read with this crate.
 fn guest(bytes: Vec<u8>) -> Vec<u8> {
     let source = open(bytes);
     let mut disk = vec![0; usize::try_from(source.size()).unwrap()];
@@ -51,7 +51,7 @@ fn guest(bytes: Vec<u8>) -> Vec<u8> {
     disk
 }
 
-/// A disk as its header states it: whole sectors.
+/// The disk extended to whole sectors, as in the header.
 fn in_sectors(disk: &[u8]) -> Vec<u8> {
     let mut disk = disk.to_vec();
     disk.resize(disk.len().next_multiple_of(512), 0);

@@ -1,4 +1,4 @@
-//! The file depends on the bytes and the options alone.
+//! The file depends only on the bytes and the options.
 
 use super::*;
 use crate::{BackingName, Compression, Preallocation};
@@ -19,7 +19,7 @@ fn variants(disk: &[u8]) -> Vec<WriterOptions> {
 }
 
 #[test]
-fn the_bytes_do_not_depend_on_threads_or_segments() {
+fn image_bytes_do_not_depend_on_threads_or_segments() {
     let disk = mixed(8_000_123, 5);
     for options in variants(&disk) {
         let one = image(&options, |writer| batched(writer, &disk, 1 << 20, 1));
@@ -31,7 +31,7 @@ fn the_bytes_do_not_depend_on_threads_or_segments() {
 }
 
 #[test]
-fn a_batch_and_direct_writes_in_order_give_the_same_file() {
+fn batch_and_ordered_direct_writes_make_the_same_file() {
     let disk = mixed(3_000_001, 6);
     for options in variants(&disk).into_iter().filter(|options| options.backing.is_none()) {
         let batch = image(&options, |writer| batched(writer, &disk, 1 << 20, 2));
@@ -41,7 +41,7 @@ fn a_batch_and_direct_writes_in_order_give_the_same_file() {
             }
         });
         if options.preallocation == Preallocation::Off {
-            // Tables leave at other times, but everything has the same place.
+            // Tables are written at other times, but to the same offsets.
             assert!(batch == direct, "{options:?}");
         }
         assert!(guest(direct) == in_sectors(&disk), "{options:?}");
@@ -49,7 +49,7 @@ fn a_batch_and_direct_writes_in_order_give_the_same_file() {
 }
 
 #[test]
-fn direct_writes_from_many_threads_all_arrive() {
+fn direct_writes_from_many_threads_are_all_stored() {
     let disk = mixed(6_000_000, 8);
     for options in variants(&disk).into_iter().filter(|options| options.backing.is_none()) {
         let bytes = image(&options, |writer| {
@@ -69,7 +69,7 @@ fn direct_writes_from_many_threads_all_arrive() {
 }
 
 #[test]
-fn the_writer_passes_the_conformance_suite_of_sinks() {
+fn writer_passes_the_sink_conformance_suite() {
     for size in [1, 513, 300_000, 3_000_001] {
         for options in variants(&[]).into_iter().filter(|options| options.backing.is_none()) {
             let file = std::sync::Mutex::new(MemorySink::new(ROOM));
@@ -81,7 +81,9 @@ fn the_writer_passes_the_conformance_suite_of_sinks() {
                 &|virtual_size| {
                     *file.lock().unwrap() = MemorySink::new(ROOM);
                     let lower = Box::new(file.lock().unwrap().clone());
-                    Box::new(Writer::new(lower, &WriterOptions { virtual_size, ..options.clone() }).unwrap())
+                    Box::new(
+                        ImageWriter::new(lower, &WriterOptions { virtual_size, ..options.clone() }).unwrap(),
+                    )
                 },
                 &|| Box::new(open(file.lock().unwrap().bytes())),
             );

@@ -1,4 +1,4 @@
-//! Any writes in any order give what the same writes give in memory.
+//! Random writes compared with the same writes in memory.
 
 use diskimg_core::conformance::{Call, apply};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The image that the calls give, and the disk that should be in it.
+/// The image that the calls make, and the expected disk.
 fn made_by(calls: &[Call], options: &WriterOptions) -> (Vec<u8>, Vec<u8>) {
     let mut disk = Vec::new();
     let bytes = image(options, |writer| disk = apply(calls, writer, SIZE));
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_writes_in_any_order_are_read_back(
+    fn writes_in_any_order_are_read_back(
         calls in prop::collection::vec(call(), 0..24),
         cluster_bits in 9_u32..18,
         extended_l2 in any::<bool>(),
@@ -50,7 +50,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_writes_in_any_order_are_approved_by_qemu_img(
+    fn writes_in_any_order_pass_qemu_img(
         calls in prop::collection::vec(call(), 0..24),
         cluster_bits in 9_u32..18,
         extended_l2 in any::<bool>(),
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn any_mixture_of_bytes_compressed_in_batches_is_approved_by_qemu_img(
+    fn mixed_bytes_compressed_in_batches_pass_qemu_img(
         seed in any::<u64>(),
         len in 1_usize..3_000_000,
         cluster_bits in 9_u32..18,

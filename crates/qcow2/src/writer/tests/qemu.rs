@@ -1,15 +1,15 @@
-//! `qemu-img` as the judge.
+//! Comparison with `qemu-img`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A directory for images that `qemu-img` is asked about.
+/// A directory for images to check with `qemu-img`.
 pub(super) struct Qemu(TempDir);
 
 impl Qemu {
-    /// `None`, aloud, where `qemu-img` is not installed; a failure where the environment says that it must be.
+    /// Returns `None` with a message if `qemu-img` is not installed. Panics if `CI` is set, where it is required.
     pub(super) fn find() -> Option<Self> {
         match Command::new("qemu-img").arg("--version").output() {
             Ok(_) => Some(Self(TempDir::new().unwrap())),
@@ -27,7 +27,7 @@ impl Qemu {
         path
     }
 
-    /// Neither errors nor leaks, and the guest sees `disk`.
+    /// Asserts that the image has no errors and no leaks, and that its guest bytes are `disk`.
     pub(super) fn approves(&self, image: &[u8], disk: &[u8], what: &str) {
         let path = self.file("image.qcow2", image);
         clean(&path, what);
@@ -41,7 +41,7 @@ impl Qemu {
     }
 }
 
-/// `qemu-img check` finds neither errors nor leaks.
+/// Asserts that `qemu-img check` finds no errors and no leaks.
 pub(super) fn clean(path: &Path, what: &str) {
     let output = run(&["check", "-f", "qcow2"], &[path]);
     assert!(output.status.success(), "{what}: {}", text(&output));
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &[&str], paths: &[&Path]) -> Output {
     Command::new("qemu-img").args(arguments).args(paths).output().unwrap()
 }
 
-/// `qemu-io`, which comes with `qemu-img`.
+/// Runs `qemu-io`, which is installed with `qemu-img`.
 pub(super) fn qemu_io(commands: &[&str], path: &Path) -> Output {
     let commands = commands.iter().flat_map(|command| ["-c", *command]);
     Command::new("qemu-io").args(["-f", "qcow2"]).args(commands).arg(path).output().unwrap()

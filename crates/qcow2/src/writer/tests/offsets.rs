@@ -1,4 +1,4 @@
-//! Where things lie in the file.
+//! The offsets of structures in the file.
 
 use super::*;
 use crate::Compression;
@@ -9,7 +9,7 @@ fn word(bytes: &[u8], at: u64) -> u64 {
     u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// Host ranges of the guest's clusters with the L2 table of each, in guest order.
+/// The host ranges of the guest clusters with their L2 tables, in guest order.
 fn clusters(bytes: &[u8], cluster_bits: u32) -> Vec<(u64, Range<u64>)> {
     let cluster = 1_u64 << cluster_bits;
     let l1_entries = word(bytes, 32) & 0xFFFF_FFFF;
@@ -34,7 +34,7 @@ fn clusters(bytes: &[u8], cluster_bits: u32) -> Vec<(u64, Range<u64>)> {
 }
 
 #[test]
-fn each_l2_table_lies_before_the_clusters_it_maps_and_clusters_ascend() {
+fn l2_table_precedes_its_clusters_and_clusters_ascend() {
     let disk = mixed(6_000_000, 12);
     for compress in [false, true] {
         let options = WriterOptions { cluster_size: 4096, compress, ..options_for(&disk) };
@@ -54,14 +54,14 @@ fn compressed_clusters_are_packed_byte_by_byte() {
     let options = WriterOptions { compress: true, ..options_for(&disk) };
     let bytes = image(&options, |writer| batched(writer, &disk, 1 << 20, 2));
     let found = clusters(&bytes, 16);
-    // Not one of them begins at a sector but the first.
+    // Only the first of them begins at a sector.
     let aligned = found.iter().filter(|(_, host)| host.start % 512 == 0).count();
     assert!(aligned <= 2, "{aligned} of {}", found.len());
     assert!(bytes.len() <= 7 * 65_536, "{}", bytes.len());
 }
 
 #[test]
-fn one_bit_refcounts_share_nothing() {
+fn one_bit_refcounts_prevent_shared_clusters() {
     let disk = b"some text, again and again\n".repeat(10_000);
     let options =
         WriterOptions { compress: true, refcount_bits: 1, cluster_size: 4096, ..options_for(&disk) };
@@ -71,8 +71,8 @@ fn one_bit_refcounts_share_nothing() {
 }
 
 #[test]
-fn deflated_clusters_decode_with_a_window_of_4_kib() {
-    // Text that repeats at a distance beyond 4 KiB: a larger window would refer back to it.
+fn deflated_clusters_decompress_with_a_window_of_4_kib() {
+    // Text that repeats after more than 4 KiB: a larger window would refer back to it.
     let mut pattern = b"abcdefgh".repeat(600);
     pattern.extend(noise(5000));
     let disk = pattern.repeat(30)[..200_000].to_vec();
@@ -86,13 +86,13 @@ fn deflated_clusters_decode_with_a_window_of_4_kib() {
         let status = inflate.decompress(input, &mut output, flate2::FlushDecompress::Finish).unwrap();
         assert_eq!(status, flate2::Status::StreamEnd);
         assert!(output.starts_with(want));
-        assert!(zeros::is_zero(&output[want.len()..]), "the last cluster is filled up with zeros");
+        assert!(zeros::is_zero(&output[want.len()..]), "the last cluster is padded with zeros");
     }
     assert_eq!(found.len(), disk.len().div_ceil(65_536));
 }
 
 #[test]
-fn zeros_take_no_place() {
+fn clusters_of_zeros_are_not_stored() {
     let empty = WriterOptions { virtual_size: 1 << 40, ..WriterOptions::default() };
     let bytes = image(&empty, |writer| {
         writer.zero(0..1 << 40).unwrap();
@@ -106,7 +106,7 @@ fn zeros_take_no_place() {
 }
 
 #[test]
-fn bytes_of_a_written_cluster_can_be_changed_and_zeroed() {
+fn written_cluster_can_be_rewritten_and_zeroed() {
     let mut disk = mixed(1_000_000, 21);
     let bytes = image(&options_for(&disk), |writer| {
         writer.write_at(0, &disk).unwrap();
@@ -127,7 +127,7 @@ fn bytes_of_a_written_cluster_can_be_changed_and_zeroed() {
 }
 
 #[test]
-fn subclusters_of_zeros_are_marked() {
+fn subclusters_of_zeros_are_flagged() {
     let mut disk = vec![0; 131_072];
     disk[3000] = 1;
     disk[80_000..].fill(2);
