@@ -1,12 +1,12 @@
-//! What a check may cost, whatever the image claims.
+//! The cost of a check, whatever the image claims.
 
 use diskimg_core::{ErrorKind, Limits, OpenOptions};
 
 use crate::image::*;
 
 #[test]
-fn a_directory_that_names_one_table_everywhere_is_read_once() {
-    // 1024 entries of one table: told of all but one, its grains counted once.
+fn table_named_by_every_directory_entry_is_read_once() {
+    // 1024 entries for one table: all but one are reported, and its grains are counted once.
     let mut image = Image::new();
     image.u32(8, 1);
     image.u64(12, 1024 * GRAIN * ENTRIES);
@@ -16,7 +16,7 @@ fn a_directory_that_names_one_table_everywhere_is_read_once() {
     for index in 0..1024 {
         image.u32(start + 4 * index, (DIRECTORY + 1) as u32);
     }
-    // Its descriptor says less than the header, and the header's tables are those of the whole.
+    // The line must have the new capacity, or the disk would be smaller.
     let line = image.0.windows(5).position(|bytes| bytes == b"RW 85").unwrap() as u64;
     image.put(line, b"#    ");
     image.put(line, format!("RW {} SPARSE \"d\"\n#", 1024 * GRAIN * ENTRIES).as_bytes());
@@ -27,7 +27,7 @@ fn a_directory_that_names_one_table_everywhere_is_read_once() {
 }
 
 #[test]
-fn little_memory_is_a_limit_and_not_a_wrong_answer() {
+fn too_little_memory_for_the_check_is_a_limit() {
     let limits = Limits { metadata_cache: 32, ..Limits::default() };
     let error = check(&Image::new().0, &OpenOptions { limits, ..OpenOptions::default() }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
@@ -35,8 +35,8 @@ fn little_memory_is_a_limit_and_not_a_wrong_answer() {
 }
 
 #[test]
-fn the_answer_does_not_depend_on_how_much_memory_there_is() {
-    // Grains at odd sectors far apart: a bit for each of 80000 sectors, which little memory takes in turns.
+fn check_report_does_not_depend_on_the_memory_limit() {
+    // Grains at odd sectors far apart need a bit for each of 80000 sectors: several passes with little memory.
     let far = |sector: u32| {
         let mut image = Image::new();
         image.0.resize(41 << 20, 0);

@@ -1,4 +1,4 @@
-//! Damage anywhere: never a panic, and no clean answer for a disk that cannot be read.
+//! Random damage: no panic, and no clean report for a disk that cannot be read.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::image::*;
 
-/// Checks an image; one without corruption has to be readable from the first byte to the last.
+/// Checks an image. If no corruption is reported, the whole disk must be readable.
 fn check_and_read(bytes: &[u8]) {
     let Ok(report) = check(bytes, &OpenOptions::default()) else { return };
     if report.corruptions == 0 {
@@ -23,7 +23,7 @@ fn check_and_read(bytes: &[u8]) {
 }
 
 #[test]
-fn a_damaged_image_never_panics() {
+fn damaged_image_never_panics() {
     let image = Image::new().0;
     damaged(&image, image.len(), &|bytes| check_and_read(&bytes));
 }
@@ -32,15 +32,15 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
-    fn an_image_without_corruption_can_be_read(
+    fn image_without_corruption_is_readable(
         entries in proptest::collection::vec((0_u64..12, 0_u32..60), 0..6),
         damage in proptest::collection::vec((0_usize..5120, any::<u8>()), 0..2),
-        cut in proptest::option::of(0_usize..24_576),
+        end in proptest::option::of(0_usize..24_576),
     ) {
         let mut image = Image::new();
         entries.iter().for_each(|(grain, sector)| image.both(*grain, *sector));
         damage.iter().for_each(|(at, value)| image.0[*at] = *value);
-        image.0.truncate(cut.unwrap_or(usize::MAX));
+        image.0.truncate(end.unwrap_or(usize::MAX));
         check_and_read(&image.0);
     }
 }

@@ -19,7 +19,7 @@ fn cowd() -> Image {
 const TABLE: u64 = 5 * 512;
 
 #[test]
-fn a_sound_extent_of_esx_is_clean() {
+fn valid_cowd_extent_is_clean() {
     let report = cowd().check();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!((report.total_units, report.allocated_units), (Some(10), Some(3)));
@@ -27,7 +27,7 @@ fn a_sound_extent_of_esx_is_clean() {
 }
 
 #[test]
-fn damage_of_an_extent_of_esx_is_told() {
+fn damaged_cowd_extent_is_reported() {
     for sector in [1, 4, 5, 36, 55, 4000] {
         let report = cowd().with(|image| image.u32(TABLE + 16, sector)).check();
         assert_damaged(&report, TABLE + 16);
@@ -75,7 +75,7 @@ fn sesparse() -> Image {
 const SE_TABLE: u64 = 8 * 512;
 
 #[test]
-fn a_sound_extent_of_esxi_is_clean() {
+fn valid_sesparse_extent_is_clean() {
     let report = sesparse().check();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!((report.total_units, report.allocated_units), (Some(10), Some(2)));
@@ -83,7 +83,7 @@ fn a_sound_extent_of_esxi_is_clean() {
 }
 
 #[test]
-fn damage_of_an_extent_of_esxi_is_told() {
+fn damaged_sesparse_extent_is_reported() {
     // An unknown type, a grain past the end, and one that another entry has.
     for entry in [4 << 60, 3 << 60 | 3 << 48, 3 << 60 | 1, 3 << 60 | 1 << 48] {
         let report = sesparse().with(|image| image.u64(SE_TABLE + 8 * 9, entry)).check();

@@ -12,7 +12,7 @@ pub(crate) const GRAIN: u64 = 8;
 pub(crate) const ENTRIES: u64 = 4;
 /// Sectors of the disk: 11 grains, the last of 5 sectors.
 pub(crate) const CAPACITY: u64 = 10 * GRAIN + 5;
-/// Sectors of the parts: redundant directory and tables, then the others, one sector each.
+/// The sectors of the directories, one sector each. The tables of each follow it.
 pub(crate) const REDUNDANT: u64 = 2;
 pub(crate) const DIRECTORY: u64 = 6;
 /// The sector of the first grain.
@@ -93,7 +93,7 @@ pub(crate) fn check(image: &[u8], options: &OpenOptions<'_>) -> Result<CheckRepo
     (DRIVER.check.expect("images are checked"))(Arc::new(Memory::new(image.to_vec())), options)
 }
 
-/// Checks that a report tells of one corruption, at this byte.
+/// Checks that a report has one corruption, at this byte.
 #[track_caller]
 pub(crate) fn assert_damaged(report: &CheckReport, at: u64) {
     let found: Vec<_> = report.problems.iter().map(|problem| (problem.kind, problem.offset)).collect();

@@ -1,4 +1,4 @@
-//! Checks of images that are damaged in one place each, and of sound ones.
+//! Checks of valid images, and of images with one fault each.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

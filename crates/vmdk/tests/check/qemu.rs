@@ -1,4 +1,4 @@
-//! Images that `qemu-img` makes and checks.
+//! Images made and checked by `qemu-img`.
 
 #[path = "../../../../tests/qemu/tools.rs"]
 mod tools;
@@ -9,7 +9,7 @@ use crate::image::check;
 use tools::{have_qemu, qemu};
 
 #[test]
-fn images_that_qemu_img_finds_clean_are_clean() {
+fn image_that_qemu_img_finds_clean_is_clean() {
     if !have_qemu() {
         return;
     }

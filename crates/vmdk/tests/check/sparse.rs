@@ -1,11 +1,11 @@
-//! Monolithic sparse images: each kind of damage in its place.
+//! Monolithic sparse images with one kind of damage each.
 
 use diskimg_core::{OpenOptions, ProblemKind};
 
 use crate::image::*;
 
 #[test]
-fn a_sound_image_is_clean_and_counted() {
+fn valid_image_is_clean_and_counted() {
     let report = Image::new().check();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!((report.total_units, report.allocated_units), (Some(11), Some(4)));
@@ -15,7 +15,7 @@ fn a_sound_image_is_clean_and_counted() {
 }
 
 #[test]
-fn grains_of_zeros_and_an_image_without_redundant_directory_are_clean() {
+fn zero_grain_in_an_image_without_redundant_directory_is_clean() {
     let image = Image::new().with(|image| {
         image.u32(4, 2);
         image.u32(8, 5);
@@ -26,12 +26,12 @@ fn grains_of_zeros_and_an_image_without_redundant_directory_are_clean() {
 }
 
 #[test]
-fn an_unclean_shutdown_is_told() {
+fn unclean_shutdown_is_reported() {
     assert_damaged(&Image::new().with(|image| image.put(72, &[1])).check(), 72);
 }
 
 #[test]
-fn a_directory_entry_behind_the_end_or_on_metadata_is_told() {
+fn directory_entry_past_the_end_or_on_metadata_is_reported() {
     for sector in [48, 1000, 0, 1, REDUNDANT, DIRECTORY, u32::MAX.into()] {
         if sector != 0 {
             let at = 512 * DIRECTORY + 4;
@@ -41,10 +41,10 @@ fn a_directory_entry_behind_the_end_or_on_metadata_is_told() {
 }
 
 #[test]
-fn a_table_that_is_cut_by_the_end_of_the_file_is_told() {
+fn table_that_the_file_ends_in_is_reported() {
     let mut image = Image::new();
     image.u32(8, 1);
-    // An image of 12 entries a table whose second one begins 16 bytes before the end.
+    // One table of 128 entries that begins 16 bytes before the end of the file.
     image.u32(44, 128);
     let at = 512 * DIRECTORY;
     image.u32(at, (image.0.len() / 512) as u32);
@@ -53,7 +53,7 @@ fn a_table_that_is_cut_by_the_end_of_the_file_is_told() {
 }
 
 #[test]
-fn two_directory_entries_of_one_table_are_told() {
+fn second_directory_entry_of_a_table_is_reported() {
     let at = 512 * DIRECTORY + 4;
     let image = Image::new().with(|image| {
         image.u32(8, 1);
@@ -63,7 +63,7 @@ fn two_directory_entries_of_one_table_are_told() {
 }
 
 #[test]
-fn a_directory_entry_that_only_one_directory_has_is_told() {
+fn directory_entry_missing_in_the_other_directory_is_reported() {
     for directory in [DIRECTORY, REDUNDANT] {
         let at = 512 * directory + 4;
         assert_damaged(&Image::new().with(|image| image.u32(at, 0)).check(), at);
@@ -71,7 +71,7 @@ fn a_directory_entry_that_only_one_directory_has_is_told() {
 }
 
 #[test]
-fn a_redundant_table_that_differs_is_told_once() {
+fn redundant_table_that_differs_is_reported_once() {
     let at = entry(REDUNDANT, 1);
     let image = Image::new().with(|image| {
         image.u32(at, 40);
@@ -80,8 +80,9 @@ fn a_redundant_table_that_differs_is_told_once() {
     assert_damaged(&image.check(), at);
 }
 
+// Hostile cases M12 and M14.
 #[test]
-fn m12_m14_a_grain_behind_the_end_of_the_file_is_told() {
+fn grain_past_the_end_of_the_file_is_reported() {
     for sector in [44, 48, 5000, u32::MAX] {
         let image = Image::new().with(|image| image.both(3, sector));
         let image = if sector == 44 { image.with(|image| image.both(10, 0)) } else { image };
@@ -92,16 +93,17 @@ fn m12_m14_a_grain_behind_the_end_of_the_file_is_told() {
 }
 
 #[test]
-fn a_file_that_ends_before_its_last_grain_is_told() {
+fn file_that_ends_before_its_last_grain_does_is_reported() {
     let mut image = Image::new();
     image.0.truncate(512 * (FIRST + 3 * GRAIN + 5) as usize);
-    assert!(image.check().is_clean(), "what lies behind the disk may be missing");
+    assert!(image.check().is_clean(), "bytes past the disk may be missing");
     image.0.pop();
     assert_damaged(&image.check(), entry(DIRECTORY, 10));
 }
 
+// Hostile case M13.
 #[test]
-fn m13_a_grain_on_header_descriptor_or_tables_is_told() {
+fn grain_on_header_descriptor_or_tables_is_reported() {
     for sector in [2, 5, 6, 9] {
         let report = Image::new().with(|image| image.both(3, sector)).check();
         assert_damaged(&report, entry(DIRECTORY, 3));
@@ -109,16 +111,16 @@ fn m13_a_grain_on_header_descriptor_or_tables_is_told() {
 }
 
 #[test]
-fn a_grain_on_another_one_is_told() {
+fn grain_on_another_grain_is_reported() {
     for sector in [FIRST, FIRST + 1, FIRST + 2 * GRAIN - 1] {
         let report = Image::new().with(|image| image.both(9, sector as u32)).check();
-        // Told of whichever comes later in the disk.
+        // The grain that is later in the disk is reported.
         assert_damaged(&report, entry(DIRECTORY, 9));
     }
 }
 
 #[test]
-fn grains_side_by_side_in_any_order_are_sound() {
+fn contiguous_grains_in_any_order_are_clean() {
     let places: Vec<u32> = (0..4).map(|place| (FIRST + place * GRAIN) as u32).collect();
     let image = Image::new().with(|image| {
         for (grain, place) in GRAINS.into_iter().zip([2, 0, 3, 1]) {
@@ -131,7 +133,7 @@ fn grains_side_by_side_in_any_order_are_sound() {
 }
 
 #[test]
-fn lost_grains_are_counted_and_the_first_is_named() {
+fn leaked_grains_are_counted_and_the_first_is_located() {
     let image = Image::new().with(|image| {
         image.both(3, 0);
         image.both(9, 0);
@@ -144,20 +146,20 @@ fn lost_grains_are_counted_and_the_first_is_named() {
 }
 
 #[test]
-fn a_grain_behind_the_end_of_the_disk_is_told() {
+fn grain_past_the_end_of_the_disk_is_reported() {
     let image = Image::new().with(|image| image.both(11, FIRST as u32));
     assert_damaged(&image.check(), entry(DIRECTORY, 11));
 }
 
 #[test]
-fn metadata_on_metadata_is_told() {
-    // A descriptor of two sectors reaches into the redundant directory.
+fn metadata_on_metadata_is_reported() {
+    // A descriptor of two sectors overlaps the redundant directory.
     let image = Image::new().with(|image| image.u64(36, 2));
     assert_damaged(&image.check(), 512 * REDUNDANT);
 }
 
 #[test]
-fn what_keeps_an_image_from_being_opened_is_told_too() {
+fn damage_that_prevents_opening_is_reported() {
     assert_damaged(&Image::new().with(|image| image.put(74, b"x")).check(), 73);
     assert_damaged(&Image::new().with(|image| image.u64(20, 3)).check(), 20);
     let both = Image::new().with(|image| {
@@ -165,14 +167,14 @@ fn what_keeps_an_image_from_being_opened_is_told_too() {
         image.u64(56, 1 << 40);
     });
     assert_damaged(&both.check(), 56);
-    // Another format, another version and a bound are no damage.
+    // Another format, an unknown version and a limit are no damage.
     for (at, value) in [(0, 7), (4, 9), (20, 1 << 20)] {
         assert!(check(&Image::new().with(|image| image.u32(at, value)).0, &OpenOptions::default()).is_err());
     }
 }
 
 #[test]
-fn a_redundant_directory_that_cannot_be_used_is_told() {
+fn unusable_directory_is_reported() {
     for field in [48, 56] {
         let report = Image::new().with(|image| image.u64(field, 1 << 40)).check();
         assert_eq!((report.corruptions, report.leaks), (1, 0), "{:#?}", report.problems);

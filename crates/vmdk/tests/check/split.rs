@@ -27,7 +27,7 @@ fn check_files(create_type: &str, lines: &str, files: &Files) -> Result<CheckRep
     check(text.as_bytes(), &OpenOptions { resolver: files, ..OpenOptions::default() })
 }
 
-/// An extent of a split image: no descriptor of its own.
+/// An extent of a split image, without descriptor.
 fn extent() -> Image {
     Image::new().with(|image| {
         image.u64(12, 88);
@@ -40,9 +40,9 @@ fn extent() -> Image {
 const SPLIT: &str = "RW 88 SPARSE \"a.vmdk\"\nRW 88 SPARSE \"b.vmdk\"\n";
 
 #[test]
-fn all_sparse_extents_are_checked_and_named() {
-    let sound = Files(vec![("a.vmdk", extent().0), ("b.vmdk", extent().0)]);
-    let report = check_files("twoGbMaxExtentSparse", SPLIT, &sound).unwrap();
+fn every_sparse_extent_is_checked_and_named() {
+    let valid = Files(vec![("a.vmdk", extent().0), ("b.vmdk", extent().0)]);
+    let report = check_files("twoGbMaxExtentSparse", SPLIT, &valid).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!((report.total_units, report.allocated_units, report.image_end), (Some(22), Some(8), None));
 
@@ -54,16 +54,17 @@ fn all_sparse_extents_are_checked_and_named() {
 }
 
 #[test]
-fn files_are_only_opened_by_the_resolver() {
+fn check_opens_files_through_the_resolver_only() {
     let error = check_files("twoGbMaxExtentSparse", SPLIT, &Files(Vec::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
 
+// Hostile case M38.
 #[test]
-fn m38_a_flat_file_shorter_than_its_line_is_told() {
+fn flat_file_shorter_than_its_line_is_reported() {
     let line = "RW 16 FLAT \"flat.vmdk\" 4\n";
-    let sound = Files(vec![("flat.vmdk", vec![0; 20 * 512])]);
-    let report = check_files("monolithicFlat", line, &sound).unwrap();
+    let valid = Files(vec![("flat.vmdk", vec![0; 20 * 512])]);
+    let report = check_files("monolithicFlat", line, &valid).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!((report.total_units, report.allocated_units), (None, None));
     let short = Files(vec![("flat.vmdk", vec![0; 20 * 512 - 1])]);
@@ -74,7 +75,7 @@ fn m38_a_flat_file_shorter_than_its_line_is_told() {
 }
 
 #[test]
-fn extents_on_the_same_bytes_of_a_file_are_told() {
+fn extents_on_the_same_bytes_of_a_file_are_reported() {
     let head = "# Disk DescriptorFile\nversion=1\nCID=00000007\nparentCID=ffffffff\ncreateType=\"custom\"\n";
     let at = |line: &str| Some((head.len() + line.len()) as u64);
     let files = Files(vec![("flat.vmdk", vec![0; 20 * 512]), ("./flat.vmdk", vec![0; 20 * 512])]);

@@ -1,4 +1,4 @@
-//! What an image may cost whoever opens and reads it: counted, not timed.
+//! The cost of opening and reading an image, in read calls and bytes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn open(image: &Image, limits: Limits) -> (Arc<Counted<Memory>>, Vmdk) {
     (file, disk)
 }
 
-/// A sparse disk with grains of 64 KiB: a directory in front, of 128 KiB for each TiB, and nothing else.
+/// A sparse disk in grains of 64 KiB that has only a directory, 128 KiB for each TiB.
 fn large(tebibytes: u64) -> Image {
     let mut image = Image::extent();
     image.u32(8, 1);
@@ -28,7 +28,7 @@ fn large(tebibytes: u64) -> Image {
 }
 
 #[test]
-fn a_sparse_disk_of_1_tib_opens_with_one_read_and_maps_with_its_directory() {
+fn sparse_disk_of_1_tib_opens_with_one_read_and_is_mapped_by_its_directory() {
     let (file, disk) = open(&large(1), Limits::default());
     assert_eq!(file.taken(), (1, 12_288));
     let extents: Vec<_> =
@@ -36,11 +36,11 @@ fn a_sparse_disk_of_1_tib_opens_with_one_read_and_maps_with_its_directory() {
     assert_eq!(extents, [(ExtentKind::Unallocated, 1 << 40)]);
     assert_eq!(file.taken().0, 9, "pages of 16 KiB");
     disk.read_at(1 << 39, &mut [0; 4096]).unwrap();
-    assert_eq!(file.taken(), (0, 0), "the directory is kept");
+    assert_eq!(file.taken(), (0, 0), "the directory is cached");
 }
 
 #[test]
-fn tables_are_kept_within_the_limit_and_read_again_past_it() {
+fn tables_past_the_cache_limit_are_read_again() {
     let limits = Limits { metadata_cache: 1 << 20, ..Limits::default() };
     let (file, disk) = open(&large(16), limits);
     let whole = || Extents::new(&disk, 0..disk.size()).count();
@@ -70,7 +70,7 @@ fn neighbouring_compressed_grains_are_read_in_one_go() {
 }
 
 #[test]
-fn small_reads_in_a_row_decode_each_compressed_grain_once() {
+fn sequential_small_reads_decompress_each_grain_once() {
     let (file, disk) = open(&compressed(GD), Limits::default());
     disk.read_at(0, &mut [0; 1]).unwrap();
     file.taken();

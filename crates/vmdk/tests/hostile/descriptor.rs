@@ -1,4 +1,4 @@
-//! The text descriptor: dialects, broken lines, and what it is based on.
+//! The text descriptor: dialects, invalid lines, and parents.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{
@@ -21,8 +21,9 @@ fn error(create_type: &str, lines: &str) -> diskimg_core::Error {
     refused(open(text(create_type, lines), &flat()))
 }
 
+// Hostile case M40.
 #[test]
-fn m40_every_dialect_is_read_where_qemu_refuses_some() {
+fn descriptor_of_every_dialect_is_read() {
     let plain = text("monolithicFlat", LINE);
     let dialects = [
         plain.clone(),
@@ -50,8 +51,9 @@ fn m40_every_dialect_is_read_where_qemu_refuses_some() {
     }
 }
 
+// Hostile case M40.
 #[test]
-fn m40_utf_16_is_unsupported_and_names_are_passed_on_as_bytes() {
+fn utf_16_is_unsupported_and_names_are_passed_as_bytes() {
     let utf_16: Vec<u8> = "# Disk".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let unknown = refused(open([b"\xff\xfe", &utf_16[..]].concat(), &flat()));
     assert_eq!(unknown.kind(), ErrorKind::UnknownFormat);
@@ -68,8 +70,9 @@ fn m40_utf_16_is_unsupported_and_names_are_passed_on_as_bytes() {
     assert!(info.findings[1].message.contains("GBK"));
 }
 
+// Hostile case M40.
 #[test]
-fn m40_names_in_the_code_page_of_windows_are_looked_for_in_utf_8_and_then_as_they_stand() {
+fn windows_1252_name_is_requested_in_utf_8_and_then_as_bytes() {
     for key in ["encoding=\"windows-1252\"", "ddb.encoding = \"Windows-1252\""] {
         let mut bytes = text("monolithicFlat", key).into_bytes();
         bytes.extend(b"RW 8 FLAT \"\xe4\x80.vmdk\" 0\n");
@@ -81,17 +84,17 @@ fn m40_names_in_the_code_page_of_windows_are_looked_for_in_utf_8_and_then_as_the
         let error = refused(open(bytes.clone(), &Files::default()));
         assert!(error.to_string().contains("ä€.vmdk"), "{error}");
         let info = inspect(&Memory::new(bytes), &Limits::default()).unwrap();
-        assert_eq!(info.references[0].name, b"\xe4\x80.vmdk", "told as it stands");
+        assert_eq!(info.references[0].name, b"\xe4\x80.vmdk", "the bytes of the descriptor");
         assert!(info.findings[1].message.contains("UTF-8, and then"), "{}", info.findings[1].message);
     }
 }
 
 #[test]
-fn a_disk_that_begins_with_a_descriptor_is_no_image() {
+fn disk_that_begins_with_a_descriptor_is_no_image() {
     let mut bytes = text("monolithicFlat", LINE).into_bytes();
     bytes.resize(512, 0);
     source(&open(bytes.clone(), &flat()).unwrap(), &painted(0, 4096));
-    // What QEMU leaves of a longer descriptor, when it writes a shorter CID into it.
+    // The rest of a longer descriptor that QEMU leaves when it writes a shorter CID.
     let end = bytes.iter().position(|byte| *byte == 0).unwrap();
     bytes[end + 1..][..7].copy_from_slice(b"de = 5\n");
     source(&open(bytes.clone(), &flat()).unwrap(), &painted(0, 4096));
@@ -99,25 +102,28 @@ fn a_disk_that_begins_with_a_descriptor_is_no_image() {
     assert_error(&refused(open(bytes, &flat())), ErrorKind::Corrupt, Some(512), None);
 }
 
+// Hostile case M31.
 #[test]
-fn m31_twenty_thousand_extents_are_a_limit_at_once() {
+fn twenty_thousand_extents_are_a_limit_at_once() {
     let many = text("twoGbMaxExtentFlat", &format!("{LINE}\n").repeat(20_000));
     let start = std::time::Instant::now();
     let error = refused(open(many, &flat()));
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
-    assert!(start.elapsed().as_millis() < 500, "unoptimised; 10 ms in a release build");
+    assert!(start.elapsed().as_millis() < 500, "in a debug build; a release build needs 10 ms");
 }
 
+// Hostile case M32.
 #[test]
-fn m32_a_megabyte_without_a_line_end_is_corrupt_and_more_is_a_limit() {
+fn megabyte_without_a_line_end_is_corrupt_and_more_is_a_limit() {
     let long = |len: usize| refused(open(text("vmfs", &"x".repeat(len)), &flat()));
     assert_error(&long(1_048_000), ErrorKind::Corrupt, Some(82), None);
-    assert!(long(1_048_000).to_string().len() < 1000, "the line is cut");
+    assert!(long(1_048_000).to_string().len() < 1000, "the line is truncated");
     assert_error(&long(1 << 20), ErrorKind::Limit, Some(0), None);
 }
 
+// Hostile case M33.
 #[test]
-fn m33_sectors_that_cannot_be_are_corrupt() {
+fn invalid_number_of_sectors_is_corrupt() {
     for sectors in ["-8", "x", "18014398509481984", "9223372036854775808", "99999999999999999999"] {
         let error = error("monolithicFlat", &format!("RW {sectors} FLAT \"a.vmdk\" 0"));
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
@@ -126,18 +132,24 @@ fn m33_sectors_that_cannot_be_are_corrupt() {
     assert_eq!(two.kind(), ErrorKind::Corrupt);
     let sum = "RW 18014398509481983 ZERO\n".repeat(2);
     assert_eq!(error("custom", &sum).kind(), ErrorKind::Limit);
-    assert_eq!(error("custom", "RW 18014398509481983 ZERO").kind(), ErrorKind::Limit, "the caller's");
+    assert_eq!(
+        error("custom", "RW 18014398509481983 ZERO").kind(),
+        ErrorKind::Limit,
+        "the limit of the caller"
+    );
 }
 
+// Hostile case M34.
 #[test]
-fn m34_an_unterminated_quote_is_corrupt() {
+fn unterminated_quote_is_corrupt() {
     for lines in ["RW 8 FLAT \"a.vmdk", "parentFileNameHint=\"a", "encoding=\""] {
         assert_eq!(error("monolithicFlat", lines).kind(), ErrorKind::Corrupt, "{lines}");
     }
 }
 
+// Hostile case M36.
 #[test]
-fn m36_unknown_types_are_unsupported() {
+fn unknown_type_is_unsupported() {
     let unknown = error("tape", LINE);
     assert_error(&unknown, ErrorKind::Unsupported, Some(64), None);
     assert_eq!(error("monolithicFlat", "RW 8 TAPE \"a.vmdk\"").kind(), ErrorKind::Unsupported);
@@ -145,8 +157,9 @@ fn m36_unknown_types_are_unsupported() {
     assert_eq!((info.subformat.as_deref(), checks(&info)), (Some("tape"), vec!["extents", "descriptor"]));
 }
 
+// Hostile case M37.
 #[test]
-fn m37_extents_that_do_not_fit_the_create_type_are_corrupt() {
+fn extent_that_does_not_fit_the_create_type_is_corrupt() {
     for (create_type, line) in [
         ("monolithicFlat", "RW 8 SPARSE \"a.vmdk\""),
         ("twoGbMaxExtentSparse", LINE),
@@ -175,8 +188,9 @@ fn based_on(lines: &str) -> Image {
 const PARENT_UUID: &str = "ddb.uuid.parent=\"00112233-4455-6677-8899-aabbccddeeff\"\n";
 const UUID: [u8; 16] = [0, 17, 34, 51, 68, 85, 102, 119, 136, 153, 170, 187, 204, 221, 238, 255];
 
+// Hostile case M39.
 #[test]
-fn m39_a_parent_is_a_reference_and_holes_are_left_to_it() {
+fn parent_is_a_reference_and_holes_stay_unallocated() {
     let image = based_on("parentCID=89abcdef\nparentFileNameHint=\"base = 1.vmdk\"\n");
     let opened = image.open().unwrap();
     source(&opened, &first_grain());
@@ -192,8 +206,9 @@ fn m39_a_parent_is_a_reference_and_holes_are_left_to_it() {
     assert_eq!(hole.kind, diskimg_core::ExtentKind::Unallocated);
 }
 
+// Hostile case M39.
 #[test]
-fn m39_virtualbox_names_its_parent_by_uuid_alone_where_qemu_img_reads_a_whole_disk() {
+fn parent_named_by_uuid_only_is_a_reference() {
     let image = based_on(&format!(
         "parentCID=ffffffff\nddb.uuid.image=\"ffeeddcc-bbaa-9988-7766-554433221100\"\n{PARENT_UUID}\
          ddb.uuid.parentmodification=\"00000000-0000-0000-0000-000000000001\"\n"
@@ -210,8 +225,9 @@ fn m39_virtualbox_names_its_parent_by_uuid_alone_where_qemu_img_reads_a_whole_di
     assert_eq!(checks(&info), ["parent"]);
 }
 
+// Hostile case M39.
 #[test]
-fn m39_a_parent_of_zeros_is_none() {
+fn zero_parent_uuid_is_no_parent() {
     for lines in [
         "",
         "parentCID=ffffffff\n",
@@ -222,8 +238,9 @@ fn m39_a_parent_of_zeros_is_none() {
     }
 }
 
+// Hostile case M43.
 #[test]
-fn m43_a_file_of_changed_blocks_is_neither_opened_nor_told() {
+fn change_track_file_is_neither_opened_nor_reported() {
     let image = based_on("parentCID=ffffffff\nchangeTrackPath=\"/etc/passwd\"\n");
     assert!(image.inspected().references.is_empty());
     source(&image.open().unwrap(), &first_grain());
@@ -239,7 +256,7 @@ fn names_are_escaped_in_findings_and_errors() {
 }
 
 #[test]
-fn facts_are_told_by_the_names_of_qemu_img() {
+fn details_have_the_names_of_qemu_img() {
     let info = Image::new().inspected();
     let names: Vec<_> = info.details.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["cid", "parent-cid", "create-type", "extents"]);
@@ -247,7 +264,7 @@ fn facts_are_told_by_the_names_of_qemu_img() {
 }
 
 #[test]
-fn encrypted_image_is_described_and_refused_as_encrypted() {
+fn encrypted_image_is_described_and_rejected_as_encrypted() {
     for entry in ["encryption.keySafe = \"vmware:key/list/(x)\"", "ddb.iofilters = \"vmwarevmcrypt\""] {
         let descriptor = text("monolithicFlat", &format!("{LINE}\n{entry}"));
         let info = inspect(&Memory::new(descriptor.clone().into_bytes()), &Limits::default()).unwrap();

@@ -5,8 +5,8 @@ use diskimg_core::{BlockSource, ErrorKind, Extents, Image as _};
 
 use crate::image::{Files, Image, SECTOR, assert_error, checks, open, refused, text};
 
-/// A COWD extent of 4096 + 2 grains of one sector: the last sector of its first table and the first of its
-/// second are data.
+/// A COWD extent of 4096 + 2 grains of one sector. The last grain of the first table and the first grain of the
+/// second table have data.
 fn cowd() -> Image {
     let mut image = Image(vec![0; 80 * 512]);
     image.bytes(0, b"COWD");
@@ -32,7 +32,7 @@ fn opened(line: &str, create_type: &str, file: &Image) -> Result<diskimg_vmdk::V
 }
 
 #[test]
-fn a_vmfs_sparse_extent_is_read_alone_and_by_its_descriptor() {
+fn cowd_extent_is_read_with_and_without_its_descriptor() {
     let alone = cowd().open().unwrap();
     source(&alone, &cowd_bytes());
     assert_eq!(checks(alone.info()), ["descriptor"]);
@@ -44,8 +44,9 @@ fn a_vmfs_sparse_extent_is_read_alone_and_by_its_descriptor() {
     assert_eq!(kinds, [Unallocated, Data, Data, Unallocated], "a table each");
 }
 
+// Hostile case M41.
 #[test]
-fn m41_a_vmfs_sparse_header_that_cannot_be_is_refused() {
+fn invalid_cowd_header_is_rejected() {
     for (at, value, kind) in [
         (4, 0, ErrorKind::Unsupported),
         (4, 2, ErrorKind::Unsupported),
@@ -65,13 +66,13 @@ fn m41_a_vmfs_sparse_header_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn an_entry_of_1_is_no_grain_of_zeros_on_vmfs() {
+fn cowd_entry_of_1_is_no_zero_grain() {
     let image = cowd().with(|image| image.u32(5 * SECTOR, 1));
     assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(SECTOR), Some(0));
 }
 
-/// A seSparse extent of two tables' worth: grain 1 is data, 2 zeros, 3 given back, and the first one of the
-/// second table data again.
+/// A seSparse extent of two tables. Grain 1 has data, 2 is zeros, 3 is discarded, and the first grain of the
+/// second table has data.
 fn sesparse() -> Image {
     let mut image = Image(vec![0; 140 * 512]);
     let words = [
@@ -111,7 +112,7 @@ fn sesparse_bytes() -> Vec<u8> {
 }
 
 #[test]
-fn a_sesparse_extent_is_read_alone_and_by_its_descriptor() {
+fn sesparse_extent_is_read_with_and_without_its_descriptor() {
     source(&sesparse().open().unwrap(), &sesparse_bytes());
     for create_type in ["seSparse", "vmfsSeSparse"] {
         let image = opened("RW 65536 SESPARSE \"a.vmdk\"", create_type, &sesparse()).unwrap();
@@ -123,8 +124,9 @@ fn a_sesparse_extent_is_read_alone_and_by_its_descriptor() {
     }
 }
 
+// Hostile case M42.
 #[test]
-fn m42_a_journal_to_replay_is_unsupported() {
+fn sesparse_extent_with_a_journal_to_replay_is_unsupported() {
     let error = sesparse().with(|image| image.u64(SECTOR + 24, 1)).refused();
     assert_error(&error, ErrorKind::Unsupported, Some(SECTOR + 24), None);
     let error = sesparse().with(|image| image.u64(SECTOR, 1)).refused();
@@ -133,8 +135,9 @@ fn m42_a_journal_to_replay_is_unsupported() {
     assert_error(&error, ErrorKind::Truncated, Some(1 << 39), None);
 }
 
+// Hostile case M42.
 #[test]
-fn m42_an_entry_of_unknown_type_is_corrupt() {
+fn sesparse_entry_of_unknown_type_is_corrupt() {
     let grain = |entry| sesparse().with(|image| image.u64(67 * SECTOR, entry)).unmapped(0);
     for entry in [1, 4 << 60, u64::MAX] {
         assert_error(&grain(entry), ErrorKind::Corrupt, Some(67 * SECTOR), Some(0));
@@ -147,7 +150,7 @@ fn m42_an_entry_of_unknown_type_is_corrupt() {
 }
 
 #[test]
-fn a_sesparse_header_that_cannot_be_is_refused() {
+fn invalid_sesparse_header_is_rejected() {
     for (word, value, kind) in [
         (3, 16, ErrorKind::Unsupported),
         (4, 32, ErrorKind::Unsupported),
@@ -162,7 +165,7 @@ fn a_sesparse_header_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn an_extent_of_another_kind_than_its_line_says_is_corrupt() {
+fn extent_of_another_kind_than_in_its_line_is_corrupt() {
     for (line, create_type) in [
         ("RW 4098 VMFSSPARSE \"a.vmdk\"", "vmfsSparse"),
         ("RW 4098 SESPARSE \"a.vmdk\"", "seSparse"),

@@ -1,4 +1,4 @@
-//! Images of several files: who is asked for them, and what they may be.
+//! Images of several files: their references, and the checks of the files.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{
@@ -9,7 +9,7 @@ use diskimg_vmdk::inspect;
 use crate::image::{Files, GT, Image, SECTOR, SIZE, checks, first_grain, open, refused, text};
 
 #[test]
-fn nothing_is_opened_unless_the_caller_says_so() {
+fn extent_is_denied_without_a_resolver() {
     let bytes = text("monolithicFlat", "RW 8 FLAT \"a.vmdk\" 0");
     let error = refused(diskimg_vmdk::Vmdk::open(
         std::sync::Arc::new(Memory::new(bytes.into_bytes())),
@@ -18,8 +18,9 @@ fn nothing_is_opened_unless_the_caller_says_so() {
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
+// Hostile case M29.
 #[test]
-fn m29_an_image_that_names_itself_is_corrupt_where_qemu_overflows_its_stack() {
+fn image_that_names_itself_is_corrupt_where_qemu_overflows_its_stack() {
     let own = text("twoGbMaxExtentSparse", "RW 2048 SPARSE \"self.vmdk\"");
     let files = Files::new(&[("self.vmdk", own.clone().into_bytes())]);
     let error = refused(open(own, &files));
@@ -36,8 +37,9 @@ fn m29_an_image_that_names_itself_is_corrupt_where_qemu_overflows_its_stack() {
     assert_eq!(refused(open(outer, &files)).kind(), ErrorKind::Corrupt);
 }
 
+// Hostile case M30.
 #[test]
-fn m30_names_that_lead_elsewhere_are_unsafe_and_go_to_the_resolver_as_they_are() {
+fn name_outside_the_directory_is_unsafe_and_passed_to_the_resolver_unchanged() {
     for name in [
         "/etc/passwd",
         "../secret",
@@ -61,7 +63,7 @@ fn m30_names_that_lead_elsewhere_are_unsafe_and_go_to_the_resolver_as_they_are()
 }
 
 #[test]
-fn devices_are_told_and_nobody_is_asked_for_them() {
+fn device_is_reported_and_never_requested() {
     for (create_type, line) in [
         ("fullDevice", r#"RW 8 FLAT "\\.\PhysicalDrive0" 0"#),
         ("partitionedDevice", "RW 8 FLAT \"disk-pt.vmdk\" 0\nRW 8 FLAT \"/dev/sda\" 63"),
@@ -84,8 +86,9 @@ fn devices_are_told_and_nobody_is_asked_for_them() {
     }
 }
 
+// Hostile case M35.
 #[test]
-fn m35_extents_are_honoured_as_their_access_says_where_qemu_skips_them() {
+fn extent_access_is_honoured_where_qemu_skips_the_extent() {
     let lines = "RW 8 FLAT \"a\" 8\nRDONLY 8 FLAT \"a\"\nNOACCESS 8 FLAT \"secret\" 0\nRW 16 ZERO\n\
                  NOACCESS 4 ZERO\nRW 2048 SPARSE \"s\"";
     let bytes = text("custom", lines);
@@ -93,7 +96,7 @@ fn m35_extents_are_honoured_as_their_access_says_where_qemu_skips_them() {
     let image = open(bytes.clone(), &files).unwrap();
     let expected = [&painted(4096, 4096)[..], &painted(0, 4096), &[0; 28 * 512], &first_grain()].concat();
     source(&image, &expected);
-    assert_eq!(files.asked.lock().unwrap().len(), 3, "what may not be accessed is not opened");
+    assert_eq!(files.asked.lock().unwrap().len(), 3, "a NOACCESS extent is not opened");
     let kinds: Vec<_> = Extents::new(&image, 0..image.size()).map(|extent| extent.unwrap().kind).collect();
     use ExtentKind::{Data, Unallocated, Zero};
     assert_eq!(kinds, [Data, Data, Zero, Data, Unallocated]);
@@ -104,8 +107,9 @@ fn m35_extents_are_honoured_as_their_access_says_where_qemu_skips_them() {
     );
 }
 
+// Hostile case M38.
 #[test]
-fn m38_a_flat_file_shorter_than_its_line_is_truncated_where_qemu_reads_zeros() {
+fn flat_file_shorter_than_its_line_is_truncated_where_qemu_reads_zeros() {
     for (line, fits) in [
         ("RW 8 FLAT \"a\" 8", true),
         ("RW 9 FLAT \"a\" 8", false),
@@ -125,7 +129,7 @@ fn m38_a_flat_file_shorter_than_its_line_is_truncated_where_qemu_reads_zeros() {
 }
 
 #[test]
-fn flat_bytes_are_located_in_the_file_below() {
+fn flat_bytes_are_located_in_their_file() {
     let files = Files::new(&[("a", painted(0, 8192)), ("b", painted(5, 4096))]);
     let image = open(text("twoGbMaxExtentFlat", "RW 8 FLAT \"a\" 4\nRW 8 FLAT \"b\" 0"), &files).unwrap();
     assert_eq!(image.locate(100..200).bytes, Some(&painted(2148, 100)[..]));
@@ -133,12 +137,12 @@ fn flat_bytes_are_located_in_the_file_below() {
     assert!(image.locate(4000..5000).bytes.is_none(), "two files");
     assert!(image.locate(0..9000).bytes.is_none());
     let sparse = Image::new().open().unwrap();
-    assert!(sparse.locate(0..512).bytes.is_none(), "only tables know");
+    assert!(sparse.locate(0..512).bytes.is_none(), "only the tables have the location");
     assert_eq!(sparse.extent_at(0..512).unwrap().location.bytes, Some(&painted(0, 512)[..]));
 }
 
 #[test]
-fn split_sparse_extents_are_one_disk_and_damage_names_its_file() {
+fn split_sparse_extents_are_one_disk_and_errors_name_the_file() {
     let second = Image::extent().with(|image| image.u32(GT * SECTOR + 8, 1 << 20));
     let files = Files::new(&[("a-s001.vmdk", Image::extent().0), ("a-s002.vmdk", second.0)]);
     let lines = "RW 2048 SPARSE \"a-s001.vmdk\"\nRW 2048 SPARSE \"a-s002.vmdk\"";
@@ -153,7 +157,7 @@ fn split_sparse_extents_are_one_disk_and_damage_names_its_file() {
 }
 
 #[test]
-fn a_header_smaller_than_its_line_moves_nothing_behind_it() {
+fn capacity_smaller_than_the_line_is_corrupt_unless_the_extent_is_last() {
     let files = Files::new(&[("a", Image::extent().0), ("b", Image::extent().0)]);
     let lines = |first, second| {
         text("twoGbMaxExtentSparse", &format!("RW {first} SPARSE \"a\"\nRW {second} SPARSE \"b\""))

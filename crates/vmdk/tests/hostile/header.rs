@@ -12,7 +12,7 @@ fn header(change: impl FnOnce(&mut Image)) -> diskimg_core::Error {
 }
 
 #[test]
-fn a_sparse_image_reads_its_grain_and_zeros() {
+fn sparse_image_reads_its_grain_and_zeros() {
     let image = Image::new().open().unwrap();
     source(&image, &first_grain());
     let info = image.info();
@@ -22,8 +22,9 @@ fn a_sparse_image_reads_its_grain_and_zeros() {
     assert!(info.findings.is_empty() && info.references.is_empty() && !info.dirty);
 }
 
+// Hostile case M01.
 #[test]
-fn m01_a_header_of_less_than_79_bytes_is_truncated() {
+fn header_of_less_than_79_bytes_is_truncated() {
     for len in [4, 5, 40, 78] {
         let mut image = Image::new();
         image.0.truncate(len);
@@ -33,8 +34,9 @@ fn m01_a_header_of_less_than_79_bytes_is_truncated() {
     assert_eq!(nothing.kind(), ErrorKind::Truncated);
 }
 
+// Hostile case M02.
 #[test]
-fn m02_other_versions_are_unsupported() {
+fn unknown_version_is_unsupported() {
     for version in [0, 4, u32::MAX] {
         assert_error(&header(|image| image.u32(4, version)), ErrorKind::Unsupported, Some(4), None);
     }
@@ -43,12 +45,13 @@ fn m02_other_versions_are_unsupported() {
     }
 }
 
+// Hostile case M03.
 #[test]
-fn m03_a_text_mode_transfer_is_told() {
+fn text_mode_transfer_is_reported() {
     let error = header(|image| image.bytes(73, b"\n \n\n"));
     assert_error(&error, ErrorKind::Corrupt, Some(73), None);
     assert!(error.to_string().contains("text-mode"), "{error}");
-    // Without the flag the bytes mean nothing.
+    // Without the flag the bytes are not checked.
     let image = Image::new().with(|image| {
         image.u32(8, 2);
         image.bytes(73, &[0; 4]);
@@ -56,23 +59,26 @@ fn m03_a_text_mode_transfer_is_told() {
     source(&image.open().unwrap(), &first_grain());
 }
 
+// Hostile case M04.
 #[test]
-fn m04_an_unfinished_file_is_told() {
+fn unfinished_file_is_reported() {
     let error = header(|image| image.bytes(0, b"kdmv"));
     assert_error(&error, ErrorKind::Unsupported, Some(0), None);
     assert!(error.to_string().contains("unfinished"), "{error}");
 }
 
+// Hostile case M05.
 #[test]
-fn m05_unknown_incompatible_flags_are_unsupported() {
+fn unknown_incompatible_flag_is_unsupported() {
     for bit in [18, 24, 31] {
         assert_error(&header(|image| image.u32(8, 3 | 1 << bit)), ErrorKind::Unsupported, Some(8), None);
     }
     source(&Image::new().with(|image| image.u32(8, 0xFFFF)).open().unwrap(), &first_grain());
 }
 
+// Hostile case M06.
 #[test]
-fn m06_a_grain_of_a_size_that_cannot_be_is_refused() {
+fn invalid_grain_size_is_rejected() {
     for (sectors, kind) in [
         (0, ErrorKind::Corrupt),
         (3, ErrorKind::Corrupt),
@@ -84,15 +90,17 @@ fn m06_a_grain_of_a_size_that_cannot_be_is_refused() {
     }
 }
 
+// Hostile case M07.
 #[test]
-fn m07_a_grain_table_of_a_length_that_cannot_be_is_refused() {
+fn invalid_grain_table_length_is_rejected() {
     for (entries, kind) in [(0, ErrorKind::Corrupt), (513, ErrorKind::Limit), (u32::MAX, ErrorKind::Limit)] {
         assert_error(&header(|image| image.u32(44, entries)), kind, Some(44), None);
     }
 }
 
+// Hostile cases M08 and M09.
 #[test]
-fn m08_m09_a_capacity_that_overflows_is_a_limit() {
+fn capacity_that_overflows_is_a_limit() {
     for sectors in [1 << 54, 1 << 63, u64::MAX] {
         assert_error(&header(|image| image.u64(12, sectors)), ErrorKind::Limit, Some(12), None);
     }
@@ -101,11 +109,12 @@ fn m08_m09_a_capacity_that_overflows_is_a_limit() {
         image.u64(20, 128);
     });
     assert_error(&large.refused(), ErrorKind::Limit, Some(12), None);
-    assert_eq!(large.inspected().virtual_size, SIZE, "the descriptor says less");
+    assert_eq!(large.inspected().virtual_size, SIZE, "the descriptor has the smaller size");
 }
 
+// Hostile case M10.
 #[test]
-fn m10_a_directory_of_too_many_entries_is_a_limit() {
+fn directory_of_too_many_entries_is_a_limit() {
     let error = header(|image| {
         image.u64(12, 1 << 37);
         image.u64(20, 1);
@@ -114,8 +123,9 @@ fn m10_a_directory_of_too_many_entries_is_a_limit() {
     assert_error(&error, ErrorKind::Limit, Some(12), None);
 }
 
+// Hostile case M26.
 #[test]
-fn m26_compression_has_both_flag_and_algorithm() {
+fn compression_needs_flag_markers_and_algorithm() {
     assert_error(&header(|image| image.bytes(77, &[1])), ErrorKind::Corrupt, Some(77), None);
     assert_error(&header(|image| image.u32(8, 0x30003)), ErrorKind::Corrupt, Some(77), None);
     let other = header(|image| {
@@ -130,8 +140,9 @@ fn m26_compression_has_both_flag_and_algorithm() {
     assert_error(&unmarked, ErrorKind::Unsupported, Some(8), None);
 }
 
+// Hostile case M27.
 #[test]
-fn m27_a_descriptor_outside_the_file_or_of_no_size_is_refused() {
+fn descriptor_outside_the_file_or_of_no_size_is_rejected() {
     for (offset, size, kind, at) in [
         (1, 0, ErrorKind::Corrupt, 36),
         (1 << 30, 1, ErrorKind::Truncated, 1 << 39),
@@ -146,13 +157,14 @@ fn m27_a_descriptor_outside_the_file_or_of_no_size_is_refused() {
         });
         assert_error(&image.refused(), kind, Some(at), None);
         if size != 0 {
-            assert_eq!(checks(&image.inspected()), ["descriptor"], "the header is still told");
+            assert_eq!(checks(&image.inspected()), ["descriptor"], "the header is still described");
         }
     }
 }
 
+// Hostile case M28.
 #[test]
-fn m28_a_header_with_nothing_but_a_descriptor_is_denied() {
+fn header_with_a_descriptor_but_no_disk_is_denied() {
     let lines = "RW 8 FLAT \"/etc/passwd\" 0";
     let image = Image::new().with(|image| {
         image.u64(12, 0);
@@ -161,14 +173,14 @@ fn m28_a_header_with_nothing_but_a_descriptor_is_denied() {
     let files = Files::new(&[("/etc/passwd", vec![7; 4096])]);
     let error = refused(open(image.0.clone(), &files));
     assert_eq!((error.kind(), error.format_name()), (ErrorKind::Denied, Some(diskimg_vmdk::FORMAT)));
-    assert!(files.asked.lock().unwrap().is_empty(), "nobody was asked");
+    assert!(files.asked.lock().unwrap().is_empty(), "no file was requested");
     let info = image.inspected();
     assert_eq!(info.references[0].name, b"/etc/passwd");
     assert_eq!(checks(&info), ["extents", "descriptor"]);
 }
 
 #[test]
-fn the_smaller_of_header_and_descriptor_is_the_size_and_a_difference_is_told() {
+fn smaller_of_capacity_and_line_is_the_size_and_a_difference_is_reported() {
     for (header, line, size) in [(2048, 2048, 2048), (2048, 2041, 2041), (2040, 2048, 2040)] {
         let image = Image::new().with(|image| {
             image.u64(12, header);
@@ -178,19 +190,19 @@ fn the_smaller_of_header_and_descriptor_is_the_size_and_a_difference_is_told() {
         source(&opened, &first_grain()[..size as usize * 512]);
         let info = image.inspected();
         assert_eq!(info.virtual_size, size * 512);
-        assert_eq!(info, *opened.info(), "inspecting tells what opening tells");
-        let told: Vec<_> = info.findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(info, *opened.info(), "inspecting and opening report the same");
+        let messages: Vec<_> = info.findings.iter().map(|finding| finding.message.as_str()).collect();
         let (header_bytes, line_bytes) = (header * 512, line * 512);
         let expected = format!(
             "the extent's header gives {header_bytes} bytes and the descriptor {line_bytes}: the smaller size is used"
         );
         let expected = if header == line { Vec::new() } else { vec![expected.as_str()] };
-        assert_eq!(told, expected);
+        assert_eq!(messages, expected);
     }
 }
 
 #[test]
-fn a_virtual_size_past_the_callers_limit_is_refused_and_a_finding() {
+fn virtual_size_past_the_callers_limit_is_rejected_and_a_finding() {
     let limits = Limits { virtual_size: SIZE - 1, ..Limits::default() };
     let bytes = Memory::new(Image::new().0);
     let options = OpenOptions { limits: limits.clone(), ..OpenOptions::default() };
@@ -201,7 +213,7 @@ fn a_virtual_size_past_the_callers_limit_is_refused_and_a_finding() {
 }
 
 #[test]
-fn an_image_that_was_not_closed_is_read_and_told() {
+fn image_that_was_not_closed_is_read_and_reported() {
     let image = Image::new().with(|image| image.bytes(72, &[1])).open().unwrap();
     source(&image, &first_grain());
     assert!(image.info().dirty);
@@ -209,7 +221,7 @@ fn an_image_that_was_not_closed_is_read_and_told() {
 }
 
 #[test]
-fn an_extent_without_its_descriptor_is_read_and_told() {
+fn extent_without_its_descriptor_is_read_and_reported() {
     let image = Image::extent().open().unwrap();
     source(&image, &first_grain());
     assert_eq!(checks(image.info()), ["descriptor"]);

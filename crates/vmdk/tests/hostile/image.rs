@@ -1,4 +1,4 @@
-//! Small images, built field by field, and the files beside them.
+//! Small images, built field by field, and files for their references.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,12 @@ pub(crate) const SECTOR: u64 = 512;
 pub(crate) const GRAIN: u64 = 4096;
 /// Size of the disk.
 pub(crate) const SIZE: u64 = 1 << 20;
-/// Where the pieces are, in sectors: 4 for each table.
+/// The first sectors of directories and tables. Each table has 4 sectors.
 pub(crate) const RGD: u64 = 3;
 pub(crate) const GD: u64 = 4;
 pub(crate) const RGT: u64 = 5;
 pub(crate) const GT: u64 = 9;
-/// Where the data of the first grain is. The file ends behind it.
+/// The first sector of the first grain, after which the file ends.
 pub(crate) const DATA: u64 = 16;
 pub(crate) const AT_END: u64 = u64::MAX;
 
@@ -51,7 +51,7 @@ impl Image {
         image
     }
 
-    /// One extent of several: the same without a descriptor.
+    /// One extent of several: the image without its descriptor.
     pub(crate) fn extent() -> Self {
         Self::new().with(|image| {
             image.u64(28, 0);
@@ -60,8 +60,8 @@ impl Image {
         })
     }
 
-    /// A stream of these grains by number, with its directory at `directory`: [`GD`] for tables in front,
-    /// [`AT_END`] for a footer, anything else for tables behind the grains and no footer.
+    /// A stream of these grains by number. `directory` is [`GD`] for tables before the grains, [`AT_END`] for a
+    /// footer, and anything else for tables after the grains without a footer.
     pub(crate) fn stream(grains: &[(u64, Vec<u8>)], directory: u64) -> Self {
         let front = directory == GD;
         let mut image = Self(vec![0; (DATA * SECTOR) as usize]);
@@ -106,7 +106,7 @@ impl Image {
         self.bytes(73, b"\n \r\n");
     }
 
-    /// Puts a grain behind its marker at the end of the file, and returns where.
+    /// Appends a marker and its grain, and returns the offset of the marker.
     pub(crate) fn grain(&mut self, lba: u64, stream: &[u8]) -> u64 {
         let at = self.0.len() as u64;
         self.0.extend(lba.to_le_bytes());
@@ -116,7 +116,7 @@ impl Image {
         at
     }
 
-    /// Puts metadata behind its marker at the end of the file, and returns where.
+    /// Appends a marker and its metadata, and returns the offset of the metadata.
     fn metadata(&mut self, sectors: u64, kind: u32, bytes: &[u8]) -> u64 {
         let mut marker = [0; 512];
         marker[..8].copy_from_slice(&sectors.to_le_bytes());
@@ -127,7 +127,7 @@ impl Image {
         at
     }
 
-    /// Puts a text where the descriptor is: two sectors.
+    /// Overwrites the descriptor, which is two sectors.
     pub(crate) fn text(&mut self, text: &str) {
         self.bytes(SECTOR, &[0; 1024]);
         self.bytes(SECTOR, text.as_bytes());
@@ -154,21 +154,20 @@ impl Image {
         open(self.0.clone(), &Files::default())
     }
 
-    /// The error of opening it.
+    /// The error of opening the image.
     #[track_caller]
     pub(crate) fn refused(&self) -> Error {
         refused(self.open())
     }
 
-    /// The error of reading a guest offset of an image that opens; mapping it gives the same kind unless the
-    /// damage is inside a compressed grain.
+    /// The error of reading a guest offset of an image that opens.
     #[track_caller]
     pub(crate) fn unreadable(&self, guest: u64) -> Error {
         let image = self.open().expect("the image opens");
         image.read_at(guest, &mut [0; 512]).expect_err("reading fails")
     }
 
-    /// The same, where looking at the tables alone finds it too.
+    /// The error of mapping a guest offset. Reading it must give the same kind of error.
     #[track_caller]
     pub(crate) fn unmapped(&self, guest: u64) -> Error {
         let image = self.open().expect("the image opens");
@@ -198,7 +197,7 @@ pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Files by their names, and what was asked for.
+/// Files by name, and the references that were requested.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) files: HashMap<Vec<u8>, Memory>,
@@ -235,7 +234,7 @@ pub(crate) fn refused(opened: Result<Vmdk, Error>) -> Error {
     }
 }
 
-/// A descriptor that stands alone.
+/// A descriptor that is a file of its own.
 pub(crate) fn text(create_type: &str, lines: &str) -> String {
     format!(
         "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n\
@@ -243,7 +242,7 @@ pub(crate) fn text(create_type: &str, lines: &str) -> String {
     )
 }
 
-/// Checks kind, host offset and guest offset of an error in one line.
+/// Checks kind, host offset and guest offset of an error, and the form of its message.
 #[track_caller]
 pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, guest: Option<u64>) {
     let message = error.to_string();
@@ -252,7 +251,7 @@ pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, gues
     assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
 }
 
-/// The checks of the findings, in their order.
+/// The names of the findings, in order.
 pub(crate) fn checks(info: &ImageInfo) -> Vec<&'static str> {
     info.findings.iter().map(|finding| finding.check).collect()
 }

@@ -1,5 +1,5 @@
-//! Images that are damaged or mean harm: each case of the catalogue by its number. Read by their tables; what
-//! the markers of a stream say is tested with the decoder of streams.
+//! Damaged and hostile images, read by their tables. The tests of the stream decoder cover the markers of a
+//! stream.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -7,9 +7,9 @@ use crate::image::{
     AT_END, DATA, GD, GRAIN, GT, Image, SECTOR, SIZE, assert_error, checks, deflated, embedded,
 };
 
-/// Tables behind the grains, and their place in the header.
-const BEHIND: u64 = 1;
-const LAYOUTS: [u64; 3] = [GD, BEHIND, AT_END];
+/// Tables after the grains, and the offset of the directory in the header.
+const AFTER: u64 = 1;
+const LAYOUTS: [u64; 3] = [GD, AFTER, AT_END];
 
 fn painted_grain(number: u64) -> Vec<u8> {
     painted(number * GRAIN, GRAIN as usize)
@@ -28,13 +28,13 @@ fn expected() -> Vec<u8> {
     bytes
 }
 
-/// The end of the footer's sector in [`stream`] with a footer; the end-of-stream marker follows.
+/// The first byte after the footer of a [`stream`] with a footer, where the end-of-stream marker begins.
 fn footer_end(image: &Image) -> u64 {
     image.0.len() as u64 - 512
 }
 
 #[test]
-fn a_stream_of_each_layout_is_read() {
+fn stream_of_every_layout_is_read() {
     for directory in LAYOUTS {
         let image = stream(directory).open().unwrap();
         source(&image, &expected());
@@ -56,7 +56,7 @@ fn grains_in_any_order_are_read() {
 }
 
 #[test]
-fn a_marker_of_no_document_between_the_grains_is_passed_over() {
+fn undocumented_marker_between_grains_is_skipped() {
     let mut image = stream(GD);
     let mut progress = [0; 1024];
     progress[..8].copy_from_slice(&1_u64.to_le_bytes());
@@ -70,7 +70,7 @@ fn a_marker_of_no_document_between_the_grains_is_passed_over() {
 }
 
 #[test]
-fn the_last_grain_may_be_cut_or_filled_up() {
+fn last_grain_may_be_short_or_padded() {
     let sectors = 12;
     let tail = painted(GRAIN, 2048);
     for last in [tail.clone(), [&tail[..], &[0xEE; 2048]].concat(), [&tail[..], &[0; 512]].concat()] {
@@ -89,7 +89,7 @@ fn the_last_grain_may_be_cut_or_filled_up() {
 }
 
 #[test]
-fn compressed_bytes_may_be_more_than_the_grain() {
+fn compressed_grain_may_be_longer_than_the_grain() {
     // Stored blocks of 64 bytes each.
     let mut stored = vec![0x78, 0x01];
     let bytes = painted_grain(0);
@@ -112,14 +112,15 @@ fn compressed_bytes_may_be_more_than_the_grain() {
     }
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_header_that_promises_a_footer_needs_one() {
+fn missing_footer_is_truncated_or_corrupt() {
     let whole = stream(AT_END);
     let footer = footer_end(&whole) - 512;
-    for cut in [footer - 512, footer, footer - 2000] {
+    for end in [footer - 512, footer, footer - 2000] {
         let mut image = whole.clone();
-        image.0.truncate(cut as usize);
-        assert_error(&image.refused(), ErrorKind::Truncated, Some(cut / 512 * 512), None);
+        image.0.truncate(end as usize);
+        assert_error(&image.refused(), ErrorKind::Truncated, Some(end / 512 * 512), None);
         assert_eq!(checks(&image.inspected()), ["footer"]);
     }
     let no_marker = whole.clone().with(|image| image.u32(footer - 512 + 12, 2));
@@ -129,8 +130,9 @@ fn m15_a_header_that_promises_a_footer_needs_one() {
     assert_error(&no_end.refused(), ErrorKind::Truncated, Some(footer + 512), None);
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_footer_is_a_copy_that_knows_the_directory() {
+fn footer_that_differs_or_has_no_directory_is_corrupt() {
     let whole = stream(AT_END);
     let footer = footer_end(&whole) - 512;
     let other = |at: u64, value: u64| whole.clone().with(|image| image.u64(footer + at, value)).refused();
@@ -142,8 +144,9 @@ fn m15_a_footer_is_a_copy_that_knows_the_directory() {
     assert_error(&other(56, 1 << 30), ErrorKind::Truncated, Some(footer + 56), None);
 }
 
+// Hostile case M16.
 #[test]
-fn m16_bytes_behind_the_footer_are_corrupt_and_zeros_are_not() {
+fn bytes_after_the_footer_are_corrupt_unless_zeros() {
     let whole = stream(AT_END);
     let footer = footer_end(&whole) - 512;
     let mut zeros = whole.clone();
@@ -156,8 +159,9 @@ fn m16_bytes_behind_the_footer_are_corrupt_and_zeros_are_not() {
     }
 }
 
+// Hostile case M17.
 #[test]
-fn m17_the_footer_is_found_in_a_file_of_no_whole_sectors() {
+fn footer_is_found_in_a_file_of_no_whole_sectors() {
     for more in [1, 511] {
         let mut image = stream(AT_END);
         image.0.extend(vec![7; more]);
@@ -165,15 +169,16 @@ fn m17_the_footer_is_found_in_a_file_of_no_whole_sectors() {
     }
 }
 
+// Hostile case M18.
 #[test]
-fn m18_a_grain_of_impossible_size_is_corrupt_or_truncated() {
+fn grain_of_invalid_size_is_corrupt_or_truncated() {
     for size in [u32::MAX, 2 * 4096 + 513] {
         let image = stream(GD).with(|image| image.u32(DATA * SECTOR + 8, size));
         let error = image.unreadable(0);
         assert_error(&error, ErrorKind::Corrupt, Some(DATA * SECTOR + 8), Some(0));
     }
     let mut image = Image::stream(&[(0, deflated(&painted_grain(0)))], GD);
-    // The marker's own twelve bytes count too.
+    // The marker's twelve bytes are part of the room.
     let room = image.0.len() as u64 - DATA * SECTOR - 12;
     image.u32(DATA * SECTOR + 8, room as u32 + 1);
     assert_error(&image.unreadable(0), ErrorKind::Truncated, Some(DATA * SECTOR), Some(0));
@@ -181,23 +186,26 @@ fn m18_a_grain_of_impossible_size_is_corrupt_or_truncated() {
     image.open().unwrap().read_at(0, &mut [0; 512]).unwrap();
 }
 
+// Hostile cases M19 and M20.
 #[test]
-fn m19_m20_a_grain_of_another_place_is_corrupt() {
+fn grain_of_another_guest_offset_is_corrupt() {
     for lba in [8, 1, 4, SIZE / SECTOR, u64::MAX] {
         let image = stream(GD).with(|image| image.u64(DATA * SECTOR, lba));
         assert_error(&image.unreadable(0), ErrorKind::Corrupt, Some(DATA * SECTOR), Some(0));
     }
 }
 
+// Hostile case M21.
 #[test]
-fn m21_one_grain_for_two_places_is_corrupt_at_the_second() {
+fn grain_named_by_two_entries_is_corrupt_at_the_second() {
     let image = stream(GD).with(|image| image.u32(GT * SECTOR + 12, DATA as u32));
     image.open().unwrap().read_at(0, &mut [0; 4096]).unwrap();
     assert_error(&image.unreadable(3 * GRAIN), ErrorKind::Corrupt, Some(DATA * SECTOR), Some(3 * GRAIN));
 }
 
+// Hostile cases M22 and M23.
 #[test]
-fn m22_m23_a_stream_of_more_or_less_than_a_grain_is_corrupt() {
+fn zlib_stream_of_more_or_less_than_a_grain_is_corrupt() {
     for len in [0, 1, 4095, 4097, 1 << 24] {
         let image = Image::stream(&[(0, deflated(&vec![1; len]))], AT_END);
         assert_eq!(image.unreadable(0).kind(), ErrorKind::Corrupt, "{len}");
@@ -209,8 +217,9 @@ fn m22_m23_a_stream_of_more_or_less_than_a_grain_is_corrupt() {
     assert_error(&image.unreadable(0), ErrorKind::Corrupt, Some(DATA * SECTOR), Some(0));
 }
 
+// Hostile case M24.
 #[test]
-fn m24_an_entry_that_points_at_a_marker_of_metadata_is_corrupt() {
+fn entry_that_refers_to_a_metadata_marker_is_corrupt() {
     for (val, kind) in [(1, 1), (1, 5), (1 << 63, 4), (0, 0)] {
         let image = stream(GD).with(|image| {
             image.u64(DATA * SECTOR, val);
@@ -220,8 +229,9 @@ fn m24_an_entry_that_points_at_a_marker_of_metadata_is_corrupt() {
     }
 }
 
+// Hostile case M25.
 #[test]
-fn m25_a_stream_cut_in_a_grain_is_truncated_there() {
+fn file_that_ends_in_a_grain_is_truncated_there() {
     let mut image = Image::stream(&[(0, deflated(&painted_grain(0)))], GD);
     image.0.truncate((DATA * SECTOR) as usize + 100);
     assert_error(&image.unreadable(0), ErrorKind::Truncated, Some(DATA * SECTOR), Some(0));

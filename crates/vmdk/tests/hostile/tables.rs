@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::image::{DATA, GD, GRAIN, GT, Image, RGD, RGT, SECTOR, SIZE, assert_error, checks, first_grain};
 
-/// The same without a redundant directory.
+/// An image without a redundant directory.
 fn alone() -> Image {
     Image::new().with(|image| image.u32(8, 1))
 }
 
+// Hostile case M11.
 #[test]
-fn m11_a_directory_outside_the_file_is_refused() {
+fn directory_outside_the_file_is_rejected() {
     for (sectors, kind) in [
         (0, ErrorKind::Corrupt),
         (DATA + 8, ErrorKind::Truncated),
@@ -30,21 +31,23 @@ fn m11_a_directory_outside_the_file_is_refused() {
     }
 }
 
+// Hostile case M11.
 #[test]
-fn m11_either_directory_alone_is_enough_and_that_is_told() {
+fn one_usable_directory_is_enough_and_the_other_is_reported() {
     for field in [48, 56] {
         for sectors in [0, 1 << 40] {
             let bytes = Image::new().with(|image| image.u64(field, sectors));
             let image = bytes.open().unwrap();
             source(&image, &first_grain());
             assert_eq!(checks(image.info()), ["grain_directory"]);
-            assert_eq!(bytes.inspected(), *image.info(), "inspecting tells what opening tells");
+            assert_eq!(bytes.inspected(), *image.info(), "inspecting and opening report the same");
         }
     }
 }
 
+// Hostile case M11.
 #[test]
-fn m11_two_directories_that_cannot_be_used_are_told_by_inspecting() {
+fn inspect_reports_two_unusable_directories() {
     let image = Image::new().with(|image| {
         image.u64(48, 0);
         image.u64(56, 1 << 40);
@@ -54,7 +57,7 @@ fn m11_two_directories_that_cannot_be_used_are_told_by_inspecting() {
 }
 
 #[test]
-fn a_damaged_entry_of_the_directory_is_read_from_the_redundant_one_and_told() {
+fn damaged_directory_entry_is_replaced_by_the_redundant_one_and_reported() {
     for entry in [1, 1 << 20, u32::MAX] {
         let image = Image::new().with(|image| {
             image.u32(GD * SECTOR, entry);
@@ -64,14 +67,15 @@ fn a_damaged_entry_of_the_directory_is_read_from_the_redundant_one_and_told() {
         source(&opened, &first_grain());
         assert_eq!(checks(opened.info()), ["grain_directory"]);
         assert!(opened.info().findings[0].message.starts_with("1 entries"));
-        assert_eq!(image.inspected(), *opened.info(), "inspecting tells what opening tells");
+        assert_eq!(image.inspected(), *opened.info(), "inspecting and opening report the same");
         let both = image.with(|image| image.u32(RGD * SECTOR, entry));
         assert_eq!(both.unmapped(0).guest_offset(), Some(0));
     }
 }
 
+// Hostile case M12.
 #[test]
-fn m12_a_table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
+fn table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     let end = Image::new().0.len() as u64;
     for sectors in [end / SECTOR, 1 << 20, u32::MAX.into()] {
         let image = alone().with(|image| image.u32(GD * SECTOR, sectors as u32));
@@ -79,8 +83,9 @@ fn m12_a_table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     }
 }
 
+// Hostile cases M12 and M14.
 #[test]
-fn m12_m14_a_grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
+fn grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     let end = Image::new().0.len() as u64;
     for sectors in [end / SECTOR, 1 << 20, u32::MAX.into()] {
         let image = Image::new().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
@@ -88,8 +93,9 @@ fn m12_m14_a_grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros(
     }
 }
 
+// Hostile case M14.
 #[test]
-fn m14_a_grain_that_the_file_ends_in_is_read_as_far_as_it_goes() {
+fn grain_that_the_file_ends_in_is_read_up_to_the_end() {
     let mut image = Image::new();
     image.0.truncate((DATA * SECTOR) as usize + 1000);
     let opened = image.open().unwrap();
@@ -101,8 +107,9 @@ fn m14_a_grain_that_the_file_ends_in_is_read_as_far_as_it_goes() {
     assert_error(&image.unmapped(1000), ErrorKind::Truncated, Some(DATA * SECTOR + 1000), Some(1000));
 }
 
+// Hostile case M13.
 #[test]
-fn m13_a_grain_or_a_table_on_other_metadata_is_corrupt() {
+fn grain_or_table_on_other_metadata_is_corrupt() {
     for sectors in [2, RGD, GD] {
         let image = alone().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
         assert_error(&image.unmapped(GRAIN), ErrorKind::Corrupt, Some(sectors * SECTOR), Some(GRAIN));
@@ -113,23 +120,25 @@ fn m13_a_grain_or_a_table_on_other_metadata_is_corrupt() {
     }
 }
 
+// Hostile case M13.
 #[test]
-fn m13_a_grain_on_a_grain_table_or_its_copy_is_corrupt() {
+fn grain_on_a_grain_table_or_its_copy_is_corrupt() {
     // Each table has 4 sectors; the grain has 8.
     for sectors in [GT, GT + 3, RGT, RGT + 3, GD - 1] {
         let image = Image::new().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
         assert_error(&image.unmapped(GRAIN), ErrorKind::Corrupt, Some(sectors * SECTOR), Some(GRAIN));
     }
-    let behind = Image::new().with(|image| {
+    let after = Image::new().with(|image| {
         image.u32(GT * SECTOR + 4, GT as u32 + 4);
         image.0.extend([0; 4096]);
     });
-    assert!(behind.open().unwrap().extent_at(GRAIN..SIZE).is_ok(), "right behind a table");
+    assert!(after.open().unwrap().extent_at(GRAIN..SIZE).is_ok(), "right after a table");
 }
 
+// Hostile case M13.
 #[test]
-fn m13_tables_in_any_order_are_no_place_for_grains() {
-    // Four tables of 128 entries, the second in front of the first and apart from the others.
+fn grain_on_a_table_is_corrupt_whatever_the_order_of_tables() {
+    // Four tables of 128 entries, the second before the first and not contiguous with the others.
     let image = alone().with(|image| {
         image.u32(44, 128);
         image.u64(12, 4 * SIZE / SECTOR);
@@ -154,13 +163,13 @@ fn m13_tables_in_any_order_are_no_place_for_grains() {
 }
 
 #[test]
-fn damage_to_the_redundant_directory_alone_keeps_no_grain_from_being_read() {
+fn damage_to_the_redundant_directory_only_keeps_grains_readable() {
     let image = Image::new().with(|image| image.u32(RGD * SECTOR, DATA as u32));
     source(&image.open().unwrap(), &first_grain());
 }
 
 #[test]
-fn a_grain_of_zeros_is_zero_whatever_lies_below() {
+fn zero_grain_hides_the_layer_below() {
     for flags in [3, 7] {
         let image = Image::new().with(|image| {
             image.u32(8, flags);
@@ -218,7 +227,7 @@ fn tables_of_every_length_and_grains_of_every_size_are_read() {
 }
 
 #[test]
-fn the_redundant_table_is_not_read_while_the_first_is_sound() {
+fn redundant_table_is_not_read_while_the_primary_is_valid() {
     let image = Image::new().with(|image| image.u32(RGT * SECTOR, u32::MAX)).open().unwrap();
     source(&image, &first_grain());
     assert!(image.info().findings.is_empty());

@@ -1,4 +1,4 @@
-//! Images made by QEMU's tools, read here and there: bytes, extents and facts have to agree.
+//! Images made by QEMU's tools, read by QEMU and by this crate: bytes, extents and details must agree.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +8,8 @@
     reason = "a failed test panics, and images have a few megabytes"
 )]
 
-mod facts;
+mod details;
+mod locations;
 mod matrix;
-mod places;
 mod tools;
-mod wrong;
+mod unlike_qemu;

@@ -1,4 +1,4 @@
-//! Every kind of image that `qemu-img` makes, before and after a guest wrote to it.
+//! Every subformat of `qemu-img`, before and after writes of a guest.
 
 use crate::tools::Workshop;
 
@@ -30,23 +30,23 @@ macro_rules! matrix {
 }
 
 matrix! {
-    a_sparse_image_reads_as_in_qemu: "monolithicSparse", true;
-    a_sparse_image_for_workstation_6_reads_as_in_qemu: "monolithicSparse,compat6=on", true;
-    a_sparse_image_with_zeroed_grains_reads_as_in_qemu: "monolithicSparse,zeroed_grain=on", true;
-    a_sparse_image_of_newer_hardware_reads_as_in_qemu: "monolithicSparse,hwversion=13", true;
-    a_stream_reads_as_in_qemu: "streamOptimized", false;
-    a_flat_image_reads_as_in_qemu: "monolithicFlat", true;
-    a_split_flat_image_reads_as_in_qemu: "twoGbMaxExtentFlat", true;
-    a_split_sparse_image_reads_as_in_qemu: "twoGbMaxExtentSparse", true;
+    sparse_image_reads_as_in_qemu: "monolithicSparse", true;
+    sparse_image_for_workstation_6_reads_as_in_qemu: "monolithicSparse,compat6=on", true;
+    sparse_image_with_zeroed_grains_reads_as_in_qemu: "monolithicSparse,zeroed_grain=on", true;
+    sparse_image_of_newer_hardware_reads_as_in_qemu: "monolithicSparse,hwversion=13", true;
+    stream_optimised_image_reads_as_in_qemu: "streamOptimized", false;
+    flat_image_reads_as_in_qemu: "monolithicFlat", true;
+    split_flat_image_reads_as_in_qemu: "twoGbMaxExtentFlat", true;
+    split_sparse_image_reads_as_in_qemu: "twoGbMaxExtentSparse", true;
 }
 
 #[test]
-fn an_image_split_in_several_files_reads_as_in_qemu() {
+fn image_of_several_files_reads_as_in_qemu_across_their_borders() {
     let Some(shop) = Workshop::open() else { return };
     for kind in ["twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] {
         let options = format!("subformat={kind}");
         shop.img(&["create", "-f", "vmdk", "-o", &options, "disk.vmdk", "4100M"]);
-        // Both sides of the places where one file ends and the next begins.
+        // Both sides of the borders between files.
         shop.io("disk.vmdk", &["write -P 1 2147483136 1024", "write -P 2 4294966784 1024"]);
         let disk = shop.open_image("disk.vmdk");
         assert_eq!(diskimg_core::BlockSource::size(&disk), 4100 << 20);
@@ -61,7 +61,7 @@ fn an_image_split_in_several_files_reads_as_in_qemu() {
 }
 
 #[test]
-fn a_stream_written_out_of_order_reads_as_in_qemu() {
+fn stream_written_out_of_order_reads_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", 16 << 20);
     let options = ["-O", "vmdk", "-o", "subformat=streamOptimized"];
@@ -72,7 +72,7 @@ fn a_stream_written_out_of_order_reads_as_in_qemu() {
 }
 
 #[test]
-fn a_delta_link_reads_as_in_qemu_once_its_parent_lies_below() {
+fn child_over_its_parent_reads_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", SIZE);
     shop.img(&["convert", "-f", "raw", "-O", "vmdk", "mixed.raw", "base.vmdk"]);

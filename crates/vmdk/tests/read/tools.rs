@@ -1,4 +1,4 @@
-//! A workshop for VMDK images, opened and compared.
+//! VMDK images in a temporary directory, opened and compared.
 
 #[path = "../../../../tests/qemu/mod.rs"]
 mod qemu;
@@ -10,7 +10,7 @@ use diskimg_vmdk::Vmdk;
 pub(crate) use qemu::{HostFile, Workshop};
 
 impl Workshop {
-    /// A workshop, where the tools are.
+    /// A workshop, if the tools are installed.
     pub(crate) fn open() -> Option<Self> {
         Self::of("vmdk")
     }
@@ -21,7 +21,7 @@ impl Workshop {
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Reads an image here and there, and compares the bytes.
+    /// Compares the bytes of an image with those that QEMU reads.
     #[track_caller]
     pub(crate) fn compare(&self, image: &str) {
         let disk = self.open_image(image);

@@ -1,21 +1,22 @@
-//! Where an image may end, and what it may cost.
+//! Truncated streams, and the cost of hostile ones.
 
 use diskimg_core::{BlockSink, ErrorKind, Limits, MemorySink, Result, SinkProperties};
 
 use crate::image::*;
 
+// Hostile case M25.
 #[test]
-fn m25_a_stream_cut_anywhere_is_truncated() {
+fn stream_that_ends_anywhere_is_truncated() {
     for writer in WRITERS {
         let image = Image::new(writer);
-        // What lies behind the last byte that means something may be missing: QEMU's zeros, the marker of an
-        // end that tables in front make needless, and what fills the last grain's sector.
+        // The bytes after the last grain may be missing if the tables are before the grains: padding of the
+        // last sector, QEMU's zeros, and the end-of-stream marker.
         let last = image.grains[3] + 12 + zlib(&guest(10)).len();
         for end in 0..image.bytes.len() {
             let step = if end % 7 == 0 { 64 } else { usize::MAX };
             match decode(&image.bytes[..end], step) {
                 Ok(bytes) => {
-                    assert!(writer.in_front() && end >= last, "{writer:?} cut at {end}");
+                    assert!(writer.in_front() && end >= last, "{writer:?} ends at {end}");
                     assert_eq!(bytes, disk(&GRAINS));
                 }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Truncated, "{writer:?} at {end}: {error}"),
@@ -27,8 +28,9 @@ fn m25_a_stream_cut_anywhere_is_truncated() {
     }
 }
 
+// Hostile case M12.
 #[test]
-fn m12_a_table_entry_behind_the_end_of_the_file_is_truncated() {
+fn table_entry_past_the_end_of_the_file_is_truncated() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u32(image.tables[2] + 4, u32::MAX));
         let error = image.refused();
@@ -37,7 +39,7 @@ fn m12_a_table_entry_behind_the_end_of_the_file_is_truncated() {
     }
 }
 
-/// Takes anything and keeps nothing.
+/// A sink that discards everything.
 struct Nowhere;
 
 impl BlockSink for Nowhere {
@@ -56,8 +58,8 @@ impl BlockSink for Nowhere {
 }
 
 #[test]
-fn a_huge_disk_costs_what_came_of_it() {
-    // 64 TiB of which the first and the last grain came.
+fn memory_for_a_huge_disk_depends_on_its_stored_grains() {
+    // 64 TiB of which the first and the last grain are stored.
     let capacity = (64_u64 << 40) / 512;
     let mut image = Image::of(Writer::Footer, &[]);
     image.bytes.truncate(512 * OVERHEAD as usize);
@@ -91,14 +93,14 @@ fn a_huge_disk_costs_what_came_of_it() {
     image.marker(0, 0);
     let size = decode_into(&image.bytes, 4096, &Limits::default(), &Nowhere).unwrap();
     assert_eq!(size, 64 << 40);
-    let mean = Limits { metadata_cache: 64 << 10, ..Limits::default() };
-    let error = decode_into(&image.bytes, 4096, &mean, &Nowhere).unwrap_err();
+    let small = Limits { metadata_cache: 64 << 10, ..Limits::default() };
+    let error = decode_into(&image.bytes, 4096, &small, &Nowhere).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert!(error.to_string().starts_with("vmdk: "), "{error}");
 }
 
 #[test]
-fn tables_without_end_are_bounded_by_the_budget() {
+fn endless_tables_are_limited_by_the_budget() {
     let mut image = Image::of(Writer::Footer, &[]);
     image.bytes.truncate(512 * OVERHEAD as usize);
     for _ in 0..600 {
@@ -112,7 +114,7 @@ fn tables_without_end_are_bounded_by_the_budget() {
 }
 
 #[test]
-fn directories_without_end_are_corrupt() {
+fn endless_directories_are_corrupt() {
     let mut image = Image::of(Writer::Footer, &[]);
     image.bytes.truncate(512 * OVERHEAD as usize);
     let mut last = 0;

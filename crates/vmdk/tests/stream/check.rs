@@ -1,4 +1,4 @@
-//! Checks of streams whose parts lie in a file.
+//! Checks of streams that are read as files.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn entry(image: &Image, grain: u64) -> usize {
 }
 
 #[test]
-fn streams_of_every_writer_are_clean_and_counted() {
+fn stream_of_every_writer_is_clean_and_counted() {
     for writer in WRITERS {
         let report = check(&Image::new(writer));
         assert!(report.is_clean(), "{writer:?}: {:#?}", report.problems);
@@ -35,16 +35,18 @@ fn streams_of_every_writer_are_clean_and_counted() {
     }
 }
 
+// Hostile case M19.
 #[test]
-fn m19_a_grain_whose_marker_belongs_elsewhere_is_told() {
+fn grain_whose_marker_has_another_guest_offset_is_reported() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u64(image.grains[1], GRAIN));
         assert_damaged(&image, image.grains[1]);
     }
 }
 
+// Hostile case M18.
 #[test]
-fn m18_a_compressed_size_that_cannot_be_is_told() {
+fn invalid_compressed_size_is_reported() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u32(image.grains[1] + 8, u32::MAX));
         assert_damaged(&image, image.grains[1] + 8);
@@ -52,9 +54,9 @@ fn m18_a_compressed_size_that_cannot_be_is_told() {
 }
 
 #[test]
-fn a_grain_table_entry_that_names_no_grain_is_told() {
+fn grain_table_entry_that_refers_to_no_grain_is_reported() {
     for writer in WRITERS {
-        // Behind the end of the file, on the directory, and on what is no marker of a grain.
+        // Past the end of the file, on the directory, and on sectors without a grain marker.
         let directory = (Image::new(writer).directory / 512) as u32;
         for sector in [u32::MAX, 100_000, 0x2000, directory] {
             let image = Image::new(writer).with(|image| image.u32(entry(image, 9), sector));
@@ -64,22 +66,23 @@ fn a_grain_table_entry_that_names_no_grain_is_told() {
 }
 
 #[test]
-fn compressed_grains_on_each_other_are_told() {
+fn overlapping_compressed_grains_are_reported() {
     for writer in WRITERS {
-        // The first grain says it is longer than it is, and reaches into the next.
+        // The marker of the first grain gives a larger size, so that it overlaps the next.
         let image = Image::of(writer, &[3, 0, 9, 10]).with(|image| image.u32(image.grains[0] + 8, 600));
         assert_damaged(&image, entry(&image, 3));
     }
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_footer_that_differs_from_the_header_is_told() {
+fn footer_that_differs_from_the_header_is_reported() {
     let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 12, CAPACITY + 1));
     assert_damaged(&image, image.footer + 12);
 }
 
 #[test]
-fn a_grain_that_no_table_names_is_told_where_the_stream_says_it_is_missing() {
+fn grain_that_no_table_names_is_reported_and_fails_to_stream() {
     for writer in WRITERS {
         for (number, grain) in (0..).zip(GRAINS) {
             let image = Image::new(writer).with(|image| image.u32(entry(image, grain), 0));
@@ -91,7 +94,7 @@ fn a_grain_that_no_table_names_is_told_where_the_stream_says_it_is_missing() {
 }
 
 #[test]
-fn the_grains_of_a_table_that_the_directory_does_not_name_are_told() {
+fn grains_of_a_table_missing_in_the_directory_are_reported() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u32(image.directory, 0));
         let report = check(&image);
@@ -101,7 +104,7 @@ fn the_grains_of_a_table_that_the_directory_does_not_name_are_told() {
 }
 
 #[test]
-fn a_grain_that_came_twice_is_lost_space() {
+fn repeated_grain_is_a_leak() {
     for writer in [Writer::Footer, Writer::KnownDirectory] {
         // The tables name the second of the two.
         let image = Image::of(writer, &[0, 3, 9, 3, 10]);

@@ -1,4 +1,4 @@
-//! Damage everywhere: whatever happens is an error and not a panic, and the same in pieces of any size.
+//! Random damage: errors, no panic, and the same result in chunks of any size.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use proptest::prelude::*;
 
 use crate::image::*;
 
-/// The disk, or the error, of an image in pieces that end at `cuts`.
-fn outcome(bytes: &[u8], cuts: &[usize]) -> Result<Vec<u8>, String> {
+/// The disk, or the error, of an image in chunks that end at `ends`.
+fn outcome(bytes: &[u8], ends: &[usize]) -> Result<Vec<u8>, String> {
     let sink = MemorySink::new(4 << 20);
     let mut decoder = (diskimg_vmdk::DRIVER.stream.unwrap())(&Limits::default()).unwrap();
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
-    cuts.push(bytes.len());
-    cuts.sort_unstable();
+    let mut ends: Vec<usize> = ends.iter().map(|end| end % (bytes.len() + 1)).collect();
+    ends.push(bytes.len());
+    ends.sort_unstable();
     let mut start = 0;
-    for end in cuts {
+    for end in ends {
         decoder.push(&bytes[start..end], &sink).map_err(|error| error.to_string())?;
         start = end;
     }
@@ -35,7 +35,7 @@ fn read(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 #[test]
-fn a_damaged_image_of_every_writer_never_panics() {
+fn damaged_stream_of_any_writer_never_panics() {
     for writer in WRITERS {
         let image = Image::new(writer);
         damaged(&image.bytes, image.bytes.len(), &|bytes| {
@@ -48,9 +48,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn cut_points_change_nothing(
+    fn chunk_borders_change_nothing(
         writer in proptest::sample::select(WRITERS.to_vec()),
-        cuts in proptest::collection::vec(any::<usize>(), 0..40),
+        ends in proptest::collection::vec(any::<usize>(), 0..40),
         damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..3),
     ) {
         let mut image = Image::new(writer);
@@ -58,11 +58,11 @@ proptest! {
             let len = image.bytes.len();
             image.bytes[at % len] = value;
         }
-        prop_assert_eq!(outcome(&image.bytes, &cuts), outcome(&image.bytes, &[]));
+        prop_assert_eq!(outcome(&image.bytes, &ends), outcome(&image.bytes, &[]));
     }
 
     #[test]
-    fn what_a_stream_gives_the_file_gives_too(
+    fn file_reads_as_its_stream_decodes(
         writer in proptest::sample::select(WRITERS.to_vec()),
         grains in proptest::sample::subsequence((0..11).collect::<Vec<u64>>(), 0..=11).prop_shuffle(),
         damage in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..2),
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn any_order_of_any_grains_gives_the_disk(
+    fn any_grains_in_any_order_decode_to_the_disk(
         writer in proptest::sample::select(WRITERS.to_vec()),
         grains in proptest::sample::subsequence((0..11).collect::<Vec<u64>>(), 0..=11).prop_shuffle(),
     ) {

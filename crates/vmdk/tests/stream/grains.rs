@@ -1,4 +1,4 @@
-//! Grains and markers that cannot be: each case of the catalogue by its number.
+//! Invalid grains and markers.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use diskimg_vmdk::DRIVER;
 
 use crate::image::*;
 
-/// What a file says that is opened and read whole.
-fn of_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
+/// The disk, or the error, of an image that is opened and read as a file.
+fn read_as_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
     let source = Arc::new(Memory::new(image.bytes.clone()));
     let opened = (DRIVER.open)(source, &OpenOptions::default())?;
     let mut bytes = vec![0; opened.size() as usize];
@@ -18,22 +18,23 @@ fn of_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
 }
 
 #[test]
-fn room_for_a_descriptor_with_none_in_it_is_as_good_as_no_room() {
-    let silent = Image::new(Writer::OpenVmdk).with(|image| image.put(512, &[0; 512]));
-    assert_eq!(silent.decode().unwrap(), disk(&GRAINS));
-    assert_eq!(of_file(&silent).unwrap(), disk(&GRAINS));
-    let half = Image::new(Writer::OpenVmdk).with(|image| {
+fn blank_descriptor_counts_as_none() {
+    let blank = Image::new(Writer::OpenVmdk).with(|image| image.put(512, &[0; 512]));
+    assert_eq!(blank.decode().unwrap(), disk(&GRAINS));
+    assert_eq!(read_as_file(&blank).unwrap(), disk(&GRAINS));
+    let partial = Image::new(Writer::OpenVmdk).with(|image| {
         image.put(512, &[0; 512]);
         image.put(512, b"version=1\nRW 85 SPARSE \"a\"\n");
     });
-    assert_eq!(half.decode().unwrap_err().kind(), Corrupt);
-    assert_eq!(of_file(&half).unwrap_err().kind(), Corrupt);
+    assert_eq!(partial.decode().unwrap_err().kind(), Corrupt);
+    assert_eq!(read_as_file(&partial).unwrap_err().kind(), Corrupt);
 }
 
+// Hostile case M16.
 #[test]
-fn m16_what_follows_the_end_is_judged_in_a_stream_as_in_a_file() {
+fn bytes_after_the_end_are_treated_in_a_stream_as_in_a_file() {
     let noise = painted(1, 3072);
-    let behind: [(usize, &[u8]); 12] = [
+    let tails: [(usize, &[u8]); 12] = [
         (0, &[]),
         (512, &[]),
         (1024, &[]),
@@ -48,13 +49,13 @@ fn m16_what_follows_the_end_is_judged_in_a_stream_as_in_a_file() {
         (4096, &noise[..600]),
     ];
     for writer in WRITERS {
-        for (zeros, more) in behind {
+        for (zeros, more) in tails {
             let image = Image::new(writer).with(|image| {
                 image.bytes.resize(image.bytes.len() + zeros, 0);
                 image.bytes.extend(more);
             });
             let case = format!("{writer:?} with {zeros} zeros and {} bytes", more.len());
-            let file = of_file(&image);
+            let file = read_as_file(&image);
             for step in [511, 65_536, usize::MAX] {
                 match (decode(&image.bytes, step), &file) {
                     (Ok(stream), Ok(file)) => assert!(stream == *file, "{case}"),
@@ -70,8 +71,9 @@ fn m16_what_follows_the_end_is_judged_in_a_stream_as_in_a_file() {
     }
 }
 
+// Hostile case M16.
 #[test]
-fn m16_data_behind_the_end_is_refused_where_the_footer_tells_the_end() {
+fn data_after_the_end_of_a_stream_with_footer_is_corrupt() {
     let image = Image::new(Writer::Footer).with(|image| {
         image.bytes.extend([0, 0, 7]);
         image.bytes.extend([0; 509]);
@@ -80,8 +82,9 @@ fn m16_data_behind_the_end_is_refused_where_the_footer_tells_the_end() {
     assert_refused(&image, Corrupt, at);
 }
 
+// Hostile case M16.
 #[test]
-fn m16_nothing_but_the_end_may_follow_the_footer() {
+fn grain_after_the_footer_is_corrupt() {
     let mut image = Image::new(Writer::Footer);
     let end = image.bytes.len() - 512;
     image.bytes.truncate(end);
@@ -90,8 +93,9 @@ fn m16_nothing_but_the_end_may_follow_the_footer() {
     assert_refused(&image, Corrupt, end);
 }
 
+// Hostile case M18.
 #[test]
-fn m18_a_compressed_size_that_no_grain_has_is_corrupt() {
+fn compressed_size_of_no_possible_grain_is_corrupt() {
     for writer in WRITERS {
         for size in [u32::MAX, 0x8000_0000, 2 * 4096 + 513] {
             let image = Image::new(writer).with(|image| image.u32(image.grains[1] + 8, size));
@@ -101,9 +105,10 @@ fn m18_a_compressed_size_that_no_grain_has_is_corrupt() {
     }
 }
 
+// Hostile case M18.
 #[test]
-fn m18_a_compressed_size_past_the_end_of_the_file_is_truncated() {
-    // CVE-2026-2243: the size fits what is left of the file only without the 12 bytes in front of it.
+fn compressed_size_past_the_end_of_the_file_is_truncated() {
+    // CVE-2026-2243: the size fits the rest of the file only without the 12 bytes of the marker.
     let mut image = Image::new(Writer::OpenVmdk);
     let last = image.grains[3];
     image.bytes.truncate(last + 512);
@@ -111,16 +116,17 @@ fn m18_a_compressed_size_past_the_end_of_the_file_is_truncated() {
     assert_refused(&image, Truncated, last);
 }
 
+// Hostile case M19.
 #[test]
-fn m19_a_grain_elsewhere_than_its_table_says_is_corrupt() {
+fn grain_elsewhere_than_in_its_table_is_corrupt() {
     for writer in WRITERS {
-        // Grain 3 says it is grain 1.
+        // The marker of grain 3 has the LBA of grain 1.
         let image = Image::new(writer).with(|image| image.u64(image.grains[1], GRAIN));
         assert_refused(&image, Corrupt, image.tables[0]);
-        // Grain 3 says it is grain 4, of a table that has none.
+        // The marker of grain 3 has the LBA of grain 4, whose table is missing.
         let image = Image::new(writer).with(|image| image.u64(image.grains[1], 4 * GRAIN));
         assert_refused(&image, Corrupt, image.tables[0]);
-        // Grains 9 and 10 say they are each other.
+        // The markers of grains 9 and 10 are swapped.
         let image = Image::new(writer).with(|image| {
             image.u64(image.grains[2], 10 * GRAIN);
             image.u64(image.grains[3], 9 * GRAIN);
@@ -130,8 +136,9 @@ fn m19_a_grain_elsewhere_than_its_table_says_is_corrupt() {
     }
 }
 
+// Hostile case M19.
 #[test]
-fn m19_a_table_that_lists_more_or_fewer_grains_than_came_is_corrupt() {
+fn table_with_more_or_fewer_grains_than_the_stream_is_corrupt() {
     for writer in WRITERS {
         for (slot, entry) in [(1, 0), (1, OVERHEAD as u32), (3, OVERHEAD as u32 + 2)] {
             let image = Image::new(writer).with(|image| image.u32(image.tables[2] + 4 * slot, entry));
@@ -141,8 +148,9 @@ fn m19_a_table_that_lists_more_or_fewer_grains_than_came_is_corrupt() {
     }
 }
 
+// Hostile case M20.
 #[test]
-fn m20_an_lba_inside_a_grain_or_behind_the_disk_is_corrupt() {
+fn lba_inside_a_grain_or_past_the_disk_is_corrupt() {
     for writer in WRITERS {
         for lba in [1, 4, 3 * GRAIN + 1, 11 * GRAIN, 1 << 63, u64::MAX - 7, u64::MAX] {
             let image = Image::new(writer).with(|image| image.u64(image.grains[1], lba));
@@ -151,20 +159,22 @@ fn m20_an_lba_inside_a_grain_or_behind_the_disk_is_corrupt() {
     }
 }
 
+// Hostile case M21.
 #[test]
-fn m21_a_grain_that_comes_twice_is_corrupt() {
+fn repeated_grain_is_corrupt() {
     for writer in WRITERS {
         let image = Image::of(writer, &[0, 3, 9, 3]);
         let error = assert_refused(&image, Corrupt, image.grains[3]);
         assert_eq!(error.guest_offset(), Some(512 * 3 * GRAIN), "{error}");
-        // The same at once, and so that the sums of both places agree.
+        // A marker with the LBA of the grain before it.
         let image = Image::new(writer).with(|image| image.u64(image.grains[1], 0));
         assert_refused(&image, Corrupt, image.grains[1]);
     }
 }
 
+// Hostile case M22.
 #[test]
-fn m22_a_grain_that_inflates_to_more_than_a_grain_is_corrupt() {
+fn grain_that_decompresses_to_more_than_a_grain_is_corrupt() {
     let bomb = zlib(&vec![0; 64 << 10]);
     assert!(bomb.len() < 512);
     for writer in WRITERS {
@@ -173,8 +183,9 @@ fn m22_a_grain_that_inflates_to_more_than_a_grain_is_corrupt() {
     }
 }
 
+// Hostile case M23.
 #[test]
-fn m23_a_grain_that_inflates_to_less_than_its_bytes_is_corrupt() {
+fn grain_that_decompresses_to_less_than_its_bytes_is_corrupt() {
     for writer in WRITERS {
         for (grain, len) in [(0, 4095), (0, 0), (10, 5 * 512 - 1)] {
             let image = Image::with_streams(writer, &[(grain, zlib(&vec![7; len]))]);
@@ -183,8 +194,9 @@ fn m23_a_grain_that_inflates_to_less_than_its_bytes_is_corrupt() {
     }
 }
 
+// Hostile case M23.
 #[test]
-fn m23_a_grain_that_is_no_zlib_stream_is_corrupt() {
+fn grain_that_is_no_zlib_stream_is_corrupt() {
     let good = zlib(&guest(0));
     let mut bad_sum = good.clone();
     *bad_sum.last_mut().unwrap() ^= 1;
@@ -194,22 +206,24 @@ fn m23_a_grain_that_is_no_zlib_stream_is_corrupt() {
     }
 }
 
+// Hostile case M24.
 #[test]
-fn m24_a_marker_of_an_unknown_type_is_corrupt() {
+fn marker_of_unknown_type_is_corrupt() {
     for kind in [5, 255, u32::MAX] {
         let image = Image::new(Writer::Footer).with(|image| {
             let end = image.bytes.len() - 512;
             image.u32(end + 12, kind);
         });
-        // Behind a footer nothing may follow at all; in front of one the type is named.
+        // After a footer nothing may follow; before one the error gives the type.
         assert_eq!(image.refused().kind(), Corrupt);
         let image = Image::new(Writer::Footer).with(|image| image.u32(image.directory - 500, kind));
         assert_refused(&image, Corrupt, image.directory - 500);
     }
 }
 
+// Hostile case M24.
 #[test]
-fn m24_more_metadata_than_any_file_holds_is_corrupt() {
+fn metadata_longer_than_any_file_is_corrupt() {
     for kind in [1, 2, 3, 4] {
         for sectors in [1 << 63, u64::MAX, 1 << 55] {
             let image = Image::new(Writer::Footer).with(|image| {
@@ -221,16 +235,18 @@ fn m24_more_metadata_than_any_file_holds_is_corrupt() {
     }
 }
 
+// Hostile case M24.
 #[test]
-fn m24_metadata_shorter_than_what_it_holds_is_corrupt() {
+fn metadata_shorter_than_its_structure_is_corrupt() {
     for at in [|i: &Image| i.tables[0], |i: &Image| i.directory, |i: &Image| i.footer] {
         let image = Image::new(Writer::Footer).with(|image| image.u64(at(image) - 512, 0));
         assert_refused(&image, Corrupt, at(&image) - 512);
     }
 }
 
+// Hostile case M24.
 #[test]
-fn m24_metadata_that_goes_on_to_the_end_of_the_file_is_truncated() {
+fn metadata_past_the_end_of_the_file_is_truncated() {
     let image = Image::new(Writer::OpenVmdk).with(|image| {
         let end = image.bytes.len() - 512;
         image.u64(end, 1 << 40);

@@ -1,4 +1,4 @@
-//! A small stream, built as each of its writers would build it, and decoders run over it.
+//! A small stream in the layout of each writer, and its decoding.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -14,23 +14,23 @@ pub(crate) const GRAIN: u64 = 8;
 pub(crate) const ENTRIES: u64 = 4;
 /// Sectors of the disk: 11 grains, the last of 5 sectors.
 pub(crate) const CAPACITY: u64 = 10 * GRAIN + 5;
-/// The grains that have data: two in one table, none in the next, and the short one at the end.
+/// The grains that have data: two in the first table, none in the second, and two at the end.
 pub(crate) const GRAINS: [u64; 4] = [0, 3, 9, 10];
-/// Sectors in front of the grains.
+/// Sectors before the grains.
 pub(crate) const OVERHEAD: u64 = 16;
 
 pub(crate) const DIRECTORY_SECTORS: u64 = 56;
 
-/// Who wrote the image.
+/// The program whose layout the image has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Writer {
-    /// vSphere, VirtualBox: tables behind the grains, found through the footer.
+    /// vSphere, VirtualBox: tables after the grains, found through the footer.
     Footer,
-    /// Older ovftool: the same, and the header knows the directory too.
+    /// Older ovftool: as [`Writer::Footer`], with the directory in the header too.
     KnownDirectory,
-    /// QEMU: tables in front, no markers, zeros at the end.
+    /// QEMU: tables before the grains, no markers, zeros at the end.
     Qemu,
-    /// open-vmdk: tables in front, and a marker of the end.
+    /// open-vmdk: tables before the grains, and an end-of-stream marker.
     OpenVmdk,
 }
 
@@ -43,19 +43,19 @@ impl Writer {
     }
 }
 
-/// The guest's bytes of a grain, as far as the disk goes.
+/// The guest bytes of a grain, up to the end of the disk.
 pub(crate) fn guest(grain: u64) -> Vec<u8> {
     let sectors = GRAIN.min(CAPACITY - grain * GRAIN);
     painted(grain * 1000, 512 * sectors as usize)
 }
 
-/// The bytes of an image, and where its parts are.
+/// The bytes of an image, and the offsets of its structures.
 #[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
     /// Byte offsets of the grains' markers, in the order they were written.
     pub(crate) grains: Vec<usize>,
-    /// Byte offsets of the tables, without markers; 0 for a table that is not there.
+    /// Byte offsets of the tables, without markers; 0 for a missing table.
     pub(crate) tables: Vec<usize>,
     /// Byte offset of the grain directory, without its marker.
     pub(crate) directory: usize,
@@ -94,7 +94,7 @@ impl Image {
         if writer.in_front() {
             image.tables_in_front(&entries);
         } else {
-            image.tables_behind(&entries);
+            image.tables_after(&entries);
         }
         match writer {
             Writer::Footer | Writer::KnownDirectory => {
@@ -125,7 +125,7 @@ impl Image {
         }
     }
 
-    fn tables_behind(&mut self, entries: &[u32]) {
+    fn tables_after(&mut self, entries: &[u32]) {
         for (index, table) in entries.chunks(ENTRIES as usize).enumerate() {
             if table.iter().any(|entry| *entry != 0) {
                 self.marker(1, 1);
@@ -162,7 +162,7 @@ impl Image {
         self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
     }
 
-    /// Puts bytes into the file at `at`, instead of those that are there.
+    /// Overwrites the bytes at `at`.
     pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) {
         let end = self.bytes.len().max(at + bytes.len());
         self.bytes.resize(end, 0);
@@ -183,12 +183,12 @@ impl Image {
         self
     }
 
-    /// The guest's bytes.
+    /// The decoded guest bytes.
     pub(crate) fn decode(&self) -> Result<Vec<u8>> {
         decode(&self.bytes, usize::MAX)
     }
 
-    /// The error of decoding it.
+    /// The error of decoding the image.
     #[track_caller]
     pub(crate) fn refused(&self) -> Error {
         self.decode().map(|_| ()).expect_err("decoding fails")
@@ -213,7 +213,7 @@ fn header(writer: Writer) -> Vec<u8> {
 const DESCRIPTOR: &str = "# Disk DescriptorFile\nversion=1 \nCID=00000007\nparentCID=ffffffff\n\
     createType=\"streamOptimized\"\nRDONLY 85 SPARSE \"generated-stream.vmdk\"\n";
 
-/// The guest's bytes of a disk with these grains.
+/// The guest bytes of a disk with these grains.
 pub(crate) fn disk(grains: &[u64]) -> Vec<u8> {
     let mut disk = vec![0; 512 * CAPACITY as usize];
     for grain in grains {
@@ -231,7 +231,7 @@ pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A disk in memory that takes no steps back, and nothing twice.
+/// A disk in memory that accepts writes in ascending order only, without gaps.
 pub(crate) struct Pipe {
     pub(crate) disk: MemorySink,
     next: Mutex<u64>,
@@ -266,7 +266,7 @@ impl BlockSink for Pipe {
     }
 }
 
-/// Decodes `image`, pushed in pieces of `step` bytes, into memory.
+/// Decodes `image`, pushed in chunks of `step` bytes, into memory.
 pub(crate) fn decode(image: &[u8], step: usize) -> Result<Vec<u8>> {
     let sink = MemorySink::new(64 << 20);
     let size = decode_into(image, step, &Limits::default(), &sink)?;
@@ -277,8 +277,8 @@ pub(crate) fn decode(image: &[u8], step: usize) -> Result<Vec<u8>> {
 
 pub(crate) fn decode_into(image: &[u8], step: usize, limits: &Limits, sink: &dyn BlockSink) -> Result<u64> {
     let mut decoder = (DRIVER.stream.expect("streams are decoded"))(limits)?;
-    for piece in image.chunks(step) {
-        decoder.push(piece, sink)?;
+    for chunk in image.chunks(step) {
+        decoder.push(chunk, sink)?;
     }
     decoder.finish(sink)
 }
@@ -292,7 +292,7 @@ pub(crate) fn assert_refused(image: &Image, kind: ErrorKind, at: usize) -> Error
     assert!(message.starts_with("vmdk: ") && !message.ends_with('.'), "{message}");
     for step in [1, 511, 512, 513] {
         let again = decode(&image.bytes, step).map(|_| ()).unwrap_err();
-        assert_eq!(again.to_string(), message, "in pieces of {step}");
+        assert_eq!(again.to_string(), message, "in chunks of {step}");
     }
     error
 }

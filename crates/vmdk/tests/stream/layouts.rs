@@ -1,4 +1,4 @@
-//! What every writer makes, read whole.
+//! The layouts of all writers.
 
 use diskimg_core::conformance::painted;
 use diskimg_core::{CreateOptions, ErrorKind, Limits, MemorySink, Setting, SinkProperties, WriteOrder};
@@ -7,24 +7,24 @@ use diskimg_vmdk::DRIVER;
 use crate::image::*;
 
 #[test]
-fn every_writers_layout_gives_the_disk_in_pieces_of_any_size() {
+fn stream_of_every_writer_is_decoded_in_chunks_of_any_size() {
     for writer in WRITERS {
         let image = Image::new(writer);
         for step in [1, 2, 7, 511, 512, 513, 4096, 65_536, usize::MAX] {
-            assert_eq!(decode(&image.bytes, step).unwrap(), disk(&GRAINS), "{writer:?} in pieces of {step}");
+            assert_eq!(decode(&image.bytes, step).unwrap(), disk(&GRAINS), "{writer:?} in chunks of {step}");
         }
     }
 }
 
 #[test]
-fn a_disk_without_grains_is_zeros() {
+fn stream_without_grains_is_zeros() {
     for writer in WRITERS {
         assert_eq!(Image::of(writer, &[]).decode().unwrap(), disk(&[]), "{writer:?}");
     }
 }
 
 #[test]
-fn streams_of_this_crates_writer_are_read_as_they_come() {
+fn stream_of_our_own_writer_is_decoded() {
     let bytes: Vec<u8> = painted(7, 3 << 20);
     let sink = MemorySink::new(8 << 20);
     let options = CreateOptions {
@@ -38,12 +38,12 @@ fn streams_of_this_crates_writer_are_read_as_they_come() {
     let mut expected = bytes;
     expected[..1 << 20].fill(0);
     for step in [513, 65_536, usize::MAX] {
-        assert!(decode(&sink.bytes(), step).unwrap() == expected, "in pieces of {step}");
+        assert!(decode(&sink.bytes(), step).unwrap() == expected, "in chunks of {step}");
     }
 }
 
 #[test]
-fn grains_may_come_in_any_order() {
+fn grains_in_any_order_are_decoded() {
     for writer in WRITERS {
         let image = Image::of(writer, &[9, 0, 10, 3, 1]);
         assert_eq!(image.decode().unwrap(), disk(&[0, 1, 3, 9, 10]), "{writer:?}");
@@ -51,7 +51,7 @@ fn grains_may_come_in_any_order() {
 }
 
 #[test]
-fn a_target_that_takes_no_step_back_gets_the_gaps_too() {
+fn ascending_target_receives_the_gaps_too() {
     for writer in WRITERS {
         let pipe = Pipe::new();
         assert_eq!(pipe_order(&pipe), WriteOrder::Ascending);
@@ -74,7 +74,7 @@ fn grains_out_of_order_need_a_target_that_can_seek() {
 }
 
 #[test]
-fn the_last_grain_may_be_padded_to_a_whole_one() {
+fn last_grain_may_be_padded_to_a_whole_one() {
     let mut last = guest(10);
     last.resize(512 * GRAIN as usize, 0);
     for writer in WRITERS {
@@ -102,7 +102,7 @@ fn compressed_data_may_be_longer_than_the_grain() {
 }
 
 #[test]
-fn progress_markers_are_passed_over_wherever_they_stand() {
+fn progress_marker_is_skipped_anywhere() {
     let mut image = Image::new(Writer::OpenVmdk);
     let end = image.bytes.len() - 512;
     image.bytes.truncate(end);
@@ -114,7 +114,7 @@ fn progress_markers_are_passed_over_wherever_they_stand() {
 }
 
 #[test]
-fn a_table_entry_of_1_is_no_grain() {
+fn table_entry_of_1_is_no_grain() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u32(image.tables[0] + 4, 1));
         assert_eq!(image.decode().unwrap(), disk(&GRAINS), "{writer:?}");
@@ -122,20 +122,20 @@ fn a_table_entry_of_1_is_no_grain() {
 }
 
 #[test]
-fn a_table_may_be_there_without_a_single_grain() {
+fn table_without_grains_is_accepted() {
     let mut image = Image::new(Writer::Qemu);
     image.u32(image.directory + 4, 6);
     assert_eq!(image.decode().unwrap(), disk(&GRAINS));
 }
 
 #[test]
-fn a_descriptor_may_make_the_disk_smaller_and_never_larger() {
+fn descriptor_makes_the_disk_smaller_but_not_larger() {
     let line = Image::new(Writer::Footer).bytes.windows(9).position(|bytes| bytes == b"RDONLY 85").unwrap();
     let image = Image::new(Writer::Footer).with(|image| image.put(line, b"RDONLY 83"));
     let mut expected = disk(&GRAINS);
     expected.truncate(512 * 83);
     assert_eq!(image.decode().unwrap(), expected);
-    // A grain that lies behind the end altogether is only compared with its table.
+    // A grain past the end is compared with its table and not written.
     let image = Image::new(Writer::Footer).with(|image| image.put(line, b"RDONLY 77"));
     expected.truncate(512 * 77);
     assert_eq!(image.decode().unwrap(), expected);
@@ -168,8 +168,9 @@ fn zeros_inside_a_grain_are_not_written() {
     assert_eq!(*sink.1.lock().unwrap(), 4096);
 }
 
+// Hostile case M17.
 #[test]
-fn m17_odd_bytes_at_the_end_are_tolerated_while_they_are_zeros() {
+fn partial_sector_of_zeros_at_the_end_is_accepted() {
     for writer in WRITERS {
         let mut image = Image::new(writer);
         image.bytes.extend([0; 77]);

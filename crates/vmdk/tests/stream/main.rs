@@ -1,4 +1,4 @@
-//! Stream-optimised images that arrive once, in order: what every writer makes, and what means harm.
+//! Stream-optimised images decoded in one pass: the layouts of all writers, and hostile streams.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Images that `qemu-img` makes, decoded as they come.
+//! Streams made by `qemu-img`.
 
 #[path = "../../../../tests/qemu/tools.rs"]
 mod tools;
@@ -26,7 +26,7 @@ fn mixed(size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn images_of_qemu_img_give_the_bytes_they_were_made_of() {
+fn stream_of_qemu_img_decodes_to_its_source() {
     if !have_qemu() {
         return;
     }
@@ -44,7 +44,7 @@ fn images_of_qemu_img_give_the_bytes_they_were_made_of() {
                 let sink = MemorySink::new(64 << 20);
                 let got = decode_into(&image, step, &Limits::default(), &sink).unwrap();
                 assert_eq!(got, size as u64);
-                assert!(sink.bytes() == bytes, "{size} bytes, {more:?}, in pieces of {step}");
+                assert!(sink.bytes() == bytes, "{size} bytes, {more:?}, in chunks of {step}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Headers, descriptors and footers that make a stream none, or a broken one.
+//! Headers, descriptors and footers that cannot be streamed, or are invalid.
 
 use diskimg_core::ErrorKind::{self, Corrupt, NeedsSeek, Truncated, Unsupported};
 use diskimg_core::{Limits, MemorySink};
@@ -17,16 +17,16 @@ fn descriptor(text: &str) -> Image {
 }
 
 #[test]
-fn layouts_that_cannot_be_read_in_order_need_a_file() {
+fn layout_that_cannot_be_streamed_needs_a_file() {
     let sparse = Image::new(Writer::Qemu).with(|image| {
         image.u32(8, 1);
         image.put(77, &[0]);
     });
     assert_eq!(kind(&sparse), NeedsSeek);
-    // Only a descriptor: the disk is in other files.
+    // A descriptor only: the disk is in other files.
     let descriptor_only = Image::new(Writer::Qemu).with(|image| image.u64(12, 0));
     assert_eq!(kind(&descriptor_only), NeedsSeek);
-    // A table in front of the directory that names it.
+    // A table before the directory that names it.
     let backwards = Image::new(Writer::Qemu).with(|image| {
         image.u64(56, 8);
         for (index, table) in image.tables.clone().into_iter().enumerate() {
@@ -37,7 +37,7 @@ fn layouts_that_cannot_be_read_in_order_need_a_file() {
 }
 
 #[test]
-fn a_stream_based_on_a_parent_is_not_read_as_a_whole_disk() {
+fn stream_with_a_parent_needs_a_file() {
     let line = "version=1\ncreateType=\"streamOptimized\"\nRW 85 SPARSE \"a\"\n";
     for parent in ["parentCID=12345678", "ddb.uuid.parent=\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\""] {
         let error = descriptor(&format!("{line}{parent}\n")).refused();
@@ -48,7 +48,7 @@ fn a_stream_based_on_a_parent_is_not_read_as_a_whole_disk() {
 }
 
 #[test]
-fn a_descriptor_that_contradicts_the_file_is_refused_as_opening_the_file_refuses_it() {
+fn descriptor_that_contradicts_the_file_is_rejected_as_on_opening() {
     for (lines, expected) in [
         ("RW 85 SPARSE \"a\"\nRW 85 SPARSE \"b\"\n", Corrupt),
         ("RW 85 FLAT \"/etc/passwd\" 0\n", Corrupt),
@@ -62,8 +62,9 @@ fn a_descriptor_that_contradicts_the_file_is_refused_as_opening_the_file_refuses
     assert_eq!(descriptor("# nothing\n").decode().unwrap(), disk(&GRAINS));
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_stream_that_ends_without_its_footer_is_corrupt() {
+fn stream_without_its_footer_is_corrupt() {
     let image = Image::new(Writer::Footer).with(|image| {
         let footer = image.footer - 512;
         image.bytes.truncate(footer);
@@ -72,8 +73,9 @@ fn m15_a_stream_that_ends_without_its_footer_is_corrupt() {
     assert_refused(&image, Corrupt, image.bytes.len());
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_footer_that_is_no_copy_of_the_header_is_corrupt() {
+fn footer_that_differs_from_the_header_is_corrupt() {
     let fields: [(usize, u64); 5] = [(4, 1), (28, 2), (36, 2), (12, CAPACITY - 1), (20, 2 * GRAIN)];
     for (at, value) in fields {
         let image = Image::new(Writer::Footer).with(|image| {
@@ -86,13 +88,14 @@ fn m15_a_footer_that_is_no_copy_of_the_header_is_corrupt() {
     assert_refused(&image, Corrupt, image.footer);
 }
 
+// Hostile case M15.
 #[test]
-fn m15_a_footer_that_does_not_know_the_directory_is_corrupt() {
+fn footer_without_the_directory_is_corrupt() {
     for directory in [0, u64::MAX] {
         let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 56, directory));
         assert_refused(&image, Corrupt, image.footer + 56);
     }
-    // One that names another place than the header, and one that names a place without a directory.
+    // A footer that differs from the header in the place, and one with a place that has no directory.
     let image = Image::new(Writer::KnownDirectory).with(|image| image.u64(image.footer + 56, 3));
     assert_refused(&image, Corrupt, image.footer + 56);
     let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 56, 17));
@@ -100,14 +103,14 @@ fn m15_a_footer_that_does_not_know_the_directory_is_corrupt() {
 }
 
 #[test]
-fn a_directory_that_names_no_table_is_corrupt() {
+fn directory_entry_that_refers_to_no_table_is_rejected() {
     for writer in WRITERS {
         for entry in [1, 2, 15, 17, 20, 0xFFFF] {
             let image = Image::new(writer).with(|image| image.u32(image.directory, entry));
             let error = image.refused();
             assert!(matches!(error.kind(), Corrupt | Truncated | NeedsSeek), "{writer:?} {entry}: {error}");
         }
-        // A table that two entries share holds the grains of one of them at most.
+        // A table that two entries share can have the grains of one of them only.
         let image = Image::new(writer).with(|image| {
             let shared = (image.tables[0] / 512) as u32;
             image.u32(image.directory + 8, shared);
@@ -117,8 +120,8 @@ fn a_directory_that_names_no_table_is_corrupt() {
 }
 
 #[test]
-fn structures_in_front_that_overlap_are_corrupt() {
-    // The descriptor in the header, over the directory, and behind the front.
+fn overlapping_structures_before_the_grains_are_corrupt() {
+    // The descriptor on the header, on the directory, and past the space before the grains.
     for (offset, size) in [(1, 2), (2, 1), (1, 4), (15, 2), (16, 1), (1 << 54, 1)] {
         let image = Image::new(Writer::Qemu).with(|image| {
             image.u64(28, offset);
@@ -128,8 +131,9 @@ fn structures_in_front_that_overlap_are_corrupt() {
     }
 }
 
+// Hostile case M27.
 #[test]
-fn m27_a_descriptor_of_any_size_is_bounded() {
+fn oversized_descriptor_is_a_limit() {
     for size in [2049, 1 << 55, u64::MAX] {
         let image = Image::new(Writer::Footer).with(|image| image.u64(36, size));
         assert_eq!(kind(&image), ErrorKind::Limit, "{size}");
@@ -137,7 +141,7 @@ fn m27_a_descriptor_of_any_size_is_bounded() {
 }
 
 #[test]
-fn headers_are_judged_before_anything_is_written() {
+fn header_is_checked_before_anything_is_written() {
     for (at, value, expected) in [
         (4, 4, Unsupported),
         (8, 0x3_0001 | 1 << 20, Unsupported),
@@ -158,7 +162,7 @@ fn headers_are_judged_before_anything_is_written() {
 }
 
 #[test]
-fn encrypted_stream_is_refused_as_encrypted() {
+fn encrypted_stream_is_rejected_as_encrypted() {
     let line = "createType=\"streamOptimized\"\nRW 85 SPARSE \"a\"\nparentCID=12345678\n";
     for entry in ["encryption.data=\"x\"", "keyID=\"x\"", "ddb.iofilters=\"vmwarevmcrypt\""] {
         assert_eq!(kind(&descriptor(&format!("{line}{entry}\n"))), ErrorKind::Encrypted, "{entry}");

@@ -1,11 +1,11 @@
-//! Where guest bytes lie in the files of the host, so that the kernel can copy them.
+//! Locations of guest bytes in host files.
 
 use diskimg_core::{BlockSource, ExtentKind, Extents};
 
 use crate::tools::Workshop;
 
 #[test]
-fn data_of_flat_and_sparse_images_lies_where_it_is_told_and_that_of_streams_nowhere() {
+fn data_of_flat_and_sparse_images_is_located_and_compressed_data_is_not() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", 4 << 20);
     for (kind, expected) in [
@@ -17,7 +17,7 @@ fn data_of_flat_and_sparse_images_lies_where_it_is_told_and_that_of_streams_nowh
         let options = format!("subformat={kind}");
         shop.img(&["convert", "-f", "raw", "-O", "vmdk", "-o", &options, "mixed.raw", "disk.vmdk"]);
         let disk = shop.open_image("disk.vmdk");
-        let extents: Vec<_> = Extents::new(&disk, 0..disk.size()).map(Result::unwrap).collect();
+        let extents: Vec<_> = Extents::new(&disk, 0..disk.size()).collect::<Result<_, _>>().unwrap();
         assert!(extents.iter().any(|extent| extent.kind == expected), "{kind}");
         for extent in extents {
             let located = extent.location.host.is_some();

@@ -1,4 +1,4 @@
-//! Where `qemu-img` is wrong, and says nothing: what it reads, and what is read here.
+//! Images that `qemu-img` reads wrong without an error, or rejects although they are valid.
 
 use diskimg_core::{BlockSource, ErrorKind, Image, OpenOptions};
 use diskimg_vmdk::Vmdk;
@@ -6,7 +6,7 @@ use diskimg_vmdk::Vmdk;
 use crate::tools::{HostFile, Workshop};
 
 #[test]
-fn extents_that_may_not_be_written_count_where_qemu_drops_them() {
+fn read_only_extent_is_part_of_the_disk_unlike_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     std::fs::write(shop.path("a-flat.vmdk"), vec![7; 1 << 20]).unwrap();
     let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n\
@@ -18,7 +18,7 @@ fn extents_that_may_not_be_written_count_where_qemu_drops_them() {
 }
 
 #[test]
-fn a_stream_missing_its_end_is_truncated_where_qemu_reads_zeros() {
+fn image_without_its_end_is_truncated_where_qemu_reads_zeros() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", 4 << 20);
     shop.img(&["convert", "-f", "raw", "-O", "vmdk", "mixed.raw", "disk.vmdk"]);
@@ -32,7 +32,7 @@ fn a_stream_missing_its_end_is_truncated_where_qemu_reads_zeros() {
 }
 
 #[test]
-fn a_parent_named_by_uuid_alone_is_told_where_qemu_reads_a_whole_disk() {
+fn parent_named_by_uuid_only_is_reported_unlike_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.img(&["create", "-f", "vmdk", "disk.vmdk", "1M"]);
     let mut bytes = std::fs::read(shop.path("disk.vmdk")).unwrap();
@@ -46,7 +46,7 @@ fn a_parent_named_by_uuid_alone_is_told_where_qemu_reads_a_whole_disk() {
 }
 
 #[test]
-fn a_vmfs_line_with_an_offset_opens_where_qemu_refuses_it() {
+fn vmfs_line_with_an_offset_opens_unlike_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     std::fs::write(shop.path("a-flat.vmdk"), vec![7; 4096]).unwrap();
     let text = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\n\

@@ -1,11 +1,11 @@
-//! Facts compared with `qemu-img info`.
+//! Details compared with `qemu-img info`.
 
 use diskimg_core::{Detail, Image};
 
 use crate::tools::Workshop;
 
-/// What `qemu-img info` prints as `format-specific`, `data`, our facts printed the same way; file names are
-/// left out, for QEMU prints paths.
+/// Prints our details in the form of `format-specific`, `data` in `qemu-img info`, without file names: QEMU
+/// prints paths.
 fn lines(name: &str, detail: &Detail, out: &mut Vec<String>) {
     match detail {
         Detail::Flag(flag) => out.push(format!("\"{name}\": {flag}")),
@@ -18,7 +18,7 @@ fn lines(name: &str, detail: &Detail, out: &mut Vec<String>) {
 }
 
 #[test]
-fn facts_are_told_as_qemu_img_tells_them() {
+fn details_equal_those_of_qemu_img() {
     let Some(shop) = Workshop::open() else { return };
     for options in [
         "monolithicSparse",
@@ -34,12 +34,12 @@ fn facts_are_told_as_qemu_img_tells_them() {
         let info = disk.info();
         let theirs = shop.img(&["info", "--output=json", "disk.vmdk"]);
         let (_, specific) = theirs.rsplit_once("\"type\": \"vmdk\"").unwrap();
-        let mut told: Vec<&str> = specific.lines().map(|line| line.trim().trim_end_matches(',')).collect();
-        told.retain(|line| line.starts_with('"') && !line.ends_with(['{', '[']));
-        told.retain(|line| !line.starts_with("\"filename\"") && !line.starts_with("\"dirty-flag\""));
+        let mut printed: Vec<&str> = specific.lines().map(|line| line.trim().trim_end_matches(',')).collect();
+        printed.retain(|line| line.starts_with('"') && !line.ends_with(['{', '[']));
+        printed.retain(|line| !line.starts_with("\"filename\"") && !line.starts_with("\"dirty-flag\""));
         let mut ours = Vec::new();
         lines("", &Detail::Table(info.details.clone()), &mut ours);
-        assert_eq!(ours, told, "{options}");
+        assert_eq!(ours, printed, "{options}");
         assert!(theirs.contains(&format!("\n    \"virtual-size\": {},", info.virtual_size)));
         let unit = info.allocation_unit.map(|unit| format!("\n    \"cluster-size\": {unit},"));
         assert!(unit.is_none_or(|unit| theirs.contains(&unit)), "{theirs}");
