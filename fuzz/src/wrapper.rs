@@ -1,7 +1,7 @@
 //! Compressed files, pushed in pieces.
 
 use diskimg::{Error, ErrorKind, Result, Wrapper};
-use diskimg_codec::{Decoder, DecoderOptions};
+use diskimg_codec::{Decompressor, DecompressOptions};
 
 use crate::limits;
 
@@ -76,8 +76,8 @@ fn run(
     sizes: &[usize],
     keep: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let options = DecoderOptions { threads: 1, thread_memory: 1 << 20 };
-    let mut decoder = Decoder::with_options(wrapper, &limits(), &options)?;
+    let options = DecompressOptions { threads: 1, thread_memory: 1 << 20 };
+    let mut decoder = Decompressor::with_options(wrapper, &limits(), &options)?;
     let mut rest = file;
     for size in sizes.iter().cycle() {
         if rest.is_empty() {

@@ -1,27 +1,22 @@
 //! Codecs of the diskimg workspace.
 //!
-//! - [`Decoder`] and [`DecodeReader`]: compressed files around an image, gzip, xz and zstd, as streams.
-//!   [`Wrapper`] recognises them.
-//! - [`cluster`]: whole buffers in, whole buffers out: the compressed clusters of qcow2 and grains of VMDK.
-//!   One object per thread, reused for every cluster.
-//! - [`units`]: reading guest bytes from compressed clusters and grains, for all threads of an image.
+//! - [`cluster`]: decompresses and compresses whole buffers, the compressed clusters of qcow2 and grains of VMDK.
+//!   An object serves one thread and is reused for every cluster. [`units`] reads an image's compressed units
+//!   with them. Feature `clusters`.
+//! - [`Decompressor`] and [`DecompressReader`]: decompress a gzip, xz or zstd file around an image as a stream.
+//!   [`Wrapper`] recognises such files. Feature `wrappers`.
 //!
-//! No I/O of its own happens here, and nothing is kept between files: whoever has the bytes hands them in.
+//! The crate does no I/O of its own and keeps nothing between files.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "clusters")]
 pub mod cluster;
-mod codec;
-mod decoder;
-mod gzip;
-mod reader;
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "clusters")]
 pub mod units;
-mod wrapper;
-mod xz;
-mod zstd_format;
-mod zstd_stream;
+#[cfg(feature = "wrappers")]
+mod wrappers;
+#[cfg(any(feature = "clusters", feature = "wrappers"))]
+mod zstd_errors;
 
-pub use decoder::{Decoder, DecoderOptions};
-pub use reader::DecodeReader;
-pub use wrapper::Wrapper;
+#[cfg(feature = "wrappers")]
+pub use wrappers::{DecompressOptions, DecompressReader, Decompressor, Wrapper};

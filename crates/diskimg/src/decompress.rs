@@ -1,6 +1,6 @@
 //! Unwrapping a stream that is pushed.
 
-use diskimg_codec::{Decoder, DecoderOptions, Wrapper};
+use diskimg_codec::{DecompressOptions, Decompressor, Wrapper};
 use diskimg_core::{Limits, Result};
 
 use crate::open::Opener;
@@ -24,7 +24,7 @@ enum State {
     Start(Vec<u8>),
     Plain,
     Wrapped {
-        decoder: Box<Decoder>,
+        decoder: Box<Decompressor>,
         /// The beginning of the next block.
         block: Vec<u8>,
     },
@@ -48,7 +48,7 @@ impl Unwrapper {
     /// Takes the next bytes of the stream.
     ///
     /// # Errors
-    /// As [`Decoder::push`], and what `out` gives.
+    /// As [`Decompressor::push`], and what `out` gives.
     pub(crate) fn push(&mut self, chunk: &[u8], out: Out<'_>) -> Result<()> {
         let State::Start(start) = &mut self.state else { return self.forward(chunk, out) };
         let missing = Wrapper::HEAD.saturating_sub(start.len());
@@ -64,7 +64,7 @@ impl Unwrapper {
     /// The stream has ended.
     ///
     /// # Errors
-    /// As [`Decoder::finish`], and what `out` gives.
+    /// As [`Decompressor::finish`], and what `out` gives.
     pub(crate) fn finish(&mut self, out: Out<'_>) -> Result<()> {
         if matches!(self.state, State::Start(_)) {
             self.settle(out)?;
@@ -82,8 +82,8 @@ impl Unwrapper {
     fn settle(&mut self, out: Out<'_>) -> Result<()> {
         let State::Start(start) = std::mem::replace(&mut self.state, State::Plain) else { return Ok(()) };
         if let Some(wrapper) = Wrapper::recognise(&start) {
-            let options = DecoderOptions { threads: self.threads, ..DecoderOptions::default() };
-            let decoder = Box::new(Decoder::with_options(wrapper, &self.limits, &options)?);
+            let options = DecompressOptions { threads: self.threads, ..DecompressOptions::default() };
+            let decoder = Box::new(Decompressor::with_options(wrapper, &self.limits, &options)?);
             self.state = State::Wrapped { decoder, block: Vec::new() };
         }
         self.forward(&start, out)

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_codec::{DecodeReader, DecoderOptions, Wrapper};
+use diskimg_codec::{DecompressOptions, DecompressReader, Wrapper};
 use diskimg_core::{
     BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Image, Limits, OpenOptions, Reference,
     Remedy, Resolver, Result, SnapshotSelector,
@@ -163,9 +163,9 @@ impl Opener {
         StreamInput::decoded(Box::new(self.decode(file, wrapper)?), wrapper, self)
     }
 
-    pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecodeReader<R>> {
-        let options = DecoderOptions { threads: self.threads, ..DecoderOptions::default() };
-        DecodeReader::with_options(stream, wrapper, &self.limits, &options)
+    pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecompressReader<R>> {
+        let options = DecompressOptions { threads: self.threads, ..DecompressOptions::default() };
+        DecompressReader::with_options(stream, wrapper, &self.limits, &options)
     }
 
     pub(crate) fn open_unwrapped(

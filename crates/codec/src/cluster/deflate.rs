@@ -1,18 +1,16 @@
-//! Deflating one qcow2 cluster.
+//! Deflate compression of qcow2 clusters.
 
 use diskimg_core::{Error, ErrorKind, Result};
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// The window of 4 KiB that QEMU writes (`qcow2_zlib_compress`, `windowBits` -12). QEMU reads any window;
-/// readers that take the same number for reading refuse distances beyond it.
+/// The window of 4 KiB that QEMU writes (`qcow2_zlib_compress`, `windowBits` -12). QEMU reads any window, but
+/// readers that also read with this window refuse longer distances.
 const WINDOW_BITS: u8 = 12;
 
-/// zlib's own default.
+/// The default of zlib.
 const DEFAULT_LEVEL: i32 = 6;
 
-/// Deflates qcow2 clusters: raw deflate streams with a window of 4 KiB, as QEMU writes them.
-///
-/// Keeps its state between calls: one per thread.
+/// Deflates qcow2 clusters to raw deflate streams with a window of 4 KiB, as QEMU does. Create one per thread.
 #[derive(Debug)]
 pub struct Deflater {
     stream: Compress,
@@ -20,7 +18,7 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// A deflater of this level, 1 (fast) to 9 (small); `None` is 6.
+    /// Creates a deflater of this level, 1 (fast) to 9 (small); `None` is 6.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for any other level.
@@ -36,27 +34,27 @@ impl Deflater {
         Ok(Self { stream: new_stream(level), level })
     }
 
-    /// Writes `input` as one raw deflate stream to the start of `output` and returns its length; `None` when
-    /// it does not fit, and `output` then holds nothing to rely on.
+    /// Writes `input` as one raw deflate stream to the start of `output` and returns its length; `None` if it
+    /// does not fit, and the content of `output` is then undefined.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the library gives up, for want of memory.
+    /// [`ErrorKind::Limit`] if zlib-rs fails for lack of memory.
     pub fn raw_deflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.stream.reset();
         let room = output.len();
         if self.finish(input, output)? == Status::StreamEnd {
             return Ok(usize::try_from(self.stream.total_out()).ok());
         }
-        // An output that is just full may hold the whole stream: the library tells only when asked again,
-        // and with room for more.
+        // A full output may contain the complete stream. zlib-rs reports that only on another call with room for
+        // more.
         let read = usize::try_from(self.stream.total_in()).unwrap_or_default();
         let rest = input.get(read..).unwrap_or_default();
         let ended = rest.is_empty() && self.finish(rest, &mut [0])? == Status::StreamEnd;
         if ended && self.stream.total_out() == room as u64 {
             return Ok(Some(room));
         }
-        // zlib-rs 0.6.8 forgets on reset where its pending output began, and panics once that has crept to
-        // the end of its buffer: a stream that ended early is not used again.
+        // On reset zlib-rs 0.6.8 does not move its pending output back to the start of its buffer, and panics
+        // once it reaches the end: a stream that did not finish is not reused.
         self.stream = new_stream(self.level);
         Ok(None)
     }
@@ -64,7 +62,7 @@ impl Deflater {
     fn finish(&mut self, input: &[u8], output: &mut [u8]) -> Result<Status> {
         self.stream
             .compress(input, output, FlushCompress::Finish)
-            .map_err(|error| Error::new(ErrorKind::Limit).because("deflate gave up").source(error))
+            .map_err(|error| Error::new(ErrorKind::Limit).because("deflate failed").source(error))
     }
 }
 

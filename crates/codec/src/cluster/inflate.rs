@@ -1,22 +1,22 @@
-//! Inflating one unit: RFC 1951 for qcow2 clusters, RFC 1950 for VMDK grains.
+//! Inflating qcow2 clusters (RFC 1951) and VMDK grains (RFC 1950).
 //!
-//! libdeflate does the ordinary case. What it refuses goes to zlib-rs, which alone can cut a stream at the
-//! end of the output, and which decides what counts as corrupt: with and without libdeflate the answers are
-//! the same.
+//! libdeflate handles the ordinary case. Input that it refuses goes to zlib-rs, which can stop in the middle of a
+//! stream when the output is full and decides what is corrupt. The results are therefore the same with and
+//! without libdeflate.
 
 use diskimg_core::{Error, ErrorKind, Result};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// Inflates whole clusters and grains. Keeps its state between calls: one per thread.
+/// Inflates whole clusters and grains. Create one per thread.
 pub struct Inflater {
     #[cfg(feature = "libdeflate")]
     fast: libdeflater::Decompressor,
-    /// Made when first needed: about 40 KiB that most threads never touch when libdeflate is there.
+    /// Created when first needed: about 40 KiB that most threads do not need if libdeflate is used.
     exact: Option<Decompress>,
 }
 
 impl Inflater {
-    /// An inflater for any number of calls.
+    /// Creates an inflater for any number of calls.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -28,11 +28,11 @@ impl Inflater {
 
     /// Fills all of `output` from a raw deflate stream (RFC 1951) with a window of up to 32 KiB.
     ///
-    /// Bytes of `input` behind the stream are ignored: qcow2 rounds lengths up to sectors. A stream that
-    /// would go on past a full `output` is cut there, as QEMU does.
+    /// Bytes of `input` after the stream are ignored, because qcow2 rounds lengths up to sectors. The rest of a
+    /// longer stream is ignored too once `output` is full, as in QEMU.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when the stream is no deflate stream, or ends before `output` is full.
+    /// [`ErrorKind::Corrupt`] if `input` is not a deflate stream, or the stream ends before `output` is full.
     pub fn raw_deflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<()> {
         #[cfg(feature = "libdeflate")]
         if self.fast.deflate_decompress(input, output).is_ok_and(|len| len == output.len()) {
@@ -42,11 +42,11 @@ impl Inflater {
         if len == output.len() { Ok(()) } else { Err(short("deflate", len, output.len())) }
     }
 
-    /// Inflates a zlib stream (RFC 1950) and checks its Adler-32. Returns the number of bytes produced;
-    /// those of `output` behind them mean nothing. Bytes of `input` behind the stream are ignored.
+    /// Inflates a zlib stream (RFC 1950) and checks its Adler-32. Returns the number of bytes produced; the rest
+    /// of `output` is undefined. Bytes of `input` after the stream are ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when the stream is broken, is not whole, or holds more than `output` does.
+    /// [`ErrorKind::Corrupt`] if the stream is invalid or truncated, or does not fit into `output`.
     pub fn zlib(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize> {
         #[cfg(feature = "libdeflate")]
         if let Ok(len) = self.fast.zlib_decompress(input, output) {
@@ -60,14 +60,14 @@ impl Inflater {
         }
     }
 
-    /// One call of zlib-rs: how many bytes came out, and whether the stream ended.
+    /// Inflates with zlib-rs. Returns the number of bytes produced, and true if the stream ended.
     fn exact(&mut self, input: &[u8], output: &mut [u8], zlib: bool) -> Result<(usize, bool)> {
         let stream = self.exact.get_or_insert_with(|| Decompress::new(zlib));
         stream.reset(zlib);
         let status = stream
             .decompress(input, output, FlushDecompress::Finish)
             .map_err(|error| garbage(if zlib { "zlib" } else { "deflate" }, &error))?;
-        // Lossless: no more than the length of `output`, and zero for a count that cannot be.
+        // The count is at most the length of `output`, so the conversion cannot fail.
         let len = usize::try_from(stream.total_out()).unwrap_or_default();
         Ok((len, status == Status::StreamEnd))
     }
@@ -86,7 +86,6 @@ impl std::fmt::Debug for Inflater {
 }
 
 fn garbage(what: &str, error: &flate2::DecompressError) -> Error {
-    // The library's words where it has some; its own type would only repeat them.
     let why = error.message().unwrap_or("invalid data");
     Error::new(ErrorKind::Corrupt).because(format_args!("not a valid {what} stream: {why}"))
 }

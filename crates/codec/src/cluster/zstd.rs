@@ -1,37 +1,41 @@
-//! zstd for one qcow2 cluster.
+//! zstd compression of qcow2 clusters.
 
 use diskimg_core::{Error, ErrorKind, Result};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
-use crate::zstd_format::{code, decode_error, number, window_size};
+use super::zstd_frame::window_size;
+use crate::zstd_errors::{decode_error, number};
 
-/// The largest window of a frame, as a power of two. A bound of ours: 8 MiB is four times the largest
-/// cluster, and what every decoder of RFC 8878 should support (section 3.1.1.1.2).
+/// The largest window of a frame, as a power of two. Our limit: 8 MiB is four times the largest cluster, and
+/// RFC 8878, section 3.1.1.1.2, recommends that every decoder supports it.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// Decodes qcow2 clusters compressed with zstd. Keeps its state between calls: one per thread.
+/// The error number of an output that is too small, from `zstd_errors.h` of zstd 1.5.
+const DST_SIZE_TOO_SMALL: usize = 70;
+
+/// Decodes qcow2 clusters compressed with zstd. Create one per thread.
 pub struct ZstdDecoder {
     context: DCtx<'static>,
 }
 
 impl ZstdDecoder {
-    /// A decoder for any number of calls.
+    /// Creates a decoder for any number of calls.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the system has no memory.
+    /// [`ErrorKind::Limit`] if the system has no memory.
     pub fn new() -> Result<Self> {
         let mut context = DCtx::try_create().ok_or_else(no_memory)?;
         context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(decode_error)?;
         Ok(Self { context })
     }
 
-    /// Fills all of `output` from one or more frames. The frame that fills it has to end there; bytes of
-    /// `input` behind it are ignored, as QEMU does.
+    /// Fills all of `output` from one or more frames. The frame that fills it must end there; bytes of `input`
+    /// after it are ignored, as in QEMU.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when a frame is broken, the frames hold less than `output`, or the last one
-    /// holds more; [`ErrorKind::Limit`] for a window larger than 8 MiB; [`ErrorKind::Unsupported`] for a
-    /// frame that needs a dictionary.
+    /// [`ErrorKind::Corrupt`] if a frame is invalid, the frames are shorter than `output`, or the last one is
+    /// longer; [`ErrorKind::Limit`] for a window larger than 8 MiB; [`ErrorKind::Unsupported`] for a frame that
+    /// needs a dictionary.
     pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<()> {
         self.context.reset(ResetDirective::SessionOnly).map_err(decode_error)?;
         let len = output.len();
@@ -42,7 +46,7 @@ impl ZstdDecoder {
             if rest.is_empty() {
                 return Err(short(output.pos(), len));
             }
-            // The library does not look at the window of a frame that it can decode in one go.
+            // libzstd ignores the window of a frame that it can decode in one go.
             if window_size(rest).is_some_and(|window| window > 1 << WINDOW_LOG_MAX) {
                 return Err(Error::new(ErrorKind::Limit).because(format_args!(
                     "the zstd frame needs a window larger than 2^{WINDOW_LOG_MAX} bytes"
@@ -77,16 +81,16 @@ impl ZstdDecoder {
     }
 }
 
-/// Encodes qcow2 clusters with zstd. Keeps its state between calls: one per thread.
+/// Encodes qcow2 clusters with zstd. Create one per thread.
 pub struct ZstdEncoder {
     context: CCtx<'static>,
 }
 
 impl ZstdEncoder {
-    /// An encoder of this level, from the library's lowest (negative: fast) to 22 (small); `None` is 3.
+    /// Creates an encoder of this level, from the lowest of libzstd (negative: fast) to 22 (small); `None` is 3.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for any other level; [`ErrorKind::Limit`] when the system has no memory.
+    /// [`ErrorKind::InvalidInput`] for any other level; [`ErrorKind::Limit`] if the system has no memory.
     pub fn new(level: Option<i32>) -> Result<Self> {
         let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
         let known = zstd::compression_level_range();
@@ -101,16 +105,16 @@ impl ZstdEncoder {
         Ok(Self { context })
     }
 
-    /// Writes `input` as one frame to the start of `output` and returns its length; `None` when it does not
-    /// fit, and `output` then holds nothing to rely on.
+    /// Writes `input` as one frame to the start of `output` and returns its length; `None` if it does not fit,
+    /// and the content of `output` is then undefined.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the library gives up, for want of memory.
+    /// [`ErrorKind::Limit`] if libzstd fails for lack of memory.
     pub fn encode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.context.reset(ResetDirective::SessionOnly).map_err(encode_error)?;
         match self.context.compress2(output, input) {
             Ok(len) => Ok(Some(len)),
-            Err(error) if number(error) == code::DST_SIZE_TOO_SMALL => Ok(None),
+            Err(error) if number(error) == DST_SIZE_TOO_SMALL => Ok(None),
             Err(error) => Err(encode_error(error)),
         }
     }
@@ -130,7 +134,7 @@ impl std::fmt::Debug for ZstdEncoder {
 
 fn encode_error(error: zstd::zstd_safe::ErrorCode) -> Error {
     Error::new(ErrorKind::Limit)
-        .because(format_args!("zstd gave up: {}", zstd::zstd_safe::get_error_name(error)))
+        .because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
 }
 
 fn no_memory() -> Error {

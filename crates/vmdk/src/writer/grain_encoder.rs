@@ -40,7 +40,7 @@ impl Packer {
         let size_at = out.len();
         out.extend([0; 4]);
         let data_at = out.len();
-        out.resize(data_at.saturating_add(ZlibEncoder::most(grain)), 0);
+        out.resize(data_at.saturating_add(ZlibEncoder::max_len(grain)), 0);
         let room = out.get_mut(data_at..).unwrap_or_default();
         let len =
             self.encoder.encode(bytes, room)?.ok_or_else(|| misuse("grain").guest(shape.start_of(index)))?;

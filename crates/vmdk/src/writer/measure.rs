@@ -96,7 +96,7 @@ fn stream_optimized(options: &WriterOptions) -> Result<Layout> {
     // A level that there is not is refused here too.
     Packer::new(options.level)?;
     let grain = usize::try_from(shape.grain()).unwrap_or(usize::MAX);
-    let record = ZlibEncoder::most(grain).saturating_add(GRAIN_HEADER).next_multiple_of(SECTOR_BYTES);
+    let record = ZlibEncoder::max_len(grain).saturating_add(GRAIN_HEADER).next_multiple_of(SECTOR_BYTES);
     // The marker and sectors of the directory; then a marker, the footer, and the end of the stream.
     let end_sectors = shape.directory_sectors().saturating_add(4);
     Ok(Layout {

@@ -191,7 +191,7 @@ pub(crate) fn first_grain() -> Vec<u8> {
 
 /// A zlib stream.
 pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; ZlibEncoder::most(bytes.len())];
+    let mut out = vec![0; ZlibEncoder::max_len(bytes.len())];
     let len = ZlibEncoder::new(None).unwrap().encode(bytes, &mut out).unwrap().unwrap();
     out.truncate(len);
     out

@@ -225,7 +225,7 @@ pub(crate) fn disk(grains: &[u64]) -> Vec<u8> {
 
 /// A zlib stream of `bytes`.
 pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; ZlibEncoder::most(bytes.len())];
+    let mut out = vec![0; ZlibEncoder::max_len(bytes.len())];
     let len = ZlibEncoder::new(None).unwrap().encode(bytes, &mut out).unwrap().expect("room enough");
     out.truncate(len);
     out

@@ -1,24 +1,25 @@
-//! xz files: streams, one behind the other, with padding between them.
+//! xz files: concatenated streams with padding between them.
 //!
 //! Source: "The .xz File Format" 1.2.1, sections 2.1.1 (stream header) and 2.2 (stream padding). liblzma
-//! decodes and checks one stream; its multi-threaded decoder takes no flags through its Rust interface, so
-//! the streams are told apart here, and a check that nobody could verify is refused here.
+//! decodes and checks one stream. The Rust interface of its multi-threaded decoder accepts no flags, so this
+//! module separates the streams and refuses checks that cannot be verified.
 
 use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
 use flate2::Crc;
 use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
 
-use crate::codec::{Codec, Step, trailing_data, truncated};
-use crate::decoder::DecoderOptions;
+use super::decompress_options::DecompressOptions;
+use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
 
 const MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
 const HEADER_LEN: usize = 12;
 
-/// None, CRC32, CRC64 and SHA-256: the checks that section 2.1.1.2 gives a meaning.
+/// None, CRC32, CRC64 and SHA-256: the checks that section 2.1.1.2 defines.
 const CHECKS: [u8; 4] = [0, 1, 4, 10];
 
-pub(crate) struct Xz {
-    state: State,
+/// Decompresses an xz file.
+pub(super) struct Xz {
+    state: XzState,
     memory: u64,
     threads: u32,
     thread_memory: u64,
@@ -27,15 +28,16 @@ pub(crate) struct Xz {
     streams: u64,
 }
 
-enum State {
+enum XzState {
+    /// The bytes of a stream header so far, and their number.
     Header([u8; HEADER_LEN], usize),
     Body(Box<Stream>),
-    /// Behind a stream: this many zeros of padding so far.
+    /// After a stream, with the number of zeros of padding so far.
     Between(u64),
 }
 
 impl Xz {
-    pub(crate) fn new(memory: u64, options: &DecoderOptions) -> Self {
+    pub(super) fn new(memory: u64, options: &DecompressOptions) -> Self {
         let threads = match options.threads {
             0 => {
                 std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
@@ -43,9 +45,9 @@ impl Xz {
             threads => threads,
         };
         Self {
-            state: State::Header([0; HEADER_LEN], 0),
+            state: XzState::Header([0; HEADER_LEN], 0),
             memory,
-            // The library's own bound (LZMA_THREADS_MAX); past it there is no decoder at all.
+            // The limit of liblzma (LZMA_THREADS_MAX); it creates no decoder for more.
             threads: threads.min(16_384),
             thread_memory: options.thread_memory,
             offset: 0,
@@ -53,7 +55,7 @@ impl Xz {
         }
     }
 
-    /// A decoder that has seen this header, which ends at `end`.
+    /// Creates a decoder that has consumed this header, which ends at `end`.
     fn open(&self, header: &[u8; HEADER_LEN], end: u64) -> Result<Stream> {
         let start = end.saturating_sub(HEADER_LEN as u64);
         check_header(header, start)?;
@@ -71,8 +73,8 @@ impl Xz {
         Ok(stream)
     }
 
-    /// An error of the library in our words. With several threads `offset` is where reading stands, which
-    /// may be somewhat behind the place.
+    /// Converts an error of liblzma. With several threads `offset` is the end of the input so far, which may be
+    /// past the cause.
     fn describe(&self, error: xz2::stream::Error, offset: u64) -> Error {
         use xz2::stream::Error as Lzma;
         match error {
@@ -85,7 +87,7 @@ impl Xz {
             Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => Error::new(ErrorKind::Unsupported)
                 .field("filters")
                 .at(offset)
-                .because("a filter, or an option of one, that this build has not"),
+                .because("the filter, or one of its options, is not supported"),
             Lzma::Data | Lzma::Format | Lzma::Program => Error::new(ErrorKind::Corrupt)
                 .field("compressed data")
                 .at(offset)
@@ -93,14 +95,14 @@ impl Xz {
         }
     }
 
-    /// Goes on until something was written or the input is used up.
-    fn advance(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+    /// Continues until it produced output or consumed the input.
+    fn advance(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<CodecStep> {
         let mut read = 0_usize;
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let here = self.offset.saturating_add(read as u64);
             match &mut self.state {
-                State::Header(header, len) => {
+                XzState::Header(header, len) => {
                     let before = *len;
                     for (place, &byte) in header.iter_mut().skip(before).zip(rest) {
                         *place = byte;
@@ -112,19 +114,19 @@ impl Xz {
                     }
                     read = read.saturating_add(len.saturating_sub(before));
                     if *len < HEADER_LEN {
-                        return Ok(Step { read, written: 0 });
+                        return Ok(CodecStep { read, written: 0 });
                     }
                     let header = *header;
                     let stream = self.open(&header, start.saturating_add(HEADER_LEN as u64))?;
                     self.streams = self.streams.saturating_add(1);
-                    self.state = State::Body(Box::new(stream));
+                    self.state = XzState::Body(Box::new(stream));
                 }
-                State::Body(stream) => {
+                XzState::Body(stream) => {
                     let (step, status) = decode(stream, rest, output, end);
                     read = read.saturating_add(step.read);
                     let here = self.offset.saturating_add(read as u64);
                     match status.map_err(|error| self.describe(error, here))? {
-                        Status::StreamEnd => self.state = State::Between(0),
+                        Status::StreamEnd => self.state = XzState::Between(0),
                         Status::MemNeeded if step.written == 0 && end => {
                             return Err(truncated("compressed data", here));
                         }
@@ -132,42 +134,42 @@ impl Xz {
                             return Err(self.describe(xz2::stream::Error::Data, here));
                         }
                         _ if end && step.written == 0 => continue,
-                        _ => return Ok(Step { read, written: step.written }),
+                        _ => return Ok(CodecStep { read, written: step.written }),
                     }
                     if step.written > 0 {
-                        return Ok(Step { read, written: step.written });
+                        return Ok(CodecStep { read, written: step.written });
                     }
                 }
-                State::Between(padding) => {
+                XzState::Between(padding) => {
                     let zeros = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
                     *padding = padding.saturating_add(zeros as u64);
                     read = read.saturating_add(zeros);
-                    let behind = here.saturating_add(zeros as u64);
+                    let after = here.saturating_add(zeros as u64);
                     let whole = padding.is_multiple_of(4);
                     let found = *padding;
                     if !whole && (end || zeros < rest.len()) {
                         return Err(Error::new(ErrorKind::Corrupt)
                             .field("stream padding")
-                            .at(behind.saturating_sub(found))
+                            .at(after.saturating_sub(found))
                             .found(format_args!("{found} bytes"))
                             .expected("a multiple of 4"));
                     }
                     if zeros == rest.len() {
-                        return Ok(Step { read, written: 0 });
+                        return Ok(CodecStep { read, written: 0 });
                     }
-                    self.state = State::Header([0; HEADER_LEN], 0);
+                    self.state = XzState::Header([0; HEADER_LEN], 0);
                 }
             }
         }
     }
 }
 
-impl Codec for Xz {
-    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+impl StreamCodec for Xz {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<CodecStep> {
         let step = self.advance(input, output, end)?;
         self.offset = self.offset.saturating_add(step.read as u64);
         match self.state {
-            State::Header(..) if end => Err(truncated("stream header", self.offset)),
+            XzState::Header(..) if end => Err(truncated("stream header", self.offset)),
             _ => Ok(step),
         }
     }
@@ -177,21 +179,21 @@ impl Codec for Xz {
     }
 }
 
-/// One call of the library, and what it read and wrote.
+/// Calls liblzma once.
 fn decode(
     stream: &mut Stream,
     input: &[u8],
     output: &mut [u8],
     end: bool,
-) -> (Step, Result<Status, xz2::stream::Error>) {
+) -> (CodecStep, Result<Status, xz2::stream::Error>) {
     let (read, written) = (stream.total_in(), stream.total_out());
     let status = stream.process(input, output, if end { Action::Finish } else { Action::Run });
     // Lossless: neither is longer than its buffer.
     let len = |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or_default();
-    (Step { read: len(stream.total_in(), read), written: len(stream.total_out(), written) }, status)
+    (CodecStep { read: len(stream.total_in(), read), written: len(stream.total_out(), written) }, status)
 }
 
-/// Checks the flags of a stream header at `start`, whose magic is right.
+/// Checks the flags of the stream header at `start`. Its magic was checked before.
 fn check_header(header: &[u8; HEADER_LEN], start: u64) -> Result<()> {
     let [.., reserved, check, crc0, crc1, crc2, crc3] = *header;
     let mut crc = Crc::new();
@@ -202,7 +204,7 @@ fn check_header(header: &[u8; HEADER_LEN], start: u64) -> Result<()> {
             .field("stream header crc32")
             .at(start.saturating_add(8))
             .found_hex(found)
-            .expected(format_args!("{:#x} by the header", crc.sum())));
+            .expected(format_args!("{:#x} computed from the header", crc.sum())));
     }
     let unsupported = |field: &str, at: u64, found: u8| {
         Error::new(ErrorKind::Unsupported).field(field).at(start.saturating_add(at)).found_hex(found)

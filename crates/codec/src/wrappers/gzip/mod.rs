@@ -1,21 +1,22 @@
-//! gzip files: members, one behind the other.
+//! gzip files: concatenated members.
 //!
-//! Source: RFC 1952, section 2. zlib-rs inflates and computes the CRC; the framing is done here, since only
-//! so each way of being broken can be told from the others, with the place where it is.
+//! Source: RFC 1952, section 2. zlib-rs inflates and computes the CRC. The framing is parsed here, so that each
+//! kind of damage is reported with its own error and offset.
 
-mod header;
+mod member_header;
 
 use diskimg_core::{Error, ErrorKind, Result};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use crate::codec::{Codec, Step, trailing_data, truncated};
-use header::Header;
+use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
+use member_header::MemberHeader;
 
 /// CRC-32 and ISIZE, RFC 1952 section 2.3.1.
 const TRAILER_LEN: usize = 8;
 
-pub(crate) struct Gzip {
-    state: State,
+/// Decompresses a gzip file.
+pub(super) struct Gzip {
+    state: GzipState,
     inflate: Decompress,
     crc: Crc,
     header_limit: u64,
@@ -26,20 +27,20 @@ pub(crate) struct Gzip {
     members: u64,
 }
 
-enum State {
-    Header(Header),
+enum GzipState {
+    Header(MemberHeader),
     Body,
     Trailer([u8; TRAILER_LEN], usize),
-    /// Behind a member: another one, padding or the end.
+    /// After a member; another one, padding or the end follows.
     Between,
-    /// Zeros to the end of the file: tapes and block devices pad with them, and gzip ignores them too.
+    /// Zeros up to the end of the file. Tapes and block devices are padded with them; gzip ignores them too.
     Padding,
 }
 
 impl Gzip {
-    pub(crate) fn new(header_limit: u64) -> Self {
+    pub(super) fn new(header_limit: u64) -> Self {
         Self {
-            state: State::Header(Header::new(0)),
+            state: GzipState::Header(MemberHeader::new(0)),
             inflate: Decompress::new(false),
             crc: Crc::new(),
             header_limit,
@@ -49,8 +50,8 @@ impl Gzip {
         }
     }
 
-    /// Inflates into `output`; what it read and wrote, and whether the member's data has ended.
-    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<(Step, bool)> {
+    /// Inflates into `output`. Returns true if the data of the member has ended.
+    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<(CodecStep, bool)> {
         let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
         let status = self.inflate.decompress(input, output, FlushDecompress::None).map_err(|error| {
             Error::new(ErrorKind::Corrupt)
@@ -60,7 +61,7 @@ impl Gzip {
         })?;
         // Lossless: neither is longer than its buffer.
         let len = |now: u64, before: u64| usize::try_from(now.saturating_sub(before)).unwrap_or_default();
-        let step = Step {
+        let step = CodecStep {
             read: len(self.inflate.total_in(), read),
             written: len(self.inflate.total_out(), written),
         };
@@ -68,7 +69,7 @@ impl Gzip {
         Ok((step, status == Status::StreamEnd))
     }
 
-    /// Compares the trailer that ends at `end` with what came out.
+    /// Compares the trailer that ends at `end` with the output.
     fn check(&self, trailer: [u8; TRAILER_LEN], end: u64) -> Result<()> {
         let (crc, size) = trailer.split_at(TRAILER_LEN / 2);
         let value =
@@ -78,7 +79,7 @@ impl Gzip {
                 .field(field)
                 .at(at)
                 .found_hex(found)
-                .expected(format_args!("{expected:#x} by the content"))
+                .expected(format_args!("{expected:#x} computed from the content"))
         };
         let (found, expected) = (value(crc), u64::from(self.crc.sum()));
         if found != expected {
@@ -92,36 +93,36 @@ impl Gzip {
         Ok(())
     }
 
-    /// Goes on until something was written or the input is used up.
-    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
+    /// Continues until it produced output or consumed the input.
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<CodecStep> {
         let mut read = 0_usize;
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let here = self.offset.saturating_add(read as u64);
             match &mut self.state {
-                State::Header(header) => {
+                GzipState::Header(header) => {
                     let (len, done) = header.feed(rest, self.members == 0, self.header_limit)?;
                     read = read.saturating_add(len);
                     if !done {
-                        return Ok(Step { read, written: 0 });
+                        return Ok(CodecStep { read, written: 0 });
                     }
                     self.members = self.members.saturating_add(1);
                     self.body = self.offset.saturating_add(read as u64);
                     self.inflate.reset(false);
                     self.crc.reset();
-                    self.state = State::Body;
+                    self.state = GzipState::Body;
                 }
-                State::Body => {
+                GzipState::Body => {
                     let (step, ended) = self.inflate(rest, output)?;
                     read = read.saturating_add(step.read);
                     if ended {
-                        self.state = State::Trailer([0; TRAILER_LEN], 0);
+                        self.state = GzipState::Trailer([0; TRAILER_LEN], 0);
                     }
                     if !ended || step.written > 0 {
-                        return Ok(Step { read, written: step.written });
+                        return Ok(CodecStep { read, written: step.written });
                     }
                 }
-                State::Trailer(trailer, len) => {
+                GzipState::Trailer(trailer, len) => {
                     let before = *len;
                     for (place, &byte) in trailer.iter_mut().skip(before).zip(rest) {
                         *place = byte;
@@ -130,21 +131,21 @@ impl Gzip {
                     let taken = len.saturating_sub(before);
                     read = read.saturating_add(taken);
                     if *len < TRAILER_LEN {
-                        return Ok(Step { read, written: 0 });
+                        return Ok(CodecStep { read, written: 0 });
                     }
                     let trailer = *trailer;
                     self.check(trailer, here.saturating_add(taken as u64))?;
-                    self.state = State::Between;
+                    self.state = GzipState::Between;
                 }
-                State::Between => match rest.first() {
-                    None => return Ok(Step { read, written: 0 }),
-                    Some(0) => self.state = State::Padding,
-                    Some(_) => self.state = State::Header(Header::new(here)),
+                GzipState::Between => match rest.first() {
+                    None => return Ok(CodecStep { read, written: 0 }),
+                    Some(0) => self.state = GzipState::Padding,
+                    Some(_) => self.state = GzipState::Header(MemberHeader::new(here)),
                 },
-                State::Padding => {
+                GzipState::Padding => {
                     return match rest.iter().position(|&byte| byte != 0) {
                         Some(at) => Err(trailing_data(here.saturating_add(at as u64))),
-                        None => Ok(Step { read: input.len(), written: 0 }),
+                        None => Ok(CodecStep { read: input.len(), written: 0 }),
                     };
                 }
             }
@@ -152,18 +153,18 @@ impl Gzip {
     }
 }
 
-impl Codec for Gzip {
-    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+impl StreamCodec for Gzip {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<CodecStep> {
         let step = self.advance(input, output)?;
         self.offset = self.offset.saturating_add(step.read as u64);
         if !end || step.written > 0 {
             return Ok(step);
         }
         match self.state {
-            State::Between | State::Padding => Ok(step),
-            State::Header(_) => Err(truncated("header", self.offset)),
-            State::Body => Err(truncated("deflate data", self.offset)),
-            State::Trailer(..) => Err(truncated("trailer", self.offset)),
+            GzipState::Between | GzipState::Padding => Ok(step),
+            GzipState::Header(_) => Err(truncated("header", self.offset)),
+            GzipState::Body => Err(truncated("deflate data", self.offset)),
+            GzipState::Trailer(..) => Err(truncated("trailer", self.offset)),
         }
     }
 

@@ -6,9 +6,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::words;
-use crate::{DecodeReader, Decoder, Wrapper};
+use crate::{DecompressReader, Decompressor, Wrapper};
 
-/// One file of `data` for each wrapper.
+/// Returns `data` compressed with each wrapper.
 fn files(data: &[u8]) -> [(Wrapper, Vec<u8>); 3] {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::new(6));
     gzip.write_all(data).unwrap();
@@ -21,7 +21,7 @@ fn files(data: &[u8]) -> [(Wrapper, Vec<u8>); 3] {
     ]
 }
 
-/// Gives its answers one after the other, the bytes cut at the caller's buffer; then the end, for ever.
+/// Returns its answers one after the other, split at the size of the buffer, and then the end forever.
 struct Script(VecDeque<io::Result<Vec<u8>>>);
 
 impl Read for Script {
@@ -42,11 +42,11 @@ impl Read for Script {
 }
 
 #[test]
-fn a_reader_gives_the_disk_whatever_the_buffers_are() {
+fn reader_returns_the_disk_with_buffers_of_any_size() {
     let disk = words(1, 500_000);
     for (wrapper, file) in files(&disk) {
         for len in [1000, 4096, 128 << 10, 1 << 20] {
-            let mut reader = DecodeReader::new(&file[..], wrapper, &Limits::default()).unwrap();
+            let mut reader = DecompressReader::new(&file[..], wrapper, &Limits::default()).unwrap();
             let (mut back, mut buf) = (Vec::new(), vec![0; len]);
             loop {
                 assert_eq!(reader.read(&mut []).unwrap(), 0);
@@ -63,7 +63,7 @@ fn a_reader_gives_the_disk_whatever_the_buffers_are() {
 }
 
 #[test]
-fn c16_short_and_interrupted_reads_change_nothing() {
+fn short_and_interrupted_reads_change_nothing() {
     let disk = words(2, 50_000);
     for (wrapper, file) in files(&disk) {
         let mut script = VecDeque::new();
@@ -72,14 +72,14 @@ fn c16_short_and_interrupted_reads_change_nothing() {
             script.push_back(Ok(piece.to_vec()));
         }
         let mut back = Vec::new();
-        let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
         reader.read_to_end(&mut back).unwrap();
         assert!(back == disk, "{wrapper}");
     }
 }
 
 #[test]
-fn c16_reading_goes_on_behind_an_error_of_the_reader() {
+fn reading_continues_after_an_error_of_the_reader() {
     let disk = words(3, 50_000);
     for (wrapper, file) in files(&disk) {
         let mut script = VecDeque::new();
@@ -88,7 +88,7 @@ fn c16_reading_goes_on_behind_an_error_of_the_reader() {
             script.push_back(Ok(piece.to_vec()));
             script.push_back(Err(io::Error::from_raw_os_error(5)));
         }
-        let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
         let (mut back, mut buf, mut errors) = (Vec::new(), [0; 777], 0);
         loop {
             match reader.read(&mut buf) {
@@ -107,12 +107,12 @@ fn c16_reading_goes_on_behind_an_error_of_the_reader() {
 }
 
 #[test]
-fn c16_what_is_decoded_comes_before_the_reader_is_asked_again() {
+fn pending_output_is_returned_before_more_input_is_read() {
     let disk = vec![7; 1 << 20];
     let (wrapper, file) = files(&disk)[0].clone();
     let failing = io::Error::from(io::ErrorKind::WouldBlock);
     let script = VecDeque::from([Ok(file), Err(failing)]);
-    let mut reader = DecodeReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+    let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
     let mut back = vec![0; 1 << 20];
     for piece in back.chunks_mut(10_000) {
         reader.read_exact(piece).unwrap();
@@ -123,10 +123,10 @@ fn c16_what_is_decoded_comes_before_the_reader_is_asked_again() {
 }
 
 #[test]
-fn c16_a_reader_that_ends_early_is_truncated() {
+fn input_that_ends_early_is_truncated() {
     for (wrapper, file) in files(&words(4, 50_000)) {
         for len in [0, 3, file.len() / 2, file.len() - 1] {
-            let mut reader = DecodeReader::new(&file[..len], wrapper, &Limits::default()).unwrap();
+            let mut reader = DecompressReader::new(&file[..len], wrapper, &Limits::default()).unwrap();
             let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{wrapper}, {len} bytes");
             let error = Error::from(error);
@@ -140,44 +140,40 @@ fn c16_a_reader_that_ends_early_is_truncated() {
 }
 
 #[test]
-fn c16_a_reader_that_lies_about_its_length_is_an_error() {
+fn reader_that_claims_too_many_bytes_is_an_error() {
     struct Liar;
     impl Read for Liar {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             Ok(buf.len() + 1)
         }
     }
-    let mut reader = DecodeReader::new(Liar, Wrapper::Gzip, &Limits::default()).unwrap();
+    let mut reader = DecompressReader::new(Liar, Wrapper::Gzip, &Limits::default()).unwrap();
     assert_eq!(reader.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::Other);
 }
 
 #[test]
-fn a_finished_decoder_takes_no_more() {
+fn finished_decompressor_accepts_no_more_input() {
     for (wrapper, file) in files(b"disk") {
-        let mut decoder = Decoder::new(wrapper, &Limits::default()).unwrap();
+        let mut decompressor = Decompressor::new(wrapper, &Limits::default()).unwrap();
         let mut disk = Vec::new();
         let mut keep = |piece: &[u8]| {
             disk.extend_from_slice(piece);
             Ok(())
         };
-        assert_eq!(decoder.wrapper(), wrapper);
-        decoder.push(&file, &mut keep).unwrap();
-        decoder.push(&[], &mut keep).unwrap();
-        decoder.finish(&mut keep).unwrap();
-        decoder.finish(&mut keep).unwrap();
-        let error = decoder.push(&file, &mut keep).unwrap_err();
+        assert_eq!(decompressor.wrapper(), wrapper);
+        decompressor.push(&file, &mut keep).unwrap();
+        decompressor.push(&[], &mut keep).unwrap();
+        decompressor.finish(&mut keep).unwrap();
+        decompressor.finish(&mut keep).unwrap();
+        let error = decompressor.push(&file, &mut keep).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(disk, b"disk");
     }
 }
 
 #[test]
-fn every_codec_may_move_to_another_thread() {
+fn codecs_are_send() {
     fn sends<T: Send>() {}
-    sends::<Decoder>();
-    sends::<DecodeReader<io::Empty>>();
-    sends::<crate::cluster::Inflater>();
-    sends::<crate::cluster::Deflater>();
-    sends::<crate::cluster::ZstdDecoder>();
-    sends::<crate::cluster::ZstdEncoder>();
+    sends::<Decompressor>();
+    sends::<DecompressReader<io::Empty>>();
 }

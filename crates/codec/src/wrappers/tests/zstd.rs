@@ -4,7 +4,7 @@ use diskimg_core::{ErrorKind, Limits};
 use zstd::stream::raw::CParameter;
 
 use super::{decode, decode_within, refused, refused_within, run, words};
-use crate::{Decoder, DecoderOptions, Wrapper};
+use crate::{DecompressOptions, Decompressor, Wrapper};
 
 const ZSTD: Wrapper = Wrapper::Zstd;
 const SKIPPABLE: [u8; 11] = [0x50, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3];
@@ -16,13 +16,13 @@ fn frame(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A frame of one raw block, "ab", with this window descriptor.
+/// Returns a frame of one raw block, "ab", with this window descriptor.
 fn with_window(descriptor: u8) -> Vec<u8> {
     vec![0x28, 0xB5, 0x2F, 0xFD, 0, descriptor, 0x11, 0, 0, b'a', b'b']
 }
 
 #[test]
-fn c01_a_zstd_file_cut_anywhere_is_truncated() {
+fn zstd_file_truncated_anywhere_is_an_error() {
     let file = frame(&words(1, 3000));
     for len in 0..file.len() {
         let error = refused(ZSTD, &file[..len], ErrorKind::Truncated, "frame");
@@ -35,7 +35,7 @@ fn c01_a_zstd_file_cut_anywhere_is_truncated() {
 }
 
 #[test]
-fn c02_zstd_checksum_mismatch_is_corrupt() {
+fn zstd_checksum_mismatch_is_corrupt() {
     let good = frame(&words(2, 5000));
     for at in good.len() - 4..good.len() {
         let mut file = good.clone();
@@ -45,15 +45,15 @@ fn c02_zstd_checksum_mismatch_is_corrupt() {
 }
 
 #[test]
-fn c02_a_zstd_frame_with_less_content_than_it_says_is_corrupt() {
-    // Content size 56, one empty last block: alone, and where the next frame is at hand.
+fn zstd_frame_shorter_than_its_content_size_is_corrupt() {
+    // Content size 56 and one empty last block, alone and followed by another frame.
     let short = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 56, 1, 0, 0];
     refused(ZSTD, &short, ErrorKind::Corrupt, "frame");
     refused(ZSTD, &[&frame(b"disk")[..], &short, &frame(b"more")].concat(), ErrorKind::Corrupt, "frame");
 }
 
 #[test]
-fn c03_zstd_frames_are_concatenated_and_skippable_ones_skipped() {
+fn zstd_frames_are_concatenated_and_skippable_ones_skipped() {
     let disk = words(3, 400_000);
     let mut file = SKIPPABLE.to_vec();
     for piece in disk.chunks(77_777) {
@@ -66,7 +66,7 @@ fn c03_zstd_frames_are_concatenated_and_skippable_ones_skipped() {
 }
 
 #[test]
-fn c05_bytes_behind_the_last_zstd_frame_are_trailing_data() {
+fn bytes_after_the_last_zstd_frame_are_trailing_data() {
     let good = frame(b"disk");
     for tail in [&b"xxxx"[..], &[0; 600], &[0x28, 0xB5, 0x2F, 0xFC, 0]] {
         let error = refused(ZSTD, &[&good, tail].concat(), ErrorKind::Corrupt, "trailing data");
@@ -76,7 +76,7 @@ fn c05_bytes_behind_the_last_zstd_frame_are_trailing_data() {
 }
 
 #[test]
-fn c10_a_zstd_window_above_the_limit_is_a_limit() {
+fn zstd_window_above_the_limit_is_refused() {
     let exponent = |log: u8| (log - 10) << 3;
     assert_eq!(decode(ZSTD, &with_window(exponent(27))).unwrap(), b"ab");
     for window in [exponent(27) + 1, exponent(28), exponent(31), 0xFF] {
@@ -90,20 +90,20 @@ fn c10_a_zstd_window_above_the_limit_is_a_limit() {
 }
 
 #[test]
-fn a_long_window_within_the_limit_is_read() {
+fn long_window_within_the_limit_is_read() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.set_parameter(CParameter::WindowLog(27)).unwrap();
     encoder.set_parameter(CParameter::EnableLongDistanceMatching(true)).unwrap();
     let disk = words(4, 1 << 20);
     encoder.write_all(&disk).unwrap();
     let file = encoder.finish().unwrap();
-    let (back, result) = run(ZSTD, &file, 65536, &Limits::default(), &DecoderOptions::default());
+    let (back, result) = run(ZSTD, &file, 65536, &Limits::default(), &DecompressOptions::default());
     result.unwrap();
     assert!(back == disk);
 }
 
 #[test]
-fn c13_a_dictionary_or_a_reserved_bit_is_unsupported() {
+fn zstd_dictionary_or_reserved_bit_is_unsupported() {
     let dictionary = [0x28, 0xB5, 0x2F, 0xFD, 1, 0, 7, 0x11, 0, 0, b'a', b'b'];
     refused(ZSTD, &dictionary, ErrorKind::Unsupported, "dictionary");
     let mut reserved = with_window(0);
@@ -112,28 +112,28 @@ fn c13_a_dictionary_or_a_reserved_bit_is_unsupported() {
 }
 
 #[test]
-fn c15_endless_empty_frames_are_a_limit() {
+fn endless_empty_frames_are_refused() {
     for unit in [frame(&[]), SKIPPABLE.to_vec()] {
         for chunk in [1 << 10, usize::MAX] {
             let (_, result) =
-                run(ZSTD, &unit.repeat(20_000), chunk, &Limits::default(), &DecoderOptions::default());
+                run(ZSTD, &unit.repeat(20_000), chunk, &Limits::default(), &DecompressOptions::default());
             assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
         }
     }
     let mut skip = SKIPPABLE[..4].to_vec();
     skip.extend(u32::MAX.to_le_bytes());
     skip.resize(70 << 20, 0);
-    let (_, result) = run(ZSTD, &skip, 1 << 20, &Limits::default(), &DecoderOptions::default());
+    let (_, result) = run(ZSTD, &skip, 1 << 20, &Limits::default(), &DecompressOptions::default());
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
 }
 
 #[test]
-fn without_a_checksum_the_library_alone_decides() {
+fn frame_without_checksum_decodes_as_in_libzstd() {
     let good = zstd::bulk::compress(&words(5, 3000), 5).unwrap();
     for at in 5..good.len() {
         let mut file = good.clone();
         file[at] ^= 1 << (at % 8);
-        let (disk, result) = run(ZSTD, &file, usize::MAX, &Limits::default(), &DecoderOptions::default());
+        let (disk, result) = run(ZSTD, &file, usize::MAX, &Limits::default(), &DecompressOptions::default());
         match zstd::decode_all(&file[..]) {
             Ok(theirs) => assert!(result.is_ok() && disk == theirs, "byte {at}"),
             Err(_) => assert!(result.is_err(), "byte {at}"),
@@ -142,7 +142,7 @@ fn without_a_checksum_the_library_alone_decides() {
 }
 
 #[test]
-fn an_error_says_the_same_however_the_input_is_cut() {
+fn error_does_not_depend_on_how_the_input_is_split() {
     // A reserved bit in the header, an unknown kind of block, a wrong checksum.
     let mut checksum = frame(&words(5, 5000));
     *checksum.last_mut().unwrap() ^= 1;
@@ -152,31 +152,32 @@ fn an_error_says_the_same_however_the_input_is_cut() {
         let file = [frame(b"disk"), bad].concat();
         for chunk in super::CHUNKS {
             let error =
-                run(ZSTD, &file, chunk, &Limits::default(), &DecoderOptions::default()).1.unwrap_err();
+                run(ZSTD, &file, chunk, &Limits::default(), &DecompressOptions::default()).1.unwrap_err();
             assert_eq!(error.offset(), Some(frame(b"disk").len() as u64), "pieces of {chunk} bytes: {error}");
             assert_eq!(error.to_string().matches("zstd:").count(), 1, "{error}");
         }
     }
 }
 
-/// The library would decode the second frame, were it to begin a piece behind five bytes of the first one.
+/// libzstd would decode the inner frame if a piece of input started with it, five bytes into the outer one.
 #[test]
-fn a_frame_within_a_frame_header_is_not_decoded_wherever_the_input_is_cut() {
+fn frame_within_a_frame_header_is_never_decoded() {
     let inner = [&[0x28, 0xB5, 0x2F, 0xFD, 0x20, 5, 0x29, 0, 0][..], b"hello"].concat();
     assert_eq!(decode(ZSTD, &inner).unwrap(), b"hello");
     let outer = [&[0x28, 0xB5, 0x2F, 0xFD, 0x40][..], &inner].concat();
     refused(ZSTD, &outer, ErrorKind::Corrupt, "frame");
-    for cut in 1..outer.len() {
-        let mut decoder = Decoder::new(ZSTD, &Limits::default()).unwrap();
-        let mut nothing = |piece: &[u8]| panic!("{} bytes came out, cut at {cut}", piece.len());
-        let (first, second) = outer.split_at(cut);
-        let result = decoder.push(first, &mut nothing).and_then(|()| decoder.push(second, &mut nothing));
+    for at in 1..outer.len() {
+        let mut decompressor = Decompressor::new(ZSTD, &Limits::default()).unwrap();
+        let mut nothing = |piece: &[u8]| panic!("{} bytes came out, split at {at}", piece.len());
+        let (first, second) = outer.split_at(at);
+        let result =
+            decompressor.push(first, &mut nothing).and_then(|()| decompressor.push(second, &mut nothing));
         assert_eq!(result.unwrap_err().offset(), Some(0));
     }
 }
 
 #[test]
-fn an_empty_compressed_block_means_the_same_however_the_input_is_cut() {
+fn empty_compressed_block_does_not_depend_on_how_the_input_is_split() {
     let file = [0x28, 0xB5, 0x2F, 0xFD, 0x20, 0, 5, 0, 0];
     assert_eq!(decode(ZSTD, &file).unwrap(), b"");
 }

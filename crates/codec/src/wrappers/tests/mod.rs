@@ -1,4 +1,4 @@
-//! Tests of the wrappers. The names `c01_…` to `c16_…` are the numbers of the catalogue of bad inputs.
+//! Tests of the wrappers.
 
 mod gzip;
 mod properties;
@@ -11,9 +11,9 @@ use std::io::Write;
 
 use diskimg_core::{Error, ErrorKind, Limits, Result};
 
-use crate::{Decoder, DecoderOptions, Wrapper};
+use crate::{DecompressOptions, Decompressor, Wrapper};
 
-/// Sizes of the pieces that a file is pushed in: around a sector, around the buffers inside, all at once.
+/// Sizes of pushed pieces: around a sector, around the internal buffers, everything at once.
 const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, usize::MAX];
 
 /// Text-like bytes that compress to about a third.
@@ -28,13 +28,13 @@ fn words(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// What comes out of `file`, pushed in pieces of `chunk` bytes, and how it ends.
+/// Decompresses `file`, pushed in pieces of `chunk` bytes. Returns the output and the result.
 fn run(
     wrapper: Wrapper,
     file: &[u8],
     chunk: usize,
     limits: &Limits,
-    options: &DecoderOptions,
+    options: &DecompressOptions,
 ) -> (Vec<u8>, Result<()>) {
     let mut disk = Vec::new();
     let mut keep = |piece: &[u8]| {
@@ -42,22 +42,23 @@ fn run(
         disk.extend_from_slice(piece);
         Ok(())
     };
-    let mut decoder = Decoder::with_options(wrapper, limits, options).unwrap();
+    let mut decompressor = Decompressor::with_options(wrapper, limits, options).unwrap();
     let result = file
         .chunks(chunk.min(file.len()).max(1))
-        .try_for_each(|piece| decoder.push(piece, &mut keep))
-        .and_then(|()| decoder.finish(&mut keep));
+        .try_for_each(|piece| decompressor.push(piece, &mut keep))
+        .and_then(|()| decompressor.finish(&mut keep));
     (disk, result)
 }
 
-/// Decodes `file` in pieces of every size, xz with one thread and with four, and proves that all agree.
+/// Decompresses `file` in pieces of every size, xz with one thread and with four, and asserts that all results
+/// agree.
 fn decode_within(wrapper: Wrapper, file: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     let mut all: Option<(Vec<u8>, Result<()>)> = None;
     for threads in [1, 4] {
         if threads > 1 && wrapper != Wrapper::Xz {
             continue;
         }
-        let options = DecoderOptions { threads, ..DecoderOptions::default() };
+        let options = DecompressOptions { threads, ..DecompressOptions::default() };
         for chunk in CHUNKS {
             let (disk, result) = run(wrapper, file, chunk, limits, &options);
             match &all {
@@ -85,8 +86,8 @@ fn decode(wrapper: Wrapper, file: &[u8]) -> Result<Vec<u8>> {
     decode_within(wrapper, file, &Limits::default())
 }
 
-/// Proves that `file` ends with an error of this kind, with the wrapper's name and an offset within the file,
-/// and whose message has `word` in it.
+/// Asserts that `file` fails with an error of this kind that names the wrapper, has an offset within the file and
+/// contains `word`.
 #[track_caller]
 fn refused(wrapper: Wrapper, file: &[u8], kind: ErrorKind, word: &str) -> Error {
     refused_within(wrapper, file, &Limits::default(), kind, word)

@@ -1,11 +1,11 @@
-//! The header of one gzip member, taken in pieces.
+//! The header of one gzip member, parsed in pieces.
 //!
 //! Source: RFC 1952, section 2.3.
 
 use diskimg_core::{Error, ErrorKind, Result};
 use flate2::Crc;
 
-use crate::codec::trailing_data;
+use crate::wrappers::stream_codec::trailing_data;
 
 const MAGIC: [u8; 2] = [0x1F, 0x8B];
 const DEFLATE: u8 = 8;
@@ -16,23 +16,24 @@ const FCOMMENT: u8 = 16;
 /// Section 2.3.1.2: "must give an error indication if any reserved bit is non-zero".
 const RESERVED: u8 = 0xE0;
 
-/// Names and comments are skipped, not kept: their end is all that matters.
-pub(super) struct Header {
+/// A header that is parsed as it is streamed. Names and comments are skipped.
+pub(super) struct MemberHeader {
     start: u64,
     len: u64,
     flags: u8,
     extra_len: u16,
     crc: Crc,
-    /// The CRC before its own two bytes, and those bytes so far.
+    /// The computed CRC, without its own two bytes.
     header_crc: u16,
+    /// The stored CRC, as far as it was read.
     found_crc: u16,
-    field: Field,
-    /// Bytes of `field` seen so far.
+    field: HeaderField,
+    /// Bytes of `field` read so far.
     at: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
+enum HeaderField {
     Fixed,
     ExtraLen,
     Extra,
@@ -42,8 +43,8 @@ enum Field {
     Done,
 }
 
-impl Header {
-    /// A header that starts at this offset of the file.
+impl MemberHeader {
+    /// Creates the parser of a header that starts at this offset of the file.
     pub(super) fn new(start: u64) -> Self {
         Self {
             start,
@@ -53,42 +54,43 @@ impl Header {
             crc: Crc::new(),
             header_crc: 0,
             found_crc: 0,
-            field: Field::Fixed,
+            field: HeaderField::Fixed,
             at: 0,
         }
     }
 
-    /// Takes bytes from the start of `input`: how many, and whether the header has ended. What is no member
-    /// at all is trailing data, unless it is the `first` one.
+    /// Parses bytes at the start of `input`. Returns their number, and true if the header has ended.
+    ///
+    /// Bytes that are not a member are trailing data, unless this is the `first` member.
     pub(super) fn feed(&mut self, input: &[u8], first: bool, limit: u64) -> Result<(usize, bool)> {
         let mut read = 0_usize;
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let taken = match self.field {
-                Field::Done => return Ok((read, true)),
+                HeaderField::Done => return Ok((read, true)),
                 _ if rest.is_empty() => return Ok((read, false)),
-                Field::Fixed => self.fixed(rest, first)?,
-                Field::ExtraLen => {
+                HeaderField::Fixed => self.fixed(rest, first)?,
+                HeaderField::ExtraLen => {
                     self.extra_len = push_byte(self.extra_len, self.at, rest);
-                    self.numbered(2, Field::Extra)
+                    self.numbered(2, HeaderField::Extra)
                 }
-                Field::Extra => {
+                HeaderField::Extra => {
                     let left = usize::from(self.extra_len.saturating_sub(self.at));
                     let taken = left.min(rest.len());
                     self.at = self.at.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
                     if self.at == self.extra_len {
-                        self.enter(Field::Name);
+                        self.enter(HeaderField::Name);
                     }
                     taken
                 }
-                Field::Name => self.text(rest, Field::Comment),
-                Field::Comment => self.text(rest, Field::HeaderCrc),
-                Field::HeaderCrc => {
+                HeaderField::Name => self.text(rest, HeaderField::Comment),
+                HeaderField::Comment => self.text(rest, HeaderField::HeaderCrc),
+                HeaderField::HeaderCrc => {
                     if self.at == 0 {
                         self.header_crc = low_half(self.crc.sum());
                     }
                     self.found_crc = push_byte(self.found_crc, self.at, rest);
-                    self.numbered(2, Field::Done)
+                    self.numbered(2, HeaderField::Done)
                 }
             };
             self.crc.update(rest.get(..taken).unwrap_or_default());
@@ -98,8 +100,8 @@ impl Header {
         }
     }
 
-    /// One byte of the first ten. Each is judged as it comes, so that garbage is not taken for a header that
-    /// is cut short.
+    /// Parses one of the first ten bytes. Each is checked at once, so that garbage is not reported as a truncated
+    /// header.
     fn fixed(&mut self, rest: &[u8], first: bool) -> Result<usize> {
         let Some(&byte) = rest.first() else { return Ok(0) };
         let offset = self.start.saturating_add(u64::from(self.at));
@@ -117,11 +119,11 @@ impl Header {
             (3, flags) => self.flags = flags,
             _ => {}
         }
-        Ok(self.numbered(10, Field::ExtraLen))
+        Ok(self.numbered(10, HeaderField::ExtraLen))
     }
 
-    /// Counts one byte of a field of `len` bytes, behind which `next` comes.
-    fn numbered(&mut self, len: u16, next: Field) -> usize {
+    /// Counts one byte of a field of `len` bytes that is followed by `next`.
+    fn numbered(&mut self, len: u16, next: HeaderField) -> usize {
         self.at = self.at.saturating_add(1);
         if self.at == len {
             self.enter(next);
@@ -129,8 +131,8 @@ impl Header {
         1
     }
 
-    /// Skips to behind the zero byte.
-    fn text(&mut self, rest: &[u8], next: Field) -> usize {
+    /// Skips text up to and including its zero byte.
+    fn text(&mut self, rest: &[u8], next: HeaderField) -> usize {
         match rest.iter().position(|&byte| byte == 0) {
             Some(at) => {
                 self.enter(next);
@@ -140,17 +142,21 @@ impl Header {
         }
     }
 
-    /// Goes to `field`, or to the first one behind it that the flags have.
-    fn enter(&mut self, field: Field) {
+    /// Continues with `field`, or with the first field after it that the flags announce.
+    fn enter(&mut self, field: HeaderField) {
         let has = |flag: u8| self.flags & flag != 0;
         self.field = match field {
-            Field::ExtraLen if has(FEXTRA) => Field::ExtraLen,
-            Field::Extra if self.extra_len > 0 => Field::Extra,
-            Field::ExtraLen | Field::Extra | Field::Name if has(FNAME) => Field::Name,
-            Field::ExtraLen | Field::Extra | Field::Name | Field::Comment if has(FCOMMENT) => Field::Comment,
-            Field::Done | Field::Fixed => field,
-            _ if field != Field::Done && has(FHCRC) => Field::HeaderCrc,
-            _ => Field::Done,
+            HeaderField::ExtraLen if has(FEXTRA) => HeaderField::ExtraLen,
+            HeaderField::Extra if self.extra_len > 0 => HeaderField::Extra,
+            HeaderField::ExtraLen | HeaderField::Extra | HeaderField::Name if has(FNAME) => HeaderField::Name,
+            HeaderField::ExtraLen | HeaderField::Extra | HeaderField::Name | HeaderField::Comment
+                if has(FCOMMENT) =>
+            {
+                HeaderField::Comment
+            }
+            HeaderField::Done | HeaderField::Fixed => field,
+            _ if field != HeaderField::Done && has(FHCRC) => HeaderField::HeaderCrc,
+            _ => HeaderField::Done,
         };
         self.at = 0;
     }
@@ -162,18 +168,18 @@ impl Header {
                 .at(self.start)
                 .expected(format_args!("extra field, name and comment within {limit} bytes")));
         }
-        if self.field == Field::Done && self.flags & FHCRC != 0 && self.found_crc != self.header_crc {
+        if self.field == HeaderField::Done && self.flags & FHCRC != 0 && self.found_crc != self.header_crc {
             return Err(Error::new(ErrorKind::Corrupt)
                 .field("header crc16")
                 .at(self.start.saturating_add(self.len).saturating_sub(2))
                 .found_hex(self.found_crc)
-                .expected(format_args!("{:#x} by the header", self.header_crc)));
+                .expected(format_args!("{:#x} computed from the header", self.header_crc)));
         }
         Ok(())
     }
 }
 
-/// Byte `at` of a little-endian number of two bytes, put to the ones before it.
+/// Adds byte `at` of a little-endian number of two bytes to `value`.
 fn push_byte(value: u16, at: u16, rest: &[u8]) -> u16 {
     let byte = u16::from(rest.first().copied().unwrap_or_default());
     if at == 0 { byte } else { value | byte << 8 }

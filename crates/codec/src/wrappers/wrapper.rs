@@ -1,4 +1,4 @@
-//! The compressed files that a disk may come in.
+//! The kinds of compressed files.
 
 use diskimg_core::Format;
 
@@ -22,21 +22,22 @@ pub enum Wrapper {
 }
 
 impl Wrapper {
-    /// All wrappers this build can read.
+    /// All wrappers.
     pub const ALL: &'static [Self] = &[Self::Gzip, Self::Xz, Self::Zstd];
 
-    /// Bytes of a file's head that [`Wrapper::recognise`] wants to see.
+    /// The number of first bytes of a file that [`Wrapper::recognise`] needs.
     pub const HEAD: usize = 6;
 
-    /// The wrapper that starts with these bytes, by its magic at offset 0. For gzip the method has to be
-    /// deflate too: two bytes alone stand at the start of too much else. A zstd file that starts with a
-    /// skippable frame is not recognised, since LZ4 has the same ones.
+    /// Returns the wrapper whose magic is at offset 0 of `head`.
+    ///
+    /// For gzip the method must also be deflate, because its magic of two bytes alone matches too many other
+    /// files. A zstd file that starts with a skippable frame is not recognised, because LZ4 uses the same frames.
     #[must_use]
     pub fn recognise(head: &[u8]) -> Option<Self> {
         Self::ALL.iter().copied().find(|wrapper| head.starts_with(wrapper.magic()))
     }
 
-    /// The wrapper of this name or file name extension: `gzip` or `gz`.
+    /// Returns the wrapper of this name or file name extension: `gzip` or `gz`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL
@@ -55,7 +56,7 @@ impl Wrapper {
         }
     }
 
-    /// The extensions of its file names, without the dot; the usual one first.
+    /// The file name extensions without the dot, the usual one first.
     #[must_use]
     pub const fn extensions(self) -> &'static [&'static str] {
         match self {
@@ -65,7 +66,7 @@ impl Wrapper {
         }
     }
 
-    /// The name as errors carry it.
+    /// The name as a format, for errors.
     #[must_use]
     pub const fn format(self) -> Format {
         Format::new(self.name())
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wrapper_is_known_by_its_magic_its_name_and_its_extensions() {
+    fn wrapper_is_recognised_by_magic_name_and_extensions() {
         for &wrapper in Wrapper::ALL {
             let magic = wrapper.magic();
             assert_eq!(Wrapper::recognise(magic), Some(wrapper));

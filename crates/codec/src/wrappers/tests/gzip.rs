@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, Crc, GzBuilder};
 
 use super::{decode, decode_within, refused, refused_within, run, words};
-use crate::{DecoderOptions, Wrapper};
+use crate::{DecompressOptions, Wrapper};
 
 const GZIP: Wrapper = Wrapper::Gzip;
 
@@ -18,7 +18,7 @@ fn member(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A member with every optional field of the header.
+/// Returns a member with every optional header field.
 fn full_header(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new()
         .filename("disk.raw")
@@ -30,7 +30,7 @@ fn full_header(data: &[u8]) -> Vec<u8> {
     with_header_crc(&encoder.finish().unwrap(), 10 + 2 + 6 + 9 + 10)
 }
 
-/// The member with the CRC16 of its header of `len` bytes put behind it.
+/// Returns the member with the CRC16 of its header added after the first `len` bytes.
 fn with_header_crc(member: &[u8], len: usize) -> Vec<u8> {
     let mut file = member[..len].to_vec();
     file[FLAGS] |= 2;
@@ -42,12 +42,12 @@ fn with_header_crc(member: &[u8], len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_member_with_all_fields_in_its_header_is_read() {
+fn member_with_all_header_fields_is_read() {
     let disk = words(1, 300_000);
     assert!(decode(GZIP, &full_header(&disk)).unwrap() == disk);
     assert!(decode(GZIP, &member(&disk)).unwrap() == disk);
     assert_eq!(decode(GZIP, &member(&[])).unwrap(), []);
-    // An extra field of no bytes.
+    // An empty extra field.
     let mut empty = member(b"ab");
     empty[FLAGS] = 4;
     empty.splice(10..10, [0, 0]);
@@ -56,7 +56,7 @@ fn a_member_with_all_fields_in_its_header_is_read() {
 }
 
 #[test]
-fn c01_a_gzip_file_cut_anywhere_is_truncated() {
+fn gzip_file_truncated_anywhere_is_an_error() {
     let file = full_header(&words(2, 2000));
     for len in 0..file.len() {
         let place = match len {
@@ -70,7 +70,7 @@ fn c01_a_gzip_file_cut_anywhere_is_truncated() {
 }
 
 #[test]
-fn c01_a_second_member_that_is_cut_is_truncated() {
+fn truncated_second_member_is_an_error() {
     let first = member(b"first");
     let file = [first.clone(), full_header(b"second")].concat();
     for len in first.len() + 1..file.len() {
@@ -79,7 +79,7 @@ fn c01_a_second_member_that_is_cut_is_truncated() {
 }
 
 #[test]
-fn c02_gzip_crc_mismatch_is_corrupt() {
+fn gzip_crc_mismatch_is_corrupt() {
     let disk = words(3, 5000);
     let good = member(&disk);
     for at in good.len() - 8..good.len() - 4 {
@@ -91,7 +91,7 @@ fn c02_gzip_crc_mismatch_is_corrupt() {
 }
 
 #[test]
-fn c02_gzip_isize_mismatch_is_corrupt() {
+fn gzip_isize_mismatch_is_corrupt() {
     let good = member(&words(4, 5000));
     for at in good.len() - 4..good.len() {
         let mut file = good.clone();
@@ -102,7 +102,7 @@ fn c02_gzip_isize_mismatch_is_corrupt() {
 }
 
 #[test]
-fn c02_gzip_header_crc_mismatch_is_corrupt() {
+fn gzip_header_crc_mismatch_is_corrupt() {
     let good = full_header(b"data");
     for at in [37, 38] {
         let mut file = good.clone();
@@ -116,7 +116,7 @@ fn c02_gzip_header_crc_mismatch_is_corrupt() {
 }
 
 #[test]
-fn c02_broken_deflate_data_is_corrupt() {
+fn invalid_deflate_data_is_corrupt() {
     // A block of the reserved type 3.
     let mut file = member(b"data")[..10].to_vec();
     file.push(0x07);
@@ -125,7 +125,7 @@ fn c02_broken_deflate_data_is_corrupt() {
 }
 
 #[test]
-fn c03_gzip_members_are_concatenated() {
+fn gzip_members_are_concatenated() {
     let disk = words(5, 200_000);
     let mut file = Vec::new();
     for piece in disk.chunks(33_333) {
@@ -137,7 +137,7 @@ fn c03_gzip_members_are_concatenated() {
 }
 
 #[test]
-fn c04_zeros_behind_the_last_member_are_padding() {
+fn zeros_after_the_last_member_are_padding() {
     let good = member(b"disk");
     for zeros in [1, 2, 9, 10, 511, 512, 70_000] {
         let mut file = good.clone();
@@ -147,7 +147,7 @@ fn c04_zeros_behind_the_last_member_are_padding() {
 }
 
 #[test]
-fn c05_bytes_behind_the_last_member_are_trailing_data() {
+fn bytes_after_the_last_member_are_trailing_data() {
     let good = member(b"disk");
     for tail in [&b"x"[..], &[0x1E; 600], &[0x1F, 0x8C, 8], &[0, 0, 1], &[0, 0x1F, 0x8B, 8, 0]] {
         let file = [&good, tail].concat();
@@ -158,7 +158,7 @@ fn c05_bytes_behind_the_last_member_are_trailing_data() {
 }
 
 #[test]
-fn c06_a_name_without_an_end_is_a_limit() {
+fn endless_name_in_a_member_header_is_refused() {
     for flag in [8, 16] {
         let mut file = member(b"disk")[..10].to_vec();
         file[FLAGS] = flag;
@@ -171,7 +171,7 @@ fn c06_a_name_without_an_end_is_a_limit() {
     file[FLAGS] = 8;
     let name = (4 << 20) - 11;
     file.splice(10..10, std::iter::repeat_n(b'n', name).chain([0]));
-    let options = DecoderOptions::default();
+    let options = DecompressOptions::default();
     let (disk, result) = run(GZIP, &file, 64 << 10, &Limits::default(), &options);
     result.unwrap();
     assert_eq!(disk, b"disk");
@@ -181,7 +181,7 @@ fn c06_a_name_without_an_end_is_a_limit() {
 }
 
 #[test]
-fn c07_reserved_flags_and_other_methods_are_corrupt() {
+fn reserved_flags_and_other_methods_are_corrupt() {
     let good = member(b"disk");
     for flag in [0x20, 0x40, 0x80] {
         let mut file = good.clone();
@@ -200,18 +200,18 @@ fn c07_reserved_flags_and_other_methods_are_corrupt() {
 }
 
 #[test]
-fn c08_gzip_within_gzip_comes_out_once_unwrapped() {
+fn gzip_within_gzip_is_decompressed_once() {
     let inner = member(&member(b"disk"));
     assert_eq!(decode(GZIP, &member(&inner)).unwrap(), inner);
 }
 
 #[test]
-fn c09_what_the_caller_refuses_stops_the_decoder() {
+fn error_of_the_caller_stops_the_decompressor() {
     let bomb = member(&vec![0; 8 << 20]);
-    let mut decoder = crate::Decoder::new(GZIP, &Limits::default()).unwrap();
+    let mut decompressor = crate::Decompressor::new(GZIP, &Limits::default()).unwrap();
     let mut left = 1_usize << 20;
     let mut calls = 0;
-    let error = decoder
+    let error = decompressor
         .push(&bomb, &mut |piece| {
             calls += 1;
             left = left
@@ -222,34 +222,34 @@ fn c09_what_the_caller_refuses_stops_the_decoder() {
         .unwrap_err();
     assert_eq!((error.kind(), error.field_name()), (ErrorKind::Limit, Some("output")));
     assert!(calls <= 9, "{calls} pieces");
-    let error = decoder.push(&bomb, &mut |_| panic!("output after the end")).unwrap_err();
+    let error = decompressor.push(&bomb, &mut |_| panic!("output after the end")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    let error = decoder.finish(&mut |_| panic!("output after the end")).unwrap_err();
+    let error = decompressor.finish(&mut |_| panic!("output after the end")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
-fn c15_endless_empty_members_are_a_limit() {
+fn endless_empty_members_are_refused() {
     let empty = member(&[]);
     let limits = Limits::default();
-    let options = DecoderOptions::default();
+    let options = DecompressOptions::default();
     for chunk in [1 << 10, usize::MAX] {
         let (_, result) = run(GZIP, &empty.repeat(20_000), chunk, &limits, &options);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
     }
-    // As many as are allowed, twice, with a byte between them.
+    // As many as allowed, twice, with a byte between them.
     let some = empty.repeat(10_000);
     let file = [&some[..], &member(b"a"), &some].concat();
     assert_eq!(decode_within(GZIP, &file, &limits).unwrap(), b"a");
 }
 
 #[test]
-fn c15_deflate_blocks_without_content_are_a_limit() {
+fn endless_empty_deflate_blocks_are_refused() {
     let mut file = member(&[])[..10].to_vec();
     let empty_blocks = [0, 0, 0, 0xFF, 0xFF].repeat(1 << 20);
-    let mut decoder = crate::Decoder::new(GZIP, &Limits::default()).unwrap();
+    let mut decompressor = crate::Decompressor::new(GZIP, &Limits::default()).unwrap();
     file.extend(&empty_blocks);
-    decoder.push(&file, &mut |_| panic!("no content")).unwrap();
-    let error = (0..20).find_map(|_| decoder.push(&empty_blocks, &mut |_| panic!("no content")).err());
+    decompressor.push(&file, &mut |_| panic!("no content")).unwrap();
+    let error = (0..20).find_map(|_| decompressor.push(&empty_blocks, &mut |_| panic!("no content")).err());
     assert_eq!(error.unwrap().kind(), ErrorKind::Limit);
 }

@@ -6,7 +6,7 @@ use xz2::stream::{Check, Filters, LzmaOptions, MtStreamBuilder, Stream};
 use xz2::write::XzEncoder;
 
 use super::{decode, decode_within, refused, refused_within, run, words};
-use crate::{DecoderOptions, Wrapper};
+use crate::{DecompressOptions, Wrapper};
 
 const XZ: Wrapper = Wrapper::Xz;
 const HEADER_LEN: usize = 12;
@@ -25,20 +25,20 @@ fn file(data: &[u8]) -> Vec<u8> {
     one_block(data, Check::Crc64)
 }
 
-/// A stream of blocks that each hold `block` bytes, with their sizes in their headers, as several threads
-/// write and read them.
+/// Returns a stream of blocks of `block` bytes with their sizes in their headers, as multi-threaded encoders write
+/// them.
 fn many_blocks(data: &[u8], block: u64) -> Vec<u8> {
     encode(data, MtStreamBuilder::new().threads(2).preset(1).block_size(block).encoder().unwrap())
 }
 
-/// Puts a right CRC32 behind the `len` bytes at `start`.
+/// Writes the CRC32 of the `len` bytes at `start` after them.
 fn seal(file: &mut [u8], start: usize, len: usize) {
     let mut crc = Crc::new();
     crc.update(&file[start..start + len]);
     file[start + len..start + len + 4].copy_from_slice(&crc.sum().to_le_bytes());
 }
 
-/// The file with `change` made to its first block header, which is given without its CRC.
+/// Returns the file with `change` applied to its first block header, without the CRC of the header.
 fn with_block_header(good: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut file = good.to_vec();
     let len = usize::from(file[HEADER_LEN]) * 4;
@@ -48,7 +48,7 @@ fn with_block_header(good: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 }
 
 #[test]
-fn every_check_is_read_and_verified() {
+fn every_check_is_verified() {
     let disk = words(1, 100_000);
     for check in [Check::None, Check::Crc32, Check::Crc64, Check::Sha256] {
         assert!(decode(XZ, &one_block(&disk, check)).unwrap() == disk);
@@ -63,7 +63,7 @@ fn every_check_is_read_and_verified() {
     }
 }
 
-/// The size of the index in bytes, as the footer gives it.
+/// Returns the size of the index in bytes as stored in the footer.
 fn footer_backward_size(file: &[u8]) -> usize {
     let at = file.len() - 8;
     let stored = u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
@@ -71,7 +71,7 @@ fn footer_backward_size(file: &[u8]) -> usize {
 }
 
 #[test]
-fn c01_an_xz_file_cut_anywhere_is_truncated() {
+fn xz_file_truncated_anywhere_is_an_error() {
     for file in [file(&words(2, 2000)), many_blocks(&words(2, 2000), 1000)] {
         for len in 0..file.len() {
             let error = refused(XZ, &file[..len], ErrorKind::Truncated, "");
@@ -81,7 +81,7 @@ fn c01_an_xz_file_cut_anywhere_is_truncated() {
 }
 
 #[test]
-fn c05_bytes_behind_the_last_stream_are_trailing_data() {
+fn bytes_after_the_last_stream_are_trailing_data() {
     let good = file(b"disk");
     for (zeros, tail) in [(0, &b"x"[..]), (0, &[0xFD, b'7', b'x']), (4, &[1]), (8, &[0xFF; 600])] {
         let mut file = good.clone();
@@ -94,7 +94,7 @@ fn c05_bytes_behind_the_last_stream_are_trailing_data() {
 }
 
 #[test]
-fn c10_a_dictionary_above_the_limit_is_a_limit_before_it_is_allocated() {
+fn dictionary_above_the_limit_is_refused_before_it_is_allocated() {
     let mut good = encode(b"disk", {
         let mut options = LzmaOptions::new_preset(0).unwrap();
         options.dict_size(4096);
@@ -116,7 +116,7 @@ fn c10_a_dictionary_above_the_limit_is_a_limit_before_it_is_allocated() {
 }
 
 #[test]
-fn c11_a_number_of_more_than_nine_bytes_is_corrupt() {
+fn integer_of_more_than_nine_bytes_is_corrupt() {
     let good = many_blocks(b"disk", 1000);
     assert_eq!(good[HEADER_LEN + 1] & 0xC0, 0xC0, "both sizes are in the header");
     let file = with_block_header(&good, |header| header[2..12].fill(0xFF));
@@ -124,7 +124,7 @@ fn c11_a_number_of_more_than_nine_bytes_is_corrupt() {
 }
 
 #[test]
-fn c12_a_wrong_header_crc_is_corrupt() {
+fn xz_header_crc_mismatch_is_corrupt() {
     let good = file(b"disk");
     for at in 8..12 {
         let mut file = good.clone();
@@ -138,7 +138,7 @@ fn c12_a_wrong_header_crc_is_corrupt() {
 }
 
 #[test]
-fn c12_an_index_or_footer_that_contradicts_the_blocks_is_corrupt() {
+fn index_or_footer_that_contradicts_the_blocks_is_corrupt() {
     let good = file(&words(3, 1000));
     let footer = good.len() - 12;
     let index = footer - footer_backward_size(&good);
@@ -148,7 +148,7 @@ fn c12_an_index_or_footer_that_contradicts_the_blocks_is_corrupt() {
         let error = decode(XZ, &file).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at}: {error}");
     }
-    // A record that is wrong though the CRC of the index is right.
+    // A wrong record with a valid CRC of the index.
     let mut file = good.clone();
     file[index + 2] ^= 0x04;
     seal(&mut file, index, footer - index - 4);
@@ -156,7 +156,7 @@ fn c12_an_index_or_footer_that_contradicts_the_blocks_is_corrupt() {
 }
 
 #[test]
-fn c12_stream_padding_is_a_multiple_of_four() {
+fn stream_padding_is_a_multiple_of_four() {
     let good = file(b"disk");
     for zeros in [4, 8, 512, 100_000] {
         let mut file = good.clone();
@@ -176,7 +176,7 @@ fn c12_stream_padding_is_a_multiple_of_four() {
 }
 
 #[test]
-fn c13_an_unknown_check_or_filter_is_unsupported() {
+fn unknown_check_or_filter_is_unsupported() {
     let good = file(b"disk");
     for check in [2, 3, 5, 9, 11, 15] {
         let mut file = good.clone();
@@ -197,7 +197,7 @@ fn c13_an_unknown_check_or_filter_is_unsupported() {
 }
 
 #[test]
-fn c14_streams_and_blocks_are_concatenated() {
+fn streams_and_blocks_are_concatenated() {
     let disk = words(4, 600_000);
     assert!(decode(XZ, &many_blocks(&disk, 50_000)).unwrap() == disk);
     let mut several = Vec::new();
@@ -210,7 +210,7 @@ fn c14_streams_and_blocks_are_concatenated() {
 }
 
 #[test]
-fn c14_filters_for_machine_code_are_read() {
+fn machine_code_filters_are_read() {
     let disk = words(5, 50_000);
     let options = LzmaOptions::new_preset(1).unwrap();
     let stream = Stream::new_stream_encoder(Filters::new().x86().lzma2(&options), Check::Crc32).unwrap();
@@ -218,26 +218,26 @@ fn c14_filters_for_machine_code_are_read() {
 }
 
 #[test]
-fn blocks_too_large_for_the_threads_are_read_by_one() {
+fn blocks_too_large_for_several_threads_are_read_by_one() {
     let disk = words(6, 3 << 20);
     let file = many_blocks(&disk, 1 << 20);
     for thread_memory in [0, 1 << 20, 3 << 20, u64::MAX] {
-        let options = DecoderOptions { threads: 3, thread_memory };
+        let options = DecompressOptions { threads: 3, thread_memory };
         let (back, result) = run(XZ, &file, 64 << 10, &Limits::default(), &options);
         result.unwrap();
         assert!(back == disk);
     }
-    let options = DecoderOptions { threads: u32::MAX, ..DecoderOptions::default() };
+    let options = DecompressOptions { threads: u32::MAX, ..DecompressOptions::default() };
     let (back, result) = run(XZ, &file, 64 << 10, &Limits::default(), &options);
     result.unwrap();
     assert!(back == disk);
 }
 
 #[test]
-fn c15_endless_empty_streams_are_a_limit() {
+fn endless_empty_streams_are_refused() {
     let empty = file(&[]);
     for threads in [1, 2] {
-        let options = DecoderOptions { threads, ..DecoderOptions::default() };
+        let options = DecompressOptions { threads, ..DecompressOptions::default() };
         let (_, result) = run(XZ, &empty.repeat(17_000), 1 << 10, &Limits::default(), &options);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
     }
@@ -249,9 +249,9 @@ fn c15_endless_empty_streams_are_a_limit() {
 }
 
 #[test]
-fn c15_endless_padding_is_a_limit() {
+fn endless_stream_padding_is_refused() {
     let mut file = file(&[]);
     file.resize(65 << 20, 0);
-    let (_, result) = run(XZ, &file, 1 << 20, &Limits::default(), &DecoderOptions::default());
+    let (_, result) = run(XZ, &file, 1 << 20, &Limits::default(), &DecompressOptions::default());
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Limit);
 }

@@ -1,36 +1,41 @@
-//! zstd files: frames, one behind the other.
+//! zstd files: concatenated frames.
 //!
 //! Source: RFC 8878, section 3.
 
 use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_frame_content_size};
 
-use crate::codec::{Codec, Step, trailing_data, truncated};
-use crate::zstd_format::{code, decode_error, number};
+use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
+use crate::zstd_errors::{code, decode_error, number};
 
-/// The bounds of the library on a window, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
+/// The window sizes that libzstd supports, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=30;
 
 /// The longest frame header in bytes (ZSTD_FRAMEHEADERSIZE_MAX).
 const HEADER_LEN: usize = 18;
 
-pub(crate) struct ZstdStream {
+/// The error number of a frame without magic, from `zstd_errors.h` of zstd 1.5.
+const PREFIX_UNKNOWN: usize = 10;
+
+/// Decompresses a zstd file.
+pub(super) struct Zstd {
     context: DCtx<'static>,
     window_max: u64,
-    /// Whether a frame has begun that has not ended.
+    /// True if a frame has begun and not ended.
     in_frame: bool,
-    /// Offset of the frame that began last.
+    /// Offset of the last frame that began.
     frame: u64,
     frames: u64,
-    /// The first bytes of that frame, and how many came out of it.
+    /// The first bytes of that frame.
     header: Vec<u8>,
+    /// The bytes of its output so far.
     content: u64,
     /// Bytes of the file read so far.
     offset: u64,
 }
 
-impl ZstdStream {
-    pub(crate) fn new(memory: u64) -> Result<Self> {
+impl Zstd {
+    pub(super) fn new(memory: u64) -> Result<Self> {
         let mut context = DCtx::try_create()
             .ok_or_else(|| Error::new(ErrorKind::Limit).because("no memory for a zstd context"))?;
         let log = memory.checked_ilog2().unwrap_or(0).clamp(*WINDOW_LOG.start(), *WINDOW_LOG.end());
@@ -47,12 +52,12 @@ impl ZstdStream {
         })
     }
 
-    /// An error of the library in our words, at the start of its frame: where the library stands when it finds
-    /// out depends on how the input is cut.
+    /// Converts an error of libzstd. Its offset is the start of the frame, because the position at which libzstd
+    /// detects the error depends on how the input is split.
     fn describe(&self, error: zstd::zstd_safe::ErrorCode) -> Error {
         match number(error) {
-            code::PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
-            code::PREFIX_UNKNOWN => {
+            PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
+            PREFIX_UNKNOWN => {
                 Error::new(ErrorKind::Corrupt).field("magic").at(self.frame).expected("28 b5 2f fd")
             }
             code::WINDOW_TOO_LARGE => Error::new(ErrorKind::Limit)
@@ -70,8 +75,8 @@ impl ZstdStream {
         self.header.extend_from_slice(read.get(..room).unwrap_or(read));
     }
 
-    /// Whether as much came out of the frame as its header says. Streaming, the library does not look when the
-    /// last block is empty.
+    /// Compares the output of the frame with the content size in its header. In streaming mode libzstd does not
+    /// do so if the last block is empty.
     fn check_content_size(&self, content: u64) -> Result<()> {
         match get_frame_content_size(&self.header) {
             Ok(Some(size)) if size != content => Err(Error::new(ErrorKind::Corrupt)
@@ -91,12 +96,12 @@ impl ZstdStream {
         self.content = 0;
     }
 
-    /// Goes on until something was written or the input is used up.
+    /// Continues until it produced output or consumed the input.
     ///
-    /// The library decodes a frame in one go, by other rules, when a whole one begins where its input does: even
-    /// in the middle of a frame, if the input was cut within the header. So that no cut changes anything, it
-    /// gets the header byte by byte and never sees a whole frame at once.
-    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step> {
+    /// If a complete frame is at the start of its input, libzstd decodes it in one go by other rules, even in the
+    /// middle of a frame if the input was split within the header. It therefore gets the header byte by byte and
+    /// never sees a complete frame at once, so that the result does not depend on how the input is split.
+    fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<CodecStep> {
         let mut read = 0_usize;
         let mut output = OutBuffer::around(output);
         loop {
@@ -109,11 +114,11 @@ impl ZstdStream {
             }
             let in_header = self.header.len() < HEADER_LEN;
             let mut piece = InBuffer::around(if in_header { rest.get(..1).unwrap_or(rest) } else { rest });
-            let hint =
+            let expected =
                 self.context.decompress_stream(&mut output, &mut piece).map_err(|e| self.describe(e))?;
             read = read.saturating_add(piece.pos());
             self.keep_header(rest.get(..piece.pos()).unwrap_or_default());
-            self.in_frame = hint != 0;
+            self.in_frame = expected != 0;
             let written = output.pos() as u64;
             if !self.in_frame {
                 self.check_content_size(self.content.saturating_add(written))?;
@@ -124,12 +129,12 @@ impl ZstdStream {
                 break;
             }
         }
-        Ok(Step { read, written: output.pos() })
+        Ok(CodecStep { read, written: output.pos() })
     }
 }
 
-impl Codec for ZstdStream {
-    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<Step> {
+impl StreamCodec for Zstd {
+    fn step(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<CodecStep> {
         let step = self.advance(input, output)?;
         self.offset = self.offset.saturating_add(step.read as u64);
         if end && step.written == 0 && (self.in_frame || self.frames == 0) {

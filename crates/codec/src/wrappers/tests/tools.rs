@@ -1,4 +1,4 @@
-//! Files made by the commands that people use.
+//! Files of the common commands.
 
 use std::io::{ErrorKind as IoKind, Write};
 use std::process::{Command, Stdio};
@@ -8,7 +8,8 @@ use diskimg_core::ErrorKind;
 use super::{decode, refused, words};
 use crate::Wrapper;
 
-/// What the command makes of `data`, and whether it was content; `None`, aloud, where it is not installed.
+/// Pipes `data` through the command. Returns its output and true if it succeeded; `None`, with a message, if it is
+/// not installed.
 fn pipe(command: &[&str], data: &[u8]) -> Option<(Vec<u8>, bool)> {
     let child = Command::new(command[0])
         .args(&command[1..])
@@ -48,7 +49,7 @@ fn disk() -> Vec<u8> {
     disk
 }
 
-/// One file of each of these commands, which all read from a pipe and write to one.
+/// Commands that read from a pipe and write to one.
 const COMMANDS: [(Wrapper, &[&str]); 9] = [
     (Wrapper::Gzip, &["gzip", "-1"]),
     (Wrapper::Gzip, &["gzip", "-9"]),
@@ -62,7 +63,7 @@ const COMMANDS: [(Wrapper, &[&str]); 9] = [
 ];
 
 #[test]
-fn what_the_commands_write_is_read() {
+fn output_of_each_command_is_read() {
     let disk = disk();
     for (wrapper, command) in COMMANDS {
         if let Some((file, ok)) = pipe(command, &disk) {
@@ -74,11 +75,11 @@ fn what_the_commands_write_is_read() {
 }
 
 #[test]
-fn what_the_commands_refuse_is_refused() {
+fn damage_is_refused_if_and_only_if_the_command_refuses_it() {
     let disk = words(2, 3000);
     for (wrapper, command) in COMMANDS {
         if command.iter().any(|option| ["--no-check", "--check=none"].contains(option)) {
-            // Without a checksum the versions of a library differ in what they notice.
+            // Without a checksum the versions of a library detect different damage.
             continue;
         }
         let Some((file, _)) = pipe(command, &disk) else { continue };
@@ -89,9 +90,13 @@ fn what_the_commands_refuse_is_refused() {
             let (theirs, ok) = pipe(&[command[0], "-dc"], &bad).unwrap();
             match decode(wrapper, &bad) {
                 Ok(ours) => {
-                    assert!(ok && ours == theirs, "{command:?}: bit {} of byte {at}: only we take it", n % 8);
+                    assert!(
+                        ok && ours == theirs,
+                        "{command:?}: bit {} of byte {at}: only we accept it",
+                        n % 8
+                    );
                 }
-                // gzip takes garbage behind a member for a warning, and we do not.
+                // gzip only warns about garbage after a member.
                 Err(error) => {
                     assert!(!ok, "{command:?}: bit {} of byte {at}: only we refuse it: {error}", n % 8);
                 }

@@ -8,9 +8,9 @@ use xz2::stream::{Check, MtStreamBuilder};
 use xz2::write::XzEncoder;
 
 use super::{run, words};
-use crate::{DecoderOptions, Wrapper};
+use crate::{DecompressOptions, Wrapper};
 
-/// `data` as a file that carries checksums: members, blocks or frames of `unit` bytes.
+/// Returns `data` as a file with checksums, in members, blocks or frames of `unit` bytes.
 fn file(wrapper: Wrapper, data: &[u8], unit: usize) -> Vec<u8> {
     let pieces = || std::iter::once(&data[..0]).chain(data.chunks(unit));
     match wrapper {
@@ -43,8 +43,8 @@ fn wrappers() -> impl Strategy<Value = Wrapper> {
     prop::sample::select(Wrapper::ALL)
 }
 
-fn options() -> impl Strategy<Value = DecoderOptions> {
-    (1..4_u32).prop_map(|threads| DecoderOptions { threads, ..DecoderOptions::default() })
+fn options() -> impl Strategy<Value = DecompressOptions> {
+    (1..4_u32).prop_map(|threads| DecompressOptions { threads, ..DecompressOptions::default() })
 }
 
 fn chunks() -> impl Strategy<Value = usize> {
@@ -53,7 +53,7 @@ fn chunks() -> impl Strategy<Value = usize> {
 
 proptest! {
     #[test]
-    fn any_data_comes_back_whatever_the_pieces(
+    fn data_survives_pieces_of_any_size(
         wrapper in wrappers(), options in options(), chunk in chunks(),
         data in prop::collection::vec(0..5_u8, 0..9000), unit in 100..9000_usize,
     ) {
@@ -64,16 +64,16 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_file_is_never_taken_for_a_whole_one(
+    fn truncated_file_is_never_complete(
         wrapper in wrappers(), options in options(), chunk in chunks(),
-        seed in any::<u64>(), unit in 500..9000_usize, cut in any::<prop::sample::Index>(),
+        seed in any::<u64>(), unit in 500..9000_usize, end in any::<prop::sample::Index>(),
     ) {
         let data = words(seed, 5000);
         let file = file(wrapper, &data, unit);
-        let len = cut.index(file.len());
+        let len = end.index(file.len());
         let (disk, result) = run(wrapper, &file[..len], chunk, &Limits::default(), &options);
         prop_assert!(data.starts_with(&disk));
-        // Members and frames are whole files too: a cut between two of them cannot be seen.
+        // A file that ends between two members or frames is complete.
         if result.is_ok() {
             prop_assert!(wrapper != Wrapper::Xz);
             prop_assert!(disk.len().is_multiple_of(unit) && disk.len() < data.len());
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_never_silent(
+    fn flipped_bit_is_detected_or_has_no_effect(
         wrapper in wrappers(), options in options(), chunk in chunks(),
         seed in any::<u64>(), unit in 500..9000_usize, bit in any::<prop::sample::Index>(),
     ) {
@@ -90,12 +90,12 @@ proptest! {
         let bit = bit.index(file.len() * 8);
         file[bit / 8] ^= 1 << (bit % 8);
         let (disk, result) = run(wrapper, &file, chunk, &Limits::default(), &options);
-        // A bit of a time stamp, say, may change nothing; no bit may change the disk.
+        // A bit of a time stamp, for example, may have no effect, but no bit may change the disk.
         prop_assert!(result.is_err() || disk == data);
     }
 
     #[test]
-    fn garbage_is_an_error_but_no_panic(
+    fn garbage_does_not_panic(
         wrapper in wrappers(), options in options(), chunk in chunks(),
         garbage in prop::collection::vec(any::<u8>(), 1..3000), kept in 0..40_usize,
     ) {

@@ -1,0 +1,17 @@
+//! Compressed files around an image: gzip, xz and zstd.
+
+mod decompress_options;
+mod decompress_reader;
+mod decompressor;
+mod gzip;
+mod stream_codec;
+#[cfg(test)]
+mod tests;
+mod wrapper;
+mod xz;
+mod zstd;
+
+pub use decompress_options::DecompressOptions;
+pub use decompress_reader::DecompressReader;
+pub use decompressor::Decompressor;
+pub use wrapper::Wrapper;
