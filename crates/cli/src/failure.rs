@@ -1,12 +1,12 @@
-//! What is said, and with which exit code, when something goes wrong.
+//! Error messages, hints and exit codes.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use diskimg::{Error, ErrorKind, LimitKind, Remedy};
+use diskimg::{Error, ErrorKind, LimitKind, Remedy, driver};
 use serde_json::json;
 
-/// A command that failed: the reason, and the exit code.
+/// The failure of a command: an error, the exit code, and the file concerned.
 pub(crate) struct Failure {
     error: Error,
     code: u8,
@@ -16,26 +16,26 @@ pub(crate) struct Failure {
 pub(crate) type Outcome = Result<u8, Failure>;
 
 impl Failure {
-    /// The same failure with another exit code.
+    /// Sets the exit code.
     pub(crate) fn code(mut self, code: u8) -> Self {
         self.code = code;
         self
     }
 
-    /// The same failure with this exit code, unless its own is larger.
+    /// Raises the exit code to `code`, unless it is larger already.
     pub(crate) fn at_least(self, code: u8) -> Self {
         let code = self.code.max(code);
         self.code(code)
     }
 
-    /// What kind of failure it is.
+    /// The kind of the error.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()
     }
 
-    /// One line on standard error, another for a hint; one JSON object for a program.
+    /// Prints the failure on standard error: a line, and a second one for a hint; or one JSON object.
     pub(crate) fn report(self, machine: bool) -> ExitCode {
-        // Whoever read our output has gone: there is nobody to tell.
+        // The reader of standard output has closed it. That is not worth a message.
         if self.error.os_error() == Some(BROKEN_PIPE) {
             return ExitCode::from(self.code);
         }
@@ -53,40 +53,52 @@ impl Failure {
             }});
             writeln!(stderr, "{error}")
         } else {
-            let hint = self
-                .error
-                .remedy()
-                .map_or(String::new(), |remedy| format!("\nhint: {}", with_option(remedy)));
+            let hint =
+                self.error.remedy().map_or(String::new(), |remedy| format!("\nhint: {}", hint(remedy)));
             writeln!(stderr, "diskimg: {message}{hint}")
         };
         ExitCode::from(self.code)
     }
 }
 
-/// EPIPE, the same number on every Unix.
+/// EPIPE. It has the same number on every Unix.
 const BROKEN_PIPE: i32 = 32;
 
-/// The remedy in words, with the option of this command that applies it.
-fn with_option(remedy: Remedy) -> String {
-    let option = match remedy {
+/// Words a remedy for users of this command.
+fn hint(remedy: Remedy) -> String {
+    let hint = match remedy {
         Remedy::FollowReferences { role } if role.is_below() => {
-            return "allow references within the image's own directory (--follow), or pass the file yourself \
-                    (--parent FILE)"
-                .to_owned();
+            "use --follow to open files in the directory of the image, or --parent FILE to name the file"
         }
-        Remedy::FollowReferences { .. } => "--follow",
-        Remedy::NameParent => "--parent FILE",
-        Remedy::AllowRaw => "-f raw, or --allow-raw",
-        Remedy::ReadCompressedBytes => "-f raw",
-        Remedy::PinFormat => "-f FORMAT",
-        Remedy::NameBackingFormat => "-F FORMAT",
-        Remedy::NameMember => "--member",
-        Remedy::Force => "--force",
-        Remedy::RaiseLimit(LimitKind::VirtualSize) => "--max-size",
-        Remedy::SetOption(_) => "-o",
+        Remedy::FollowReferences { .. } => "use --follow to open files in the directory of the image",
+        Remedy::NameParent => "use --parent FILE to name the parent",
+        Remedy::AllowRaw => "use -f raw or --allow-raw if it is a raw disk",
+        Remedy::ReadCompressedBytes => "use -f raw to read the compressed bytes",
+        Remedy::PinFormat => "use -f FORMAT to set the format",
+        Remedy::NameBackingFormat => "use -F FORMAT to set the format of the backing file",
+        Remedy::NameMember => "use --member NAME to select a disk",
+        Remedy::Force => "use --force to replace it, or choose another name",
+        Remedy::RaiseLimit(LimitKind::VirtualSize) => {
+            "use --max-size SIZE to raise the limit if the image is trusted"
+        }
+        // The command has no option for the limits below.
+        Remedy::RaiseLimit(LimitKind::DecoderMemory) => "decompress the file first if it is trusted",
+        Remedy::RaiseLimit(LimitKind::Tables) => "read the image from a file",
+        Remedy::RaiseLimit(LimitKind::TemporaryFiles) => "decompress the image to a file first",
+        Remedy::AllowSpool => "omit --no-spool, or read the uncompressed image from a file",
+        Remedy::WriteToFile { or_format } if driver(or_format).is_ok() => {
+            return format!("write to a file, or use -O {or_format}");
+        }
+        Remedy::WriteToFile { or_format } => {
+            return format!("write to a file, or use -o subformat={or_format}");
+        }
+        Remedy::CompressAfterwards { or_format } => {
+            return format!("compress the file afterwards, or use -O {or_format}");
+        }
+        Remedy::SetOption(_) => return format!("{remedy} with -o"),
         _ => return remedy.to_string(),
     };
-    format!("{remedy} ({option})")
+    hint.to_owned()
 }
 
 impl From<Error> for Failure {
@@ -101,9 +113,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Says which file an error is about.
+/// Names the file that an error is about.
 pub(crate) trait About<T> {
-    /// The same, about `file`.
+    /// Adds the name of `file`, unless the error already names a file.
     fn about(self, file: &std::path::Path) -> Result<T, Failure>;
 }
 
@@ -113,5 +125,61 @@ impl<T> About<T> for diskimg::Result<T> {
             let named = error.field_name().is_some_and(|field| field.contains('\''));
             Failure { file: (!named).then(|| file.display().to_string()), ..error.into() }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use diskimg::ReferenceRole;
+
+    use super::*;
+    use crate::args::Args;
+
+    /// All remedies whose hint names an option, and the command with that option.
+    const WITH_OPTIONS: [(Remedy, &str); 16] = [
+        (Remedy::FollowReferences { role: ReferenceRole::Backing }, "convert"),
+        (Remedy::FollowReferences { role: ReferenceRole::Extent }, "check"),
+        (Remedy::NameParent, "map"),
+        (Remedy::AllowRaw, "probe"),
+        (Remedy::ReadCompressedBytes, "info"),
+        (Remedy::PinFormat, "inspect"),
+        (Remedy::NameBackingFormat, "create"),
+        (Remedy::NameMember, "cat"),
+        (Remedy::Force, "create"),
+        (Remedy::RaiseLimit(LimitKind::VirtualSize), "convert"),
+        (Remedy::AllowSpool, "convert"),
+        (Remedy::WriteToFile { or_format: "raw" }, "convert"),
+        (Remedy::WriteToFile { or_format: "streamOptimized" }, "convert"),
+        (Remedy::CompressAfterwards { or_format: "qcow2" }, "convert"),
+        (Remedy::SetOption(&[("block_size", "64M")]), "create"),
+        (Remedy::SetOption(&[("block_size", "64M")]), "convert"),
+    ];
+
+    #[test]
+    fn options_in_hints_exist() {
+        let args = Args::command();
+        for (remedy, name) in WITH_OPTIONS {
+            let text = hint(remedy);
+            let command = args.find_subcommand(name).unwrap();
+            let options: Vec<&str> =
+                text.split([' ', ',']).filter(|word| word.len() > 1 && word.starts_with('-')).collect();
+            assert!(!options.is_empty(), "{text}");
+            for option in options {
+                let exists = command.get_arguments().any(|arg| match option.strip_prefix("--") {
+                    Some(long) => arg.get_long() == Some(long),
+                    None => arg.get_short().is_some_and(|short| option[1..] == short.to_string()),
+                });
+                assert!(exists, "{name} has no {option}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn hints_name_no_option_that_the_command_lacks() {
+        for limit in [LimitKind::DecoderMemory, LimitKind::Tables, LimitKind::TemporaryFiles] {
+            let text = hint(Remedy::RaiseLimit(limit));
+            assert!(!text.contains("--") && !text.contains("limit"), "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The `diskimg` command: `qemu-img`'s letters and JSON keys over the `diskimg` library.
+//! The `diskimg` command: the `diskimg` library with the options and JSON keys of `qemu-img`.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -35,7 +35,7 @@ fn parse() -> Result<args::Args, clap::Error> {
     args::Args::from_arg_matches(&matches)
 }
 
-/// What `--color` says: clap has to know before it finds what is wrong with the other arguments.
+/// Returns the value of `--color`. clap needs it before it reports errors in other arguments.
 fn color() -> ColorChoice {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut values = arguments.iter().zip(arguments.iter().skip(1)).filter_map(|(name, value)| {
@@ -45,8 +45,8 @@ fn color() -> ColorChoice {
     values.next_back().unwrap_or_default()
 }
 
-/// The exit code for arguments that make no sense. clap's own 2 would read as "not recognised" of `probe`, and
-/// 1 as "different" of `compare`.
+/// Returns the exit code for invalid arguments. The 2 of clap would mean "unknown format" for `probe`, and 1
+/// would mean "different" for `compare`.
 fn usage_code() -> u8 {
     let command = args::Args::command();
     let named = std::env::args_os().skip(1).find(|argument| command.find_subcommand(argument).is_some());

@@ -1,4 +1,4 @@
-//! Printing to standard output: whoever reads may go away at any time.
+//! Output on standard output, whose reader may close it at any time.
 
 use std::io::{BufWriter, StdoutLock, Write};
 use std::path::Path;
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// Standard output, buffered; errors are errors, and not panics.
+/// Returns a buffered standard output that reports errors instead of panicking.
 pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(std::io::stdout().lock())
 }
 
-/// Prints one JSON value as `qemu-img` does, four blanks deep.
+/// Prints one JSON value like `qemu-img`, indented by four spaces.
 pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     let mut out = stdout();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -24,12 +24,12 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a file name means standard input or output.
+/// Returns true if a file name stands for standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Names of an image as they are where they are harmless, and escaped where not.
+/// Escapes a name from an image, unless it is harmless.
 pub(crate) fn shown(name: &str) -> String {
     let quoted = Printable::new(name.as_bytes()).to_string();
     match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_could_forge_a_line_is_quoted() {
+    fn name_that_could_forge_a_line_is_quoted() {
         assert_eq!(shown("base.raw"), "base.raw");
         assert_eq!(shown("a\nfile format: raw"), "\"a\\nfile format: raw\"");
     }

@@ -1,4 +1,4 @@
-//! Showing how far a conversion is.
+//! The display of progress.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -12,94 +12,99 @@ use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-/// How progress is shown.
+/// How progress is displayed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Style {
-    /// A bar on a terminal, nothing elsewhere
+pub(crate) enum ProgressMode {
+    /// Bar on a terminal, nothing elsewhere
     #[default]
     Auto,
-    /// A bar on standard error
+    /// Bar on standard error
     Bar,
-    /// The percentages that `qemu-img -p` prints, on standard output
+    /// Percentages of `qemu-img -p` on standard output
     Plain,
     /// JSON lines with transferred, size, elapsed and description
     Json,
-    /// Nothing
+    /// No progress
     None,
 }
 
-/// How often JSON lines and percentages are printed at most.
+/// The shortest interval between two JSON lines or percentages.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Shows progress and stops when the user asked to.
-pub(crate) struct Shown {
+/// Displays progress, and cancels the work if the user asks for it.
+pub(crate) struct ProgressDisplay {
     cancel: Arc<Cancel>,
     done: AtomicU64,
     total: u64,
     started: Instant,
-    how: How,
+    kind: DisplayKind,
 }
 
-/// What may be written where.
-pub(crate) struct Outputs {
-    /// The descriptor that JSON lines go to; 2 if not given.
+/// The outputs that progress may use.
+pub(crate) struct ProgressOutputs {
+    /// The file descriptor for JSON lines; 2 if not given.
     pub(crate) fd: Option<i32>,
-    /// Whether standard output carries something else: percentages go to standard error then.
+    /// True if standard output has other data. Percentages then go to standard error.
     pub(crate) stdout_is_data: bool,
 }
 
-enum How {
+enum DisplayKind {
     Nothing,
     Bar(ProgressBar),
     Plain(Mutex<(Instant, Box<dyn Write + Send>)>),
     Json(Mutex<(Instant, Box<dyn Write + Send>)>),
 }
 
-impl Shown {
-    /// Shows `total` bytes of work, 0 when that is not known.
-    pub(crate) fn new(style: Style, total: u64, cancel: Arc<Cancel>, outputs: &Outputs) -> Result<Self> {
+impl ProgressDisplay {
+    /// Starts a display for `total` bytes of work; 0 if unknown.
+    pub(crate) fn new(
+        style: ProgressMode,
+        total: u64,
+        cancel: Arc<Cancel>,
+        outputs: &ProgressOutputs,
+    ) -> Result<Self> {
         let long_ago = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
-        let how = match style {
-            Style::Auto if !std::io::stderr().is_terminal() => How::Nothing,
-            Style::None => How::Nothing,
-            Style::Auto | Style::Bar => How::Bar(bar(total)),
-            Style::Plain => How::Plain(Mutex::new((long_ago, plain_output(outputs)))),
-            Style::Json => How::Json(Mutex::new((long_ago, json_output(outputs)?))),
+        let kind = match style {
+            ProgressMode::Auto if !std::io::stderr().is_terminal() => DisplayKind::Nothing,
+            ProgressMode::None => DisplayKind::Nothing,
+            ProgressMode::Auto | ProgressMode::Bar => DisplayKind::Bar(bar(total)),
+            ProgressMode::Plain => DisplayKind::Plain(Mutex::new((long_ago, plain_output(outputs)))),
+            ProgressMode::Json => DisplayKind::Json(Mutex::new((long_ago, json_output(outputs)?))),
         };
-        Ok(Self { cancel, done: AtomicU64::new(0), total, started: Instant::now(), how })
+        Ok(Self { cancel, done: AtomicU64::new(0), total, started: Instant::now(), kind })
     }
 
-    /// Shows the end, and takes the bar away. `whole` says that all of the work is done.
-    pub(crate) fn finish(&self, whole: bool) {
-        match &self.how {
-            How::Nothing => {}
-            How::Bar(bar) => bar.finish_and_clear(),
-            How::Plain(line) => {
+    /// Displays the end and removes the bar. `complete` is true if all work is done.
+    pub(crate) fn finish(&self, complete: bool) {
+        match &self.kind {
+            DisplayKind::Nothing => {}
+            DisplayKind::Bar(bar) => bar.finish_and_clear(),
+            DisplayKind::Plain(line) => {
                 let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
-                self.print_plain(&mut *line.1, whole);
+                self.print_plain(&mut *line.1, complete);
                 let _ = writeln!(line.1);
             }
-            How::Json(line) => {
+            DisplayKind::Json(line) => {
                 let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
                 self.print_json(&mut *line.1);
             }
         }
     }
 
-    /// Whether somebody is shown a bar, and would like to hear how it ended.
+    /// Returns true if a bar is displayed. A summary then follows at the end.
     pub(crate) fn is_bar(&self) -> bool {
-        matches!(self.how, How::Bar(_))
+        matches!(self.kind, DisplayKind::Bar(_))
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    fn print_plain(&self, output: &mut dyn Write, whole: bool) {
+    fn print_plain(&self, output: &mut dyn Write, complete: bool) {
         let done = self.done.load(Ordering::Relaxed);
         let hundredths = match self.total {
-            _ if whole => 10_000,
-            // How much there is will be known at the end.
+            _ if complete => 10_000,
+            // The total is known only at the end.
             0 => 0,
             total => {
                 u128::from(done.min(total)).saturating_mul(10_000).checked_div(total.into()).unwrap_or(0)
@@ -121,13 +126,13 @@ impl Shown {
     }
 }
 
-impl Progress for Shown {
+impl Progress for ProgressDisplay {
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
         self.done.fetch_add(bytes, Ordering::Relaxed);
-        match &self.how {
-            How::Nothing => {}
-            How::Bar(bar) => bar.inc(bytes),
-            How::Plain(line) => {
+        match &self.kind {
+            DisplayKind::Nothing => {}
+            DisplayKind::Bar(bar) => bar.inc(bytes),
+            DisplayKind::Plain(line) => {
                 if let Ok(mut line) = line.try_lock()
                     && line.0.elapsed() >= INTERVAL
                 {
@@ -135,7 +140,7 @@ impl Progress for Shown {
                     self.print_plain(&mut *line.1, false);
                 }
             }
-            How::Json(line) => {
+            DisplayKind::Json(line) => {
                 if let Ok(mut line) = line.try_lock()
                     && line.0.elapsed() >= INTERVAL
                 {
@@ -170,18 +175,19 @@ fn is_utf8() -> bool {
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-fn plain_output(outputs: &Outputs) -> Box<dyn Write + Send> {
+fn plain_output(outputs: &ProgressOutputs) -> Box<dyn Write + Send> {
     if outputs.stdout_is_data { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) }
 }
 
-/// Another process's end of a pipe, by its number: opened anew, since no safe code can take over a descriptor.
-fn json_output(outputs: &Outputs) -> Result<Box<dyn Write + Send>> {
+/// Opens the output for JSON lines. An inherited descriptor is opened again by its number, because safe code
+/// cannot take ownership of it.
+fn json_output(outputs: &ProgressOutputs) -> Result<Box<dyn Write + Send>> {
     let about = |error: Error, fd: i32| error.field("--progress-fd").found(fd);
     Ok(match outputs.fd {
         None | Some(2) => Box::new(std::io::stderr()),
         Some(1) if outputs.stdout_is_data => {
             let error = about(Error::new(ErrorKind::InvalidInput), 1);
-            return Err(error.expected("another descriptor: standard output carries the disk"));
+            return Err(error.expected("another descriptor, because standard output receives the disk"));
         }
         Some(1) => Box::new(std::io::stdout()),
         Some(fd) => {

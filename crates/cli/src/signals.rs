@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: stop cleanly, and if that takes too long, stop.
+//! SIGINT and SIGTERM: a clean stop, and a forced stop if that takes too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -9,10 +9,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::failure::{Failure, Outcome};
 
-/// How long a conversion may take to stop by itself; a stalled pipe may never let it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time for a clean stop. A stalled pipe may prevent one forever.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
-/// Which signal came, and the flag that stops the work.
+/// The signal received, and the flag that cancels the work.
 #[derive(Clone, Default)]
 pub(crate) struct Interrupt {
     pub(crate) cancel: Arc<Cancel>,
@@ -20,24 +20,24 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Starts to handle signals.
     pub(crate) fn listen() -> std::io::Result<Self> {
         let interrupt = Self::default();
-        let heard = interrupt.clone();
+        let handler = interrupt.clone();
         on_signal(move |signal| {
-            if heard.signal.swap(signal, Ordering::AcqRel) != 0 {
+            if handler.signal.swap(signal, Ordering::AcqRel) != 0 {
                 stop(signal);
             }
-            heard.cancel.trigger();
+            handler.cancel.trigger();
             std::thread::spawn(move || {
-                std::thread::sleep(PATIENCE);
+                std::thread::sleep(GRACE_PERIOD);
                 stop(signal);
             });
         })?;
         Ok(interrupt)
     }
 
-    /// The outcome of work that a signal may have stopped.
+    /// Returns the exit code of work that a signal may have cancelled.
     pub(crate) fn outcome(&self, done: Result<(), Failure>) -> Outcome {
         match (self.exit_code(), done) {
             (Some(code), Err(_)) => Ok(code),
@@ -45,7 +45,7 @@ impl Interrupt {
         }
     }
 
-    /// The exit code of the signal that came, if one did: 130 or 143.
+    /// Returns the exit code for the signal received, 130 or 143; `None` without a signal.
     pub(crate) fn exit_code(&self) -> Option<u8> {
         match self.signal.load(Ordering::Acquire) {
             0 => None,
@@ -54,7 +54,7 @@ impl Interrupt {
     }
 }
 
-/// Calls `act` for each signal, in a thread of its own.
+/// Calls `act` for each signal, on a separate thread.
 #[cfg(unix)]
 fn on_signal(act: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
@@ -62,19 +62,19 @@ fn on_signal(act: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The same where a signal cannot wake a thread: a flag is looked at ten times a second.
+/// Calls `act` for each signal, on a separate thread that polls a flag ten times a second.
 #[cfg(not(unix))]
 fn on_signal(act: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
     use std::sync::atomic::AtomicUsize;
-    let came = Arc::new(AtomicUsize::new(0));
+    let received = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM] {
         let value = usize::try_from(signal).unwrap_or_default();
-        signal_hook::flag::register_usize(signal, Arc::clone(&came), value)?;
+        signal_hook::flag::register_usize(signal, Arc::clone(&received), value)?;
     }
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(100));
-            match came.swap(0, Ordering::AcqRel) {
+            match received.swap(0, Ordering::AcqRel) {
                 0 => {}
                 signal => act(i32::try_from(signal).unwrap_or(SIGTERM)),
             }
@@ -83,7 +83,10 @@ fn on_signal(act: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "a target that is not finished has no name to clean up")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an unfinished target has no name, so nothing is left to remove"
+)]
 fn stop(signal: i32) -> ! {
     std::process::exit(signal.saturating_add(128))
 }

@@ -1,13 +1,14 @@
-//! Sizes as users type and read them.
+//! Sizes in arguments and in output.
 
 use diskimg::{Error, Setting};
 
-/// A size as `qemu-img` takes it: a number with an optional suffix of k, M, G, T, P or E, powers of 1024.
+/// Parses a size like `qemu-img`: a number with an optional suffix k, M, G, T, P or E, which are powers of
+/// 1024.
 pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
     Setting { name: "size".to_owned(), value: text.to_owned() }.as_size()
 }
 
-/// A size as `qemu-img` prints it: three digits that count, and a binary unit.
+/// Formats a size like `qemu-img`: three significant digits and a binary unit.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut unit = 0;
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_printed_as_qemu_img_prints_them() {
+    fn sizes_are_formatted_like_qemu_img() {
         let table = [
             (0, "0 B"),
             (512, "512 B"),

@@ -1,4 +1,4 @@
-//! Standard input that a signal can interrupt, even when nothing arrives.
+//! Standard input that a signal can interrupt while it waits for data.
 
 use std::io::{Cursor, Read, Result};
 use std::sync::Arc;
@@ -7,38 +7,39 @@ use std::time::Duration;
 
 use diskimg::{Cancel, Error, ErrorKind};
 
-/// Bytes read at a time, and how many such pieces may wait. Bounds of ours: a pipe holds 64 KiB to 1 MiB.
-const PIECE: usize = 256 << 10;
-const AHEAD: usize = 4;
+/// The size of a chunk in bytes, and the number of chunks read ahead. Our limits: a pipe holds 64 KiB to 1
+/// MiB.
+const CHUNK_SIZE: usize = 256 << 10;
+const CHUNKS_AHEAD: usize = 4;
 
-/// How long the stop of a stalled pipe may take.
-const LOOK: Duration = Duration::from_millis(100);
+/// The longest delay before a read from a stalled pipe notices the cancellation.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Standard input, read by a thread of its own. A read that is waiting for the other end of a pipe cannot be
-/// taken back; here only that thread waits, and whoever reads leaves in good order, temporary files and all.
-pub(crate) struct Stdin {
-    pieces: Receiver<Result<Vec<u8>>>,
-    piece: Cursor<Vec<u8>>,
+/// Standard input, read by a separate thread. A read that waits for a pipe cannot be cancelled. Here only that
+/// thread waits, and the reader can stop and remove its temporary files.
+pub(crate) struct CancellableStdin {
+    chunks: Receiver<Result<Vec<u8>>>,
+    chunk: Cursor<Vec<u8>>,
     cancel: Arc<Cancel>,
 }
 
-impl Stdin {
-    /// Begins to read; reads give [`ErrorKind::Cancelled`] once `cancel` is triggered.
+impl CancellableStdin {
+    /// Starts the thread. Reads fail with [`ErrorKind::Cancelled`] once `cancel` is triggered.
     pub(crate) fn new(cancel: Arc<Cancel>) -> Self {
-        let (sender, pieces) = sync_channel(AHEAD);
+        let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
         std::thread::spawn(move || pump(&sender));
-        Self { pieces, piece: Cursor::default(), cancel }
+        Self { chunks, chunk: Cursor::default(), cancel }
     }
 
-    /// The next piece, empty at the end.
+    /// Returns the next chunk, empty at the end.
     fn next(&self) -> Result<Vec<u8>> {
         loop {
             if self.cancel.is_triggered() {
                 let stopped = Error::new(ErrorKind::Cancelled).because("the conversion was cancelled");
                 return Err(stopped.into());
             }
-            match self.pieces.recv_timeout(LOOK) {
-                Ok(piece) => return piece,
+            match self.chunks.recv_timeout(POLL_INTERVAL) {
+                Ok(chunk) => return chunk,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
             }
@@ -46,29 +47,29 @@ impl Stdin {
     }
 }
 
-impl Read for Stdin {
+impl Read for CancellableStdin {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let got = self.piece.read(buf)?;
+        let got = self.chunk.read(buf)?;
         if got > 0 || buf.is_empty() {
             return Ok(got);
         }
-        self.piece = Cursor::new(self.next()?);
-        self.piece.read(buf)
+        self.chunk = Cursor::new(self.next()?);
+        self.chunk.read(buf)
     }
 }
 
-fn pump(pieces: &SyncSender<Result<Vec<u8>>>) {
+fn pump(chunks: &SyncSender<Result<Vec<u8>>>) {
     let mut stdin = std::io::stdin().lock();
     loop {
-        let mut piece = vec![0; PIECE];
-        let read = match stdin.read(&mut piece) {
+        let mut chunk = vec![0; CHUNK_SIZE];
+        let read = match stdin.read(&mut chunk) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             read => read,
         };
         let last = !matches!(read, Ok(len) if len > 0);
-        let sent = pieces.send(read.map(|len| {
-            piece.truncate(len);
-            piece
+        let sent = chunks.send(read.map(|len| {
+            chunk.truncate(len);
+            chunk
         }));
         if last || sent.is_err() {
             return;

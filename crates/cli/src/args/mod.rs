@@ -1,4 +1,4 @@
-//! Arguments, as `qemu-img` has them wherever the meaning is the same.
+//! Command-line arguments. Options with the same meaning have the same letters as in `qemu-img`.
 
 mod open;
 mod read;
@@ -14,7 +14,7 @@ pub(crate) use read::{
 };
 pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
 
-/// Recognise, inspect, read, compare and convert virtual-disk images.
+/// Inspect, read, compare and convert virtual-disk images.
 #[derive(Parser, Debug)]
 #[command(
     name = "diskimg",
@@ -28,16 +28,16 @@ pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
   curl -s https://example.org/disk.qcow2.xz | diskimg probe -"
 )]
 pub(crate) struct Args {
-    /// Print nothing but errors
+    /// Print only errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Say more on standard error
+    /// Print more details on standard error
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Print JSON: the same as --output=json
+    /// Print JSON; same as --output=json
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When help and usage errors have colours; NO_COLOR is heeded
+    /// Use colours in help and usage errors; NO_COLOR is respected
     #[arg(long, global = true, value_enum, default_value_t = clap::ColorChoice::Auto)]
     pub(crate) color: clap::ColorChoice,
     #[command(subcommand)]
@@ -45,7 +45,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Whether standard output, and so errors too, are for a program.
+    /// Returns true if results and errors are printed as JSON.
     pub(crate) fn wants_json(&self) -> bool {
         let output = match &self.command {
             Command::Info(args) => args.output,
@@ -63,46 +63,46 @@ impl Args {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show what an image claims; nothing it refers to is opened
+    /// Show format, size and other metadata of an image; opens no other file without --follow
     Info(InfoArgs),
-    /// Name format, wrapper and virtual size of a file or stream in one line
+    /// Print format, compression and virtual size of a file or stream on one line
     Probe(ProbeArgs),
-    /// List what a careful importer should know: exit 0 safe, 2 findings, 1 cannot tell
+    /// List findings about an untrusted image: exit 0 safe, 2 findings, 1 error
     Inspect(InspectArgs),
-    /// Show which parts of a disk hold data, and where they lie
+    /// Show which ranges of a disk contain data, and where it is stored
     Map(MapArgs),
-    /// Check the structure of an image: exit 0 clean, 2 corrupt, 3 leaks, 1 not checked, 63 nothing to check
+    /// Check the structure of an image: exit 0 clean, 2 corrupt, 3 leaks, 1 not completed, 63 not supported
     Check(CheckArgs),
-    /// Convert an image; the target appears whole and on disk, or not at all
+    /// Convert an image; the target appears only when it is complete and on stable storage
     Convert(Box<ConvertArgs>),
-    /// Tell how large the files of a target would be, writing nothing
+    /// Print the size that a converted image would have, without writing it
     Measure(MeasureArgs),
-    /// Create an empty image, perhaps based on another; it appears whole and on disk, or not at all
+    /// Create an empty image, optionally with a backing file; it appears only when it is complete
     Create(CreateArgs),
-    /// Write what a guest sees to standard output
+    /// Write the content of a disk to standard output
     Cat(CatArgs),
-    /// Compare what two images show a guest: exit 0 same, 1 different, 2 and more error
+    /// Compare the content of two disks: exit 0 same, 1 different, 2 or more error
     Compare(CompareArgs),
-    /// List the formats of this build, and their options
+    /// List the supported formats and their options
     Formats,
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Write manual pages into a directory
+    /// Write manual pages to a directory
     Man {
-        /// The directory; made if it does not exist
+        /// The directory; created if it does not exist
         directory: PathBuf,
     },
 }
 
-/// How results are printed.
+/// The format of results.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Output {
-    /// For people
+    /// Text
     #[default]
     Human,
-    /// For programs, with the keys of `qemu-img`
+    /// JSON with the keys of `qemu-img`
     Json,
 }

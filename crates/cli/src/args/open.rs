@@ -1,42 +1,43 @@
-//! How an image is opened, and what lies below it: the same for every command.
+//! Arguments that open an image and the files that it refers to.
 
 use std::path::PathBuf;
 
 use crate::size::parse_size;
 
-/// How an image is opened.
+/// Options to open an image with.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct OpenArgs {
-    /// The image's format; recognised by its bytes if not given
+    /// Format of the image; detected if not given
     #[arg(short = 'f', long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
-    /// Read what no format recognises as raw
+    /// Read a file of unknown format as raw
     #[arg(long)]
     pub(crate) allow_raw: bool,
-    /// Take a gz, xz or zst file as it is
+    /// Do not decompress a gz, xz or zst file
     #[arg(long)]
     pub(crate) no_unwrap: bool,
-    /// Refuse images that would have to be kept in a temporary file first
+    /// Refuse images that need a temporary file
     #[arg(long)]
     pub(crate) no_spool: bool,
-    /// The largest virtual size that is accepted [default: 64T]
+    /// Largest virtual size to accept [default: 64T]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
-    /// The disk to read in an OVA that holds several
+    /// Disk to read from an OVA that contains several
     #[arg(long, value_name = "NAME")]
     pub(crate) member: Option<String>,
-    /// Accepted for the sake of qemu-img: nothing is ever locked for reading
+    /// Accepted for compatibility with qemu-img: reading takes no locks
     #[arg(short = 'U', long)]
     pub(crate) force_share: bool,
 }
 
-/// Whether names inside an image are followed.
+/// Options to open the files that an image refers to.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct FollowArgs {
-    /// Follow the names of backing files, data files, extents and parents within the image's directory
+    /// Open the backing files, data files, extents and parents that the image refers to, if they are in its
+    /// directory
     #[arg(long)]
     pub(crate) follow: bool,
-    /// The file below an image that is based on one; repeated for those below that, nearest first
+    /// Backing file or parent of the image; repeat the option for the layers below it, from top to bottom
     #[arg(long, value_name = "FILE")]
     pub(crate) parent: Vec<PathBuf>,
 }

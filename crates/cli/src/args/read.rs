@@ -1,4 +1,4 @@
-//! Commands that read images and write none.
+//! Arguments of the commands that write no image.
 
 use std::path::PathBuf;
 
@@ -15,10 +15,11 @@ pub(crate) struct InfoArgs {
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
-    /// Show every image of the backing chain, top first; needs --follow if there is one
+    /// Show all images of the backing chain, from top to bottom; requires --follow if the image has a backing
+    /// file
     #[arg(long)]
     pub(crate) backing_chain: bool,
     /// The image; - for standard input
@@ -30,11 +31,11 @@ pub(crate) struct InfoArgs {
 #[command(before_help = "Examples:
   diskimg probe disk.qcow2.gz
   curl -s https://example.org/disk.img | diskimg probe -
-Exit: 0 recognised, 2 not recognised, 1 error")]
+Exit code: 0 format detected, 2 unknown format, 1 error")]
 pub(crate) struct ProbeArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// The image; - for standard input
@@ -45,11 +46,11 @@ pub(crate) struct ProbeArgs {
 #[derive(clap::Args, Debug)]
 #[command(before_help = "Examples:
   diskimg inspect upload.qcow2 && diskimg convert -O raw upload.qcow2 disk.raw
-Exit: 0 nothing found, 2 findings, 1 cannot tell")]
+Exit code: 0 safe, 2 findings, 1 error")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// The image; - for standard input
@@ -66,16 +67,16 @@ pub(crate) struct MapArgs {
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
-    /// Guest offset to begin at
+    /// Offset in the disk to start at
     #[arg(short = 's', long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub(crate) start_offset: u64,
-    /// Bytes to cover [default: to the end of the disk]
+    /// Number of bytes to show [default: up to the end of the disk]
     #[arg(short = 'l', long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_length: Option<u64>,
-    /// Print sums by kind, not the rows
+    /// Print only the sum for each kind of extent
     #[arg(long)]
     pub(crate) totals: bool,
     /// The image
@@ -87,13 +88,13 @@ pub(crate) struct MapArgs {
 #[command(before_help = "Examples:
   diskimg check disk.vmdk
   diskimg check --output=json --follow split.vmdk
-Exit: 0 clean, 2 corrupt, 3 only leaks, 1 the check could not be completed, 63 the format has none")]
+Exit code: 0 clean, 2 corrupt, 3 leaks only, 1 check not completed, 63 format without a check")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// The image
@@ -104,7 +105,7 @@ pub(crate) struct CheckArgs {
 #[derive(clap::Args, Debug)]
 #[command(before_help = "Examples:
   diskimg compare a.qcow2 b.raw
-Exit: 0 same content, 1 different, 2 an image cannot be opened, 4 cannot be read")]
+Exit code: 0 same content, 1 different, 2 cannot open an image, 4 cannot read an image")]
 pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
@@ -113,11 +114,11 @@ pub(crate) struct CompareArgs {
     /// Format of the second image
     #[arg(short = 'F', value_name = "FORMAT")]
     pub(crate) second_format: Option<String>,
-    /// Sizes have to be the same too, and every byte kept alike: stored, compressed, zeros or left out, with room in
-    /// the file or none
+    /// Strict mode: also compare sizes, and whether each range is stored, compressed, zero or unallocated, and
+    /// has space reserved in the file
     #[arg(short = 's', long)]
     pub(crate) strict: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// Show progress
@@ -136,28 +137,29 @@ pub(crate) struct CompareArgs {
   diskimg measure -O qcow2 disk.raw
   diskimg measure -O vmdk -o subformat=streamOptimized disk.qcow2
   diskimg measure --output=json -O qcow2 --size 10G
-At most so many bytes, of all files where there are several; raw and qcow2 as qemu-img has it")]
+The result is an upper limit in bytes, summed over all files of the target.
+For raw and qcow2 it equals the result of qemu-img.")]
 pub(crate) struct MeasureArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// Format of the target
     #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) target_format: String,
-    /// Options of the target format: name=value,...; `diskimg formats` lists them
+    /// Options of the target format: name=value,... (see `diskimg formats`)
     #[arg(short = 'o', long, value_name = "OPTIONS")]
     pub(crate) options: Vec<String>,
-    /// Measure a compressed target: at most, as if nothing could be made smaller
+    /// Measure a compressed target, assuming incompressible data
     #[arg(short = 'c', long)]
     pub(crate) compress: bool,
-    /// Measure an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
+    /// Measure an internal snapshot: ID or NAME, snapshot.id=ID, or snapshot.name=NAME
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
-    /// Measure an empty disk of this size, and no image
+    /// Measure an empty disk of this size instead of an image
     #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "file")]
     pub(crate) size: Option<u64>,
     /// The image
@@ -175,13 +177,13 @@ pub(crate) struct CatArgs {
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
-    /// Guest offset to begin at
+    /// Offset in the disk to start at
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub(crate) offset: u64,
-    /// Bytes to write; it is an error if the disk ends before [default: to the end of the disk]
+    /// Number of bytes to write; must not exceed the end of the disk [default: up to the end of the disk]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) length: Option<u64>,
-    /// Read an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
+    /// Read an internal snapshot: ID or NAME, snapshot.id=ID, or snapshot.name=NAME
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
     /// The image; - for standard input

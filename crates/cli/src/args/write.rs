@@ -1,11 +1,11 @@
-//! Commands that write images.
+//! Arguments of the commands that write images.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::{FollowArgs, OpenArgs};
-use crate::progress::Style;
+use crate::progress::ProgressMode;
 use crate::size::parse_size;
 
 #[derive(clap::Args, Debug)]
@@ -22,55 +22,55 @@ pub(crate) struct ConvertArgs {
     /// Format of the target
     #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) target_format: String,
-    /// Options of the target format: name=value,...; `diskimg formats` lists them
+    /// Options of the target format: name=value,... (see `diskimg formats`)
     #[arg(short = 'o', long, value_name = "OPTIONS")]
     pub(crate) options: Vec<String>,
     /// Compress the target
     #[arg(short = 'c', long)]
     pub(crate) compress: bool,
-    /// Compression level, for what is compressed [default: the method's own]
+    /// Compression level [default: that of the compression method]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) level: Option<i32>,
-    /// Read an internal snapshot: its id or name, or snapshot.id=ID, or snapshot.name=NAME
+    /// Convert an internal snapshot: ID or NAME, snapshot.id=ID, or snapshot.name=NAME
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
-    /// Search all bytes for runs of zeros of this size and leave holes; 0 to leave none
+    /// Search all data for runs of zeros of this size and make them holes; 0 makes no holes
     #[arg(short = 'S', long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) sparse: Option<u64>,
-    /// Write into the existing target, in place; block devices are always written so
+    /// Write to the existing target in place; always the case for block devices
     #[arg(short = 'n', long)]
     pub(crate) no_create: bool,
-    /// The target written in place is known to read as zeros
+    /// Assume that the existing target reads as zeros
     #[arg(long)]
     pub(crate) target_is_zero: bool,
     /// Replace the target if it exists
     #[arg(long)]
     pub(crate) force: bool,
-    /// Worker threads [default: one a core]
+    /// Number of worker threads [default: one per core]
     #[arg(short = 'm', long, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Bytes of buffers over all threads
+    /// Total size of the buffers of all threads
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
-    /// How the target is written: none past the page cache, unsafe without waiting for the disk
+    /// Cache mode of the target: none bypasses the page cache, unsafe does not wait for stable storage
     #[arg(short = 't', long, value_name = "MODE", value_enum, default_value_t)]
     pub(crate) cache: Cache,
-    /// How the source is read: none past the page cache
+    /// Cache mode of the source: none bypasses the page cache
     #[arg(short = 'T', long, value_name = "MODE", value_enum, default_value_t)]
     pub(crate) source_cache: Cache,
-    /// Show progress: a bar on a terminal, else the percentages of `qemu-img -p` on standard output
+    /// Show progress: a bar on a terminal, otherwise the percentages of `qemu-img -p` on standard output
     #[arg(short = 'p', long = "show-progress")]
     pub(crate) show_progress: bool,
-    /// How progress is shown; auto is a bar on a terminal and nothing elsewhere
+    /// Progress display; auto shows a bar on a terminal and nothing elsewhere
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) progress: Style,
-    /// File descriptor that progress in JSON lines goes to [default: 2]
+    pub(crate) progress: ProgressMode,
+    /// File descriptor for progress as JSON lines [default: 2]
     #[arg(long, value_name = "FD")]
     pub(crate) progress_fd: Option<i32>,
-    /// Accepted for the sake of qemu-img: writing out of order is the default wherever it does no harm
+    /// Accepted for compatibility with qemu-img: targets are written out of order where possible
     #[arg(short = 'W')]
     pub(crate) out_of_order: bool,
-    /// Accepted for the sake of qemu-img; rates are not limited
+    /// Accepted for compatibility with qemu-img: the rate is not limited
     #[arg(short = 'r', value_name = "RATE")]
     pub(crate) rate: Option<String>,
     /// The image; - for standard input
@@ -81,15 +81,15 @@ pub(crate) struct ConvertArgs {
     pub(crate) target: PathBuf,
 }
 
-/// How files are read or written, by the names of `qemu-img`.
+/// A cache mode, with the names of `qemu-img`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Cache {
-    /// Through the page cache; on disk when the command ends
+    /// Use the page cache; data is on stable storage when the command ends
     #[default]
     Writeback,
-    /// Past the page cache (O_DIRECT), where the system can
+    /// Bypass the page cache (O_DIRECT) where the system supports it
     None,
-    /// Through the page cache; perhaps not on disk when the command ends
+    /// Use the page cache; data may not be on stable storage when the command ends
     Unsafe,
 }
 
@@ -98,21 +98,22 @@ pub(crate) enum Cache {
   diskimg create -f qcow2 disk.qcow2 10G
   diskimg create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2
   diskimg create -f vmdk -o subformat=monolithicFlat disk.vmdk 1T
-A base is seen from the directory of the new image, and opened only to see its size")]
+The name of a backing file is relative to the directory of the new image.
+The backing file is opened only to read its size.")]
 pub(crate) struct CreateArgs {
     /// Format of the image
     #[arg(short = 'f', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) format: String,
-    /// Options of the format: name=value,...; `diskimg formats` lists them
+    /// Options of the format: name=value,... (see `diskimg formats`)
     #[arg(short = 'o', long, value_name = "OPTIONS")]
     pub(crate) options: Vec<String>,
-    /// The image that this one is based on: what is not written here is read there
-    #[arg(short = 'b', long, value_name = "BASE")]
+    /// Backing file: the source of all data that the new image does not contain
+    #[arg(short = 'b', long, value_name = "FILE")]
     pub(crate) backing: Option<String>,
-    /// Format of the base
+    /// Format of the backing file
     #[arg(short = 'F', long, value_name = "FORMAT")]
     pub(crate) backing_format: Option<String>,
-    /// Do not open the base, which may not be there yet; needs SIZE
+    /// Do not open the backing file, which need not exist yet; requires SIZE
     #[arg(short = 'u', long = "unchecked-base")]
     pub(crate) unchecked: bool,
     /// Replace the file if it exists
@@ -121,7 +122,7 @@ pub(crate) struct CreateArgs {
     /// The file or block device to write; - for standard output
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Size of the disk; that of the base if not given
+    /// Size of the disk [default: the size of the backing file]
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     pub(crate) size: Option<u64>,
 }

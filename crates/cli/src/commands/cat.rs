@@ -1,4 +1,4 @@
-//! `diskimg cat`: the bytes that a guest sees, to standard output.
+//! `diskimg cat`: writes the content of a disk to standard output.
 
 use std::path::Path;
 

@@ -1,11 +1,11 @@
-//! `diskimg check`: is the structure of an image whole?
+//! `diskimg check`: checks the structure of an image.
 
 use std::io::Write;
 
 use diskimg::{CheckReport, Checked, Printable, ProblemKind};
 use serde_json::{Map, Value, json};
 
-use super::{Common, opener};
+use super::{CommonArgs, opener};
 use crate::args::{CheckArgs, Output};
 use crate::failure::{About, Outcome};
 use crate::output::{print_json, stdout};
@@ -13,13 +13,13 @@ use crate::output::{print_json, stdout};
 /// Exit codes of `qemu-img check`.
 const CORRUPT: u8 = 2;
 const LEAKS: u8 = 3;
-const NOTHING_TO_CHECK: u8 = 63;
+const NOT_SUPPORTED: u8 = 63;
 
-pub(super) fn run(args: &CheckArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &CheckArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.open, Some((&args.follow, &args.file)))?;
     let checked = opener.check(&args.file);
     let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
-    let code = if has_none { NOTHING_TO_CHECK } else { 1 };
+    let code = if has_none { NOT_SUPPORTED } else { 1 };
     let checked = checked.about(&args.file).map_err(|failure| failure.code(code))?;
     match common.output {
         Output::Json => print_json(&as_json(&checked, &args.file.to_string_lossy()))?,
@@ -32,7 +32,7 @@ pub(super) fn run(args: &CheckArgs, common: Common) -> Outcome {
     })
 }
 
-/// The keys of `qemu-img check`, which leaves out those that are 0; the problems in words under our own key.
+/// Returns the keys of `qemu-img check`, which omits those that are 0, and the problems under our own key.
 fn as_json(checked: &Checked, file: &str) -> Value {
     let report = &checked.report;
     let mut object = Map::new();
@@ -67,15 +67,15 @@ fn kind(kind: ProblemKind) -> &'static str {
     }
 }
 
-fn human(report: &CheckReport, common: Common) -> std::io::Result<()> {
+fn human(report: &CheckReport, common: CommonArgs) -> std::io::Result<()> {
     let mut out = stdout();
     for problem in &report.problems {
         let place = problem.offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
         writeln!(out, "{}{place}: {}", kind(problem.kind), Printable::new(problem.message.as_bytes()))?;
     }
-    let untold =
+    let omitted =
         (report.corruptions.saturating_add(report.leaks)).saturating_sub(report.problems.len() as u64);
-    if untold > 0 && report.problems.len() >= 1000 {
+    if omitted > 0 && report.problems.len() >= 1000 {
         writeln!(out, "... and more")?;
     }
     if common.quiet {

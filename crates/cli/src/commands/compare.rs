@@ -1,4 +1,4 @@
-//! `diskimg compare`: do two images show a guest the same bytes, and do they keep them alike?
+//! `diskimg compare`: compares the content of two disks and, in strict mode, how it is stored.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,11 +8,11 @@ use diskimg::{
 };
 use serde_json::{Value, json};
 
-use super::{Common, opener};
+use super::{CommonArgs, opener};
 use crate::args::{CompareArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{print_json, stdout};
-use crate::progress::{Outputs, Shown, Style};
+use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 
 /// Exit codes of `qemu-img compare`.
@@ -20,15 +20,15 @@ const DIFFERENT: u8 = 1;
 const CANNOT_OPEN: u8 = 2;
 const CANNOT_READ: u8 = 4;
 
-pub(super) fn run(args: &CompareArgs, common: Common) -> Outcome {
-    // A failure of any kind must not read as "different".
+pub(super) fn run(args: &CompareArgs, common: CommonArgs) -> Outcome {
+    // No failure may have the exit code for different content.
     compared(args, common).map_err(|failure| failure.at_least(CANNOT_OPEN))
 }
 
-fn compared(args: &CompareArgs, common: Common) -> Outcome {
+fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
         let mut opener = opener(open, Some((&args.follow, file)))?;
-        // One of the two may be the whole disk that the other is compared with.
+        // Only one of the two images may need the parents.
         if !opener.parents.is_empty() && !is_based(&opener, file) {
             opener.parents.clear();
         }
@@ -43,13 +43,13 @@ fn compared(args: &CompareArgs, common: Common) -> Outcome {
     }
     let interrupt = Interrupt::listen()?;
     let style = match args.show_progress {
-        _ if common.quiet => Style::None,
-        true => Style::Plain,
-        false => Style::Auto,
+        _ if common.quiet => ProgressMode::None,
+        true => ProgressMode::Plain,
+        false => ProgressMode::Auto,
     };
     let total = diskimg::BlockSource::size(&a).max(diskimg::BlockSource::size(&b));
-    let outputs = Outputs { fd: None, stdout_is_data: common.output == Output::Json };
-    let shown = Shown::new(style, total, interrupt.cancel.clone(), &outputs)?;
+    let outputs = ProgressOutputs { fd: None, stdout_is_data: common.output == Output::Json };
+    let shown = ProgressDisplay::new(style, total, interrupt.cancel.clone(), &outputs)?;
     let mut options = CompareOptions::default();
     options.strict = args.strict;
     let compared = compare(&a, &b, &options, &shown);
@@ -101,7 +101,7 @@ fn as_json(compared: &Comparison) -> Value {
     object
 }
 
-/// In the words of `map`.
+/// Returns a status with the keys of `map`.
 fn status(status: Status) -> Value {
     json!({
         "present": status.kind != ExtentKind::Unallocated,
@@ -112,7 +112,7 @@ fn status(status: Status) -> Value {
     })
 }
 
-/// Whether an image says that what it does not hold is in another one.
+/// Returns true if an image has a backing file or a parent.
 fn is_based(opener: &Opener, file: &Path) -> bool {
     let below =
         |inspection: Inspection| inspection.info.references.iter().any(|reference| reference.role.is_below());

@@ -9,21 +9,21 @@ use diskimg::{
 };
 
 use super::target::{is_stdout, target};
-use super::{Common, first_bytes, input, looks_like, opener, selector, shown};
+use super::{CommonArgs, first_bytes, input, looks_like, opener, selector, shown};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
-use crate::progress::{Outputs, Shown, Style};
+use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::size::human_size;
 
-pub(super) fn run(args: &ConvertArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &ConvertArgs, common: CommonArgs) -> Outcome {
     let interrupt = Interrupt::listen()?;
     interrupt.outcome(work(args, common, &interrupt))
 }
 
-fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(), Failure> {
+fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     if common.verbose && args.rate.is_some() {
-        eprintln!("diskimg: note: -r is ignored, rates are not limited");
+        eprintln!("diskimg: note: -r is ignored, the rate is not limited");
     }
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
     opener.snapshot = args.snapshot.as_deref().map(selector);
@@ -35,8 +35,8 @@ fn work(args: &ConvertArgs, common: Common, interrupt: &Interrupt) -> Result<(),
     let streams = target.format.name() == "raw" && target.preallocation == Preallocation::Off;
     let input = input(&opener, &args.source, &interrupt.cancel)?;
     let shown = |total| {
-        let outputs = Outputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
-        Shown::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
+        let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
+        ProgressDisplay::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
     };
     // Both ends may have failed: the error says at which file, if it is known.
     let both = format!("{} to {}", source.display(), args.target.display());
@@ -95,12 +95,12 @@ fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
     Ok(options)
 }
 
-fn style(args: &ConvertArgs, common: Common) -> Style {
+fn style(args: &ConvertArgs, common: CommonArgs) -> ProgressMode {
     use std::io::IsTerminal;
     match args.progress {
-        _ if common.quiet => Style::None,
-        Style::Auto if args.show_progress && !std::io::stderr().is_terminal() => Style::Plain,
-        Style::Auto if args.show_progress => Style::Bar,
+        _ if common.quiet => ProgressMode::None,
+        ProgressMode::Auto if args.show_progress && !std::io::stderr().is_terminal() => ProgressMode::Plain,
+        ProgressMode::Auto if args.show_progress => ProgressMode::Bar,
         style => style,
     }
 }
@@ -111,7 +111,7 @@ fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>> {
 }
 
 /// A last line, and a warning where the guest's own bytes would be taken for an image by whoever probes.
-fn report(args: &ConvertArgs, common: Common, shown: &Shown, done: &Converted, head: &[u8]) {
+fn report(args: &ConvertArgs, common: CommonArgs, shown: &ProgressDisplay, done: &Converted, head: &[u8]) {
     let mut stderr = std::io::stderr().lock();
     if (shown.is_bar() || common.verbose) && !common.quiet {
         let _ = writeln!(
@@ -127,7 +127,7 @@ fn report(args: &ConvertArgs, common: Common, shown: &Shown, done: &Converted, h
     if let Some(image) = looks_like(head) {
         let _ = writeln!(
             stderr,
-            "diskimg: warning: the content looks like {image}; keep the format raw and never probe this disk"
+            "diskimg: warning: the content looks like {image}; always open this disk as raw"
         );
     }
 }

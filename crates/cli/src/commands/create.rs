@@ -1,4 +1,4 @@
-//! `diskimg create`: an empty image, perhaps based on another.
+//! `diskimg create`: creates an empty image, optionally with a backing file.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,9 @@ use super::{first_bytes, looks_like};
 use crate::args::CreateArgs;
 use crate::failure::{About, Failure, Outcome};
 
-/// The settings that name a base, by `qemu-img`'s names.
-const BASE: &str = "backing_file";
-const BASE_FORMAT: &str = "backing_fmt";
+/// The options that name a backing file, as in `qemu-img`.
+const BACKING_FILE: &str = "backing_file";
+const BACKING_FORMAT: &str = "backing_fmt";
 
 pub(super) fn run(args: &CreateArgs) -> Outcome {
     let driver = driver(&args.format)?;
@@ -23,30 +23,32 @@ pub(super) fn run(args: &CreateArgs) -> Outcome {
     }
     target.overwrite = args.force;
     configure(&mut target, &args.options)?;
-    let below = base_size(args, driver, &mut target)?;
+    let below = backing_size(args, driver, &mut target)?;
     let size = args.size.or(below).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidInput).because("the size of the disk is needed where it has no base")
+        Error::new(ErrorKind::InvalidInput)
+            .because("the size of the disk is required unless a backing file is opened")
     })?;
     target.create(Some(size)).and_then(diskimg::BlockSink::finish).about(&args.file)?;
     Ok(0)
 }
 
-/// The size of the base, if there is one and it may be opened. Its name and format become settings of the target.
-fn base_size(args: &CreateArgs, driver: &Driver, target: &mut Target) -> Result<Option<u64>, Failure> {
-    for (name, given) in [(BASE, &args.backing), (BASE_FORMAT, &args.backing_format)] {
+/// Returns the size of the backing file, unless there is none or it must not be opened. Its name and format
+/// become settings of the target.
+fn backing_size(args: &CreateArgs, driver: &Driver, target: &mut Target) -> Result<Option<u64>, Failure> {
+    for (name, given) in [(BACKING_FILE, &args.backing), (BACKING_FORMAT, &args.backing_format)] {
         if let Some(value) = given {
             target.settings.push(Setting { name: name.to_owned(), value: value.clone() });
         }
     }
     let last = |name: &str| target.settings.iter().rposition(|setting| setting.name == name);
-    let (Some(base), format) = (last(BASE), last(BASE_FORMAT)) else { return no_base(args) };
-    if driver.settings.iter().all(|setting| setting.name != BASE) {
+    let (Some(base), format) = (last(BACKING_FILE), last(BACKING_FORMAT)) else { return no_backing(args) };
+    if driver.settings.iter().all(|setting| setting.name != BACKING_FILE) {
         let error = Error::new(ErrorKind::Unsupported).format(driver.format);
-        return Err(error.because("cannot be written as based on another image").into());
+        return Err(error.because("an image of this format cannot be created with a backing file").into());
     }
     let Some(format) = format.and_then(|at| target.settings.get_mut(at)) else {
         return Err(Error::new(ErrorKind::InvalidInput)
-            .because("a base is named without its format, which nobody may guess later")
+            .because("the backing file is given without its format, and formats of backing files are never guessed")
             .with_remedy(Remedy::NameBackingFormat)
             .into());
     };
@@ -59,37 +61,37 @@ fn base_size(args: &CreateArgs, driver: &Driver, target: &mut Target) -> Result<
     size_of(&base, below, &args.file).map(Some)
 }
 
-fn no_base(args: &CreateArgs) -> Result<Option<u64>, Failure> {
+fn no_backing(args: &CreateArgs) -> Result<Option<u64>, Failure> {
     if args.backing_format.is_some() {
         let error = Error::new(ErrorKind::InvalidInput);
-        return Err(error.because("the format of a base is named, and no base").into());
+        return Err(error.because("the format of a backing file is given, but no backing file").into());
     }
     Ok(None)
 }
 
-/// The size of the disk in the file `base`, as named in the image `file`: opened because the command line names it,
-/// and taken as it is. Nothing that it names itself is opened.
-fn size_of(base: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
-    let scheme = base.split('/').next().unwrap_or_default();
+/// Returns the virtual size of the backing file `name` of the image `file`. The user named it, so it is opened
+/// without restrictions, but no file that it refers to.
+fn size_of(name: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
+    let scheme = name.split('/').next().unwrap_or_default();
     if scheme.contains(':') {
         return Err(Error::new(ErrorKind::InvalidInput)
-            .field("base")
-            .found_name(base.as_bytes())
-            .expected("a file: QEMU takes what stands before a colon for a protocol")
+            .field("backing file")
+            .found_name(name.as_bytes())
+            .expected("a file name: QEMU reads the text before a colon as a protocol")
             .with_remedy(Remedy::PrefixCurrentDirectory)
             .into());
     }
-    let path = PathBuf::from(full_name(&file.to_string_lossy(), base));
+    let path = PathBuf::from(full_name(&file.to_string_lossy(), name));
     if is_same_file(&path, file) {
         let error = about(Error::new(ErrorKind::InvalidInput), file);
-        return Err(error.because("it would be based on itself").into());
+        return Err(error.because("the image would be its own backing file").into());
     }
     let source = FileSource::open(&path).about(&path)?;
     let info = (driver.inspect)(&source, &Limits::default()).about(&path)?;
     if driver.format.name() == "raw"
         && let Some(image) = looks_like(&first_bytes(&source).about(&path)?)
     {
-        eprintln!("diskimg: warning: {} looks like {image}, and a guest will see it as raw", path.display());
+        eprintln!("diskimg: warning: {} looks like {image}, but its format is given as raw", path.display());
     }
     Ok(info.virtual_size)
 }

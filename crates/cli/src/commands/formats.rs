@@ -1,18 +1,18 @@
-//! `diskimg formats`: what this build can do.
+//! `diskimg formats`: lists the formats and their options.
 
 use std::io::Write;
 
 use diskimg::{Driver, SettingHelp, Wrapper, drivers};
 use serde_json::{Value, json};
 
-use super::Common;
+use super::CommonArgs;
 use crate::args::Output;
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
 
 const WRAPPERS: [Wrapper; 3] = [Wrapper::Gzip, Wrapper::Xz, Wrapper::Zstd];
 
-pub(super) fn run(common: Common) -> Outcome {
+pub(super) fn run(common: CommonArgs) -> Outcome {
     if common.output == Output::Json {
         print_json(&json!({
             "formats": drivers().iter().map(|driver| format_json(driver)).collect::<Value>(),
@@ -40,12 +40,12 @@ pub(super) fn run(common: Common) -> Outcome {
         }
     }
     let wrappers: Vec<&str> = WRAPPERS.iter().map(|wrapper| wrapper.name()).collect();
-    writeln!(out, "unwrapped on the fly: {}", wrappers.join(", "))?;
+    writeln!(out, "decompressed automatically: {}", wrappers.join(", "))?;
     out.flush()?;
     Ok(0)
 }
 
-/// What `-o` takes: the format's own settings, and for raw what becomes of the file.
+/// Returns the settings for `-o`: those of the format, and for raw the preallocation of the file.
 fn settings(driver: &Driver) -> impl Iterator<Item = &'static SettingHelp> {
     let of_files: &[SettingHelp] = if driver.format.name() == "raw" { &[PREALLOCATION] } else { &[] };
     driver.settings.iter().chain(of_files)
@@ -54,7 +54,7 @@ fn settings(driver: &Driver) -> impl Iterator<Item = &'static SettingHelp> {
 const PREALLOCATION: SettingHelp = SettingHelp {
     name: "preallocation",
     values: "off (default), falloc or full",
-    help: "gives the file all of its space at once, by allocating it or by writing zeros",
+    help: "reserves the space of the whole file first: falloc allocates it, full writes zeros",
 };
 
 fn abilities(driver: &Driver) -> Vec<&'static str> {
@@ -62,7 +62,7 @@ fn abilities(driver: &Driver) -> Vec<&'static str> {
     if driver.stream.is_some() {
         abilities.push("stream");
     }
-    // Raw needs no driver to be written.
+    // Raw is written without a driver.
     if driver.create.is_some() || driver.format.name() == "raw" {
         abilities.push("create");
     }

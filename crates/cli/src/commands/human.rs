@@ -1,4 +1,4 @@
-//! An image's claims for people, in the shape of `qemu-img info`.
+//! The description of an image as text, in the layout of `qemu-img info`.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::shown;
 use crate::size::human_size;
 
-/// Prints all of it.
+/// Prints the whole description.
 pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str) -> Result<(), Failure> {
     let info = &inspection.info;
     writeln!(out, "image: {filename}")?;
@@ -93,7 +93,7 @@ fn print_snapshots(out: &mut dyn Write, snapshots: &[Snapshot]) -> Result<(), Fa
     Ok(())
 }
 
-/// Seconds since 1970 as a date and time of day, UTC.
+/// Formats seconds since 1970 as a date and time in UTC.
 fn date(seconds: u32) -> String {
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     // Days since 1 March of year 0, in eras of 400 years (Howard Hinnant's civil_from_days).
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_match_the_calendar() {
         assert_eq!(date(0), "1970-01-01 00:00:00");
         assert_eq!(date(951_827_696), "2000-02-29 12:34:56");
         assert_eq!(date(u32::MAX), "2106-02-07 06:28:15");

@@ -1,4 +1,4 @@
-//! `diskimg info`: what an image claims, opening nothing it refers to.
+//! `diskimg info`: shows the metadata of an image.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use diskimg::json::{self, backing};
 use diskimg::{Error, ErrorKind, Inspection, Opener, Reference, Resolver, WithinDirectory};
 use serde_json::Value;
 
-use super::{Common, human, inspect_path, opener};
+use super::{CommonArgs, human, inspect_path, opener};
 use crate::args::{InfoArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, stdout};
 
-pub(super) fn run(args: &InfoArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.open, None)?;
     let top = inspect_path(&opener, &args.file)?;
     let mut images = vec![(args.file.clone(), top)];
@@ -44,7 +44,7 @@ pub(super) fn run(args: &InfoArgs, common: Common) -> Outcome {
     Ok(0)
 }
 
-/// Appends what lies below the first image, layer by layer.
+/// Appends the layers below the first image, one by one.
 fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection)>) -> Result<(), Failure> {
     let Some((mut file, mut reference)) = below(images) else { return Ok(()) };
     if !args.follow.follow || is_dash(&args.file) {
@@ -57,14 +57,14 @@ fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection
             let error = Error::new(ErrorKind::Limit).field("chain of backing files");
             return Err(error.expected(format_args!("at most {} files", opener.limits.chain_depth)).into());
         }
-        // As seen from the directory that the resolver allows.
+        // The name relative to the directory that the resolver allows.
         let inner = file.strip_prefix(&directory).unwrap_or(&file).to_string_lossy().into_owned();
         reference.name = inner.into_bytes();
         let source = resolver.resolve(&reference)?;
         let mut layer = opener.clone();
         layer.format = match &reference.format {
             Some(name) => Some(diskimg::driver(name)?.format),
-            None => return Err(reference.denied().because("the image does not say its format").into()),
+            None => return Err(reference.denied().because("the image does not record its format").into()),
         };
         let info = layer.inspect_source(&source).about(&file)?;
         let sizes = std::fs::metadata(&file)?;
@@ -76,7 +76,7 @@ fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection
     }
 }
 
-/// The file below the last image, and how it is named there.
+/// Returns the path of the backing file of the last image, and its reference.
 fn below(images: &[(PathBuf, Inspection)]) -> Option<(PathBuf, Reference)> {
     let (file, inspection) = images.last()?;
     let reference = backing(&inspection.info)?;

@@ -1,4 +1,4 @@
-//! `diskimg inspect`: what a careful importer should know.
+//! `diskimg inspect`: lists the findings about an untrusted image.
 
 use std::io::Write;
 
@@ -6,15 +6,15 @@ use diskimg::Severity;
 use diskimg::json::{self, severity};
 use serde_json::json;
 
-use super::{Common, inspect_path, opener};
+use super::{CommonArgs, inspect_path, opener};
 use crate::args::{InspectArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
 
-/// The exit code when there are findings that matter.
+/// The exit code for findings of severity warning or higher.
 const FINDINGS: u8 = 2;
 
-pub(super) fn run(args: &InspectArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &InspectArgs, common: CommonArgs) -> Outcome {
     let inspection = inspect_path(&opener(&args.open, None)?, &args.file)?;
     let findings = &inspection.info.findings;
     let safe = findings.iter().all(|finding| finding.severity < Severity::Warning);

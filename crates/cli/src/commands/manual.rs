@@ -1,4 +1,4 @@
-//! `diskimg completions` and `diskimg man`: what a package needs.
+//! `diskimg completions` and `diskimg man`: files for packages of the command.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::failure::Outcome;
 use crate::output::stdout;
 
 pub(super) fn completions(shell: Shell) -> Outcome {
-    // The generator panics where it cannot write: into a pipe that is closed, say.
+    // The generator panics on write errors, such as a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "diskimg", &mut script);
     let mut out = stdout();
@@ -21,7 +21,7 @@ pub(super) fn completions(shell: Shell) -> Outcome {
     Ok(0)
 }
 
-/// One page for the command, and one for each of its commands.
+/// Writes a page for `diskimg` and one for each of its commands.
 pub(super) fn pages(directory: &Path) -> Outcome {
     let failed = |error: std::io::Error| Error::from(error).field(format!("'{}'", directory.display()));
     std::fs::create_dir_all(directory).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `diskimg map`: which parts of a disk hold data, and where they lie.
+//! `diskimg map`: shows which ranges of a disk contain data, and where it is stored.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,16 +7,16 @@ use diskimg::json::full_name;
 use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
 use serde_json::json;
 
-use super::rows::{Row, Rows};
-use super::{Common, opener};
+use super::rows::{MapRow, MapRows};
+use super::{CommonArgs, opener};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, shown, stdout};
 
-pub(super) fn run(args: &MapArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
     if is_dash(&args.file) {
         return Err(Error::new(ErrorKind::NeedsSeek)
-            .because("a map needs a file that can be read at random")
+            .because("map needs a file that supports random access")
             .into());
     }
     let disk = opener(&args.open, Some((&args.follow, &args.file)))?.open(&args.file).about(&args.file)?;
@@ -32,10 +32,10 @@ pub(super) fn run(args: &MapArgs, common: Common) -> Outcome {
     Ok(0)
 }
 
-/// The rows of `qemu-img map --output=json`, one at a time: a disk may have millions.
+/// Prints the rows of `qemu-img map --output=json` one by one, because a disk may have millions.
 fn rows_json(extents: Extents<'_>, disk: &Disk) -> Result<(), Failure> {
     let mut out = stdout();
-    let mut rows = Rows::new(disk);
+    let mut rows = MapRows::new(disk);
     let mut lead = "[";
     for extent in extents {
         rows.each(&extent?, |row| {
@@ -52,7 +52,7 @@ fn rows_json(extents: Extents<'_>, disk: &Disk) -> Result<(), Failure> {
     Ok(())
 }
 
-fn json_row(row: &Row) -> String {
+fn json_row(row: &MapRow) -> String {
     let offset = row.offset.map_or(String::new(), |offset| format!(", \"offset\": {offset}"));
     format!(
         "{{ \"start\": {}, \"length\": {}, \"depth\": {}, \"present\": {}, \"zero\": {}, \"data\": {}, \
@@ -61,11 +61,12 @@ fn json_row(row: &Row) -> String {
     )
 }
 
-/// The four columns of `qemu-img map`, data only; what is not stored verbatim has no place and says so.
+/// Prints the four columns of `qemu-img map`, for data only. Data that is not stored verbatim has no offset
+/// and is shown as "encoded".
 fn rows_human(extents: Extents<'_>, args: &MapArgs, disk: &Disk) -> Result<(), Failure> {
     let mut out = stdout();
     let names = file_names(args, disk);
-    let mut rows = Rows::new(disk);
+    let mut rows = MapRows::new(disk);
     writeln!(out, "{:<16}{:<16}{:<16}File", "Offset", "Length", "Mapped to")?;
     for extent in extents {
         rows.each(&extent?, |row| {
@@ -82,12 +83,13 @@ fn rows_human(extents: Extents<'_>, args: &MapArgs, disk: &Disk) -> Result<(), F
     Ok(())
 }
 
-/// As C prints it with `%#x`: a zero has no prefix.
+/// Formats a number like `%#x` in C: zero has no prefix.
 fn hex(number: u64) -> String {
     if number == 0 { "0".to_owned() } else { format!("{number:#x}") }
 }
 
-/// The file that holds the data of each layer, top first, as seen from where the first one's name is seen.
+/// Returns the name of the file with the data of each layer, from top to bottom, relative to the directory
+/// that the name of the image is relative to.
 fn file_names(args: &MapArgs, disk: &Disk) -> Vec<String> {
     let mut image = args.file.display().to_string();
     let mut names = Vec::new();

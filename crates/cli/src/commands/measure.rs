@@ -1,4 +1,4 @@
-//! `diskimg measure`: how large the files of a target would be.
+//! `diskimg measure`: prints the size that a converted image would have.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,12 +7,12 @@ use diskimg::{Detail, Disk, Error, ErrorKind, Image, Measured, Result, Setting, 
 use serde_json::{Map, Value};
 
 use super::target::configure;
-use super::{Common, opener, selector};
+use super::{CommonArgs, opener, selector};
 use crate::args::{MeasureArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, stdout};
 
-pub(super) fn run(args: &MeasureArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
     let mut target = Target::file("", driver(&args.target_format)?.format);
     target.compress = args.compress;
     configure(&mut target, &args.options)?;
@@ -33,14 +33,14 @@ pub(super) fn run(args: &MeasureArgs, common: Common) -> Outcome {
 fn open(args: &MeasureArgs, file: &Path) -> Result<Disk, Failure> {
     if is_dash(file) {
         let error = Error::new(ErrorKind::NeedsSeek);
-        return Err(error.because("only a file that can be read at random is measured").into());
+        return Err(error.because("measure needs a file that supports random access").into());
     }
     let mut opener = opener(&args.open, Some((&args.follow, file)))?;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.open(file).about(file)
 }
 
-/// The keys of `qemu-img measure`.
+/// Returns the keys of `qemu-img measure`.
 fn as_json(measured: &Measured, bitmaps: Option<u64>) -> Value {
     let mut object = Map::new();
     object.insert("required".into(), measured.required.into());
@@ -61,11 +61,11 @@ fn human(measured: &Measured, bitmaps: Option<u64>) -> std::io::Result<()> {
     out.flush()
 }
 
-/// What the dirty bitmaps of a qcow2 image would take up in another, if both are such as have any: told as `qemu-img`
-/// tells it, though only `qemu-img convert --bitmaps` copies them.
+/// Returns the size of the dirty bitmaps of a qcow2 image in a qcow2 target, if both formats support bitmaps.
+/// `qemu-img` reports it too, although only `qemu-img convert --bitmaps` copies them.
 ///
-/// Source: QEMU, `docs/interop/qcow2.txt`, "Bitmaps": a table of 8 bytes for each cluster of a bitmap, and 24 bytes and
-/// the name in the directory.
+/// Source: QEMU, `docs/interop/qcow2.txt`, "Bitmaps": a table of 8 bytes for each cluster of a bitmap, and 24
+/// bytes and the name in the directory.
 fn bitmaps(disk: &Disk, target: &Target) -> Result<Option<u64>> {
     let info = disk.info();
     let value = |name: &str| target.settings.iter().rfind(|setting| setting.name == name);
@@ -87,7 +87,8 @@ fn bitmaps(disk: &Disk, target: &Target) -> Result<Option<u64>> {
     Ok(Some(bytes.saturating_add(whole(directory))))
 }
 
-/// Name and granularity of each bitmap that is whole: one in use was not closed by its last writer.
+/// Returns the name and granularity of each valid bitmap. A bitmap marked in-use was not closed by its last
+/// writer.
 fn listed_bitmaps(details: &[(String, Detail)]) -> impl Iterator<Item = (&str, u64)> {
     let lists = details.iter().filter_map(|(name, detail)| match detail {
         Detail::List(list) if name == "bitmaps" => Some(list),

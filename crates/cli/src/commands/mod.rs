@@ -1,4 +1,4 @@
-//! One file for each command.
+//! The commands, one per file.
 
 mod cat;
 mod check;
@@ -27,12 +27,12 @@ use diskimg::{
 use crate::args::{Args, Command, FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::is_dash;
-use crate::stdin::Stdin;
+use crate::stdin::CancellableStdin;
 
-/// Does what the arguments say; the exit code.
+/// Runs the command that the arguments name. Returns the exit code.
 pub(crate) fn run(args: Args) -> Outcome {
     let json = args.wants_json();
-    let common = Common {
+    let common = CommonArgs {
         output: if json { Output::Json } else { Output::Human },
         quiet: args.quiet,
         verbose: args.verbose,
@@ -54,15 +54,15 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
 }
 
-/// What holds for every command.
+/// The arguments of all commands.
 #[derive(Clone, Copy)]
-struct Common {
+struct CommonArgs {
     output: Output,
     quiet: bool,
     verbose: bool,
 }
 
-/// An opener as the arguments want it.
+/// Returns an opener with the options of the arguments.
 fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opener, Failure> {
     let mut opener = Opener::new();
     if let Some(name) = &args.format {
@@ -88,7 +88,7 @@ fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opene
     Ok(opener)
 }
 
-/// What the image in a file or on standard input claims.
+/// Reads the metadata of the image in a file or on standard input.
 fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
     if is_dash(file) {
         return opener.inspect_stream(std::io::stdin()).about(Path::new("standard input"));
@@ -96,27 +96,30 @@ fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
     opener.inspect(file).about(file)
 }
 
-/// The image in a file or on standard input, to be read from the front to the back or at random.
+/// Opens the image in a file or on standard input, as a stream or for random access.
 fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
     match is_dash(file) {
-        true => opener.arriving(Stdin::new(Arc::clone(cancel))).map(Input::StreamInput).about(shown(file)),
+        true => opener
+            .arriving(CancellableStdin::new(Arc::clone(cancel)))
+            .map(Input::StreamInput)
+            .about(shown(file)),
         false => opener.input(file).about(file),
     }
 }
 
-/// How errors call a file.
+/// Returns the name of a file for error messages.
 fn shown(file: &Path) -> &Path {
     if is_dash(file) { Path::new("standard input") } else { file }
 }
 
-/// As many of the first bytes as tell an image of any format.
+/// Reads the first bytes of a disk, enough to detect any format.
 fn first_bytes(disk: &dyn BlockSource) -> diskimg::Result<Vec<u8>> {
     let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
     disk.read_at(0, &mut head)?;
     Ok(head)
 }
 
-/// What bytes that are to be raw would be taken for by whoever probes.
+/// Returns the format that a probe would detect in the first bytes of a raw disk.
 fn looks_like(head: &[u8]) -> Option<&'static str> {
     match sniff_head(head, None) {
         Ok(Sniffed::Image(format) | Sniffed::Known(format)) => Some(format.name()),
@@ -125,7 +128,7 @@ fn looks_like(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What `-l` says.
+/// Parses the value of `-l`.
 fn selector(text: &str) -> SnapshotSelector {
     for part in text.split(',') {
         if let Some(id) = part.strip_prefix("snapshot.id=") {

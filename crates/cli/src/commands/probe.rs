@@ -1,18 +1,18 @@
-//! `diskimg probe`: format, wrapper and virtual size in one line, from a file or a stream.
+//! `diskimg probe`: prints the format, compression and virtual size of a file or stream on one line.
 
 use std::io::Write;
 
 use diskimg::{ErrorKind, json};
 
-use super::{Common, inspect_path, opener};
+use super::{CommonArgs, inspect_path, opener};
 use crate::args::{Output, ProbeArgs};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
 
-/// The exit code for what nothing recognises.
+/// The exit code for an unknown format.
 const UNKNOWN: u8 = 2;
 
-pub(super) fn run(args: &ProbeArgs, common: Common) -> Outcome {
+pub(super) fn run(args: &ProbeArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.open, None)?;
     let inspection = match inspect_path(&opener, &args.file) {
         Ok(inspection) => inspection,

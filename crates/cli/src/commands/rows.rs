@@ -1,4 +1,4 @@
-//! Rows of a map: extents, cut where the image file under them has holes.
+//! The rows of a map: extents, split at holes of the image file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,50 +7,50 @@ use diskimg::{BlockSource, Disk, Extent, ExtentKind, Extents, FileSource, Image,
 
 use crate::failure::Failure;
 
-/// One row, by the names of `qemu-img map --output=json`.
-pub(super) struct Row {
+/// One row, with the names of `qemu-img map --output=json`.
+pub(super) struct MapRow {
     pub(super) start: u64,
     pub(super) length: u64,
     pub(super) depth: u32,
-    /// Whether this layer says what is there, and not one below.
+    /// True if this layer determines the content, not one below.
     pub(super) present: bool,
-    /// Whether it reads as zeros.
+    /// True if it reads as zeros.
     pub(super) zero: bool,
-    /// Whether space is given out for it.
+    /// True if space is allocated for it.
     pub(super) data: bool,
     pub(super) compressed: bool,
-    /// Where it lies verbatim in the file, or has room there.
+    /// The offset in the file of the verbatim bytes, or of the space reserved for them.
     pub(super) offset: Option<u64>,
 }
 
-/// Turns the extents of a disk into rows.
-pub(super) struct Rows<'a> {
+/// The conversion of extents to rows.
+pub(super) struct MapRows<'a> {
     disk: &'a Disk,
-    /// The files of layers in which QEMU looks for holes under what the image calls data, by depth.
+    /// The files in which QEMU looks for holes below allocated data, by the depth of their layers.
     preallocated: BTreeMap<u32, Option<FileSource>>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> MapRows<'a> {
     pub(super) fn new(disk: &'a Disk) -> Self {
         Self { disk, preallocated: BTreeMap::new() }
     }
 
-    /// Gives the rows of one extent to `give`, in order.
+    /// Passes the rows of one extent to `give`, in order.
     pub(super) fn each(
         &mut self,
         extent: &Extent<'_>,
-        mut give: impl FnMut(Row) -> Result<(), Failure>,
+        mut give: impl FnMut(MapRow) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let size = self.layer(extent.depth).map_or(u64::MAX, BlockSource::size);
         if extent.kind == ExtentKind::Zero && extent.end() > size && extent.depth > 0 {
-            // Behind the end of a layer there is nothing, which for QEMU is the layer above's affair.
+            // QEMU attributes zeros past the end of a layer to the layer above.
             let inside = size.saturating_sub(extent.offset);
             if inside > 0 {
                 give(self.row(&extent.truncated(inside)))?;
             }
             let rest = extent.without_first(inside);
             let depth = extent.depth.saturating_sub(1);
-            return give(Row { depth, present: false, offset: None, ..self.row(&rest) });
+            return give(MapRow { depth, present: false, offset: None, ..self.row(&rest) });
         }
         let whole = self.row(extent);
         let (Some(host), Some(offset), true) = (extent.location.host, whole.offset, whole.data) else {
@@ -63,7 +63,7 @@ impl<'a> Rows<'a> {
         };
         for run in Extents::new(file, offset..end) {
             let run = run?;
-            give(Row {
+            give(MapRow {
                 start: extent.offset.saturating_add(run.offset.saturating_sub(offset)),
                 length: run.len,
                 zero: run.kind.reads_as_zeros(),
@@ -74,18 +74,18 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn row(&self, extent: &Extent<'_>) -> Row {
+    fn row(&self, extent: &Extent<'_>) -> MapRow {
         let stored = matches!(extent.kind, ExtentKind::Data | ExtentKind::Encoded);
-        // Of a flat file QEMU counts even the holes as given out, but not in the raw format.
+        // QEMU reports even holes of a flat VMDK extent as data, unlike holes of a raw file.
         let flat =
             extent.reserved.is_some() && self.layer(extent.depth).is_some_and(|layer| is(layer, "vmdk"));
         let offset = match extent.location.host {
-            // What was unwrapped lies in a file that has no name.
+            // The decompressed image is in a temporary file without a name.
             _ if self.disk.wrapper().is_some() => None,
             Some(host) => Some(host.offset),
             None => extent.reserved,
         };
-        Row {
+        MapRow {
             start: extent.offset,
             length: extent.len,
             depth: extent.depth,
@@ -102,7 +102,8 @@ impl<'a> Rows<'a> {
         self.disk.layers().get(index).map(|layer| &**layer as &dyn Image)
     }
 
-    /// The file of a layer that was given space ahead of use: QEMU looks for holes in those of qcow2 and VDI.
+    /// Returns the file of a layer that is preallocated. QEMU looks for holes in the files of such qcow2 and
+    /// VDI images.
     fn preallocated_file(&mut self, depth: u32, file: &File) -> Result<Option<&FileSource>, Failure> {
         if !self.preallocated.contains_key(&depth) {
             let preallocated = match self.layer(depth) {
@@ -119,8 +120,8 @@ fn is(layer: &dyn Image, format: &str) -> bool {
     layer.info().format.name() == format
 }
 
-/// Whether space was given out ahead of use: to a fixed VDI, and to a qcow2 image whose file takes up clearly
-/// less space than its clusters would. That is how QEMU tells one with `preallocation=metadata`.
+/// Returns true for a fixed VDI, and for a qcow2 image whose file occupies clearly less space than its
+/// clusters need. QEMU uses this rule to detect `preallocation=metadata`.
 fn is_preallocated(layer: &dyn Image, file: &File) -> Result<bool, Failure> {
     let info = layer.info();
     if !is(layer, "qcow2") {

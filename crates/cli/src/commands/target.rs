@@ -1,4 +1,4 @@
-//! Where a command writes, and as what.
+//! The target of a command.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,8 +10,8 @@ use diskimg::{
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
 
-/// The target that the arguments describe. What makes it impossible is told here, before a source is read that
-/// may come only once.
+/// Returns the target that the arguments describe. Reports invalid targets before the source is opened,
+/// because a stream can be read only once.
 pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     let format = driver(&args.target_format)?.format;
     let mut target = at(&args.target, format)?;
@@ -24,7 +24,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     target.level = args.level;
     configure(&mut target, &args.options)?;
     if format.name() == "raw" && target.preallocation == Preallocation::Off && args.sparse == Some(0) {
-        // As qemu-img has it: no holes.
+        // As in qemu-img: no holes.
         target.preallocation = Preallocation::Falloc;
     }
     target.is_zero = args.target_is_zero;
@@ -32,14 +32,14 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     target.durable = args.cache != Cache::Unsafe;
     if args.target_is_zero && !args.no_create {
         return Err(
-            Error::new(ErrorKind::InvalidInput).because("--target-is-zero needs -n, as with qemu-img")
+            Error::new(ErrorKind::InvalidInput).because("--target-is-zero requires -n, as in qemu-img")
         );
     }
     target.check(None)?;
     Ok(target)
 }
 
-/// A target of this format: a stream where `path` is one, and else a file or block device.
+/// Returns a target of this format: a stream if `path` is one, otherwise a file or block device.
 pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
     if is_dash(path) {
         return Ok(Target::stream(std::io::stdout(), format));
@@ -51,7 +51,7 @@ pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
     Ok(Target::file(path, format))
 }
 
-/// Sets what `-o` says; how a raw file gets its space is no setting of its format.
+/// Applies the options of `-o`. For raw, preallocation is an option of the file, not of the format.
 pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
     for list in lists {
         target.settings.extend(Setting::parse_list(list)?);
@@ -62,22 +62,22 @@ pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the target is a file or block device, and no stream.
+/// Returns true if the target is a file or block device, not a stream.
 pub(super) fn is_file(target: &Target) -> bool {
     matches!(target.place, TargetPlace::Path(_))
 }
 
-/// The error for a file that is there and may not be replaced.
+/// Returns the error for an existing file that must not be replaced.
 pub(super) fn exists(path: &Path) -> Error {
-    about(Error::new(ErrorKind::InvalidInput), path).because("it exists already").with_remedy(Remedy::Force)
+    about(Error::new(ErrorKind::InvalidInput), path).because("the file exists").with_remedy(Remedy::Force)
 }
 
-/// Whether the target's bytes are standard output, which then has no room for anything else.
+/// Returns true if the target is standard output.
 pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
     is_dash(&args.target)
 }
 
-/// Says that an error is about the target at `path`.
+/// Names the target at `path` in an error.
 pub(super) fn about(error: Error, path: &Path) -> Error {
     error.field(format!("target '{}'", path.display()))
 }
@@ -89,7 +89,7 @@ fn check_file(args: &ConvertArgs, target: &Target) -> Result<()> {
         let source = if is_dash(&args.source) { stdin } else { &args.source };
         return match is_same_file(source, &args.target) {
             true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
-                .because("it is the source: written in place it would destroy what is being read")),
+                .because("it is the source, and writing it in place would destroy the data to read")),
             false => Ok(()),
         };
     }
@@ -110,7 +110,7 @@ pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b
 }
 
-/// Whether `path` is a named pipe, or a device such as `/dev/null`.
+/// Returns true if `path` is a named pipe, or a character device such as `/dev/null`.
 #[cfg(unix)]
 fn takes_bytes_in_order(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
@@ -131,7 +131,7 @@ fn take_preallocation(settings: &mut Vec<Setting>) -> Result<Preallocation> {
         "off" => Ok(Preallocation::Off),
         "falloc" => Ok(Preallocation::Falloc),
         "full" => Ok(Preallocation::Full),
-        // The words that importers look for in qemu-img's message.
+        // Importers search for this text of qemu-img.
         _ => Err(setting.invalid("off, falloc or full").because("Unsupported preallocation mode")),
     }
 }

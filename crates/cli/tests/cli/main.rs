@@ -1,5 +1,5 @@
-//! The command as a user or a script meets it: against `qemu-img`, through pipes, under signals.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that meets neither fails")]
+//! Tests of the command: against `qemu-img`, with pipes, and with signals.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod cat;
 mod check;

@@ -1,25 +1,25 @@
-//! `diskimg measure`: the numbers of `qemu-img`, and those of the files that are then written.
+//! `diskimg measure`: the sizes of `qemu-img`, and of the files that a conversion writes.
 
 use serde_json::{Value, json};
 
-use crate::tools::{Workshop, file_len, mixed_disk};
+use crate::tools::{ScratchDir, file_len, mixed_disk};
 
 #[track_caller]
-fn agree(shop: &Workshop, args: &[&str]) {
-    let theirs = shop.img(&[&["measure", "--output=json"], args].concat());
+fn agree(dir: &ScratchDir, args: &[&str]) {
+    let theirs = dir.img(&[&["measure", "--output=json"], args].concat());
     let theirs: Value = serde_json::from_str(&theirs).unwrap();
-    assert_eq!(shop.ok(&[&["measure", "--output=json"], args].concat()).json(), theirs, "{args:?}");
-    let theirs = shop.img(&[&["measure"], args].concat());
-    assert_eq!(shop.ok(&[&["measure"], args].concat()).text(), theirs, "{args:?}");
+    assert_eq!(dir.ok(&[&["measure", "--output=json"], args].concat()).json(), theirs, "{args:?}");
+    let theirs = dir.img(&[&["measure"], args].concat());
+    assert_eq!(dir.ok(&[&["measure"], args].concat()).text(), theirs, "{args:?}");
 }
 
 #[test]
-fn raw_and_qcow2_are_measured_as_qemu_img_does() {
-    let Some(shop) = Workshop::with_qemu() else { return };
-    shop.write("disk.raw", &mixed_disk(4 << 20));
-    shop.img(&["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
-    shop.img(&["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "disk.vmdk"]);
-    shop.settle();
+fn raw_and_qcow2_have_the_sizes_of_qemu_img() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.write("disk.raw", &mixed_disk(4 << 20));
+    dir.img(&["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    dir.img(&["convert", "-f", "raw", "-O", "vmdk", "disk.raw", "disk.vmdk"]);
+    dir.settle();
     for options in [
         &["-O", "raw"][..],
         &["-O", "qcow2"],
@@ -29,63 +29,63 @@ fn raw_and_qcow2_are_measured_as_qemu_img_does() {
         &["-O", "qcow2", "-o", "backing_file=base,backing_fmt=raw"],
     ] {
         for image in ["disk.qcow2", "disk.vmdk"] {
-            agree(&shop, &[options, &[image]].concat());
+            agree(&dir, &[options, &[image]].concat());
         }
-        agree(&shop, &[options, &["-f", "raw", "disk.raw"]].concat());
+        agree(&dir, &[options, &["-f", "raw", "disk.raw"]].concat());
         for size in ["0", "512", "10G", "1T"] {
-            agree(&shop, &[options, &["--size", size]].concat());
+            agree(&dir, &[options, &["--size", size]].concat());
         }
     }
 }
 
 #[test]
-fn a_snapshot_is_measured_for_itself() {
-    let Some(shop) = Workshop::with_qemu() else { return };
-    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "4M"]);
-    shop.io("disk.qcow2", &["write -P 1 0 1M"]);
-    shop.img(&["snapshot", "-c", "before", "disk.qcow2"]);
-    shop.io("disk.qcow2", &["write -P 2 1M 2M"]);
+fn snapshot_is_measured_instead_of_the_active_state() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "4M"]);
+    dir.io("disk.qcow2", &["write -P 1 0 1M"]);
+    dir.img(&["snapshot", "-c", "before", "disk.qcow2"]);
+    dir.io("disk.qcow2", &["write -P 2 1M 2M"]);
     for how in ["before", "snapshot.id=1", "snapshot.name=before"] {
-        agree(&shop, &["-O", "qcow2", "-l", how, "disk.qcow2"]);
+        agree(&dir, &["-O", "qcow2", "-l", how, "disk.qcow2"]);
     }
-    agree(&shop, &["-O", "qcow2", "disk.qcow2"]);
+    agree(&dir, &["-O", "qcow2", "disk.qcow2"]);
 }
 
 #[test]
-fn bitmaps_are_counted_where_both_images_can_have_them() {
-    let Some(shop) = Workshop::with_qemu() else { return };
-    shop.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "40G"]);
-    shop.img(&["bitmap", "--add", "disk.qcow2", "daily"]);
-    shop.img(&["bitmap", "--add", "-g", "512", "disk.qcow2", "a-name-of-some-length"]);
+fn bitmaps_are_measured_if_both_formats_support_them() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "40G"]);
+    dir.img(&["bitmap", "--add", "disk.qcow2", "daily"]);
+    dir.img(&["bitmap", "--add", "-g", "512", "disk.qcow2", "a-name-of-some-length"]);
     for options in ["cluster_size=64k", "cluster_size=512", "cluster_size=2M"] {
-        agree(&shop, &["-O", "qcow2", "-o", options, "disk.qcow2"]);
+        agree(&dir, &["-O", "qcow2", "-o", options, "disk.qcow2"]);
     }
     for options in [&["-O", "qcow2", "-o", "compat=0.10"][..], &["-O", "raw"]] {
-        agree(&shop, &[options, &["disk.qcow2"]].concat());
+        agree(&dir, &[options, &["disk.qcow2"]].concat());
     }
-    shop.img(&["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old.qcow2", "1M"]);
-    agree(&shop, &["-O", "qcow2", "old.qcow2"]);
+    dir.img(&["create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old.qcow2", "1M"]);
+    agree(&dir, &["-O", "qcow2", "old.qcow2"]);
 }
 
 #[test]
-fn what_lies_below_is_measured_with_the_image_when_it_is_followed() {
-    let Some(shop) = Workshop::with_qemu() else { return };
-    shop.write("base.raw", &mixed_disk(2 << 20));
-    shop.img(&["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "top.qcow2"]);
-    shop.io("top.qcow2", &["write -P 1 128k 256k"]);
-    shop.settle();
-    shop.run(&["measure", "-O", "qcow2", "top.qcow2"]).fails_with(1, &["base.raw", "(--follow)"]);
-    let ours = shop.ok(&["measure", "--json", "-O", "qcow2", "--follow", "top.qcow2"]).json();
+fn layers_below_are_measured_on_request() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.write("base.raw", &mixed_disk(2 << 20));
+    dir.img(&["create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "top.qcow2"]);
+    dir.io("top.qcow2", &["write -P 1 128k 256k"]);
+    dir.settle();
+    dir.run(&["measure", "-O", "qcow2", "top.qcow2"]).fails_with(1, &["base.raw", "--follow"]);
+    let ours = dir.ok(&["measure", "--json", "-O", "qcow2", "--follow", "top.qcow2"]).json();
     let theirs: Value =
-        serde_json::from_str(&shop.img(&["measure", "--output=json", "-O", "qcow2", "top.qcow2"])).unwrap();
+        serde_json::from_str(&dir.img(&["measure", "--output=json", "-O", "qcow2", "top.qcow2"])).unwrap();
     assert_eq!(ours, theirs);
 }
 
 #[test]
-fn vmdk_and_vdi_are_measured_to_what_convert_writes() {
-    let shop = Workshop::new();
-    // Each grain and block has a byte that is not zero: nothing is left out.
-    shop.write("disk.raw", &vec![7; (5 << 20) + 512]);
+fn measured_size_of_vmdk_and_vdi_equals_that_of_convert() {
+    let dir = ScratchDir::new();
+    // Each grain and block has a byte that is not zero, so all are stored.
+    dir.write("disk.raw", &vec![7; (5 << 20) + 512]);
     for (format, options) in [
         ("vmdk", "subformat=monolithicSparse"),
         ("vmdk", "subformat=twoGbMaxExtentSparse,grain_size=4k"),
@@ -94,28 +94,28 @@ fn vmdk_and_vdi_are_measured_to_what_convert_writes() {
         ("vdi", "static=on"),
     ] {
         let measured =
-            shop.ok(&["measure", "--json", "-f", "raw", "-O", format, "-o", options, "disk.raw"]).json();
-        // The names of other files, in a descriptor of 5 MiB and a few hundred bytes, follow from `disk`.
-        std::fs::create_dir(shop.path("out")).unwrap();
-        shop.ok(&["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "out/disk.vmdk"]);
-        let files = std::fs::read_dir(shop.path("out")).unwrap();
+            dir.ok(&["measure", "--json", "-f", "raw", "-O", format, "-o", options, "disk.raw"]).json();
+        // Measuring assumes `disk` as the name in the descriptor.
+        std::fs::create_dir(dir.path("out")).unwrap();
+        dir.ok(&["convert", "-f", "raw", "-O", format, "-o", options, "disk.raw", "out/disk.vmdk"]);
+        let files = std::fs::read_dir(dir.path("out")).unwrap();
         let taken: u64 = files.map(|file| file_len(&file.unwrap().path())).sum();
         assert_eq!(measured, json!({"required": taken, "fully-allocated": taken}), "{format} {options}");
-        std::fs::remove_dir_all(shop.path("out")).unwrap();
+        std::fs::remove_dir_all(dir.path("out")).unwrap();
     }
-    let compressed = shop.ok(&["measure", "--json", "-f", "raw", "-O", "vmdk", "-c", "disk.raw"]).json();
-    shop.ok(&["convert", "-f", "raw", "-O", "vmdk", "-c", "disk.raw", "disk.vmdk"]);
-    assert!(file_len(&shop.path("disk.vmdk")) <= compressed["required"].as_u64().unwrap());
+    let compressed = dir.ok(&["measure", "--json", "-f", "raw", "-O", "vmdk", "-c", "disk.raw"]).json();
+    dir.ok(&["convert", "-f", "raw", "-O", "vmdk", "-c", "disk.raw", "disk.vmdk"]);
+    assert!(file_len(&dir.path("disk.vmdk")) <= compressed["required"].as_u64().unwrap());
 }
 
 #[test]
-fn a_measure_needs_one_disk_and_options_with_sense() {
-    let shop = Workshop::new();
-    shop.write("disk.raw", &mixed_disk(1 << 20));
+fn measure_requires_one_disk_and_valid_options() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
     for args in [&["-O", "qcow2"][..], &["-O", "qcow2", "--size", "1G", "disk.raw"], &["--size", "much"]] {
-        let told = shop.run(&[&["measure"], args].concat());
-        assert_eq!(told.code, 1, "{told:?}");
-        assert!(told.stderr.starts_with("error: "), "{told:?}");
+        let run = dir.run(&[&["measure"], args].concat());
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.starts_with("error: "), "{run:?}");
     }
     for args in [
         &["-O", "nonsense", "--size", "1G"][..],
@@ -126,10 +126,10 @@ fn a_measure_needs_one_disk_and_options_with_sense() {
         &["-O", "qcow2", "-"],
         &["-O", "qcow2", "absent"],
     ] {
-        shop.run(&[&["measure"], args].concat()).fails_with(1, &[]);
+        dir.run(&[&["measure"], args].concat()).fails_with(1, &[]);
     }
-    let told = shop.run(&["measure", "--output=json", "-O", "vmdk", "--size", "0"]);
-    assert_eq!((told.code, told.stdout.len()), (1, 0), "{told:?}");
-    let error: Value = serde_json::from_str(&told.stderr).unwrap();
+    let run = dir.run(&["measure", "--output=json", "-O", "vmdk", "--size", "0"]);
+    assert_eq!((run.code, run.stdout.len()), (1, 0), "{run:?}");
+    let error: Value = serde_json::from_str(&run.stderr).unwrap();
     assert_eq!(error["error"]["status"], "invalid-input");
 }

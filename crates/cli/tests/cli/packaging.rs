@@ -1,15 +1,15 @@
-//! What a package of the command needs, and what its help promises.
+//! Completion scripts, manual pages and help.
 
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::tools::{Workshop, file_len, mixed_disk};
+use crate::tools::{ScratchDir, file_len, mixed_disk};
 
 #[test]
-fn every_shell_gets_a_script() {
-    let shop = Workshop::new();
+fn every_shell_has_a_completion_script() {
+    let dir = ScratchDir::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = shop.ok(&["completions", shell]);
+        let script = dir.ok(&["completions", shell]);
         for word in ["convert", "compare", "target-is-zero", "progress-fd"] {
             assert!(script.text().contains(word), "{shell}: {word}");
         }
@@ -18,8 +18,8 @@ fn every_shell_gets_a_script() {
 
 #[test]
 fn every_command_has_a_manual_page() {
-    let shop = Workshop::new();
-    shop.ok(&["man", "pages/man1"]);
+    let dir = ScratchDir::new();
+    dir.ok(&["man", "pages/man1"]);
     let commands = [
         "info",
         "probe",
@@ -36,46 +36,46 @@ fn every_command_has_a_manual_page() {
         "man",
     ];
     for command in commands {
-        assert!(file_len(&shop.path(&format!("pages/man1/diskimg-{command}.1"))) > 300, "{command}");
+        assert!(file_len(&dir.path(&format!("pages/man1/diskimg-{command}.1"))) > 300, "{command}");
     }
-    assert!(String::from_utf8(shop.read("pages/man1/diskimg.1")).unwrap().contains(".TH"));
-    shop.write("file", b"");
-    shop.run(&["man", "file"]).fails_with(1, &["'file'"]);
+    assert!(String::from_utf8(dir.read("pages/man1/diskimg.1")).unwrap().contains(".TH"));
+    dir.write("file", b"");
+    dir.run(&["man", "file"]).fails_with(1, &["'file'"]);
 }
 
 #[test]
-fn every_command_helps_with_examples_first() {
-    let shop = Workshop::new();
+fn help_of_every_command_begins_with_examples() {
+    let dir = ScratchDir::new();
     for command in
         ["info", "probe", "inspect", "map", "check", "measure", "create", "cat", "convert", "compare"]
     {
-        let help = shop.ok(&[command, "--help"]);
+        let help = dir.ok(&[command, "--help"]);
         let (examples, usage) = (help.text().find("Examples:"), help.text().find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{command}: {}", help.text());
     }
-    assert!(shop.ok(&["--version"]).text().starts_with("diskimg "));
+    assert!(dir.ok(&["--version"]).text().starts_with("diskimg "));
 }
 
 #[test]
-fn formats_tell_abilities_and_options() {
-    let shop = Workshop::new();
-    let told = shop.ok(&["formats", "--json"]).json();
-    let formats = told["formats"].as_array().unwrap();
+fn formats_list_abilities_and_options() {
+    let dir = ScratchDir::new();
+    let run = dir.ok(&["formats", "--json"]).json();
+    let formats = run["formats"].as_array().unwrap();
     let of = |name: &str| formats.iter().find(|format| format["name"] == name).unwrap();
     assert_eq!(of("raw")["abilities"], serde_json::json!(["read", "stream", "create"]));
     assert!(of("qcow2")["options"].as_array().unwrap().iter().any(|option| option["name"] == "cluster_size"));
-    assert_eq!(told["wrappers"].as_array().unwrap().len(), 3);
+    assert_eq!(run["wrappers"].as_array().unwrap().len(), 3);
     assert!(of("raw")["options"].as_array().unwrap().iter().any(|option| option["name"] == "preallocation"));
     assert!(of("vmdk")["abilities"].as_array().unwrap().contains(&"check".into()));
-    let text = shop.ok(&["formats"]);
+    let text = dir.ok(&["formats"]);
     assert!(formats.iter().all(|format| text.text().contains(format["name"].as_str().unwrap())));
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error_to_talk_about() {
-    let shop = Workshop::new();
-    shop.write("disk.raw", &mixed_disk(8 << 20));
-    shop.ok(&["convert", "-O", "qcow2", "-o", "cluster_size=512", "disk.raw", "disk.qcow2"]);
+fn closed_output_prints_no_error() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(8 << 20));
+    dir.ok(&["convert", "-O", "qcow2", "-o", "cluster_size=512", "disk.raw", "disk.qcow2"]);
     for args in [
         &["completions", "zsh"][..],
         &["map", "--json", "disk.qcow2"],
@@ -86,18 +86,18 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
         &["cat", "disk.qcow2"],
         &["measure", "-O", "qcow2", "disk.qcow2"],
     ] {
-        let mut child = shop.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = dir.command(args).stdout(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        let mut told = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        let mut run = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut run).unwrap();
         child.wait().unwrap();
-        assert_eq!(told, "", "{args:?}");
+        assert_eq!(run, "", "{args:?}");
     }
 }
 
 #[test]
-fn arguments_without_sense_are_1() {
-    let shop = Workshop::new();
+fn invalid_arguments_exit_with_1() {
+    let dir = ScratchDir::new();
     for args in [
         &["info"][..],
         &["info", "--image-opts", "x"],
@@ -105,17 +105,17 @@ fn arguments_without_sense_are_1() {
         &["no-such-command"],
         &["map", "--max-length", "lots", "x"],
     ] {
-        let told = shop.run(args);
-        assert_eq!(told.code, 1, "{told:?}");
-        assert!(told.stderr.starts_with("error: "), "{told:?}");
+        let run = dir.run(args);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.stderr.starts_with("error: "), "{run:?}");
     }
 }
 
 #[test]
-fn colour_is_for_whoever_asks() {
-    let shop = Workshop::new();
-    assert!(!shop.run(&["--help"]).text().contains('\u{1b}'));
-    assert!(shop.run(&["--color=always", "--help"]).text().contains('\u{1b}'));
-    assert!(shop.run(&["--color", "always", "--help"]).text().contains('\u{1b}'));
-    assert!(!shop.run(&["--color", "never", "info"]).stderr.contains('\u{1b}'));
+fn colour_is_used_only_on_request() {
+    let dir = ScratchDir::new();
+    assert!(!dir.run(&["--help"]).text().contains('\u{1b}'));
+    assert!(dir.run(&["--color=always", "--help"]).text().contains('\u{1b}'));
+    assert!(dir.run(&["--color", "always", "--help"]).text().contains('\u{1b}'));
+    assert!(!dir.run(&["--color", "never", "info"]).stderr.contains('\u{1b}'));
 }

@@ -1,103 +1,122 @@
-//! Images from strangers: one error, exit 1, no target, and nothing outside the image is read.
+//! Untrusted images: one error, exit code 1, no target, and no file outside of the image is read.
 
 use serde_json::Value;
 
-use crate::tools::{Ran, Workshop, mixed_disk};
+use crate::tools::{RunResult, ScratchDir, mixed_disk};
 
-/// Each way of converting or reading an image whole refuses it.
+/// Checks that every command that reads the disk refuses the image.
 #[track_caller]
-fn refused(shop: &Workshop, image: &str, words: &[&str]) {
-    let before = shop.names();
+fn refused(dir: &ScratchDir, image: &str, words: &[&str]) {
+    let before = dir.names();
     for follow in [&[][..], &["--follow"]] {
         for format in ["raw", "qcow2"] {
             let args = [&["convert", "-O", format], follow, &[image, "target"]].concat();
-            shop.run(&args).fails_with(1, words);
+            dir.run(&args).fails_with(1, words);
         }
-        shop.run(&[&["convert"], follow, &[image, "-"]].concat()).fails_with(1, words);
-        shop.run(&[&["map"], follow, &[image]].concat()).fails_with(1, words);
-        shop.run(&[&["compare"], follow, &[image, image]].concat()).fails_with(2, words);
+        dir.run(&[&["convert"], follow, &[image, "-"]].concat()).fails_with(1, words);
+        dir.run(&[&["map"], follow, &[image]].concat()).fails_with(1, words);
+        dir.run(&[&["compare"], follow, &[image, image]].concat()).fails_with(2, words);
     }
-    assert_eq!(shop.names(), before);
+    assert_eq!(dir.names(), before);
 }
 
-/// A qcow2 image that names a backing file.
-fn backed_by(shop: &Workshop, name: &str, image: &str) {
-    shop.write("disk.raw", &mixed_disk(1 << 20));
+/// Writes a qcow2 image with a backing file.
+fn backed_by(dir: &ScratchDir, name: &str, image: &str) {
+    dir.write("disk.raw", &mixed_disk(1 << 20));
     let option = format!("backing_file={name},backing_fmt=raw");
-    shop.ok(&["convert", "--force", "-O", "qcow2", "-o", &option, "disk.raw", image]);
+    dir.ok(&["convert", "--force", "-O", "qcow2", "-o", &option, "disk.raw", image]);
 }
 
 #[test]
-fn a_host_file_as_backing_file_is_refused() {
-    let shop = Workshop::new();
+fn host_file_as_backing_file_is_refused() {
+    let dir = ScratchDir::new();
     for name in ["/etc/passwd", "../../etc/passwd", "json:{\"driver\":\"file\"}", "nbd://localhost"] {
-        backed_by(&shop, &name.replace(',', ",,"), "image.qcow2");
-        refused(&shop, "image.qcow2", &["image.qcow2", "backing file"]);
+        backed_by(&dir, &name.replace(',', ",,"), "image.qcow2");
+        refused(&dir, "image.qcow2", &["image.qcow2", "backing file"]);
     }
-    // What only describes does not open it, and says so.
-    backed_by(&shop, "/etc/passwd", "image.qcow2");
-    let told = shop.ok(&["info", "image.qcow2"]);
-    assert!(told.text().contains("backing file: /etc/passwd\n"), "{told:?}");
-    assert!(!told.text().contains("root:"), "{told:?}");
+    // Commands that only describe the image do not open the backing file.
+    backed_by(&dir, "/etc/passwd", "image.qcow2");
+    let run = dir.ok(&["info", "image.qcow2"]);
+    assert!(run.text().contains("backing file: /etc/passwd\n"), "{run:?}");
+    assert!(!run.text().contains("root:"), "{run:?}");
     let args = ["info", "--backing-chain", "image.qcow2"];
-    shop.run(&args).fails_with(1, &["/etc/passwd", "(--follow)"]);
-    shop.run(&[&args[..], &["--follow"]].concat()).fails_with(1, &["/etc/passwd"]);
+    dir.run(&args).fails_with(1, &["/etc/passwd", "--follow"]);
+    dir.run(&[&args[..], &["--follow"]].concat()).fails_with(1, &["/etc/passwd"]);
 }
 
 #[test]
-fn a_host_file_as_data_file_is_refused() {
-    let Some(shop) = Workshop::with_qemu() else { return };
-    shop.img(&["create", "-q", "-f", "qcow2", "-o", "data_file=_etc_passwd", "image.qcow2", "1M"]);
-    let mut image = shop.read("image.qcow2");
+fn host_file_as_data_file_is_refused() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.img(&["create", "-q", "-f", "qcow2", "-o", "data_file=_etc_passwd", "image.qcow2", "1M"]);
+    let mut image = dir.read("image.qcow2");
     let at = image.windows(11).position(|window| window == b"_etc_passwd").unwrap();
     image[at..at + 11].copy_from_slice(b"/etc/passwd");
-    shop.write("image.qcow2", &image);
-    refused(&shop, "image.qcow2", &["image.qcow2", "data file", "/etc/passwd"]);
-    assert_eq!(shop.run(&["inspect", "image.qcow2"]).code, 2);
+    dir.write("image.qcow2", &image);
+    refused(&dir, "image.qcow2", &["image.qcow2", "data file", "/etc/passwd"]);
+    assert_eq!(dir.run(&["inspect", "image.qcow2"]).code, 2);
 }
 
 #[test]
-fn an_image_that_is_its_own_backing_file_is_refused() {
-    let shop = Workshop::new();
-    shop.write("disk.raw", &mixed_disk(1 << 20));
+fn image_that_is_its_own_backing_file_is_refused() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
     let option = "backing_file=loop.qcow2,backing_fmt=qcow2";
-    shop.ok(&["convert", "-O", "qcow2", "-o", option, "disk.raw", "loop.qcow2"]);
-    refused(&shop, "loop.qcow2", &["loop.qcow2"]);
-    shop.run(&["info", "--backing-chain", "--follow", "loop.qcow2"]).fails_with(1, &["chain"]);
+    dir.ok(&["convert", "-O", "qcow2", "-o", option, "disk.raw", "loop.qcow2"]);
+    refused(&dir, "loop.qcow2", &["loop.qcow2"]);
+    dir.run(&["info", "--backing-chain", "--follow", "loop.qcow2"]).fails_with(1, &["chain"]);
 }
 
 #[test]
 fn raw_is_never_guessed() {
-    let shop = Workshop::new();
-    shop.write("letter.txt", b"Dear Sir or Madam,");
+    let dir = ScratchDir::new();
+    dir.write("letter.txt", b"Dear Sir or Madam,");
     for command in ["info", "inspect", "map"] {
-        shop.run(&[command, "letter.txt"]).fails_with(1, &["letter.txt", "-f raw", "--allow-raw"]);
+        dir.run(&[command, "letter.txt"]).fails_with(1, &["letter.txt", "-f raw", "--allow-raw"]);
     }
-    shop.run(&["convert", "letter.txt", "out.raw"]).fails_with(1, &["letter.txt", "--allow-raw"]);
-    assert!(!shop.exists("out.raw"));
-    shop.ok(&["convert", "--allow-raw", "letter.txt", "out.raw"]);
-    assert_eq!(shop.read("out.raw"), b"Dear Sir or Madam,");
+    dir.run(&["convert", "letter.txt", "out.raw"]).fails_with(1, &["letter.txt", "--allow-raw"]);
+    assert!(!dir.exists("out.raw"));
+    dir.ok(&["convert", "--allow-raw", "letter.txt", "out.raw"]);
+    assert_eq!(dir.read("out.raw"), b"Dear Sir or Madam,");
 }
 
 #[test]
-fn errors_for_programs_are_json() {
-    let shop = Workshop::new();
-    let error = |told: Ran, code: i32| -> Value {
-        assert_eq!((told.code, told.stdout.len()), (code, 0), "{told:?}");
-        assert_eq!(told.stderr.lines().count(), 1, "{told:?}");
-        serde_json::from_str::<Value>(&told.stderr).unwrap()["error"].clone()
+fn errors_are_json_on_request() {
+    let dir = ScratchDir::new();
+    let error = |run: RunResult, code: i32| -> Value {
+        assert_eq!((run.code, run.stdout.len()), (code, 0), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        serde_json::from_str::<Value>(&run.stderr).unwrap()["error"].clone()
     };
-    let absent = error(shop.run(&["info", "--output=json", "absent"]), 1);
+    let absent = error(dir.run(&["info", "--output=json", "absent"]), 1);
     assert_eq!((&absent["status"], &absent["errno"]), (&"io".into(), &2.into()));
     assert!(absent["message"].as_str().unwrap().contains("absent"));
-    shop.write("letter.txt", b"Dear Sir or Madam,");
-    let unknown = error(shop.run(&["--json", "probe", "letter.txt"]), 2);
+    dir.write("letter.txt", b"Dear Sir or Madam,");
+    let unknown = error(dir.run(&["--json", "probe", "letter.txt"]), 2);
     assert_eq!((&unknown["status"], &unknown["errno"]), (&"unknown-format".into(), &Value::Null));
-    backed_by(&shop, "/etc/passwd", "image.qcow2");
-    let denied = error(shop.run(&["convert", "--json", "image.qcow2", "out.raw"]), 1);
+    backed_by(&dir, "/etc/passwd", "image.qcow2");
+    let denied = error(dir.run(&["convert", "--json", "image.qcow2", "out.raw"]), 1);
     assert_eq!(denied["status"], "denied");
     assert!(denied["offset"].as_u64().unwrap() > 0);
-    shop.write("cut.qcow2", &shop.read("image.qcow2")[..50]);
-    let cut = error(shop.run(&["inspect", "--json", "cut.qcow2"]), 1);
-    assert_eq!(cut["status"], "truncated");
+    dir.write("truncated.qcow2", &dir.read("image.qcow2")[..50]);
+    let truncated = error(dir.run(&["inspect", "--json", "truncated.qcow2"]), 1);
+    assert_eq!(truncated["status"], "truncated");
+}
+
+#[test]
+fn following_a_hint_resolves_the_error() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(2 << 20));
+    dir.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    dir.run(&["convert", "--max-size", "1M", "disk.qcow2", "a.raw"])
+        .fails_with(1, &["hint: use --max-size SIZE"]);
+    dir.ok(&["convert", "--max-size", "2M", "disk.qcow2", "a.raw"]);
+    dir.run(&["convert", "-c", "-O", "raw", "disk.qcow2", "b.raw"]).fails_with(1, &["use -O qcow2"]);
+    dir.ok(&["convert", "-c", "-O", "qcow2", "disk.qcow2", "b.qcow2"]);
+    let vmdk = ["convert", "-O", "vmdk"];
+    dir.run(&[&vmdk[..], &["disk.qcow2", "-"]].concat()).fails_with(1, &["use -o subformat=streamOptimized"]);
+    dir.ok(&[&vmdk[..], &["-o", "subformat=streamOptimized", "disk.qcow2", "-"]].concat());
+    dir.run(&["convert", "-O", "qcow2", "disk.raw", "-"]).fails_with(1, &["or use -O raw"]);
+    let image = dir.read("disk.qcow2");
+    dir.run_fed(&["convert", "--no-spool", "-", "-"], &image).fails_with(1, &["omit --no-spool"]);
+    assert!(dir.run_fed(&["convert", "-", "-"], &image).stdout == dir.read("disk.raw"));
 }

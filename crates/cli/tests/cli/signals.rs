@@ -1,13 +1,13 @@
-//! SIGINT and SIGTERM: the right exit code, at once, and nothing left behind.
+//! SIGINT and SIGTERM: the exit code, a prompt end, and no file left.
 #![cfg(unix)]
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::tools::{Workshop, mixed_disk};
+use crate::tools::{ScratchDir, mixed_disk};
 
-/// What a user would still call "at once" on a busy machine; a stall that is not noticed would never end.
+/// The time limit for the end on a busy machine. A stall would never end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn signal(child: &Child, name: &str) {
@@ -23,68 +23,68 @@ fn exit_code(mut child: Child) -> Option<i32> {
             None if started.elapsed() > PATIENCE => {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("the signal did not end it");
+                panic!("the signal did not end the command");
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }
 
-/// Starts a conversion whose input stalls after its first bytes, which are surely read when this returns:
-/// the pipe has no room for all of them. What is returned keeps the pipe open.
-fn stalled(shop: &Workshop, args: &[&str]) -> (Child, std::process::ChildStdin) {
-    let mut child = shop.command(args).stdin(Stdio::piped()).spawn().unwrap();
+/// Starts a command whose input stalls after its first bytes. They are more than a pipe holds, so the command has read
+/// some when this returns. The returned handle keeps the pipe open.
+fn stalled(dir: &ScratchDir, args: &[&str]) -> (Child, std::process::ChildStdin) {
+    let mut child = dir.command(args).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&mixed_disk(3 << 20)).unwrap();
     (child, stdin)
 }
 
 #[test]
-fn a_stalled_conversion_stops_and_leaves_nothing() {
+fn stalled_conversion_stops_and_leaves_no_file() {
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         for format in ["raw", "qcow2"] {
-            let shop = Workshop::new();
-            let (child, _open) = stalled(&shop, &["convert", "-O", format, "-", "target"]);
+            let dir = ScratchDir::new();
+            let (child, _open) = stalled(&dir, &["convert", "-O", format, "-", "target"]);
             signal(&child, name);
             assert_eq!(exit_code(child), Some(code), "{format}");
-            assert!(shop.names().is_empty(), "{:?}", shop.names());
+            assert!(dir.names().is_empty(), "{:?}", dir.names());
         }
     }
 }
 
 #[test]
-fn a_stalled_cat_stops_and_leaves_nothing() {
+fn stalled_cat_stops_and_leaves_no_file() {
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         for args in [&["cat", "-"][..], &["cat", "--offset", "1", "-"]] {
-            let shop = Workshop::new();
-            let (mut child, _open) = stalled(&shop, args);
-            // Whoever reads takes all there is.
+            let dir = ScratchDir::new();
+            let (mut child, _open) = stalled(&dir, args);
+            // The reader takes all output.
             let mut stdout = child.stdout.take().unwrap();
             std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
             signal(&child, name);
             assert_eq!(exit_code(child), Some(code), "{args:?}");
-            assert!(shop.names().is_empty(), "{:?}", shop.names());
+            assert!(dir.names().is_empty(), "{:?}", dir.names());
         }
     }
 }
 
 #[test]
-fn an_old_target_survives_a_signal() {
-    let shop = Workshop::new();
-    shop.write("target", b"precious");
-    let (child, _open) = stalled(&shop, &["convert", "--force", "-", "target"]);
+fn existing_target_survives_a_signal() {
+    let dir = ScratchDir::new();
+    dir.write("target", b"precious");
+    let (child, _open) = stalled(&dir, &["convert", "--force", "-", "target"]);
     signal(&child, "-TERM");
     assert_eq!(exit_code(child), Some(143));
-    assert_eq!(shop.read("target"), b"precious");
-    assert_eq!(shop.names(), ["target"]);
+    assert_eq!(dir.read("target"), b"precious");
+    assert_eq!(dir.names(), ["target"]);
 }
 
 #[test]
-fn a_reader_that_takes_nothing_does_not_hold_it() {
-    let shop = Workshop::new();
-    shop.write("disk.raw", &mixed_disk(4 << 20));
-    let mut child = shop.command(&["-v", "convert", "-r", "1", "disk.raw", "-"]).spawn().unwrap();
-    // Its first words on standard error come after it began to listen to signals.
+fn stalled_reader_does_not_prevent_the_stop() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(4 << 20));
+    let mut child = dir.command(&["-v", "convert", "-r", "1", "disk.raw", "-"]).spawn().unwrap();
+    // It handles signals before it prints on standard error.
     let mut first = [0; 1];
     std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut first).unwrap();
     let _open = child.stdout.take();
@@ -93,12 +93,12 @@ fn a_reader_that_takes_nothing_does_not_hold_it() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
-    let shop = Workshop::new();
-    let (child, _open) = stalled(&shop, &["convert", "-", "target"]);
+fn second_signal_ends_the_command_at_once() {
+    let dir = ScratchDir::new();
+    let (child, _open) = stalled(&dir, &["convert", "-", "target"]);
     signal(&child, "-INT");
-    // It may have ended between the two.
+    // It may have ended already.
     let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).output();
     assert!(matches!(exit_code(child), Some(130 | 143)));
-    assert!(shop.names().is_empty());
+    assert!(dir.names().is_empty());
 }

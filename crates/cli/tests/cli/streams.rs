@@ -1,4 +1,4 @@
-//! Images on standard input: told and converted as from a file.
+//! Images on standard input: described and converted like files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::tools::{Workshop, mixed_disk};
+use crate::tools::{ScratchDir, mixed_disk};
 
-/// The checked-in images that can be told without a flag.
+/// Returns the images of the repository whose format is detected without an option.
 fn images() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/images/good");
     let mut images: Vec<PathBuf> =
@@ -20,7 +20,7 @@ fn images() -> Vec<PathBuf> {
     images
 }
 
-/// `info` without what only a file has.
+/// Removes the keys that only a file has from the output of `info`.
 fn of_a_stream(mut info: Value) -> Value {
     let own = info["filename"].clone();
     let extents = info.pointer_mut("/format-specific/data/extents").and_then(Value::as_array_mut);
@@ -36,69 +36,69 @@ fn of_a_stream(mut info: Value) -> Value {
 }
 
 #[test]
-fn a_stream_is_told_as_its_file_is() {
-    let shop = Workshop::new();
+fn stream_has_the_description_of_its_file() {
+    let dir = ScratchDir::new();
     for image in images() {
         let bytes = std::fs::read(&image).unwrap();
-        shop.write("image", &bytes);
-        let expected = of_a_stream(shop.ok(&["info", "--output=json", "image"]).json());
+        dir.write("image", &bytes);
+        let expected = of_a_stream(dir.ok(&["info", "--output=json", "image"]).json());
         for command in ["info", "probe"] {
-            let told = shop.run_fed(&[command, "--output=json", "-"], &bytes);
-            assert_eq!((told.code, told.stderr.as_str()), (0, ""), "{}", image.display());
-            assert_eq!(of_a_stream(told.json()), expected, "{command} {}", image.display());
+            let run = dir.run_fed(&[command, "--output=json", "-"], &bytes);
+            assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", image.display());
+            assert_eq!(of_a_stream(run.json()), expected, "{command} {}", image.display());
         }
-        assert_eq!(of_a_stream(shop.ok(&["probe", "--json", "image"]).json()), expected);
+        assert_eq!(of_a_stream(dir.ok(&["probe", "--json", "image"]).json()), expected);
     }
-    assert_eq!(shop.names(), ["image"], "no temporary file is left, nor was one needed");
+    assert_eq!(dir.names(), ["image"], "no temporary file is left");
 }
 
 #[test]
-fn a_packed_image_becomes_a_raw_file_without_a_temporary_one() {
-    let shop = Workshop::new();
+fn compressed_image_converts_to_raw_without_a_temporary_file() {
+    let dir = ScratchDir::new();
     let disk = mixed_disk(5 << 20);
-    shop.write("disk.raw", &disk);
-    shop.ok(&["convert", "-O", "qcow2", "disk.raw", "plain.qcow2"]);
-    shop.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "packed.qcow2"]);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-O", "qcow2", "disk.raw", "plain.qcow2"]);
+    dir.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "packed.qcow2"]);
     for (tool, name) in
         [("gzip", "plain.qcow2"), ("xz", "packed.qcow2"), ("xz", "disk.raw"), ("cat", "packed.qcow2")]
     {
         let arguments: &[&str] = if tool == "cat" { &[] } else { &["-c"] };
-        let Ok(packed) = Command::new(tool).args(arguments).arg(shop.path(name)).output() else {
+        let Ok(packed) = Command::new(tool).args(arguments).arg(dir.path(name)).output() else {
             eprintln!("skipped: {tool} is not installed");
             continue;
         };
-        let told = shop.run_fed(&["convert", "--no-spool", "-", "target.raw"], &packed.stdout);
-        assert_eq!((told.code, told.stderr.as_str()), (0, ""), "{tool} {name}");
-        assert!(shop.read("target.raw") == disk, "{tool} {name}");
-        std::fs::remove_file(shop.path("target.raw")).unwrap();
+        let run = dir.run_fed(&["convert", "--no-spool", "-", "target.raw"], &packed.stdout);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{tool} {name}");
+        assert!(dir.read("target.raw") == disk, "{tool} {name}");
+        std::fs::remove_file(dir.path("target.raw")).unwrap();
     }
 }
 
 #[test]
-fn probing_stops_reading_when_it_is_certain() {
-    let shop = Workshop::new();
-    shop.write("disk.raw", &mixed_disk(1 << 20));
-    shop.ok(&["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
-    let mut head = shop.read("disk.qcow2");
+fn probe_stops_reading_once_the_format_is_certain() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    dir.ok(&["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    let mut head = dir.read("disk.qcow2");
     head.resize(1 << 20, 0);
-    let mut child = shop.command(&["probe", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = dir.command(&["probe", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // It may be certain, and gone, before it has all of this.
+    // The command may end before it has read all of this.
     let _ = stdin.write_all(&head[..300 << 10]);
-    // The pipe stays open: whoever waits for its end waits forever.
+    // The pipe stays open: waiting for its end would never return.
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "qcow2 1048576\n");
     drop(stdin);
 }
 
 #[test]
-fn what_is_ambiguous_or_unknown_on_a_pipe_is_said_so() {
-    let shop = Workshop::new();
+fn ambiguous_and_unknown_streams_are_reported() {
+    let dir = ScratchDir::new();
     let mut disc = vec![0; 100_000];
     disc[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
     disc[32_769..32_774].copy_from_slice(b"CD001");
-    shop.run_fed(&["probe", "-"], &disc).fails_with(1, &["qcow2 and as iso9660", "hint: "]);
-    shop.run_fed(&["probe", "-"], b"some text").fails_with(2, &["no image format"]);
-    shop.run_fed(&["probe", "-"], b"vhdxfile").fails_with(1, &["vhdx"]);
-    shop.run_fed(&["probe", "-"], b"").fails_with(2, &["empty"]);
+    dir.run_fed(&["probe", "-"], &disc).fails_with(1, &["qcow2 and as iso9660", "hint: "]);
+    dir.run_fed(&["probe", "-"], b"some text").fails_with(2, &["no image format"]);
+    dir.run_fed(&["probe", "-"], b"vhdxfile").fails_with(1, &["vhdx"]);
+    dir.run_fed(&["probe", "-"], b"").fails_with(2, &["empty"]);
 }

@@ -1,4 +1,4 @@
-//! A directory to work in, the command itself, and `qemu-img` to compare it with.
+//! A scratch directory, the command, and `qemu-img` as the reference.
 
 #[path = "../../../../tests/qemu/tools.rs"]
 mod qemu;
@@ -10,18 +10,18 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A directory that goes away with the test.
-pub(crate) struct Workshop(tempfile::TempDir);
+/// A scratch directory that is removed with the test.
+pub(crate) struct ScratchDir(tempfile::TempDir);
 
-/// How a run of the command ended.
+/// The result of a run of the command.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct RunResult {
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
-impl Ran {
+impl RunResult {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap()
     }
@@ -31,7 +31,7 @@ impl Ran {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The exit code, and what goes with an error: one line, perhaps a hint, nothing on standard output.
+    /// Checks the exit code and the output of a failure: one line, an optional hint, and nothing on standard output.
     #[track_caller]
     pub(crate) fn fails_with(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
@@ -44,12 +44,12 @@ impl Ran {
     }
 }
 
-impl Workshop {
+impl ScratchDir {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// `None`, said aloud, where QEMU's tools are not installed; a failure where they have to be.
+    /// Returns `None` and prints a note if the tools of QEMU are not installed. In CI that is a failure.
     pub(crate) fn with_qemu() -> Option<Self> {
         qemu::have_qemu().then(Self::new)
     }
@@ -70,7 +70,7 @@ impl Workshop {
         self.path(name).symlink_metadata().is_ok()
     }
 
-    /// The names in the directory, hidden ones too, in order.
+    /// Returns the sorted names in the directory, including hidden ones.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<String> =
@@ -79,7 +79,7 @@ impl Workshop {
         names
     }
 
-    /// The command, not yet started, in the directory; its temporary files would be seen there.
+    /// Returns the command, not started yet. It runs in the directory and creates its temporary files there.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("diskimg"));
         command.args(args).current_dir(self.0.path()).env("TMPDIR", self.0.path());
@@ -87,24 +87,24 @@ impl Workshop {
         command
     }
 
-    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> RunResult {
         ran(self.command(args).output().unwrap())
     }
 
-    /// Runs the command with these bytes in a pipe to its standard input.
-    pub(crate) fn run_fed(&self, args: &[&str], input: &[u8]) -> Ran {
+    /// Runs the command with a pipe of these bytes as standard input.
+    pub(crate) fn run_fed(&self, args: &[&str], input: &[u8]) -> RunResult {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         std::thread::scope(|scope| {
-            // A command that needs only the beginning closes the pipe.
+            // The command closes the pipe early if it needs only the beginning.
             scope.spawn(move || stdin.write_all(input));
             ran(child.wait_with_output().unwrap())
         })
     }
 
-    /// Runs the command, which has to succeed and be silent on standard error.
+    /// Runs the command. It must succeed and print nothing on standard error.
     #[track_caller]
-    pub(crate) fn ok(&self, args: &[&str]) -> Ran {
+    pub(crate) fn ok(&self, args: &[&str]) -> RunResult {
         let ran = self.run(args);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}: {ran:?}");
         ran
@@ -115,7 +115,7 @@ impl Workshop {
         qemu::qemu(self.0.path(), "qemu-img", args)
     }
 
-    /// Runs `qemu-img`, which may fail: its exit code and what it prints.
+    /// Runs `qemu-img`, which may fail. Returns its exit code and output.
     pub(crate) fn img_may_fail(&self, args: &[&str]) -> (i32, Vec<u8>) {
         let output = qemu::run(self.0.path(), "qemu-img", args);
         (output.status.code().unwrap(), output.stdout)
@@ -133,7 +133,7 @@ impl Workshop {
         qemu::qemu_io(self.0.path(), format, image, commands);
     }
 
-    /// Brings everything to disk: until then file systems change their mind about holes and sizes.
+    /// Syncs all files. Until then, file systems may change holes and allocated sizes.
     pub(crate) fn settle(&self) {
         for name in self.names() {
             let file = File::open(self.path(&name)).unwrap();
@@ -142,13 +142,13 @@ impl Workshop {
     }
 }
 
-fn ran(output: Output) -> Ran {
+fn ran(output: Output) -> RunResult {
     let Output { status, stdout, stderr } = output;
-    // A process that a signal ended has no code: no test expects that.
-    Ran { code: status.code().unwrap_or(-1), stdout, stderr: String::from_utf8(stderr).unwrap() }
+    // A process that a signal ended has no exit code. No test expects that.
+    RunResult { code: status.code().unwrap_or(-1), stdout, stderr: String::from_utf8(stderr).unwrap() }
 }
 
-/// A disk of `size` bytes with one partition in its MBR: text, noise that cannot be compressed, and zeros.
+/// Returns a disk of `size` bytes with one partition in its MBR: text, incompressible noise, and zeros.
 pub(crate) fn mixed_disk(size: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut disk: Vec<u8> = Vec::with_capacity(size);
@@ -177,14 +177,17 @@ pub(crate) fn mixed_disk(size: usize) -> Vec<u8> {
     disk
 }
 
-/// `value` without what only this command tells.
+/// Returns `value` without our additional keys.
 pub(crate) fn without_additions(mut value: Value) -> Value {
     let objects = match &mut value {
         Value::Array(list) => list.as_mut_slice(),
         one => std::slice::from_mut(one),
     };
     for object in objects {
-        assert!(object.as_object_mut().unwrap().remove("diskimg").is_some(), "our own part is there");
+        assert!(
+            object.as_object_mut().unwrap().remove("diskimg").is_some(),
+            "our additional keys are present"
+        );
     }
     value
 }
