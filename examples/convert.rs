@@ -49,11 +49,11 @@ fn run(source: &Path, target: &Path) -> Result<Converted> {
         Input::Disk(disk) => disk,
         // A compressed image is converted as it is decoded. Its size may be known only at the end, which a raw
         // file does not mind.
-        Input::StreamInput(image) if format.name() == "raw" && image.streams(WriteOrder::Any) => {
+        Input::Stream(image) if format.name() == "raw" && image.streams(WriteOrder::Any) => {
             let options = ConvertOptions::default();
             return convert_stream(image, target.create(None)?, &options, &Percent::default());
         }
-        Input::StreamInput(image) => image.into_disk(&opener, &())?,
+        Input::Stream(image) => image.into_disk(&())?,
     };
     let sink = target.create(Some(disk.size()))?;
     let percent = Percent { total: disk.size(), ..Percent::default() };

@@ -34,7 +34,7 @@ pub fn probe(data: &[u8]) {
     if whole.wrapper.is_some() {
         return;
     }
-    match (whole.image, opener.inspect_source(&Memory::new(stream.to_vec()))) {
+    match (whole.image, opener.inspect_source(&Memory::new(stream.to_vec())).map(|found| found.info)) {
         (Ok(mut pushed), Ok(file)) => {
             // What passed before it was asked for is told of, and may be missing in lists.
             if pushed.findings.iter().any(|finding| finding.check == "not_seen") {

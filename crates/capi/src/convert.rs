@@ -237,13 +237,12 @@ unsafe fn from_stream(
         let opener = sized_record::read(open_options)?.opener(None)?;
         options.check()?;
         let told = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
-        let arriving =
-            opener.arriving(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
+        let arriving = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
         let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
             convert_stream(arriving, sink, &options.how()?, &told)?
         } else {
-            let disk = arriving.into_disk(&opener, &told)?;
+            let disk = arriving.into_disk(&told)?;
             keep_source(&disk, &place, &options)?;
             let sink = options.target(place, Some(disk.size()))?;
             convert(&disk, sink, &options.how()?, &told)?

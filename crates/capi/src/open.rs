@@ -124,9 +124,9 @@ unsafe fn open(
     let opener = unsafe { options.opener(path) }?;
     let filename = path.map_or_else(CString::default, |path| c_string(&path.to_string_lossy()));
     let image = if options.has(DISKIMG_OPEN_INFO_ONLY) {
-        ImageHandle::inspected(opener.inspect_any(source)?, opener, filename)
+        ImageHandle::inspected(opener.inspect_source(&source)?, opener, filename)
     } else {
-        ImageHandle::new(opener.open_any(source)?, opener, filename)
+        ImageHandle::new(opener.open_source(source)?, opener, filename)
     };
     log_findings(&image, options);
     Ok(image)

@@ -104,7 +104,7 @@ impl OpenOptionsRecord {
         let mut opener = Opener::new();
         opener.format = driver_of(self.format)?.map(|driver| driver.format);
         opener.allow_raw = self.has(DISKIMG_OPEN_ALLOW_RAW);
-        opener.unwrap = !self.has(DISKIMG_OPEN_NO_UNWRAP);
+        opener.decompress = !self.has(DISKIMG_OPEN_NO_UNWRAP);
         opener.direct = self.has(DISKIMG_OPEN_DIRECT);
         opener.threads = self.threads;
         let limits = &mut opener.limits;

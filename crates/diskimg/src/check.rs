@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
 
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::Ends;
+use crate::stream_input::StreamInput;
 
 /// What a check found, and in which format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,9 @@ impl Opener {
         let source = self.file(path)?;
         match self.wrapper_of(&source)? {
             None => self.check_source(Arc::new(source)),
-            Some(wrapper) => self.check_source(self.wrapped(path, wrapper)?.into_file(self, &())?),
+            Some(wrapper) => {
+                self.check_source(StreamInput::compressed_file(path, wrapper, self)?.into_file(&())?)
+            }
         }
     }
 

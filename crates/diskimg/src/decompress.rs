@@ -1,97 +1,103 @@
-//! Unwrapping a stream that is pushed.
+//! Decompressing a stream that is pushed.
 
 use diskimg_codec::{DecompressOptions, Decompressor, Wrapper};
 use diskimg_core::{Limits, Result};
 
-use crate::open::Opener;
+use crate::opener::Opener;
 
-/// Bytes of a compressed stream that go into its decoder at a time. A bound of ours: a decoder may hand out
-/// what precedes an error or not, as its input was cut, and here the cuts are always the same.
+/// Compressed bytes that are passed to the decoder at a time, our choice. Decoders may or may not emit output that
+/// precedes an error, depending on how their input is split; blocks of fixed size make the result independent of
+/// the caller's chunks.
 const BLOCK: usize = 16 << 10;
 
-/// Takes what unwrapping yields, in order.
-pub(crate) type Out<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+/// Receives the decompressed bytes, in order.
+type EmitBytes<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
-/// Recognises how a stream is compressed, and decodes it on the fly, one level deep.
-pub(crate) struct Unwrapper {
-    state: State,
+/// Recognises the compression of a pushed stream and decompresses it, one level deep.
+pub(crate) struct AutoDecompressor {
+    stage: DecompressStage,
     limits: Limits,
     threads: u32,
 }
 
-enum State {
-    /// Too few bytes to tell.
+enum DecompressStage {
+    /// Too few bytes to recognise a compression.
     Start(Vec<u8>),
     Plain,
-    Wrapped {
+    Compressed {
         decoder: Box<Decompressor>,
         /// The beginning of the next block.
         block: Vec<u8>,
     },
 }
 
-impl Unwrapper {
-    /// The front of a stream, unwrapped if `opener` wants it.
+impl AutoDecompressor {
+    /// A decompressor that follows [`Opener::decompress`].
     pub(crate) fn new(opener: &Opener) -> Self {
-        let state = if opener.unwrap { State::Start(Vec::new()) } else { State::Plain };
-        Self { state, limits: opener.limits.clone(), threads: opener.threads }
+        let stage = match opener.decompress {
+            true => DecompressStage::Start(Vec::new()),
+            false => DecompressStage::Plain,
+        };
+        Self { stage, limits: opener.limits.clone(), threads: opener.threads }
     }
 
-    /// How the stream is compressed, once that is known.
+    /// The compression of the stream, once it is known.
     pub(crate) fn wrapper(&self) -> Option<Wrapper> {
-        match &self.state {
-            State::Wrapped { decoder, .. } => Some(decoder.wrapper()),
+        match &self.stage {
+            DecompressStage::Compressed { decoder, .. } => Some(decoder.wrapper()),
             _ => None,
         }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Accepts the next bytes of the stream.
     ///
     /// # Errors
-    /// As [`Decompressor::push`], and what `out` gives.
-    pub(crate) fn push(&mut self, chunk: &[u8], out: Out<'_>) -> Result<()> {
-        let State::Start(start) = &mut self.state else { return self.forward(chunk, out) };
+    /// As [`Decompressor::push`], and those of `emit`.
+    pub(crate) fn push(&mut self, chunk: &[u8], emit: EmitBytes<'_>) -> Result<()> {
+        let DecompressStage::Start(start) = &mut self.stage else { return self.forward(chunk, emit) };
         let missing = Wrapper::HEAD.saturating_sub(start.len());
         let (taken, rest) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
         start.extend_from_slice(taken);
         if start.len() < Wrapper::HEAD {
             return Ok(());
         }
-        self.settle(out)?;
-        self.forward(rest, out)
+        self.leave_start(emit)?;
+        self.forward(rest, emit)
     }
 
-    /// The stream has ended.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// As [`Decompressor::finish`], and what `out` gives.
-    pub(crate) fn finish(&mut self, out: Out<'_>) -> Result<()> {
-        if matches!(self.state, State::Start(_)) {
-            self.settle(out)?;
+    /// As [`Decompressor::finish`], and those of `emit`.
+    pub(crate) fn finish(&mut self, emit: EmitBytes<'_>) -> Result<()> {
+        if matches!(self.stage, DecompressStage::Start(_)) {
+            self.leave_start(emit)?;
         }
-        match &mut self.state {
-            State::Wrapped { decoder, block } => {
-                decoder.push(block, out)?;
-                decoder.finish(out)
+        match &mut self.stage {
+            DecompressStage::Compressed { decoder, block } => {
+                decoder.push(block, emit)?;
+                decoder.finish(emit)
             }
             _ => Ok(()),
         }
     }
 
-    /// The first bytes are there: decides, and passes them on.
-    fn settle(&mut self, out: Out<'_>) -> Result<()> {
-        let State::Start(start) = std::mem::replace(&mut self.state, State::Plain) else { return Ok(()) };
+    /// Recognises the compression by the first bytes and forwards them.
+    fn leave_start(&mut self, emit: EmitBytes<'_>) -> Result<()> {
+        let DecompressStage::Start(start) = std::mem::replace(&mut self.stage, DecompressStage::Plain) else {
+            return Ok(());
+        };
         if let Some(wrapper) = Wrapper::recognise(&start) {
             let options = DecompressOptions { threads: self.threads, ..DecompressOptions::default() };
             let decoder = Box::new(Decompressor::with_options(wrapper, &self.limits, &options)?);
-            self.state = State::Wrapped { decoder, block: Vec::new() };
+            self.stage = DecompressStage::Compressed { decoder, block: Vec::new() };
         }
-        self.forward(&start, out)
+        self.forward(&start, emit)
     }
 
-    fn forward(&mut self, chunk: &[u8], out: Out<'_>) -> Result<()> {
-        let State::Wrapped { decoder, block } = &mut self.state else {
-            return if chunk.is_empty() { Ok(()) } else { out(chunk) };
+    fn forward(&mut self, chunk: &[u8], emit: EmitBytes<'_>) -> Result<()> {
+        let DecompressStage::Compressed { decoder, block } = &mut self.stage else {
+            return if chunk.is_empty() { Ok(()) } else { emit(chunk) };
         };
         let mut rest = chunk;
         if !block.is_empty() {
@@ -102,12 +108,12 @@ impl Unwrapper {
             if block.len() < BLOCK {
                 return Ok(());
             }
-            decoder.push(block, out)?;
+            decoder.push(block, emit)?;
             block.clear();
         }
         let (whole, rest) = rest.as_chunks::<BLOCK>();
         for whole in whole {
-            decoder.push(whole, out)?;
+            decoder.push(whole, emit)?;
         }
         block.extend_from_slice(rest);
         Ok(())

@@ -1,4 +1,4 @@
-//! An opened image with everything below it.
+//! An opened disk: an image with all layers below it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Chain, Extent, Image, ImageInfo, Location, Result};
 
 use crate::host_id::HostId;
-use crate::inspect::{Inspection, Sizes};
+use crate::inspection::{FileSizes, Inspection};
 
-/// An opened image with everything below it: what a guest would see.
+/// An opened image with all layers below it: the disk as a guest sees it.
 ///
 /// Cheap to clone; clones share caches. Readable from any thread.
 #[derive(Clone)]
 pub struct Disk {
-    pub(crate) layers: Vec<Arc<dyn Image>>,
-    pub(crate) top: Arc<dyn Image>,
-    pub(crate) whole: Arc<dyn BlockSource>,
-    pub(crate) wrapper: Option<Wrapper>,
-    pub(crate) member: Option<String>,
+    layers: Vec<Arc<dyn Image>>,
+    top: Arc<dyn Image>,
+    whole: Arc<dyn BlockSource>,
+    wrapper: Option<Wrapper>,
+    member: Option<String>,
     file: Arc<dyn BlockSource>,
     files: Vec<Arc<dyn BlockSource>>,
-    sizes: Sizes,
+    sizes: FileSizes,
 }
 
 impl Disk {
-    /// A disk of these layers, top first; `file` holds the first, and `others` is all that was opened besides.
+    /// A disk of these layers, top first. `file` holds the first layer; `others` are all other opened files.
     pub(crate) fn new(
         file: Arc<dyn BlockSource>,
         others: Vec<Arc<dyn BlockSource>>,
@@ -42,51 +42,51 @@ impl Disk {
             [one] => Arc::clone(one),
             _ => Arc::new(Chain::new(sources)?),
         };
-        let sizes = Sizes::of(&file);
+        let sizes = FileSizes::of(&file);
         let mut files = vec![Arc::clone(&file)];
         files.extend(others);
         Ok(Self { layers, top, whole, wrapper, member, file, files, sizes })
     }
 
-    /// The layers, top first: the image itself, and what it is based on.
+    /// The same disk, decompressed from a file of these sizes.
+    pub(crate) fn with_file_sizes(mut self, sizes: FileSizes) -> Self {
+        self.sizes = sizes;
+        self
+    }
+
+    /// The layers, top first: the image itself, then its backing files or parents.
     #[must_use]
     pub fn layers(&self) -> &[Arc<dyn Image>] {
         &self.layers
     }
 
-    /// The file of the image itself, inside any wrapper: its header, its tables, its data.
+    /// The file of the image itself, decompressed: header, tables and data.
     #[must_use]
     pub fn file(&self) -> &Arc<dyn BlockSource> {
         &self.file
     }
 
-    /// Whether any byte of the disk may come from this host file or block device: the image's own, or one below it
-    /// that it names.
+    /// True if bytes of the disk may come from this host file or block device: the image's own or one that it
+    /// refers to.
     #[must_use]
     pub fn reads_from(&self, file: &std::fs::Metadata) -> bool {
         let wanted = HostId::of(file);
         wanted.is_some() && self.files.iter().any(|source| HostId::of_source(source) == wanted)
     }
 
-    /// What the image claims, as [`crate::Opener::inspect`] tells it.
+    /// The description of the image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
     #[must_use]
     pub fn inspection(&self) -> Inspection {
         Inspection::new(self.top.info().clone(), self.wrapper, self.sizes)
     }
 
-    /// The same disk, unwrapped out of a file of these sizes.
-    pub(crate) fn out_of(mut self, sizes: Sizes) -> Self {
-        self.sizes = sizes;
-        self
-    }
-
-    /// How the file was compressed, if it was.
+    /// The compression of the file, if any.
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.wrapper
     }
 
-    /// The name of the disk's file in the OVA it was read from; not yet escaped for a terminal.
+    /// The name of the disk's file in its OVA; not yet escaped for a terminal.
     #[must_use]
     pub fn member(&self) -> Option<&str> {
         self.member.as_deref()

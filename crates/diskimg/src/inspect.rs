@@ -1,65 +1,18 @@
-//! What an image claims and refers to, opening nothing.
+//! Describing an image without opening the files it refers to.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, ImageInfo, Probed, Result, Window};
 
-use crate::open::{Opener, name_file};
+use crate::byte_stream::SourceReader;
+use crate::host_file::open_stream;
+use crate::inspection::{FileSizes, Inspection};
+use crate::opener::Opener;
 use crate::probe::Prober;
 use crate::sniff::Ends;
 
-/// What an image claims and refers to.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// What the image says about itself.
-    pub info: ImageInfo,
-    /// How the file is compressed, if it is.
-    pub wrapper: Option<Wrapper>,
-    /// Length of the file in bytes; `None` for a stream.
-    pub file_size: Option<u64>,
-    /// Bytes that the file takes up on its file system; `None` for a stream or where that is not known.
-    pub allocated_size: Option<u64>,
-}
-
-impl Inspection {
-    pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: Sizes) -> Self {
-        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated }
-    }
-
-    /// What the image in a file claims, with the sizes that the file's metadata gives.
-    #[must_use]
-    pub fn of_file(info: ImageInfo, file: &std::fs::Metadata) -> Self {
-        Self { info, wrapper: None, file_size: Some(file.len()), allocated_size: allocated(file) }
-    }
-
-    /// What an image claims that arrives as a stream, which has no sizes of a file.
-    #[must_use]
-    pub fn of_stream(info: ImageInfo, wrapper: Option<Wrapper>) -> Self {
-        Self::new(info, wrapper, Sizes::default())
-    }
-}
-
-/// What a file takes up, as far as it is a file.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Sizes {
-    file: Option<u64>,
-    allocated: Option<u64>,
-}
-
-impl Sizes {
-    /// The sizes of the file that a source lies in.
-    pub(crate) fn of(source: &dyn BlockSource) -> Self {
-        let host = source.locate(0..source.size().min(1)).host;
-        let metadata = host.and_then(|host| host.file.metadata().ok());
-        Self { file: Some(source.size()), allocated: metadata.and_then(|file| allocated(&file)) }
-    }
-}
-
-/// Reads what the image in a file claims, with the default [`Opener`]: see [`Opener::inspect`].
+/// Describes the image in a file with the default [`Opener`]: see [`Opener::inspect`].
 ///
 /// # Errors
 /// As [`Opener::inspect`].
@@ -68,33 +21,46 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
 }
 
 impl Opener {
-    /// Reads what the image in a file claims: format, virtual size, names it refers to, findings. Nothing
-    /// else is opened, whatever [`Opener::resolver`] allows, and only headers are read.
+    /// Describes the image in a file: format, virtual size, references, findings. Reads headers only and opens no
+    /// other file, whatever [`Opener::resolver`] allows.
     ///
-    /// A compressed file is decoded as far as is needed: to its end if it holds a raw disk, whose size is
-    /// known nowhere else.
+    /// A compressed file is decoded as far as needed: to its end if it holds a raw disk, whose size is
+    /// recorded nowhere else.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::UnknownFormat`], [`diskimg_core::ErrorKind::Ambiguous`] and what is wrong with
-    /// the header. An encrypted image is no error: [`ImageInfo::encryption`] says so.
+    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects
+    /// of the header. An encrypted image is no error: see [`ImageInfo::encryption`].
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
-        let sizes = Sizes::of(&source);
-        Ok(match self.wrapper_of(&source)? {
-            None => Inspection::new(self.inspect_source(&source)?, None, sizes),
+        self.inspection(&source, || open_stream(path))
+    }
+
+    /// Describes the image in a source, decompressed if [`Opener::decompress`] is set.
+    ///
+    /// # Errors
+    /// As [`Opener::inspect`].
+    pub fn inspect_source(&self, source: &dyn BlockSource) -> Result<Inspection> {
+        self.inspection(source, || Ok(SourceReader::new(source)))
+    }
+
+    fn inspection<R: Read>(
+        &self,
+        source: &dyn BlockSource,
+        stream: impl FnOnce() -> Result<R>,
+    ) -> Result<Inspection> {
+        let sizes = FileSizes::of(source);
+        Ok(match self.wrapper_of(source)? {
+            None => Inspection::new(self.inspect_unpacked(source)?, None, sizes),
             Some(_) => {
-                let inside = self.inspect_stream(File::open(path).map_err(|e| name_file(e.into(), path))?)?;
+                let inside = self.inspect_stream(stream()?)?;
                 Inspection::new(inside.info, inside.wrapper, sizes)
             }
         })
     }
 
-    /// Reads what the image in a source claims, or the one in an OVA; never unwrapped.
-    ///
-    /// # Errors
-    /// As [`Opener::inspect`].
-    pub fn inspect_source(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
+    /// Describes the image in an uncompressed source, or the one in an OVA.
+    fn inspect_unpacked(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
         match self.archived_in(source)? {
             Some(disk) => self.inspect_image(&Window::new(source, disk.range)?),
             None => self.inspect_image(source),
@@ -106,7 +72,7 @@ impl Opener {
         (driver.inspect)(source, &self.limits)
     }
 
-    /// Reads what an image claims that arrives once, in order, as far as is needed to tell: see [`Prober`].
+    /// Describes an image that is streamed, reading no more than needed: see [`Prober`].
     ///
     /// # Errors
     /// As [`Opener::inspect`].
@@ -125,16 +91,5 @@ impl Opener {
     }
 }
 
-/// Bytes read at a time: a pipe holds 64 KiB unless it was made longer.
+/// Bytes per read. A pipe holds 64 KiB unless it was enlarged.
 const STEP: usize = 256 << 10;
-
-#[cfg(unix)]
-fn allocated(file: &std::fs::Metadata) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    file.blocks().checked_mul(512)
-}
-
-#[cfg(not(unix))]
-fn allocated(_: &std::fs::Metadata) -> Option<u64> {
-    None
-}

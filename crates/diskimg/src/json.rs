@@ -7,7 +7,7 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
 use serde_json::{Map, Value, json};
 
-use crate::inspect::Inspection;
+use crate::inspection::Inspection;
 
 /// The object that `qemu-img info --output=json` prints, with `"diskimg"` at its end. `filename` is shown as
 /// the image's name, and names inside the image are shown as seen from there.

@@ -1,25 +1,58 @@
-//! The layers below an image: backing files and parents.
+//! The layers of a disk: the image, its backing files and parents.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, Reference, Remedy, Result};
+use diskimg_codec::Wrapper;
+use diskimg_core::{
+    BlockSource, Driver, Error, ErrorKind, Image, ImageInfo, OpenOptions, Reference, Remedy, Resolver,
+    Result, SnapshotSelector,
+};
 
+use crate::disk::Disk;
 use crate::drivers::driver;
-use crate::open::{Opened, Opener};
+use crate::opener::Opener;
 use crate::resolve::{chain_loops, relative_to, same_file};
+use crate::sniff::Ends;
 
 impl Opener {
-    /// The layers below `top`, each named by the one above it.
-    pub(crate) fn below(
+    /// Opens an image that is decompressed and extracted already, with all layers below it.
+    pub(crate) fn open_image(
+        &self,
+        source: &Arc<dyn BlockSource>,
+        wrapper: Option<Wrapper>,
+        member: Option<String>,
+    ) -> Result<Disk> {
+        let driver = self.driver_for(Ends::of(source)?.as_parts())?;
+        let opened = OpenedFiles::default();
+        let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;
+        let below = self.layers_below(source, &top, &opened)?;
+        Disk::new(Arc::clone(source), opened.into_inner(), top, below, wrapper, member)
+    }
+
+    /// Opens one layer. `reached_by` is the name by which its file was found.
+    fn layer(
+        &self,
+        driver: &Driver,
+        source: Arc<dyn BlockSource>,
+        reached_by: &[u8],
+        snapshot: Option<SnapshotSelector>,
+        opened: &OpenedFiles,
+    ) -> Result<Arc<dyn Image>> {
+        let resolver = RelativeResolver { resolver: &*self.resolver, referrer: reached_by, opened };
+        (driver.open)(source, &OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot })
+    }
+
+    /// Opens the layers below `top`, each named by the one above it.
+    fn layers_below(
         &self,
         source: &Arc<dyn BlockSource>,
         top: &Arc<dyn Image>,
-        opened: &Opened,
+        opened: &OpenedFiles,
     ) -> Result<Vec<Arc<dyn Image>>> {
         let mut files = vec![Arc::clone(source)];
         let mut layers: Vec<Arc<dyn Image>> = Vec::new();
         let mut referrer = Vec::new();
-        while let Some(mut reference) = below_of(layers.last().unwrap_or(top)) {
+        while let Some(mut reference) = reference_below(layers.last().unwrap_or(top)) {
             if layers.len() as u64 >= u64::from(self.limits.chain_depth) {
                 return Err(too_deep(&reference, self.limits.chain_depth));
             }
@@ -36,13 +69,13 @@ impl Opener {
             files.push(file);
             referrer = reference.name;
         }
-        self.all_parents_used(layers.len(), top.info())?;
+        self.check_parents_used(layers.len(), top.info())?;
         Ok(layers)
     }
 
-    /// Checks that the caller gave no more files below an image than it has `layers` there. A disk read without
-    /// the parent that somebody meant it to have would be another disk.
-    pub(crate) fn all_parents_used(&self, layers: usize, top: &ImageInfo) -> Result<()> {
+    /// Checks that no more parents were given than the image has `layers` below it. Ignoring one would read
+    /// another disk than the caller asked for.
+    pub(crate) fn check_parents_used(&self, layers: usize, top: &ImageInfo) -> Result<()> {
         if self.parents.len() <= layers {
             return Ok(());
         }
@@ -55,12 +88,12 @@ impl Opener {
         })
     }
 
-    /// Opens what `reference` stands for, and makes sure that it is what was meant.
+    /// Opens the file of `reference` and checks that it is the file that the reference identifies.
     fn checked_layer(
         &self,
         reference: &Reference,
         file: Arc<dyn BlockSource>,
-        opened: &Opened,
+        opened: &OpenedFiles,
     ) -> Result<Arc<dyn Image>> {
         let layer = self.layer(declared_driver(reference)?, file, &reference.name, None, opened)?;
         reference.identity.accepts(&layer.info().identity).map_err(|e| e.format(reference.found_in))?;
@@ -68,18 +101,48 @@ impl Opener {
     }
 }
 
-fn below_of(image: &Arc<dyn Image>) -> Option<Reference> {
+/// The files that were opened besides the image itself.
+#[derive(Default)]
+struct OpenedFiles(Mutex<Vec<Arc<dyn BlockSource>>>);
+
+impl OpenedFiles {
+    fn add(&self, source: &Arc<dyn BlockSource>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(source));
+    }
+
+    fn into_inner(self) -> Vec<Arc<dyn BlockSource>> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resolves names relative to the directory of the image that records them.
+struct RelativeResolver<'a> {
+    resolver: &'a dyn Resolver,
+    referrer: &'a [u8],
+    opened: &'a OpenedFiles,
+}
+
+impl Resolver for RelativeResolver<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
+        let name = relative_to(self.referrer, &reference.name);
+        let source = self.resolver.resolve(&Reference { name, ..reference.clone() })?;
+        self.opened.add(&source);
+        Ok(source)
+    }
+}
+
+fn reference_below(image: &Arc<dyn Image>) -> Option<Reference> {
     image.info().references.iter().find(|reference| reference.role.is_below()).cloned()
 }
 
-/// A backing file is opened as what the image says it is. Probing it would let whoever writes into a raw
-/// base choose its format (CVE-2015-1850 and its kin).
+/// The driver of the format that the image records for its backing file. Probing the file would let anyone who
+/// writes into a raw base choose its format (CVE-2015-1850 and related).
 fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
     match &reference.format {
         Some(name) => driver(name).map_err(|e| e.format(reference.found_in).field("backing format")),
         None => Err(reference
             .denied()
-            .because("the image does not say its format, and it is never guessed")
+            .because("the image does not say its format, and a backing file is never probed")
             .with_remedy(Remedy::RecordBackingFormat)),
     }
 }

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod byte_stream;
 mod check;
 mod compare;
 mod convert;
@@ -34,20 +35,23 @@ mod decompress;
 mod disk;
 mod drivers;
 mod foreign_formats;
+mod host_file;
 mod host_id;
 mod inspect;
+mod inspection;
 #[cfg(feature = "json")]
 pub mod json;
 mod layers;
 mod measure;
-mod open;
+mod null_sink;
+mod opener;
+mod opening;
 mod probe;
 mod resolve;
 mod sniff;
 mod spool;
-mod stream;
+mod stream_input;
 mod tail;
-mod wrapped;
 
 pub use archive::ArchivedDisk;
 pub use check::Checked;
@@ -69,10 +73,12 @@ pub use diskimg_raw::{
     Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,
 };
 pub use drivers::{driver, drivers};
-pub use inspect::{Inspection, inspect};
-pub use open::{Input, Opener};
+pub use inspect::inspect;
+pub use inspection::Inspection;
+pub use opener::Opener;
+pub use opening::Input;
 pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;
 pub use sniff::{Sniffed, sniff, sniff_head};
 pub use spool::Spool;
-pub use stream::StreamInput;
+pub use stream_input::StreamInput;

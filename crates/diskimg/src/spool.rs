@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use diskimg_core::{BlockSink, Error, ErrorKind, LimitKind, Progress, Remedy, Result, SpillFile, zeros};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
+use crate::byte_stream::read_full;
+
 /// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spool {
@@ -107,7 +109,7 @@ pub(crate) fn spool(
     spooling.push(head)?;
     let mut buf = vec![0; STEP];
     loop {
-        let len = crate::stream::read_full(stream, &mut buf)?;
+        let len = read_full(stream, &mut buf)?;
         if let ControlFlow::Break(()) = progress.advance(len as u64) {
             return Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was kept"));
         }

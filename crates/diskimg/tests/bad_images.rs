@@ -158,12 +158,7 @@ fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
         for opener in [Opener::new(), follows] {
             let errors = [
                 opener.open_source(Arc::clone(&source)).err().unwrap(),
-                opener
-                    .arriving(std::io::Cursor::new(image.clone()))
-                    .unwrap()
-                    .into_disk(&opener, &())
-                    .err()
-                    .unwrap(),
+                opener.stream(std::io::Cursor::new(image.clone())).unwrap().into_disk(&()).err().unwrap(),
             ];
             for error in errors {
                 harmless(&error.to_string());
@@ -171,7 +166,7 @@ fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
                 harmless(&error.remedy().map(|remedy| remedy.to_string()).unwrap_or_default());
             }
         }
-        let findings = Opener::new().inspect_source(&source).unwrap().findings;
+        let findings = Opener::new().inspect_source(&source).unwrap().info.findings;
         assert!(!findings.is_empty());
         findings.iter().for_each(|finding| harmless(&finding.message));
     }
@@ -233,7 +228,7 @@ fn a_bad_wrapper_is_refused_as_a_stream_too() {
         let (opener, _) = opener(&how, &path);
         let error = in_time(&file, move || {
             let stream = std::fs::File::open(&path).unwrap();
-            let disk = opener.arriving(stream).and_then(|arriving| arriving.into_disk(&opener, &()));
+            let disk = opener.stream(stream).and_then(|arriving| arriving.into_disk(&()));
             disk.and_then(|disk| common::read_all(&disk)).err()
         });
         match error {

@@ -227,12 +227,12 @@ fn target(path: &Path, form: &Form) -> Target {
 fn convert_image(image: &Good, path: &Path, form: &Form) {
     let options = ConvertOptions::default();
     match image.opener().input(image.path()).unwrap() {
-        Input::StreamInput(arriving) if form.format == "raw" && arriving.streams(WriteOrder::Any) => {
+        Input::Stream(arriving) if form.format == "raw" && arriving.streams(WriteOrder::Any) => {
             let sink = target(path, form).create(None).unwrap();
             convert_stream(arriving, sink, &ConvertOptions::default(), &()).unwrap();
         }
-        Input::StreamInput(arriving) => {
-            let disk = arriving.into_disk(&image.opener(), &()).unwrap();
+        Input::Stream(arriving) => {
+            let disk = arriving.into_disk(&()).unwrap();
             let sink = target(path, form).create(Some(disk.size())).unwrap();
             convert(&disk, sink, &options, &()).unwrap();
         }

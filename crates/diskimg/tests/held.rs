@@ -171,7 +171,7 @@ fn told_as_its_file(name: &str, bytes: Vec<u8>) {
     let mut opener = Opener::new();
     opener.threads = 1;
     let found = opener.inspect_stream(&bytes[..]).map(|inspection| inspection.info);
-    let expected = opener.inspect_source(&Memory::new(bytes));
+    let expected = opener.inspect_source(&Memory::new(bytes)).map(|inspection| inspection.info);
     match (found, expected) {
         (Ok(mut found), Ok(expected)) => {
             // What stands too far behind, and is too long, is not seen, and that is said.

@@ -225,7 +225,7 @@ impl Read for Broken {
 
 #[test]
 fn c16_an_error_of_the_stream_is_passed_on() {
-    let arriving = Opener::new().arriving(Broken(3 << 20)).unwrap();
+    let arriving = Opener::new().stream(Broken(3 << 20)).unwrap();
     let error =
         convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
             .unwrap_err();
@@ -241,7 +241,7 @@ fn to_raw(directory: &Path, name: &str, opener: &Opener) -> Result<Vec<u8>> {
     let mut target = Target::file(&path, driver("raw")?.format);
     (target.overwrite, target.durable) = (true, false);
     let stream = std::fs::File::open(directory.join(name)).unwrap();
-    convert_stream(opener.arriving(stream)?, target.create(None)?, &ConvertOptions::default(), &())?;
+    convert_stream(opener.stream(stream)?, target.create(None)?, &ConvertOptions::default(), &())?;
     Ok(std::fs::read(path).unwrap())
 }
 
@@ -351,9 +351,9 @@ fn a_name_behind_the_first_bytes_is_followed_or_denied_as_from_a_file() {
             assert!(converted(opener, &image, chunk).unwrap() == whole, "by {chunk}");
         }
         let stream = std::io::Cursor::new(image.clone());
-        let arriving = opener.arriving(stream).unwrap();
+        let arriving = opener.stream(stream).unwrap();
         assert!(!arriving.streams(WriteOrder::Any), "it has to be kept");
-        assert!(read_all(&arriving.into_disk(opener, &()).unwrap()).unwrap() == whole);
+        assert!(read_all(&arriving.into_disk(&()).unwrap()).unwrap() == whole);
         let mut nowhere = opener.clone();
         nowhere.spool = Spool::Never;
         assert_eq!(converted(&nowhere, &image, 5000).unwrap_err().kind(), ErrorKind::NeedsSeek);

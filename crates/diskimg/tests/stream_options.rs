@@ -84,7 +84,7 @@ fn stored_zeros_become_holes_as_the_options_say_however_the_stream_is_cut() {
 fn a_stream_that_is_read_heeds_them_too() {
     for (format, image) in images() {
         for (how, zeros) in CASES {
-            let arriving = opener().arriving(std::io::Cursor::new(image.clone())).unwrap();
+            let arriving = opener().stream(std::io::Cursor::new(image.clone())).unwrap();
             let sink = Box::new(MemorySink::new(1 << 20));
             let done = convert_stream(arriving, sink, &sparse(how), &()).unwrap();
             assert_eq!(done.zeros, zeros, "{format}, {how:?}");
@@ -154,8 +154,8 @@ impl Progress for Until {
 
 #[test]
 fn an_image_without_end_is_kept_only_until_progress_stops_it() {
-    let arriving = opener().arriving(std::io::repeat(7)).unwrap();
+    let arriving = opener().stream(std::io::repeat(7)).unwrap();
     let until = Until(AtomicU64::new(8 << 20));
-    let error = arriving.into_disk(&opener(), &until).err().unwrap();
+    let error = arriving.into_disk(&until).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }

@@ -100,7 +100,7 @@ fn a_stream_whose_map_does_not_fit_is_kept_first_where_that_is_allowed() {
     opener.limits.metadata_cache = 4 * blocks as u64;
     for image in [&ascending, &swapped] {
         let want = read_all(&opener.open_source(Arc::new(Memory::new(image.clone()))).unwrap()).unwrap();
-        let arriving = |opener: &Opener| opener.arriving(std::io::Cursor::new(image.clone())).unwrap();
+        let arriving = |opener: &Opener| opener.stream(std::io::Cursor::new(image.clone())).unwrap();
         assert!(arriving(&opener).streams(diskimg::WriteOrder::Any), "a map that fits needs no file");
         assert!(streamed(&without_files(&opener), image).unwrap() == want);
 
@@ -150,8 +150,8 @@ fn v09_a_block_used_twice_reads_the_same_from_a_file_a_stream_and_a_kept_stream_
     convert(&opened, Box::new(of_file.clone()), &diskimg::ConvertOptions::default(), &()).unwrap();
     assert!(of_file.bytes() == want);
     assert!(streamed(&without_files(&Opener::new()), &image).unwrap() == want);
-    let arriving = Opener::new().arriving(std::io::Cursor::new(image)).unwrap();
-    assert!(read_all(&arriving.into_disk(&Opener::new(), &()).unwrap()).unwrap() == want);
+    let arriving = Opener::new().stream(std::io::Cursor::new(image)).unwrap();
+    assert!(read_all(&arriving.into_disk(&()).unwrap()).unwrap() == want);
 
     let report = Opener::new().check_source(source).unwrap().report;
     assert_eq!((report.corruptions, report.leaks), (1, 1), "{report:?}");

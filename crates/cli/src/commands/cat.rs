@@ -23,12 +23,12 @@ fn work(args: &CatArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let file: &Path = shown(&args.file);
     let all = args.offset == 0 && args.length.is_none();
     let disk = match input(&opener, &args.file, &interrupt.cancel)? {
-        Input::StreamInput(image) if all && image.streams(WriteOrder::Ascending) => {
+        Input::Stream(image) if all && image.streams(WriteOrder::Ascending) => {
             convert_stream(image, target.create(None)?, &ConvertOptions::default(), &*interrupt.cancel)
                 .about(file)?;
             return Ok(());
         }
-        Input::StreamInput(image) => image.into_disk(&opener, &*interrupt.cancel).about(file)?,
+        Input::Stream(image) => image.into_disk(&*interrupt.cancel).about(file)?,
         Input::Disk(disk) => disk,
     };
     let end = args.length.map_or(disk.size(), |length| args.offset.saturating_add(length));

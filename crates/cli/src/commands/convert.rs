@@ -41,7 +41,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     // Both ends may have failed: the error says at which file, if it is known.
     let both = format!("{} to {}", source.display(), args.target.display());
     let (shown, done, head) = match input {
-        Input::StreamInput(image) if streams && image.streams(order(&target)) => {
+        Input::Stream(image) if streams && image.streams(order(&target)) => {
             let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
             let shown = shown(0)?;
             let sink = target.create(None)?;
@@ -51,7 +51,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
         input => {
             let disk = match input {
                 Input::Disk(disk) => disk,
-                Input::StreamInput(image) => image.into_disk(&opener, &*interrupt.cancel).about(source)?,
+                Input::Stream(image) => image.into_disk(&*interrupt.cancel).about(source)?,
             };
             target.ensure_not_source(&disk)?;
             let shown = shown(disk.size())?;

@@ -66,7 +66,8 @@ fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection
             Some(name) => Some(diskimg::driver(name)?.format),
             None => return Err(reference.denied().because("the image does not record its format").into()),
         };
-        let info = layer.inspect_source(&source).about(&file)?;
+        layer.decompress = false;
+        let info = layer.inspect_source(&source).about(&file)?.info;
         let sizes = std::fs::metadata(&file)?;
         images.push((file, Inspection::of_file(info, &sizes)));
         match below(images) {

@@ -70,7 +70,7 @@ fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opene
     }
     opener.allow_raw = args.allow_raw;
     opener.member.clone_from(&args.member);
-    opener.unwrap = !args.no_unwrap;
+    opener.decompress = !args.no_unwrap;
     if args.no_spool {
         opener.spool = diskimg::Spool::Never;
     }
@@ -99,10 +99,9 @@ fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
 /// Opens the image in a file or on standard input, as a stream or for random access.
 fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
     match is_dash(file) {
-        true => opener
-            .arriving(CancellableStdin::new(Arc::clone(cancel)))
-            .map(Input::StreamInput)
-            .about(shown(file)),
+        true => {
+            opener.stream(CancellableStdin::new(Arc::clone(cancel))).map(Input::Stream).about(shown(file))
+        }
         false => opener.input(file).about(file),
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Format, Result, Verdict, Window};
 
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::{Sniffed, sniff};
 use choice::{Choice, Met};
 use members::Members;
@@ -83,11 +83,6 @@ impl Opener {
         }
         choice.check()?;
         Ok(meant)
-    }
-
-    /// Whether an OVA is opened as the disk in it. As raw, it is its own bytes.
-    pub(crate) fn unpacks(&self) -> bool {
-        self.format != Some(diskimg_raw::DRIVER.format)
     }
 }
 

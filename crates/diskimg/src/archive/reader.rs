@@ -6,7 +6,7 @@ use diskimg_core::Result;
 
 use super::ArchivedDisk;
 use super::unpacker::{Piece, Unpacker};
-use crate::open::Opener;
+use crate::opener::Opener;
 
 /// Bytes of the archive that are read at a time.
 const STEP: usize = 256 << 10;

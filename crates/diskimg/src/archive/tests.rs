@@ -270,7 +270,7 @@ fn sparse_disk_in_an_ova_is_never_read_as_zeros() {
         assert_eq!(opener.open_source(Arc::clone(&source)).err().unwrap().kind(), ErrorKind::Unsupported);
         assert_eq!(opener.inspect_source(&source).unwrap_err().kind(), ErrorKind::Unsupported);
         assert_eq!(
-            opener.arriving(std::io::Cursor::new(bytes.clone())).err().unwrap().kind(),
+            opener.stream(std::io::Cursor::new(bytes.clone())).err().unwrap().kind(),
             ErrorKind::Unsupported
         );
         assert_eq!(

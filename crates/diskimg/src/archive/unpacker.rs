@@ -6,7 +6,7 @@ use super::choice::{Choice, Met};
 use super::tar::{BLOCK_LEN, Member};
 use super::walker::{Passing, Walker};
 use super::{ArchivedDisk, probe};
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::{HEAD, Sniffed, sniff_head};
 
 /// What comes out.

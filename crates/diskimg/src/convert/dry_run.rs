@@ -8,7 +8,7 @@ use diskimg_raw::{SinkOptions, StreamSink};
 
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, is_device};
-use crate::stream::Nowhere;
+use crate::null_sink::NullSink;
 
 /// A size that every format takes, in bytes, for a disk whose size is not known yet.
 const SOME_SIZE: u64 = 1 << 20;
@@ -48,7 +48,7 @@ impl Target {
 }
 
 fn nowhere() -> Box<dyn BlockSink> {
-    Box::new(Nowhere(WriteOrder::Any))
+    Box::new(NullSink(WriteOrder::Any))
 }
 
 /// Files beside the image that are not made.

@@ -11,10 +11,10 @@ use diskimg_core::{
 use super::Counts;
 use super::options::{ConvertOptions, Converted, Sparse};
 use crate::foreign_formats::TRAILER;
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::{HEAD, Parts};
 use crate::spool::Spooling;
-use crate::stream::{more_of_head, one_pass};
+use crate::stream_input::{more_of_head, one_pass};
 use crate::tail::Tail;
 
 /// An image on its way through.

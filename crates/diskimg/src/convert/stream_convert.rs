@@ -6,8 +6,8 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 use super::one_pass::Pass;
 use super::options::{ConvertOptions, Converted};
 use crate::archive::{Piece, Unpacker};
-use crate::decompress::Unwrapper;
-use crate::open::Opener;
+use crate::decompress::AutoDecompressor;
+use crate::opener::Opener;
 
 /// Converts an image that is pushed in pieces into a sink: an upload or a download that is never kept.
 ///
@@ -36,7 +36,7 @@ use crate::open::Opener;
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub struct StreamConvert {
-    unwrapper: Unwrapper,
+    decompressor: AutoDecompressor,
     unpacker: Unpacker,
     pass: Pass,
     failed: bool,
@@ -69,7 +69,7 @@ impl StreamConvert {
     #[must_use]
     pub fn with(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
         Self {
-            unwrapper: Unwrapper::new(opener),
+            decompressor: AutoDecompressor::new(opener),
             unpacker: Unpacker::new(opener),
             pass: Pass::new(opener, sink, options),
             failed: false,
@@ -86,8 +86,9 @@ impl StreamConvert {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed before and takes no more"));
         }
-        let Self { unwrapper, unpacker, pass, .. } = self;
-        let done = unwrapper.push(chunk, &mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)));
+        let Self { decompressor, unpacker, pass, .. } = self;
+        let done =
+            decompressor.push(chunk, &mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)));
         self.failed = done.is_err();
         done
     }
@@ -95,7 +96,7 @@ impl StreamConvert {
     /// How the stream is compressed, as soon as that is known.
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
-        self.unwrapper.wrapper()
+        self.decompressor.wrapper()
     }
 
     /// The format of the image, as soon as it is known.
@@ -121,10 +122,10 @@ impl StreamConvert {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed before and cannot be finished"));
         }
-        let Self { unwrapper, unpacker, pass, .. } = &mut self;
-        unwrapper.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)))?;
+        let Self { decompressor, unpacker, pass, .. } = &mut self;
+        decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)))?;
         unpacker.finish(&mut |piece| take(pass, piece))?;
-        self.pass.finish(self.unwrapper.wrapper(), progress)
+        self.pass.finish(self.decompressor.wrapper(), progress)
     }
 }
 

@@ -7,7 +7,8 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result};
 
 use super::one_pass::Pass;
 use super::options::{ConvertOptions, Converted};
-use crate::stream::{StreamInput, read_full};
+use crate::byte_stream::read_full;
+use crate::stream_input::StreamInput;
 
 /// Bytes handed from the reading to the writing thread at a time, and how many such pieces may wait: enough
 /// that neither waits for the other over a short hitch, and little memory.

@@ -5,7 +5,7 @@ use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
 use super::evaluate::Judgement;
 use super::payload::Payload;
 use crate::archive::{OVA, Piece, Unpacker};
-use crate::open::Opener;
+use crate::opener::Opener;
 
 /// The unwrapped bytes of a stream.
 ///

@@ -9,7 +9,7 @@ use diskimg_core::{
 use diskimg_raw::Content;
 
 use super::retained::{ENDLESS, Kept};
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::{Likeness, Parts, Sniffed};
 
 /// Where the stream is taken to end.

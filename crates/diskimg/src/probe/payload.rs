@@ -5,7 +5,7 @@ use diskimg_core::{ImageInfo, Probed};
 use super::bounded_info::{Bounded, bounded};
 use super::evaluate::{End, Judgement, judge};
 use super::retained::Kept;
-use crate::open::Opener;
+use crate::opener::Opener;
 use crate::sniff::HEAD;
 
 /// The unwrapped bytes of a stream.

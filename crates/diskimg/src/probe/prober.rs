@@ -5,8 +5,8 @@ use diskimg_core::{Error, ImageInfo, Probed};
 
 use super::archive_probe::Inside;
 use super::report::ProbeReport;
-use crate::decompress::Unwrapper;
-use crate::open::Opener;
+use crate::decompress::AutoDecompressor;
+use crate::opener::Opener;
 
 /// Tells what a stream holds that is pushed in pieces: an upload, a download, a layer of a registry.
 ///
@@ -51,7 +51,7 @@ use crate::open::Opener;
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub struct Prober {
-    unwrapper: Unwrapper,
+    decompressor: AutoDecompressor,
     inside: Inside,
     failed: Option<Error>,
     pushed: u64,
@@ -74,7 +74,12 @@ impl Prober {
     /// [`Opener::member`], [`Opener::limits`] and [`Opener::threads`].
     #[must_use]
     pub fn with(opener: &Opener) -> Self {
-        Self { unwrapper: Unwrapper::new(opener), inside: Inside::new(opener), failed: None, pushed: 0 }
+        Self {
+            decompressor: AutoDecompressor::new(opener),
+            inside: Inside::new(opener),
+            failed: None,
+            pushed: 0,
+        }
     }
 
     /// Takes the next bytes of the stream, any number at a time, and says what is certain. What comes after
@@ -83,7 +88,7 @@ impl Prober {
         self.pushed = self.pushed.saturating_add(chunk.len() as u64);
         if self.state() != Probed::Done {
             let inside = &mut self.inside;
-            let decoded = self.unwrapper.push(chunk, &mut |bytes| inside.push(bytes));
+            let decoded = self.decompressor.push(chunk, &mut |bytes| inside.push(bytes));
             self.keep(decoded);
         }
         self.state()
@@ -98,7 +103,7 @@ impl Prober {
     /// How the stream is compressed, as soon as that is known.
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
-        self.unwrapper.wrapper()
+        self.decompressor.wrapper()
     }
 
     /// Whether the virtual size that [`Prober::info`] tells is final: whatever follows, there is this size or an
@@ -138,7 +143,7 @@ impl Prober {
     pub fn finish(mut self) -> ProbeReport {
         if self.state() != Probed::Done {
             let inside = &mut self.inside;
-            let decoded = self.unwrapper.finish(&mut |bytes| inside.push(bytes));
+            let decoded = self.decompressor.finish(&mut |bytes| inside.push(bytes));
             self.keep(decoded);
         }
         // What has passed is judged even if it broke off.
@@ -146,7 +151,7 @@ impl Prober {
         let whole = self.failed.map_or(ended, Err);
         let (judgement, member) = self.inside.judged();
         ProbeReport {
-            wrapper: self.unwrapper.wrapper(),
+            wrapper: self.decompressor.wrapper(),
             formats: judgement.formats,
             content: judgement.content,
             image: whole.and(judgement.image),

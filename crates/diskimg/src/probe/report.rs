@@ -4,7 +4,7 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{Format, ImageInfo, Result};
 use diskimg_raw::Content;
 
-use crate::inspect::Inspection;
+use crate::inspection::Inspection;
 
 /// What a [`crate::Prober`] found.
 #[derive(Debug)]

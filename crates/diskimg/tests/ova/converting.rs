@@ -23,7 +23,7 @@ fn an_ova_is_converted_in_one_pass_however_it_is_cut() {
             assert!(disk == expected, "{what} by {chunk}");
         }
         assert!(converted(&opener, &gz(&bytes), 1000).unwrap() == expected, "{what} in gz");
-        let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
+        let arriving = opener.stream(std::io::Cursor::new(bytes)).unwrap();
         assert!(arriving.streams(WriteOrder::Any), "{what}");
         let sink = MemorySink::new(64 << 20);
         convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
@@ -56,9 +56,9 @@ fn of_an_ova_that_has_to_be_kept_only_the_disk_is() {
     for chunk in [511, 1 << 20] {
         assert!(converted(&opener, &bytes, chunk).unwrap() == disk, "{chunk}");
     }
-    let arriving = opener.arriving(std::io::Cursor::new(bytes.clone())).unwrap();
+    let arriving = opener.stream(std::io::Cursor::new(bytes.clone())).unwrap();
     assert_eq!((arriving.member(), arriving.format().name()), (Some("disk.vmdk"), "vmdk"));
-    let kept = arriving.into_disk(&opener, &()).unwrap();
+    let kept = arriving.into_disk(&()).unwrap();
     assert_eq!(kept.member(), Some("disk.vmdk"));
     assert!(read_all(&kept).unwrap() == disk);
 
@@ -84,15 +84,15 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let is_empty = || std::fs::read_dir(scratch.path()).unwrap().next().is_none();
     for stream in [bytes.clone(), gz(&bytes)] {
-        let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
+        let arriving = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
         let sink = target(scratch.path()).create(None).unwrap();
         let error = convert_stream(arriving, sink, &ConvertOptions::default(), &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("one.vmdk, two.vmdk"), "{error}");
         assert!(is_empty());
 
-        let arriving = Opener::new().arriving(std::io::Cursor::new(stream.clone())).unwrap();
-        let error = arriving.into_disk(&Opener::new(), &()).err().unwrap();
+        let arriving = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
+        let error = arriving.into_disk(&()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
 
         for chunk in CHUNKS {
@@ -105,7 +105,7 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
         }
     }
     let opener = wanting(Some("two.vmdk"));
-    let arriving = opener.arriving(std::io::Cursor::new(bytes)).unwrap();
+    let arriving = opener.stream(std::io::Cursor::new(bytes)).unwrap();
     convert_stream(arriving, target(scratch.path()).create(None).unwrap(), &ConvertOptions::default(), &())
         .unwrap();
     assert!(std::fs::read(scratch.path().join("disk.raw")).unwrap() == disk);
@@ -125,7 +125,7 @@ fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
     let inspection = opener.inspect(&path).unwrap();
     assert_eq!(inspection.info, of_file(&opener, &bytes).unwrap());
     assert_eq!(inspection.wrapper, Some(Wrapper::Gzip));
-    let Input::StreamInput(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
+    let Input::Stream(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
     let sink = MemorySink::new(64 << 20);
     convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
     assert!(sink.bytes() == expected);

@@ -52,7 +52,7 @@ fn probe(opener: &Opener, bytes: &[u8], chunk: usize) -> ProbeReport {
 }
 
 fn of_file(opener: &Opener, bytes: &[u8]) -> Result<ImageInfo> {
-    opener.inspect_source(&Memory::new(bytes.to_vec()))
+    opener.inspect_source(&Memory::new(bytes.to_vec())).map(|inspection| inspection.info)
 }
 
 /// What is told, in a form that can be compared.
@@ -132,7 +132,7 @@ fn the_errors_are_of_the_kind_that_says_what_to_do() {
             let error = converted(&opener, &bytes, chunk).err();
             assert_eq!(error.map(|error| error.kind()), expected, "{what} by {chunk}, converted");
         }
-        let arrived = opener.arriving(std::io::Cursor::new(bytes)).and_then(|arriving| {
+        let arrived = opener.stream(std::io::Cursor::new(bytes)).and_then(|arriving| {
             convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
                 .map(|_| ())
         });
@@ -150,7 +150,7 @@ fn a_tar_that_is_no_ova_is_named_and_not_opened() {
         let error = converted(&Opener::new(), &bytes, chunk).unwrap_err();
         assert_eq!((error.kind(), error.format_name()), (ErrorKind::Unsupported, Some(Format::new("tar"))));
     }
-    let error = Opener::new().arriving(std::io::Cursor::new(bytes)).err().unwrap();
+    let error = Opener::new().stream(std::io::Cursor::new(bytes)).err().unwrap();
     assert_eq!(error.format_name(), Some(Format::new("tar")));
 }
 

@@ -1,0 +1,63 @@
+//! The description of an image and the sizes of its file.
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{BlockSource, ImageInfo};
+
+/// The description of an image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The properties that the image states: format, size, references, findings.
+    pub info: ImageInfo,
+    /// The compression of the file, if any.
+    pub wrapper: Option<Wrapper>,
+    /// Length of the file in bytes; `None` for a stream.
+    pub file_size: Option<u64>,
+    /// Bytes allocated for the file on its file system; `None` for a stream or where it is unknown.
+    pub allocated_size: Option<u64>,
+}
+
+impl Inspection {
+    pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: FileSizes) -> Self {
+        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated }
+    }
+
+    /// The description of an image in an uncompressed file with this metadata.
+    #[must_use]
+    pub fn of_file(info: ImageInfo, file: &std::fs::Metadata) -> Self {
+        Self { info, wrapper: None, file_size: Some(file.len()), allocated_size: allocated(file) }
+    }
+
+    /// The description of an image in a stream, which has no file sizes.
+    #[must_use]
+    pub fn of_stream(info: ImageInfo, wrapper: Option<Wrapper>) -> Self {
+        Self::new(info, wrapper, FileSizes::default())
+    }
+}
+
+/// The length and the allocated bytes of a file, as far as they are known.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FileSizes {
+    file: Option<u64>,
+    allocated: Option<u64>,
+}
+
+impl FileSizes {
+    /// The sizes of the file that a source reads.
+    pub(crate) fn of(source: &dyn BlockSource) -> Self {
+        let host = source.locate(0..source.size().min(1)).host;
+        let metadata = host.and_then(|host| host.file.metadata().ok());
+        Self { file: Some(source.size()), allocated: metadata.and_then(|file| allocated(&file)) }
+    }
+}
+
+#[cfg(unix)]
+fn allocated(file: &std::fs::Metadata) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    file.blocks().checked_mul(512)
+}
+
+#[cfg(not(unix))]
+fn allocated(_: &std::fs::Metadata) -> Option<u64> {
+    None
+}

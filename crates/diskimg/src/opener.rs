@@ -1,0 +1,127 @@
+//! The options for opening an image, and the choice of its driver.
+
+use std::sync::Arc;
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Limits, Remedy, Resolver, Result,
+    SnapshotSelector,
+};
+
+use crate::drivers::driver_of;
+use crate::sniff::{Parts, Sniffed};
+use crate::spool::Spool;
+
+/// Opens images. The defaults suit images from strangers: the format is recognised by content and never assumed
+/// to be raw, no name inside the image is followed, and every cost is bounded.
+///
+/// ```
+/// use diskimg::{BlockSource, Opener};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.raw");
+/// # std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+/// let mut opener = Opener::new();
+/// opener.allow_raw = true;
+/// let disk = opener.open(&path)?;
+/// assert_eq!(disk.size(), 1 << 20);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Opener {
+    /// The format of the image inside any compression. `None` probes; a given format is never second-guessed.
+    pub format: Option<Format>,
+    /// Reads an unrecognised image as raw.
+    pub allow_raw: bool,
+    /// Decompresses gz, xz and zst files, one level deep.
+    pub decompress: bool,
+    /// Where a compressed or streamed image is stored if it needs random access.
+    pub spool: Spool,
+    /// The resources that an image may use.
+    pub limits: Limits,
+    /// Decides which names inside an image are followed.
+    pub resolver: Arc<dyn Resolver>,
+    /// The files below the image, nearest first. They replace the names that the image records; the resolver is
+    /// asked for the rest. More files than the image has layers below it are an error
+    /// ([`InvalidInput`](ErrorKind::InvalidInput)). [`Opener::check`] and [`Opener::inspect`] read one layer and
+    /// ignore them.
+    pub parents: Vec<Arc<dyn BlockSource>>,
+    /// The name of the disk to read in an OVA with several disks, from a file or a stream.
+    pub member: Option<String>,
+    /// An internal snapshot to read instead of the active state.
+    pub snapshot: Option<SnapshotSelector>,
+    /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
+    pub direct: bool,
+    /// Threads that decode a compressed file; 0 means one per core.
+    pub threads: u32,
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self {
+            format: None,
+            allow_raw: false,
+            decompress: true,
+            spool: Spool::default(),
+            limits: Limits::default(),
+            resolver: Arc::new(DenyReferences),
+            parents: Vec::new(),
+            member: None,
+            snapshot: None,
+            direct: false,
+            threads: 0,
+        }
+    }
+}
+
+impl Opener {
+    /// An opener with the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The driver for an image with these parts: that of the given format, or of the recognised one.
+    ///
+    /// # Errors
+    /// As [`crate::sniff()`]; [`ErrorKind::Unsupported`] for a recognised format without a driver.
+    pub(crate) fn driver_for(&self, parts: Parts<'_>) -> Result<&'static Driver> {
+        if let Some(format) = self.format {
+            return driver_of(format);
+        }
+        match parts.sniff() {
+            Ok(Sniffed::Image(format)) => driver_of(format),
+            Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
+            Ok(Sniffed::Wrapped(_)) if !self.decompress && self.allow_raw => Ok(&diskimg_raw::DRIVER),
+            Ok(Sniffed::Wrapped(wrapper)) if !self.decompress => Err(kept_compressed(wrapper)),
+            Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
+            Ok(Sniffed::Known(format)) => Err(unsupported(format)),
+            Err(error) if error.kind() == ErrorKind::UnknownFormat && self.allow_raw => {
+                Ok(&diskimg_raw::DRIVER)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if an OVA is opened as the disk in it. As raw, an OVA is its own bytes.
+    pub(crate) fn unpacks(&self) -> bool {
+        self.format != Some(diskimg_raw::DRIVER.format)
+    }
+}
+
+fn kept_compressed(wrapper: Wrapper) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .format(Format::new(wrapper.name()))
+        .because("the image is compressed and decompression is disabled")
+        .with_remedy(Remedy::ReadCompressedBytes)
+}
+
+fn nested(wrapper: Wrapper) -> Error {
+    Error::new(ErrorKind::Limit)
+        .format(Format::new(wrapper.name()))
+        .because("compressed inside a compressed file; only one level is decompressed")
+}
+
+fn unsupported(format: Format) -> Error {
+    Error::new(ErrorKind::Unsupported).format(format).because("the format is recognised but not supported")
+}

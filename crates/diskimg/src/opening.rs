@@ -1,0 +1,134 @@
+//! Opening images: from files, sources and streams.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_core::{BlockSource, Result};
+use diskimg_raw::FileSource;
+
+use crate::byte_stream::SourceReader;
+use crate::disk::Disk;
+use crate::inspection::FileSizes;
+use crate::opener::Opener;
+use crate::stream_input::StreamInput;
+
+/// An image to convert: with random access, or streamed.
+pub enum Input {
+    /// An image with random access.
+    Disk(Disk),
+    /// An image that is read once, in order.
+    Stream(StreamInput),
+}
+
+impl Opener {
+    /// Opens the image in a file or block device, with all layers below it that the resolver allows.
+    ///
+    /// A compressed file is decompressed to an anonymous temporary file first, as [`Opener::spool`] allows.
+    ///
+    /// # Errors
+    /// [`Denied`](crate::ErrorKind::Denied) if the image needs another file that the resolver refuses; otherwise
+    /// defects of the file, by [`ErrorKind`](crate::ErrorKind).
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
+        let path = path.as_ref();
+        let source = self.file(path)?;
+        let sizes = FileSizes::of(&source);
+        match self.input_of(path, source)? {
+            Input::Disk(disk) => Ok(disk),
+            Input::Stream(input) => Ok(input.into_disk(&())?.with_file_sizes(sizes)),
+        }
+    }
+
+    /// Opens the image in a source, decompressed if [`Opener::decompress`] is set.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    ///
+    /// ```
+    /// use diskimg::{BlockSource, Memory, Opener};
+    /// use std::sync::Arc;
+    /// let mut opener = Opener::new();
+    /// opener.allow_raw = true;
+    /// assert_eq!(opener.open_source(Arc::new(Memory::new(vec![1; 512])))?.size(), 512);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    pub fn open_source(&self, source: Arc<dyn BlockSource>) -> Result<Disk> {
+        match self.wrapper_of(&source)? {
+            None => self.open_unpacked(&source),
+            Some(wrapper) => {
+                let sizes = FileSizes::of(&source);
+                let input = StreamInput::compressed(SourceReader::new(source), wrapper, self)?;
+                Ok(input.into_disk(&())?.with_file_sizes(sizes))
+            }
+        }
+    }
+
+    /// Reads the head of a streamed image: a pipe, a download. The stream is decompressed if it is compressed, and
+    /// from an OVA only the disk is read.
+    ///
+    /// # Errors
+    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) and other defects that the head of the image, or of the
+    /// disk in the OVA, shows.
+    pub fn stream(&self, stream: impl Read + Send + 'static) -> Result<StreamInput> {
+        StreamInput::new(Box::new(stream), self)
+    }
+
+    /// Opens the image in a file for a conversion: with random access, or as a stream if it is compressed.
+    ///
+    /// # Errors
+    /// As [`Opener::open`] and [`Opener::stream`].
+    pub fn input(&self, path: impl AsRef<Path>) -> Result<Input> {
+        let path = path.as_ref();
+        self.input_of(path, self.file(path)?)
+    }
+
+    fn input_of(&self, path: &Path, source: FileSource) -> Result<Input> {
+        Ok(match self.wrapper_of(&source)? {
+            None => Input::Disk(self.open_unpacked(&(Arc::new(source) as Arc<dyn BlockSource>))?),
+            Some(wrapper) => Input::Stream(StreamInput::compressed_file(path, wrapper, self)?),
+        })
+    }
+
+    /// Opens the image in an uncompressed source, or the disk in an OVA.
+    fn open_unpacked(&self, source: &Arc<dyn BlockSource>) -> Result<Disk> {
+        let (source, member) = self.unpacked(source)?;
+        self.open_image(&source, None, member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_codec::Wrapper;
+    use diskimg_core::{Image, Memory};
+    use std::io::Write;
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn compressed_source_is_decompressed() {
+        let packed = gz(&[7; 100_000]);
+        let source: Arc<dyn BlockSource> = Arc::new(Memory::new(packed.clone()));
+        let mut opener = Opener::new();
+        opener.allow_raw = true;
+        let disk = opener.open_source(Arc::clone(&source)).unwrap();
+        assert_eq!((disk.size(), disk.wrapper()), (100_000, Some(Wrapper::Gzip)));
+        let inspection = opener.inspect_source(&source).unwrap();
+        assert_eq!(inspection.info.virtual_size, disk.info().virtual_size);
+        assert_eq!(inspection.file_size, Some(packed.len() as u64));
+        assert_eq!(disk.inspection(), inspection);
+    }
+
+    #[test]
+    fn compressed_source_stays_compressed_if_decompression_is_off() {
+        let packed = gz(&[7; 100_000]);
+        let mut opener = Opener::new();
+        (opener.decompress, opener.format) = (false, Some(diskimg_raw::DRIVER.format));
+        let disk = opener.open_source(Arc::new(Memory::new(packed.clone()))).unwrap();
+        assert_eq!((disk.size(), disk.wrapper()), (packed.len() as u64, None));
+    }
+}

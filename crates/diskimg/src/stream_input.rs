@@ -1,0 +1,232 @@
+//! Images that are streamed: read once, in order.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_codec::Wrapper;
+use diskimg_core::{
+    BlockSource, Driver, Error, ErrorKind, Format, Progress, Reference, Result, StreamDecoder, WriteOrder,
+};
+
+use crate::archive::{DiskReader, OVA, is_ova};
+use crate::byte_stream::read_full;
+use crate::disk::Disk;
+use crate::drivers::driver_of;
+use crate::host_file::open_stream;
+use crate::null_sink::NullSink;
+use crate::opener::Opener;
+use crate::probe::{inspect_head, longer_head};
+use crate::sniff::{HEAD, Parts};
+use crate::spool::{TemporarySpillFile, spool};
+
+/// A streamed image whose head is read and whose format is known. From an OVA, it is the disk inside; a second
+/// disk is detected only at the end of the archive and is an error then.
+///
+/// ```
+/// use diskimg::{BlockSource, Opener};
+/// let mut opener = Opener::new();
+/// opener.allow_raw = true;
+/// let input = opener.stream(std::io::Cursor::new(vec![7; 100_000]))?;
+/// assert_eq!(input.format().name(), "raw");
+/// assert_eq!(input.into_disk(&())?.size(), 100_000);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+pub struct StreamInput {
+    opener: Opener,
+    head: Vec<u8>,
+    rest: Box<dyn Read + Send>,
+    driver: &'static Driver,
+    wrapper: Option<Wrapper>,
+    member: Option<String>,
+}
+
+impl StreamInput {
+    /// Reads the head, decompresses the stream if it is compressed, and recognises the format.
+    pub(crate) fn new(mut stream: Box<dyn Read + Send>, opener: &Opener) -> Result<Self> {
+        let head = read_head(&mut stream)?;
+        let wrapper = if opener.decompress { Wrapper::recognise(&head) } else { None };
+        match wrapper {
+            Some(wrapper) => Self::compressed(std::io::Cursor::new(head).chain(stream), wrapper, opener),
+            None => Self::plain(head, stream, None, opener),
+        }
+    }
+
+    /// Reads the image in a stream that is compressed in this way.
+    pub(crate) fn compressed(
+        stream: impl Read + Send + 'static,
+        wrapper: Wrapper,
+        opener: &Opener,
+    ) -> Result<Self> {
+        let mut decoded = opener.decode(stream, wrapper)?;
+        Self::plain(read_head(&mut decoded)?, Box::new(decoded), Some(wrapper), opener)
+    }
+
+    /// Reads the image in a compressed host file.
+    pub(crate) fn compressed_file(path: &Path, wrapper: Wrapper, opener: &Opener) -> Result<Self> {
+        Self::compressed(open_stream(path)?, wrapper, opener)
+    }
+
+    fn plain(
+        head: Vec<u8>,
+        rest: Box<dyn Read + Send>,
+        wrapper: Option<Wrapper>,
+        opener: &Opener,
+    ) -> Result<Self> {
+        if opener.unpacks() && is_ova(&head) {
+            return Self::archived(std::io::Cursor::new(head).chain(rest), wrapper, opener);
+        }
+        let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
+        let driver = opener.driver_for(Parts::of_head(&head, size))?;
+        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None }.with_whole_head()
+    }
+
+    /// Reads the disk in an OVA. Its format was recognised when the disk was chosen.
+    fn archived(
+        archive: impl Read + Send + 'static,
+        wrapper: Option<Wrapper>,
+        opener: &Opener,
+    ) -> Result<Self> {
+        let mut rest = DiskReader::new(archive, opener);
+        let head = read_head(&mut rest)?;
+        // Reading fails if the archive holds no disk.
+        let disk = rest.disk().ok_or_else(|| Error::new(ErrorKind::Unsupported).format(OVA))?;
+        let member = Some(disk.name.clone());
+        let format = opener.format.unwrap_or(disk.format);
+        let opener = Opener { format: Some(format), ..opener.clone() };
+        Self { head, rest: Box::new(rest), driver: driver_of(format)?, wrapper, member, opener }
+            .with_whole_head()
+    }
+
+    /// Extends the head until it contains the names of all files that the image needs.
+    fn with_whole_head(mut self) -> Result<Self> {
+        let mut ended = self.head.len() < HEAD;
+        while let Some(more) = more_of_head(&self.opener, self.driver, &self.head).filter(|_| !ended) {
+            let mut bytes = vec![0; more];
+            let len = read_full(&mut self.rest, &mut bytes)?;
+            self.head.extend_from_slice(bytes.get(..len).unwrap_or_default());
+            ended = len < more;
+        }
+        Ok(self)
+    }
+
+    /// The format of the image inside any compression.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.driver.format
+    }
+
+    /// The compression of the stream, if any.
+    #[must_use]
+    pub fn wrapper(&self) -> Option<Wrapper> {
+        self.wrapper
+    }
+
+    /// The name of the disk's file in a streamed OVA; not yet escaped for a terminal.
+    #[must_use]
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
+    /// The head of the image: 68 KiB, or up to 2112 KiB if its references are recorded after that.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// True if [`crate::convert_stream`] can convert the image in one pass to a sink of this order, as far as the
+    /// head shows. Otherwise the image is stored in a temporary file first.
+    #[must_use]
+    pub fn streams(&self, order: WriteOrder) -> bool {
+        one_pass(&self.opener, self.driver, &self.head, order).is_ok_and(|decoder| decoder.is_some())
+    }
+
+    /// Stores the whole image in a temporary file, as [`Opener::spool`] allows, and opens it there. Reports the
+    /// decompressed bytes to `progress` as they are read.
+    ///
+    /// # Errors
+    /// [`Cancelled`](ErrorKind::Cancelled) if `progress` stops it; [`NeedsSeek`](ErrorKind::NeedsSeek) if temporary
+    /// files are disabled; [`Limit`](ErrorKind::Limit) if the image is too large; errors of the resolver for files
+    /// that the image needs; otherwise as [`Opener::open`].
+    pub fn into_disk(self, progress: &dyn Progress) -> Result<Disk> {
+        check_references(&self.opener, self.driver, &self.head)?;
+        let (opener, wrapper, member) = (self.opener.clone(), self.wrapper, self.member.clone());
+        opener.open_image(&self.into_file(progress)?, wrapper, member)
+    }
+
+    /// Stores the whole image in a temporary file.
+    pub(crate) fn into_file(mut self, progress: &dyn Progress) -> Result<Arc<dyn BlockSource>> {
+        let limit = self.opener.limits.virtual_size;
+        Ok(Arc::new(spool(&self.opener.spool, &self.head, &mut self.rest, limit, progress)?))
+    }
+
+    /// The opener, the compression, and all bytes of the image.
+    pub(crate) fn into_parts(self) -> (Opener, Option<Wrapper>, impl Read + Send) {
+        (self.opener, self.wrapper, std::io::Cursor::new(self.head).chain(self.rest))
+    }
+}
+
+/// The decoder that converts an image with this head in one pass to a sink of this order; `None` if the image must
+/// be stored first.
+///
+/// # Errors
+/// Errors of the resolver for files that the image needs. Storing the image would not help then.
+pub(crate) fn one_pass(
+    opener: &Opener,
+    driver: &Driver,
+    head: &[u8],
+    order: WriteOrder,
+) -> Result<Option<Box<dyn StreamDecoder>>> {
+    let references = check_references(opener, driver, head)?;
+    let (Some(stream), None, []) = (driver.stream, &opener.snapshot, references.as_slice()) else {
+        return Ok(None);
+    };
+    let mut decoder = stream(&opener.limits)?;
+    let in_order = order == WriteOrder::Any || decoder.ascends();
+    if !in_order || !accepts_head(stream(&opener.limits)?, head, order) {
+        return Ok(None);
+    }
+    if let Some(spill) = TemporarySpillFile::new(&opener.spool) {
+        decoder.use_spill_file(Box::new(spill));
+    }
+    Ok(Some(decoder))
+}
+
+/// True if a new decoder accepts the head. Only some layouts of a format can be decoded in order.
+fn accepts_head(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -> bool {
+    match decoder.push(head, &NullSink(order)) {
+        Err(error) => !matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::UnknownFormat),
+        Ok(()) => true,
+    }
+}
+
+/// The number of bytes missing from the head to find the names of all files that the image needs.
+pub(crate) fn more_of_head(opener: &Opener, driver: &Driver, head: &[u8]) -> Option<usize> {
+    longer_head(&pinned(opener, driver), head)?.checked_sub(head.len())
+}
+
+fn pinned(opener: &Opener, driver: &Driver) -> Opener {
+    Opener { format: Some(driver.format), ..opener.clone() }
+}
+
+/// The files that the image needs, as far as the head shows. Fails unless the resolver allows all of them.
+fn check_references(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
+    let Ok(info) = inspect_head(&pinned(opener, driver), head) else { return Ok(Vec::new()) };
+    if !info.references.iter().any(|reference| reference.role.is_below()) {
+        opener.check_parents_used(0, &info)?;
+    }
+    let references = info.references;
+    // A given parent replaces the first reference below; extents are only found by name.
+    let given = |reference: &&Reference| reference.role.is_below() && !opener.parents.is_empty();
+    for reference in references.iter().filter(|reference| !given(reference)) {
+        opener.resolver.resolve(reference)?;
+    }
+    Ok(references)
+}
+
+fn read_head(stream: &mut dyn Read) -> Result<Vec<u8>> {
+    let mut head = vec![0; HEAD];
+    let len = read_full(stream, &mut head)?;
+    head.truncate(len);
+    Ok(head)
+}
