@@ -47,6 +47,7 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
 /// The disk that the head of the file claims: its size, and its grains if they are in this file.
 fn claimed_disk(head: &FileHead) -> ExtentFacts {
     let lines = head.valid_descriptor().map(|descriptor| descriptor.extents.as_slice()).unwrap_or_default();
+    // A sum past 64 bits becomes `u64::MAX`, a size that no disk has.
     let sum = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.bytes()));
     let sparse = |capacity: u64, bytes: u64, compressed: bool| ExtentFacts {
         size: match lines {

@@ -104,6 +104,7 @@ impl SeSparseAreas {
             1 | 2 => Ok(GrainEntry::Zero),
             3 => {
                 let number = (entry >> 48) & 0xFFF | (entry & 0xFFFF_FFFF_FFFF) << 12;
+                // A number of up to 60 bits may overflow: such a grain is past every file.
                 Ok(GrainEntry::At(self.grains.plus(number.saturating_mul(grain_bytes))))
             }
             _ => Err(bad_entry("grain table entry", entry, "0, or a type of 1 to 3 in its first digit")),

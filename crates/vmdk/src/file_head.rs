@@ -53,7 +53,7 @@ impl FileHead {
                 alone(FileKind::SeSparse(SeSparseHeader::parse(&first)?))
             }
             _ => {
-                let header = SparseHeader::parse(&first, 0)?;
+                let header = SparseHeader::parse(&first, HostOffset(0))?;
                 let at = header.descriptor().map_or(0, |range| range.start);
                 let descriptor = embedded(source, &header, &first, limits);
                 Ok(Self { kind: FileKind::Hosted(header), descriptor, descriptor_at: HostOffset(at) })

@@ -7,16 +7,17 @@
 //! in streams, if it begins in the last 128 KiB and only zeros follow it. A file whose header has the offset of
 //! the directory needs no footer; the bytes after its last grain are ignored.
 
-use diskimg_core::{BlockSource, HostOffset, Result};
+use diskimg_core::{BlockSource, Error, HostOffset, Result, range, zeros};
 
+use crate::addr::{SECTOR, sectors};
 use crate::errors::{corrupt, truncated};
 use crate::marker::{Marker, Metadata};
-use crate::sparse_header::{MAGIC, SECTOR, SparseHeader};
+use crate::sparse_header::{MAGIC, SparseHeader};
 
 /// Bytes of marker, footer and end-of-stream marker. A file without padding ends with them, and a source that
 /// streams retains no more of its end.
-const LAST: u64 = 3 * SECTOR;
-/// Bytes at the end of a file in which the footer is searched. Our limit: transfers pad to blocks of 64 KiB at
+const UNPADDED: u64 = 3 * SECTOR;
+/// Bytes at the end of a file that are searched for the footer. Our limit: transfers pad to blocks of 64 KiB at
 /// most.
 const SEARCHED: u64 = 128 << 10;
 /// [`SECTOR`] as the length of a slice.
@@ -28,16 +29,16 @@ const SECTOR_BYTES: usize = 512;
 /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before it, [`diskimg_core::ErrorKind::Corrupt`] if
 /// bytes other than zeros follow it, if it has no offset of the directory, or if it differs from the header.
 pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, HostOffset)> {
-    search(source, header, LAST).or_else(|_| search(source, header, SEARCHED))
+    search(source, header, UNPADDED).or_else(|_| search(source, header, SEARCHED))
 }
 
-/// Returns true if [`find`] searches, in a file of `size` bytes, the footer whose end-of-stream marker is at byte
-/// `end`.
-pub(crate) const fn is_searched(end: u64, size: u64) -> bool {
-    (size / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.saturating_sub(2 * SECTOR)
+/// Returns true if [`find`] searches the place of the footer, in a file of `size` bytes with the end-of-stream
+/// marker at byte `end`.
+pub(crate) const fn is_searched(end: HostOffset, size: u64) -> bool {
+    (size / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.0.saturating_sub(2 * SECTOR)
 }
 
-/// Searches the footer in the last `within` bytes.
+/// Searches the last `within` bytes for the footer.
 fn search(
     source: &dyn BlockSource,
     header: &SparseHeader,
@@ -45,54 +46,71 @@ fn search(
 ) -> Result<(SparseHeader, HostOffset)> {
     let end = source.size() / SECTOR * SECTOR;
     let start = end.saturating_sub(within).max(SECTOR);
-    let mut tail = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or_default()];
-    source.read_at(start, &mut tail)?;
-    let sectors: Vec<&[u8]> = tail.chunks_exact(SECTOR_BYTES).collect();
-    let place = |index: usize| start.saturating_add((index as u64).saturating_mul(SECTOR));
-    let last = sectors.iter().rposition(|sector| sector.iter().any(|byte| *byte != 0));
-    let is_footer = |index: usize| {
-        let marker = index.checked_sub(1).and_then(|before| sectors.get(before));
-        let magic = sectors.get(index).is_some_and(|sector| sector.starts_with(&MAGIC));
-        magic && marker.is_some_and(|marker| is_marker(marker, place(index).saturating_sub(SECTOR)))
-    };
-    let Some(at) = last.filter(|last| is_footer(*last)) else {
-        let magic = last.and_then(|last| sectors.get(last)).is_some_and(|sector| sector.starts_with(&MAGIC));
-        if let Some(last) = last.filter(|_| magic) {
-            return Err(corrupt("marker of the footer")
-                .at(place(last).saturating_sub(SECTOR))
-                .expected("type 3 and 1 sector"));
-        }
-        let earlier = (0..sectors.len()).rev().find(|index| is_footer(*index));
-        return Err(match earlier {
-            Some(index) => corrupt("footer")
-                .at(place(index))
-                .because("bytes that are not zeros follow the end of the stream"),
-            None => truncated("footer")
-                .at(end)
-                .because("the header refers to a footer, and the file ends without one"),
-        });
-    };
-    if sectors.get(at.saturating_add(1)).is_none() {
+    let mut bytes = vec![0; range::buffer_len(&(start..end))];
+    source.read_at(start, &mut bytes)?;
+    let tail =
+        FileTail { start: HostOffset(start), end, sectors: bytes.chunks_exact(SECTOR_BYTES).collect() };
+    let last = tail.sectors.iter().rposition(|sector| !zeros::is_zero(sector));
+    let Some(index) = last.filter(|last| tail.is_footer(*last)) else { return Err(tail.no_footer(last)) };
+    if tail.sectors.get(index.saturating_add(1)).is_none() {
         return Err(truncated("end-of-stream marker").at(end).because("the file ends after the footer"));
     }
-    let footer = SparseHeader::parse(sectors.get(at).copied().unwrap_or_default(), place(at))?;
-    check_copy(header, &footer, place(at))?;
-    Ok((footer, HostOffset(place(at))))
+    let at = tail.offset(index);
+    let footer = SparseHeader::parse(tail.sectors.get(index).copied().unwrap_or_default(), at)?;
+    check_copy(header, &footer, at)?;
+    Ok((footer, at))
 }
 
-fn is_marker(sector: &[u8], at: u64) -> bool {
-    let marker = sector.first_chunk().map(|bytes| Marker::parse(bytes, at));
-    matches!(marker, Some(Ok(Marker::Metadata { kind: Metadata::Footer, sectors: 1 })))
+/// The whole sectors at the end of a file.
+struct FileTail<'a> {
+    start: HostOffset,
+    end: u64,
+    sectors: Vec<&'a [u8]>,
 }
 
-/// Checks that the footer at byte `at` is a copy of `header` with the offset of the directory.
+impl FileTail<'_> {
+    fn offset(&self, index: usize) -> HostOffset {
+        self.start.plus(sectors(index as u64))
+    }
+
+    fn has_magic(&self, index: usize) -> bool {
+        self.sectors.get(index).is_some_and(|sector| sector.starts_with(&MAGIC))
+    }
+
+    /// Returns true if a sector begins with the magic and follows a footer marker.
+    fn is_footer(&self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1) else { return false };
+        let marker = self.sectors.get(before).and_then(|sector| sector.first_chunk());
+        let marker = marker.map(|bytes| Marker::parse(bytes, self.offset(before)));
+        let is_marker = matches!(marker, Some(Ok(Marker::Metadata { kind: Metadata::Footer, sectors: 1 })));
+        is_marker && self.has_magic(index)
+    }
+
+    /// The error for a tail whose last sector that is not zero is no footer.
+    fn no_footer(&self, last: Option<usize>) -> Error {
+        if let Some(index) = last.filter(|last| self.has_magic(*last)) {
+            let marker_at = self.offset(index).0.saturating_sub(SECTOR);
+            return corrupt("marker of the footer").at(marker_at).expected("type 3 and 1 sector");
+        }
+        match (0..self.sectors.len()).rev().find(|index| self.is_footer(*index)) {
+            Some(index) => corrupt("footer")
+                .at(self.offset(index).0)
+                .because("bytes other than zeros follow the end of the stream"),
+            None => truncated("footer")
+                .at(self.end)
+                .because("the header refers to a footer, and the file ends without one"),
+        }
+    }
+}
+
+/// Checks that the footer at `at` is a copy of `header` with the offset of the directory.
 ///
 /// # Errors
 /// [`diskimg_core::ErrorKind::Corrupt`] if it is not.
-pub(crate) fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) -> Result<()> {
+pub(crate) fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: HostOffset) -> Result<()> {
     if footer.has_footer() || footer.directory_sectors == 0 {
         return Err(corrupt("gdOffset of the footer")
-            .at(at.saturating_add(56))
+            .at(at.plus(56).0)
             .found_hex(footer.directory_sectors)
             .expected("the sector of the grain directory"));
     }
@@ -107,7 +125,7 @@ pub(crate) fn check_copy(header: &SparseHeader, footer: &SparseHeader, at: u64) 
     for (field, offset, expected, found) in fields {
         if found != expected {
             return Err(corrupt(format!("{field} of the footer"))
-                .at(at.saturating_add(offset))
+                .at(at.plus(offset).0)
                 .found(found)
                 .expected(format_args!("{expected}, as in the header")));
         }

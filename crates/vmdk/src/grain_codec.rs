@@ -71,7 +71,7 @@ pub(crate) fn compressed_len(
         *to = *from;
     }
     let in_disk = extent.in_disk(guest).0;
-    let (lba, bytes) = match Marker::parse(&marker, host.0).map_err(|error| error.guest(in_disk))? {
+    let (lba, bytes) = match Marker::parse(&marker, host).map_err(|error| error.guest(in_disk))? {
         Marker::Grain { lba, bytes } => (lba, u64::from(bytes)),
         other => {
             return Err(corrupt("marker")

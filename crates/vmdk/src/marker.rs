@@ -3,14 +3,15 @@
 //! Sources: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". Type 4 is not
 //! documented; open-vmdk's `vmware_vmdk.h` and VirtualBox know it from images of vSphere.
 //!
-//! A marker begins at a multiple of 512 bytes with `u64 val, u32 size`. If `size` is not 0, so many compressed
-//! bytes of a grain follow. If it is 0, `u32 type` follows, and `val` sectors of metadata after the marker's
-//! sector.
+//! A marker begins at a multiple of 512 bytes with `u64 val, u32 size`. If `size` is not 0, that many compressed
+//! bytes of a grain follow. If it is 0, `u32 type` follows, and `val` sectors of metadata follow the sector of
+//! the marker.
 
-use diskimg_core::Result;
+use diskimg_core::{HostOffset, Result};
 use nom::number::complete::{le_u32, le_u64};
 use nom::{IResult, Parser};
 
+use crate::addr::SECTOR;
 use crate::errors::corrupt;
 
 /// Bytes of a metadata marker, which are enough to identify any marker.
@@ -58,9 +59,9 @@ impl Marker {
     /// # Errors
     /// [`diskimg_core::ErrorKind::Corrupt`] for an unknown type, for an end-of-stream marker with sectors after
     /// it, and for metadata that ends past 2^63 bytes.
-    pub(crate) fn parse(bytes: &[u8; 16], at: u64) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8; MARKER_LENGTH], at: HostOffset) -> Result<Self> {
         let (_, (val, size, kind)) =
-            words(bytes).map_err(|_| corrupt("marker").at(at).expected("16 bytes"))?;
+            words(bytes).map_err(|_| corrupt("marker").at(at.0).expected("16 bytes"))?;
         if size != 0 {
             return Ok(Self::Grain { lba: val, bytes: size });
         }
@@ -68,7 +69,7 @@ impl Marker {
             0 if val == 0 => return Ok(Self::EndOfStream),
             0 => {
                 return Err(corrupt("end-of-stream marker")
-                    .at(at)
+                    .at(at.0)
                     .found(val)
                     .expected("no sectors after it"));
             }
@@ -77,15 +78,17 @@ impl Marker {
             3 => Metadata::Footer,
             4 => Metadata::Progress,
             other => {
-                return Err(corrupt("marker type").at(at.saturating_add(12)).found(other).expected("0 to 4"));
+                return Err(corrupt("marker type").at(at.plus(12).0).found(other).expected("0 to 4"));
             }
         };
-        let end =
-            val.checked_mul(512).and_then(|bytes| bytes.checked_add(at)).and_then(|end| end.checked_add(512));
+        let end = val
+            .checked_add(1)
+            .and_then(|sectors| sectors.checked_mul(SECTOR))
+            .and_then(|len| at.0.checked_add(len));
         match end {
             Some(end) if i64::try_from(end).is_ok() => Ok(Self::Metadata { kind, sectors: val }),
             _ => Err(corrupt("marker")
-                .at(at)
+                .at(at.0)
                 .found(format_args!("{val} sectors"))
                 .expected("metadata that ends before 2^63")),
         }
@@ -112,7 +115,7 @@ mod tests {
         bytes[..8].copy_from_slice(&val.to_le_bytes());
         bytes[8..12].copy_from_slice(&size.to_le_bytes());
         bytes[12..].copy_from_slice(&kind.to_le_bytes());
-        Marker::parse(&bytes, 65_536)
+        Marker::parse(&bytes, HostOffset(65_536))
     }
 
     #[test]

@@ -39,10 +39,9 @@ use crate::sparse_header::SparseHeader;
 /// assert_eq!(error.kind(), ErrorKind::UnknownFormat);
 /// ```
 pub struct Vmdk {
-    pub(crate) extents: DescriptorExtents,
-    pub(crate) grains: UnitReader<GrainCodec>,
-    pub(crate) info: ImageInfo,
-    pub(crate) size: u64,
+    extents: DescriptorExtents,
+    compressed_grains: UnitReader<GrainCodec>,
+    info: ImageInfo,
 }
 
 impl fmt::Debug for Vmdk {
@@ -95,11 +94,25 @@ impl Vmdk {
             kind => open_one(&mut disk, kind, descriptor, source, &options.limits)?,
         }
         let (extents, mut findings) = disk.finish();
-        let size = extents.size();
-        options.limits.check_virtual_size(size).map_err(|error| error.format(FORMAT))?;
+        options.limits.check_virtual_size(extents.size()).map_err(|error| error.format(FORMAT))?;
         let mut info = describe(&head, &options.limits, Some(&extents));
         info.findings.append(&mut findings);
-        Ok(Self { extents, grains: UnitReader::new(), info, size })
+        Ok(Self { extents, compressed_grains: UnitReader::new(), info })
+    }
+
+    /// The extents that the disk consists of.
+    pub(crate) const fn extents(&self) -> &DescriptorExtents {
+        &self.extents
+    }
+
+    /// The reader of compressed grains, which caches some of them.
+    pub(crate) const fn compressed_grains(&self) -> &UnitReader<GrainCodec> {
+        &self.compressed_grains
+    }
+
+    /// The description of the image.
+    pub(crate) const fn description(&self) -> &ImageInfo {
+        &self.info
     }
 }
 

@@ -144,7 +144,7 @@ fn open_sparse(
         ExtentType::VmfsSparse => disk.push_cowd(file, &CowdHeader::parse(&first)?),
         ExtentType::SeSparse => disk.push_sesparse(file, &SeSparseHeader::parse(&first)?, limits),
         _ => {
-            let header = SparseHeader::parse(&first, 0)?;
+            let header = SparseHeader::parse(&first, HostOffset(0))?;
             if header.is_descriptor_only() {
                 return Err(corrupt("capacity")
                     .at(12)

@@ -18,11 +18,11 @@ use crate::sparse_extent::SparseExtent;
 
 impl BlockSource for Vmdk {
     fn size(&self) -> u64 {
-        self.size
+        self.extents().size()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_range(offset, buf.len() as u64, self.size)?;
+        check_range(offset, buf.len() as u64, self.size())?;
         let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
@@ -42,7 +42,7 @@ impl BlockSource for Vmdk {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range::len(&range).max(1), self.size)?;
+        check_range(range.start, range::len(&range).max(1), self.size())?;
         let extent = self.extent(GuestOffset(range.start))?;
         let range = range.start..range.end.min(extent.end().0);
         match extent.content() {
@@ -73,13 +73,13 @@ impl BlockSource for Vmdk {
     }
 
     fn decode_unit(&self) -> u64 {
-        self.info.allocation_unit.unwrap_or(1)
+        self.description().allocation_unit.unwrap_or(1)
     }
 }
 
 impl Image for Vmdk {
     fn info(&self) -> &ImageInfo {
-        &self.info
+        self.description()
     }
 }
 
@@ -107,7 +107,7 @@ fn sparse_extent_at<'a>(
 impl Vmdk {
     /// The extent that contains `offset`.
     fn extent(&self, offset: GuestOffset) -> Result<&DescriptorExtent> {
-        self.extents.at(offset).ok_or_else(internal)
+        self.extents().at(offset).ok_or_else(internal)
     }
 
     /// Fills `buf` with the bytes at `guest` of a sparse extent.
@@ -139,7 +139,11 @@ impl Vmdk {
                 GrainContent::Unallocated | GrainContent::Zero => run.fill(0),
                 GrainContent::Data(host) => sparse.source().read_at(host.0, run)?,
                 GrainContent::Compressed => {
-                    self.grains.read(&CompressedGrains { sparse, mapping }, GuestOffset(at.0), run)?;
+                    self.compressed_grains().read(
+                        &CompressedGrains { sparse, mapping },
+                        GuestOffset(at.0),
+                        run,
+                    )?;
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, HostOffset, Result};
 use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
@@ -76,23 +76,23 @@ impl SparseHeader {
     /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] if `bytes` ends before the
     /// header, [`ErrorKind::Unsupported`], [`ErrorKind::Limit`] or [`ErrorKind::Corrupt`] for the first invalid
     /// field.
-    pub(crate) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8], at: HostOffset) -> Result<Self> {
         match bytes.first_chunk::<4>() {
             Some(&MAGIC) | None => {}
             Some(&UNFINISHED_MAGIC) => {
                 return Err(unsupported("magic")
-                    .at(at)
+                    .at(at.0)
                     .found_name(&UNFINISHED_MAGIC)
                     .expected("KDMV")
                     .because("the file is unfinished: its writer was interrupted"));
             }
             Some(magic) => {
-                return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(at).found_name(magic));
+                return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(at.0).found_name(magic));
             }
         }
         let (_, header) = fields(bytes).map_err(|_| {
             truncated("header")
-                .at(at)
+                .at(at.0)
                 .found(format_args!("{} bytes", bytes.len()))
                 .expected(format_args!("at least {HEADER_BYTES}"))
         })?;
@@ -142,8 +142,8 @@ impl SparseHeader {
         self.directory_sectors == GD_AT_END
     }
 
-    fn check(&self, at: u64) -> Result<()> {
-        let place = |field: u64| at.saturating_add(field);
+    fn check(&self, at: HostOffset) -> Result<()> {
+        let place = |field: u64| at.plus(field).0;
         if !(1..=3).contains(&self.version) {
             return Err(unsupported("version").at(place(4)).found(self.version).expected("1 to 3"));
         }
@@ -167,8 +167,8 @@ impl SparseHeader {
         if self.is_descriptor_only() { Ok(()) } else { self.check_tables(at) }
     }
 
-    fn check_flags(&self, at: u64) -> Result<()> {
-        let place = |field: u64| at.saturating_add(field);
+    fn check_flags(&self, at: HostOffset) -> Result<()> {
+        let place = |field: u64| at.plus(field).0;
         let unknown = self.flags & INCOMPATIBLE & !(COMPRESSED | MARKERS);
         if unknown != 0 {
             return Err(unsupported("flags")
@@ -199,8 +199,8 @@ impl SparseHeader {
         Ok(())
     }
 
-    fn check_tables(&self, at: u64) -> Result<()> {
-        let place = |field: u64| at.saturating_add(field);
+    fn check_tables(&self, at: HostOffset) -> Result<()> {
+        let place = |field: u64| at.plus(field).0;
         if self.grain_sectors > MAX_GRAIN_SECTORS {
             return Err(limit("grainSize")
                 .at(place(20))

@@ -47,7 +47,7 @@ impl ExtentCheck<'_> {
             }
             let mut head = [0; MARKER_LENGTH];
             sparse.source().read_at(at, &mut head)?;
-            let len = match Marker::parse(&head, at) {
+            let len = match Marker::parse(&head, HostOffset(at)) {
                 Ok(Marker::Metadata { sectors: count, .. }) => sectors(count.saturating_add(1)),
                 Ok(Marker::Grain { lba, bytes }) if self.is_grain(lba, bytes) => {
                     if !named.is_marked(at / SECTOR) {

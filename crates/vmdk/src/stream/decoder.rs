@@ -1,6 +1,6 @@
 //! The decoder from the first byte on.
 
-use diskimg_core::{BlockSink, Limits, Result, StreamDecoder};
+use diskimg_core::{BlockSink, HostOffset, Limits, Result, StreamDecoder};
 
 use super::input_buffer::Intake;
 use super::stream_image::StreamImage;
@@ -37,7 +37,7 @@ impl StreamDecoder for Decoder {
             Some(image) => image,
             none => {
                 let Some(bytes) = self.intake.peek(&mut input, HEADER_SECTOR)? else { return Ok(()) };
-                let header = SparseHeader::parse(bytes, 0)?;
+                let header = SparseHeader::parse(bytes, HostOffset(0))?;
                 self.intake.consume(&mut input, HEADER_SECTOR);
                 none.insert(StreamImage::new(Shape::new(header, &self.limits)?, &self.limits)?)
             }
@@ -50,7 +50,7 @@ impl StreamDecoder for Decoder {
             Some(image) => image.finish(&self.intake, sink),
             None => {
                 // Says what is wrong with the beginning, if that is more than its length.
-                SparseHeader::parse(self.intake.kept(), 0)?;
+                SparseHeader::parse(self.intake.kept(), HostOffset(0))?;
                 let found = format_args!("{} bytes", self.intake.kept().len());
                 Err(truncated("header").at(0).found(found).expected("a sector of 512, and grains"))
             }

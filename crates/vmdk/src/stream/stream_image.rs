@@ -1,6 +1,6 @@
 //! The image behind its header, structure by structure.
 
-use diskimg_core::{BlockSink, Budget, Error, Limits, Result, zeros};
+use diskimg_core::{BlockSink, Budget, Error, HostOffset, Limits, Result, zeros};
 
 use super::cross_check::{Tally, charge};
 use super::grain_set::Seen;
@@ -128,7 +128,7 @@ impl StreamImage {
 
     /// What the marker in `bytes`, at byte `at`, announces.
     fn behind(&self, at: u64, bytes: &[u8; MARKER_LENGTH]) -> Result<Stage> {
-        let marker = Marker::parse(bytes, at)?;
+        let marker = Marker::parse(bytes, HostOffset(at))?;
         if self.footer && marker != Marker::EndOfStream {
             return Err(trailing_data(at));
         }
@@ -257,7 +257,7 @@ impl StreamImage {
         }
         match self.stray {
             Some(stray) if stray < end / SECTOR * SECTOR => Err(trailing_data(stray)),
-            _ if footer::is_searched(at, end) => Ok(false),
+            _ if footer::is_searched(HostOffset(at), end) => Ok(false),
             _ => Err(corrupt("trailing data")
                 .at(at)
                 .because("so many zeros follow the end of the stream that nobody looks for it")),

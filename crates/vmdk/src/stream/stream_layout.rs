@@ -1,6 +1,6 @@
 //! What the header says a stream looks like, and whether it can be decoded as one.
 
-use diskimg_core::{Error, ErrorKind, Limits, Remedy, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result};
 
 use crate::create_type::embedded_line;
 use crate::descriptor::Descriptor;
@@ -86,12 +86,12 @@ impl Shape {
     /// # Errors
     /// [`ErrorKind::Corrupt`] when it is no copy, or does not know the sector either.
     pub(super) fn footer(&self, bytes: &[u8], at: u64) -> Result<u64> {
-        let footer = SparseHeader::parse(bytes, at).map_err(|error| match error.kind() {
+        let footer = SparseHeader::parse(bytes, HostOffset(at)).map_err(|error| match error.kind() {
             ErrorKind::UnknownFormat => error.with_kind(ErrorKind::Corrupt),
             _ => error,
         })?;
         let header = &self.header;
-        check_copy(header, &footer, at)?;
+        check_copy(header, &footer, HostOffset(at))?;
         if !header.has_footer() && header.directory_sectors != footer.directory_sectors {
             return Err(corrupt("gdOffset of the footer")
                 .at(at.saturating_add(56))
