@@ -1,4 +1,4 @@
-//! Addresses: which block a guest offset belongs to, and where a block lies.
+//! Maps guest offsets to blocks, and blocks to host offsets.
 //!
 //! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiSetupImageDesc`).
 
@@ -7,19 +7,19 @@ pub(crate) use diskimg_core::{GuestOffset, HostOffset};
 /// Bytes of an entry of the block map. Set by the format.
 pub(crate) const ENTRY_BYTES: u64 = 4;
 
-/// The shape of an image: where the block map and the blocks are.
+/// The layout of an image.
 ///
-/// A block is its extra bytes, which are nobody's, and then its guest bytes; blocks lie one behind the other
-/// from the data offset on.
+/// Blocks are contiguous from the data offset on. Each consists of its extra bytes, which the guest does not see,
+/// and its guest bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Geometry {
-    /// Where the block map begins.
+    /// The start of the block map.
     pub(crate) map: HostOffset,
-    /// Where the first block begins.
+    /// The start of the first block.
     pub(crate) data: HostOffset,
     /// log2 of the guest bytes of a block, at most 30.
     pub(crate) block_bits: u32,
-    /// Bytes in front of the guest bytes of each block.
+    /// Bytes before the guest bytes of each block.
     pub(crate) extra: u64,
     /// Entries of the block map.
     pub(crate) blocks: u32,
@@ -31,37 +31,37 @@ impl Geometry {
         1 << self.block_bits
     }
 
-    /// Bytes from a block in the file to the next.
+    /// Bytes from the start of a block in the file to the start of the next.
     pub(crate) const fn stride(&self) -> u64 {
         self.block_bytes().saturating_add(self.extra)
     }
 
-    /// The block of the disk that a guest offset belongs to.
+    /// The guest block that contains a guest offset.
     pub(crate) const fn block_of(&self, guest: GuestOffset) -> u64 {
         guest.0 >> self.block_bits
     }
 
-    /// How far into its block a guest offset is.
+    /// The distance of a guest offset from the start of its block.
     pub(crate) const fn in_block(&self, guest: GuestOffset) -> u64 {
         guest.0 & self.block_bytes().saturating_sub(1)
     }
 
-    /// Where a block of the disk begins.
+    /// The start of a guest block.
     pub(crate) const fn guest_start(&self, block: u64) -> GuestOffset {
         GuestOffset(block.saturating_mul(self.block_bytes()))
     }
 
-    /// Where the guest bytes of the block `index` blocks into the data begin.
+    /// The start of the guest bytes of file block `index`.
     pub(crate) fn host(&self, index: u32) -> HostOffset {
         self.data.plus(u64::from(index).saturating_mul(self.stride())).plus(self.extra)
     }
 
-    /// Where the map's entry for a block of the disk is.
+    /// The offset of the map entry of a guest block.
     pub(crate) const fn entry_at(&self, block: u64) -> HostOffset {
         self.map.plus(block.saturating_mul(ENTRY_BYTES))
     }
 
-    /// Where the block map ends.
+    /// The end of the block map.
     pub(crate) fn map_end(&self) -> HostOffset {
         self.entry_at(self.blocks.into())
     }

@@ -1,4 +1,4 @@
-//! The block map: what each block of the disk is and where it lies, read in pages.
+//! The block map: the state and location of each guest block. Read in pages.
 //!
 //! Source: VirtualBox, `src/VBox/Storage/VDICore.h` (`VDIIMAGEBLOCKPOINTER`, `VDI_IMAGE_BLOCK_FREE`,
 //! `VDI_IMAGE_BLOCK_ZERO`).
@@ -11,8 +11,8 @@ use diskimg_core::{BlockSource, Error, Limits, MetadataCache, Result};
 use crate::addr::{ENTRY_BYTES, Geometry, GuestOffset, HostOffset};
 use crate::errors::{corrupt, truncated};
 
-/// Entries of a page. A bound of ours: 16 KiB cost no more than one I/O does anyway, and map 4 GiB at the
-/// usual 1 MiB blocks.
+/// Entries of a page. Our limit: reading 16 KiB takes as long as any single I/O, and they map 4 GiB with the usual
+/// blocks of 1 MiB.
 pub(crate) const PAGE_ENTRIES: u64 = 4096;
 
 /// The entry of a block that was never written.
@@ -20,18 +20,18 @@ pub(crate) const FREE: u32 = u32::MAX;
 /// The entry of a block of zeros.
 pub(crate) const ZERO: u32 = u32::MAX - 1;
 
-/// What the map says of a block of the disk.
+/// A decoded entry of the block map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Entry {
-    /// Never written: the parent decides, and without one it reads as zeros.
+pub(crate) enum MapEntry {
+    /// Never written: reads from the parent, or as zeros without one.
     Free,
-    /// Reads as zeros, whatever a parent holds.
+    /// Reads as zeros, even with a parent.
     Zero,
-    /// So many blocks into the data.
+    /// Stored in the file block of this index.
     Block(u32),
 }
 
-impl Entry {
+impl MapEntry {
     pub(crate) const fn decode(entry: u32) -> Self {
         match entry {
             FREE => Self::Free,
@@ -41,18 +41,18 @@ impl Entry {
     }
 }
 
-/// What is stored at a run of guest bytes.
+/// The state of a run of guest bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stored {
+pub(crate) enum StoredRun {
     Free,
     Zero,
-    /// Verbatim, the first byte at this offset, all of it inside the file.
+    /// Stored verbatim from this offset on, all within the file.
     Data(HostOffset),
 }
 
-impl Stored {
-    /// Whether `next`, `len` bytes further on, is more of the same.
-    fn goes_on(self, len: u64, next: Self) -> bool {
+impl StoredRun {
+    /// Returns true if `next`, `len` bytes further on, continues this run.
+    fn continues_in(self, len: u64, next: Self) -> bool {
         match (self, next) {
             (Self::Data(a), Self::Data(b)) => a.plus(len) == b,
             (a, b) => a == b,
@@ -60,20 +60,20 @@ impl Stored {
     }
 }
 
-/// The block map of an image, which lies inside its file.
+/// The block map of an image. All of it is within the file.
 pub(crate) struct BlockMap {
     source: Arc<dyn BlockSource>,
     cache: MetadataCache<[u32]>,
     geometry: Geometry,
 }
 
-/// The guest bytes that one page of the map maps.
+/// The part of a guest range that one page of the map covers.
 pub(crate) struct Mapping<'a> {
     map: &'a BlockMap,
     page: Arc<[u32]>,
-    /// The block of the page's first entry.
+    /// The guest block of the page's first entry.
     first: u64,
-    end: u64,
+    end: GuestOffset,
 }
 
 impl BlockMap {
@@ -81,7 +81,7 @@ impl BlockMap {
         Self { source, cache: MetadataCache::new(limits.metadata_cache), geometry }
     }
 
-    /// The page of the map that `block` is in, and the block of its first entry.
+    /// Returns the page with the entry of guest block `block`, and the guest block of the page's first entry.
     pub(crate) fn page(&self, block: u64) -> Result<(Arc<[u32]>, u64)> {
         let first = block.saturating_sub(block % PAGE_ENTRIES);
         let at = self.geometry.entry_at(first);
@@ -97,15 +97,15 @@ impl BlockMap {
         Ok((page, first))
     }
 
-    /// What maps `guest` and the bytes behind it, up to `end` at most.
-    pub(crate) fn mapping(&self, guest: GuestOffset, end: u64) -> Result<Mapping<'_>> {
+    /// Returns the mapping of the range from `guest` to `end`, or of its beginning.
+    pub(crate) fn mapping(&self, guest: GuestOffset, end: GuestOffset) -> Result<Mapping<'_>> {
         let (page, first) = self.page(self.geometry.block_of(guest))?;
-        let behind = self.geometry.guest_start(first.saturating_add(page.len() as u64));
-        Ok(Mapping { map: self, page, first, end: behind.0.min(end) })
+        let page_end = self.geometry.guest_start(first.saturating_add(page.len() as u64));
+        Ok(Mapping { map: self, page, first, end: page_end.min(end) })
     }
 
-    /// `len` guest bytes that lie `from` bytes into a block of the file, as far as the file has them.
-    fn data(&self, index: u32, from: u64, len: u64, guest: GuestOffset) -> Result<(Stored, u64)> {
+    /// Returns the run of `len` guest bytes from byte `from` of a file block on, truncated at the end of the file.
+    fn data(&self, index: u32, from: u64, len: u64, guest: GuestOffset) -> Result<(StoredRun, u64)> {
         if index >= self.geometry.blocks {
             let at = self.geometry.entry_at(self.geometry.block_of(guest));
             return Err(corrupt("block map entry")
@@ -118,7 +118,7 @@ impl BlockMap {
         let file_size = self.source.size();
         match file_size.checked_sub(host.0) {
             None | Some(0) => Err(past_end(host, guest, file_size)),
-            Some(held) => Ok((Stored::Data(host), len.min(held))),
+            Some(present) => Ok((StoredRun::Data(host), len.min(present))),
         }
     }
 }
@@ -128,29 +128,29 @@ fn past_end(host: HostOffset, guest: GuestOffset, file_size: u64) -> Error {
 }
 
 impl Mapping<'_> {
-    /// The guest offset up to which this mapping answers.
-    pub(crate) fn end(&self) -> u64 {
+    /// The guest offset at which this mapping ends.
+    pub(crate) fn end(&self) -> GuestOffset {
         self.end
     }
 
-    /// What is stored from `guest` on, and for how many bytes: at least one, none past `end` or the mapping.
+    /// Returns the run that starts at `guest`, and its length: at least one byte, none past `end` or the mapping.
     ///
     /// # Errors
-    /// When the block of `guest` is damaged; a damaged one behind it only ends the run.
-    pub(crate) fn run(&self, guest: GuestOffset, end: u64) -> Result<(Stored, u64)> {
-        let most = self.end.min(end).saturating_sub(guest.0);
-        let (stored, mut len) = self.piece(guest)?;
+    /// If the block of `guest` is damaged. A later damaged block only ends the run.
+    pub(crate) fn run(&self, guest: GuestOffset, end: GuestOffset) -> Result<(StoredRun, u64)> {
+        let most = self.end.min(end).since(guest);
+        let (stored, mut len) = self.block_run(guest)?;
         while len < most {
-            match self.piece(GuestOffset(guest.0.saturating_add(len))) {
-                Ok((next, more)) if stored.goes_on(len, next) => len = len.saturating_add(more),
+            match self.block_run(guest.plus(len)) {
+                Ok((next, more)) if stored.continues_in(len, next) => len = len.saturating_add(more),
                 _ => break,
             }
         }
         Ok((stored, len.min(most)))
     }
 
-    /// What is stored from `guest` to the end of its block, or of the file.
-    fn piece(&self, guest: GuestOffset) -> Result<(Stored, u64)> {
+    /// Returns the run from `guest` to the end of its block or of the file.
+    fn block_run(&self, guest: GuestOffset) -> Result<(StoredRun, u64)> {
         let geometry = &self.map.geometry;
         let (block, from) = (geometry.block_of(guest), geometry.in_block(guest));
         let rest = geometry.block_bytes().saturating_sub(from);
@@ -158,10 +158,10 @@ impl Mapping<'_> {
             .ok()
             .and_then(|index| self.page.get(index))
             .ok_or_else(|| past_end(geometry.entry_at(block), guest, self.map.source.size()))?;
-        match Entry::decode(*entry) {
-            Entry::Free => Ok((Stored::Free, rest)),
-            Entry::Zero => Ok((Stored::Zero, rest)),
-            Entry::Block(index) => self.map.data(index, from, rest, guest),
+        match MapEntry::decode(*entry) {
+            MapEntry::Free => Ok((StoredRun::Free, rest)),
+            MapEntry::Zero => Ok((StoredRun::Zero, rest)),
+            MapEntry::Block(index) => self.map.data(index, from, rest, guest),
         }
     }
 }

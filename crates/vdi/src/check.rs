@@ -1,28 +1,27 @@
-//! Checking the block map: blocks used twice, blocks that are not there, and counts that do not add up.
+//! Checks the block map: blocks used twice, missing blocks and wrong counts.
 //!
-//! What `qemu-img check` counts as errors counts as corruption here, and more: the end of the file, and blocks
-//! that nothing uses.
+//! All errors that `qemu-img check` counts are corruptions here. Blocks past the end of the file and unused blocks are
+//! reported as well.
 //!
-//! Blocks used twice are told here alone: reading, of a file or of a stream, takes each entry at its word.
+//! Only the check reports blocks used twice. Readers of files and streams follow each entry independently.
 
 use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
 
 use crate::addr::{ENTRY_BYTES, Geometry};
-use crate::block_map::{BlockMap, Entry};
+use crate::block_map::{BlockMap, MapEntry};
 use crate::errors::FORMAT;
 use crate::header::Header;
 use crate::open::read_header;
 
 /// Checks one layer: [`diskimg_core::Driver::check`] of this format.
 ///
-/// Reads the block map once, in pages; a bit for each block that the file has room for is taken from
+/// Reads the block map once, in pages. A bitmap of the blocks that the file has room for is taken from
 /// [`diskimg_core::Limits::metadata_cache`].
 ///
 /// # Errors
-/// When the header cannot be read, or the bits are more than the limit. What is wrong with the rest is in the
-/// report.
+/// If the header is invalid or the bitmap exceeds the limit. Other damage is reported as problems.
 pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<CheckReport> {
     let header = read_header(source.as_ref())?;
     header.check_readable(&options.limits)?;
@@ -31,60 +30,64 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let mut geometry = header.geometry;
     if let Err(error) = header.check_map_in_file(source.size()) {
         report.corruption(error.offset(), error.to_string());
-        // The entries that are there are checked all the same.
+        // The entries that are present are checked.
         let present = source.size().saturating_sub(geometry.map.0) / ENTRY_BYTES;
         geometry.blocks = u32::try_from(present).unwrap_or(u32::MAX).min(geometry.blocks);
     }
-    if let Err(error) = header.check_data_behind_map() {
+    if let Err(error) = header.check_data_past_map() {
         report.corruption(error.offset(), error.to_string());
     }
     let budget = Budget::new("blocks in use", options.limits.metadata_cache);
-    let mut walk = Walk::new(&header, source.size(), &budget)?;
+    let mut check = BlockMapCheck::new(&header, source.size(), &budget)?;
     let map = BlockMap::new(source, geometry, &options.limits);
     let mut next = 0;
     while next < u64::from(geometry.blocks) {
         let (page, first) = map.page(next)?;
         for (block, entry) in (first..).zip(page.iter()) {
-            if let Entry::Block(index) = Entry::decode(*entry) {
-                walk.block(block, index, &mut report);
+            if let MapEntry::Block(index) = MapEntry::decode(*entry) {
+                check.block(block, index, &mut report);
             }
         }
         next = first.saturating_add(page.len() as u64).max(next.saturating_add(1));
     }
-    walk.finish(&mut report);
+    check.finish(&mut report);
     Ok(report)
 }
 
-/// The walk over the map: what was seen so far.
-struct Walk<'a> {
+/// The state of a check: the entries of the block map seen so far.
+struct BlockMapCheck<'a> {
     header: &'a Header,
     file_size: u64,
-    /// A bit for each block that the file has room for.
+    /// A bit for each file block, set if it is in use.
     used: Vec<u8>,
+    /// The number of whole blocks that the file has room for.
     room: u32,
     allocated: u64,
-    /// One more than the highest block in use.
+    /// One more than the highest file block in use.
     end: u32,
-    /// The block in the file that would continue the one before.
+    /// The file block after the previous one, which an unfragmented image uses next.
     expected: Option<u32>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> BlockMapCheck<'a> {
     fn new(header: &'a Header, file_size: u64, budget: &Budget) -> Result<Self> {
         let room = room(&header.geometry, file_size);
-        // One more than the room: the last block may lack what no guest can see.
+        // One more: the last block may lack bytes past the end of the disk.
         let bits = u64::from(room).saturating_add(1);
         let used = budget.zeroed(bits.div_ceil(8)).map_err(|error| error.format(FORMAT))?;
         Ok(Self { header, file_size, used, room, allocated: 0, end: 0, expected: None })
     }
 
-    /// Takes a block of the disk that has a block of the file.
+    /// Checks guest block `block`, which is stored in file block `index`.
     fn block(&mut self, block: u64, index: u32, report: &mut CheckReport) {
         let geometry = &self.header.geometry;
         let at = Some(geometry.entry_at(block).0);
         if index >= geometry.blocks {
             let blocks = geometry.blocks;
-            report.corruption(at, format!("block {block} is at {index}, but there are {blocks} blocks"));
+            report.corruption(
+                at,
+                format!("block {block} is stored in file block {index}, but there are {blocks} blocks"),
+            );
             return;
         }
         self.allocated = self.allocated.saturating_add(1);
@@ -93,21 +96,23 @@ impl<'a> Walk<'a> {
         }
         self.expected = index.checked_add(1);
         self.end = self.end.max(index.saturating_add(1));
-        if self.seen_before(index) {
-            report.corruption(at, format!("block {block} is at {index}, which another block uses too"));
+        if self.mark_used(index) {
+            let message = format!("block {block} is stored in file block {index}, as is another block");
+            report.corruption(at, message);
         }
         let end = self.visible_end(block, index);
         if end > self.file_size {
             let size = self.file_size;
-            report.corruption(
-                at,
-                format!("block {block} is at {index} and ends at byte {end}, behind the file's end {size}"),
+            let message = format!(
+                "block {block} is stored in file block {index} and ends at byte {end}, past the end of the file at \
+                 byte {size}"
             );
+            report.corruption(at, message);
         }
     }
 
-    /// Marks a block of the file as used, and says whether it was.
-    fn seen_before(&mut self, index: u32) -> bool {
+    /// Marks a file block as used. Returns true if it was before.
+    fn mark_used(&mut self, index: u32) -> bool {
         let bit = 1_u8 << (index % 8);
         let Some(byte) = usize::try_from(index / 8).ok().and_then(|at| self.used.get_mut(at)) else {
             return false;
@@ -117,7 +122,7 @@ impl<'a> Walk<'a> {
         before
     }
 
-    /// Where the last byte of a block that a guest can see ends.
+    /// The host offset at which the part of a block within the disk ends.
     fn visible_end(&self, block: u64, index: u32) -> u64 {
         let geometry = &self.header.geometry;
         let seen = self.header.size().saturating_sub(geometry.guest_start(block).0);
@@ -131,14 +136,14 @@ impl<'a> Walk<'a> {
                 "the header counts {} allocated blocks, the block map has {}",
                 fields.blocks_allocated, self.allocated
             );
-            report.corruption(Some(fields.places().blocks_allocated), message);
+            report.corruption(Some(fields.offsets().blocks_allocated), message);
         }
         let mut index = 0;
         while index < self.room {
             let unused = self.unused_from(index);
             if unused > 0 {
                 let at = geometry.host(index).0.saturating_sub(geometry.extra);
-                report.leak(unused.into(), Some(at), format!("{unused} blocks in the file are not used"));
+                report.leak(unused.into(), Some(at), format!("{unused} blocks of the file are unused"));
             }
             index = index.saturating_add(unused).saturating_add(1);
         }
@@ -147,7 +152,7 @@ impl<'a> Walk<'a> {
         report.image_end = Some(end.0);
     }
 
-    /// How many blocks of the file from `index` on are not used, in a row.
+    /// The number of consecutive unused file blocks from `index` on.
     fn unused_from(&self, index: u32) -> u32 {
         let unused = (index..self.room).take_while(|index| {
             let byte = usize::try_from(index / 8).ok().and_then(|at| self.used.get(at)).unwrap_or(&0);
@@ -157,7 +162,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// How many whole blocks there can be between the data offset and the end of the file.
+/// The number of whole blocks that fit between the data offset and the end of the file.
 fn room(geometry: &Geometry, file_size: u64) -> u32 {
     let bytes = file_size.saturating_sub(geometry.data.0);
     let blocks = bytes.checked_div(geometry.stride()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What an image says about itself, as [`ImageInfo`].
+//! Describes an image as an [`ImageInfo`].
 
 use diskimg_core::{Detail, Finding, ImageInfo, Limits, Reference, ReferenceRole, Severity};
 use uuid::Uuid;
@@ -6,10 +6,10 @@ use uuid::Uuid;
 use crate::errors::FORMAT;
 use crate::header::{Header, SECTOR};
 
-/// The block size of nearly every image, and the only one that QEMU reads.
+/// The usual block size, and the only one that QEMU supports.
 const USUAL_BLOCK: u64 = 1 << 20;
 
-/// Describes an image whose header was read.
+/// Describes an image by its header.
 pub(crate) fn describe(header: &Header, limits: &Limits, file_size: u64) -> ImageInfo {
     let mut info = ImageInfo::new(FORMAT, header.size());
     info.subformat = Some(header.kind.name().to_owned());
@@ -22,7 +22,7 @@ pub(crate) fn describe(header: &Header, limits: &Limits, file_size: u64) -> Imag
     info
 }
 
-/// The parent of a differencing or undo image, which is known by its UUIDs alone.
+/// The parent of a differencing or undo image. It has no name, only UUIDs.
 fn parent(header: &Header) -> Option<Reference> {
     Some(Reference {
         role: ReferenceRole::Parent,
@@ -30,69 +30,71 @@ fn parent(header: &Header) -> Option<Reference> {
         identity: header.parent()?,
         format: Some(FORMAT.name().to_owned()),
         found_in: FORMAT,
-        offset: Some(header.fields.places().parent),
+        offset: Some(header.fields.offsets().parent),
     })
 }
 
 fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {
-    let (fields, places) = (&header.fields, header.fields.places());
+    let (fields, offsets) = (&header.fields, header.fields.offsets());
     let mut findings = Vec::new();
-    let mut tell = |severity, check, message: String, at| {
+    let mut report = |severity, check, message: String, at| {
         findings.push(Finding::new(severity, check, message).at(at));
     };
     if header.parent().is_some() {
         let uuid = fields.uuids.parent;
-        let message = format!("the image holds only what differs from its parent, the image {uuid}");
-        tell(Severity::Unsafe, "parent", message, places.parent);
+        let message = format!("the image stores only the blocks that differ from its parent, image {uuid}");
+        report(Severity::Unsafe, "parent", message, offsets.parent);
     }
     if let Some(flags) = header.unknown_flags() {
-        let message = format!("the image has flags that are not known here: {flags:#x}");
-        tell(Severity::Unsafe, "unknown_features", message, places.flags);
+        let message = format!("the image has unknown flags: {flags:#x}");
+        report(Severity::Unsafe, "unknown_features", message, offsets.flags);
     }
     if let Err(error) = limits.check_virtual_size(header.size()) {
-        tell(Severity::Unsafe, "virtual_size", error.to_string(), places.size);
+        report(Severity::Unsafe, "virtual_size", error.to_string(), offsets.size);
     }
     if let Err(error) = header.check_map_in_file(file_size) {
-        tell(Severity::Warning, "truncated", error.to_string(), header.geometry.map.0);
-    } else if let Err(error) = header.check_data_behind_map() {
-        tell(Severity::Warning, "corrupt", error.to_string(), places.data_offset);
+        report(Severity::Warning, "truncated", error.to_string(), header.geometry.map.0);
+    } else if let Err(error) = header.check_data_past_map() {
+        report(Severity::Warning, "corrupt", error.to_string(), offsets.data_offset);
     } else if let Some(end) = missing_end(header, file_size) {
         let message = format!(
-            "{} blocks are said to be allocated and end at byte {end}, past the end of the file at byte \
+            "the header counts {} allocated blocks, which end at byte {end}, past the end of the file at byte \
              {file_size}",
             fields.blocks_allocated
         );
-        tell(Severity::Warning, "truncated", message, places.blocks_allocated);
+        report(Severity::Warning, "truncated", message, offsets.blocks_allocated);
     }
     if fields.blocks_allocated > fields.blocks {
         let message =
-            format!("{} of {} blocks are said to be allocated", fields.blocks_allocated, fields.blocks);
-        tell(Severity::Warning, "blocks_allocated", message, places.blocks_allocated);
+            format!("the header counts {} allocated blocks of {}", fields.blocks_allocated, fields.blocks);
+        report(Severity::Warning, "blocks_allocated", message, offsets.blocks_allocated);
     }
     if header.geometry.extra != 0 {
         let message = format!(
-            "{} extra bytes lie in front of each block; QEMU ignores them and reads wrong bytes",
+            "each block starts with {} extra bytes, which QEMU ignores: it reads wrong bytes",
             header.geometry.extra
         );
-        tell(Severity::Warning, "block_extra", message, places.extra);
+        report(Severity::Warning, "block_extra", message, offsets.extra);
     }
     if header.geometry.block_bytes() != USUAL_BLOCK {
-        let message =
-            format!("blocks have {} bytes; QEMU reads only blocks of 1 MiB", header.geometry.block_bytes());
-        tell(Severity::Note, "block_size", message, places.block);
+        let message = format!(
+            "blocks have {} bytes; QEMU supports only blocks of 1 MiB",
+            header.geometry.block_bytes()
+        );
+        report(Severity::Note, "block_size", message, offsets.block);
     }
     if !header.size().is_multiple_of(SECTOR.into()) {
         let message = format!(
-            "the size of {} bytes is no multiple of 512: QEMU rounds it up, VirtualBox down",
+            "the size of {} bytes is not a multiple of 512: QEMU rounds it up, VirtualBox down",
             header.size()
         );
-        tell(Severity::Note, "size_odd", message, places.size);
+        report(Severity::Note, "size_odd", message, offsets.size);
     }
     findings
 }
 
-/// Where the blocks end that the header counts, if the file ends before the last byte that a guest could see
-/// of them.
+/// Returns the end of the allocated blocks that the header counts, if the file ends before their last byte within the
+/// disk.
 fn missing_end(header: &Header, file_size: u64) -> Option<u64> {
     let geometry = &header.geometry;
     let counted = header.fields.blocks_allocated.min(header.fields.blocks);
@@ -102,7 +104,7 @@ fn missing_end(header: &Header, file_size: u64) -> Option<u64> {
     (counted > 0 && end.saturating_sub(unseen) > file_size).then_some(end)
 }
 
-/// The facts that only this format has. `qemu-img info` tells none of them.
+/// The facts specific to this format. `qemu-img info` reports none of them.
 fn details(header: &Header) -> Vec<(String, Detail)> {
     let fields = &header.fields;
     let text = |text: String| Detail::Text(text);

@@ -1,16 +1,16 @@
-//! The entry of this format in the list of formats.
+//! The driver of this format.
 
 use diskimg_core::{Driver, ErrorKind, Verdict};
 
 use crate::check::check;
 use crate::errors::FORMAT;
-use crate::fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
 use crate::header::Header;
+use crate::header_fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
 use crate::open::{inspect, open};
 use crate::stream::stream;
 use crate::writer;
 
-/// What this crate offers.
+/// The driver of VDI images.
 ///
 /// ```
 /// use diskimg_core::Verdict;
@@ -35,15 +35,15 @@ pub static DRIVER: Driver = Driver {
     settings: writer::SETTINGS,
 };
 
-/// What all writers begin their text for people with: no boot code begins so.
+/// The beginning of the text that all writers put before the signature. No boot code starts with it.
 const TEXT: &[u8] = b"<<<";
-/// What a boot sector ends with, and where.
+/// The signature at the end of a boot sector.
 const BOOT_SIGNATURE: [u8; 2] = [0x55, 0xAA];
 const BOOT_SIGNATURE_AT: usize = 510;
 
-/// The signature, unless it is four bytes of boot code: in front of it is the text that all writers put there,
-/// or behind it a header without fault, or what is there is no boot sector. Opening then says what is wrong
-/// with the header; nobody is to take a damaged image for a raw disk.
+/// Recognises the signature, unless it may be four bytes of boot code. It is not if the usual text precedes it, a valid
+/// header follows, or the sector is no boot sector. A damaged image is recognised too, so that it is not taken for a
+/// raw disk; opening it reports the damage.
 fn probe(prefix: &[u8]) -> Verdict {
     let signature = prefix.get(SIGNATURE_AT..).unwrap_or_default();
     if signature.len() < SIGNATURE.len() && SIGNATURE.starts_with(signature) {

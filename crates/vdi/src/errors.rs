@@ -1,35 +1,35 @@
-//! The errors of this crate, begun the same way everywhere.
+//! Constructors of this crate's errors.
 
 use diskimg_core::{Error, ErrorKind, Format};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("vdi");
 
-fn begun(kind: ErrorKind, field: impl Into<String>) -> Error {
+fn error(kind: ErrorKind, field: impl Into<String>) -> Error {
     Error::new(kind).format(FORMAT).field(field)
 }
 
-/// The image contradicts itself or the format in this field.
+/// A field that contradicts the format or another field.
 pub(crate) fn corrupt(field: impl Into<String>) -> Error {
-    begun(ErrorKind::Corrupt, field)
+    error(ErrorKind::Corrupt, field)
 }
 
-/// The file ends before this structure does.
+/// A structure that the end of the file truncates.
 pub(crate) fn truncated(field: impl Into<String>) -> Error {
-    begun(ErrorKind::Truncated, field)
+    error(ErrorKind::Truncated, field)
 }
 
-/// Perhaps valid, but not something that this crate reads.
+/// A field whose value this crate does not support.
 pub(crate) fn unsupported(field: impl Into<String>) -> Error {
-    begun(ErrorKind::Unsupported, field)
+    error(ErrorKind::Unsupported, field)
 }
 
-/// More than the caller or this crate is willing to handle.
+/// A field that exceeds a limit of the caller or of this crate.
 pub(crate) fn limit(field: impl Into<String>) -> Error {
-    begun(ErrorKind::Limit, field)
+    error(ErrorKind::Limit, field)
 }
 
-/// An option that cannot be meant, or a call that breaks the rules.
+/// An invalid option or call.
 pub(crate) fn invalid(field: impl Into<String>) -> Error {
-    begun(ErrorKind::InvalidInput, field)
+    error(ErrorKind::InvalidInput, field)
 }

@@ -1,39 +1,39 @@
-//! The header, checked: what an image says of its disk, and where its block map and blocks are.
+//! The validated header.
 //!
-//! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiValidateHeader`), which is all the
-//! specification there is. Where that leaves something open, the bounds are ours and say so.
+//! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiValidateHeader`). There is no other
+//! specification; limits that it does not set are marked as ours.
 
 use diskimg_core::{Identity, Limits, Result};
 use uuid::Uuid;
 
-use crate::addr::{Geometry, HostOffset};
+use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::errors::{FORMAT, corrupt, limit, truncated, unsupported};
-use crate::fields::{Fields, V1_HEADER_BYTES};
+use crate::header_fields::{HeaderFields, V1_HEADER_BYTES};
 
-/// log2 of the smallest block, a sector. A bound of ours: VirtualBox takes any power of two.
+/// log2 of the smallest block, a sector. Our limit: VirtualBox accepts any power of two.
 pub(crate) const MIN_BLOCK_BITS: u32 = 9;
-/// log2 of the largest block, 1 GiB. A bound of ours: VirtualBox takes any power of two.
+/// log2 of the largest block, 1 GiB. Our limit: VirtualBox accepts any power of two.
 pub(crate) const MAX_BLOCK_BITS: u32 = 30;
-/// Bytes of a sector, the only size there is. Set by the format.
+/// The only valid sector size in bytes. Set by the format.
 pub(crate) const SECTOR: u32 = 512;
-/// New blocks are filled with zeros: the only flag there is.
+/// The only known flag: new blocks are filled with zeros.
 pub(crate) const ZERO_EXPAND: u32 = 1;
 
-/// What kind of image it is.
+/// The type of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Kind {
-    /// Blocks are added as they are written.
+pub(crate) enum VdiKind {
+    /// Blocks are allocated when they are written.
     Dynamic = 1,
-    /// All blocks are there, in the order of the disk.
+    /// All blocks are allocated, in guest order.
     Fixed = 2,
-    /// What was changed since its parent was frozen, to be merged or thrown away.
+    /// Blocks that differ from the parent, to be merged or discarded.
     Undo = 3,
-    /// What was changed since its parent was frozen.
+    /// Blocks that differ from the parent.
     Differencing = 4,
 }
 
-impl Kind {
-    /// In one word, as the subformat.
+impl VdiKind {
+    /// The name as a subformat.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Dynamic => "dynamic",
@@ -44,22 +44,22 @@ impl Kind {
     }
 }
 
-/// The header's fields, checked one by one and against each other. Nothing is checked against the file.
+/// A header whose fields are valid and agree with each other. They are not checked against the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
-    pub(crate) fields: Fields,
-    pub(crate) kind: Kind,
+    pub(crate) fields: HeaderFields,
+    pub(crate) kind: VdiKind,
     pub(crate) geometry: Geometry,
 }
 
 impl Header {
-    /// Reads and checks a header. `bytes` is the beginning of the file, 456 bytes of it if it has as many.
+    /// Parses and validates a header. `bytes` is the beginning of the file: at least 456 bytes, or all of it.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::UnknownFormat`] without the signature, [`diskimg_core::ErrorKind::Truncated`] when `bytes` ends before
-    /// the header, and whatever kind the first field has that cannot be.
+    /// [`diskimg_core::ErrorKind::UnknownFormat`] without the signature, [`diskimg_core::ErrorKind::Truncated`] if
+    /// `bytes` ends before the header, and the error of the first invalid field.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        let fields = Fields::parse(bytes)?;
+        let fields = HeaderFields::parse(bytes)?;
         let kind = fields.kind()?;
         fields.check_sector()?;
         let geometry = fields.geometry()?;
@@ -67,37 +67,43 @@ impl Header {
         Ok(Self { fields, kind, geometry })
     }
 
-    /// Size of the disk in bytes, exactly as it stands there.
+    /// The virtual size in bytes, not rounded.
     pub(crate) fn size(&self) -> u64 {
         self.fields.size
     }
 
-    /// Checks what has to be right before a guest byte is read, and not before the image is described.
+    /// The start of a guest block, or the end of the disk if the block is past it.
+    pub(crate) fn clipped_start(&self, block: u32) -> GuestOffset {
+        self.geometry.guest_start(block.into()).min(GuestOffset(self.size()))
+    }
+
+    /// Checks what is required for reading, but not for describing the image.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Unsupported`] for unknown flags, [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limit.
+    /// [`diskimg_core::ErrorKind::Unsupported`] for unknown flags, [`diskimg_core::ErrorKind::Limit`] for a disk larger
+    /// than the limit.
     pub(crate) fn check_readable(&self, limits: &Limits) -> Result<()> {
         if let Some(flags) = self.unknown_flags() {
             return Err(unsupported("fFlags")
-                .at(self.fields.places().flags)
+                .at(self.fields.offsets().flags)
                 .found_hex(flags)
                 .expected("no flags but 1 (zero expand)"));
         }
         limits
             .check_virtual_size(self.size())
-            .map_err(|error| error.format(FORMAT).at(self.fields.places().size))
+            .map_err(|error| error.format(FORMAT).at(self.fields.offsets().size))
     }
 
-    /// Flags that neither VirtualBox nor this crate knows.
+    /// Flags unknown to VirtualBox and this crate; `None` if there are none.
     pub(crate) fn unknown_flags(&self) -> Option<u32> {
         let unknown = self.fields.flags & !ZERO_EXPAND;
         (unknown != 0).then_some(unknown)
     }
 
-    /// Checks that the file has the whole block map.
+    /// Checks that the file contains the whole block map.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Truncated`] when the map runs past the end of the file.
+    /// [`diskimg_core::ErrorKind::Truncated`] if it does not.
     pub(crate) fn check_map_in_file(&self, file_size: u64) -> Result<()> {
         let end = self.geometry.map_end();
         if end.0 <= file_size {
@@ -109,30 +115,30 @@ impl Header {
         )))
     }
 
-    /// Checks that the blocks begin behind the map.
+    /// Checks that the blocks start past the map.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] when they do not.
-    pub(crate) fn check_data_behind_map(&self) -> Result<()> {
+    /// [`diskimg_core::ErrorKind::Corrupt`] if they do not.
+    pub(crate) fn check_data_past_map(&self) -> Result<()> {
         let end = self.geometry.map_end();
         if self.geometry.data >= end {
             return Ok(());
         }
         Err(corrupt("offData")
-            .at(self.fields.places().data_offset)
+            .at(self.fields.offsets().data_offset)
             .found(self.geometry.data.0)
-            .expected(format_args!("at least {}, where the block map ends", end.0)))
+            .expected(format_args!("at least {}, the end of the block map", end.0)))
     }
 
-    /// What the image is known by.
+    /// The identity of the image.
     pub(crate) fn identity(&self) -> Identity {
         identity(self.fields.uuids.create, self.fields.uuids.modify)
     }
 
-    /// What the parent was known by when this image was made; `None` for an image without parent.
+    /// The identity of the parent when this image was created; `None` without a parent.
     pub(crate) fn parent(&self) -> Option<Identity> {
         let parent = identity(self.fields.uuids.parent, self.fields.uuids.parent_modify);
-        let differs = matches!(self.kind, Kind::Undo | Kind::Differencing);
+        let differs = matches!(self.kind, VdiKind::Undo | VdiKind::Differencing);
         (differs || !parent.is_empty()).then_some(parent)
     }
 }
@@ -142,14 +148,14 @@ fn identity(uuid: Uuid, modification: Uuid) -> Identity {
     Identity { content_id: None, uuid: known(uuid), modification_uuid: known(modification) }
 }
 
-impl Fields {
-    fn kind(&self) -> Result<Kind> {
+impl HeaderFields {
+    fn kind(&self) -> Result<VdiKind> {
         match self.kind {
-            1 => Ok(Kind::Dynamic),
-            2 => Ok(Kind::Fixed),
-            3 => Ok(Kind::Undo),
-            4 => Ok(Kind::Differencing),
-            other => Err(unsupported("u32Type").at(self.places().kind).found(other).expected("1 to 4")),
+            1 => Ok(VdiKind::Dynamic),
+            2 => Ok(VdiKind::Fixed),
+            3 => Ok(VdiKind::Undo),
+            4 => Ok(VdiKind::Differencing),
+            other => Err(unsupported("u32Type").at(self.offsets().kind).found(other).expected("1 to 4")),
         }
     }
 
@@ -157,14 +163,14 @@ impl Fields {
         if self.sector == SECTOR {
             return Ok(());
         }
-        Err(unsupported("cbSector").at(self.places().sector).found(self.sector).expected(SECTOR))
+        Err(unsupported("cbSector").at(self.offsets().sector).found(self.sector).expected(SECTOR))
     }
 
     fn geometry(&self) -> Result<Geometry> {
-        let (block, extra, places) = (self.block, self.extra, self.places());
+        let (block, extra, offsets) = (self.block, self.extra, self.offsets());
         let block_bits = block.trailing_zeros();
         if !block.is_power_of_two() || !(MIN_BLOCK_BITS..=MAX_BLOCK_BITS).contains(&block_bits) {
-            return Err(corrupt("cbBlock").at(places.block).found(block).expected(format_args!(
+            return Err(corrupt("cbBlock").at(offsets.block).found(block).expected(format_args!(
                 "a power of two from {} to {}",
                 1 << MIN_BLOCK_BITS,
                 1 << MAX_BLOCK_BITS
@@ -172,7 +178,7 @@ impl Fields {
         }
         if extra != 0 && (!extra.is_power_of_two() || extra > block) {
             return Err(corrupt("cbBlockExtra")
-                .at(places.extra)
+                .at(offsets.extra)
                 .found(extra)
                 .expected(format_args!("0 or a power of two up to the block size {block}")));
         }
@@ -185,9 +191,9 @@ impl Fields {
         let map = self.map_offset();
         if map < self.length() {
             return Err(corrupt("offBlocks")
-                .at(places.map_offset)
+                .at(offsets.map_offset)
                 .found(map)
-                .expected(format_args!("at least {}, where the header ends", self.length())));
+                .expected(format_args!("at least {}, the end of the header", self.length())));
         }
         Ok(Geometry {
             map: HostOffset(map),
@@ -201,13 +207,13 @@ impl Fields {
     fn check_size(&self, geometry: &Geometry) -> Result<()> {
         if i64::try_from(self.size).is_err() {
             return Err(limit("cbDisk")
-                .at(self.places().size)
+                .at(self.offsets().size)
                 .found(self.size)
                 .expected("less than 2^63 bytes"));
         }
         let needed = self.size.div_ceil(geometry.block_bytes());
         if u64::from(self.blocks) < needed {
-            return Err(corrupt("cBlocks").at(self.places().blocks).found(self.blocks).expected(
+            return Err(corrupt("cBlocks").at(self.offsets().blocks).found(self.blocks).expected(
                 format_args!(
                     "at least {needed}, blocks of {} bytes for a disk of {} bytes",
                     geometry.block_bytes(),

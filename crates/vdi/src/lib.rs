@@ -1,7 +1,7 @@
-//! VDI images of VirtualBox: read safely from hostile bytes, and written.
+//! Reads and writes VDI images of VirtualBox. Safe on hostile bytes.
 //!
-//! Dynamic, fixed, differencing and undo images of header versions 0 and 1, with blocks of any power of two from
-//! 512 bytes to 1 GiB, as a file or as a stream. Written are dynamic and fixed images of version 1.1.
+//! Reads dynamic, fixed, differencing and undo images of header versions 0 and 1, with blocks of any power of two
+//! from 512 bytes to 1 GiB, from a file or a stream. Writes dynamic and fixed images of version 1.1.
 #![forbid(unsafe_code)]
 
 mod addr;
@@ -10,8 +10,8 @@ mod check;
 mod describe;
 mod driver;
 mod errors;
-mod fields;
 mod header;
+mod header_fields;
 mod open;
 mod read;
 mod reverse_map;

@@ -1,4 +1,4 @@
-//! Opening: everything that is checked once, before the first guest byte is read.
+//! Opens an image: all checks before the first guest byte is read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::describe::describe;
 use crate::errors::invalid;
 use crate::header::Header;
 
-/// Bytes of a file that are read to find the header. Every header that VirtualBox or QEMU writes ends before.
-const FIRST: u64 = 512;
+/// Bytes read to parse the header. All headers that VirtualBox and QEMU write fit.
+const HEAD_BYTES: u64 = 512;
 
-/// A VDI image as a disk to read. One layer: blocks that were never written read as zeros, and the parent of
-/// a differencing or undo image is only reported.
+/// A VDI image, opened for reading as one layer: blocks that were never written read as zeros. The parent of a
+/// differencing or undo image is only reported.
 ///
-/// Any number of threads may read at once; no lock is held while bytes are read.
+/// Any number of threads may read at the same time; no lock is held during I/O.
 ///
 /// ```
 /// use diskimg_core::{ErrorKind, Memory, OpenOptions};
@@ -42,35 +42,34 @@ impl fmt::Debug for Vdi {
 impl Vdi {
     /// Opens one layer of an image.
     ///
-    /// The disk's size is that of the header, to the byte: QEMU would round it up to a sector and VirtualBox
-    /// down. Blocks marked free are [`diskimg_core::ExtentKind::Unallocated`], those marked zero
-    /// [`diskimg_core::ExtentKind::Zero`], also over a parent. Reads the header alone; the block map is read
-    /// in pages when they are first needed.
+    /// Only the header is read; pages of the block map are read when they are first needed. The size of the disk is
+    /// the size in the header, to the byte: QEMU rounds it up to a sector, VirtualBox down. Free blocks are
+    /// [`diskimg_core::ExtentKind::Unallocated`]. Zero blocks are [`diskimg_core::ExtentKind::Zero`], even over a
+    /// parent.
     ///
-    /// Damage is reported where it is met: guest bytes whose block lies behind the end of the file are
+    /// Damage is reported when it is read: guest bytes whose block is past the end of the file are
     /// [`diskimg_core::ErrorKind::Truncated`], never zeros.
     ///
-    /// Each entry of the block map is taken at its word. Two blocks of the disk that are the same block of the
-    /// file read alike, as in QEMU; that is damage, but to find it takes the whole map, so that it is left to
-    /// [`crate::DRIVER`]'s check. A stream is decoded by the same rule.
+    /// Two guest blocks in the same file block read alike, as in QEMU. That is damage, but finding it takes the
+    /// whole map: the check of [`crate::DRIVER`] reports it. Streams are decoded by the same rule.
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::UnknownFormat`] without the signature;
     /// [`diskimg_core::ErrorKind::Unsupported`] for other versions, types, flags and sector sizes;
     /// [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limit;
     /// [`diskimg_core::ErrorKind::Truncated`] for a file that ends inside its header or block map;
-    /// [`diskimg_core::ErrorKind::InvalidInput`] when `options` name a snapshot, for there are none inside;
-    /// [`diskimg_core::ErrorKind::Corrupt`] for fields that cannot be.
+    /// [`diskimg_core::ErrorKind::InvalidInput`] if `options` select a snapshot: the format has none;
+    /// [`diskimg_core::ErrorKind::Corrupt`] for invalid fields.
     pub fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Self> {
         if let Some(selector) = &options.snapshot {
             return Err(invalid("snapshot")
                 .found(format_args!("{selector:?}"))
-                .expected("none: a VDI image has no snapshots inside"));
+                .expected("none: VDI images have no internal snapshots"));
         }
         let header = read_header(source.as_ref())?;
         header.check_readable(&options.limits)?;
         header.check_map_in_file(source.size())?;
-        header.check_data_behind_map()?;
+        header.check_data_past_map()?;
         let info = describe(&header, &options.limits, source.size());
         let map = BlockMap::new(Arc::clone(&source), header.geometry, &options.limits);
         Ok(Self { source, map, info })
@@ -85,8 +84,8 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
     Ok(Arc::new(Vdi::open(source, options)?))
 }
 
-/// Reads what an image claims, whatever it may be that keeps it from being opened: a block map cut off,
-/// unknown flags, a disk larger than the limit. These are findings here.
+/// Describes an image by its header, even if it cannot be opened: a truncated block map, unknown flags and a disk
+/// larger than the limit are findings.
 ///
 /// ```
 /// use diskimg_core::{ErrorKind, Limits, Memory};
@@ -97,7 +96,7 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
 /// ```
 ///
 /// # Errors
-/// When the header itself cannot be: [`diskimg_core::ErrorKind::UnknownFormat`],
+/// If the header is invalid: [`diskimg_core::ErrorKind::UnknownFormat`],
 /// [`diskimg_core::ErrorKind::Truncated`], [`diskimg_core::ErrorKind::Unsupported`],
 /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Limit`].
 pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
@@ -105,7 +104,7 @@ pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
 }
 
 pub(crate) fn read_header(source: &dyn BlockSource) -> Result<Header> {
-    let len = usize::try_from(FIRST.min(source.size())).unwrap_or_default();
+    let len = usize::try_from(HEAD_BYTES.min(source.size())).unwrap_or_default();
     let mut bytes = vec![0; len];
     source.read_at(0, &mut bytes)?;
     Header::parse(&bytes)

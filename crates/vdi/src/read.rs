@@ -1,13 +1,14 @@
-//! Reading guest bytes: what lies together is read in one go.
+//! Reads guest bytes. Contiguous blocks are read at once.
 
 use std::ops::Range;
 
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
+    range,
 };
 
 use crate::addr::GuestOffset;
-use crate::block_map::{Mapping, Stored};
+use crate::block_map::{Mapping, StoredRun};
 use crate::errors::FORMAT;
 use crate::open::Vdi;
 
@@ -21,25 +22,24 @@ impl BlockSource for Vdi {
         let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
-            let mapping = self.map.mapping(at, rest.end())?;
-            let now = rest.take(mapping.end().saturating_sub(at.0)).ok_or_else(internal)?;
+            let mapping = self.map.mapping(at, GuestOffset(rest.end()))?;
+            let now = rest.take(mapping.end().since(at)).ok_or_else(internal)?;
             self.read_mapped(&mapping, at, now)?;
         }
         Ok(())
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range.end.saturating_sub(range.start).max(1), self.size())?;
-        let guest = GuestOffset(range.start);
-        let mapping = self.map.mapping(guest, range.end)?;
-        let (stored, len) = mapping.run(guest, range.end)?;
+        check_range(range.start, range::len(&range).max(1), self.size())?;
+        let (guest, end) = (GuestOffset(range.start), GuestOffset(range.end));
+        let (stored, len) = self.map.mapping(guest, end)?.run(guest, end)?;
         let kind = match stored {
-            Stored::Free => ExtentKind::Unallocated,
-            Stored::Zero => ExtentKind::Zero,
-            Stored::Data(_) => ExtentKind::Data,
+            StoredRun::Free => ExtentKind::Unallocated,
+            StoredRun::Zero => ExtentKind::Zero,
+            StoredRun::Data(_) => ExtentKind::Data,
         };
-        let mut extent = Extent::new(range.start..range.start.saturating_add(len), kind);
-        if let Stored::Data(host) = stored {
+        let mut extent = Extent::new(guest.0..guest.plus(len).0, kind);
+        if let StoredRun::Data(host) = stored {
             extent.location = self.source.locate(host.0..host.plus(len).0);
         }
         Ok(extent)
@@ -53,22 +53,22 @@ impl Image for Vdi {
 }
 
 impl Vdi {
-    /// Fills `buf` with the bytes at `guest`, all of which `mapping` maps.
+    /// Fills `buf` with the bytes at `guest`, which `mapping` covers.
     fn read_mapped(&self, mapping: &Mapping<'_>, guest: GuestOffset, buf: &mut [u8]) -> Result<()> {
         let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
-            let (stored, len) = mapping.run(GuestOffset(rest.offset()), rest.end())?;
+            let (stored, len) = mapping.run(GuestOffset(rest.offset()), GuestOffset(rest.end()))?;
             let now = rest.take(len).ok_or_else(internal)?;
             match stored {
-                Stored::Free | Stored::Zero => now.fill(0),
-                Stored::Data(host) => self.source.read_at(host.0, now)?,
+                StoredRun::Free | StoredRun::Zero => now.fill(0),
+                StoredRun::Data(host) => self.source.read_at(host.0, now)?,
             }
         }
         Ok(())
     }
 }
 
-/// A rule of this crate was broken, not one of the format.
+/// The error for a bug in this crate.
 fn internal() -> Error {
     Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
 }

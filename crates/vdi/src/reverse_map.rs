@@ -1,39 +1,39 @@
-//! Which blocks of the disk each block of the file belongs to: the block map, turned round.
+//! The block map, inverted: the guest blocks of each file block.
 
 use diskimg_core::{Budget, Error, ErrorKind, LimitKind, Remedy, Result};
 
 use crate::addr::ENTRY_BYTES;
 use crate::errors::FORMAT;
 
-/// A block of the file that no block of the disk uses.
+/// Marks a file block that no guest block uses.
 const UNUSED: u32 = u32::MAX;
 
-/// Bytes of a further owner of a block of the file.
+/// Bytes of a further guest block of a file block.
 const FURTHER_BYTES: u64 = 8;
 
-/// The owners of the blocks of a file, as its map tells them, in the order of the disk.
-pub(crate) struct Owners {
-    /// For each block of the file the first block of the disk that has it.
+/// The guest blocks of each file block.
+pub(crate) struct ReverseMap {
+    /// The first guest block of each file block.
     first: Vec<u32>,
-    /// The others where a block of the file has several: the block of the file, and that of the disk.
+    /// Pairs of a file block and a guest block, for file blocks with several.
     further: Vec<(u32, u32)>,
     budget: Budget,
 }
 
-impl Owners {
+impl ReverseMap {
     pub(crate) fn new(budget: Budget) -> Self {
         Self { first: Vec::new(), further: Vec::new(), budget }
     }
 
-    /// Whether block `index` of the file lies behind all that have an owner.
-    pub(crate) fn is_behind(&self, index: u32) -> bool {
+    /// Returns true if file block `index` is past all file blocks in use.
+    pub(crate) fn is_past_end(&self, index: u32) -> bool {
         usize::try_from(index).is_ok_and(|at| at >= self.first.len())
     }
 
-    /// Records that block `index` of the file belongs to `block` of the disk, perhaps among others.
+    /// Records that guest block `block` is stored in file block `index`.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when memory is used up.
+    /// [`ErrorKind::NeedsSeek`] if the budget is exhausted.
     pub(crate) fn add(&mut self, index: u32, block: u32) -> Result<()> {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         let missing = at.saturating_sub(self.first.len()).saturating_add(1);
@@ -42,7 +42,7 @@ impl Owners {
             self.first.resize(at.saturating_add(1), UNUSED);
         }
         match self.first.get_mut(at) {
-            Some(owner) if *owner == UNUSED => *owner = block,
+            Some(first) if *first == UNUSED => *first = block,
             _ => {
                 reserve(&mut self.further, 1, FURTHER_BYTES, &self.budget)?;
                 self.further.push((index, block));
@@ -51,36 +51,37 @@ impl Owners {
         Ok(())
     }
 
-    /// All owners are known.
+    /// Prepares for [`ReverseMap::guest_blocks`], after the last [`ReverseMap::add`].
     pub(crate) fn sort(&mut self) {
         self.further.sort_unstable();
     }
 
-    /// The owners of block `index` of the file.
-    pub(crate) fn of(&self, index: u32) -> impl Iterator<Item = u32> + Clone + use<'_> {
+    /// Iterates over the guest blocks of file block `index`.
+    pub(crate) fn guest_blocks(&self, index: u32) -> impl Iterator<Item = u32> + Clone + use<'_> {
         let first = usize::try_from(index).ok().and_then(|at| self.first.get(at)).copied();
         let from = self.further.partition_point(|(at, _)| *at < index);
         let further = self.further.get(from..).unwrap_or_default().iter();
         let further = further.take_while(move |(at, _)| *at == index).map(|(_, block)| *block);
-        first.into_iter().filter(|owner| *owner != UNUSED).chain(further)
+        first.into_iter().filter(|block| *block != UNUSED).chain(further)
     }
 
-    /// Each block of the file with an owner, and that; in the order of the file but for further owners.
+    /// Iterates over pairs of a file block and a guest block: the first guest block of each file block by ascending
+    /// file block, then the further ones.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        let first = (0..).zip(self.first.iter().copied()).filter(|(_, owner)| *owner != UNUSED);
+        let first = (0..).zip(self.first.iter().copied()).filter(|(_, block)| *block != UNUSED);
         first.chain(self.further.iter().copied())
     }
 }
 
-/// Makes room for `more` values of so many bytes each, out of the budget.
+/// Reserves room for `more` values of `bytes_each` bytes and takes them from the budget.
 fn reserve<T>(values: &mut Vec<T>, more: usize, bytes_each: u64, budget: &Budget) -> Result<()> {
     let bytes = (more as u64).saturating_mul(bytes_each);
     let full = budget.take(bytes).is_err() || values.try_reserve(more).is_err();
-    if full { Err(too_many().because("it names more blocks than its header counts")) } else { Ok(()) }
+    if full { Err(too_large().because("it has more blocks in use than its header counts")) } else { Ok(()) }
 }
 
-/// The map turned round is more than the limit for tables.
-pub(crate) fn too_many() -> Error {
+/// The error for a reverse map that exceeds the limit for tables.
+pub(crate) fn too_large() -> Error {
     Error::new(ErrorKind::NeedsSeek)
         .format(FORMAT)
         .field("block map of a stream")

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::layout::ImageLayout;
 use super::options::{Allocation, WriterOptions};
 use crate::errors::invalid;
-use crate::fields::{SIGNATURE, SIGNATURE_AT};
-use crate::header::{Kind, SECTOR};
+use crate::header::{SECTOR, VdiKind};
+use crate::header_fields::{SIGNATURE, SIGNATURE_AT};
 
 /// The text for people. Readers ignore it; it begins as in images of other writers.
 const TEXT: &[u8] = b"<<< diskimg VirtualBox Disk Image >>>\n";
@@ -48,8 +48,8 @@ impl ImageUuids {
 pub(super) fn encode(layout: &ImageLayout, uuids: &ImageUuids, blocks_allocated: u32) -> Vec<u8> {
     let geometry = &layout.geometry;
     let kind = match layout.allocation {
-        Allocation::Dynamic => Kind::Dynamic,
-        Allocation::Fixed => Kind::Fixed,
+        Allocation::Dynamic => VdiKind::Dynamic,
+        Allocation::Fixed => VdiKind::Fixed,
     };
     let mut bytes = TEXT.to_vec();
     bytes.resize(SIGNATURE_AT, 0);

@@ -1,4 +1,4 @@
-//! Checking the structure.
+//! The check of the block map.
 
 use diskimg_core::conformance::painted;
 use diskimg_core::{CheckReport, ErrorKind, Limits, OpenOptions, ProblemKind};
@@ -6,12 +6,12 @@ use diskimg_vdi::DRIVER;
 
 use crate::image::*;
 
-fn told(report: &CheckReport) -> Vec<(ProblemKind, Option<u64>)> {
+fn problems(report: &CheckReport) -> Vec<(ProblemKind, Option<u64>)> {
     report.problems.iter().map(|problem| (problem.kind, problem.offset)).collect()
 }
 
 #[test]
-fn a_good_image_of_every_kind_is_clean() {
+fn valid_images_of_every_kind_are_clean() {
     for (image, allocated) in [
         (Image::new(), 1),
         (Image::v0(), 1),
@@ -27,38 +27,40 @@ fn a_good_image_of_every_kind_is_clean() {
     }
 }
 
+// Hostile case V09.
 #[test]
-fn v09_a_block_used_twice_is_a_corruption() {
+fn block_used_twice_is_a_corruption() {
     let image = Image::new().with(|image| {
         image.entry(9, 0);
         image.u32(ALLOCATED, 2);
     });
     let report = image.checked();
-    assert_eq!(told(&report), [(ProblemKind::Corruption, Some(image.entry_at(9)))]);
-    assert!(report.problems[0].message.contains("another block"), "{report:?}");
+    assert_eq!(problems(&report), [(ProblemKind::Corruption, Some(image.entry_at(9)))]);
+    assert!(report.problems[0].message.contains("as is another block"), "{report:?}");
 }
 
+// Hostile case V08.
 #[test]
-fn v08_blocks_that_are_not_there_are_corruptions() {
+fn missing_blocks_are_corruptions() {
     let image = Image::new().with(|image| {
         image.entry(3, BLOCKS);
         image.entry(9, 1);
         image.u32(ALLOCATED, 2);
     });
     let places = [3, 9].map(|block| (ProblemKind::Corruption, Some(image.entry_at(block))));
-    assert_eq!(told(&image.checked()), places);
+    assert_eq!(problems(&image.checked()), places);
 }
 
 #[test]
-fn a_count_that_the_map_does_not_have_is_a_corruption() {
+fn wrong_count_of_allocated_blocks_is_a_corruption() {
     for count in [0, 2, u32::MAX] {
         let report = Image::new().with(|image| image.u32(ALLOCATED, count)).checked();
-        assert_eq!(told(&report), [(ProblemKind::Corruption, Some(ALLOCATED))]);
+        assert_eq!(problems(&report), [(ProblemKind::Corruption, Some(ALLOCATED))]);
     }
 }
 
 #[test]
-fn a_map_past_the_end_of_the_file_is_a_corruption_and_the_rest_is_checked() {
+fn truncated_map_is_a_corruption_and_its_rest_is_checked() {
     let image = Image::new().with(|image| {
         image.entry(9, 0);
         image.bytes.truncate(MAP as usize + 100);
@@ -70,13 +72,13 @@ fn a_map_past_the_end_of_the_file_is_a_corruption_and_the_rest_is_checked() {
 }
 
 #[test]
-fn blocks_over_the_map_are_a_corruption() {
+fn blocks_that_overlap_the_map_are_a_corruption() {
     let report = Image::new().with(|image| image.u32(DATA_OFFSET, 1024)).checked();
     assert_eq!(report.problems[0].offset, Some(DATA_OFFSET));
 }
 
 #[test]
-fn blocks_that_nothing_uses_are_leaks() {
+fn unused_blocks_are_leaks() {
     let mut image = Image::new();
     for _ in 0..3 {
         image.add(&painted(0, BLOCK as usize));
@@ -86,13 +88,13 @@ fn blocks_that_nothing_uses_are_leaks() {
     let report = image.checked();
     assert_eq!((report.leaks, report.corruptions), (4, 0));
     let at = |index| (ProblemKind::Leak, Some(DATA + index * BLOCK));
-    assert_eq!(told(&report), [at(1), at(5)]);
+    assert_eq!(problems(&report), [at(1), at(5)]);
     assert_eq!(report.image_end, Some(DATA + 5 * BLOCK));
     assert_eq!(report.fragmented_units, 1);
 }
 
 #[test]
-fn a_check_keeps_to_the_memory_it_is_given() {
+fn check_respects_its_memory_limit() {
     let limits = Limits { metadata_cache: 16, ..Limits::default() };
     let options = OpenOptions { limits, ..OpenOptions::default() };
     let check = DRIVER.check.unwrap();
@@ -101,7 +103,7 @@ fn a_check_keeps_to_the_memory_it_is_given() {
 }
 
 #[test]
-fn an_image_that_cannot_be_opened_is_an_error() {
+fn invalid_header_is_an_error_of_the_check() {
     let image = Image::new().with(|image| image.u32(BLOCK_SIZE, 3));
     let error = (DRIVER.check.unwrap())(image.memory(), &OpenOptions::default()).unwrap_err();
     assert_error(&error, ErrorKind::Corrupt, Some(BLOCK_SIZE), None);

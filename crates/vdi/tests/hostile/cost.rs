@@ -1,4 +1,4 @@
-//! What an image may cost whoever opens and reads it: counted, not timed.
+//! The cost of opening and reading an image, counted in reads and bytes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use diskimg_vdi::Vdi;
 
 use crate::image::*;
 
-/// A file whose first bytes are in memory and whose others are 0xFF.
+/// A file that starts with the bytes of `file` and is padded with 0xFF.
 struct Padded {
     file: Memory,
     size: u64,
@@ -20,9 +20,9 @@ impl BlockSource for Padded {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let here = self.file.size().saturating_sub(offset).min(buf.len() as u64) as usize;
-        buf[here..].fill(0xFF);
-        if here > 0 { self.file.read_at(offset, &mut buf[..here]) } else { Ok(()) }
+        let present = self.file.size().saturating_sub(offset).min(buf.len() as u64) as usize;
+        buf[present..].fill(0xFF);
+        if present > 0 { self.file.read_at(offset, &mut buf[..present]) } else { Ok(()) }
     }
 }
 
@@ -34,7 +34,7 @@ fn open(file: &Arc<Counted<Padded>>) -> Result<Vdi> {
     Vdi::open(Arc::clone(file) as Arc<dyn BlockSource>, &OpenOptions::default())
 }
 
-/// A disk of 64 TiB, no block of it written.
+/// An empty disk of 64 TiB.
 fn huge() -> (Image, u64) {
     let blocks = 64 << 20;
     let map_end = 512 + 4 * u64::from(blocks);
@@ -47,8 +47,9 @@ fn huge() -> (Image, u64) {
     (image, map_end)
 }
 
+// Hostile case V06.
 #[test]
-fn v06_a_small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_bytes() {
+fn small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_bytes() {
     let image = Image::new().with(|image| {
         image.bytes.truncate(2048);
         image.u32(COUNT, 0x1FFF_FF80);
@@ -59,7 +60,7 @@ fn v06_a_small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_byte
 }
 
 #[test]
-fn a_sparse_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
+fn empty_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
     let (image, size) = huge();
     let file = counted(&image, size);
     let disk = open(&file).unwrap();
@@ -76,7 +77,7 @@ fn a_sparse_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
 }
 
 #[test]
-fn contiguous_blocks_are_read_in_one_go() {
+fn contiguous_blocks_are_read_at_once() {
     let image = Image::fixed();
     let file = counted(&image, image.bytes.len() as u64);
     let disk = open(&file).unwrap();
@@ -89,7 +90,7 @@ fn contiguous_blocks_are_read_in_one_go() {
 }
 
 #[test]
-fn a_check_of_a_huge_map_needs_no_memory_for_blocks_that_the_file_cannot_hold() {
+fn check_of_a_huge_map_needs_memory_only_for_blocks_in_the_file() {
     let (image, size) = huge();
     let file = counted(&image, size + (3 << 20));
     let report = (diskimg_vdi::DRIVER.check.unwrap())(file, &OpenOptions::default()).unwrap();

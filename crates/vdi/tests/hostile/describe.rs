@@ -1,13 +1,13 @@
-//! What an image says about itself.
+//! The description of an image.
 
 use diskimg_core::{Detail, Identity, Image as _};
 
 use crate::image::*;
 
 #[test]
-fn the_facts_are_told_in_one_order() {
+fn details_have_a_fixed_order() {
     let image = Image::new().with(|image| {
-        image.put(84, b"a comment\0and what was there before");
+        image.put(84, b"a comment\0and older bytes");
         image.put(UUIDS + 48, &[0x44; 16]);
     });
     let info = image.inspected();
@@ -24,13 +24,13 @@ fn the_facts_are_told_in_one_order() {
         ("parent-modification-uuid", uuid('4')),
         ("comment", Detail::Text("a comment".into())),
     ];
-    let told: Vec<_> = info.details.iter().map(|(name, detail)| (name.as_str(), detail.clone())).collect();
-    assert_eq!(told, expected);
+    let details: Vec<_> = info.details.iter().map(|(name, detail)| (name.as_str(), detail.clone())).collect();
+    assert_eq!(details, expected);
     assert_eq!(*image.open().unwrap().info(), info);
 }
 
 #[test]
-fn the_identity_is_that_of_the_header_and_empty_where_it_is_nil() {
+fn identity_has_the_uuids_of_the_header_unless_nil() {
     let identity = Identity { content_id: None, uuid: Some([0x11; 16]), modification_uuid: Some([0x22; 16]) };
     assert_eq!(Image::new().inspected().identity, identity);
     let nil = Image::new().with(|image| image.put(UUIDS, &[0; 32]));
@@ -38,14 +38,14 @@ fn the_identity_is_that_of_the_header_and_empty_where_it_is_nil() {
 }
 
 #[test]
-fn a_fixed_image_says_so_and_an_extra_is_a_detail() {
+fn subformat_and_extra_bytes_are_described() {
     assert_eq!(Image::fixed().inspected().subformat.as_deref(), Some("fixed"));
     let details = Image::with_extra(512).inspected().details;
     assert!(details.contains(&("block-extra".into(), Detail::Number(512))), "{details:?}");
 }
 
 #[test]
-fn an_image_with_the_usual_blocks_has_no_findings() {
+fn image_with_usual_blocks_has_no_findings() {
     let image = Image::new().with(|image| {
         image.u32(BLOCK_SIZE, 1 << 20);
         image.u64(DISK, 1 << 20);
@@ -56,7 +56,7 @@ fn an_image_with_the_usual_blocks_has_no_findings() {
 }
 
 #[test]
-fn a_count_of_blocks_that_cannot_be_is_told() {
+fn impossible_count_of_allocated_blocks_is_a_finding() {
     let image = Image::new().with(|image| image.u32(ALLOCATED, BLOCKS + 1));
     assert_eq!(checks(&image.inspected()), ["truncated", "blocks_allocated", "block_size"]);
     assert!(image.open().is_ok(), "reading does not need it");

@@ -1,4 +1,4 @@
-//! Header fields that cannot be.
+//! Invalid header fields.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{BlockSource, ErrorKind, Limits, OpenOptions, SnapshotSelector};
@@ -7,7 +7,7 @@ use diskimg_vdi::Vdi;
 use crate::image::*;
 
 #[test]
-fn a_good_image_of_every_kind_reads_as_built() {
+fn valid_images_of_every_kind_read_as_built() {
     let longer = Image::new().with(|image| image.u32(HEADER_BYTES, 400));
     let other_minor = Image::new().with(|image| image.u32(68, 0x0001_0002));
     for image in [Image::new(), longer, other_minor, Image::v0(), Image::with_extra(512)] {
@@ -17,13 +17,14 @@ fn a_good_image_of_every_kind_reads_as_built() {
 }
 
 #[test]
-fn any_text_may_stand_in_front_of_the_signature() {
+fn text_before_the_signature_is_arbitrary() {
     let image = Image::new().with(|image| image.put(0, &[0xAA; 64]));
     source(&image.open().unwrap(), &first_block_only());
 }
 
+// Hostile case V01.
 #[test]
-fn v01_a_file_shorter_than_its_header_is_truncated() {
+fn file_shorter_than_its_header_is_truncated() {
     for len in [0, 63, 64, 71, 72, 455] {
         let image = Image::new().with(|image| image.bytes.truncate(len));
         let error = image.refused();
@@ -35,8 +36,9 @@ fn v01_a_file_shorter_than_its_header_is_truncated() {
     assert!(error.to_string().ends_with("at least 420"), "{error}");
 }
 
+// Hostile case V02.
 #[test]
-fn v02_version_0_has_its_map_unaligned_behind_the_header() {
+fn version_0_has_its_unaligned_map_after_the_header() {
     for version in [2, 1, 0] {
         let image = Image::v0().with(|image| image.u32(68, version));
         let disk = image.open().unwrap();
@@ -47,16 +49,18 @@ fn v02_version_0_has_its_map_unaligned_behind_the_header() {
     }
 }
 
+// Hostile case V03.
 #[test]
-fn v03_other_major_versions_are_unsupported() {
+fn other_major_versions_are_unsupported() {
     for major in [2, 3, 0x7FFF, 0xFFFF] {
         let error = Image::new().with(|image| image.u32(68, major << 16 | 1)).refused();
         assert_error(&error, ErrorKind::Unsupported, Some(68), None);
     }
 }
 
+// Hostile case V04.
 #[test]
-fn v04_block_sizes_that_cannot_be_are_corrupt() {
+fn invalid_block_sizes_are_corrupt() {
     for size in [0, 1, 3, 256, 4095, 0x8000_0000, 0x8000_0001, u32::MAX] {
         let error = Image::new().with(|image| image.u32(BLOCK_SIZE, size)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(BLOCK_SIZE), None);
@@ -65,8 +69,9 @@ fn v04_block_sizes_that_cannot_be_are_corrupt() {
     assert_error(&error, ErrorKind::Corrupt, Some(360), None);
 }
 
+// Hostile case V05.
 #[test]
-fn v05_fewer_blocks_than_the_disk_needs_are_corrupt() {
+fn fewer_blocks_than_the_disk_needs_are_corrupt() {
     for (count, size) in [(BLOCKS - 1, SIZE), (0, SIZE), (BLOCKS, SIZE + 1), (1, u64::MAX >> 1)] {
         let image = Image::new().with(|image| {
             image.u32(COUNT, count);
@@ -77,15 +82,16 @@ fn v05_fewer_blocks_than_the_disk_needs_are_corrupt() {
 }
 
 #[test]
-fn a_size_past_63_bits_is_a_limit() {
+fn virtual_size_past_63_bits_is_a_limit() {
     for size in [1 << 63, u64::MAX] {
         let error = Image::new().with(|image| image.u64(DISK, size)).refused();
         assert_error(&error, ErrorKind::Limit, Some(DISK), None);
     }
 }
 
+// Hostile case V06.
 #[test]
-fn v06_a_map_past_the_end_of_the_file_is_truncated() {
+fn map_past_the_end_of_the_file_is_truncated() {
     for count in [u32::MAX, 0x1FFF_FF80, 1409] {
         let image = Image::new().with(|image| image.u32(COUNT, count));
         assert_error(&image.refused(), ErrorKind::Truncated, Some(MAP), None);
@@ -100,16 +106,18 @@ fn v06_a_map_past_the_end_of_the_file_is_truncated() {
     );
 }
 
+// Hostile case V07.
 #[test]
-fn v07_a_map_in_the_header_is_corrupt() {
+fn map_that_overlaps_the_header_is_corrupt() {
     for offset in [0, 71, 455] {
         let error = Image::new().with(|image| image.u32(MAP_OFFSET, offset)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(MAP_OFFSET), None);
     }
 }
 
+// Hostile case V07.
 #[test]
-fn v07_blocks_in_the_map_are_corrupt() {
+fn blocks_that_overlap_the_map_are_corrupt() {
     for offset in [0, 512, 1535] {
         let image = Image::new().with(|image| image.u32(DATA_OFFSET, offset));
         assert_error(&image.refused(), ErrorKind::Corrupt, Some(DATA_OFFSET), None);
@@ -117,32 +125,36 @@ fn v07_blocks_in_the_map_are_corrupt() {
     }
 }
 
+// Hostile case V07.
 #[test]
-fn v07_a_map_past_the_end_is_truncated() {
+fn map_offset_past_the_end_of_the_file_is_truncated() {
     for offset in [u32::MAX, 7000] {
         let error = Image::new().with(|image| image.u32(MAP_OFFSET, offset)).refused();
         assert_error(&error, ErrorKind::Truncated, Some(offset.into()), None);
     }
 }
 
+// Hostile case V10.
 #[test]
-fn v10_extra_bytes_that_cannot_be_are_corrupt() {
+fn invalid_extra_bytes_are_corrupt() {
     for extra in [3, 511, 8192, 0x8000_0000, u32::MAX] {
         let error = Image::new().with(|image| image.u32(EXTRA, extra)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(EXTRA), None);
     }
 }
 
+// Hostile case V12.
 #[test]
-fn v12_other_types_are_unsupported() {
+fn other_types_are_unsupported() {
     for kind in [0, 5, u32::MAX] {
         let error = Image::new().with(|image| image.u32(TYPE, kind)).refused();
         assert_error(&error, ErrorKind::Unsupported, Some(TYPE), None);
     }
 }
 
+// Hostile case V13.
 #[test]
-fn v13_other_sector_sizes_are_unsupported() {
+fn other_sector_sizes_are_unsupported() {
     for size in [0, 1, 4096, u32::MAX] {
         let error = Image::new().with(|image| image.u32(SECTOR, size)).refused();
         assert_error(&error, ErrorKind::Unsupported, Some(SECTOR), None);
@@ -151,8 +163,9 @@ fn v13_other_sector_sizes_are_unsupported() {
     assert_error(&error, ErrorKind::Unsupported, Some(348), None);
 }
 
+// Hostile case V14.
 #[test]
-fn v14_the_disk_has_the_size_of_the_header_to_the_byte() {
+fn virtual_size_is_that_of_the_header_to_the_byte() {
     for size in [0, 1, 1000, SIZE - 513, SIZE - 1] {
         let image = Image::new().with(|image| image.u64(DISK, size));
         source(&image.open().unwrap(), &first_block_only()[..size as usize]);
@@ -162,7 +175,7 @@ fn v14_the_disk_has_the_size_of_the_header_to_the_byte() {
 }
 
 #[test]
-fn a_header_shorter_than_version_1_has_is_corrupt() {
+fn header_shorter_than_version_1_is_corrupt() {
     for len in [0, 348, 383] {
         let error = Image::new().with(|image| image.u32(HEADER_BYTES, len)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(HEADER_BYTES), None);
@@ -170,7 +183,7 @@ fn a_header_shorter_than_version_1_has_is_corrupt() {
 }
 
 #[test]
-fn unknown_flags_are_unsupported_and_told() {
+fn unknown_flags_are_unsupported_and_a_finding() {
     let image = Image::new().with(|image| image.u32(FLAGS, 2));
     assert_error(&image.refused(), ErrorKind::Unsupported, Some(FLAGS), None);
     assert_eq!(checks(&image.inspected()), ["unknown_features", "block_size"]);
@@ -178,7 +191,7 @@ fn unknown_flags_are_unsupported_and_told() {
 }
 
 #[test]
-fn a_disk_past_the_limit_is_refused_and_told() {
+fn disk_past_the_limit_is_refused_and_a_finding() {
     let limits = Limits { virtual_size: SIZE - 1, ..Limits::default() };
     let options = OpenOptions { limits: limits.clone(), ..OpenOptions::default() };
     let error = Vdi::open(Image::new().memory(), &options).unwrap_err();
@@ -188,7 +201,7 @@ fn a_disk_past_the_limit_is_refused_and_told() {
 }
 
 #[test]
-fn a_snapshot_inside_is_not_to_be_had() {
+fn internal_snapshot_is_refused() {
     let snapshot = Some(SnapshotSelector::Name("s".into()));
     let options = OpenOptions { snapshot, ..OpenOptions::default() };
     let error = Vdi::open(Image::new().memory(), &options).unwrap_err();
@@ -196,7 +209,7 @@ fn a_snapshot_inside_is_not_to_be_had() {
 }
 
 #[test]
-fn a_file_without_the_signature_is_another_format() {
+fn file_without_the_signature_is_an_unknown_format() {
     let error = Image::new().with(|image| image.put(64, b"KDMV")).refused();
     assert_error(&error, ErrorKind::UnknownFormat, Some(64), None);
 }

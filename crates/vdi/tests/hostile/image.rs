@@ -1,4 +1,4 @@
-//! A small image, built field by field.
+//! Builds small images field by field.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use diskimg_core::conformance::painted;
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, ImageInfo, Limits, Memory, OpenOptions};
 use diskimg_vdi::{DRIVER, Vdi, inspect};
 
-/// Blocks of the images built here.
+/// Bytes of a block.
 pub(crate) const BLOCK: u64 = 4096;
-/// Blocks of the disk.
+/// The number of blocks of the disk.
 pub(crate) const BLOCKS: u32 = 256;
-/// Size of the disk.
+/// Virtual size in bytes.
 pub(crate) const SIZE: u64 = BLOCK * BLOCKS as u64;
-/// Where the map of a version 1 image is.
+/// The offset of the map of a version 1 image.
 pub(crate) const MAP: u64 = 512;
-/// Where the blocks of a version 1 image begin.
+/// The offset of the blocks of a version 1 image.
 pub(crate) const DATA: u64 = 2048;
 pub(crate) const FREE: u32 = 0xFFFF_FFFF;
 pub(crate) const ZERO: u32 = 0xFFFF_FFFE;
 
-/// The fields of a version 1 header.
+/// The offsets of the fields of a version 1 header.
 pub(crate) const HEADER_BYTES: u64 = 72;
 pub(crate) const TYPE: u64 = 76;
 pub(crate) const FLAGS: u64 = 80;
@@ -33,7 +33,7 @@ pub(crate) const COUNT: u64 = 384;
 pub(crate) const ALLOCATED: u64 = 388;
 pub(crate) const UUIDS: u64 = 392;
 
-/// The bytes of an image: header, block map, and one block of painted data, the first of the disk.
+/// The bytes of an image. At first it has one block of painted data, the first of the disk.
 #[derive(Clone)]
 pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
@@ -43,7 +43,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// A dynamic image of version 1.1 whose header has 384 bytes; all other blocks are free.
+    /// A dynamic image of version 1.1 with a header of 384 bytes. The other blocks are free.
     pub(crate) fn new() -> Self {
         let mut image = Self { bytes: vec![0; DATA as usize], map: MAP, data: DATA, extra: 0 };
         image.put(0, b"<<< an image built field by field >>>\n");
@@ -67,7 +67,7 @@ impl Image {
         image
     }
 
-    /// The same as version 0.2: the map right behind the header, the blocks right behind the map.
+    /// A dynamic image of version 0.2: the map follows the header, the blocks follow the map.
     pub(crate) fn v0() -> Self {
         let (map, data) = (420, 420 + 4 * u64::from(BLOCKS));
         let mut image = Self { bytes: vec![0; data as usize], map, data, extra: 0 };
@@ -86,7 +86,7 @@ impl Image {
         image
     }
 
-    /// The same as version 1.1 with extra bytes in front of each block.
+    /// A dynamic image of version 1.1 with `extra` bytes before each block.
     pub(crate) fn with_extra(extra: u32) -> Self {
         let mut image = Self::new();
         image.bytes.truncate(DATA as usize);
@@ -97,7 +97,7 @@ impl Image {
         image
     }
 
-    /// A fixed image, each block painted.
+    /// A fixed image. All blocks are painted.
     pub(crate) fn fixed() -> Self {
         let mut image = Self::new();
         image.bytes.truncate(DATA as usize);
@@ -126,7 +126,7 @@ impl Image {
         self.put(at, &value.to_le_bytes());
     }
 
-    /// Where the map's entry for a block is.
+    /// The offset of the map entry of a guest block.
     pub(crate) fn entry_at(&self, block: u32) -> u64 {
         self.map + 4 * u64::from(block)
     }
@@ -135,7 +135,7 @@ impl Image {
         self.u32(self.entry_at(block), value);
     }
 
-    /// Puts a block at the end of the file, and returns which it is there.
+    /// Appends a file block and returns its index.
     pub(crate) fn add(&mut self, bytes: &[u8]) -> u32 {
         let index = (self.bytes.len() as u64 - self.data) / (BLOCK + self.extra);
         self.bytes.resize(self.bytes.len() + self.extra as usize, 0xEE);
@@ -143,7 +143,7 @@ impl Image {
         index as u32
     }
 
-    /// Gives a block of the disk these bytes, at the end of the file. Version 1 only.
+    /// Stores `bytes` as a guest block, in a new file block. Version 1 only.
     pub(crate) fn block(&mut self, block: u32, bytes: &[u8]) {
         let index = self.add(bytes);
         self.entry(block, index);
@@ -160,7 +160,7 @@ impl Image {
         Vdi::open(self.memory(), &OpenOptions::default())
     }
 
-    /// The error of opening it.
+    /// Returns the error of opening the image.
     #[track_caller]
     pub(crate) fn refused(&self) -> Error {
         match self.open() {
@@ -169,7 +169,7 @@ impl Image {
         }
     }
 
-    /// The error of reading and of mapping at a guest offset of an image that opens; both are the same.
+    /// Opens the image and returns the error of reading at a guest offset, which is also that of mapping.
     #[track_caller]
     pub(crate) fn unreadable(&self, guest: u64) -> Error {
         let image = self.open().expect("the image opens");
@@ -190,14 +190,14 @@ impl Image {
     }
 }
 
-/// The guest's bytes of an image that only has its first block.
+/// The disk of an image with only its first block.
 pub(crate) fn first_block_only() -> Vec<u8> {
     let mut bytes = painted(0, BLOCK as usize);
     bytes.resize(SIZE as usize, 0);
     bytes
 }
 
-/// Checks kind, host offset and guest offset of an error in one line.
+/// Checks kind, host offset, guest offset and style of an error.
 #[track_caller]
 pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, guest: Option<u64>) {
     let message = error.to_string();
@@ -206,7 +206,7 @@ pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, gues
     assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
 }
 
-/// The checks of the findings, in their order.
+/// The names of the findings, in order.
 pub(crate) fn checks(info: &ImageInfo) -> Vec<&'static str> {
     info.findings.iter().map(|finding| finding.check).collect()
 }

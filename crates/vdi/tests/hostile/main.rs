@@ -1,4 +1,4 @@
-//! Images built field by field, most of them damaged or meaning harm: each case of the catalogue by its number.
+//! Images built field by field, most of them damaged or hostile. The numbers are those of the list of hostile cases.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Map entries of every kind, and blocks that are not there.
+//! Map entries of every kind, and missing blocks.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{BlockSource, ErrorKind, ExtentKind, Extents};
@@ -11,7 +11,7 @@ fn runs(image: &Image) -> Vec<(ExtentKind, u64)> {
 }
 
 #[test]
-fn free_and_zero_blocks_are_told_apart_and_neighbours_are_one_run() {
+fn free_and_zero_blocks_are_distinguished_and_neighbours_merged() {
     let mut image = Image::new();
     image.entry(3, ZERO);
     image.entry(4, ZERO);
@@ -37,8 +37,9 @@ fn free_and_zero_blocks_are_told_apart_and_neighbours_are_one_run() {
     source(&image.open().unwrap(), &bytes);
 }
 
+// Hostile case V08.
 #[test]
-fn v08_an_entry_past_the_number_of_blocks_is_corrupt() {
+fn entry_past_the_number_of_blocks_is_corrupt() {
     for entry in [BLOCKS, 0x7FFF_FFFF, 0xFFFF_FFFD] {
         let image = Image::new().with(|image| image.entry(7, entry));
         let error = image.unreadable(7 * BLOCK + 5);
@@ -46,8 +47,9 @@ fn v08_an_entry_past_the_number_of_blocks_is_corrupt() {
     }
 }
 
+// Hostile case V08.
 #[test]
-fn v08_a_block_past_the_end_of_the_file_is_truncated_and_not_zeros_as_in_qemu() {
+fn block_past_the_end_of_the_file_is_truncated_unlike_in_qemu() {
     let image = Image::new().with(|image| image.entry(7, 1));
     let error = image.unreadable(7 * BLOCK + 5);
     assert_error(&error, ErrorKind::Truncated, Some(DATA + BLOCK + 5), Some(7 * BLOCK + 5));
@@ -60,7 +62,7 @@ fn v08_a_block_past_the_end_of_the_file_is_truncated_and_not_zeros_as_in_qemu() 
 }
 
 #[test]
-fn a_block_that_the_end_of_the_file_cuts_is_read_as_far_as_it_goes() {
+fn truncated_block_is_read_up_to_the_end_of_the_file() {
     let image = Image::new().with(|image| image.bytes.truncate((DATA + 1000) as usize));
     let disk = image.open().unwrap();
     let mut bytes = [0; 1000];
@@ -73,7 +75,7 @@ fn a_block_that_the_end_of_the_file_cuts_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn the_last_block_needs_no_more_bytes_than_a_guest_can_see() {
+fn last_block_needs_only_the_bytes_within_the_disk() {
     let mut image = Image::new();
     let size = SIZE - BLOCK + 1000;
     image.u64(DISK, size);
@@ -87,7 +89,7 @@ fn the_last_block_needs_no_more_bytes_than_a_guest_can_see() {
 }
 
 #[test]
-fn a_damaged_block_only_ends_the_run_before_it() {
+fn damaged_block_only_ends_the_run_before_it() {
     let disk = Image::new().with(|image| image.entry(1, BLOCKS)).open().unwrap();
     assert_eq!(disk.extent_at(0..SIZE).unwrap().len, BLOCK);
     disk.read_at(0, &mut [0; BLOCK as usize]).unwrap();
@@ -95,16 +97,18 @@ fn a_damaged_block_only_ends_the_run_before_it() {
     assert_error(&error, ErrorKind::Corrupt, Some(MAP + 4), Some(BLOCK));
 }
 
+// Hostile case V09.
 #[test]
-fn v09_reading_takes_a_block_used_twice_at_its_word_and_leaves_it_to_the_check() {
+fn block_used_twice_reads_alike_in_both_places() {
     let image = Image::new().with(|image| image.entry(1, 0));
     let mut bytes = painted(0, BLOCK as usize).repeat(2);
     bytes.resize(SIZE as usize, 0);
     source(&image.open().unwrap(), &bytes);
 }
 
+// Hostile case V10.
 #[test]
-fn v10_extra_bytes_are_skipped_where_qemu_reads_them_as_the_guests() {
+fn extra_bytes_are_skipped_unlike_in_qemu() {
     for extra in [1, 4, 512, 4096] {
         let mut image = Image::with_extra(extra);
         for block in [1, 2, 9] {
@@ -119,8 +123,9 @@ fn v10_extra_bytes_are_skipped_where_qemu_reads_them_as_the_guests() {
     }
 }
 
+// Hostile case V15.
 #[test]
-fn v15_a_truncated_fixed_image_is_truncated() {
+fn fixed_image_without_its_end_is_truncated() {
     let image = Image::fixed().with(|image| image.bytes.truncate((DATA + SIZE - 100) as usize));
     assert_eq!(checks(&image.inspected()), ["truncated", "block_size"]);
     let guest = SIZE - 100;
@@ -129,7 +134,7 @@ fn v15_a_truncated_fixed_image_is_truncated() {
 }
 
 #[test]
-fn every_block_size_reads_as_built() {
+fn images_of_every_block_size_read_as_built() {
     for bits in [9, 10, 16, 20, 21, 24] {
         let block = 1_u64 << bits;
         let mut image = Image::new();
@@ -149,7 +154,7 @@ fn every_block_size_reads_as_built() {
 }
 
 #[test]
-fn a_map_of_many_pages_is_read_through_a_small_cache() {
+fn map_of_many_pages_is_read_through_a_small_cache() {
     let blocks = 20_000_u32;
     let data = 512 + 4 * u64::from(blocks);
     let mut image = Image::new();
@@ -158,7 +163,7 @@ fn a_map_of_many_pages_is_read_through_a_small_cache() {
     image.u32(COUNT, blocks);
     image.u32(DATA_OFFSET, data as u32);
     image.u64(DISK, 512 * u64::from(blocks));
-    // The blocks lie in reverse.
+    // The file blocks are in reverse order.
     (0..blocks).for_each(|block| image.entry(block, blocks - 1 - block));
     for block in (0..blocks).rev() {
         image.bytes.extend(painted(u64::from(block) * 512, 512));

@@ -7,7 +7,7 @@ use diskimg_core::{Chain, ErrorKind, Identity, Image as _, Memory, ReferenceRole
 
 use crate::image::*;
 
-/// The UUID 00112233-4455-6677-8899-aabbccddeeff as the file has it, and in the order of its text.
+/// The UUID 00112233-4455-6677-8899-aabbccddeeff in the byte order of the file and of its text.
 const IN_FILE: [u8; 16] =
     [0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF];
 const IN_TEXT: [u8; 16] =
@@ -21,8 +21,9 @@ fn child(kind: u32) -> Image {
     })
 }
 
+// Hostile case V11.
 #[test]
-fn v11_a_differencing_image_tells_its_parent_and_opens_nothing() {
+fn differencing_image_reports_its_parent_and_opens_nothing() {
     for (kind, name) in [(3, "undo"), (4, "differencing")] {
         let info = child(kind).inspected();
         assert_eq!(info.subformat.as_deref(), Some(name));
@@ -40,20 +41,21 @@ fn v11_a_differencing_image_tells_its_parent_and_opens_nothing() {
     }
 }
 
+// Hostile case V11.
 #[test]
-fn v11_a_parent_uuid_in_an_image_of_any_type_is_a_parent() {
+fn parent_uuid_is_a_parent_in_an_image_of_any_type() {
     for (at, uuid) in [(UUIDS + 32, IN_FILE), (UUIDS + 48, [1; 16])] {
         let info = Image::new().with(|image| image.put(at, &uuid)).inspected();
         assert_eq!(info.references.len(), 1);
     }
     let info = Image::new().with(|image| image.u32(TYPE, 4)).inspected();
-    assert_eq!(info.references[0].identity, Identity::default(), "a parent that nobody knows");
+    assert_eq!(info.references[0].identity, Identity::default(), "a parent without a UUID");
     assert!(Image::new().inspected().references.is_empty());
     assert!(Image::fixed().inspected().references.is_empty());
 }
 
 #[test]
-fn version_0_knows_its_parent_by_one_uuid() {
+fn version_0_identifies_its_parent_by_one_uuid() {
     let image = Image::v0().with(|image| {
         image.u32(72, 4);
         image.put(404, &IN_FILE);
@@ -64,7 +66,7 @@ fn version_0_knows_its_parent_by_one_uuid() {
 }
 
 #[test]
-fn free_blocks_are_the_parents_and_zero_blocks_are_not() {
+fn free_blocks_read_from_the_parent_and_zero_blocks_as_zeros() {
     let mut top = child(4);
     top.entry(2, ZERO);
     let base = Memory::new(vec![9; SIZE as usize]);
@@ -77,7 +79,7 @@ fn free_blocks_are_the_parents_and_zero_blocks_are_not() {
 }
 
 #[test]
-fn the_identity_of_a_parent_is_what_its_child_recorded() {
+fn parent_is_accepted_by_the_identity_in_its_child() {
     let parent = Image::new().with(|image| {
         image.put(UUIDS, &IN_FILE);
         image.put(UUIDS + 16, &[0x44; 16]);

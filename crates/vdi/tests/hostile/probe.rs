@@ -1,4 +1,4 @@
-//! Recognising the format by its first bytes.
+//! Recognition by the first bytes.
 
 use diskimg_core::{FormatProber, Probed, Verdict};
 use diskimg_vdi::DRIVER;
@@ -10,7 +10,7 @@ fn probe(bytes: &[u8]) -> Verdict {
 }
 
 #[test]
-fn an_image_of_every_version_is_recognised() {
+fn images_of_every_version_are_recognised() {
     for image in [Image::new(), Image::v0(), Image::fixed(), Image::with_extra(512)] {
         assert_eq!(probe(&image.bytes[..68]), Verdict::Yes);
         let other_text = image.with(|image| image.put(0, &[0x90; 64]));
@@ -19,7 +19,7 @@ fn an_image_of_every_version_is_recognised() {
 }
 
 #[test]
-fn no_more_bytes_are_asked_for_than_decide() {
+fn probe_requests_only_the_bytes_that_decide() {
     let plain = Image::new().with(|image| image.put(0, &[0; 64]));
     for (len, verdict) in [
         (0, Verdict::NeedBytes(68)),
@@ -41,8 +41,9 @@ fn no_more_bytes_are_asked_for_than_decide() {
     assert_ne!(prober.push(&plain.bytes[455..456]), Probed::More);
 }
 
+// Hostile case R04.
 #[test]
-fn r04_a_signature_in_boot_code_is_no_vdi() {
+fn signature_in_boot_code_is_not_vdi() {
     let mut disk = vec![0x90; 512];
     disk[..3].copy_from_slice(&[0xEB, 0x63, 0x90]);
     disk[64..68].copy_from_slice(&[0x7F, 0x10, 0xDA, 0xBE]);
@@ -57,7 +58,7 @@ fn r04_a_signature_in_boot_code_is_no_vdi() {
 }
 
 #[test]
-fn a_damaged_image_without_its_text_is_one_where_no_boot_sector_ends() {
+fn damaged_image_without_its_text_is_recognised_unless_a_boot_sector() {
     for (at, value) in [(68, 0x0002_0000), (68, 0x9090_9090), (TYPE, 5), (BLOCK_SIZE, 3), (SECTOR, 0)] {
         for text in [0, 0x90, 0xFF] {
             let image = Image::new().with(|image| {
@@ -75,7 +76,7 @@ fn a_damaged_image_without_its_text_is_one_where_no_boot_sector_ends() {
 }
 
 #[test]
-fn a_damaged_image_with_its_text_is_still_one_and_opening_says_what_is_wrong() {
+fn damaged_image_with_its_text_is_recognised_and_refused_by_opening() {
     for (at, value) in [(68, 0x0002_0000), (TYPE, 5), (BLOCK_SIZE, 3)] {
         let image = Image::new().with(|image| image.u32(at, value));
         assert_eq!(probe(&image.bytes), Verdict::Yes);
@@ -84,7 +85,7 @@ fn a_damaged_image_with_its_text_is_still_one_and_opening_says_what_is_wrong() {
 }
 
 #[test]
-fn other_signatures_are_not_ours_at_the_first_byte_that_differs() {
+fn other_signatures_are_refused_at_the_first_different_byte() {
     let mut bytes = Image::new().bytes;
     bytes[65] = 0x11;
     assert_eq!(probe(&bytes[..65]), Verdict::NeedBytes(68));

@@ -1,4 +1,4 @@
-//! Images that arrive once, in order.
+//! Streamed images.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ fn decode_into(image: &[u8], chunk: usize, sink: &dyn BlockSink) -> Result<u64> 
     decoder.finish(sink)
 }
 
-/// A sink that takes ascending offsets only, and no byte twice.
+/// A sink that accepts only ascending offsets and whole units.
 struct Ascending(Mutex<Vec<u8>>, u64);
 
 impl Ascending {
@@ -35,7 +35,7 @@ impl Ascending {
 
     fn append(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut bytes = self.0.lock().unwrap();
-        assert!(offset >= bytes.len() as u64, "{offset} comes after {}", bytes.len());
+        assert!(offset >= bytes.len() as u64, "{offset} follows {}", bytes.len());
         assert_eq!(offset % self.1, 0, "whole units only");
         bytes.resize(offset as usize, 0);
         bytes.extend(data);
@@ -58,7 +58,7 @@ impl BlockSink for Ascending {
     }
 }
 
-/// A sink that has not been zeros before.
+/// A sink that does not start as zeros.
 fn dirty() -> MemorySink {
     let sink = MemorySink::new(2 * SIZE);
     sink.write_at(0, &vec![0xDD; SIZE as usize]).unwrap();
@@ -68,7 +68,7 @@ fn dirty() -> MemorySink {
 #[track_caller]
 fn same(got: &[u8], want: &[u8]) {
     assert_eq!(got.len(), want.len());
-    assert_eq!(got.iter().zip(want).position(|(a, b)| a != b), None, "guest byte that differs");
+    assert_eq!(got.iter().zip(want).position(|(a, b)| a != b), None, "first different guest byte");
 }
 
 fn guest(image: &Image) -> Vec<u8> {
@@ -78,7 +78,7 @@ fn guest(image: &Image) -> Vec<u8> {
     bytes
 }
 
-/// A disk with data, zeros and free blocks, whose blocks in the file ascend, with a gap that nothing uses.
+/// An image of data, zero and free blocks. File blocks are in guest order, one of them unused.
 fn ascending(extra: u32) -> Image {
     let mut image = Image::with_extra(extra);
     image.entry(1, ZERO);
@@ -94,7 +94,7 @@ fn ascending(extra: u32) -> Image {
     image
 }
 
-/// The same with the blocks in the file in a wild order.
+/// An image whose file blocks are in random order.
 fn shuffled(extra: u32) -> Image {
     let mut image = Image::with_extra(extra);
     let mut blocks: Vec<u32> = (1..BLOCKS).collect();
@@ -123,7 +123,7 @@ fn all() -> Vec<Image> {
 }
 
 #[test]
-fn a_stream_gives_what_reading_gives_and_cut_points_change_nothing() {
+fn stream_decodes_to_the_bytes_of_the_reader_in_chunks_of_any_size() {
     for image in all() {
         let want = guest(&image);
         for chunk in [1, 511, 512, 513, 4096, 70_000, 1 << 20, usize::MAX] {
@@ -136,7 +136,7 @@ fn a_stream_gives_what_reading_gives_and_cut_points_change_nothing() {
 }
 
 #[test]
-fn an_ascending_sink_gets_whole_units_in_order() {
+fn ascending_sink_gets_whole_units_in_order() {
     for image in [ascending(0), ascending(512), Image::fixed(), Image::v0(), Image::new()] {
         for unit in [1, 512, 4096, 65_536, 1 << 20] {
             for chunk in [997, 1 << 20] {
@@ -149,7 +149,7 @@ fn an_ascending_sink_gets_whole_units_in_order() {
 }
 
 #[test]
-fn an_ascending_sink_needs_a_map_that_ascends() {
+fn ascending_sink_needs_an_ascending_map() {
     let sink = Ascending::new(1);
     let error = decode_into(&shuffled(0).bytes, 4096, &sink).unwrap_err();
     assert_error(&error, ErrorKind::NeedsSeek, None, None);
@@ -157,20 +157,20 @@ fn an_ascending_sink_needs_a_map_that_ascends() {
 }
 
 #[test]
-fn an_end_before_the_last_block_in_use_is_truncated_wherever_it_is() {
+fn stream_that_ends_before_its_last_block_is_truncated() {
     for image in [Image::new(), Image::v0(), ascending(0), shuffled(512)] {
         let blocks_end = image.checked().image_end.unwrap() as usize;
-        let cuts = (0..blocks_end).step_by(1009).chain([71, 72, 419, 455, 456, blocks_end - 1]);
-        for cut in cuts {
-            let error = decode_into(&image.bytes[..cut], 4096, &dirty()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Truncated, "cut at {cut}: {error}");
+        let lengths = (0..blocks_end).step_by(1009).chain([71, 72, 419, 455, 456, blocks_end - 1]);
+        for len in lengths {
+            let error = decode_into(&image.bytes[..len], 4096, &dirty()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{len} bytes: {error}");
         }
         assert!(decode_into(&image.bytes[..blocks_end], 4096, &dirty()).is_ok());
     }
 }
 
 #[test]
-fn a_cut_in_the_last_block_behind_what_a_guest_sees_is_no_damage() {
+fn last_block_may_end_with_the_disk() {
     let mut image = Image::new();
     image.u64(DISK, SIZE - BLOCK + 1000);
     image.block(BLOCKS - 1, &painted(5, 1000));
@@ -183,7 +183,7 @@ fn a_cut_in_the_last_block_behind_what_a_guest_sees_is_no_damage() {
 }
 
 #[test]
-fn an_empty_disk_ends_with_its_header() {
+fn empty_disk_ends_with_its_header() {
     let image = Image::new().with(|image| {
         image.u64(DISK, 0);
         image.u32(COUNT, 0);
@@ -198,20 +198,22 @@ fn refused(image: &Image, limits: &Limits) -> Error {
     let mut decoder = decoder(limits);
     let sink = dirty();
     let error = decoder.push(&image.bytes, &sink).unwrap_err();
-    assert!(decoder.push(&image.bytes, &sink).is_err(), "after an error nothing is taken");
+    assert!(decoder.push(&image.bytes, &sink).is_err(), "no input is accepted after an error");
     assert!(decoder.finish(&sink).is_err());
     assert_eq!(sink.bytes()[0], 0xDD, "nothing was written");
     error
 }
 
+// Hostile case V11.
 #[test]
-fn v11_a_stream_with_a_parent_is_denied_and_never_zeros() {
+fn stream_with_a_parent_is_denied() {
     let image = Image::new().with(|image| image.u32(TYPE, 4));
     assert_error(&refused(&image, &Limits::default()), ErrorKind::Denied, Some(424), None);
 }
 
+// Hostile case V08.
 #[test]
-fn v08_entries_that_cannot_be_are_corrupt_before_a_block_is_written() {
+fn invalid_entries_are_corrupt_before_a_block_is_written() {
     for entry in [BLOCKS, 0xFFFF_FFFD] {
         let image = Image::new().with(|image| image.entry(9, entry));
         let error = refused(&image, &Limits::default());
@@ -219,8 +221,9 @@ fn v08_entries_that_cannot_be_are_corrupt_before_a_block_is_written() {
     }
 }
 
+// Hostile case V09.
 #[test]
-fn v09_a_stream_gives_a_block_used_several_times_to_each_as_reading_does() {
+fn block_used_several_times_is_written_for_each() {
     let twice = Image::new().with(|image| image.entry(1, 0));
     let all = Image::new().with(|image| (0..BLOCKS).for_each(|block| image.entry(block, 0)));
     let among_others = shuffled(512).with(|image| {
@@ -243,7 +246,7 @@ fn v09_a_stream_gives_a_block_used_several_times_to_each_as_reading_does() {
 }
 
 #[test]
-fn header_faults_are_those_of_reading() {
+fn header_errors_of_a_stream_are_those_of_a_file() {
     for (at, value) in [(68, 0x0002_0000), (TYPE, 5), (BLOCK_SIZE, 3), (DATA_OFFSET, 512), (FLAGS, 2)] {
         let image = Image::new().with(|image| image.u32(at, value));
         let error = refused(&image, &Limits::default());
@@ -252,7 +255,7 @@ fn header_faults_are_those_of_reading() {
 }
 
 #[test]
-fn a_map_that_does_not_fit_its_limit_needs_to_seek_and_says_so_by_its_header() {
+fn map_past_its_limit_needs_seeking_and_is_refused_by_the_header() {
     let limits = Limits { metadata_cache: 4 * u64::from(BLOCKS) - 1, ..Limits::default() };
     for image in [Image::fixed(), Image::fixed().with(|image| image.u32(ALLOCATED, u32::MAX))] {
         assert_error(&refused(&image, &limits), ErrorKind::NeedsSeek, Some(ALLOCATED), None);
@@ -264,7 +267,7 @@ fn a_map_that_does_not_fit_its_limit_needs_to_seek_and_says_so_by_its_header() {
 }
 
 #[test]
-fn a_map_that_fits_takes_one_pass_whatever_its_order() {
+fn map_within_its_limit_is_decoded_in_any_order() {
     let limits = Limits { metadata_cache: 4 * 151, ..Limits::default() };
     for image in [Image::new(), ascending(0), shuffled(0)] {
         let sink = dirty();
@@ -276,7 +279,7 @@ fn a_map_that_fits_takes_one_pass_whatever_its_order() {
 }
 
 #[test]
-fn a_map_of_more_blocks_than_its_header_counts_still_keeps_to_its_limit() {
+fn map_with_more_blocks_than_its_header_counts_respects_its_limit() {
     let limits = Limits { metadata_cache: 4 * u64::from(BLOCKS) - 1, ..Limits::default() };
     let image = Image::fixed().with(|image| image.u32(ALLOCATED, 3));
     assert_error(&refused(&image, &limits), ErrorKind::NeedsSeek, None, None);
@@ -287,7 +290,7 @@ fn a_map_of_more_blocks_than_its_header_counts_still_keeps_to_its_limit() {
 }
 
 #[test]
-fn a_sink_that_fails_ends_the_stream() {
+fn failing_sink_ends_the_stream() {
     let image = Image::fixed();
     let sink = MemorySink::new(10 * BLOCK);
     let error = decode_into(&image.bytes, 4096, &sink).unwrap_err();
@@ -298,7 +301,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn any_order_of_blocks_in_any_pieces_gives_what_reading_gives(
+    fn any_order_of_blocks_decodes_to_the_bytes_of_the_reader(
         blocks in proptest::sample::subsequence((1..BLOCKS).collect::<Vec<_>>(), 0..60).prop_shuffle(),
         pieces in proptest::collection::vec(1_usize..20_000, 1..8),
         extra in prop_oneof![Just(0_u32), Just(2), Just(512)],

@@ -1,4 +1,4 @@
-//! Where QEMU is right: bytes, extents and sizes are the same.
+//! Bytes, extents and sizes that agree with QEMU.
 
 use diskimg_core::conformance::source;
 use diskimg_core::{BlockSource, ExtentKind, Extents, Image, Limits, MemorySink};
@@ -6,11 +6,11 @@ use diskimg_vdi::DRIVER;
 
 use crate::tools::Workshop;
 
-/// A run of data as both sides tell it: guest offset, length, host offset.
-type Run = (u64, u64, u64);
+/// A run of data: guest offset, length, host offset.
+type DataRun = (u64, u64, u64);
 
-fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
-    let mut all: Vec<Run> = Vec::new();
+fn merged(runs: impl Iterator<Item = DataRun>) -> Vec<DataRun> {
+    let mut all: Vec<DataRun> = Vec::new();
     for (start, len, host) in runs {
         match all.last_mut() {
             Some(last) if last.0 + last.1 == start && last.2 + last.1 == host => last.1 += len,
@@ -20,9 +20,8 @@ fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     all
 }
 
-/// The data runs that `qemu-img map --output=json` printed. It calls all that is not data "present" or not as
-/// the file below has it, so that only data can be compared.
-fn theirs(printed: &str) -> Vec<Run> {
+/// The data runs in the output of `qemu-img map --output=json`. What it reports of other runs depends on the file below.
+fn qemu_runs(printed: &str) -> Vec<DataRun> {
     let number = |line: &str, name: &str| -> u64 {
         let (_, rest) = line.split_once(&format!("\"{name}\": ")).unwrap();
         rest.split([',', '}', ' ']).next().unwrap().parse().unwrap()
@@ -31,17 +30,19 @@ fn theirs(printed: &str) -> Vec<Run> {
     merged(runs.map(|line| (number(line, "start"), number(line, "length"), number(line, "offset"))))
 }
 
-fn ours(disk: &dyn BlockSource) -> Vec<Run> {
-    let data = Extents::new(disk, 0..disk.size()).map(Result::unwrap).filter(|e| e.kind == ExtentKind::Data);
+fn our_runs(disk: &dyn BlockSource) -> Vec<DataRun> {
+    let data = Extents::new(disk, 0..disk.size())
+        .map(|extent| extent.unwrap())
+        .filter(|e| e.kind == ExtentKind::Data);
     merged(data.map(|extent| (extent.offset, extent.len, extent.location.host.unwrap().offset)))
 }
 
-/// Reads an image here and there, as a file and as a stream.
+/// Compares an image as read by QEMU, from a file and from a stream.
 fn compare(shop: &Workshop, image: &str) {
     let disk = shop.open_image(image);
     let bytes = shop.guest_bytes(image, &[]);
     source(&disk, &bytes);
-    assert_eq!(ours(&disk), theirs(&shop.img(&["map", "-f", "vdi", "--output=json", image])));
+    assert_eq!(our_runs(&disk), qemu_runs(&shop.img(&["map", "-f", "vdi", "--output=json", image])));
     let info = shop.img(&["info", "--output=json", image]);
     assert!(info.contains("\"format\": \"vdi\""), "{info}");
     assert!(info.contains(&format!("\"virtual-size\": {},", disk.info().virtual_size)), "{info}");
@@ -68,7 +69,7 @@ fn images_of_every_kind_and_size_read_as_in_qemu() {
 }
 
 #[test]
-fn images_that_were_written_in_any_order_read_as_in_qemu() {
+fn images_written_in_any_order_read_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     for options in ["static=off", "static=on"] {
         shop.img(&["create", "-f", "vdi", "-o", options, "disk.vdi", "20972032"]);
@@ -87,7 +88,7 @@ fn images_that_were_written_in_any_order_read_as_in_qemu() {
 }
 
 #[test]
-fn an_empty_disk_reads_as_in_qemu() {
+fn empty_disk_reads_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.img(&["create", "-f", "vdi", "disk.vdi", "0"]);
     source(&shop.open_image("disk.vdi"), &[]);

@@ -1,42 +1,42 @@
-//! What `qemu-img check` counts, and what it does not see.
+//! Corruptions that `qemu-img check` counts, and others.
 
 use diskimg_core::{CheckReport, OpenOptions};
 use diskimg_vdi::DRIVER;
 
 use crate::tools::{HostFile, Workshop};
 
-fn ours(shop: &Workshop) -> CheckReport {
+fn our_report(shop: &Workshop) -> CheckReport {
     (DRIVER.check.unwrap())(HostFile::open(&shop.path("disk.vdi")), &OpenOptions::default()).unwrap()
 }
 
-/// The corruptions that `qemu-img check` counts.
-fn theirs(shop: &Workshop) -> u64 {
-    let (_, told) = shop.img_may_fail(&["check", "-f", "vdi", "--output=json", "disk.vdi"]);
-    match told.split_once("\"corruptions\": ") {
+/// The number of corruptions that `qemu-img check` counts.
+fn qemu_corruptions(shop: &Workshop) -> u64 {
+    let (_, output) = shop.img_may_fail(&["check", "-f", "vdi", "--output=json", "disk.vdi"]);
+    match output.split_once("\"corruptions\": ") {
         None => 0,
         Some((_, rest)) => rest.split([',', '\n']).next().unwrap().trim().parse().unwrap(),
     }
 }
 
-/// An image of eight blocks, of which the first five are written.
+/// Creates an image of eight blocks and writes the first five.
 fn make(shop: &Workshop) {
     shop.img(&["create", "-f", "vdi", "disk.vdi", "8M"]);
     shop.io("disk.vdi", &["write -P 1 0 5M"]);
 }
 
-/// Where QEMU puts the entry of a block.
+/// The offset of a map entry in images of QEMU.
 fn entry(block: u64) -> u64 {
     512 + 4 * block
 }
 
 #[test]
-fn the_same_corruptions_are_counted_as_by_qemu_img() {
+fn corruptions_are_counted_as_by_qemu_img() {
     let Some(shop) = Workshop::open() else { return };
     let damage: [(u64, u32, u64); 5] = [
         (entry(1), 1, 0),
-        // Used twice, and so the count is still right.
+        // Used twice; the count remains correct.
         (entry(1), 3, 1),
-        // Not there, and so the count is wrong too.
+        // Missing; the count is wrong too.
         (entry(2), 8, 2),
         (entry(4), u32::MAX, 1),
         // The header's count.
@@ -45,25 +45,25 @@ fn the_same_corruptions_are_counted_as_by_qemu_img() {
     for (at, value, corruptions) in damage {
         make(&shop);
         shop.patch("disk.vdi", at, &value.to_le_bytes());
-        assert_eq!(theirs(&shop), corruptions, "qemu-img, {value} at {at}");
-        assert_eq!(ours(&shop).corruptions, corruptions, "{value} at {at}: {:?}", ours(&shop));
+        assert_eq!(qemu_corruptions(&shop), corruptions, "qemu-img, {value} at {at}");
+        assert_eq!(our_report(&shop).corruptions, corruptions, "{value} at {at}: {:?}", our_report(&shop));
     }
 }
 
 #[test]
-fn a_good_image_is_clean_for_both_and_all_its_blocks_are_counted() {
+fn valid_image_is_clean_and_its_blocks_are_counted() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
-    let report = ours(&shop);
-    assert!(report.is_clean() && theirs(&shop) == 0, "{report:?}");
+    let report = our_report(&shop);
+    assert!(report.is_clean() && qemu_corruptions(&shop) == 0, "{report:?}");
     assert_eq!((report.total_units, report.allocated_units), (Some(8), Some(5)));
 }
 
 #[test]
-fn a_file_cut_inside_its_blocks_is_corrupt_though_qemu_img_check_finds_nothing() {
+fn truncated_block_is_a_corruption_unlike_in_qemu_img_check() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
     shop.set_len("disk.vdi", 1024 + (3 << 20));
-    assert_eq!(theirs(&shop), 0);
-    assert_eq!(ours(&shop).corruptions, 2);
+    assert_eq!(qemu_corruptions(&shop), 0);
+    assert_eq!(our_report(&shop).corruptions, 2);
 }

@@ -1,5 +1,4 @@
-//! Images made by QEMU's tools, read here and there: bytes and extents have to agree. Where QEMU is wrong, a
-//! test says so by its name.
+//! Images made by QEMU's tools, read by QEMU and by this crate. Tests of intended differences say so in their names.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! A workshop for VDI images, opened and changed.
+//! Opens and changes images of the workshop.
 
 #[path = "../../../../tests/qemu/mod.rs"]
 mod qemu;
@@ -13,7 +13,7 @@ use diskimg_vdi::Vdi;
 pub(crate) use qemu::{HostFile, Workshop};
 
 impl Workshop {
-    /// A workshop, where the tools are.
+    /// A workshop, or `None` if QEMU's tools are not installed.
     pub(crate) fn open() -> Option<Self> {
         Self::of("vdi")
     }
@@ -23,7 +23,7 @@ impl Workshop {
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// A disk of text and noise of up to 2 MiB each, and zeros of up to 4 MiB: of whole blocks, and of none.
+    /// Writes and returns a disk of text, noise and zeros; the runs of zeros cover whole blocks and parts of blocks.
     pub(crate) fn write_blocks(&self, name: &str, size: u64) -> Vec<u8> {
         let mut numbers = Numbers::new(size);
         let mut bytes = Vec::new();
@@ -40,13 +40,13 @@ impl Workshop {
         bytes
     }
 
-    /// Changes bytes of a file.
+    /// Overwrites bytes of a file.
     pub(crate) fn patch(&self, name: &str, at: u64, bytes: &[u8]) {
         let file = File::options().write(true).open(self.path(name)).unwrap();
         file.write_all_at(bytes, at).unwrap();
     }
 
-    /// Changes the length of a file.
+    /// Truncates or extends a file.
     pub(crate) fn set_len(&self, name: &str, len: u64) {
         File::options().write(true).open(self.path(name)).unwrap().set_len(len).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Where QEMU is silently wrong, or refuses: each difference by name.
+//! Images that QEMU reads wrong or refuses.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{BlockSource, ErrorKind};
@@ -7,14 +7,14 @@ use crate::tools::Workshop;
 
 const BLOCK: usize = 1 << 20;
 
-/// An image of four painted blocks, in QEMU's layout: the map at 512, the blocks at 1024.
+/// Creates an image of four painted blocks in the layout of QEMU: the map at 512, the blocks at 1024.
 fn make(shop: &Workshop) {
     std::fs::write(shop.path("painted.raw"), painted(0, 4 * BLOCK)).unwrap();
     shop.img(&["convert", "-f", "raw", "-O", "vdi", "painted.raw", "disk.vdi"]);
 }
 
 #[test]
-fn qemu_reads_zeros_past_the_end_of_the_file_where_we_say_truncated() {
+fn block_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
     shop.set_len("disk.vdi", 1024 + 2 * BLOCK as u64);
@@ -30,7 +30,7 @@ fn qemu_reads_zeros_past_the_end_of_the_file_where_we_say_truncated() {
 }
 
 #[test]
-fn qemu_ignores_extra_bytes_in_front_of_blocks_where_we_skip_them() {
+fn extra_bytes_are_skipped_where_qemu_reads_them() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
     let good = std::fs::read(shop.path("disk.vdi")).unwrap();
@@ -41,34 +41,35 @@ fn qemu_ignores_extra_bytes_in_front_of_blocks_where_we_skip_them() {
         bytes.extend(block);
     }
     std::fs::write(shop.path("extra.vdi"), bytes).unwrap();
-    let theirs = shop.guest_bytes("extra.vdi", &[]);
-    assert_eq!(theirs[..512], [0xEE; 512], "exit status 0 and bytes that are not the guest's");
+    let by_qemu = shop.guest_bytes("extra.vdi", &[]);
+    assert_eq!(by_qemu[..512], [0xEE; 512], "exit status 0 and bytes of no guest");
     source(&shop.open_image("extra.vdi"), &painted(0, 4 * BLOCK));
 }
 
 #[test]
-fn qemu_rounds_an_odd_size_up_where_we_keep_it_to_the_byte() {
+fn odd_size_is_kept_where_qemu_rounds_it_up() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
     let size = 3 * BLOCK as u64 + 1000;
     shop.patch("disk.vdi", 368, &size.to_le_bytes());
     shop.patch("disk.vdi", 384, &4_u32.to_le_bytes());
-    let theirs = shop.guest_bytes("disk.vdi", &[]);
-    assert_eq!(theirs.len() as u64, size.next_multiple_of(512));
-    source(&shop.open_image("disk.vdi"), &theirs[..size as usize]);
+    let by_qemu = shop.guest_bytes("disk.vdi", &[]);
+    assert_eq!(by_qemu.len() as u64, size.next_multiple_of(512));
+    source(&shop.open_image("disk.vdi"), &by_qemu[..size as usize]);
 }
 
 #[test]
-fn qemu_refuses_blocks_of_2_mib_and_parents_where_we_read_them() {
+fn blocks_of_2_mib_and_parents_are_read_where_qemu_refuses_them() {
     let Some(shop) = Workshop::open() else { return };
     make(&shop);
-    // Two blocks of 2 MiB, which lie as the four of 1 MiB did.
+    // Two blocks of 2 MiB in the place of four of 1 MiB.
     shop.patch("disk.vdi", 376, &(2 * BLOCK as u32).to_le_bytes());
     shop.patch("disk.vdi", 384, &2_u32.to_le_bytes());
     shop.patch("disk.vdi", 388, &2_u32.to_le_bytes());
     let refused = |what: &str| {
-        let (status, told) = shop.img_may_fail(&["convert", "-f", "vdi", "-O", "raw", "disk.vdi", "out.raw"]);
-        assert!(status != 0 && told.contains(what), "{told}");
+        let (status, output) =
+            shop.img_may_fail(&["convert", "-f", "vdi", "-O", "raw", "disk.vdi", "out.raw"]);
+        assert!(status != 0 && output.contains(what), "{output}");
     };
     refused("block size");
     source(&shop.open_image("disk.vdi"), &painted(0, 4 * BLOCK));

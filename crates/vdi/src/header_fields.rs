@@ -1,8 +1,7 @@
-//! The header's fields as they stand in the file, not yet checked.
+//! The fields of the header, not validated.
 //!
 //! Source: VirtualBox, `src/VBox/Storage/VDICore.h`: `VDIPREHEADER`, `VDIHEADER0`, `VDIHEADER1`. All numbers
-//! are little-endian. A `VDIHEADER1PLUS` is a `VDIHEADER1` with one more geometry, which nobody needs to read
-//! the disk.
+//! are little-endian. A `VDIHEADER1PLUS` is a `VDIHEADER1` with a second CHS geometry, which is not needed here.
 
 use diskimg_core::{ErrorKind, Result};
 use nom::bytes::complete::take;
@@ -13,31 +12,31 @@ use uuid::Uuid;
 use crate::addr::ENTRY_BYTES;
 use crate::errors::{corrupt, truncated, unsupported};
 
-/// Where the signature is, behind a text for people that may say anything.
+/// The offset of the signature, after a text without meaning.
 pub(crate) const SIGNATURE_AT: usize = 64;
-/// The signature as it stands in the file, 0xBEDA107F.
+/// The bytes of the signature, 0xBEDA107F.
 pub(crate) const SIGNATURE: [u8; 4] = [0x7F, 0x10, 0xDA, 0xBE];
-/// Bytes of the text, the signature and the version together.
+/// Bytes of the text, the signature and the version.
 pub(crate) const PREHEADER_BYTES: u64 = 72;
-/// Bytes of a version 1 header behind these, in the shortest form; the length field says what there is.
+/// Bytes of the shortest version 1 header after the preheader. The length field has the actual number.
 pub(crate) const V1_HEADER_BYTES: u32 = 384;
-/// Where a version 0 header ends and its block map begins.
+/// The end of a version 0 header and start of its block map.
 pub(crate) const V0_LENGTH: u64 = 420;
-/// Where the shortest version 1 header ends.
+/// The end of the shortest version 1 header.
 pub(crate) const V1_LENGTH: u64 = PREHEADER_BYTES + V1_HEADER_BYTES as u64;
 /// Bytes of the comment.
 const COMMENT_BYTES: usize = 256;
 
-/// The fields as they stand in the file.
+/// The fields of a header of either version.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Fields {
+pub(crate) struct HeaderFields {
     pub(crate) major: u16,
     pub(crate) minor: u16,
-    /// The length of the header as version 1 gives it, without the 72 bytes in front.
+    /// The length field of version 1: bytes of the header without the 72 bytes of the preheader.
     pub(crate) header_bytes: u32,
     pub(crate) kind: u32,
     pub(crate) flags: u32,
-    /// The comment up to the first NUL; not yet escaped.
+    /// The comment up to the first NUL, not escaped.
     pub(crate) comment: Vec<u8>,
     map_offset: u32,
     data_offset: u32,
@@ -47,12 +46,12 @@ pub(crate) struct Fields {
     pub(crate) extra: u32,
     pub(crate) blocks: u32,
     pub(crate) blocks_allocated: u32,
-    pub(crate) uuids: Uuids,
+    pub(crate) uuids: HeaderUuids,
 }
 
-/// Who the image and its parent are; nil where it is not known.
+/// The UUIDs of the image and its parent; nil if unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Uuids {
+pub(crate) struct HeaderUuids {
     pub(crate) create: Uuid,
     pub(crate) modify: Uuid,
     pub(crate) parent: Uuid,
@@ -60,7 +59,7 @@ pub(crate) struct Uuids {
 }
 
 /// The byte offsets of the fields, for errors.
-pub(crate) struct Places {
+pub(crate) struct FieldOffsets {
     pub(crate) kind: u64,
     pub(crate) flags: u64,
     pub(crate) map_offset: u64,
@@ -74,8 +73,8 @@ pub(crate) struct Places {
     pub(crate) parent: u64,
 }
 
-/// What version 0 does not have stands where its block map begins.
-const V0_PLACES: Places = Places {
+/// Version 0. Fields that it does not have get the end of its header.
+const V0_OFFSETS: FieldOffsets = FieldOffsets {
     kind: 72,
     flags: 76,
     map_offset: V0_LENGTH,
@@ -89,7 +88,7 @@ const V0_PLACES: Places = Places {
     parent: 404,
 };
 
-const V1_PLACES: Places = Places {
+const V1_OFFSETS: FieldOffsets = FieldOffsets {
     kind: 76,
     flags: 80,
     map_offset: 340,
@@ -103,12 +102,12 @@ const V1_PLACES: Places = Places {
     parent: 424,
 };
 
-impl Fields {
-    /// Reads the fields that the version has; the others get what the version implies.
+impl HeaderFields {
+    /// Parses the fields of the header's version. Fields that it does not have get their implied values.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownFormat`] without the signature, [`ErrorKind::Unsupported`] for other versions,
-    /// [`ErrorKind::Truncated`] when `bytes` ends before the header.
+    /// [`ErrorKind::Truncated`] if `bytes` ends before the header.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let short = |need: u64| {
             truncated("header")
@@ -141,22 +140,22 @@ impl Fields {
         Ok(Self { major, minor, ..fields })
     }
 
-    /// Where the fields are.
-    pub(crate) const fn places(&self) -> &'static Places {
-        if self.major == 0 { &V0_PLACES } else { &V1_PLACES }
+    /// The offsets of the fields.
+    pub(crate) const fn offsets(&self) -> &'static FieldOffsets {
+        if self.major == 0 { &V0_OFFSETS } else { &V1_OFFSETS }
     }
 
-    /// Where the part of the header ends that every image of its version has.
+    /// The end of the shortest header of this version.
     pub(crate) const fn length(&self) -> u64 {
         if self.major == 0 { V0_LENGTH } else { V1_LENGTH }
     }
 
-    /// Where the block map begins: right behind a version 0 header, and anywhere in version 1.
+    /// The start of the block map: the end of a version 0 header, any offset in version 1.
     pub(crate) fn map_offset(&self) -> u64 {
         if self.major == 0 { V0_LENGTH } else { self.map_offset.into() }
     }
 
-    /// Where the blocks begin: right behind the block map of version 0, and anywhere in version 1.
+    /// The start of the blocks: the end of the block map in version 0, any offset in version 1.
     pub(crate) fn data_offset(&self) -> u64 {
         match self.major {
             0 => V0_LENGTH.saturating_add(u64::from(self.blocks).saturating_mul(ENTRY_BYTES)),
@@ -165,7 +164,7 @@ impl Fields {
     }
 }
 
-/// How many bytes a header of the version in `bytes` has; where the version ends, if that is not there.
+/// The length of the shortest header of the version in `bytes`, or of the preheader if `bytes` ends before the version.
 pub(crate) fn length_of_version(bytes: &[u8]) -> usize {
     let need = match signature_and_version(bytes) {
         Ok((_, (_, version))) if version >> 16 == 0 => V0_LENGTH,
@@ -180,12 +179,12 @@ fn signature_and_version(bytes: &[u8]) -> IResult<&[u8], (&[u8], u32)> {
     Ok((rest, (signature, version)))
 }
 
-fn version_0(bytes: &[u8]) -> IResult<&[u8], Fields> {
+fn version_0(bytes: &[u8]) -> IResult<&[u8], HeaderFields> {
     let (rest, (kind, flags, comment)) = (le_u32, le_u32, comment).parse(bytes)?;
     let (rest, (_, sector, size)) = (take(12_usize), le_u32, le_u64).parse(rest)?;
     let (rest, (block, blocks, blocks_allocated)) = (le_u32, le_u32, le_u32).parse(rest)?;
     let (rest, (create, modify, parent)) = (uuid, uuid, uuid).parse(rest)?;
-    let fields = Fields {
+    let fields = HeaderFields {
         major: 0,
         minor: 0,
         header_bytes: 0,
@@ -200,19 +199,19 @@ fn version_0(bytes: &[u8]) -> IResult<&[u8], Fields> {
         extra: 0,
         blocks,
         blocks_allocated,
-        uuids: Uuids { create, modify, parent, parent_modify: Uuid::nil() },
+        uuids: HeaderUuids { create, modify, parent, parent_modify: Uuid::nil() },
     };
     Ok((rest, fields))
 }
 
-fn version_1(bytes: &[u8]) -> IResult<&[u8], Fields> {
+fn version_1(bytes: &[u8]) -> IResult<&[u8], HeaderFields> {
     let (rest, (header_bytes, kind, flags, comment)) = (le_u32, le_u32, le_u32, comment).parse(bytes)?;
     let (rest, (map_offset, data_offset, _, sector)) =
         (le_u32, le_u32, take(12_usize), le_u32).parse(rest)?;
     let (rest, (_, size, block, extra)) = (le_u32, le_u64, le_u32, le_u32).parse(rest)?;
     let (rest, (blocks, blocks_allocated)) = (le_u32, le_u32).parse(rest)?;
     let (rest, (create, modify, parent, parent_modify)) = (uuid, uuid, uuid, uuid).parse(rest)?;
-    let fields = Fields {
+    let fields = HeaderFields {
         major: 1,
         minor: 1,
         header_bytes,
@@ -227,7 +226,7 @@ fn version_1(bytes: &[u8]) -> IResult<&[u8], Fields> {
         extra,
         blocks,
         blocks_allocated,
-        uuids: Uuids { create, modify, parent, parent_modify },
+        uuids: HeaderUuids { create, modify, parent, parent_modify },
     };
     Ok((rest, fields))
 }
@@ -238,7 +237,7 @@ fn comment(bytes: &[u8]) -> IResult<&[u8], Vec<u8>> {
     Ok((rest, text.to_vec()))
 }
 
-/// A UUID as Windows has it in memory: its first three fields little-endian, unlike its text form.
+/// A UUID in the memory layout of Windows: the first three fields are little-endian.
 fn uuid(bytes: &[u8]) -> IResult<&[u8], Uuid> {
     let (rest, bytes) = take(16_usize).parse(bytes)?;
     let uuid = bytes.first_chunk::<16>().map_or(Uuid::nil(), |bytes| Uuid::from_bytes_le(*bytes));
