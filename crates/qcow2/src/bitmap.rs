@@ -1,6 +1,6 @@
-//! The directory of persistent dirty bitmaps: names and granularities, for information only.
+//! The directory of persistent dirty bitmaps, read for information only.
 //!
-//! Source: QEMU `docs/interop/qcow2.txt`, "BitmapsExtension".
+//! Source: QEMU `docs/interop/qcow2.txt`, "Bitmaps".
 
 use std::ops::Range;
 
@@ -13,25 +13,25 @@ use crate::errors::corrupt;
 use crate::extensions::BitmapsExtension;
 use crate::file_window::FileWindow;
 
-/// Bytes of an entry before its variable parts.
+/// The length in bytes of an entry before its variable parts.
 const FIXED_BYTES: u64 = 24;
-/// The most bitmaps of an image. A bound of QEMU's (`QCOW2_MAX_BITMAPS`).
+/// The most bitmaps of an image. QEMU's limit (`QCOW2_MAX_BITMAPS`).
 const MAX_BITMAPS: u32 = 65_535;
-/// The widest granularity as a power of two. A bound of QEMU's (`BME_MAX_GRANULARITY_BITS`).
+/// log2 of the largest granularity in bytes. QEMU's limit (`BME_MAX_GRANULARITY_BITS`).
 const MAX_GRANULARITY_BITS: u8 = 31;
 
-/// What the directory says of a bitmap.
+/// An entry of the directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Bitmap {
-    /// Not yet escaped.
+    /// The name, not escaped.
     pub(crate) name: Vec<u8>,
-    /// Guest bytes that one bit stands for.
+    /// The guest bytes that one bit covers.
     pub(crate) granularity: u64,
-    /// Was being changed when the image was last closed: not to be trusted.
+    /// True if the bitmap was not saved when the image was last closed, so its content is invalid.
     pub(crate) in_use: bool,
-    /// Is to be kept up to date by whoever changes the disk.
+    /// True if a writer that changes the disk must update the bitmap.
     pub(crate) auto: bool,
-    /// Where its table is in the file.
+    /// The place of the bitmap table in the file.
     pub(crate) table: Range<u64>,
 }
 
@@ -44,10 +44,10 @@ struct BitmapFields {
     extra_len: u32,
 }
 
-/// The bitmaps of the directory that the extension points at.
+/// Returns the bitmaps of the directory that the extension points to.
 ///
 /// # Errors
-/// When the directory is damaged, cut, or larger than `budget` or QEMU allow.
+/// If the directory is damaged or truncated, or larger than `budget` or QEMU allows.
 pub(crate) fn list(
     extension: BitmapsExtension,
     budget: &Budget,
@@ -58,11 +58,11 @@ pub(crate) fn list(
             .found(extension.count)
             .expected(format_args!("1 to {MAX_BITMAPS}")));
     }
-    let end = extension.directory_offset.saturating_add(extension.directory_bytes);
-    let mut at = extension.directory_offset;
+    let directory = span(extension.directory_offset, extension.directory_bytes);
+    let mut at = directory.start;
     let mut listed = Vec::new();
     for _ in 0..extension.count {
-        let (entry, bytes) = entry(at, end, window)?;
+        let (entry, bytes) = entry(at, directory.end, window)?;
         budget.take(entry.name.len() as u64)?;
         listed.push(entry);
         at = at.saturating_add(bytes);
@@ -70,20 +70,21 @@ pub(crate) fn list(
     Ok(listed)
 }
 
-/// The entry at `at`, and its length with padding.
+/// Returns the entry at `at`, and its length with padding.
 fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)> {
     let fault = |what: &str| corrupt("bitmap directory").at(at).because(what);
     let (_, fixed) = fixed(window.read("bitmap directory", at, FIXED_BYTES)?)
-        .map_err(|_| fault("an entry is cut short"))?;
+        .map_err(|_| fault("an entry is truncated"))?;
     if fixed.granularity_bits > MAX_GRANULARITY_BITS {
         return Err(fault("a granularity is wider than 2^31 bytes"));
     }
-    let name_at = at.saturating_add(FIXED_BYTES).saturating_add(fixed.extra_len.into());
-    let bytes = name_at.saturating_add(fixed.name_len.into()).saturating_sub(at).next_multiple_of(8);
-    if at.saturating_add(bytes) > end {
-        return Err(fault("an entry leaves the directory"));
+    // At most 24 bytes, 32 bits and 16 bits: no overflow.
+    let name_from = FIXED_BYTES + u64::from(fixed.extra_len);
+    let bytes = (name_from + u64::from(fixed.name_len)).next_multiple_of(8);
+    if at.checked_add(bytes).is_none_or(|entry_end| entry_end > end) {
+        return Err(fault("an entry ends past the end of the directory"));
     }
-    let name = window.read("bitmap directory", name_at, fixed.name_len.into())?.to_vec();
+    let name = window.read("bitmap directory", at + name_from, fixed.name_len.into())?.to_vec();
     let bitmap = Bitmap {
         name,
         granularity: 1 << fixed.granularity_bits,

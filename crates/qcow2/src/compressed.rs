@@ -1,4 +1,4 @@
-//! Descriptors of compressed clusters.
+//! The descriptors of compressed clusters.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Compressed Clusters Descriptor".
 
@@ -7,12 +7,12 @@ use std::ops::Range;
 use crate::addr::{Geometry, HostOffset};
 use crate::entry_bits::COMPRESSED;
 
-/// Lengths are counted in sectors of so many bytes.
+/// The unit of lengths in a descriptor, in bytes.
 const SECTOR: u64 = 512;
 
-/// Where the bytes of a compressed cluster lie: from any byte up to the end of a sector.
+/// The bytes of a compressed cluster: from any byte to the end of a sector.
 ///
-/// The stream may end earlier, and other clusters may share the last sector.
+/// The compressed data may end earlier, and other clusters may share the last sector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CompressedRange {
     pub(crate) offset: HostOffset,
@@ -38,8 +38,8 @@ impl CompressedRange {
         fits.then_some(COMPRESSED | more_sectors << offset_bits | self.offset.0)
     }
 
-    /// The host bytes, as far as the file of `file_size` bytes has them: not every writer fills the last
-    /// sector up.
+    /// The part of the bytes that a file of `file_size` bytes contains. Not every writer fills the last sector
+    /// of the file.
     pub(crate) fn in_file(self, file_size: u64) -> Range<u64> {
         self.offset.0..self.offset.plus(self.bytes).0.min(file_size).max(self.offset.0)
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offset_and_sectors_share_the_entry_at_every_cluster_size() {
+    fn descriptor_splits_by_cluster_size() {
         for (bits, offset_bits) in [(9, 61), (12, 58), (16, 54), (21, 49)] {
             let geometry = Geometry::new(bits, false);
             let entry = COMPRESSED | 1 << offset_bits | 0x1_0203;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_ends_with_the_file() {
+    fn range_ends_with_the_file() {
         let range = CompressedRange { offset: HostOffset(1000), bytes: 100 };
         assert_eq!(range.in_file(1050), 1000..1050);
         assert_eq!(range.in_file(2000), 1000..1100);

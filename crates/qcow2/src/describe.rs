@@ -1,20 +1,20 @@
-//! What an image says about itself, as [`ImageInfo`].
+//! The description of an image as [`ImageInfo`].
 
 use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Reference, Severity};
 
-use crate::addr::span;
 use crate::bitmap::{self, Bitmap};
 use crate::errors::FORMAT;
 use crate::features;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
-use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
+use crate::header::{Encryption, Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
 use crate::luks;
+use crate::selected_l1::SelectedL1;
 use crate::snapshot;
 
-/// Describes an image whose header was read. What else it lists, snapshots and bitmaps, is read here; where
-/// that is damaged the rest is still told, with a finding.
+/// Describes an image whose header was read. Reads the snapshot table and the bitmap directory; damage in them
+/// becomes a finding.
 pub(crate) fn describe(
     parsed: &FirstCluster,
     limits: &Limits,
@@ -26,7 +26,7 @@ pub(crate) fn describe(
     info.version = Some(header.version);
     info.allocation_unit = Some(header.geometry.cluster_size());
     info.compression = Some(header.compression.name());
-    info.encryption = header.encryption.map(crate::header::Encryption::name);
+    info.encryption = header.encryption.map(Encryption::name);
     info.dirty = header.has(features::DIRTY);
     info.corrupt = header.has(features::CORRUPT);
     info.references = parsed.backing.iter().chain(&parsed.data_file).cloned().collect();
@@ -53,13 +53,13 @@ fn note(check: &'static str, message: impl Into<String>) -> Finding {
 fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings: &mut Vec<Finding>) {
     let header = &parsed.header;
     if let Some(reference) = &parsed.backing {
-        findings.push(reaches_out("backing_file", reference));
+        findings.push(external_file("backing_file", reference));
     }
     if let Some(reference) = &parsed.data_file {
-        findings.push(reaches_out("data_file", reference));
+        findings.push(external_file("data_file", reference));
     }
     if let Some(words) = features::unknown_in_words(header.incompatible, &parsed.extensions.feature_names) {
-        let message = format!("the image needs features that are not known here: {words}");
+        let message = format!("the image needs unknown features: {words}");
         findings.push(Finding::new(Severity::Unsafe, "unknown_features", message).at(72));
     }
     if let Err(error) = limits.check_virtual_size(header.virtual_size()) {
@@ -67,15 +67,14 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
     }
     if header.size != header.virtual_size() {
         let message = format!(
-            "the size of {} bytes is no multiple of 512 and is rounded down to {}, as QEMU does",
+            "the size of {} bytes is no multiple of 512 and is rounded down to {}, as in QEMU",
             header.size,
             header.virtual_size()
         );
         findings.push(note("size_rounded", message).at(24));
     }
-    let needed = header.geometry.l1_entries_for(header.virtual_size()).saturating_mul(8);
-    let l1 = span(header.l1_table_offset, needed);
-    if needed > 0 && l1.end > file_size {
+    let l1 = SelectedL1::active(header).mapping_bytes(header);
+    if !l1.is_empty() && l1.end > file_size {
         findings.push(warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start));
     }
     if header.has(features::CORRUPT) {
@@ -90,7 +89,7 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
     findings.extend(refcount_table(header));
 }
 
-fn reaches_out(check: &'static str, reference: &Reference) -> Finding {
+fn external_file(check: &'static str, reference: &Reference) -> Finding {
     let name = Printable::new(&reference.name);
     let message = match &reference.format {
         _ if reference.name.is_empty() => {
@@ -110,11 +109,10 @@ fn reaches_out(check: &'static str, reference: &Reference) -> Finding {
     }
 }
 
-/// A refcount table that QEMU refuses. Reading needs none.
+/// Reports a refcount table that QEMU rejects. Reading does not need the table.
 fn refcount_table(header: &Header) -> Option<Finding> {
-    let clusters = header.refcount_table_clusters;
-    let bytes = u64::from(clusters).saturating_mul(header.geometry.cluster_size());
-    let message = match clusters {
+    let bytes = header.refcount_table_bytes();
+    let message = match header.refcount_table_clusters {
         0 => "the image has no refcount table".to_owned(),
         _ if bytes > MAX_REFCOUNT_TABLE_BYTES => format!(
             "the refcount table has {bytes} bytes, more than the {MAX_REFCOUNT_TABLE_BYTES} that QEMU reads"
@@ -130,7 +128,7 @@ fn bitmaps(
     window: &mut FileWindow<'_>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Bitmap> {
-    // Without the bit, whoever wrote last knew nothing of bitmaps: they are not what they say.
+    // Without the bit, the last writer did not update the bitmaps, so they are invalid.
     if parsed.header.autoclear & features::BITMAPS == 0 {
         return Vec::new();
     }
@@ -145,7 +143,7 @@ fn bitmaps(
     })
 }
 
-/// What is known of the encryption: more than its name only for LUKS.
+/// Describes the encryption: the name of the method and, for LUKS, the LUKS header.
 fn encryption(
     parsed: &FirstCluster,
     window: &mut FileWindow<'_>,
@@ -167,7 +165,7 @@ fn text(bytes: &[u8]) -> Detail {
     Detail::Text(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The facts that `qemu-img info` tells as format specific, in its order.
+/// Returns what `qemu-img info` reports as format-specific, in its order.
 fn details(parsed: &FirstCluster, bitmaps: &[Bitmap], encryption: Option<Detail>) -> Vec<(String, Detail)> {
     let header = &parsed.header;
     let version_3 = header.version >= 3;

@@ -1,4 +1,4 @@
-//! The entry of this format in the list of formats.
+//! The driver of this format.
 
 use diskimg_core::{Driver, Verdict};
 
@@ -9,7 +9,7 @@ use crate::open::{inspect, open};
 use crate::stream::stream;
 use crate::writer;
 
-/// What this crate offers.
+/// The driver for qcow2 images.
 ///
 /// ```
 /// use diskimg_core::Verdict;
@@ -31,7 +31,7 @@ pub static DRIVER: Driver = Driver {
     settings: writer::SETTINGS,
 };
 
-/// The magic alone decides: other versions are this format too, and opening says which they are.
+/// Recognises the format by its magic alone. An unsupported version is reported when the image is opened.
 fn probe(prefix: &[u8]) -> Verdict {
     match prefix.first_chunk::<4>() {
         Some(magic) if *magic == MAGIC => Verdict::Yes,

@@ -1,26 +1,31 @@
-//! The errors of this crate, begun the same way everywhere.
+//! Constructors of the errors of this crate.
 
 use diskimg_core::{Error, ErrorKind, Format};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("qcow2");
 
-/// The image contradicts itself or the specification in this field.
+/// The error for a field that contradicts the specification or another field.
 pub(crate) fn corrupt(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt).format(FORMAT).field(field)
 }
 
-/// The file ends before this structure does.
+/// The error for a structure that ends past the end of the file.
 pub(crate) fn truncated(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Truncated).format(FORMAT).field(field)
 }
 
-/// Valid, but not something that this crate reads.
+/// The error for a valid field that this crate does not support.
 pub(crate) fn unsupported(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported).format(FORMAT).field(field)
 }
 
-/// More than the caller, QEMU or this crate is willing to handle.
+/// The error for a value above the limit of the caller, of QEMU or of this crate.
 pub(crate) fn limit(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Limit).format(FORMAT).field(field)
+}
+
+/// The error for a bug in this crate.
+pub(crate) fn internal(cause: &str) -> Error {
+    Error::new(ErrorKind::Internal).format(FORMAT).because(cause)
 }

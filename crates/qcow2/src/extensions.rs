@@ -1,4 +1,4 @@
-//! Header extensions: what follows the header in the first cluster.
+//! Header extensions, which follow the header in the first cluster.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Header extensions", "String header extensions", "Feature name
 //! table", "Bitmaps extension", "Full disk encryption header pointer".
@@ -12,33 +12,33 @@ use nom::{IResult, Parser};
 
 use crate::errors::corrupt;
 
-/// Ends the list of extensions.
+/// The end of the list of extensions.
 pub(crate) const END: u32 = 0;
 /// The format of the backing file, as text.
 pub(crate) const BACKING_FORMAT: u32 = 0xE279_2ACA;
-/// Names of feature bits.
+/// The names of feature bits.
 pub(crate) const FEATURE_NAME_TABLE: u32 = 0x6803_F857;
-/// Where the directory of persistent bitmaps is.
+/// The place of the directory of persistent bitmaps.
 pub(crate) const BITMAPS: u32 = 0x2385_2875;
-/// Where the LUKS header is.
+/// The place of the LUKS header.
 pub(crate) const CRYPTO_HEADER: u32 = 0x0537_BE77;
 /// The name of the external data file.
 pub(crate) const DATA_FILE: u32 = 0x4441_5441;
 
-/// Bytes of a row of the feature name table: kind, bit number, 46 bytes of name.
+/// The length in bytes of a row of the feature name table: kind, bit number, 46 bytes of name.
 pub(crate) const FEATURE_ROW_BYTES: usize = 48;
-/// The longest format name in bytes. A bound of QEMU's: no driver's name is near it.
+/// The longest format name in bytes. QEMU's limit; the names of its drivers are much shorter.
 const MAX_BACKING_FORMAT: u32 = 15;
 
-/// What the extensions say; whatever type is not known is skipped.
+/// The extensions of known types.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Extensions {
-    /// The format of the backing file, exactly as it stands there.
+    /// The format of the backing file, unchanged.
     pub(crate) backing_format: Option<Vec<u8>>,
     /// The name of the external data file and its byte offset.
     pub(crate) data_file: Option<(Vec<u8>, u64)>,
     pub(crate) feature_names: Vec<FeatureName>,
-    /// The bitmaps extension, or the length it has instead of its 24 bytes.
+    /// The bitmaps extension; its length if that is not 24 bytes.
     pub(crate) bitmaps: Option<std::result::Result<BitmapsExtension, u32>>,
     pub(crate) crypto_header: Option<CryptoHeader>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct FeatureName {
     /// 0 incompatible, 1 compatible, 2 autoclear.
     pub(crate) kind: u8,
     pub(crate) bit: u8,
-    /// Not yet escaped.
+    /// The name, not escaped.
     pub(crate) name: Vec<u8>,
 }
 
@@ -69,30 +69,31 @@ pub(crate) struct CryptoHeader {
 }
 
 impl Extensions {
-    /// Walks the extensions that lie in the bytes `area` of the file. `read` gives `len` bytes at an offset;
-    /// it is asked for each extension's eight bytes, and for the data only of types that are known. What is
-    /// kept comes out of `budget`.
+    /// Parses the extensions in the bytes `area` of the file. `read` returns the bytes of a given offset and
+    /// length; it is called for the eight bytes in front of each extension, and for the data of known types. The
+    /// data is charged to `budget`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] for an extension that leaves `area`, has data of the wrong length
-    /// or comes twice; [`diskimg_core::ErrorKind::Limit`] when `budget` is spent; what `read` gives.
-    pub(crate) fn walk(
+    /// [`diskimg_core::ErrorKind::Corrupt`] for an extension that ends past `area`, has the wrong length or
+    /// occurs twice; [`diskimg_core::ErrorKind::Limit`] if `budget` is exhausted; errors of `read`.
+    pub(crate) fn parse(
         area: Range<u64>,
         budget: &Budget,
         read: &mut dyn FnMut(u64, u64) -> Result<Vec<u8>>,
     ) -> Result<Self> {
         let mut all = Self::default();
         let mut at = area.start;
-        while area.end.saturating_sub(at) >= 8 {
+        while let Some(rest) = area.end.checked_sub(at).and_then(|rest| rest.checked_sub(8)) {
             let (kind, len) = parsed(extension_header(&read(at, 8)?), at)?;
             if kind == END {
                 break;
             }
             let data = at.saturating_add(8);
-            if u64::from(len) > area.end.saturating_sub(data) {
-                return Err(corrupt("header extension length").at(at.saturating_add(4)).found(len).expected(
-                    format_args!("at most {}: the extensions end there", area.end.saturating_sub(data)),
-                ));
+            if u64::from(len) > rest {
+                return Err(corrupt("header extension length")
+                    .at(at.saturating_add(4))
+                    .found(len)
+                    .expected(format_args!("at most {rest}, where the extensions end")));
             }
             all.take(kind, at, len, budget, read)?;
             at = data.saturating_add(u64::from(len).next_multiple_of(8));
@@ -159,11 +160,11 @@ fn wrong_length(what: &str, at: u64, len: u32) -> Error {
     corrupt(format!("length of the {what} extension")).at(at.saturating_add(4)).found(len)
 }
 
-/// The value of a structure that was read whole.
+/// Returns the value of a structure that was parsed.
 fn parsed<T>(result: IResult<&[u8], T>, at: u64) -> Result<T> {
     match result {
         Ok((_, value)) => Ok(value),
-        Err(_) => Err(corrupt("header extension").at(at).because("it is cut short")),
+        Err(_) => Err(corrupt("header extension").at(at).because("it is truncated")),
     }
 }
 
@@ -182,7 +183,7 @@ fn crypto_header(bytes: &[u8]) -> IResult<&[u8], CryptoHeader> {
     Ok((rest, CryptoHeader { offset, bytes }))
 }
 
-/// The whole rows of a feature name table, names cut at their first NUL.
+/// Returns the whole rows of a feature name table. A name ends at its first NUL.
 fn feature_names(table: &[u8]) -> Vec<FeatureName> {
     table
         .chunks_exact(FEATURE_ROW_BYTES)
@@ -211,14 +212,14 @@ mod tests {
         bytes
     }
 
-    fn walk(bytes: &[u8]) -> Result<Extensions> {
-        Extensions::walk(0..bytes.len() as u64, &Budget::new("header", 1 << 20), &mut |at, len| {
+    fn parse(bytes: &[u8]) -> Result<Extensions> {
+        Extensions::parse(0..bytes.len() as u64, &Budget::new("header", 1 << 20), &mut |at, len| {
             Ok(bytes[at as usize..(at + len) as usize].to_vec())
         })
     }
 
     #[test]
-    fn strings_rows_and_pointers_are_read_and_the_rest_is_skipped() {
+    fn known_extensions_are_parsed_and_others_are_skipped() {
         let mut row = [0; FEATURE_ROW_BYTES];
         row[..10].copy_from_slice(b"\x00\x05warp hole"[..10].as_ref());
         let bytes = [
@@ -230,34 +231,34 @@ mod tests {
             vec![0xFF; 64],
         ]
         .concat();
-        let all = walk(&bytes).unwrap();
+        let all = parse(&bytes).unwrap();
         assert_eq!(all.backing_format.as_deref(), Some(&b"raw"[..]));
         assert_eq!(all.data_file.unwrap().0, b"disk.data");
         assert_eq!(all.feature_names, [FeatureName { kind: 0, bit: 5, name: b"warp hol".to_vec() }]);
     }
 
     #[test]
-    fn the_list_may_end_without_an_end_mark() {
-        assert_eq!(walk(&[]).unwrap(), Extensions::default());
-        assert!(walk(&extension(BACKING_FORMAT, b"qcow2")).unwrap().backing_format.is_some());
+    fn list_without_an_end_mark_ends_with_its_area() {
+        assert_eq!(parse(&[]).unwrap(), Extensions::default());
+        assert!(parse(&extension(BACKING_FORMAT, b"qcow2")).unwrap().backing_format.is_some());
     }
 
     #[test]
-    fn an_extension_that_leaves_its_area_is_corrupt() {
+    fn extension_that_ends_past_its_area_is_corrupt() {
         let mut bytes = extension(BACKING_FORMAT, b"raw");
         bytes[7] = 9;
-        let error = walk(&bytes).unwrap_err();
+        let error = parse(&bytes).unwrap_err();
         assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(4)));
     }
 
     #[test]
-    fn a_known_type_comes_once() {
+    fn known_type_that_occurs_twice_is_corrupt() {
         let bytes = [extension(BACKING_FORMAT, b"raw"), extension(BACKING_FORMAT, b"qcow2")].concat();
-        assert_eq!(walk(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(parse(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
     #[test]
-    fn a_wrong_bitmaps_extension_is_kept_for_a_warning() {
-        assert_eq!(walk(&extension(BITMAPS, &[0; 23])).unwrap().bitmaps, Some(Err(23)));
+    fn bitmaps_extension_of_the_wrong_length_is_no_error() {
+        assert_eq!(parse(&extension(BITMAPS, &[0; 23])).unwrap().bitmaps, Some(Err(23)));
     }
 }

@@ -1,4 +1,4 @@
-//! Feature bits of version 3 headers, and their names.
+//! The feature bits of version 3 headers and their names.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Header", bytes 72 to 95, and "Feature name table".
 
@@ -7,20 +7,20 @@ use diskimg_core::{Error, Printable, Result};
 use crate::errors::unsupported;
 use crate::extensions::FeatureName;
 
-/// Incompatible: refcounts may be wrong, the last writer did not close the image. Safe to read.
+/// Incompatible: the last writer did not close the image, so refcounts may be wrong. Safe to read.
 pub(crate) const DIRTY: u64 = 1 << 0;
 /// Incompatible: a writer found the image's tables damaged and stopped.
 pub(crate) const CORRUPT: u64 = 1 << 1;
-/// Incompatible: data clusters are in a file of their own.
+/// Incompatible: data clusters are in an external data file.
 pub(crate) const DATA_FILE: u64 = 1 << 2;
 /// Incompatible: the compression type is not 0 (deflate).
 pub(crate) const COMPRESSION_TYPE: u64 = 1 << 3;
 /// Incompatible: L2 entries are 16 bytes with a bitmap of subclusters.
 pub(crate) const EXTENDED_L2: u64 = 1 << 4;
-/// Every incompatible feature that this crate reads.
+/// All incompatible features that this crate supports.
 pub(crate) const KNOWN_INCOMPATIBLE: u64 = DIRTY | CORRUPT | DATA_FILE | COMPRESSION_TYPE | EXTENDED_L2;
 
-/// Compatible: refcounts are brought up to date late.
+/// Compatible: refcounts are updated late.
 pub(crate) const LAZY_REFCOUNTS: u64 = 1 << 0;
 
 /// Autoclear: the bitmaps extension is consistent with the image.
@@ -28,18 +28,18 @@ pub(crate) const BITMAPS: u64 = 1 << 0;
 /// Autoclear: the external data file can be read as a raw image.
 pub(crate) const RAW_EXTERNAL: u64 = 1 << 1;
 
-/// Which of the three fields a feature name belongs to, as the feature name table has it.
+/// The field that a feature bit is in, as numbered in the feature name table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FeatureKind {
-    /// An image with an unknown one must not be opened.
+    /// An image with an unknown bit must not be opened.
     Incompatible = 0,
-    /// An unknown one can be ignored.
+    /// An unknown bit can be ignored.
     Compatible = 1,
-    /// An unknown one is to be cleared by whoever changes the image.
+    /// A writer that changes the image clears unknown bits.
     Autoclear = 2,
 }
 
-/// The names of all features this crate knows: kind, bit number, name as QEMU writes it.
+/// The features of the specification: kind, bit number and the name that QEMU writes.
 pub(crate) const FEATURE_NAMES: [(FeatureKind, u8, &str); 8] = [
     (FeatureKind::Incompatible, 0, "dirty bit"),
     (FeatureKind::Incompatible, 1, "corrupt bit"),
@@ -51,10 +51,10 @@ pub(crate) const FEATURE_NAMES: [(FeatureKind, u8, &str); 8] = [
     (FeatureKind::Autoclear, 1, "raw external data"),
 ];
 
-/// Checks that no incompatible feature is set that this crate does not know.
+/// Checks that all incompatible features of the image are known.
 ///
 /// # Errors
-/// [`diskimg_core::ErrorKind::Unsupported`], naming the features by the image's own table.
+/// [`diskimg_core::ErrorKind::Unsupported`], with the names in the image's feature name table.
 pub(crate) fn check_known(incompatible: u64, names: &[FeatureName]) -> Result<()> {
     match unknown_in_words(incompatible, names) {
         None => Ok(()),
@@ -65,10 +65,11 @@ pub(crate) fn check_known(incompatible: u64, names: &[FeatureName]) -> Result<()
 fn unknown(words: &str) -> Error {
     unsupported("incompatible_features")
         .at(72)
-        .because(format_args!("the image needs a feature that is not known here: {words}"))
+        .because(format_args!("the image needs an unknown feature: {words}"))
 }
 
-/// The unknown incompatible features as `bit 5 ("name"), bit 63`; `None` if there is none. Names are escaped.
+/// Returns the unknown incompatible features as `bit 5 ("name"), bit 63`; `None` if all are known. Names are
+/// escaped.
 pub(crate) fn unknown_in_words(incompatible: u64, names: &[FeatureName]) -> Option<String> {
     let unknown = incompatible & !KNOWN_INCOMPATIBLE;
     let words: Vec<String> =
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_features_are_named_by_the_table_of_the_image() {
+    fn unknown_feature_is_named_by_the_table_of_the_image() {
         let names = [
             FeatureName { kind: 1, bit: 5, name: b"of another field".to_vec() },
             FeatureName { kind: 0, bit: 5, name: b"time\ntravel".to_vec() },
@@ -96,7 +97,7 @@ mod tests {
         let error = check_known(DIRTY | 1 << 5 | 1 << 63, &names).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "qcow2: incompatible_features at byte 72: the image needs a feature that is not known here: \
+            "qcow2: incompatible_features at byte 72: the image needs an unknown feature: \
              bit 5 (\"time\\ntravel\"), bit 63"
         );
     }

@@ -1,4 +1,4 @@
-//! The header, its extensions, and the names they hold.
+//! The contents of the first cluster: header, header extensions and file names.
 
 use diskimg_core::{Budget, ErrorKind, Identity, Reference, ReferenceRole, Result};
 
@@ -8,7 +8,7 @@ use crate::features;
 use crate::file_window::FileWindow;
 use crate::header::{Encryption, Header};
 
-/// The header and what belongs to it.
+/// The header, its extensions and the files that they name.
 pub(crate) struct FirstCluster {
     pub(crate) header: Header,
     pub(crate) extensions: Extensions,
@@ -17,12 +17,15 @@ pub(crate) struct FirstCluster {
 }
 
 impl FirstCluster {
-    /// Reads the header, its extensions and the names in them. Names come out of `budget`.
+    /// Reads the header, its extensions and the file names. Extensions and names are charged to `budget`.
+    ///
+    /// # Errors
+    /// As [`Header::parse`] and [`Extensions::parse`].
     pub(crate) fn read(window: &mut FileWindow<'_>, budget: &Budget) -> Result<Self> {
         let header = Header::parse(window.beginning())?;
-        // A first cluster that the file's end cuts has fewer extensions.
+        // The file may end inside the first cluster.
         let end = header.extensions_end.min(window.file_size());
-        let extensions = Extensions::walk(header.length.into()..end, budget, &mut |at, len| {
+        let extensions = Extensions::parse(header.length.into()..end, budget, &mut |at, len| {
             Ok(window.read("header extension", at, len)?.to_vec())
         })?;
         if extensions.crypto_header.is_some() && header.encryption != Some(Encryption::Luks) {

@@ -1,7 +1,7 @@
-//! The header: the first 72 bytes of a version 2 image, the first 104 or more of version 3.
+//! The header: the first 72 bytes of a version 2 image, the first 104 or more bytes of a version 3 image.
 //!
-//! Source: QEMU `docs/interop/qcow2.txt`, "Header". Limits that the specification leaves open are QEMU's
-//! (`block/qcow2.h`), so that what opens here opens there.
+//! Source: QEMU `docs/interop/qcow2.txt`, "Header". Limits that the specification does not give are those of QEMU
+//! (`block/qcow2.h`), so that QEMU opens every image that this crate opens.
 
 use std::ops::Range;
 
@@ -16,20 +16,20 @@ pub(crate) use crate::header_fields::{
     DEFAULT_REFCOUNT_ORDER, MAGIC, V2_LENGTH, V3_LENGTH, V3_LENGTH_WITH_COMPRESSION,
 };
 
-/// The smallest clusters with subclusters: 32 subclusters of 512 bytes. Set by the specification.
+/// log2 of the smallest cluster size with subclusters: 32 subclusters of 512 bytes. Set by the specification.
 pub(crate) const MIN_EXTENDED_CLUSTER_BITS: u32 = 14;
-/// The largest L1 table in bytes. A bound of QEMU's (`QCOW_MAX_L1_SIZE`).
+/// The largest L1 table in bytes. QEMU's limit (`QCOW_MAX_L1_SIZE`).
 pub(crate) const MAX_L1_BYTES: u64 = 32 << 20;
-/// The largest refcount table in bytes. A bound of QEMU's (`QCOW_MAX_REFTABLE_SIZE`).
+/// The largest refcount table in bytes. QEMU's limit (`QCOW_MAX_REFTABLE_SIZE`).
 pub(crate) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 /// The longest backing file name in bytes. Set by the specification.
 pub(crate) const MAX_BACKING_NAME: u32 = 1023;
 /// log2 of the widest refcount, 64 bits. Set by the specification.
 pub(crate) const MAX_REFCOUNT_ORDER: u32 = 6;
-/// Virtual sizes are counted in sectors of so many bytes.
+/// The unit of virtual sizes, in bytes.
 pub(crate) const SECTOR: u64 = 512;
 
-/// How compressed clusters are compressed.
+/// The compression method of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Compression {
     /// Raw deflate, which the specification calls zlib.
@@ -39,7 +39,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The name that `qemu-img` gives it.
+    /// The name of the method in the output of `qemu-img`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Deflate => "zlib",
@@ -48,17 +48,17 @@ impl Compression {
     }
 }
 
-/// How the guest's data is encrypted.
+/// The encryption method of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Encryption {
-    /// The AES-CBC of old, method 1.
+    /// AES-CBC, the deprecated method 1.
     Aes = 1,
     /// LUKS, method 2.
     Luks = 2,
 }
 
 impl Encryption {
-    /// The name that `qemu-img` gives it.
+    /// The name of the method in the output of `qemu-img`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Aes => "aes",
@@ -67,16 +67,16 @@ impl Encryption {
     }
 }
 
-/// The header's fields, checked one by one and against each other. Nothing is checked against the file.
+/// The checked header. Nothing is checked against the size of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
     pub(crate) version: u32,
-    /// Byte offset and length of the backing file name; `None` without one.
+    /// The offset and the length in bytes of the backing file name; `None` if there is none.
     pub(crate) backing_name: Option<(u64, u32)>,
-    /// Where the area of extensions ends: at the backing file name, or else with the first cluster.
+    /// The end of the header extensions: the backing file name, or the end of the first cluster.
     pub(crate) extensions_end: u64,
     pub(crate) geometry: Geometry,
-    /// The size in bytes exactly as it stands there.
+    /// The size field in bytes, not rounded.
     pub(crate) size: u64,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) l1_entries: u64,
@@ -94,13 +94,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The size in bytes of the disk: whole sectors, what the header has beyond them is dropped. QEMU does
-    /// the same, so that a disk has one size in both.
+    /// The size of the disk in bytes: the size field rounded down to whole sectors, as QEMU does.
     pub(crate) const fn virtual_size(&self) -> u64 {
         self.size & !(SECTOR - 1)
     }
 
-    /// Bytes of the L1 table.
+    /// The length of the L1 table in bytes.
     pub(crate) const fn l1_bytes(&self) -> u64 {
         self.l1_entries.saturating_mul(8)
     }
@@ -115,24 +114,25 @@ impl Header {
         span(self.refcount_table_offset, self.refcount_table_bytes())
     }
 
-    /// Whether an incompatible feature is set.
+    /// Returns true if an incompatible feature is set.
     pub(crate) const fn has(&self, incompatible: u64) -> bool {
         self.incompatible & incompatible != 0
     }
 
-    /// Reads and checks a header. `bytes` is the beginning of the file, 112 bytes of it if it has as many.
+    /// Parses and checks a header. `bytes` is the beginning of the file, at least 112 bytes unless the file is
+    /// shorter.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Truncated`] when `bytes` ends before the
-    /// header, and whatever kind the first field has that cannot be.
+    /// [`ErrorKind::UnknownFormat`] without the magic; [`ErrorKind::Truncated`] if `bytes` ends before the
+    /// header; [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`] or [`ErrorKind::Limit`] for an invalid field.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let fields = HeaderFields::parse(bytes)?;
-        fields.check()
+        fields.to_header()
     }
 }
 
 impl HeaderFields {
-    fn check(&self) -> Result<Header> {
+    fn to_header(&self) -> Result<Header> {
         let geometry = self.geometry()?;
         let backing_name = self.backing_name(geometry)?;
         let (l1_entries, refcount_order) = (self.l1_entries(geometry)?, self.refcount_order()?);
@@ -187,7 +187,7 @@ impl HeaderFields {
             );
         }
         if self.version == 3 && (length < V3_LENGTH || !length.is_multiple_of(8)) {
-            return Err(length_error().expected(format_args!("a multiple of 8 from {V3_LENGTH} on")));
+            return Err(length_error().expected(format_args!("a multiple of 8, at least {V3_LENGTH}")));
         }
         Ok(geometry)
     }
@@ -200,11 +200,11 @@ impl HeaderFields {
         }
         if offset < u64::from(self.header_length) || offset > cluster {
             return Err(corrupt("backing_file_offset").at(8).found(offset).expected(format_args!(
-                "an offset in the first cluster behind the header, {} to {cluster}",
+                "an offset in the first cluster after the header, {} to {cluster}",
                 self.header_length
             )));
         }
-        let room = cluster.saturating_sub(offset).min(u64::from(MAX_BACKING_NAME));
+        let room = (cluster - offset).min(u64::from(MAX_BACKING_NAME));
         if u64::from(size) > room {
             return Err(corrupt("backing_file_size").at(16).found(size).expected(format_args!(
                 "at most {room}, a name of {MAX_BACKING_NAME} bytes that ends in the first cluster"
@@ -231,7 +231,7 @@ impl HeaderFields {
 
     fn l1_entries(&self, geometry: Geometry) -> Result<u64> {
         let entries = u64::from(self.l1_size);
-        let bytes = entries.saturating_mul(8);
+        let bytes = entries * 8;
         if bytes > MAX_L1_BYTES {
             return Err(limit("l1_size").at(36).found(entries).expected(format_args!(
                 "at most {} entries, a table of {MAX_L1_BYTES} bytes",

@@ -1,4 +1,4 @@
-//! The header's fields as they stand in the file, not yet checked.
+//! The fields of the header, not yet checked.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Header".
 
@@ -10,17 +10,17 @@ use crate::errors::{corrupt, truncated, unsupported};
 
 /// The first four bytes: `QFI` and 0xfb.
 pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
-/// Length in bytes of a version 2 header, which has no length field.
+/// The length in bytes of a version 2 header, which has no length field.
 pub(crate) const V2_LENGTH: u32 = 72;
-/// Length in bytes of the shortest version 3 header.
+/// The length in bytes of the shortest version 3 header.
 pub(crate) const V3_LENGTH: u32 = 104;
-/// Length in bytes of a version 3 header with a compression type, as QEMU has written it since 5.1.
+/// The length in bytes of a version 3 header with a compression type. QEMU has written it since 5.1.
 pub(crate) const V3_LENGTH_WITH_COMPRESSION: u32 = 112;
 
-/// log2 of the refcount width of version 2 and of the usual version 3 image: 16 bits.
+/// log2 of the refcount width of version 2, and of most version 3 images: 16 bits.
 pub(crate) const DEFAULT_REFCOUNT_ORDER: u32 = 4;
 
-/// The fields as they stand in the file.
+/// The fields of the header, decoded and otherwise unchanged.
 pub(crate) struct HeaderFields {
     pub(crate) version: u32,
     pub(crate) backing_file_offset: u64,
@@ -43,11 +43,11 @@ pub(crate) struct HeaderFields {
 }
 
 impl HeaderFields {
-    /// Reads the fields that the version has; the others get what the version implies.
+    /// Parses the fields that the version has. The others get the values that the version implies.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownFormat`] without the magic, [`ErrorKind::Unsupported`] for other versions,
-    /// [`ErrorKind::Truncated`] when `bytes` ends before the header.
+    /// [`ErrorKind::UnknownFormat`] without the magic; [`ErrorKind::Unsupported`] for other versions;
+    /// [`ErrorKind::Truncated`] if `bytes` ends before the header.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let short = |need: u32| {
             truncated("header")

@@ -1,4 +1,4 @@
-//! L1 entries: where the L2 tables are.
+//! L1 entries, which give the offsets of the L2 tables.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Cluster mapping", "L1 table entry".
 
@@ -10,10 +10,10 @@ use crate::addr::{Geometry, HostOffset};
 use crate::entry_bits::{COPIED, HOST_OFFSET};
 use crate::errors::{corrupt, truncated};
 
-/// The L2 table that an L1 entry points at; `None` when nothing is allocated in the range it maps.
+/// Returns the offset of the L2 table; `None` if nothing is allocated in the range that the entry maps.
 ///
 /// # Errors
-/// [`diskimg_core::ErrorKind::Corrupt`], without a place, for reserved bits and unaligned tables.
+/// [`diskimg_core::ErrorKind::Corrupt`], without an offset, for reserved bits and unaligned tables.
 pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset>> {
     if entry & !(HOST_OFFSET | COPIED) != 0 {
         return Err(corrupt("L1 entry").found_hex(entry).expected("bits 0 to 8 and 56 to 62 to be 0"));
@@ -28,7 +28,7 @@ pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset
     Ok((offset != 0).then_some(HostOffset(offset)))
 }
 
-/// The error for an L1 table that the file's end cuts.
+/// The error for an L1 table that ends past the end of the file.
 pub(crate) fn truncated_table(l1: &Range<u64>, file_size: u64) -> Error {
     truncated("L1 table")
         .at(l1.start)
@@ -41,7 +41,7 @@ mod tests {
     use diskimg_core::ErrorKind;
 
     #[test]
-    fn an_entry_is_an_aligned_offset_and_the_copied_bit() {
+    fn entry_has_an_aligned_offset_and_the_copied_bit() {
         let geometry = Geometry::new(16, false);
         assert_eq!(decode(0, geometry).unwrap(), None);
         assert_eq!(decode(COPIED | 0x50000, geometry).unwrap(), Some(HostOffset(0x50000)));

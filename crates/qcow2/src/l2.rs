@@ -1,4 +1,4 @@
-//! L2 entries: what each cluster is and where it lies.
+//! L2 entries, which give the kind and the place of each cluster.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "L2 table entry", "Standard Cluster Descriptor", "Extended L2
 //! Entries".
@@ -12,42 +12,43 @@ use crate::errors::corrupt;
 use crate::header::Header;
 use crate::subcluster::{Subcluster, SubclusterMap};
 
-/// What an L2 entry says of its cluster.
+/// A decoded L2 entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ClusterDescriptor {
-    /// Nothing here: what lies below decides. With extended entries there may be a host cluster set aside for it.
+    /// Not stored in this image; the backing file is visible. Only extended entries can have a host cluster
+    /// allocated for it.
     Unallocated(Option<HostOffset>),
-    /// Reads as zeros; there may be a host cluster set aside for it.
+    /// Reads as zeros. A host cluster can be allocated for it.
     Zero(Option<HostOffset>),
     /// Stored verbatim at this offset.
     Data(HostOffset),
     /// Stored compressed.
     Compressed(CompressedRange),
-    /// Not the same in all of its subclusters.
+    /// Has subclusters of different kinds.
     Mixed(SubclusterMap),
 }
 
-/// What of the image decides how an entry is read.
+/// The properties of an image that decide how its L2 entries are decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct L2Rules {
     pub(crate) geometry: Geometry,
-    /// Whether bit 0 means zeros: version 3 without extended entries.
+    /// True if bit 0 means zeros: version 3 without extended entries.
     pub(crate) zero_flag: bool,
-    /// Whether clusters are in an external data file, where offset 0 is as good as any.
+    /// True if the clusters are in an external data file, where offset 0 is valid.
     pub(crate) data_file: bool,
 }
 
 impl L2Rules {
-    /// The rules of an image whose clusters are in an external data file or not.
+    /// Returns the rules for an image. `data_file` is true if it has an external data file.
     pub(crate) const fn new(header: &Header, data_file: bool) -> Self {
         let geometry = header.geometry;
         Self { geometry, zero_flag: header.version >= 3 && !geometry.extended_l2(), data_file }
     }
 
-    /// Reads an entry and, with extended entries, its bitmap (0 otherwise).
+    /// Decodes an entry. `bitmap` is the second word of an extended entry, 0 otherwise.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`], without a place, for what the specification rules out.
+    /// [`diskimg_core::ErrorKind::Corrupt`], without an offset, for an entry that the specification forbids.
     pub(crate) fn decode(self, entry: u64, bitmap: u64) -> Result<ClusterDescriptor> {
         if entry & COMPRESSED != 0 {
             return self.compressed(entry, bitmap);
@@ -69,7 +70,7 @@ impl L2Rules {
             });
         }
         Ok(match host {
-            // Even in a data file QEMU takes offset 0 here for no place.
+            // QEMU reads offset 0 as "not allocated" here, even with a data file.
             _ if entry & ZERO != 0 => ClusterDescriptor::Zero(host.filter(|host| host.0 != 0)),
             Some(host) => ClusterDescriptor::Data(host),
             None => ClusterDescriptor::Unallocated(None),
@@ -97,7 +98,7 @@ impl L2Rules {
         if bitmap != 0 {
             return Err(corrupt("subcluster bitmap")
                 .found_hex(bitmap)
-                .expected("0, for the cluster is compressed"));
+                .expected("0 for a compressed cluster"));
         }
         Ok(ClusterDescriptor::Compressed(CompressedRange::decode(entry, self.geometry)))
     }
@@ -111,17 +112,17 @@ mod tests {
     const V3: L2Rules = L2Rules { geometry: Geometry::new(16, false), zero_flag: true, data_file: false };
 
     #[test]
-    fn standard_entries_are_told_apart() {
+    fn standard_entries_are_distinguished() {
         assert_eq!(V3.decode(0, 0).unwrap(), ClusterDescriptor::Unallocated(None));
         assert_eq!(V3.decode(COPIED, 0).unwrap(), ClusterDescriptor::Unallocated(None));
         assert_eq!(V3.decode(ZERO, 0).unwrap(), ClusterDescriptor::Zero(None));
         assert_eq!(V3.decode(COPIED | 0x50000, 0).unwrap(), ClusterDescriptor::Data(HostOffset(0x50000)));
-        let set_aside = ClusterDescriptor::Zero(Some(HostOffset(0x50000)));
-        assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), set_aside);
+        let allocated = ClusterDescriptor::Zero(Some(HostOffset(0x50000)));
+        assert_eq!(V3.decode(COPIED | 0x50000 | ZERO, 0).unwrap(), allocated);
     }
 
     #[test]
-    fn the_zero_flag_is_reserved_in_version_2_and_with_extended_entries() {
+    fn zero_flag_is_reserved_in_version_2_and_with_extended_entries() {
         let v2 = L2Rules { zero_flag: false, ..V3 };
         assert_eq!(v2.decode(ZERO, 0).unwrap_err().kind(), ErrorKind::Corrupt);
         let extended = L2Rules { geometry: Geometry::new(16, true), ..v2 };
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn offset_0_is_a_place_in_an_external_data_file() {
+    fn offset_0_is_valid_in_an_external_data_file() {
         let external = L2Rules { data_file: true, ..V3 };
         assert_eq!(external.decode(COPIED, 0).unwrap(), ClusterDescriptor::Data(HostOffset(0)));
         assert_eq!(external.decode(0, 0).unwrap(), ClusterDescriptor::Unallocated(None));
@@ -138,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn unaligned_offsets_and_reserved_bits_are_corrupt() {
+    fn unaligned_offset_or_reserved_bit_is_corrupt() {
         for wrong in [0x50200, 0x50002, 1 << 56, 1 << 61] {
             assert_eq!(V3.decode(wrong, 0).unwrap_err().kind(), ErrorKind::Corrupt, "{wrong:#x}");
         }
     }
 
     #[test]
-    fn a_compressed_cluster_has_no_subclusters() {
+    fn compressed_cluster_has_no_subclusters() {
         let extended = L2Rules { geometry: Geometry::new(16, true), zero_flag: false, data_file: false };
         assert!(matches!(extended.decode(COMPRESSED | 0x50000, 0), Ok(ClusterDescriptor::Compressed(_))));
         assert_eq!(extended.decode(COMPRESSED | 0x50000, 1).unwrap_err().kind(), ErrorKind::Corrupt);

@@ -1,4 +1,4 @@
-//! qcow2 images, versions 2 and 3: read safely from hostile bytes, and written.
+//! Reader and writer of qcow2 images, versions 2 and 3. Hostile images are read safely.
 #![forbid(unsafe_code)]
 
 mod addr;

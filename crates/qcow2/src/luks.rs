@@ -1,4 +1,4 @@
-//! The LUKS header of an encrypted image: what it says of ciphers and key slots, for information only.
+//! The LUKS header of an encrypted image, read for information only.
 //!
 //! Sources: QEMU `docs/interop/qcow2.txt`, "Full disk encryption header pointer"; LUKS1 On-Disk Format
 //! Specification 1.2.3, section 2.1 and figure 1.
@@ -13,13 +13,13 @@ use crate::errors::corrupt;
 use crate::extensions::CryptoHeader;
 use crate::file_window::FileWindow;
 
-/// Bytes of the header with its key slots.
-const HEADER: u64 = 592;
-/// Key slots of a header.
-const SLOTS: usize = 8;
-/// What stands in a slot that holds a key.
+/// The length in bytes of the header with its key slots.
+const HEADER_BYTES: u64 = 592;
+/// The number of key slots.
+const KEY_SLOTS: usize = 8;
+/// The state of a slot that contains a key.
 const ACTIVE: u32 = 0x00AC_71F3;
-/// Offsets are counted in sectors of so many bytes.
+/// The unit of offsets, in bytes.
 const SECTOR: u64 = 512;
 
 #[derive(Debug)]
@@ -36,20 +36,20 @@ struct LuksHeader<'a> {
 
 #[derive(Debug)]
 struct LuksKeySlot {
-    active: u32,
+    state: u32,
     iterations: u32,
     key_sectors: u32,
     stripes: u32,
 }
 
-/// The facts that `qemu-img info` tells of a LUKS header, in its order. Nothing secret is among them.
+/// Returns what `qemu-img info` reports about a LUKS header, in its order. Nothing of it is secret.
 ///
 /// # Errors
-/// When the file has no LUKS header of version 1 there.
+/// If the file has no LUKS header of version 1 at that offset.
 pub(crate) fn details(at: CryptoHeader, window: &mut FileWindow<'_>) -> Result<Vec<(String, Detail)>> {
-    let bytes = window.read("LUKS header", at.offset, HEADER)?;
+    let bytes = window.read("LUKS header", at.offset, HEADER_BYTES)?;
     let (_, luks) = luks(bytes)
-        .map_err(|_| corrupt("LUKS header").at(at.offset).because("it is not one of version 1"))?;
+        .map_err(|_| corrupt("LUKS header").at(at.offset).because("it is not a header of version 1"))?;
     let text = |bytes: &[u8]| Detail::Text(String::from_utf8_lossy(bytes).into_owned());
     let (mode, generator) = split(luks.cipher_mode, b'-');
     let (generator, generator_hash) = split(generator, b':');
@@ -72,14 +72,14 @@ fn sectors(count: u32) -> Detail {
     Detail::Number(u64::from(count).saturating_mul(SECTOR))
 }
 
-/// The cipher by QEMU's name, which tells the bits of one key: XTS has two.
+/// Returns QEMU's name of a cipher. It contains the bits of one key, and XTS has two keys.
 fn cipher(name: &[u8], mode: &[u8], key_bytes: u32) -> String {
     let keys = if mode == b"xts" { 2 } else { 1 };
     format!("{}-{}", String::from_utf8_lossy(name), u64::from(key_bytes).saturating_mul(8) / keys)
 }
 
 fn slot_detail(slot: &LuksKeySlot) -> Detail {
-    let active = slot.active == ACTIVE;
+    let active = slot.state == ACTIVE;
     let mut rows = vec![("active".to_owned(), Detail::Flag(active))];
     if active {
         rows.push(("iters".to_owned(), Detail::Number(slot.iterations.into())));
@@ -91,7 +91,7 @@ fn slot_detail(slot: &LuksKeySlot) -> Detail {
     Detail::Table(rows)
 }
 
-/// What stands before and behind the first `mark`.
+/// Splits `bytes` at the first `mark`.
 fn split(bytes: &[u8], mark: u8) -> (&[u8], &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == mark);
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
@@ -102,19 +102,19 @@ fn luks(bytes: &[u8]) -> IResult<&[u8], LuksHeader<'_>> {
     let (rest, (cipher_name, cipher_mode, hash)) = (string(32), string(32), string(32)).parse(rest)?;
     let (rest, (payload_sectors, key_bytes, _digest, iterations, uuid)) =
         (be_u32, be_u32, take(52_usize), be_u32, string(40)).parse(rest)?;
-    let (rest, slots) = count(slot, SLOTS).parse(rest)?;
+    let (rest, slots) = count(key_slot, KEY_SLOTS).parse(rest)?;
     let luks =
         LuksHeader { cipher_name, cipher_mode, hash, payload_sectors, key_bytes, iterations, uuid, slots };
     Ok((rest, luks))
 }
 
-fn slot(bytes: &[u8]) -> IResult<&[u8], LuksKeySlot> {
-    let (rest, (active, iterations, _salt, key_sectors, stripes)) =
+fn key_slot(bytes: &[u8]) -> IResult<&[u8], LuksKeySlot> {
+    let (rest, (state, iterations, _salt, key_sectors, stripes)) =
         (be_u32, be_u32, take(32_usize), be_u32, be_u32).parse(bytes)?;
-    Ok((rest, LuksKeySlot { active, iterations, key_sectors, stripes }))
+    Ok((rest, LuksKeySlot { state, iterations, key_sectors, stripes }))
 }
 
-/// `len` bytes of text, cut at the first NUL.
+/// Parses a string of `len` bytes that ends at the first NUL.
 fn string<'a>(len: usize) -> impl Parser<&'a [u8], Output = &'a [u8], Error = nom::error::Error<&'a [u8]>> {
     take(len).map(|bytes| split(bytes, 0).0)
 }

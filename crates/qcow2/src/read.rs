@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, ReadCursor,
-    Result, check_range, range,
+    BlockSource, Error, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, ReadCursor, Result,
+    check_range, range,
 };
 
 use crate::cluster_codec::ClusterCodec;
-use crate::errors::FORMAT;
+use crate::errors::internal;
 use crate::lookup::{Mapping, RunContent};
 use crate::open::Qcow2;
 
@@ -24,7 +24,7 @@ impl BlockSource for Qcow2 {
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let mapping = self.lookup.mapping(at, rest.end())?;
-            let mapped = rest.take(range::len(&(at.0..mapping.end()))).ok_or_else(internal)?;
+            let mapped = rest.take(range::len(&(at.0..mapping.end()))).ok_or_else(bad_run)?;
             self.read_mapped(&mapping, at, mapped)?;
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Qcow2 {
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let (stored, len) = mapping.run(at, rest.end())?;
-            let run = rest.take(len).ok_or_else(internal)?;
+            let run = rest.take(len).ok_or_else(bad_run)?;
             match stored {
                 RunContent::Unallocated(_) | RunContent::Zero(_) => run.fill(0),
                 RunContent::Data(host) => self.data.read_at(host.0, run)?,
@@ -120,7 +120,7 @@ impl UnitMap for CompressedClusters<'_> {
     }
 }
 
-/// The error for a bug in this crate, not a fault of the image.
-fn internal() -> Error {
-    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
+/// The error for a run that is empty or longer than the rest of the read buffer.
+fn bad_run() -> Error {
+    internal("a run is empty or longer than the read")
 }

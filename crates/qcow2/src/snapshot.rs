@@ -7,24 +7,24 @@ use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use crate::errors::FORMAT;
-use crate::errors::{corrupt, limit};
+use crate::addr::span;
+use crate::errors::{FORMAT, corrupt, limit};
 use crate::file_window::FileWindow;
 use crate::header::{Header, SECTOR};
 
-/// Bytes of an entry before its variable parts.
+/// The length in bytes of an entry before its variable parts.
 const FIXED_BYTES: u64 = 40;
-/// The most bytes of extra data. A bound of QEMU's (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
+/// The most bytes of extra data. QEMU's limit (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
 const MAX_EXTRA: u64 = 1024;
-/// The most bytes of the whole table. A bound of QEMU's (`QCOW_MAX_SNAPSHOTS_SIZE`).
+/// The most bytes of the whole table. QEMU's limit (`QCOW_MAX_SNAPSHOTS_SIZE`).
 const MAX_TABLE: u64 = 64 << 20;
 
-/// One snapshot: what is snapshot about it, and where its L1 table is.
+/// An entry of the table: the snapshot and the place of its L1 table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SnapshotEntry {
     pub(crate) l1_table_offset: u64,
     pub(crate) l1_entries: u64,
-    /// Where the entry is in the file.
+    /// The byte offset of the entry in the file.
     pub(crate) at: u64,
     pub(crate) snapshot: Snapshot,
 }
@@ -41,7 +41,7 @@ struct SnapshotFields {
     extra_len: u32,
 }
 
-/// The table, read entry by entry.
+/// The table, read one entry at a time.
 pub(crate) struct SnapshotTable<'w, 'a> {
     window: &'w mut FileWindow<'a>,
     at: u64,
@@ -51,18 +51,18 @@ pub(crate) struct SnapshotTable<'w, 'a> {
 }
 
 impl<'w, 'a> SnapshotTable<'w, 'a> {
-    /// The table that `header` points at, or as many entries of it as `limits` allow.
+    /// The table that `header` points to, but no more entries than `limits` allow.
     pub(crate) fn new(header: &Header, limits: &Limits, window: &'w mut FileWindow<'a>) -> Self {
         Self {
             window,
             at: header.snapshots_offset,
-            end: header.snapshots_offset.saturating_add(MAX_TABLE),
+            end: span(header.snapshots_offset, MAX_TABLE).end,
             left: header.snapshots.min(limits.snapshots),
             virtual_size: header.virtual_size(),
         }
     }
 
-    /// Where the next entry begins: behind the last one, the end of the table.
+    /// The offset of the next entry; after the last one, the end of the table.
     pub(crate) fn offset(&self) -> u64 {
         self.at
     }
@@ -83,7 +83,7 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
                 .expected(format_args!("at most {MAX_EXTRA}")));
         }
         let variable = at.saturating_add(FIXED_BYTES);
-        let len = extra_len.saturating_add(u64::from(fixed.id_len)).saturating_add(fixed.name_len.into());
+        let len = extra_len + u64::from(fixed.id_len) + u64::from(fixed.name_len);
         let bytes = self.window.read("snapshot table", variable, len)?;
         let (extra, id, name) = whole(strings(bytes, &fixed), variable)?;
         let word = |index: usize| extra.get(index..)?.first_chunk::<8>().map(|raw| u64::from_be_bytes(*raw));
@@ -95,7 +95,7 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
             date_seconds: fixed.date_seconds,
             date_nanoseconds: fixed.date_nanoseconds,
             vm_clock_nanoseconds: fixed.vm_clock_nanoseconds,
-            // All ones stand for "not recorded".
+            // All ones mean "not recorded".
             icount: word(16).filter(|count| *count != u64::MAX),
         };
         self.at = variable.saturating_add(len.next_multiple_of(8));
@@ -107,7 +107,7 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
 impl Iterator for SnapshotTable<'_, '_> {
     type Item = Result<SnapshotEntry>;
 
-    /// Ends after the first error: where the next entry begins is not known then.
+    /// Ends after the first error, because the offset of the next entry is then unknown.
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let entry = self.entry();
@@ -121,7 +121,7 @@ impl Iterator for SnapshotTable<'_, '_> {
 fn whole<T>(result: IResult<&[u8], T>, at: u64) -> Result<T> {
     match result {
         Ok((_, value)) => Ok(value),
-        Err(_) => Err(corrupt("snapshot table").at(at).because("an entry is cut short")),
+        Err(_) => Err(corrupt("snapshot table").at(at).because("an entry is truncated")),
     }
 }
 
@@ -146,12 +146,12 @@ fn fixed(bytes: &[u8]) -> IResult<&[u8], SnapshotFields> {
 
 type SnapshotStrings<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
-/// Extra data, id and name.
+/// Splits the variable part into extra data, id and name.
 fn strings<'a>(bytes: &'a [u8], fixed: &SnapshotFields) -> IResult<&'a [u8], SnapshotStrings<'a>> {
     (take(fixed.extra_len), take(fixed.id_len), take(fixed.name_len)).parse(bytes)
 }
 
-/// The snapshots that can be listed, and why no more.
+/// Returns the snapshots up to the first error, and that error.
 pub(crate) fn list(
     header: &Header,
     limits: &Limits,
@@ -160,29 +160,30 @@ pub(crate) fn list(
 ) -> (Vec<Snapshot>, Option<Error>) {
     let mut listed = Vec::new();
     for entry in SnapshotTable::new(header, limits, window) {
-        let kept = entry.and_then(|entry| {
-            budget.take((entry.snapshot.id.len() as u64).saturating_add(entry.snapshot.name.len() as u64))?;
+        let charged = entry.and_then(|entry| {
+            budget.take(entry.snapshot.id.len() as u64)?;
+            budget.take(entry.snapshot.name.len() as u64)?;
             Ok(entry.snapshot)
         });
-        match kept {
+        match charged {
             Ok(snapshot) => listed.push(snapshot),
             Err(error) => return (listed, Some(error)),
         }
     }
-    let beyond = (header.snapshots > limits.snapshots).then(|| {
+    let over_limit = (header.snapshots > limits.snapshots).then(|| {
         limit("nb_snapshots")
             .at(60)
             .found(header.snapshots)
             .expected(format_args!("at most {}", limits.snapshots))
     });
-    (listed, beyond)
+    (listed, over_limit)
 }
 
-/// The snapshot that is meant.
+/// Finds a snapshot. An id takes precedence over a name.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] when the image has no such snapshot, and what is wrong with its table when
-/// that ends before the snapshot was found.
+/// [`ErrorKind::InvalidInput`] if the image has no such snapshot; the error of the table if it is damaged before
+/// the snapshot is found.
 pub(crate) fn find(
     header: &Header,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! The bitmap of an extended L2 entry: what each of a cluster's 32 subclusters is.
+//! The bitmap of an extended L2 entry, which gives the kind of each of the 32 subclusters.
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Extended L2 Entries".
 
@@ -7,7 +7,7 @@ use diskimg_core::Result;
 use crate::addr::{HostOffset, SUBCLUSTERS};
 use crate::errors::corrupt;
 
-/// What a subcluster is.
+/// The kind of a subcluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Subcluster {
     Unallocated,
@@ -15,21 +15,21 @@ pub(crate) enum Subcluster {
     Data,
 }
 
-/// A cluster whose subclusters are not all alike.
+/// The subclusters of one cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SubclusterMap {
-    /// Where the cluster is, if it has a place in the file, stored or not.
-    pub(crate) place: Option<HostOffset>,
+    /// The host cluster, if one is allocated; its subclusters need not contain data.
+    pub(crate) host_cluster: Option<HostOffset>,
     allocated: u32,
     zero: u32,
 }
 
 impl SubclusterMap {
-    /// Reads the bitmap of a cluster at `host`, `None` for one without a place in the file.
+    /// Decodes the bitmap of the cluster at `host`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`], without a place, for a subcluster that is both allocated and
-    /// zero, or allocated nowhere.
+    /// [`diskimg_core::ErrorKind::Corrupt`], without an offset, for a subcluster that is both allocated and
+    /// zero, or allocated without a host cluster.
     pub(crate) fn decode(bitmap: u64, host: Option<HostOffset>) -> Result<Self> {
         // The halves of a u64: lossless.
         let (allocated, zero) = ((bitmap & 0xFFFF_FFFF) as u32, (bitmap >> 32) as u32);
@@ -38,17 +38,17 @@ impl SubclusterMap {
             return Err(fault().expected("no subcluster both allocated and zero"));
         }
         if allocated != 0 && host.is_none() {
-            return Err(fault().expected("no subcluster allocated, for the entry has no host offset"));
+            return Err(fault().expected("no allocated subcluster in an entry without a host offset"));
         }
-        Ok(Self { place: host, allocated, zero })
+        Ok(Self { host_cluster: host, allocated, zero })
     }
 
-    /// Where the cluster is; not meant when nothing of it is stored.
+    /// The host cluster; offset 0 if none is allocated.
     pub(crate) fn host(self) -> HostOffset {
-        self.place.unwrap_or(HostOffset(0))
+        self.host_cluster.unwrap_or(HostOffset(0))
     }
 
-    /// What all subclusters are, if they are alike.
+    /// Returns the kind of all subclusters; `None` if they differ.
     pub(crate) const fn uniform(self) -> Option<Subcluster> {
         match (self.allocated, self.zero) {
             (u32::MAX, _) => Some(Subcluster::Data),
@@ -58,12 +58,13 @@ impl SubclusterMap {
         }
     }
 
-    /// Whether any subcluster is stored.
+    /// Returns true if any subcluster contains data.
     pub(crate) const fn any_data(self) -> bool {
         self.allocated != 0
     }
 
-    /// What subcluster `index` (below 32) is, and how many from it on are the same; at least one.
+    /// Returns the kind of subcluster `index`, which is below 32, and the number of consecutive subclusters of
+    /// that kind, at least one.
     pub(crate) fn run(self, index: u32) -> (Subcluster, u32) {
         let index = index.min(SUBCLUSTERS.saturating_sub(1));
         let (allocated, zero) = (self.allocated >> index, self.zero >> index);
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bitmap_of_one_kind_is_uniform() {
+    fn bitmap_of_one_kind_is_uniform() {
         let kind = |bitmap| SubclusterMap::decode(bitmap, Some(HostOffset(0))).unwrap().uniform();
         assert_eq!(kind(0), Some(Subcluster::Unallocated));
         assert_eq!(kind(0xFFFF_FFFF), Some(Subcluster::Data));
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn allocated_and_zero_or_allocated_nowhere_is_corrupt() {
+    fn subcluster_allocated_and_zero_or_without_a_host_cluster_is_corrupt() {
         for (bitmap, host) in [(1 << 32 | 1, Some(HostOffset(0))), (1, None)] {
             assert_eq!(SubclusterMap::decode(bitmap, host).unwrap_err().kind(), ErrorKind::Corrupt);
         }

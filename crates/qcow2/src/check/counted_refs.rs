@@ -1,45 +1,48 @@
-//! References to host clusters, counted for one window of them.
+//! References to host clusters, counted for one window of clusters.
 
 use std::ops::Range;
 
-use diskimg_core::{CheckReport, Error, Result};
+use diskimg_core::{CheckReport, Error, Result, range};
 
-use crate::addr::Geometry;
+use crate::addr::{Geometry, HostOffset};
 use crate::errors::limit;
 
-/// The counts of a window of host clusters, and what else is noticed on the way.
+/// The reference counts of a window of host clusters, and the problems found while counting.
 pub(super) struct CountedRefs<'a> {
     window: Range<u64>,
     counts: Vec<u32>,
     geometry: Geometry,
     file_size: u64,
-    /// Told to only while the first window is counted: every walk sees the same.
+    /// The report to add problems to; `None` after the first window, because every walk finds the same problems.
     report: Option<&'a mut CheckReport>,
-    /// Where the next cluster of the guest would lie if nothing is fragmented.
-    next: Option<u64>,
+    /// The offset of the next guest cluster if the disk is not fragmented.
+    next: Option<HostOffset>,
 }
 
 impl<'a> CountedRefs<'a> {
+    /// Creates counts of zero for the host clusters of `window`. Problems are added to `report` if there is one.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Limit`] if there is not enough memory.
     pub(super) fn new(
         window: Range<u64>,
         geometry: Geometry,
         file_size: u64,
-        report: &'a mut CheckReport,
-        tells: bool,
+        report: Option<&'a mut CheckReport>,
     ) -> Result<Self> {
-        let len = usize::try_from(window.end.saturating_sub(window.start)).unwrap_or(usize::MAX);
+        let len = range::buffer_len(&window);
         let mut counts = Vec::new();
         counts.try_reserve_exact(len).map_err(|_| limit("memory").found(format_args!("{len} counts")))?;
         counts.resize(len, 0);
-        Ok(Self { window, counts, geometry, file_size, report: tells.then_some(report), next: None })
+        Ok(Self { window, counts, geometry, file_size, report, next: None })
     }
 
     pub(super) fn into_counts(self) -> Vec<u32> {
         self.counts
     }
 
-    /// Whether what is wrong is still to be told, and flags to be compared with the stored counts.
-    pub(super) fn tells(&self) -> bool {
+    /// Returns true if problems are reported, so that flags must be compared with the stored refcounts.
+    pub(super) fn is_reporting(&self) -> bool {
         self.report.is_some()
     }
 
@@ -49,39 +52,37 @@ impl<'a> CountedRefs<'a> {
         }
     }
 
-    /// An error about an entry at `offset` is a corruption, and the check goes on.
-    pub(super) fn wrong(&mut self, offset: u64, error: &Error) {
+    /// Reports the error of the entry at `offset` as a corruption.
+    pub(super) fn invalid(&mut self, offset: u64, error: &Error) {
         self.corruption(offset, error.to_string());
     }
 
-    /// Counts one reference to each cluster that `range` touches; `by` says who refers to it. Whether the range
-    /// begins within the file.
+    /// Counts one reference to each cluster that `range` touches. `by` names the structure that refers to it.
+    /// Returns false if the range starts past the end of the file.
     pub(super) fn reference(&mut self, range: &Range<u64>, by: &str) -> bool {
         if range.start >= self.file_size {
-            self.corruption(range.start, format!("{by} lies behind the end of the file, {}", self.file_size));
+            self.corruption(range.start, format!("{by} is past the end of the file, {}", self.file_size));
             return false;
         }
         let bits = self.geometry.cluster_bits();
         let last = range.end.min(self.file_size).saturating_sub(1) >> bits;
-        let from = (range.start >> bits).max(self.window.start);
-        let to = last.saturating_add(1).min(self.window.end);
-        let index = |cluster: u64| usize::try_from(cluster.saturating_sub(self.window.start)).ok();
-        if let (Some(from), Some(to)) = (index(from), index(to))
-            && let Some(counts) = self.counts.get_mut(from..to.max(from))
+        let clusters = range.start >> bits..last.saturating_add(1);
+        if let Some(counted) = range::intersect(&clusters, &self.window)
+            && let Some(counts) = range::slice_mut(&mut self.counts, self.window.start, &counted)
         {
             counts.iter_mut().for_each(|count| *count = count.saturating_add(1));
         }
         true
     }
 
-    /// What follows is in another table: QEMU counts fragments within each.
+    /// Starts another table. QEMU counts fragments within each table.
     pub(super) fn new_table(&mut self) {
         self.next = None;
     }
 
-    /// Notes a cluster of the active disk that has a place of its own.
-    pub(super) fn allocated(&mut self, host: u64) {
-        let next = self.next.replace(host.saturating_add(self.geometry.cluster_size()));
+    /// Counts an allocated cluster of the active disk.
+    pub(super) fn allocated(&mut self, host: HostOffset) {
+        let next = self.next.replace(host.plus(self.geometry.cluster_size()));
         if let Some(report) = &mut self.report {
             *report.allocated_units.get_or_insert(0) += 1;
             if next.is_some_and(|next| next != host) {
@@ -90,7 +91,7 @@ impl<'a> CountedRefs<'a> {
         }
     }
 
-    /// Notes a compressed cluster of the active disk: fragmented by its nature, as QEMU counts it.
+    /// Counts a compressed cluster of the active disk. QEMU counts every compressed cluster as fragmented.
     pub(super) fn compressed(&mut self) {
         if let Some(report) = &mut self.report {
             *report.allocated_units.get_or_insert(0) += 1;

@@ -1,11 +1,11 @@
-//! Checking the structure: does every reference count say what the tables do?
+//! Checking the structure of an image: the stored refcounts must equal the number of references.
 //!
-//! Source: QEMU `docs/interop/qcow2.txt`, "Host cluster management". What counts as a corruption and what as a
-//! leak is as `qemu-img check` has it: a count that is too low, or an entry that cannot be, is a corruption; a
-//! count that is too high is a leak.
+//! Source: QEMU `docs/interop/qcow2.txt`, "Host cluster management". Problems are classified as by
+//! `qemu-img check`: a refcount that is too low, or an invalid entry, is a corruption; a refcount that is too high
+//! is a leak.
 //!
-//! References are counted for a window of host clusters at a time, so that memory does not grow with the file;
-//! the tables are walked once for each window.
+//! References are counted for one window of host clusters at a time, so that memory does not grow with the file.
+//! The tables are walked once for each window.
 
 mod counted_refs;
 mod reference_walk;
@@ -17,27 +17,27 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
 
-use crate::addr::span;
 use crate::features;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
-use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 use crate::table_words::TableWords;
 use counted_refs::CountedRefs;
 use reference_walk::ReferenceWalk;
 use stored_refcounts::StoredRefcounts;
 
-/// Host clusters that are counted at a time. A bound of ours: 32 MiB of counts, for 512 GiB of clusters of 64 KiB.
+/// The number of host clusters that are counted at a time. Our limit: 32 MiB of counts, which cover 512 GiB at
+/// 64 KiB clusters.
 const WINDOW: u64 = 8 << 20;
 
-/// Table entries that are looked at, over all windows. A bound of ours, so that tables which stand for each
-/// other without end do end: sixteen times what 64 TiB of clusters of 64 KiB need.
+/// The most table entries that are read, over all windows. Our limit, which bounds tables that refer to each other
+/// many times: sixteen times the entries of 64 TiB at 64 KiB clusters.
 const ENTRIES: u64 = 16 << 30;
 
 /// Checks one image: [`diskimg_core::Driver::check`] of this format.
 ///
 /// # Errors
-/// What keeps the image's tables from being found at all; as [`crate::inspect`], and for unknown features.
+/// As [`crate::inspect`]; [`diskimg_core::ErrorKind::Unsupported`] for unknown features; errors of `source`.
+/// Damage in tables is reported, not an error.
 #[allow(clippy::needless_pass_by_value, reason = "the type of `Driver::check`")]
 pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<CheckReport> {
     let limits = &options.limits;
@@ -65,18 +65,19 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let mut highest = None;
     let mut first = 0;
     while first < clusters.max(1) {
-        let range = first..clusters.min(first.saturating_add(WINDOW));
-        let mut tally =
-            CountedRefs::new(range.clone(), header.geometry, source.size(), &mut report, first == 0)?;
-        walk.all(&mut tally)?;
-        highest = compare(&tally.into_counts(), range.start, &parsed, &tables, &mut report)?.or(highest);
-        first = range.end.max(first.saturating_add(1));
+        let counted = first..clusters.min(first.saturating_add(WINDOW));
+        let first_report = (first == 0).then_some(&mut report);
+        let mut refs = CountedRefs::new(counted.clone(), header.geometry, source.size(), first_report)?;
+        walk.all(&mut refs)?;
+        highest = compare(&refs.into_counts(), counted.start, &parsed, &tables, &mut report)?.or(highest);
+        first = counted.end.max(first.saturating_add(1));
     }
     report.image_end = highest.map(|cluster| cluster.saturating_add(1) << header.geometry.cluster_bits());
     Ok(report)
 }
 
-/// Compares the counts of host clusters from `first` on with what is stored; the last cluster in use.
+/// Compares the counts of the host clusters from `first` on with the stored refcounts. Returns the last cluster in
+/// use.
 fn compare(
     counts: &[u32],
     first: u64,
@@ -89,7 +90,7 @@ fn compare(
     let mut clusters = (first..).zip(counts).peekable();
     while let Some((cluster, &count)) = clusters.next() {
         if stored.is_absent(cluster)? && count == 0 {
-            // Most of a sparse file: nothing is stored for a whole block of clusters.
+            // Most of a sparse file: no refcounts are stored for a whole block of clusters.
             let end = stored.block_end(cluster);
             while clusters.next_if(|(cluster, count)| *cluster < end && **count == 0).is_some() {}
             continue;
@@ -109,11 +110,4 @@ fn compare(
         }
     }
     Ok(highest)
-}
-
-/// The refcount table of a header, cut to what QEMU allows.
-fn refcount_table(parsed: &FirstCluster) -> std::ops::Range<u64> {
-    let header = &parsed.header;
-    let bytes = u64::from(header.refcount_table_clusters).saturating_mul(header.geometry.cluster_size());
-    span(header.refcount_table_offset, bytes.min(MAX_REFCOUNT_TABLE_BYTES))
 }

@@ -1,11 +1,10 @@
-//! Everything in an image that uses host clusters, one thing after the other.
+//! The walk over all structures that refer to host clusters.
 
 use std::ops::Range;
 
 use diskimg_core::{Budget, Limits, Result};
 
 use super::counted_refs::CountedRefs;
-use super::refcount_table;
 use super::stored_refcounts::StoredRefcounts;
 use crate::addr::{Geometry, HostOffset, span};
 use crate::bitmap;
@@ -13,12 +12,13 @@ use crate::entry_bits::{COPIED, HOST_OFFSET, REFCOUNT_BLOCK_OFFSET};
 use crate::features;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
+use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
 use crate::snapshot;
 use crate::table_words::TableWords;
 
-/// An image to be walked through any number of times.
+/// An image, walked once for each window of clusters.
 pub(super) struct ReferenceWalk<'w, 'a> {
     pub(super) parsed: &'w FirstCluster,
     pub(super) limits: &'w Limits,
@@ -28,9 +28,10 @@ pub(super) struct ReferenceWalk<'w, 'a> {
     pub(super) file: &'w mut FileWindow<'a>,
 }
 
-/// An L1 table, and whether it is that of the disk as it is now.
+/// An L1 table to walk.
 struct WalkedL1 {
     l1: Range<u64>,
+    /// True for the table of the active disk, false for that of a snapshot.
     active: bool,
 }
 
@@ -40,31 +41,28 @@ impl ReferenceWalk<'_, '_> {
     }
 
     fn rules(&self) -> L2Rules {
-        let header = &self.parsed.header;
-        L2Rules {
-            geometry: header.geometry,
-            zero_flag: header.version >= 3 && !header.geometry.extended_l2(),
-            data_file: self.parsed.data_file.is_some(),
-        }
+        L2Rules::new(&self.parsed.header, self.parsed.data_file.is_some())
     }
 
-    /// Counts every reference there is.
-    pub(super) fn all(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
+    /// Counts all references.
+    pub(super) fn all(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
-        tally.reference(&(0..self.geometry().cluster_size()), "the header");
+        refs.reference(&(0..self.geometry().cluster_size()), "the header");
         if let Some(crypto) = self.parsed.extensions.crypto_header {
-            tally.reference(&span(crypto.offset, crypto.bytes), "the encryption header");
+            refs.reference(&span(crypto.offset, crypto.bytes), "the encryption header");
         }
-        self.refcounts(tally)?;
+        self.refcounts(refs)?;
         let l1 = span(header.l1_table_offset, header.l1_bytes());
-        self.map(tally, &WalkedL1 { l1, active: true })?;
-        self.snapshots(tally)?;
-        self.bitmaps(tally)
+        self.l1(refs, &WalkedL1 { l1, active: true })?;
+        self.snapshots(refs)?;
+        self.bitmaps(refs)
     }
 
-    fn refcounts(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
-        let table = refcount_table(self.parsed);
-        tally.reference(&table, "the refcount table");
+    fn refcounts(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
+        let header = &self.parsed.header;
+        let bytes = header.refcount_table_bytes().min(MAX_REFCOUNT_TABLE_BYTES);
+        let table = span(header.refcount_table_offset, bytes);
+        refs.reference(&table, "the refcount table");
         let cluster_size = self.geometry().cluster_size();
         self.words(&table, |walk, at, entry| {
             if entry == 0 {
@@ -72,54 +70,57 @@ impl ReferenceWalk<'_, '_> {
             }
             let block = entry & REFCOUNT_BLOCK_OFFSET;
             if entry != block || walk.geometry().in_cluster(block) != 0 {
-                tally.corruption(at, format!("refcount table entry {entry:#x} is no offset of a cluster"));
+                refs.corruption(
+                    at,
+                    format!("refcount table entry {entry:#x} is not the offset of a cluster"),
+                );
             } else {
-                tally.reference(&span(block, cluster_size), "a refcount block");
+                refs.reference(&span(block, cluster_size), "a refcount block");
             }
             Ok(())
         })
     }
 
-    fn snapshots(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
+    fn snapshots(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
         if header.snapshots == 0 {
             return Ok(());
         }
-        let mut maps = Vec::new();
+        let mut l1_tables = Vec::new();
         let mut table = snapshot::SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
             match entry {
-                Ok(entry) => maps.push(span(entry.l1_table_offset, entry.l1_entries.saturating_mul(8))),
-                Err(error) => tally.wrong(header.snapshots_offset, &error),
+                Ok(entry) => l1_tables.push(span(entry.l1_table_offset, entry.l1_entries.saturating_mul(8))),
+                Err(error) => refs.invalid(header.snapshots_offset, &error),
             }
         }
         let table = header.snapshots_offset..table.offset();
-        tally.reference(&table, "the snapshot table");
-        for l1 in maps {
-            self.map(tally, &WalkedL1 { l1, active: false })?;
+        refs.reference(&table, "the snapshot table");
+        for l1 in l1_tables {
+            self.l1(refs, &WalkedL1 { l1, active: false })?;
         }
         Ok(())
     }
 
-    fn bitmaps(&mut self, tally: &mut CountedRefs<'_>) -> Result<()> {
+    fn bitmaps(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let is_used = self.parsed.header.autoclear & features::BITMAPS != 0;
         let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
         let directory = span(extension.directory_offset, extension.directory_bytes);
-        tally.reference(&directory, "the bitmap directory");
+        refs.reference(&directory, "the bitmap directory");
         let budget = Budget::new("header", self.limits.header_bytes);
         let bitmaps = match bitmap::list(extension, &budget, self.file) {
             Ok(bitmaps) => bitmaps,
             Err(error) => {
-                tally.wrong(directory.start, &error);
+                refs.invalid(directory.start, &error);
                 return Ok(());
             }
         };
         let cluster_size = self.geometry().cluster_size();
         for bitmap in bitmaps {
-            tally.reference(&bitmap.table, "a bitmap table");
+            refs.reference(&bitmap.table, "a bitmap table");
             self.words(&bitmap.table, |_, _, entry| {
                 if entry & HOST_OFFSET != 0 {
-                    tally.reference(&span(entry & HOST_OFFSET, cluster_size), "a cluster of a bitmap");
+                    refs.reference(&span(entry & HOST_OFFSET, cluster_size), "a cluster of a bitmap");
                 }
                 Ok(())
             })?;
@@ -127,19 +128,19 @@ impl ReferenceWalk<'_, '_> {
         Ok(())
     }
 
-    /// An L1 table, its L2 tables, and the clusters they map.
-    fn map(&mut self, tally: &mut CountedRefs<'_>, map: &WalkedL1) -> Result<()> {
+    /// Counts an L1 table, its L2 tables and the clusters that they map.
+    fn l1(&mut self, refs: &mut CountedRefs<'_>, map: &WalkedL1) -> Result<()> {
         if map.l1.is_empty() {
             return Ok(());
         }
         let name = if map.active { "the active L1 table" } else { "the L1 table of a snapshot" };
         if self.geometry().in_cluster(map.l1.start) != 0 {
-            tally.corruption(map.l1.start, format!("{name} does not begin at a cluster"));
+            refs.corruption(map.l1.start, format!("{name} does not start at a cluster"));
             return Ok(());
         }
-        tally.reference(&map.l1, name);
+        refs.reference(&map.l1, name);
         let cluster_size = self.geometry().cluster_size();
-        // A table that is there has a place of its own: more entries than places mean that some share one.
+        // Tables do not overlap, so a file cannot have more L2 tables than clusters.
         let most = self.tables.file_size().div_ceil(cluster_size);
         let mut seen = 0_u64;
         self.words(&map.l1, |walk, at, entry| {
@@ -147,7 +148,7 @@ impl ReferenceWalk<'_, '_> {
                 Ok(Some(host)) => host,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    tally.wrong(at, &error);
+                    refs.invalid(at, &error);
                     return Ok(());
                 }
             };
@@ -156,14 +157,14 @@ impl ReferenceWalk<'_, '_> {
                 return Ok(());
             }
             let l2 = span(host.0, cluster_size);
-            if tally.reference(&l2, "an L2 table") {
-                walk.copied(tally, map, at, entry, host.0)?;
-                walk.l2(tally, map, &l2)?;
+            if refs.reference(&l2, "an L2 table") {
+                walk.check_copied(refs, map, at, entry, host.0)?;
+                walk.l2(refs, map, &l2)?;
             }
             Ok(())
         })?;
         if seen > most {
-            tally.corruption(
+            refs.corruption(
                 map.l1.start,
                 format!("{name} has {seen} L2 tables in a file of {most} clusters"),
             );
@@ -171,26 +172,26 @@ impl ReferenceWalk<'_, '_> {
         Ok(())
     }
 
-    fn l2(&mut self, tally: &mut CountedRefs<'_>, map: &WalkedL1, l2: &Range<u64>) -> Result<()> {
-        tally.new_table();
+    fn l2(&mut self, refs: &mut CountedRefs<'_>, map: &WalkedL1, l2: &Range<u64>) -> Result<()> {
+        refs.new_table();
         let step = self.geometry().l2_entry_bytes() / 8;
         let mut entry = 0;
         self.words(l2, |walk, at, word| {
             if step == 1 {
-                return walk.cluster(tally, map, at, word, 0);
+                return walk.cluster(refs, map, at, word, 0);
             }
-            // Entries of two words: the descriptor, then the bitmap.
+            // An entry has two words, the descriptor and the bitmap.
             if (at / 8) % 2 == 0 {
                 entry = word;
                 return Ok(());
             }
-            walk.cluster(tally, map, at.saturating_sub(8), entry, word)
+            walk.cluster(refs, map, at.saturating_sub(8), entry, word)
         })
     }
 
     fn cluster(
         &mut self,
-        tally: &mut CountedRefs<'_>,
+        refs: &mut CountedRefs<'_>,
         map: &WalkedL1,
         at: u64,
         entry: u64,
@@ -202,47 +203,47 @@ impl ReferenceWalk<'_, '_> {
         let cluster = match self.rules().decode(entry, bitmap) {
             Ok(cluster) => cluster,
             Err(error) => {
-                tally.wrong(at, &error);
+                refs.invalid(at, &error);
                 return Ok(());
             }
         };
         if let ClusterDescriptor::Compressed(range) = cluster {
             if map.active {
-                tally.compressed();
+                refs.compressed();
             }
-            tally.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
+            refs.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
             if entry & COPIED != 0 {
-                tally.corruption(at, "a compressed cluster is marked as having one reference");
+                refs.corruption(at, "a compressed cluster is marked as having one reference");
             }
             return Ok(());
         }
         let host = entry & HOST_OFFSET;
-        let has_place = host != 0 || (self.parsed.data_file.is_some() && entry & COPIED != 0);
-        if !has_place {
+        let is_allocated = host != 0 || (self.parsed.data_file.is_some() && entry & COPIED != 0);
+        if !is_allocated {
             return Ok(());
         }
         if map.active {
-            tally.allocated(host);
+            refs.allocated(HostOffset(host));
         }
         if self.parsed.data_file.is_some() {
             return Ok(());
         }
-        if tally.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
-            self.copied(tally, map, at, entry, host)?;
+        if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
+            self.check_copied(refs, map, at, entry, host)?;
         }
         Ok(())
     }
 
-    /// Whether the mark "one reference" of an entry in the active tables is as the stored count says.
-    fn copied(
+    /// Compares the mark "one reference" of an entry in the active tables with the stored refcount.
+    fn check_copied(
         &mut self,
-        tally: &mut CountedRefs<'_>,
+        refs: &mut CountedRefs<'_>,
         map: &WalkedL1,
         at: u64,
         entry: u64,
         host: u64,
     ) -> Result<()> {
-        if !map.active || !tally.tells() {
+        if !map.active || !refs.is_reporting() {
             return Ok(());
         }
         let cluster = host >> self.geometry().cluster_bits();
@@ -250,7 +251,7 @@ impl ReferenceWalk<'_, '_> {
         let copied = entry & COPIED != 0;
         if copied != (count == 1) {
             let marked = if copied { "marked" } else { "not marked" };
-            tally.corruption(
+            refs.corruption(
                 at,
                 format!(
                     "the cluster at {host:#x} has a reference count of {count} and is {marked} as having one"
@@ -260,7 +261,7 @@ impl ReferenceWalk<'_, '_> {
         Ok(())
     }
 
-    /// Calls `visit` with each word of a table, as far as the file has it.
+    /// Calls `visit` with the offset and the value of each word of a table, up to the end of the file.
     fn words(
         &mut self,
         table: &Range<u64>,
@@ -270,7 +271,7 @@ impl ReferenceWalk<'_, '_> {
         let mut at = table.start;
         while at < end {
             let page = self.tables.page(HostOffset(at))?;
-            let words = (end.saturating_sub(at) / 8).min(page.left() as u64);
+            let words = ((end - at) / 8).min(page.left() as u64);
             if words == 0 {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Reference counts as they are stored.
+//! The stored refcounts.
 
 use diskimg_core::Result;
 
@@ -7,54 +7,55 @@ use crate::entry_bits::REFCOUNT_BLOCK_OFFSET;
 use crate::header::{Header, MAX_REFCOUNT_TABLE_BYTES};
 use crate::table_words::{TableWords, WordPage};
 
-/// The stored counts, looked up in ascending order for the most part.
+/// The stored refcounts. Lookups in ascending order are fast.
 pub(super) struct StoredRefcounts<'a> {
     tables: &'a TableWords,
     geometry: Geometry,
     order: u32,
-    table: u64,
+    table: HostOffset,
+    /// The number of entries of the refcount table.
     blocks: u64,
-    /// The number of the block looked at last, and where it is.
+    /// The number and the place of the last refcount block.
     last: Option<(u64, u64)>,
     page: Option<(u64, WordPage)>,
 }
 
 impl<'a> StoredRefcounts<'a> {
     pub(super) fn new(header: &Header, tables: &'a TableWords) -> Self {
-        let bytes = u64::from(header.refcount_table_clusters).saturating_mul(header.geometry.cluster_size());
         Self {
             tables,
             geometry: header.geometry,
             order: header.refcount_order,
-            table: header.refcount_table_offset,
-            blocks: bytes.min(MAX_REFCOUNT_TABLE_BYTES) / 8,
+            table: HostOffset(header.refcount_table_offset),
+            blocks: header.refcount_table_bytes().min(MAX_REFCOUNT_TABLE_BYTES) / 8,
             last: None,
             page: None,
         }
     }
 
-    /// log2 of the host clusters that one block counts.
+    /// log2 of the host clusters that one block covers.
     fn block_bits(&self) -> u32 {
-        self.geometry.cluster_bits().saturating_add(3).saturating_sub(self.order)
+        // Clusters have at least 2^9 bytes, refcounts at most 2^6 bits.
+        self.geometry.cluster_bits() + 3 - self.order
     }
 
-    /// The first cluster behind those that share the block of `cluster`.
+    /// The first cluster after those that the block of `cluster` covers.
     pub(super) fn block_end(&self, cluster: u64) -> u64 {
         ((cluster >> self.block_bits()).saturating_add(1)) << self.block_bits()
     }
 
-    /// Whether there is no block for `cluster`.
+    /// Returns true if `cluster` has no refcount block.
     pub(super) fn is_absent(&mut self, cluster: u64) -> Result<bool> {
         Ok(self.block(cluster)? == 0)
     }
 
-    /// Where the block of `cluster` is; 0 where there is none that can be read.
+    /// Returns the offset of the block of `cluster`; 0 if there is none or it is unreadable.
     fn block(&mut self, cluster: u64) -> Result<u64> {
         let number = cluster >> self.block_bits();
         if let Some((_, at)) = self.last.filter(|(last, _)| *last == number) {
             return Ok(at);
         }
-        let entry = HostOffset(self.table).plus(number.saturating_mul(8));
+        let entry = self.table.plus(number.saturating_mul(8));
         let in_table = number < self.blocks && entry.0 < self.tables.file_size();
         let word = if in_table { self.tables.page(entry)?.word(0).unwrap_or(0) } else { 0 };
         let at = word & REFCOUNT_BLOCK_OFFSET;
@@ -64,24 +65,24 @@ impl<'a> StoredRefcounts<'a> {
         Ok(at)
     }
 
-    /// The stored count of a host cluster; 0 where none is stored.
+    /// Returns the refcount of a host cluster; 0 if none is stored.
     pub(super) fn get(&mut self, cluster: u64) -> Result<u64> {
         let block = self.block(cluster)?;
         if block == 0 {
             return Ok(0);
         }
         let index = cluster & ((1 << self.block_bits()) - 1);
-        // At most 2 MiB of 8 bits each: no overflow.
+        // No overflow: a block has at most 2 MiB.
         let bit = index << self.order;
         let word = self.word(HostOffset(block).plus(bit / 64 * 8))?;
         Ok(unpack(word, bit % 64, self.order))
     }
 
     fn word(&mut self, at: HostOffset) -> Result<u64> {
-        // One page after the other: most counts are asked for in order.
+        // The last page is kept, because most lookups are in order.
         let step = 4096;
         let start = at.0 / step * step;
-        if self.page.as_ref().is_none_or(|(held, _)| *held != start) {
+        if self.page.as_ref().is_none_or(|(loaded, _)| *loaded != start) {
             self.page = Some((start, self.tables.page(HostOffset(start))?));
         }
         let index = usize::try_from((at.0 - start) / 8).unwrap_or(usize::MAX);
@@ -89,7 +90,7 @@ impl<'a> StoredRefcounts<'a> {
     }
 }
 
-/// The count at bit `bit` of eight bytes. Counts of less than a byte begin at its lowest bit.
+/// Returns the refcount at bit `bit` of eight bytes. Refcounts narrower than a byte start at its lowest bit.
 fn unpack(word: u64, bit: u64, order: u32) -> u64 {
     let width = 1_u64 << order;
     let mask = u64::MAX >> 64_u64.saturating_sub(width);
@@ -106,12 +107,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_of_every_width_are_unpacked() {
+    fn refcount_of_every_width_is_unpacked() {
         let word = 0x0102_0304_0506_0708;
         assert_eq!(unpack(word, 0, 6), word);
         assert_eq!((unpack(word, 0, 4), unpack(word, 48, 4)), (0x0102, 0x0708));
         assert_eq!((unpack(word, 0, 3), unpack(word, 56, 3)), (1, 8));
-        // 0x8C is 1000 1100: from the lowest bit on.
+        // 0x8C is 1000 1100, read from the lowest bit.
         let word = 0x8C00_0000_0000_0001;
         let bits: Vec<u64> = (0..8).map(|bit| unpack(word, bit, 0)).collect();
         assert_eq!(bits, [0, 0, 1, 1, 0, 0, 0, 1]);

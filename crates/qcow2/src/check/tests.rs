@@ -35,7 +35,7 @@ fn set_word(bytes: &mut [u8], at: usize, word: u64) {
     bytes[at..at + 8].copy_from_slice(&word.to_be_bytes());
 }
 
-/// Where the first L2 table is, and the first refcount block.
+/// The offsets of the first L2 table and of the first refcount block.
 fn tables(bytes: &[u8]) -> (usize, usize) {
     let l1 = word(bytes, 40) as usize;
     let refcounts = word(bytes, 48) as usize;
@@ -43,7 +43,7 @@ fn tables(bytes: &[u8]) -> (usize, usize) {
 }
 
 #[test]
-fn what_we_write_is_clean_at_every_width_of_refcounts() {
+fn written_image_is_clean_at_every_refcount_width() {
     for bits in [1, 2, 4, 8, 16, 32, 64] {
         let report = report(image(&format!("cluster_size=4k,refcount_bits={bits}"), false));
         assert!(report.is_clean(), "{bits}: {:?}", report.problems);
@@ -62,7 +62,7 @@ fn compressed_and_extended_images_are_clean() {
 }
 
 #[test]
-fn a_count_too_high_is_a_leak_and_one_too_low_a_corruption() {
+fn refcount_too_high_is_a_leak_and_too_low_a_corruption() {
     let good = image("cluster_size=4k", false);
     let (l2, block) = tables(&good);
     let data = ((word(&good, l2) & HOST_OFFSET) as usize) / CLUSTER;
@@ -79,7 +79,7 @@ fn a_count_too_high_is_a_leak_and_one_too_low_a_corruption() {
     let mut low = good.clone();
     low[block + data * 2 + 1] = 0;
     let found = report(low);
-    assert_eq!((found.corruptions, found.leaks), (2, 0), "the count, and the mark of the entry");
+    assert_eq!((found.corruptions, found.leaks), (2, 0), "the refcount, and the mark of the entry");
     assert_eq!(found.problems[1].offset, Some((data * CLUSTER) as u64));
 
     let mut twice = good;
@@ -89,31 +89,36 @@ fn a_count_too_high_is_a_leak_and_one_too_low_a_corruption() {
 }
 
 #[test]
-fn entries_that_cannot_be_are_corruptions_with_their_place() {
+fn invalid_entry_is_a_corruption_with_its_offset() {
     let good = image("cluster_size=4k", false);
     let (l2, _) = tables(&good);
     let first = word(&good, l2);
-    for (entry, said) in [
+    for (entry, reported) in [
         (first | 1 << 57, "L2 entry"),
         (first + 512, "L2 entry"),
-        (1 << 63 | 1 << 40, "behind the end"),
+        (1 << 63 | 1 << 40, "past the end"),
         (first & !(1 << 63), "not marked"),
     ] {
         let mut bad = good.clone();
         set_word(&mut bad, l2, entry);
         let report = report(bad);
-        assert!(report.corruptions > 0 && report.problems[0].message.contains(said), "{:?}", report.problems);
+        assert!(
+            report.corruptions > 0 && report.problems[0].message.contains(reported),
+            "{:?}",
+            report.problems
+        );
     }
     let mut shared = good.clone();
     let second = word(&good, l2 + 8);
     set_word(&mut shared, l2, second);
     let report = report(shared);
-    // Two references to one cluster with a count of one, and a cluster that nothing uses any more.
+    // Two references to a cluster with a refcount of one, and a cluster without references.
     assert_eq!((report.corruptions, report.leaks), (1, 1));
 }
 
+// Hostile case Q37.
 #[test]
-fn q37_an_l1_table_that_names_one_l2_table_all_along_is_told_once_and_ends() {
+fn l1_table_with_one_l2_table_in_every_entry_is_reported_once() {
     let mut bytes = image("cluster_size=4k", false);
     let l1 = word(&bytes, 40) as usize;
     let entry = word(&bytes, l1);

@@ -1,4 +1,4 @@
-//! What an image may cost whoever opens and reads it: counted, not timed.
+//! The I/O that opening and reading an image may cost. Reads are counted, not timed.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn open(image: &Image) -> (Arc<Counted<Memory>>, Qcow2) {
     (file, disk)
 }
 
-/// An image of 100 compressed clusters of 4 KiB, one behind the other.
+/// An image of 100 consecutive compressed clusters of 4 KiB.
 fn compressed() -> Image {
     let mut image = Image::new();
     for cluster in 0..100 {
@@ -28,7 +28,7 @@ fn compressed() -> Image {
 }
 
 #[test]
-fn a_sparse_disk_of_64_tib_opens_with_one_read_and_maps_with_its_l1_table() {
+fn sparse_disk_of_64_tib_opens_with_one_read_and_maps_with_its_l1_table() {
     let mut image = Image::new();
     let (l1, entries) = (0x20000, 131_072);
     image.u32(20, 16);
@@ -45,11 +45,11 @@ fn a_sparse_disk_of_64_tib_opens_with_one_read_and_maps_with_its_l1_table() {
     assert_eq!(extents, [(ExtentKind::Unallocated, 64 << 40)]);
     assert_eq!(file.taken(), (64, u64::from(entries) * 8));
     disk.read_at(1 << 45, &mut [0; 4096]).unwrap();
-    assert_eq!(file.taken(), (0, 0), "the table is kept");
+    assert_eq!(file.taken(), (0, 0), "the table is cached");
 }
 
 #[test]
-fn tables_are_kept_within_the_limit_and_read_again_past_it() {
+fn tables_over_the_cache_limit_are_read_again() {
     let mut image = Image::new();
     image.u32(36, 4 << 20);
     image.u64(24, 1 << 43);
@@ -66,7 +66,7 @@ fn tables_are_kept_within_the_limit_and_read_again_past_it() {
     assert_eq!(whole(), 1);
     file.taken();
     assert_eq!(whole(), 1);
-    assert!(file.taken().1 > 30 << 20, "32 MiB of table do not fit 1 MiB");
+    assert!(file.taken().1 > 30 << 20, "a table of 32 MiB does not fit in a cache of 1 MiB");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn neighbouring_compressed_clusters_are_read_in_one_go() {
 }
 
 #[test]
-fn small_reads_in_a_row_decode_each_compressed_cluster_once() {
+fn sequential_small_reads_decompress_each_cluster_once() {
     let (file, disk) = open(&compressed());
     disk.read_at(0, &mut [0; 1]).unwrap();
     file.taken();

@@ -1,4 +1,4 @@
-//! Damage everywhere: whatever happens, it is an error and not a panic.
+//! Random damage, which must cause errors and never a panic.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::image::{CLUSTER, Image, L2};
 
-/// The most that is read or mapped of a damaged disk, which may claim any size.
+/// The most bytes that are read or mapped of a damaged disk, which may have any size.
 const MOST: u64 = 4 << 20;
 
 fn open_and_read(bytes: Vec<u8>) {
@@ -42,14 +42,14 @@ fn full_image() -> Image {
 }
 
 #[test]
-fn a_damaged_image_of_every_kind_never_panics() {
+fn damaged_image_of_every_kind_never_panics() {
     for image in [full_image(), Image::v2(), Image::zstd(), Image::extended()] {
         damaged(&image.0, image.0.len(), &open_and_read);
     }
 }
 
 #[test]
-fn a_damaged_header_never_panics() {
+fn damaged_header_never_panics() {
     damaged(&full_image().0, 640, &open_and_read);
 }
 
@@ -57,7 +57,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn any_tables_are_read_or_refused(
+    fn random_tables_are_read_or_rejected(
         entries in proptest::collection::vec((0_u64..64, any::<u64>(), 0_u32..64), 1..32),
         extended in any::<bool>(),
     ) {

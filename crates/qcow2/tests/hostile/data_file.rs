@@ -1,4 +1,4 @@
-//! External data files: only through the caller's resolver.
+//! External data files, which only the caller's resolver opens.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn open(image: &Image, data: Vec<u8>) -> Result<Qcow2> {
 }
 
 #[test]
-fn q15_a_data_file_is_denied_by_default_and_reported() {
+fn data_file_is_denied_by_default_and_reported() {
     let image = external(Some(b"/etc/hostname"));
     let error = image.refused();
     assert_error(&error, ErrorKind::Denied, Some(112), None);
@@ -52,7 +52,7 @@ fn q15_a_data_file_is_denied_by_default_and_reported() {
 }
 
 #[test]
-fn q15_a_name_without_the_feature_is_not_followed() {
+fn data_file_name_without_the_feature_is_ignored() {
     let image = Image::new().with(|image| {
         image.extension(104, 0x4441_5441, b"disk.data");
     });
@@ -62,13 +62,13 @@ fn q15_a_name_without_the_feature_is_not_followed() {
 }
 
 #[test]
-fn q16_raw_external_without_a_data_file_is_corrupt() {
+fn raw_external_feature_without_a_data_file_is_corrupt() {
     let error = Image::new().with(|image| image.u64(88, 2)).refused();
     assert_error(&error, ErrorKind::Corrupt, Some(88), None);
 }
 
 #[test]
-fn data_clusters_are_read_from_the_data_file_offset_0_included() {
+fn data_clusters_are_read_from_the_data_file_even_at_offset_0() {
     let data = painted(100, 3 * CLUSTER as usize);
     let cluster = CLUSTER as usize;
     let mut bytes = [&data[..cluster], &data[2 * cluster..]].concat();
@@ -83,7 +83,7 @@ fn data_clusters_are_read_from_the_data_file_offset_0_included() {
 }
 
 #[test]
-fn a_data_file_that_is_too_short_is_truncated() {
+fn short_data_file_is_truncated() {
     let disk = open(&external(None), vec![1; CLUSTER as usize + 1]).unwrap();
     let error = disk.read_at(CLUSTER, &mut [0; 1]).unwrap_err();
     assert_error(&error, ErrorKind::Truncated, Some(2 * CLUSTER), Some(CLUSTER));
@@ -93,7 +93,7 @@ fn a_data_file_that_is_too_short_is_truncated() {
 }
 
 #[test]
-fn q35_a_compressed_cluster_beside_a_data_file_is_corrupt() {
+fn compressed_cluster_with_a_data_file_is_corrupt() {
     let image = external(None).with(|image| image.u64(L2, COMPRESSED | 0x5000));
     let disk = open(&image, vec![0; 3 * CLUSTER as usize]).unwrap();
     let error = disk.read_at(0, &mut [0; 1]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Header fields that cannot be.
+//! Invalid header fields.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{ErrorKind, Limits, Memory, OpenOptions, Severity};
@@ -15,7 +15,7 @@ fn disk_bytes() -> Vec<u8> {
 }
 
 #[test]
-fn a_good_image_of_either_version_reads_as_built() {
+fn valid_image_of_either_version_reads_as_built() {
     for image in [Image::new(), Image::v2(), Image::zstd()] {
         source(&image.open().unwrap(), &disk_bytes());
         assert_eq!(checks(&image.inspected()), Vec::<&str>::new());
@@ -23,7 +23,7 @@ fn a_good_image_of_either_version_reads_as_built() {
 }
 
 #[test]
-fn q01_a_file_shorter_than_the_header_is_truncated() {
+fn file_shorter_than_the_header_is_truncated() {
     for len in [0, 3, 4, 7, 8, 71] {
         let error = Image(Image::v2().0[..len].to_vec()).refused();
         assert_error(&error, ErrorKind::Truncated, Some(0), None);
@@ -35,7 +35,7 @@ fn q01_a_file_shorter_than_the_header_is_truncated() {
 }
 
 #[test]
-fn q02_a_version_3_file_shorter_than_its_header_is_truncated() {
+fn version_3_file_shorter_than_its_header_is_truncated() {
     for len in [72, 103] {
         let error = Image(Image::new().0[..len].to_vec()).refused();
         assert_error(&error, ErrorKind::Truncated, Some(0), None);
@@ -46,7 +46,7 @@ fn q02_a_version_3_file_shorter_than_its_header_is_truncated() {
 }
 
 #[test]
-fn q03_other_versions_are_unsupported_and_version_1_is_named_qcow() {
+fn other_versions_are_unsupported_and_version_1_is_named_qcow() {
     for version in [0, 1, 4, u32::MAX] {
         let image = Image::new().with(|image| image.u32(4, version));
         assert_eq!((DRIVER.probe)(&image.0), diskimg_core::Verdict::Yes);
@@ -57,7 +57,7 @@ fn q03_other_versions_are_unsupported_and_version_1_is_named_qcow() {
 }
 
 #[test]
-fn q04_cluster_sizes_out_of_range_are_unsupported() {
+fn cluster_sizes_out_of_range_are_unsupported() {
     for bits in [0, 8, 22, 64, u32::MAX] {
         let error = Image::new().with(|image| image.u32(20, bits)).refused();
         assert_error(&error, ErrorKind::Unsupported, Some(20), None);
@@ -65,13 +65,13 @@ fn q04_cluster_sizes_out_of_range_are_unsupported() {
 }
 
 #[test]
-fn q05_extended_l2_needs_clusters_of_16_kib() {
+fn extended_l2_needs_clusters_of_16_kib() {
     let error = Image::new().with(|image| image.u64(72, EXTENDED_L2)).refused();
     assert_error(&error, ErrorKind::Corrupt, Some(20), None);
 }
 
 #[test]
-fn q06_header_lengths_that_cannot_be_are_corrupt() {
+fn invalid_header_lengths_are_corrupt() {
     for length in [0, 72, 103, 108, 4104, 0x7FFF_FFFF, u32::MAX] {
         let error = Image::new().with(|image| image.u32(100, length)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(100), None);
@@ -82,7 +82,7 @@ fn q06_header_lengths_that_cannot_be_are_corrupt() {
 }
 
 #[test]
-fn q07_unknown_incompatible_features_are_unsupported_and_named() {
+fn unknown_incompatible_features_are_unsupported_and_named() {
     let mut row = vec![0, 5];
     row.extend(b"time\ntravel");
     row.resize(48, 0);
@@ -99,7 +99,7 @@ fn q07_unknown_incompatible_features_are_unsupported_and_named() {
 }
 
 #[test]
-fn q08_compression_type_and_its_feature_have_to_agree() {
+fn compression_type_must_agree_with_its_feature() {
     let bit_without_type = Image::new().with(|image| image.u64(72, COMPRESSION_TYPE)).refused();
     assert_error(&bit_without_type, ErrorKind::Corrupt, Some(104), None);
     let type_without_bit = Image::zstd().with(|image| image.u64(72, 0)).refused();
@@ -109,7 +109,7 @@ fn q08_compression_type_and_its_feature_have_to_agree() {
 }
 
 #[test]
-fn q17_encrypted_images_say_so_and_can_be_inspected() {
+fn encrypted_image_is_rejected_and_can_be_inspected() {
     for (method, name) in [(1, "aes"), (2, "luks")] {
         let image = Image::new().with(|image| image.u32(32, method));
         let error = image.refused();
@@ -122,7 +122,7 @@ fn q17_encrypted_images_say_so_and_can_be_inspected() {
 }
 
 #[test]
-fn q18_sizes_of_2_to_the_63_are_past_every_limit() {
+fn size_of_2_to_the_63_is_over_every_limit() {
     for size in [1 << 63, u64::MAX] {
         let error = Image::new().with(|image| image.u64(24, size)).refused();
         assert_error(&error, ErrorKind::Limit, Some(24), None);
@@ -130,7 +130,7 @@ fn q18_sizes_of_2_to_the_63_are_past_every_limit() {
 }
 
 #[test]
-fn q18_a_size_past_the_callers_limit_is_refused_and_still_inspected() {
+fn size_over_the_callers_limit_is_rejected_and_can_be_inspected() {
     let limits = Limits { virtual_size: SIZE - 1, ..Limits::default() };
     let options = OpenOptions { limits: limits.clone(), ..OpenOptions::default() };
     let error = Image::new().open_with(&options).err().unwrap();
@@ -139,8 +139,9 @@ fn q18_a_size_past_the_callers_limit_is_refused_and_still_inspected() {
     assert_eq!((info.virtual_size, checks(&info)), (SIZE, vec!["virtual_size"]));
 }
 
+// Hostile case Q19.
 #[test]
-fn q19_a_disk_of_no_bytes_opens() {
+fn empty_disk_opens() {
     for entries in [0, 1] {
         let image = Image::new().with(|image| {
             image.u64(24, 0);
@@ -150,8 +151,9 @@ fn q19_a_disk_of_no_bytes_opens() {
     }
 }
 
+// Hostile case Q20.
 #[test]
-fn q20_a_size_in_odd_bytes_is_rounded_down_to_sectors() {
+fn size_is_rounded_down_to_sectors() {
     let image = Image::new().with(|image| image.u64(24, 1000));
     source(&image.open().unwrap(), &painted(0, 512));
     let info = image.inspected();
@@ -160,7 +162,7 @@ fn q20_a_size_in_odd_bytes_is_rounded_down_to_sectors() {
 }
 
 #[test]
-fn q21_an_l1_table_too_large_or_too_small_is_refused() {
+fn l1_table_too_large_or_too_small_is_rejected() {
     let error = Image::new().with(|image| image.u32(36, u32::MAX)).refused();
     assert_error(&error, ErrorKind::Limit, Some(36), None);
     let error = Image::new().with(|image| image.u32(36, 0)).refused();
@@ -171,13 +173,13 @@ fn q21_an_l1_table_too_large_or_too_small_is_refused() {
 }
 
 #[test]
-fn q21_an_l1_table_larger_than_the_disk_needs_is_fine() {
+fn l1_table_larger_than_the_disk_needs_is_valid() {
     let image = Image::new().with(|image| image.u32(36, 100));
     source(&image.open().unwrap(), &disk_bytes());
 }
 
 #[test]
-fn q22_an_l1_table_out_of_place_is_refused() {
+fn misplaced_l1_table_is_rejected() {
     let unaligned = Image::new().with(|image| image.u64(40, 0x1234)).refused();
     assert_error(&unaligned, ErrorKind::Corrupt, Some(40), None);
     assert_eq!(
@@ -193,16 +195,16 @@ fn q22_an_l1_table_out_of_place_is_refused() {
 }
 
 #[test]
-fn q22_an_l1_table_past_the_end_is_truncated_and_inspect_warns() {
+fn l1_table_past_the_end_is_truncated_and_inspect_warns() {
     let image = Image::new().with(|image| image.u64(40, DATA + CLUSTER));
     assert_error(&image.refused(), ErrorKind::Truncated, Some(DATA + CLUSTER), None);
     assert_eq!(checks(&image.inspected()), ["truncated"]);
-    let cut = Image(Image::new().0[..L1 as usize + 7].to_vec());
-    assert_error(&cut.refused(), ErrorKind::Truncated, Some(L1), None);
+    let truncated = Image(Image::new().0[..L1 as usize + 7].to_vec());
+    assert_error(&truncated.refused(), ErrorKind::Truncated, Some(L1), None);
 }
 
 #[test]
-fn q39_refcounts_are_not_needed_to_read() {
+fn refcounts_are_not_needed_to_read() {
     for clusters in [0, u32::MAX] {
         let image = Image::new().with(|image| image.u32(56, clusters));
         source(&image.open().unwrap(), &disk_bytes());
@@ -219,8 +221,9 @@ fn q39_refcounts_are_not_needed_to_read() {
     assert_error(&error, ErrorKind::Corrupt, Some(48), None);
 }
 
+// Hostile case Q41.
 #[test]
-fn q41_dirty_and_corrupt_images_are_read_and_reported() {
+fn dirty_and_corrupt_images_are_read_and_reported() {
     let dirty = Image::new().with(|image| image.u64(72, DIRTY));
     source(&dirty.open().unwrap(), &disk_bytes());
     let info = dirty.inspected();
@@ -243,7 +246,7 @@ fn unknown_compatible_and_autoclear_features_are_ignored() {
 }
 
 #[test]
-fn version_2_has_no_features_whatever_stands_behind_its_header() {
+fn version_2_image_has_no_features_after_its_header() {
     let image = Image::v2().with(|image| {
         image.u64(72, 0);
         image.bytes(80, &[0xFF; 24]);
@@ -253,7 +256,7 @@ fn version_2_has_no_features_whatever_stands_behind_its_header() {
 }
 
 #[test]
-fn other_files_are_told_from_qcow2() {
+fn other_format_is_unknown() {
     let error = Image::new().with(|image| image.bytes(0, b"KDMV")).refused();
     assert_error(&error, ErrorKind::UnknownFormat, Some(0), None);
 }

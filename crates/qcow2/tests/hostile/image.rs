@@ -1,4 +1,4 @@
-//! A small image, built field by field.
+//! A small image that is built field by field.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use diskimg_core::conformance::painted;
 use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Limits, Memory, OpenOptions};
 use diskimg_qcow2::{Qcow2, inspect};
 
-/// Clusters of the images built here: 4 KiB, so that an L2 table has 512 entries and maps 2 MiB.
+/// The cluster size of most images: 4 KiB, so an L2 table has 512 entries and maps 2 MiB.
 pub(crate) const CLUSTER: u64 = 4096;
-/// Size of the disk.
+/// The size of the disk.
 pub(crate) const SIZE: u64 = 1 << 20;
 pub(crate) const L1: u64 = 2 * CLUSTER;
 pub(crate) const L2: u64 = 3 * CLUSTER;
-/// Where the data of the first guest cluster is. The file ends behind it.
+/// The offset of the data of the first guest cluster, the last cluster of the file.
 pub(crate) const DATA: u64 = 4 * CLUSTER;
 pub(crate) const COPIED: u64 = 1 << 63;
 pub(crate) const COMPRESSED: u64 = 1 << 62;
@@ -42,7 +42,7 @@ impl Image {
         image
     }
 
-    /// The same as version 2.
+    /// A version 2 image, otherwise as [`Image::new`].
     pub(crate) fn v2() -> Self {
         Self::new().with(|image| {
             image.u32(4, 2);
@@ -50,7 +50,7 @@ impl Image {
         })
     }
 
-    /// The same with a header of 112 bytes and clusters compressed by zstd.
+    /// An image with a header of 112 bytes and zstd as its compression, otherwise as [`Image::new`].
     pub(crate) fn zstd() -> Self {
         Self::new().with(|image| {
             image.u64(72, COMPRESSION_TYPE);
@@ -59,7 +59,8 @@ impl Image {
         })
     }
 
-    /// The same layout at 16 KiB clusters with extended L2 entries; data is all of the first cluster.
+    /// The layout of [`Image::new`] with clusters of 16 KiB and extended L2 entries. The whole first cluster has
+    /// data.
     pub(crate) fn extended() -> Self {
         let cluster = 4 * CLUSTER;
         let mut image = Self::new();
@@ -92,7 +93,7 @@ impl Image {
         self.bytes(at, &value.to_be_bytes());
     }
 
-    /// Puts a header extension at `at` and returns where the next one goes.
+    /// Writes a header extension at `at` and returns the offset of the next one.
     pub(crate) fn extension(&mut self, at: u64, kind: u32, data: &[u8]) -> u64 {
         self.u32(at, kind);
         self.u32(at + 4, data.len() as u32);
@@ -100,7 +101,7 @@ impl Image {
         at + 8 + (data.len() as u64).next_multiple_of(8)
     }
 
-    /// Sets the entry of a guest cluster to compressed bytes, which are put at the end of the file.
+    /// Appends compressed bytes to the file and points the entry of a guest cluster to them.
     pub(crate) fn compressed(&mut self, guest_cluster: u64, stream: &[u8]) -> u64 {
         let at = self.0.len() as u64;
         self.0.extend(stream);
@@ -108,7 +109,7 @@ impl Image {
         at
     }
 
-    /// Sets the entry of a guest cluster to `len` compressed bytes at `at`.
+    /// Points the entry of a guest cluster to `len` compressed bytes at `at`.
     pub(crate) fn compressed_at(&mut self, guest_cluster: u64, at: u64, len: u64) {
         let sectors = (at % 512 + len).div_ceil(512) - 1;
         self.u64(L2 + 8 * guest_cluster, COMPRESSED | sectors << 58 | at);
@@ -122,7 +123,7 @@ impl Image {
         Qcow2::open(Arc::new(Memory::new(self.0.clone())), options)
     }
 
-    /// The error of opening it.
+    /// Returns the error of opening the image.
     pub(crate) fn refused(&self) -> Error {
         match self.open() {
             Ok(_) => panic!("the image opens"),
@@ -130,14 +131,14 @@ impl Image {
         }
     }
 
-    /// The error of reading a guest cluster of an image that opens; `extent_at` gives the same kind unless
-    /// the damage is inside a compressed cluster.
+    /// Opens the image and returns the error of reading 512 bytes at `guest`.
     pub(crate) fn unreadable(&self, guest: u64) -> Error {
         let image = self.open().expect("the image opens");
         image.read_at(guest, &mut [0; 512]).expect_err("reading fails")
     }
 
-    /// The same, where looking at the tables alone finds it too.
+    /// Opens the image and returns the error of mapping 512 bytes at `guest`, which is of the same kind as that of
+    /// reading them.
     pub(crate) fn unmapped(&self, guest: u64) -> Error {
         let image = self.open().expect("the image opens");
         let error = image.extent_at(guest..guest + 512).map(|e| e.range()).expect_err("mapping fails");
@@ -150,7 +151,7 @@ impl Image {
     }
 }
 
-/// Checks kind, host offset and guest offset of an error in one line.
+/// Checks the kind, the host offset and the guest offset of an error whose message is one line.
 #[track_caller]
 pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, guest: Option<u64>) {
     let message = error.to_string();
@@ -159,7 +160,7 @@ pub(crate) fn assert_error(error: &Error, kind: ErrorKind, at: Option<u64>, gues
     assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
 }
 
-/// The checks of the findings, in their order.
+/// The names of the findings, in their order.
 pub(crate) fn checks(info: &ImageInfo) -> Vec<&'static str> {
     info.findings.iter().map(|finding| finding.check).collect()
 }

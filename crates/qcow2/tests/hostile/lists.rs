@@ -1,4 +1,4 @@
-//! Internal snapshots and bitmaps, whole and damaged.
+//! Internal snapshots and bitmaps, valid and damaged.
 
 use diskimg_core::conformance::{painted, source};
 use diskimg_core::{BlockSource, Detail, ErrorKind, Image as _, Limits, OpenOptions, SnapshotSelector};
@@ -6,10 +6,10 @@ use diskimg_qcow2::Qcow2;
 
 use crate::image::{CLUSTER, COPIED, DATA, Image, L1, SIZE, assert_error, checks};
 
-/// Where the snapshot table is: behind the data cluster.
+/// The offset of the snapshot table, after the data cluster.
 const TABLE: u64 = DATA + CLUSTER;
 
-struct Entry {
+struct SnapshotEntry {
     l1: u64,
     l1_entries: u32,
     extra: Vec<u64>,
@@ -17,13 +17,13 @@ struct Entry {
     name: &'static str,
 }
 
-impl Default for Entry {
+impl Default for SnapshotEntry {
     fn default() -> Self {
         Self { l1: L1, l1_entries: 1, extra: vec![0, SIZE, u64::MAX], id: "1", name: "first" }
     }
 }
 
-fn with_snapshots(mut image: Image, entries: &[Entry]) -> Image {
+fn with_snapshots(mut image: Image, entries: &[SnapshotEntry]) -> Image {
     image.u32(60, entries.len() as u32);
     image.u64(64, TABLE);
     assert_eq!(image.0.len() as u64, TABLE);
@@ -66,12 +66,12 @@ fn other_tables(image: &mut Image) -> u64 {
 }
 
 #[test]
-fn snapshots_are_listed_with_all_that_is_known_of_them() {
+fn snapshots_are_listed_with_all_their_fields() {
     let image = with_snapshots(
         Image::new(),
         &[
-            Entry { extra: vec![1 << 40, SIZE / 2, 12], ..Entry::default() },
-            Entry { extra: vec![], id: "two", name: "", ..Entry::default() },
+            SnapshotEntry { extra: vec![1 << 40, SIZE / 2, 12], ..SnapshotEntry::default() },
+            SnapshotEntry { extra: vec![], id: "two", name: "", ..SnapshotEntry::default() },
         ],
     );
     let info = image.inspected();
@@ -87,10 +87,13 @@ fn snapshots_are_listed_with_all_that_is_known_of_them() {
 }
 
 #[test]
-fn a_snapshot_opens_as_a_disk_of_its_own_size_and_tables() {
+fn snapshot_opens_as_a_disk_with_its_own_size_and_tables() {
     let mut image = with_snapshots(
         Image::new(),
-        &[Entry::default(), Entry { extra: vec![0, 2 * CLUSTER], id: "2", name: "1", ..Entry::default() }],
+        &[
+            SnapshotEntry::default(),
+            SnapshotEntry { extra: vec![0, 2 * CLUSTER], id: "2", name: "1", ..SnapshotEntry::default() },
+        ],
     );
     let l1 = other_tables(&mut image);
     image.u64(TABLE + 72, l1);
@@ -108,8 +111,8 @@ fn a_snapshot_opens_as_a_disk_of_its_own_size_and_tables() {
 }
 
 #[test]
-fn a_snapshot_that_is_not_there_is_an_invalid_input() {
-    let image = with_snapshots(Image::new(), &[Entry::default()]);
+fn missing_snapshot_is_an_invalid_input() {
+    let image = with_snapshots(Image::new(), &[SnapshotEntry::default()]);
     for wanted in
         [id("first"), SnapshotSelector::Name("1".to_owned()), SnapshotSelector::IdOrName("x".to_owned())]
     {
@@ -120,22 +123,23 @@ fn a_snapshot_that_is_not_there_is_an_invalid_input() {
 }
 
 #[test]
-fn a_snapshot_with_damaged_tables_is_refused() {
-    let table = |entry: Entry| open(&with_snapshots(Image::new(), &[entry]), id("1")).err().unwrap();
-    let small = table(Entry { l1_entries: 0, ..Entry::default() });
+fn snapshot_with_damaged_tables_is_rejected() {
+    let table = |entry: SnapshotEntry| open(&with_snapshots(Image::new(), &[entry]), id("1")).err().unwrap();
+    let small = table(SnapshotEntry { l1_entries: 0, ..SnapshotEntry::default() });
     assert_error(&small, ErrorKind::Corrupt, Some(TABLE), None);
-    let huge = table(Entry { l1_entries: u32::MAX, ..Entry::default() });
+    let huge = table(SnapshotEntry { l1_entries: u32::MAX, ..SnapshotEntry::default() });
     assert_error(&huge, ErrorKind::Limit, Some(TABLE), None);
-    let unaligned = table(Entry { l1: L1 + 8, ..Entry::default() });
+    let unaligned = table(SnapshotEntry { l1: L1 + 8, ..SnapshotEntry::default() });
     assert_error(&unaligned, ErrorKind::Corrupt, Some(TABLE), None);
-    let past_end = table(Entry { l1: 1 << 40, ..Entry::default() });
+    let past_end = table(SnapshotEntry { l1: 1 << 40, ..SnapshotEntry::default() });
     assert_error(&past_end, ErrorKind::Truncated, Some(1 << 40), None);
-    let large_disk = table(Entry { extra: vec![0, u64::MAX], ..Entry::default() });
+    let large_disk = table(SnapshotEntry { extra: vec![0, u64::MAX], ..SnapshotEntry::default() });
     assert_error(&large_disk, ErrorKind::Limit, Some(TABLE), None);
 }
 
+// Hostile case Q38.
 #[test]
-fn q38_a_damaged_snapshot_table_does_not_keep_the_image_from_being_read() {
+fn image_with_a_damaged_snapshot_table_is_readable() {
     let past_end = Image::new().with(|image| {
         image.u32(60, 3);
         image.u64(64, 1 << 40);
@@ -144,8 +148,8 @@ fn q38_a_damaged_snapshot_table_does_not_keep_the_image_from_being_read() {
         image.u32(60, u32::MAX);
         image.u64(64, DATA);
     });
-    let extra =
-        with_snapshots(Image::new(), &[Entry::default()]).with(|image| image.u32(TABLE + 36, u32::MAX));
+    let extra = with_snapshots(Image::new(), &[SnapshotEntry::default()])
+        .with(|image| image.u32(TABLE + 36, u32::MAX));
     for image in [past_end, many, extra] {
         let disk = image.open().unwrap();
         let mut bytes = [0; 512];
@@ -157,22 +161,30 @@ fn q38_a_damaged_snapshot_table_does_not_keep_the_image_from_being_read() {
     }
 }
 
+// Hostile case Q38.
 #[test]
-fn q38_what_stands_before_the_damage_is_listed_and_opens() {
-    let image = with_snapshots(Image::new(), &[Entry::default(), Entry { id: "2", ..Entry::default() }])
-        .with(|image| image.0.truncate(TABLE as usize + 100));
+fn snapshots_before_the_damage_are_listed_and_open() {
+    let image = with_snapshots(
+        Image::new(),
+        &[SnapshotEntry::default(), SnapshotEntry { id: "2", ..SnapshotEntry::default() }],
+    )
+    .with(|image| image.0.truncate(TABLE as usize + 100));
     let info = image.inspected();
     assert_eq!((info.snapshots.len(), checks(&info)), (1, vec!["snapshots"]));
     assert!(open(&image, id("1")).is_ok());
     assert_eq!(open(&image, id("2")).err().unwrap().kind(), ErrorKind::Truncated);
 }
 
+// Hostile case Q38.
 #[test]
-fn q38_no_more_snapshots_are_listed_than_the_limits_allow() {
-    let name = "a name of fifty bytes, of which two are too many..";
+fn snapshots_over_the_limits_are_not_listed() {
+    let name = "a name of fifty bytes, so two exceed the limit....";
     let image = with_snapshots(
         Image::new(),
-        &[Entry { name, ..Entry::default() }, Entry { id: "2", name, ..Entry::default() }],
+        &[
+            SnapshotEntry { name, ..SnapshotEntry::default() },
+            SnapshotEntry { id: "2", name, ..SnapshotEntry::default() },
+        ],
     );
     for limits in
         [Limits { snapshots: 1, ..Limits::default() }, Limits { header_bytes: 100, ..Limits::default() }]
@@ -185,12 +197,12 @@ fn q38_no_more_snapshots_are_listed_than_the_limits_allow() {
 }
 
 #[test]
-fn an_unaligned_snapshot_table_is_corrupt_even_without_snapshots() {
+fn unaligned_snapshot_table_is_corrupt_even_without_snapshots() {
     let error = Image::new().with(|image| image.u64(64, 8)).refused();
     assert_error(&error, ErrorKind::Corrupt, Some(64), None);
 }
 
-/// A directory of two bitmaps behind the data cluster.
+/// An image with a directory of two bitmaps after the data cluster.
 fn with_bitmaps(directory_bytes: u64) -> Image {
     let mut entry = vec![0; 16];
     entry[15] = 2;
@@ -229,8 +241,9 @@ fn bitmaps_are_listed_for_information() {
     assert_eq!(listed, [entry("auto", 65_536), entry("in-use", 1 << 31)]);
 }
 
+// Hostile case Q40.
 #[test]
-fn q40_damaged_bitmaps_are_ignored_with_a_warning() {
+fn damaged_bitmaps_are_ignored_with_a_warning() {
     let wrong_length = Image::new().with(|image| {
         image.u64(88, 1);
         image.extension(104, 0x2385_2875, &[0; 8]);

@@ -1,4 +1,4 @@
-//! Images that are damaged or mean harm: each case of the catalogue by its number.
+//! Damaged and hostile images.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

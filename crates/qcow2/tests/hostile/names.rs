@@ -1,4 +1,4 @@
-//! Header extensions and names that point outside the image.
+//! Header extensions and file names.
 
 use diskimg_core::conformance::source;
 use diskimg_core::{BlockSource, Chain, ErrorKind, Identity, Reference, ReferenceRole, Severity};
@@ -18,7 +18,7 @@ fn backed(name: &[u8]) -> Image {
 }
 
 #[test]
-fn q09_an_extension_longer_than_its_cluster_is_corrupt() {
+fn extension_longer_than_its_cluster_is_corrupt() {
     let error = Image::new()
         .with(|image| {
             image.u32(104, BACKING_FORMAT);
@@ -29,7 +29,7 @@ fn q09_an_extension_longer_than_its_cluster_is_corrupt() {
 }
 
 #[test]
-fn q10_an_extension_of_the_largest_length_is_corrupt() {
+fn extension_of_the_largest_length_is_corrupt() {
     let error = Image::new()
         .with(|image| {
             image.u32(104, 0x1234_5678);
@@ -39,8 +39,9 @@ fn q10_an_extension_of_the_largest_length_is_corrupt() {
     assert_error(&error, ErrorKind::Corrupt, Some(108), None);
 }
 
+// Hostile case Q11.
 #[test]
-fn q11_a_cluster_full_of_empty_extensions_is_walked() {
+fn cluster_full_of_empty_extensions_is_parsed() {
     let mut image = Image::new();
     let cluster = 2_u64 << 20;
     image.0 = [&image.0[..104], &[0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0].repeat(262_131)].concat();
@@ -52,8 +53,9 @@ fn q11_a_cluster_full_of_empty_extensions_is_walked() {
     source(&image.open().unwrap(), &vec![0; 1 << 20]);
 }
 
+// Hostile case Q11.
 #[test]
-fn q11_a_known_extension_comes_once() {
+fn known_extension_that_occurs_twice_is_corrupt() {
     let error = Image::new()
         .with(|image| {
             let next = image.extension(104, BACKING_FORMAT, b"raw");
@@ -64,7 +66,7 @@ fn q11_a_known_extension_comes_once() {
 }
 
 #[test]
-fn q12_a_backing_name_outside_the_first_cluster_is_corrupt() {
+fn backing_name_outside_the_first_cluster_is_corrupt() {
     for offset in [1, 103, CLUSTER + 1, 1 << 32, u64::MAX] {
         let error = Image::new().with(|image| image.u64(8, offset)).refused();
         assert_error(&error, ErrorKind::Corrupt, Some(8), None);
@@ -72,7 +74,7 @@ fn q12_a_backing_name_outside_the_first_cluster_is_corrupt() {
 }
 
 #[test]
-fn q13_a_backing_name_that_is_too_long_is_corrupt() {
+fn backing_name_that_is_too_long_is_corrupt() {
     for (offset, size) in [(1024, 1024), (1024, u32::MAX), (CLUSTER - 8, 9), (CLUSTER, 1)] {
         let image = Image::new().with(|image| {
             image.u64(8, offset);
@@ -84,7 +86,7 @@ fn q13_a_backing_name_that_is_too_long_is_corrupt() {
 }
 
 #[test]
-fn q14_a_hostile_backing_name_is_reported_escaped_and_never_opened() {
+fn hostile_backing_name_is_reported_escaped_and_never_opened() {
     let names: [&[u8]; 7] = [
         b"a\0b",
         b"line\nbreak",
@@ -111,14 +113,14 @@ fn q14_a_hostile_backing_name_is_reported_escaped_and_never_opened() {
 }
 
 #[test]
-fn q42_an_image_that_backs_itself_is_one_layer() {
+fn image_that_backs_itself_is_one_layer() {
     let image = backed(b"self.qcow2").open().unwrap();
     let extent = image.extent_at(CLUSTER..2 * CLUSTER).unwrap();
     assert_eq!(extent.kind, diskimg_core::ExtentKind::Unallocated);
 }
 
 #[test]
-fn q43_a_backing_file_without_format_is_never_probed() {
+fn backing_file_without_format_is_never_probed() {
     let unnamed = backed(b"base.img").inspected();
     assert_eq!(unnamed.references[0].format, None);
     let named = backed(b"base.img").with(|image| {
@@ -132,8 +134,9 @@ fn q43_a_backing_file_without_format_is_never_probed() {
     assert_error(&too_long.refused(), ErrorKind::Corrupt, Some(108), None);
 }
 
+// Hostile case Q44.
 #[test]
-fn q44_a_backing_name_right_behind_a_version_2_header_is_read() {
+fn backing_name_directly_after_a_version_2_header_is_read() {
     let image = Image::v2().with(|image| {
         image.u64(8, 72);
         image.u32(16, 8);
@@ -154,14 +157,14 @@ fn q44_a_backing_name_right_behind_a_version_2_header_is_read() {
 }
 
 #[test]
-fn a_backing_name_cut_by_the_end_of_the_file_is_truncated() {
+fn backing_name_past_the_end_of_the_file_is_truncated() {
     let mut image = backed(b"base.img");
     image.0.truncate(1030);
     assert_error(&image.refused(), ErrorKind::Truncated, Some(1024), None);
 }
 
 #[test]
-fn what_is_unallocated_is_left_to_the_layer_below() {
+fn unallocated_clusters_show_the_backing_layer() {
     let top: Arc<dyn BlockSource> = Arc::new(backed(b"base").open().unwrap());
     let base = diskimg_core::Memory::new(vec![7; 3 * CLUSTER as usize]);
     let chain = Chain::new(vec![top, Arc::new(base)]).unwrap();
@@ -172,7 +175,7 @@ fn what_is_unallocated_is_left_to_the_layer_below() {
 }
 
 #[test]
-fn an_encryption_header_without_encryption_is_corrupt() {
+fn encryption_header_without_encryption_is_corrupt() {
     let image = Image::new().with(|image| {
         image.extension(104, 0x0537_BE77, &[0; 16]);
     });
@@ -180,7 +183,7 @@ fn an_encryption_header_without_encryption_is_corrupt() {
 }
 
 #[test]
-fn an_encryption_header_that_is_none_is_told_and_does_no_harm() {
+fn invalid_encryption_header_is_only_reported() {
     for offset in [0, 1 << 40, u64::MAX] {
         let image = Image::new().with(|image| {
             image.u32(32, 2);

@@ -1,4 +1,4 @@
-//! L1 and L2 entries that cannot be, and clusters that are not there.
+//! Invalid L1 and L2 entries, and missing clusters.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use crate::image::{CLUSTER, COMPRESSED, COPIED, DATA, Image, L1, L2, assert_erro
 
 const END: u64 = DATA + CLUSTER;
 
-/// The bytes of a whole cluster that compress to about `len` bytes at most.
+/// The compressed bytes of a cluster.
 fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; 2 * bytes.len()];
     let len = Deflater::new(None).unwrap().raw_deflate(bytes, &mut out).unwrap();
@@ -24,13 +24,13 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn q23_an_unaligned_l1_entry_is_corrupt() {
+fn unaligned_l1_entry_is_corrupt() {
     let error = Image::new().with(|image| image.u64(L1, L2 + 512)).unmapped(0);
     assert_error(&error, ErrorKind::Corrupt, Some(L1), Some(0));
 }
 
 #[test]
-fn q24_an_l2_table_past_the_end_is_truncated() {
+fn l2_table_past_the_end_is_truncated() {
     for offset in [END, 1 << 40, 0x00FF_FFFF_FFFF_F000] {
         let error = Image::new().with(|image| image.u64(L1, COPIED | offset)).unmapped(5 * CLUSTER);
         assert_error(&error, ErrorKind::Truncated, Some(offset), Some(5 * CLUSTER));
@@ -38,7 +38,7 @@ fn q24_an_l2_table_past_the_end_is_truncated() {
 }
 
 #[test]
-fn q24_an_l2_table_cut_by_the_end_is_read_as_far_as_it_goes() {
+fn truncated_l2_table_is_read_up_to_the_end_of_the_file() {
     let mut image = Image::new();
     image.u64(L1, COPIED | END);
     image.0.extend((COPIED | DATA).to_be_bytes());
@@ -48,7 +48,7 @@ fn q24_an_l2_table_cut_by_the_end_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn q25_an_l2_table_in_the_header_or_l1_table_is_corrupt() {
+fn l2_table_in_other_metadata_is_corrupt() {
     for (offset, what) in [(L1, "active L1 table"), (CLUSTER, "refcount table")] {
         let error = Image::new().with(|image| image.u64(L1, COPIED | offset)).unmapped(CLUSTER);
         assert_error(&error, ErrorKind::Corrupt, Some(L1), Some(CLUSTER));
@@ -57,7 +57,7 @@ fn q25_an_l2_table_in_the_header_or_l1_table_is_corrupt() {
 }
 
 #[test]
-fn q26_a_data_cluster_past_the_end_is_truncated() {
+fn data_cluster_past_the_end_is_truncated() {
     let error = Image::new().with(|image| image.u64(L2 + 16, COPIED | END)).unmapped(2 * CLUSTER);
     assert_error(&error, ErrorKind::Truncated, Some(END), Some(2 * CLUSTER));
     assert_eq!(
@@ -66,8 +66,9 @@ fn q26_a_data_cluster_past_the_end_is_truncated() {
     );
 }
 
+// Hostile case Q27.
 #[test]
-fn q27_the_rest_of_a_cluster_that_the_end_cuts_reads_as_zeros() {
+fn last_cluster_reads_as_zeros_after_the_end_of_the_file() {
     let mut image = Image::new();
     image.0.truncate((DATA + 1000) as usize);
     let mut bytes = painted(0, 1000);
@@ -90,10 +91,10 @@ fn q27_the_rest_of_a_cluster_that_the_end_cuts_reads_as_zeros() {
 }
 
 #[test]
-fn zeros_over_a_stored_cluster_tell_their_room_and_nothing_is_read_there() {
+fn zero_cluster_reports_its_allocated_space_and_reads_nothing_there() {
     let zero = |host: u64| COPIED | host | 1;
     let mut image = Image::new();
-    // Old data, the L1 table, past the end, no room.
+    // Allocated: old data, the L1 table, twice past the end, nothing.
     for (index, entry) in
         [zero(DATA), zero(L1), zero(1 << 40), zero((1 << 40) + CLUSTER), 1].iter().enumerate()
     {
@@ -116,10 +117,10 @@ fn zeros_over_a_stored_cluster_tell_their_room_and_nothing_is_read_there() {
 }
 
 #[test]
-fn subclusters_that_are_not_stored_have_room_where_their_cluster_has() {
+fn subclusters_without_data_report_the_allocated_space_of_their_cluster() {
     let cluster = 4 * CLUSTER;
     let mut image = Image::extended();
-    // Of 512 bytes each: stored, zero, unallocated. The cluster behind it has zeros and no place.
+    // Subclusters of 512 bytes: data, zero, unallocated. The next cluster has zeros and is not allocated.
     image.u64(3 * cluster + 8, 0x0000_FF00_0000_00FF);
     image.u64(3 * cluster + 24, 0x0000_000F_0000_0000);
     let disk = image.open().unwrap();
@@ -140,7 +141,7 @@ fn subclusters_that_are_not_stored_have_room_where_their_cluster_has() {
 }
 
 #[test]
-fn q28_data_in_the_l1_or_refcount_table_is_corrupt() {
+fn data_in_the_l1_or_refcount_table_is_corrupt() {
     for offset in [CLUSTER, L1] {
         let error = Image::new().with(|image| image.u64(L2, COPIED | offset)).unmapped(0);
         assert_error(&error, ErrorKind::Corrupt, Some(offset), Some(0));
@@ -150,7 +151,7 @@ fn q28_data_in_the_l1_or_refcount_table_is_corrupt() {
 }
 
 #[test]
-fn q29_reserved_bits_are_corrupt() {
+fn reserved_bits_are_corrupt() {
     for bit in [0, 8, 56, 62] {
         let error = Image::new().with(|image| image.u64(L1, COPIED | L2 | 1 << bit)).unmapped(0);
         assert_error(&error, ErrorKind::Corrupt, Some(L1), Some(0));
@@ -164,7 +165,7 @@ fn q29_reserved_bits_are_corrupt() {
 }
 
 #[test]
-fn a_damaged_cluster_only_ends_the_run_before_it() {
+fn damaged_cluster_only_ends_the_run_before_it() {
     let disk = Image::new().with(|image| image.u64(L2 + 8, DATA + 512)).open().unwrap();
     assert_eq!(disk.extent_at(0..3 * CLUSTER).unwrap().len, CLUSTER);
     assert!(disk.read_at(0, &mut [0; CLUSTER as usize]).is_ok());
@@ -173,7 +174,7 @@ fn a_damaged_cluster_only_ends_the_run_before_it() {
 }
 
 #[test]
-fn q30_the_zero_flag_is_corrupt_in_version_2() {
+fn zero_flag_is_corrupt_in_version_2() {
     let error = Image::v2().with(|image| image.u64(L2, COPIED | DATA | 1)).unmapped(0);
     assert_error(&error, ErrorKind::Corrupt, Some(L2), Some(0));
     let disk = Image::new().with(|image| image.u64(L2, COPIED | DATA | 1)).open().unwrap();
@@ -181,7 +182,7 @@ fn q30_the_zero_flag_is_corrupt_in_version_2() {
 }
 
 #[test]
-fn q31_a_compressed_cluster_past_the_end_is_truncated() {
+fn compressed_cluster_past_the_end_is_truncated() {
     for at in [END, END + 3, 1 << 57] {
         let error = Image::new().with(|image| image.compressed_at(1, at, 100)).unmapped(CLUSTER);
         assert_error(&error, ErrorKind::Truncated, Some(at), Some(CLUSTER));
@@ -189,7 +190,7 @@ fn q31_a_compressed_cluster_past_the_end_is_truncated() {
 }
 
 #[test]
-fn q32_a_compressed_cluster_that_is_cut_is_truncated_and_never_stale() {
+fn incomplete_compressed_cluster_is_truncated_and_never_stale() {
     let stream = deflated(&noise(CLUSTER as usize));
     assert!(stream.len() > 600);
     let mut image = Image::new();
@@ -204,7 +205,7 @@ fn q32_a_compressed_cluster_that_is_cut_is_truncated_and_never_stale() {
 }
 
 #[test]
-fn q32_garbage_and_short_output_are_corrupt() {
+fn compressed_cluster_of_garbage_or_short_output_is_corrupt() {
     let short = deflated(&noise(CLUSTER as usize - 1));
     for stream in [vec![0xFF; 512], short] {
         let mut image = Image::new();
@@ -217,8 +218,9 @@ fn q32_garbage_and_short_output_are_corrupt() {
     }
 }
 
+// Hostile case Q33.
 #[test]
-fn q33_a_stream_longer_than_its_cluster_stops_there() {
+fn compressed_data_longer_than_its_cluster_is_clipped() {
     let mut image = Image::new();
     image.compressed(1, &deflated(&painted(9, 2 * CLUSTER as usize)));
     let mut bytes = vec![0; CLUSTER as usize];
@@ -227,8 +229,8 @@ fn q33_a_stream_longer_than_its_cluster_stops_there() {
 }
 
 #[test]
-fn q34_a_zstd_frame_with_a_window_of_2_gib_is_past_the_limit() {
-    // Magic, no single segment, window descriptor 2^31, one raw block.
+fn zstd_frame_with_a_window_of_2_gib_is_over_the_limit() {
+    // The magic, no single segment, a window descriptor of 2^31, one raw block.
     let frame = [&[0x28, 0xB5, 0x2F, 0xFD, 0x00, 21 << 3][..], &[0x01, 0x80, 0x00], &[7; 4096]].concat();
     let mut image = Image::zstd();
     let at = image.compressed(1, &frame);
@@ -279,14 +281,14 @@ fn compressed_clusters_in_any_order_are_read() {
 }
 
 #[test]
-fn q35_a_compressed_cluster_with_a_subcluster_bitmap_is_corrupt() {
+fn compressed_cluster_with_a_subcluster_bitmap_is_corrupt() {
     let table = 3 * 4 * CLUSTER;
     let image = Image::extended().with(|image| image.u64(table, COMPRESSED | 0x12345));
     assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(table), Some(0));
 }
 
 #[test]
-fn q36_a_subcluster_both_allocated_and_zero_is_corrupt() {
+fn subcluster_both_allocated_and_zero_is_corrupt() {
     let table = 3 * 4 * CLUSTER;
     let image = Image::extended().with(|image| image.u64(table + 8, 1 << 32 | 1));
     assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(table), Some(0));
@@ -295,7 +297,7 @@ fn q36_a_subcluster_both_allocated_and_zero_is_corrupt() {
 }
 
 #[test]
-fn subclusters_are_read_each_as_it_says() {
+fn subclusters_read_by_their_kind() {
     let cluster = 4 * CLUSTER as usize;
     let image = Image::extended().with(|image| image.u64(3 * 4 * CLUSTER + 8, 0b100 << 32 | 0b11 | 1 << 31));
     let mut bytes = painted(0, cluster);
@@ -317,7 +319,7 @@ fn subclusters_are_read_each_as_it_says() {
 }
 
 #[test]
-fn q37_a_disk_of_one_cluster_over_and_over_is_mapped_in_little_memory() {
+fn disk_of_one_shared_cluster_is_mapped_in_little_memory() {
     let limits = Limits { virtual_size: 1 << 50, metadata_cache: 1 << 20, ..Limits::default() };
     let cluster = 2_u64 << 20;
     let mut image = Image::new();

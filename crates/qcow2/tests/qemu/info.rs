@@ -1,4 +1,4 @@
-//! Facts compared with `qemu-img info`.
+//! Details compared with `qemu-img info`.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use diskimg_qcow2::inspect;
 
 use crate::tools::{HostFile, Workshop};
 
-/// What `qemu-img info` prints as `format-specific`, `data`, our facts printed the same way.
+/// The details in the form in which `qemu-img info` prints `format-specific`, `data`.
 fn printed(info: &ImageInfo) -> String {
     let table = Detail::Table(info.details.clone());
     let mut text = String::from("        \"data\": ");
@@ -64,7 +64,7 @@ fn compare(shop: &Workshop, image: &str) -> ImageInfo {
 }
 
 #[test]
-fn facts_are_told_as_qemu_img_tells_them() {
+fn details_equal_those_of_qemu_img_info() {
     let Some(shop) = Workshop::open() else { return };
     for options in [
         "compat=0.10",
@@ -85,7 +85,7 @@ fn facts_are_told_as_qemu_img_tells_them() {
 }
 
 #[test]
-fn bitmaps_are_told_as_qemu_img_tells_them() {
+fn bitmaps_equal_those_of_qemu_img_info() {
     let Some(shop) = Workshop::open() else { return };
     shop.img(&["create", "-f", "qcow2", "disk.qcow2", "1M"]);
     shop.img(&["bitmap", "--add", "disk.qcow2", "first"]);
@@ -96,7 +96,7 @@ fn bitmaps_are_told_as_qemu_img_tells_them() {
 }
 
 #[test]
-fn a_backing_file_is_told_with_its_format() {
+fn backing_file_is_reported_with_its_format() {
     let Some(shop) = Workshop::open() else { return };
     shop.img(&["create", "-f", "raw", "base.raw", "1M"]);
     for compat in ["compat=0.10", "compat=1.1"] {

@@ -1,4 +1,4 @@
-//! Images made by QEMU's tools, read here and there: bytes, extents and facts have to agree.
+//! Images made by QEMU's tools. Bytes, extents and details must equal those of `qemu-img`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

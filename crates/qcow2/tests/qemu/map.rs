@@ -2,7 +2,7 @@
 
 use diskimg_core::{BlockSource, ExtentKind, Extents};
 
-/// A run as both sides tell it; the host offset of data only.
+/// A run in the terms that both sides report. Only data has a host offset.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Run {
     start: u64,
@@ -23,11 +23,11 @@ pub(crate) fn compare(disk: &dyn BlockSource, printed: &str) {
         printed.lines().filter(|line| line.contains("\"start\"")).map(parse).filter(|run| run.len > 0);
     let (ours, theirs) = (merged(ours), merged(theirs));
     let differs = ours.iter().zip(&theirs).find(|(a, b)| a != b);
-    assert_eq!(differs, None, "ours and qemu-img's");
+    assert_eq!(differs, None, "the first difference from qemu-img");
     assert_eq!(ours.len(), theirs.len());
 }
 
-/// Runs that continue each other are one: QEMU cuts them where its requests end.
+/// Joins adjacent runs, because QEMU splits runs where its requests end.
 fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     let mut all: Vec<Run> = Vec::new();
     for run in runs {
@@ -46,7 +46,7 @@ fn parse(line: &str) -> Run {
     let set = |name: &str| field(line, name) == Some("true");
     let kind = match (set("present"), set("compressed"), set("data"), set("zero")) {
         (true, true, ..) => ExtentKind::Encoded,
-        // QEMU looks for holes in data clusters that were allocated ahead: data all the same.
+        // QEMU reports holes in preallocated data clusters; they are data here.
         (true, _, true, _) => ExtentKind::Data,
         (true, _, false, true) => ExtentKind::Zero,
         (false, ..) => ExtentKind::Unallocated,

@@ -1,11 +1,11 @@
-//! Versions, cluster sizes, compression and subclusters, each with each.
+//! All combinations of versions, cluster sizes, compression and subclusters.
 
 use crate::tools::Workshop;
 
 /// A disk that ends inside a cluster and inside an L2 entry's subclusters.
 const SIZE: u64 = (5 << 20) + 1536;
 
-/// Makes an image of a mixed disk, changes it in every way, and compares it before and after.
+/// Makes an image of a mixed disk and compares it before and after changes of every kind.
 fn compare(options: &str, cluster: u64, compressed: bool) {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", SIZE);

@@ -34,7 +34,7 @@ fn external_data_files_read_as_in_qemu() {
 }
 
 #[test]
-fn snapshots_read_as_in_qemu_and_are_listed_alike() {
+fn snapshots_read_and_are_listed_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", 3 << 20);
     for options in ["compat=0.10", "compat=1.1", "extended_l2=on"] {
@@ -64,7 +64,7 @@ fn snapshots_read_as_in_qemu_and_are_listed_alike() {
 }
 
 #[test]
-fn a_backing_chain_reads_as_in_qemu() {
+fn backing_chain_reads_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("base.raw", (2 << 20) + 512);
     for options in ["cluster_size=64k", "cluster_size=512,compat=0.10", "extended_l2=on"] {
@@ -86,7 +86,7 @@ fn a_backing_chain_reads_as_in_qemu() {
 }
 
 #[test]
-fn refcounts_of_every_width_and_lazy_ones_make_no_difference() {
+fn refcounts_of_every_width_do_not_affect_reading() {
     let Some(shop) = Workshop::open() else { return };
     shop.write_mixed("mixed.raw", 1 << 20);
     for options in ["refcount_bits=1", "refcount_bits=2", "refcount_bits=64", "lazy_refcounts=on"] {
@@ -108,7 +108,7 @@ fn tiny_and_empty_disks_read_as_in_qemu() {
 }
 
 #[test]
-fn a_large_sparse_disk_maps_as_in_qemu() {
+fn large_sparse_disk_maps_as_in_qemu() {
     let Some(shop) = Workshop::open() else { return };
     shop.img(&["create", "-f", "qcow2", "large.qcow2", "8T"]);
     shop.io(

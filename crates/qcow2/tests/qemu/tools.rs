@@ -1,4 +1,4 @@
-//! A workshop for qcow2 images, opened and compared.
+//! Opening and comparing the images of a [`Workshop`].
 
 #[path = "../../../../tests/qemu/mod.rs"]
 mod qemu;
@@ -10,7 +10,7 @@ use diskimg_qcow2::Qcow2;
 pub(crate) use qemu::{HostFile, Workshop};
 
 impl Workshop {
-    /// A workshop, where the tools are.
+    /// Opens a workshop; `None` if QEMU's tools are not installed.
     pub(crate) fn open() -> Option<Self> {
         Self::of("qcow2")
     }
@@ -21,7 +21,7 @@ impl Workshop {
             .unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Reads an image here and there, and compares bytes and extents.
+    /// Compares the bytes and extents of an image with those that `qemu-img` reads.
     #[track_caller]
     pub(crate) fn compare(&self, image: &str) {
         let disk = self.open_image(image, None);
