@@ -1,19 +1,19 @@
-//! Pages of tables, kept in memory under a budget of bytes.
+//! A cache of table pages with a budget of bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Result;
 
-/// How many locks share the work. A bound of ours: enough that 64 threads seldom meet, few enough that a
-/// budget of 1 MiB still leaves each shard a page.
+/// The number of shards, each with a lock. Our limit: enough that 64 threads rarely wait for each other, few enough
+/// that a budget of 1 MiB leaves each shard a page.
 const SHARDS: u64 = 16;
 
-/// Pages of an image's tables, kept under a budget of bytes and shared by all threads.
+/// A cache of the pages of an image's tables with a budget of bytes, shared by all threads.
 ///
-/// Keys are the host offsets of the pages. What is not there is loaded outside the locks, so a slow disk
-/// holds up nobody else; two threads may load the same page at once, and one copy stays. Pages that were not
-/// used since the hand last passed go first (CLOCK).
+/// Keys are the host offsets of the pages. Missing pages are loaded outside the locks, so a slow disk does not
+/// block other threads; two threads may load the same page at once, and one copy is stored. Eviction is CLOCK:
+/// pages that were not used since the hand last passed go first.
 ///
 /// ```
 /// use diskimg_core::MetadataCache;
@@ -24,26 +24,26 @@ const SHARDS: u64 = 16;
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub struct MetadataCache<V: ?Sized> {
-    shards: Vec<Mutex<Shard<V>>>,
+    shards: Vec<Mutex<CacheShard<V>>>,
 }
 
-struct Shard<V: ?Sized> {
-    pages: HashMap<u64, Page<V>>,
+struct CacheShard<V: ?Sized> {
+    pages: HashMap<u64, CachedPage<V>>,
     hand: VecDeque<u64>,
     used: u64,
     budget: u64,
 }
 
-struct Page<V: ?Sized> {
+struct CachedPage<V: ?Sized> {
     value: Arc<V>,
     used_lately: bool,
 }
 
 impl<V: ?Sized> MetadataCache<V> {
-    /// A cache of at most `budget` bytes. A page larger than its shard's part is still kept, alone.
+    /// Creates a cache of at most `budget` bytes. A page larger than the budget of its shard is cached alone.
     #[must_use]
     pub fn new(budget: u64) -> Self {
-        let shard = || Shard {
+        let shard = || CacheShard {
             pages: HashMap::new(),
             hand: VecDeque::new(),
             used: 0,
@@ -52,10 +52,10 @@ impl<V: ?Sized> MetadataCache<V> {
         Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
     }
 
-    /// The page of `key`, loaded by `load` if it is not there.
+    /// Returns the page of `key`; calls `load` if it is not cached.
     ///
     /// # Errors
-    /// What `load` gives; nothing is kept then.
+    /// The errors of `load`; nothing is cached then.
     pub fn get_or_load(&self, key: u64, load: impl FnOnce() -> Result<Arc<V>>) -> Result<Arc<V>> {
         if let Some(page) = self.shard(key).and_then(|mut shard| shard.get(key)) {
             return Ok(page);
@@ -67,13 +67,13 @@ impl<V: ?Sized> MetadataCache<V> {
         })
     }
 
-    /// Bytes held now, over all shards.
+    /// The bytes cached in all shards.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).used).sum()
     }
 
-    fn shard(&self, key: u64) -> Option<MutexGuard<'_, Shard<V>>> {
+    fn shard(&self, key: u64) -> Option<MutexGuard<'_, CacheShard<V>>> {
         // Keys are multiples of a page size: a Fibonacci hash spreads them over the shards.
         let mixed = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let index = usize::try_from(mixed % SHARDS).ok()?;
@@ -81,7 +81,7 @@ impl<V: ?Sized> MetadataCache<V> {
     }
 }
 
-impl<V: ?Sized> Shard<V> {
+impl<V: ?Sized> CacheShard<V> {
     fn get(&mut self, key: u64) -> Option<Arc<V>> {
         let page = self.pages.get_mut(&key)?;
         page.used_lately = true;
@@ -96,7 +96,7 @@ impl<V: ?Sized> Shard<V> {
         self.make_room(weight);
         self.used = self.used.saturating_add(weight);
         self.hand.push_back(key);
-        self.pages.insert(key, Page { value: Arc::clone(&value), used_lately: false });
+        self.pages.insert(key, CachedPage { value: Arc::clone(&value), used_lately: false });
         value
     }
 
@@ -118,7 +118,7 @@ impl<V: ?Sized> Shard<V> {
     }
 }
 
-/// What a page costs: its bytes and about what its place in the maps takes.
+/// Returns the cost of a page: its bytes and an estimate of its map entries.
 fn weight<V: ?Sized>(value: &Arc<V>) -> u64 {
     (size_of_val::<V>(value) as u64).saturating_add(96)
 }
@@ -129,17 +129,17 @@ mod tests {
     use crate::{Error, ErrorKind};
 
     #[test]
-    fn never_holds_more_than_its_budget() {
+    fn cache_stays_within_its_budget() {
         let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
         for key in 0..10_000_u64 {
             cache.get_or_load(key * 4096, || Ok(vec![0; 4096].into())).unwrap();
             assert!(cache.used() <= 1 << 20);
         }
-        assert!(cache.used() > 1 << 19, "the budget is also used");
+        assert!(cache.used() > 1 << 19, "the budget is used");
     }
 
     #[test]
-    fn a_page_in_use_outlives_a_scan() {
+    fn used_page_survives_a_scan() {
         let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
         let hot = cache.get_or_load(0, || Ok(vec![1; 4096].into())).unwrap();
         for key in 1..5_000_u64 {
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_load_leaves_nothing() {
+    fn failed_load_caches_nothing() {
         let cache: MetadataCache<[u8]> = MetadataCache::new(1 << 20);
         assert!(cache.get_or_load(1, || Err(Error::new(ErrorKind::Corrupt))).is_err());
         assert_eq!(cache.used(), 0);
     }
 
     #[test]
-    fn threads_share_one_cache() {
+    fn cache_is_shared_by_threads() {
         let cache: MetadataCache<[u8]> = MetadataCache::new(64 << 10);
         std::thread::scope(|scope| {
             for _ in 0..4 {

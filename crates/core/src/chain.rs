@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::source::check_extent_range;
 use crate::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_range};
 
-/// Layers read as one disk, top first: what a layer does not hold, the next one below decides.
+/// Layers read as one disk, top first: ranges that are unallocated in a layer are read from the next one below.
 ///
-/// The size is that of the top layer. A longer layer below is cut there; past the end of a shorter one the
-/// disk reads as zeros, and those zeros count as that layer's own.
+/// The size is that of the top layer. A longer layer below is clipped to it. Past the end of a shorter layer the
+/// disk reads as zeros, which belong to that layer.
 ///
 /// ```
 /// use diskimg_core::{BlockSource, Chain, Memory};
@@ -25,10 +25,10 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A disk of these layers, top first.
+    /// Creates a disk of these layers, top first.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] without a layer.
+    /// [`ErrorKind::InvalidInput`] if there is no layer.
     pub fn new(layers: Vec<Arc<dyn BlockSource>>) -> Result<Self> {
         let mut layers = layers.into_iter();
         let top = layers
@@ -49,8 +49,8 @@ impl Chain {
         }
     }
 
-    /// Fills `buf` from the layer at `depth` and those under it. Neighbouring runs that a layer holds itself
-    /// are read in one call, so that a format can batch them.
+    /// Fills `buf` from the layer at `depth` and those below it. Adjacent runs of one layer are read in one call,
+    /// so that a format can batch them.
     fn read_from(&self, depth: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
         let Some(layer) = self.layer(depth) else {
             buf.fill(0);
@@ -78,7 +78,8 @@ impl Chain {
     }
 }
 
-/// The longest run at the start of `range` that is all the layer's own (`true`) or all not (`false`).
+/// Returns the length of the longest run at the start of `range` that is all allocated in the layer (`true`) or all
+/// unallocated (`false`).
 fn run_of(layer: &dyn BlockSource, range: Range<u64>) -> Result<(bool, u64)> {
     let own = |extent: &Extent<'_>| extent.kind != ExtentKind::Unallocated;
     let first = layer.extent_at(range.clone())?;
@@ -135,10 +136,10 @@ mod tests {
     use super::*;
     use crate::{Extents, Memory};
 
-    /// Sectors that are `Some` are stored, the others unallocated.
-    struct Layer(Vec<Option<u8>>);
+    /// A layer of sectors; `None` is unallocated.
+    struct SectorLayer(Vec<Option<u8>>);
 
-    impl BlockSource for Layer {
+    impl BlockSource for SectorLayer {
         fn size(&self) -> u64 {
             self.0.len() as u64 * 512
         }
@@ -159,7 +160,7 @@ mod tests {
         }
     }
 
-    fn chain(layers: Vec<Layer>) -> Chain {
+    fn chain(layers: Vec<SectorLayer>) -> Chain {
         Chain::new(layers.into_iter().map(|l| Arc::new(l) as Arc<dyn BlockSource>).collect()).unwrap()
     }
 
@@ -170,11 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_layer_that_holds_a_byte_decides() {
+    fn first_layer_that_stores_a_byte_is_read() {
         let chain = chain(vec![
-            Layer(vec![None, Some(1), None, None]),
-            Layer(vec![Some(2), Some(2), None, None]),
-            Layer(vec![Some(3), Some(3), Some(3), Some(3)]),
+            SectorLayer(vec![None, Some(1), None, None]),
+            SectorLayer(vec![Some(2), Some(2), None, None]),
+            SectorLayer(vec![Some(3), Some(3), Some(3), Some(3)]),
         ]);
         assert_eq!(bytes(&chain), [2, 1, 3, 3]);
         let runs: Vec<_> = Extents::new(&chain, 0..chain.size())
@@ -184,34 +185,38 @@ mod tests {
     }
 
     #[test]
-    fn past_a_shorter_layer_the_disk_reads_as_its_zeros() {
-        let chain = chain(vec![Layer(vec![None, None, None]), Layer(vec![Some(7)]), Layer(vec![Some(8); 3])]);
+    fn disk_past_a_shorter_layer_reads_as_zeros_of_that_layer() {
+        let chain = chain(vec![
+            SectorLayer(vec![None, None, None]),
+            SectorLayer(vec![Some(7)]),
+            SectorLayer(vec![Some(8); 3]),
+        ]);
         assert_eq!(bytes(&chain), [7, 0, 0]);
         let tail = Extents::new(&chain, 512..1536).next().unwrap().unwrap();
         assert_eq!((tail.kind, tail.depth, tail.len), (ExtentKind::Zero, 1, 1024));
     }
 
     #[test]
-    fn a_longer_layer_below_is_cut_at_the_top_size() {
-        let chain = chain(vec![Layer(vec![None]), Layer(vec![Some(5), Some(6)])]);
+    fn longer_layer_below_is_clipped_to_the_top_size() {
+        let chain = chain(vec![SectorLayer(vec![None]), SectorLayer(vec![Some(5), Some(6)])]);
         assert_eq!(bytes(&chain), [5]);
         assert_eq!(chain.read_at(512, &mut [0]).unwrap_err().kind(), ErrorKind::OutOfBounds);
     }
 
     #[test]
-    fn what_no_layer_holds_stays_unallocated() {
-        let chain = chain(vec![Layer(vec![None]), Layer(vec![None])]);
+    fn range_unallocated_in_all_layers_is_unallocated() {
+        let chain = chain(vec![SectorLayer(vec![None]), SectorLayer(vec![None])]);
         let extent = chain.extent_at(0..512).unwrap();
         assert_eq!((extent.kind, extent.depth), (ExtentKind::Unallocated, 1));
     }
 
     #[test]
-    fn a_chain_needs_a_layer() {
+    fn chain_without_a_layer_is_refused() {
         assert_eq!(Chain::new(Vec::new()).err().unwrap().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]
-    fn a_chain_of_memory_passes_the_suite() {
+    fn chain_of_memory_passes_the_suite() {
         let bytes: Vec<u8> = (0..5000_u32).map(|i| (i % 251) as u8).collect();
         let chain = Chain::new(vec![Arc::new(Memory::new(bytes.clone()))]).unwrap();
         crate::conformance::source(&chain, &bytes);

@@ -1,50 +1,50 @@
-//! What is wrong with the structure of an image.
+//! Checking the structure of an image.
 
 use std::sync::Arc;
 
 use crate::{BlockSource, OpenOptions, Result};
 
-/// Checks the structure of one layer of an image, opening nothing else but what the layer itself consists of:
-/// the type of [`crate::Driver::check`].
+/// Checks the structure of one layer of an image and opens no files but those of the layer: the type of
+/// [`crate::Driver::check`].
 pub type CheckFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<CheckReport>;
 
-/// How many problems a [`CheckReport`] tells in words. A bound of ours: a hostile image has one for each of its
-/// table entries, and nobody reads the thousandth. All are counted.
-const TOLD: usize = 1000;
+/// The most problems that a [`CheckReport`] lists; all are counted. Our limit: a hostile image may have one per
+/// table entry.
+const MAX_LISTED: usize = 1000;
 
-/// What a check of an image's structure found.
+/// The result of a check of an image's structure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Problems that make guest bytes wrong or unreadable, or may do so when the image is written.
+    /// The number of problems that make guest bytes wrong or unreadable, or may do so when the image is written.
     pub corruptions: u64,
-    /// Units of the file that nothing uses: lost space, and nothing else.
+    /// The number of units of the file that nothing refers to. They only waste space.
     pub leaks: u64,
     /// The first problems, in the order they were found.
     pub problems: Vec<Problem>,
-    /// Byte offset behind the last unit in use.
+    /// The byte offset after the last unit in use.
     pub image_end: Option<u64>,
-    /// Units (clusters, grains, blocks) of the virtual disk.
+    /// The number of units (clusters, grains, blocks) of the virtual disk.
     pub total_units: Option<u64>,
-    /// Of these, how many have data of their own.
+    /// The number of units with data of their own.
     pub allocated_units: Option<u64>,
-    /// Of the allocated ones, how many are compressed.
+    /// The number of allocated units that are compressed.
     pub compressed_units: u64,
-    /// Of the allocated ones, how many do not lie right behind the one before.
+    /// The number of allocated units that do not directly follow the previous one in the file.
     pub fragmented_units: u64,
 }
 
-/// One thing that is wrong with the structure of an image.
+/// One problem in the structure of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
+    /// The kind of the problem.
     pub kind: ProblemKind,
-    /// One line for people, names escaped.
+    /// A message of one line, with escaped names.
     pub message: String,
-    /// The byte offset in the image file, if there is one place.
+    /// The byte offset in the image file, if the problem has one.
     pub offset: Option<u64>,
 }
 
-/// How bad a [`Problem`] is.
+/// The kind of a [`Problem`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ProblemKind {
     /// Guest bytes are wrong or unreadable, or may become so.
@@ -54,26 +54,26 @@ pub enum ProblemKind {
 }
 
 impl CheckReport {
-    /// Counts a corruption, and tells it while there is room.
+    /// Counts a corruption, and lists it while there is room.
     pub fn corruption(&mut self, offset: Option<u64>, message: impl Into<String>) {
         self.corruptions = self.corruptions.saturating_add(1);
-        self.tell(ProblemKind::Corruption, offset, message);
+        self.list(ProblemKind::Corruption, offset, message);
     }
 
-    /// Counts `units` leaked units in a row, and tells them as one while there is room.
+    /// Counts `units` consecutive leaked units, and lists them as one problem while there is room.
     pub fn leak(&mut self, units: u64, offset: Option<u64>, message: impl Into<String>) {
         self.leaks = self.leaks.saturating_add(units);
-        self.tell(ProblemKind::Leak, offset, message);
+        self.list(ProblemKind::Leak, offset, message);
     }
 
-    /// Whether nothing is wrong.
+    /// True if no problem was found.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.corruptions == 0 && self.leaks == 0
     }
 
-    fn tell(&mut self, kind: ProblemKind, offset: Option<u64>, message: impl Into<String>) {
-        if self.problems.len() < TOLD {
+    fn list(&mut self, kind: ProblemKind, offset: Option<u64>, message: impl Into<String>) {
+        if self.problems.len() < MAX_LISTED {
             self.problems.push(Problem { kind, message: message.into(), offset });
         }
     }
@@ -84,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_problems_are_counted_and_the_first_are_told() {
+    fn all_problems_are_counted_and_the_first_are_listed() {
         let mut report = CheckReport::default();
         assert!(report.is_clean());
         for n in 0..3000 {
             report.corruption(Some(n), "bad");
             report.leak(2, None, "lost");
         }
-        assert_eq!((report.corruptions, report.leaks, report.problems.len()), (3000, 6000, TOLD));
+        assert_eq!((report.corruptions, report.leaks, report.problems.len()), (3000, 6000, MAX_LISTED));
         assert_eq!(report.problems[1].kind, ProblemKind::Leak);
         assert!(!report.is_clean());
     }

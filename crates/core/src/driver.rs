@@ -1,4 +1,4 @@
-//! What a format offers.
+//! The interface of a format.
 
 use std::sync::Arc;
 
@@ -10,36 +10,37 @@ use crate::{
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
 pub type OpenFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn Image>>;
 
-/// Makes a decoder of a stream: the type of [`Driver::stream`].
+/// Creates a stream decoder: the type of [`Driver::stream`].
 pub type StreamFn = fn(&Limits) -> Result<Box<dyn StreamDecoder>>;
 
 /// Creates an image over a sink that grows: the type of [`Driver::create`].
 pub type CreateFn = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
 
-/// What a format offers: one `static` per format crate, listed by the facade. Nothing registers itself.
+/// The functions and properties of a format: one `static` per format crate, listed by the facade. Nothing registers
+/// itself.
 #[derive(Clone, Copy)]
 pub struct Driver {
     /// The format's name.
     pub format: Format,
-    /// One line for people.
+    /// A description of one line.
     pub description: &'static str,
-    /// File name endings in use, without the dot, the usual one first.
+    /// The usual file name extensions without the dot, the most common one first.
     pub extensions: &'static [&'static str],
-    /// Recognises the format by the first bytes of a file: a pure function at fixed offsets.
+    /// Recognises the format by the first bytes of a file. A pure function that reads fixed offsets.
     pub probe: fn(&[u8]) -> Verdict,
-    /// Reads what an image claims, opening nothing else and touching as little as possible.
+    /// Describes an image. Opens no other file and reads as little as possible.
     pub inspect: fn(&dyn BlockSource, &Limits) -> Result<ImageInfo>,
-    /// Opens one layer for reading. A backing file is only reported: chains are the facade's business.
+    /// Opens one layer for reading. A backing file is only reported; the facade opens chains.
     pub open: OpenFn,
-    /// Decodes an image that arrives once, in order, if the format can be.
+    /// Creates a decoder of a streamed image, if the format can be streamed.
     pub stream: Option<StreamFn>,
     /// Creates an image over a sink that grows, if the format can be written.
     pub create: Option<CreateFn>,
-    /// Measures what creating an image would take up, if the format can be written.
+    /// Measures the size of an image before it is created, if the format can be written.
     pub measure: Option<MeasureFn>,
     /// Checks the structure of an image, if the format has any to check.
     pub check: Option<CheckFn>,
-    /// What [`CreateOptions::settings`] may hold.
+    /// The settings that [`CreateOptions::settings`] may contain.
     pub settings: &'static [SettingHelp],
 }
 
@@ -50,16 +51,16 @@ pub enum Verdict {
     No,
     /// This format.
     Yes,
-    /// Ask again with at least so many bytes; at the end of the file that means no.
+    /// At least this many bytes are needed. If the file is shorter, the answer is no.
     NeedBytes(usize),
 }
 
-/// How an image is opened.
+/// Options for opening an image.
 #[derive(Clone)]
 pub struct OpenOptions<'a> {
-    /// What it may cost.
+    /// The limits on its cost.
     pub limits: Limits,
-    /// Who may follow names inside the image; by default nobody.
+    /// Resolves references in the image. By default all are denied.
     pub resolver: &'a dyn Resolver,
     /// An internal snapshot to read instead of the active state.
     pub snapshot: Option<SnapshotSelector>,
@@ -71,29 +72,29 @@ impl Default for OpenOptions<'_> {
     }
 }
 
-/// Which internal snapshot is meant.
+/// Selects an internal snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotSelector {
-    /// The one with this id.
+    /// The snapshot with this id.
     Id(String),
-    /// The first with this name.
+    /// The first snapshot with this name.
     Name(String),
-    /// The one with this id, or else the first with this name.
+    /// The snapshot with this id, or else the first with this name.
     IdOrName(String),
 }
 
-/// How an image is created.
+/// Options for creating an image.
 #[derive(Clone, Default)]
 pub struct CreateOptions {
-    /// Size in bytes of the disk. A format that counts in sectors rounds up and fills with zeros.
+    /// The size of the disk in bytes. A format that counts in sectors rounds up and pads with zeros.
     pub virtual_size: u64,
-    /// Whether units are stored compressed.
+    /// If set, units are stored compressed.
     pub compress: bool,
-    /// The compression level; the method's default if not given. Refused where nothing is compressed.
+    /// The compression level; `None` is the default of the method. Refused if nothing is compressed.
     pub level: Option<i32>,
-    /// The format's own settings, as users type them: `cluster_size=2M`.
+    /// Settings of the format as typed by the user: `cluster_size=2M`.
     pub settings: Vec<Setting>,
-    /// Makes the other files of an image that consists of several; without it only single files are written.
+    /// Creates the other files of an image of several files. If `None`, only images of one file can be written.
     pub siblings: Option<Arc<dyn Siblings>>,
 }
 
@@ -118,22 +119,22 @@ pub struct Setting {
     pub value: String,
 }
 
-/// What a format says about one of its settings.
+/// The help for one setting of a format.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingHelp {
     /// The name.
     pub name: &'static str,
-    /// Allowed values and the default, in words.
+    /// The allowed values and the default.
     pub values: &'static str,
-    /// One line on what it does.
+    /// A description of one line.
     pub help: &'static str,
 }
 
 impl Setting {
-    /// Reads `name=value,name=value`, the form of `-o`. A comma inside a value is doubled.
+    /// Parses `name=value,name=value`, the syntax of `-o`. A comma inside a value is doubled.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a part without `=`, or with nothing before it.
+    /// [`ErrorKind::InvalidInput`] for a part without `=` or without a name.
     ///
     /// ```
     /// use diskimg_core::Setting;
@@ -171,7 +172,7 @@ impl Setting {
         }
     }
 
-    /// The value as yes or no: `on`/`off`, `yes`/`no`, `true`/`false`.
+    /// Returns the value as a bool: `on`/`off`, `yes`/`no`, `true`/`false`, `y`/`n`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for anything else.
@@ -183,16 +184,16 @@ impl Setting {
         }
     }
 
-    /// The value as a size in bytes: a number with an optional suffix b, k, M, G, T, P or E (powers of 1024),
-    /// as `qemu-img` takes it; or hexadecimal with `0x`.
+    /// Returns the value as a size in bytes: a number with an optional suffix b, k, M, G, T, P or E (powers of
+    /// 1024), as in `qemu-img`, or a hexadecimal number with `0x`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for anything else, or what does not fit 63 bits.
+    /// [`ErrorKind::InvalidInput`] for anything else, and for sizes of 2^63 or more.
     pub fn as_size(&self) -> Result<u64> {
         parse_size(&self.value).ok_or_else(|| self.invalid("a size such as 65536, 64k or 2M"))
     }
 
-    /// The error for this setting: [`ErrorKind::InvalidInput`] with name, value and what was expected.
+    /// Returns the error for an invalid value: [`ErrorKind::InvalidInput`] with name, value and expectation.
     #[must_use]
     pub fn invalid(&self, expected: impl std::fmt::Display) -> Error {
         Error::new(ErrorKind::InvalidInput)
@@ -224,7 +225,7 @@ fn parse_size(text: &str) -> Option<u64> {
     i64::try_from(scaled).is_ok().then_some(scaled)
 }
 
-/// `1.5G`: exact, in integers; digits past the ninth are ignored.
+/// Parses the size `1.5G` exactly, in integers. Digits past the ninth are ignored.
 fn fractional(whole: &str, fraction: &str, shift: u32) -> Option<u64> {
     let unit = 1_u128.checked_shl(shift)?;
     let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?;
@@ -242,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_qemu_img_reads_them() {
+    fn sizes_are_parsed_as_by_qemu_img() {
         let table = [
             ("0", Some(0)),
             ("65536", Some(65_536)),
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_comma_stands_for_itself() {
+    fn doubled_comma_is_a_comma() {
         let settings = Setting::parse_list("a=1,,2,b=").unwrap();
         assert_eq!(settings[0].value, "1,2");
         assert_eq!(settings[1], Setting { name: "b".into(), value: String::new() });

@@ -1,38 +1,38 @@
-//! What went wrong: a kind for the program, the place and the values for the person.
+//! Errors: a kind for programs, place and values for people.
 
 use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::{Format, Printable, Remedy};
 
-/// The result of every fallible call of this workspace.
+/// The result of every fallible function of this workspace.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure an [`Error`] is; programs decide by it.
+/// The kind of an [`Error`], for programs to match on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The operating system or a caller's callback failed; the [`io::Error`] is the source.
+    /// The operating system or a callback failed. The source is the [`io::Error`].
     Io,
-    /// The image ends before something it promises.
+    /// The image ends before a structure it refers to.
     Truncated,
     /// The image contradicts itself or its specification.
     Corrupt,
-    /// Valid, but a version, feature or format that this build cannot do.
+    /// A valid version, feature or format that is not supported.
     Unsupported,
     /// The content is encrypted.
     Encrypted,
-    /// A limit of the caller or of this library stopped it; see [`crate::Limits`].
+    /// A limit of the caller or of this library was exceeded; see [`crate::Limits`].
     Limit,
-    /// The image names something outside itself and the [`crate::Resolver`] did not allow it.
+    /// The image refers to another file and the [`crate::Resolver`] refused it.
     Denied,
     /// The bytes are valid as more than one format.
     Ambiguous,
-    /// No format was recognised, and raw was not asked for.
+    /// No format was recognised, and raw was not requested.
     UnknownFormat,
-    /// The range asked for lies past the end of the disk.
+    /// The requested range ends past the end of the disk.
     OutOfBounds,
-    /// The operation has to go back, and the source or target is a stream.
+    /// The operation needs random access, and the source or target is a stream.
     NeedsSeek,
     /// The caller stopped the work.
     Cancelled,
@@ -43,7 +43,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind as one lower-case word or two, as JSON output and logs use it: `truncated`, `out-of-bounds`.
+    /// The name of the kind in JSON output and logs: `truncated`, `out-of-bounds`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -71,9 +71,9 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// A failure, one pointer wide.
+/// An error, one pointer wide.
 ///
-/// Built by naming what is known, in any order; printed as one line without a full stop:
+/// It is built from the facts that are known, in any order, and printed as one line without a full stop:
 ///
 /// ```
 /// use diskimg_core::{Error, ErrorKind, Format};
@@ -92,10 +92,10 @@ impl fmt::Display for ErrorKind {
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorFields>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct ErrorFields {
     kind: ErrorKind,
     format: Option<Format>,
     field: Option<String>,
@@ -109,10 +109,10 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of this kind about which nothing else is known yet.
+    /// Creates an error of this kind without further facts.
     #[must_use]
     pub fn new(kind: ErrorKind) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorFields {
             kind,
             format: None,
             field: None,
@@ -126,125 +126,125 @@ impl Error {
         }))
     }
 
-    /// The same error, of another kind: an end of input that an outer layer knows to be a corrupt size, say.
+    /// Changes the kind, for example if an outer layer knows that an end of input is caused by a corrupt size.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// Which format's rules were broken.
+    /// Adds the format whose rules were violated.
     #[must_use]
     pub fn format(mut self, format: Format) -> Self {
         self.0.format = Some(format);
         self
     }
 
-    /// The specification's name of the field or structure, or the name of the option.
+    /// Adds the name of the field or structure in the specification, or of the option.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
         self
     }
 
-    /// The byte offset of the field in the image file.
+    /// Adds the byte offset of the field in the image file.
     #[must_use]
     pub fn at(mut self, offset: u64) -> Self {
         self.0.offset = Some(offset);
         self
     }
 
-    /// The byte offset in the guest's disk that was being read.
+    /// Adds the byte offset on the guest's disk that was being accessed.
     #[must_use]
     pub fn guest(mut self, offset: u64) -> Self {
         self.0.guest_offset = Some(offset);
         self
     }
 
-    /// The value that stands there.
+    /// Adds the value that was found.
     #[must_use]
     pub fn found(mut self, value: impl fmt::Display) -> Self {
         self.0.found = Some(value.to_string());
         self
     }
 
-    /// The value that stands there, shown in hexadecimal with `0x`.
+    /// Adds the value that was found, in hexadecimal with `0x`.
     #[must_use]
     pub fn found_hex(self, value: impl fmt::LowerHex) -> Self {
         self.found(format_args!("{value:#x}"))
     }
 
-    /// The value that stands there: bytes of the image, escaped and cut.
+    /// Adds bytes of the image that were found, escaped and truncated.
     #[must_use]
     pub fn found_name(self, name: &[u8]) -> Self {
         self.found(Printable::new(name))
     }
 
-    /// What should stand there.
+    /// Adds the expected value.
     #[must_use]
     pub fn expected(mut self, what: impl fmt::Display) -> Self {
         self.0.expected = Some(what.to_string());
         self
     }
 
-    /// A cause in words, put at the end of the line. Never bytes of an image as they are: see [`Printable`].
+    /// Adds a cause, printed at the end of the line. Bytes of an image must be escaped with [`Printable`].
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.0.because = Some(cause.to_string());
         self
     }
 
-    /// Adds what the caller can do about it; not part of the message, see [`Error::remedy`].
+    /// Adds what the caller can do about the error. It is not part of the message; see [`Error::remedy`].
     #[must_use]
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.0.remedy = Some(remedy);
         self
     }
 
-    /// The error below this one.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Which format's rules were broken, if one was being read.
+    /// The format whose rules were violated, if known.
     #[must_use]
     pub fn format_name(&self) -> Option<Format> {
         self.0.format
     }
 
-    /// The name of the field, structure or option, if it is known.
+    /// The name of the field, structure or option, if known.
     #[must_use]
     pub fn field_name(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
-    /// The byte offset in the image file, if it is known.
+    /// The byte offset in the image file, if known.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// The byte offset in the guest's disk, if one was being read.
+    /// The byte offset on the guest's disk, if known.
     #[must_use]
     pub fn guest_offset(&self) -> Option<u64> {
         self.0.guest_offset
     }
 
-    /// What the caller can do about it, if that is known.
+    /// The remedy that the caller can apply, if known.
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         self.0.remedy
     }
 
-    /// The operating system's error number at the bottom of the causes, if there is one.
+    /// The error number of the operating system, if it is among the causes.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
@@ -259,8 +259,8 @@ impl Error {
 }
 
 impl From<io::Error> for Error {
-    /// [`ErrorKind::Io`], or [`ErrorKind::Truncated`] for an unexpected end of file. An [`io::Error`] that
-    /// carries one of our errors gives it back whole.
+    /// Converts to [`ErrorKind::Io`], or to [`ErrorKind::Truncated`] for an unexpected end of file. An
+    /// [`io::Error`] that contains an [`Error`] is unpacked.
     fn from(error: io::Error) -> Self {
         if let Some(inner) = error.get_ref()
             && inner.is::<Self>()
@@ -297,14 +297,14 @@ impl From<Error> for io::Error {
     }
 }
 
-impl std::error::Error for Inner {
-    /// The cause itself and not its `Arc`, so that it can be cast down.
+impl std::error::Error for ErrorFields {
+    /// Returns the cause and not its `Arc`, so that it can be downcast.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
     }
 }
 
-impl fmt::Display for Inner {
+impl fmt::Display for ErrorFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(format) = self.format {
             write!(f, "{format}: ")?;
@@ -347,13 +347,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_pointer_wide() {
+    fn error_is_one_pointer_wide() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     }
 
     #[test]
-    fn a_clone_says_all_that_the_error_says() {
+    fn clone_has_all_facts() {
         let error =
             Error::from(io::Error::from_raw_os_error(28)).field("target").at(40).with_remedy(Remedy::Force);
         let clone = error.clone();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn guest_and_host_offset_are_both_named() {
+    fn message_names_guest_and_host_offset() {
         let error = Error::new(ErrorKind::Truncated)
             .format(Format::new("qcow2"))
             .field("data cluster")
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn an_os_error_is_found_through_the_causes_and_printed_once() {
+    fn os_error_is_found_among_the_causes_and_printed_once() {
         let error = Error::from(io::Error::from_raw_os_error(28)).field("target");
         assert_eq!(error.os_error(), Some(28));
         assert_eq!(error.to_string().matches("No space").count(), 1);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_survives_the_way_through_io_error() {
+    fn error_survives_conversion_to_io_error_and_back() {
         let inner = Error::new(ErrorKind::Limit).field("dictionary").at(6);
         let back = Error::from(io::Error::from(inner));
         assert_eq!(back.kind(), ErrorKind::Limit);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn names_from_an_image_are_escaped() {
+    fn name_from_an_image_is_escaped() {
         let error = Error::new(ErrorKind::Denied).field("backing file").found_name(b"a\nb");
         assert_eq!(error.to_string(), "backing file is \"a\\nb\"");
     }

@@ -1,4 +1,4 @@
-//! A run of guest bytes of one kind, and where they lie.
+//! Runs of guest bytes and their location.
 
 use std::fs::File;
 use std::ops::Range;
@@ -6,32 +6,32 @@ use std::ops::Range;
 /// A run of guest bytes of one kind: the answer of [`crate::BlockSource::extent_at`].
 #[derive(Clone, Copy, Debug)]
 pub struct Extent<'a> {
-    /// Guest offset of the first byte.
+    /// The guest offset of the first byte.
     pub offset: u64,
-    /// Bytes in the run; at least one.
+    /// The length in bytes; at least one.
     pub len: u64,
-    /// What reading the run gives, and at what cost.
+    /// How the run is stored.
     pub kind: ExtentKind,
-    /// How many layers of a [`crate::Chain`] lie above the one that answered; 0 outside a chain.
+    /// The number of layers of a [`crate::Chain`] above the one that the run comes from; 0 outside a chain.
     pub depth: u32,
-    /// Where exactly these bytes lie, if they lie anywhere verbatim. Covers the whole run or is empty.
+    /// Where these bytes are stored verbatim, if they are. Covers the whole run or is empty.
     pub location: Location<'a>,
-    /// Where the file under the layer has room for these bytes, if it has and they are not stored: the byte
-    /// offset of a zero cluster that was preallocated, of a hole in a raw file. Counted as [`HostRange::offset`]
-    /// is where that is known, and from the start of the layer's own file elsewhere.
+    /// The byte offset of the space that the file reserves for these bytes without storing them: a preallocated
+    /// zero cluster, a hole in a raw file. Counted like [`HostRange::offset`] if that is known, otherwise from the
+    /// start of the layer's own file.
     ///
-    /// A number and no [`Location`], for nothing may be read there: who knows what it holds. None of `Data` and
-    /// `Encoded`.
+    /// It is a number and not a [`Location`] because the content there is undefined and must not be read. `None`
+    /// for `Data` and `Encoded`.
     pub reserved: Option<u64>,
 }
 
 impl Extent<'_> {
-    /// An extent of this kind that lies nowhere verbatim, at depth 0. `range` must not be empty.
+    /// Creates an extent of this kind at depth 0, without a location. `range` must not be empty.
     #[must_use]
     pub fn new(range: Range<u64>, kind: ExtentKind) -> Self {
         Self {
             offset: range.start,
-            len: range.end.saturating_sub(range.start),
+            len: crate::range::len(&range),
             kind,
             depth: 0,
             location: Location::default(),
@@ -39,7 +39,7 @@ impl Extent<'_> {
         }
     }
 
-    /// Guest offset of the first byte behind the run.
+    /// The guest offset after the last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
@@ -51,7 +51,7 @@ impl Extent<'_> {
         self.offset..self.end()
     }
 
-    /// The extent without what lies behind its first `len` bytes, its location cut alike.
+    /// Returns the first `len` bytes of the extent, with the location clipped too.
     #[must_use]
     pub fn truncated(mut self, len: u64) -> Self {
         if len < self.len {
@@ -61,7 +61,7 @@ impl Extent<'_> {
         self
     }
 
-    /// The extent without its first `len` bytes, its location cut alike; empty when it has no more.
+    /// Returns the extent without its first `len` bytes, with the location clipped too. It may be empty.
     #[must_use]
     pub fn without_first(mut self, len: u64) -> Self {
         let len = len.min(self.len);
@@ -73,44 +73,44 @@ impl Extent<'_> {
             len: host.len.saturating_sub(len),
             ..host
         });
-        let cut = |bytes: &'_ [u8]| usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-        self.location.bytes = self.location.bytes.and_then(|bytes| bytes.get(cut(bytes)..));
+        let skipped = |bytes: &'_ [u8]| usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
+        self.location.bytes = self.location.bytes.and_then(|bytes| bytes.get(skipped(bytes)..));
         self
     }
 }
 
-/// What reading a run gives, and at what cost.
+/// How a run of guest bytes is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ExtentKind {
-    /// Stored bytes, read as they are.
+    /// Stored verbatim.
     Data,
-    /// Stored compressed or encrypted: reading has to decode, and the bytes lie nowhere verbatim.
+    /// Stored compressed or encrypted. Reading decodes them.
     Encoded,
-    /// Known to read as zeros, whatever a layer below holds.
+    /// Reads as zeros, whatever the layers below contain.
     Zero,
-    /// Nothing stored here: a layer below decides, and without one it reads as zeros.
+    /// Not stored. Read from the layer below; zeros if there is none.
     Unallocated,
 }
 
 impl ExtentKind {
-    /// Whether the run is known to read as zeros when no layer lies below.
+    /// True if the run reads as zeros when there is no layer below.
     #[must_use]
     pub const fn reads_as_zeros(self) -> bool {
         matches!(self, Self::Zero | Self::Unallocated)
     }
 }
 
-/// Where guest bytes lie verbatim; both may be known, or neither.
+/// Where guest bytes are stored verbatim. Both, one or neither may be known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Location<'a> {
-    /// In a host file: can be copied inside the kernel.
+    /// In a host file, from which the kernel can copy.
     pub host: Option<HostRange<'a>>,
-    /// In memory: can be used without a copy.
+    /// In memory, where they can be used without a copy.
     pub bytes: Option<&'a [u8]>,
 }
 
 impl Location<'_> {
-    /// The location of the first `len` bytes.
+    /// Returns the location of the first `len` bytes.
     #[must_use]
     pub fn truncated(self, len: u64) -> Self {
         Self {
@@ -122,19 +122,19 @@ impl Location<'_> {
     }
 }
 
-/// A range of a host file that holds guest bytes verbatim.
+/// A range of a host file that stores guest bytes verbatim.
 #[derive(Clone, Copy, Debug)]
 pub struct HostRange<'a> {
     /// The open file.
     pub file: &'a File,
-    /// Byte offset in the file.
+    /// The byte offset in the file.
     pub offset: u64,
-    /// Length in bytes.
+    /// The length in bytes.
     pub len: u64,
 }
 
 impl HostRange<'_> {
-    /// Whether `next` lies in the same open file right behind this range.
+    /// Returns true if `next` directly follows this range in the same open file.
     #[must_use]
     pub fn is_followed_by(&self, next: &HostRange<'_>) -> bool {
         std::ptr::eq(self.file, next.file) && self.offset.checked_add(self.len) == Some(next.offset)

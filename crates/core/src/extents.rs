@@ -1,14 +1,13 @@
-//! A walk over the extents of a source, runs merged.
+//! An iterator over the merged extents of a source.
 
 use std::ops::Range;
 
-use crate::{BlockSource, Error, ErrorKind, Extent, Location, Result, check_range};
+use crate::{BlockSource, Error, ErrorKind, Extent, Location, Result, check_range, range};
 
-/// The extents of a range in ascending order: they tile it, and neighbours that could be one are one.
+/// The extents of a range in ascending order. They tile the range, and adjacent extents that could be one are merged.
 ///
-/// A source may answer in pieces as small as its tables make cheap; this merges pieces of the same kind and
-/// depth that also lie behind each other in the same place. Constant memory at any size. Ends after the
-/// first error.
+/// A source may return small extents if that is cheaper for its tables. Extents of the same kind and depth are
+/// merged if their locations are adjacent too. Uses constant memory at any size. Ends after the first error.
 ///
 /// ```
 /// use diskimg_core::{Chain, Extents, Memory};
@@ -26,12 +25,11 @@ pub struct Extents<'a> {
 }
 
 impl<'a> Extents<'a> {
-    /// The extents of `range` of `source`. An empty range has none; one past the end gives one
-    /// [`ErrorKind::OutOfBounds`].
+    /// Creates an iterator over the extents of `range` of `source`. An empty range has none; a range past the end
+    /// yields one [`ErrorKind::OutOfBounds`].
     #[must_use]
     pub fn new(source: &'a dyn BlockSource, range: Range<u64>) -> Self {
-        let len = range.end.saturating_sub(range.start);
-        let failed = check_range(range.start, len, source.size()).err();
+        let failed = check_range(range.start, range::len(&range), source.size()).err();
         Self { source, rest: range, ahead: None, failed }
     }
 
@@ -51,7 +49,7 @@ impl<'a> Extents<'a> {
         }
     }
 
-    /// A source of the caller's own may break the rules of `extent_at`; a walk must still end.
+    /// Checks the answer of `extent_at`. A caller's own source may violate its rules, and the iteration must still end.
     fn checked(&self, extent: Extent<'a>) -> Result<Extent<'a>> {
         let fits = extent.offset == self.rest.start && extent.len > 0 && extent.end() <= self.rest.end;
         if fits {
@@ -92,8 +90,8 @@ fn merged<'a>(run: &Extent<'a>, next: &Extent<'a>) -> Option<Extent<'a>> {
     if run.kind != next.kind || run.depth != next.depth {
         return None;
     }
-    let goes_on = run.reserved.map(|offset| offset.checked_add(run.len)) == next.reserved.map(Some);
-    if !goes_on {
+    let adjacent = run.reserved.map(|offset| offset.checked_add(run.len)) == next.reserved.map(Some);
+    if !adjacent {
         return None;
     }
     let location = match (run.location, next.location) {
@@ -115,9 +113,9 @@ mod tests {
     use crate::ExtentKind;
 
     #[test]
-    fn zeros_are_one_run_only_where_the_room_for_them_is_one() {
-        struct Reserved([Option<u64>; 5]);
-        impl BlockSource for Reserved {
+    fn zeros_are_merged_only_if_their_reserved_space_is_adjacent() {
+        struct ReservedSectors([Option<u64>; 5]);
+        impl BlockSource for ReservedSectors {
             fn size(&self) -> u64 {
                 5 * 512
             }
@@ -130,7 +128,7 @@ mod tests {
                 Ok(Extent { reserved, ..Extent::new(range.start..end, ExtentKind::Zero) })
             }
         }
-        let source = Reserved([Some(512), Some(1024), Some(4096), None, None]);
+        let source = ReservedSectors([Some(512), Some(1024), Some(4096), None, None]);
         let runs: Vec<_> =
             Extents::new(&source, 0..2560).map(|e| e.map(|e| (e.len, e.reserved)).unwrap()).collect();
         assert_eq!(runs, [(1024, Some(512)), (512, Some(4096)), (1024, None)]);
@@ -138,7 +136,7 @@ mod tests {
         assert_eq!((rest.len, rest.reserved), (924, Some(612)));
     }
 
-    /// Answers one sector at a time; sectors of equal kind stand side by side.
+    /// A source that returns extents of one sector.
     struct Sectors(Vec<ExtentKind>);
 
     impl BlockSource for Sectors {
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_kind_are_merged() {
+    fn adjacent_extents_of_one_kind_are_merged() {
         use ExtentKind::{Data, Zero};
         let source = Sectors(vec![Data, Data, Zero, Data]);
         let runs: Vec<_> =
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_past_the_end_is_one_error() {
+    fn range_past_the_end_is_one_error() {
         let source = Sectors(vec![ExtentKind::Data]);
         let answers: Vec<_> = Extents::new(&source, 0..513).collect();
         assert_eq!(answers.len(), 1);
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_answers_nothing_ends_the_walk() {
+    fn source_with_an_empty_extent_ends_the_iteration() {
         struct Stuck;
         impl BlockSource for Stuck {
             fn size(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The name of an image format, as users type it: `raw`, `qcow2`, `vmdk`, `vdi`.
 ///
-/// Each format crate has one constant of this type; two formats are the same when their names are equal.
+/// Each format crate has one constant of this type. Two formats are the same if their names are equal.
 ///
 /// ```
 /// use diskimg_core::Format;
@@ -15,7 +15,7 @@ use std::fmt;
 pub struct Format(&'static str);
 
 impl Format {
-    /// A format of this name: lower case, no blanks.
+    /// Creates a format of this name, in lower case without blanks.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self(name)

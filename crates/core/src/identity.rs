@@ -1,30 +1,30 @@
-//! How a differencing image and its parent know each other.
+//! The identity by which a differencing image records its parent.
 
 use crate::{Error, ErrorKind, Result};
 
-/// What an image is known by. A differencing image records what its parent was known by when it was made, so
-/// that a wrong or a changed parent is found before its bytes are mixed with others.
+/// The identity of an image. A differencing image records the identity of its parent, so that a wrong or modified
+/// parent is detected before it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// A number that changes with the content (VMDK `CID`).
+    /// A number that changes when the content changes (VMDK `CID`).
     pub content_id: Option<u32>,
-    /// The image's UUID, in the byte order of its text form (VDI `uuidCreate`, VMDK `ddb.uuid.image`).
+    /// The UUID of the image, in the byte order of its text form (VDI `uuidCreate`, VMDK `ddb.uuid.image`).
     pub uuid: Option<[u8; 16]>,
-    /// A UUID that changes with the content (VDI `uuidModify`, VMDK `ddb.uuid.modification`).
+    /// A UUID that changes when the content changes (VDI `uuidModify`, VMDK `ddb.uuid.modification`).
     pub modification_uuid: Option<[u8; 16]>,
 }
 
 impl Identity {
-    /// Whether nothing is known.
+    /// True if nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `parent` is the image that this was recorded of: whatever both know has to agree.
+    /// Checks that `parent` is the image whose identity this is. Members that both know must be equal.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] naming what differs.
+    /// [`ErrorKind::Denied`] naming the difference.
     ///
     /// ```
     /// use diskimg_core::Identity;
@@ -52,7 +52,7 @@ fn agree<T: PartialEq>(
             .field(field)
             .found(show(found))
             .expected(show(recorded))
-            .because("the parent is another image, or was changed since")),
+            .because("the parent is another image, or was modified since")),
         _ => Ok(()),
     }
 }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_both_know_is_compared() {
+    fn only_members_that_both_know_are_compared() {
         let all = Identity { content_id: Some(1), uuid: Some([2; 16]), modification_uuid: Some([3; 16]) };
         assert!(Identity::default().accepts(&all).is_ok());
         assert!(all.accepts(&Identity::default()).is_ok());

@@ -1,52 +1,52 @@
-//! A source that came from a format and can describe itself.
+//! Images and their description.
 
 use crate::{BlockSource, Format, Identity, Reference};
 
-/// A [`BlockSource`] that came from a format and can describe itself.
+/// A [`BlockSource`] of an image format that describes itself.
 pub trait Image: BlockSource {
-    /// What the image says about itself.
+    /// The description of the image.
     fn info(&self) -> &ImageInfo;
 }
 
-/// What an image says about itself: claims of its bytes, not promises of ours.
+/// The description of an image. These are claims of the image, not verified facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageInfo {
     /// The format.
     pub format: Format,
-    /// The format's own name for the layout, where it has several: `streamOptimized`, `dynamic`.
+    /// The name of the layout, if the format has several: `streamOptimized`, `dynamic`.
     pub subformat: Option<String>,
-    /// The version number of the format.
+    /// The version of the format.
     pub version: Option<u32>,
-    /// Size in bytes of the disk the guest sees.
+    /// The size in bytes of the disk that the guest sees.
     pub virtual_size: u64,
-    /// Bytes of a cluster, grain or block, where the format allocates by such units.
+    /// The size in bytes of a cluster, grain or block, if the format allocates in units.
     pub allocation_unit: Option<u64>,
-    /// How units are compressed, if the header names a method: `zlib`, `zstd`.
+    /// The compression method of the header, if it has one: `zlib`, `zstd`.
     pub compression: Option<&'static str>,
-    /// How the content is encrypted, if it is: `aes`, `luks`.
+    /// The encryption method, if the content is encrypted: `aes`, `luks`.
     pub encryption: Option<&'static str>,
-    /// Whether the image was not closed cleanly by its last writer.
+    /// True if the last writer did not close the image cleanly.
     pub dirty: bool,
-    /// Whether a writer marked the image as corrupt.
+    /// True if a writer marked the image as corrupt.
     pub corrupt: bool,
-    /// Names inside the image that point outside it, none of them opened.
+    /// The references to other files, none of which was opened.
     pub references: Vec<Reference>,
-    /// What the image is known by to those that are based on it.
+    /// The identity by which overlays refer to the image.
     pub identity: Identity,
-    /// Internal snapshots.
+    /// The internal snapshots.
     pub snapshots: Vec<Snapshot>,
-    /// What the guest's bytes begin with, where the format is raw and the bytes say.
+    /// The content that the first bytes of a raw disk indicate.
     pub content: Option<&'static str>,
-    /// Whether the content is an optical disc (ISO 9660 or UDF), to be attached as a CD-ROM.
+    /// True if the content is an optical disc (ISO 9660 or UDF), to be attached as a CD-ROM.
     pub is_optical_disc: bool,
-    /// Facts only this format has, in the order and by the names that `qemu-img info` uses where it has them.
+    /// Facts specific to the format, in the order and with the names of `qemu-img info` where it has them.
     pub details: Vec<(String, Detail)>,
-    /// What a careful importer should know before it trusts the image.
+    /// Facts that an importer should know before it trusts the image.
     pub findings: Vec<Finding>,
 }
 
 impl ImageInfo {
-    /// An image of this format and virtual size in bytes about which nothing else is known.
+    /// Creates the description of an image of this format and virtual size in bytes, without further facts.
     #[must_use]
     pub fn new(format: Format, virtual_size: u64) -> Self {
         Self {
@@ -70,78 +70,78 @@ impl ImageInfo {
     }
 }
 
-/// A fact that only one format has.
+/// A fact specific to a format.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
     /// Yes or no.
     Flag(bool),
-    /// A count or a size; the name says the unit.
+    /// A count or a size. Its unit is in the name.
     Number(u64),
-    /// Text; not yet escaped for a terminal.
+    /// Text, not escaped for a terminal.
     Text(String),
-    /// A file of the image, by the name that the image has for it; empty for the image's own file, whatever that
-    /// is called now. Not yet escaped for a terminal.
+    /// A file of the image, by its name in the image; empty for the file of the image itself, which may have been
+    /// renamed. Not escaped for a terminal.
     File(String),
-    /// Several facts of one kind.
+    /// A list of facts.
     List(Vec<Detail>),
-    /// Facts by name, in order.
+    /// Facts with names, in order.
     Table(Vec<(String, Detail)>),
 }
 
-/// An internal snapshot, as its image lists it.
+/// An internal snapshot in the list of its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The unique id; not yet escaped for a terminal.
+    /// The unique id, not escaped for a terminal.
     pub id: String,
-    /// The name; not yet escaped for a terminal.
+    /// The name, not escaped for a terminal.
     pub name: String,
-    /// Size in bytes of the disk when the snapshot was taken.
+    /// The size of the disk in bytes when the snapshot was taken.
     pub virtual_size: u64,
-    /// Bytes of saved machine state; 0 without.
+    /// The size of the saved machine state in bytes; 0 if there is none.
     pub vm_state_size: u64,
-    /// When it was taken, seconds since 1970 (UTC).
+    /// The time when it was taken, in seconds since 1970 (UTC).
     pub date_seconds: u32,
-    /// Nanoseconds of that second.
+    /// The nanoseconds of that second.
     pub date_nanoseconds: u32,
-    /// How long the guest had been running, in nanoseconds.
+    /// The time that the guest had been running, in nanoseconds.
     pub vm_clock_nanoseconds: u64,
-    /// The machine's instruction count, if it was recorded.
+    /// The instruction count of the machine, if recorded.
     pub icount: Option<u64>,
 }
 
-/// How much a [`Finding`] matters.
+/// The severity of a [`Finding`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Severity {
-    /// Good to know; reading is not affected.
+    /// Informative. Reading is not affected.
     Note,
-    /// Unusual or damaged, yet readable.
+    /// Unusual or damaged, but readable.
     Warning,
-    /// Should not be used as it comes from a stranger: it reaches outside itself or cannot be what it claims.
+    /// Must not be used if it comes from an untrusted source: it refers to other files or cannot be what it claims.
     Unsafe,
 }
 
-/// Something that a careful importer should know about an image.
+/// A fact about an image that an importer should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// A short name for programs; `backing_file`, `data_file` and `unknown_features` are those of the
-    /// safety checks of OpenStack's oslo.utils.
+    /// A short name for programs. `backing_file`, `data_file` and `unknown_features` are the names of the safety
+    /// checks of OpenStack's oslo.utils.
     pub check: &'static str,
-    /// One line for people, names escaped.
+    /// A message of one line, with escaped names.
     pub message: String,
-    /// The byte offset in the image file, if there is one place.
+    /// The byte offset in the image file, if the finding has one.
     pub offset: Option<u64>,
 }
 
 impl Finding {
-    /// A finding without a place.
+    /// Creates a finding without an offset.
     #[must_use]
     pub fn new(severity: Severity, check: &'static str, message: impl Into<String>) -> Self {
         Self { severity, check, message: message.into(), offset: None }
     }
 
-    /// The same, with the byte offset in the image file.
+    /// Adds the byte offset in the image file.
     #[must_use]
     pub fn at(mut self, offset: u64) -> Self {
         self.offset = Some(offset);

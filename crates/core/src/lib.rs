@@ -2,10 +2,10 @@
 //!
 //! A [`BlockSource`] is a virtual disk that can be read: a host file, an image, a [`Window`] of one, a
 //! [`Chain`] of layers, [`Memory`], or a caller's own type. A [`BlockSink`] is a virtual disk being written.
-//! A format crate turns one source into another and describes itself with a [`Driver`]; everything an image
-//! may cost is in [`Limits`]; everything that can go wrong is an [`Error`] with an [`ErrorKind`].
+//! A format crate turns one source into another and describes itself with a [`Driver`]. [`Limits`] bound the cost
+//! of an image. Every failure is an [`Error`] with an [`ErrorKind`].
 //!
-//! This crate does no file I/O and knows no format and no codec.
+//! This crate does no file I/O and contains no format and no codec.
 //!
 //! ```
 //! use diskimg_core::{BlockSource, ExtentKind, Extents, Memory};

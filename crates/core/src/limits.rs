@@ -1,10 +1,10 @@
-//! What hostile input may cost, and what is left of it.
+//! Limits on the cost of hostile input.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, ErrorKind, LimitKind, Remedy, Result};
 
-/// What an image may cost whoever opens it. All of it can be lowered, most of it raised.
+/// Limits on the cost of opening and reading an image.
 ///
 /// ```
 /// use diskimg_core::Limits;
@@ -13,20 +13,20 @@ use crate::{Error, ErrorKind, LimitKind, Remedy, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest virtual size in bytes that is accepted. Default 64 TiB, a bound of ours; no format of
-    /// this workspace goes past 2^63 - 1.
+    /// The largest accepted virtual size in bytes. Default 64 TiB, our limit; no format of this workspace exceeds
+    /// 2^63 - 1.
     pub virtual_size: u64,
-    /// Bytes of tables kept in memory for one image. Default 16 MiB, a bound of ours: 16 MiB of qcow2 L2
-    /// tables map 128 GiB at 64 KiB clusters without reading a table twice.
+    /// The most bytes of tables cached for one image. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables map
+    /// 128 GiB with 64 KiB clusters.
     pub metadata_cache: u64,
-    /// Bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which decodes
+    /// The most bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which suffices for
     /// `xz -9` (65 MiB) and `zstd --long=27` (128 MiB).
     pub decoder_memory: u64,
-    /// Layers below the top one that a chain may have. Default 16, a bound of ours.
+    /// The most layers below the top one of a chain. Default 16, our limit.
     pub chain_depth: u32,
-    /// Internal snapshots that are listed. Default 65536, the most QEMU reads (`QCOW_MAX_SNAPSHOTS`).
+    /// The most internal snapshots that are listed. Default 65536, the limit of QEMU (`QCOW_MAX_SNAPSHOTS`).
     pub snapshots: u32,
-    /// Bytes of names, descriptions and lists that are kept of one image's headers. Default 4 MiB.
+    /// The most bytes of names, descriptions and lists stored from the headers of one image. Default 4 MiB.
     pub header_bytes: u64,
 }
 
@@ -44,10 +44,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks a virtual size that an image claims.
+    /// Checks the virtual size of an image.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when it is larger than [`Limits::virtual_size`].
+    /// [`ErrorKind::Limit`] if it is larger than [`Limits::virtual_size`].
     pub fn check_virtual_size(&self, size: u64) -> Result<()> {
         if size <= self.virtual_size {
             return Ok(());
@@ -60,10 +60,10 @@ impl Limits {
     }
 }
 
-/// A number of bytes that may still be spent, shared by whoever holds a reference.
+/// A number of bytes that may be spent, shared by all holders of a reference.
 ///
-/// A count taken from an image never sizes an allocation by itself: it is taken from a budget first, and the
-/// allocation may fail without ending the process.
+/// A count from an image never sizes an allocation directly: it is taken from a budget first, and a failed
+/// allocation is an error.
 ///
 /// ```
 /// use diskimg_core::{Budget, ErrorKind};
@@ -80,13 +80,13 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of `bytes`; `what` names it in errors.
+    /// Creates a budget of `bytes`. `what` is its name in errors.
     #[must_use]
     pub const fn new(what: &'static str, bytes: u64) -> Self {
         Self { what, total: bytes, left: AtomicU64::new(bytes) }
     }
 
-    /// Bytes left.
+    /// The bytes left.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
@@ -95,7 +95,7 @@ impl Budget {
     /// Spends `bytes`.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when less is left; nothing is spent then.
+    /// [`ErrorKind::Limit`] if less is left; nothing is spent then.
     pub fn take(&self, bytes: u64) -> Result<()> {
         let spent =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
@@ -108,15 +108,15 @@ impl Budget {
         }
     }
 
-    /// Gives back `bytes` taken before.
+    /// Returns `bytes` that were spent before.
     pub fn give_back(&self, bytes: u64) {
         self.left.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Spends `len` bytes and allocates them as zeros.
+    /// Spends `len` bytes and allocates a zeroed buffer of this length.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when less is left or the system has no memory.
+    /// [`ErrorKind::Limit`] if less is left or the system has no memory.
     pub fn zeroed(&self, len: u64) -> Result<Vec<u8>> {
         self.take(len)?;
         let refused = || {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_admits_64_tib_and_not_a_byte_more() {
+    fn default_limit_is_64_tib() {
         let limits = Limits::default();
         assert!(limits.check_virtual_size(64 << 40).is_ok());
         let error = limits.check_virtual_size((64 << 40) + 1).unwrap_err();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_allocation_spends_nothing() {
+    fn refused_allocation_spends_nothing() {
         let budget = Budget::new("test", u64::MAX);
         assert_eq!(budget.zeroed(u64::MAX / 2).unwrap_err().kind(), ErrorKind::Limit);
         assert_eq!(budget.left(), u64::MAX);

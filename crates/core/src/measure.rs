@@ -1,21 +1,21 @@
-//! What an image would take up, before it is written.
+//! Measuring an image before it is written.
 
 use std::ops::Range;
 
 use crate::{CreateOptions, Result};
 
-/// Measures the image that [`crate::Driver::create`] would make with these options of a disk whose bytes in these
-/// ranges are stored: the type of [`crate::Driver::measure`]. The ranges ascend and do not overlap; `None` stands for a
-/// disk that is created and not written.
+/// Measures the image that [`crate::Driver::create`] would create with these options for a disk with data in these
+/// ranges: the type of [`crate::Driver::measure`]. The ranges ascend and do not overlap; `None` is a disk that is
+/// created and not written.
 pub type MeasureFn =
     fn(&CreateOptions, Option<&mut dyn Iterator<Item = Result<Range<u64>>>>) -> Result<Measured>;
 
-/// Bytes that the file of an image would have: its length, or the sum of the lengths where it has several files.
+/// The size of an image before it is written: the length of its file, or the sum of the lengths of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measured {
-    /// At most so many for this disk as it is: holes and known zeros take none, nor does compression count.
+    /// The most bytes for this disk. Holes and known zeros need none; compression is not considered.
     pub required: u64,
-    /// At most so many when every byte of the disk is written.
+    /// The most bytes if every byte of the disk is written.
     pub fully_allocated: u64,
 }
 
@@ -37,13 +37,13 @@ pub struct Touched {
 }
 
 impl Touched {
-    /// None yet, of units of so many bytes; at least 1.
+    /// Creates a counter for units of this many bytes, at least 1.
     #[must_use]
     pub fn new(unit: u64) -> Self {
         Self { unit: unit.max(1), count: 0, counted_to: 0 }
     }
 
-    /// Counts what `range` touches and no range before it; ranges have to ascend.
+    /// Counts the units that `range` touches and no earlier range did. Ranges must ascend.
     pub fn add(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
@@ -54,7 +54,7 @@ impl Touched {
         self.counted_to = self.counted_to.max(end);
     }
 
-    /// How many units were touched.
+    /// The number of units touched.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_that_several_ranges_touch_is_counted_once() {
+    fn unit_touched_by_several_ranges_is_counted_once() {
         let mut touched = Touched::new(10);
         for range in [0..1, 2..10, 9..20, 45..45, 59..61] {
             touched.add(&range);

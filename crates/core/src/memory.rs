@@ -1,9 +1,9 @@
-//! A disk in memory: one to read, one to write.
+//! Disks in memory: a source and a sink.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, SinkProperties, check_range};
+use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, SinkProperties, check_range, range};
 
 /// A disk whose bytes are in memory.
 ///
@@ -16,7 +16,7 @@ use crate::{BlockSink, BlockSource, Error, ErrorKind, Location, Result, SinkProp
 pub struct Memory(Arc<[u8]>);
 
 impl Memory {
-    /// A disk of these bytes.
+    /// Creates a disk of these bytes.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
@@ -36,26 +36,21 @@ impl BlockSource for Memory {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        let bytes = slice(&self.0, offset, buf.len()).ok_or_else(|| Error::new(ErrorKind::OutOfBounds))?;
+        let range = offset..offset.saturating_add(buf.len() as u64);
+        let bytes = range::slice(&self.0, 0, &range).ok_or_else(|| Error::new(ErrorKind::OutOfBounds))?;
         buf.copy_from_slice(bytes);
         Ok(())
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        let len = usize::try_from(range.end.saturating_sub(range.start)).ok();
-        Location { host: None, bytes: len.and_then(|len| slice(&self.0, range.start, len)) }
+        Location { host: None, bytes: range::slice(&self.0, 0, &range) }
     }
-}
-
-fn slice(bytes: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
-    let start = usize::try_from(offset).ok()?;
-    bytes.get(start..start.checked_add(len)?)
 }
 
 /// A disk being written into memory: for tests, small images and callers without files.
 ///
-/// Grows as it is written, up to its limit. The bytes are read with [`MemorySink::bytes`] from a clone kept
-/// aside; clones share the bytes.
+/// It grows as it is written, up to its limit. Clones share the bytes: keep one and read it with
+/// [`MemorySink::bytes`].
 ///
 /// ```
 /// use diskimg_core::{BlockSink, MemorySink};
@@ -73,13 +68,13 @@ pub struct MemorySink {
 }
 
 impl MemorySink {
-    /// An empty disk that may grow to `limit` bytes.
+    /// Creates an empty disk that may grow to `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Self {
         Self { bytes: Arc::default(), limit }
     }
 
-    /// A copy of the bytes written so far, holes as zeros.
+    /// Returns a copy of the bytes written so far, with holes as zeros.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -111,7 +106,7 @@ impl BlockSink for MemorySink {
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        self.with_range(range.start, range.end.saturating_sub(range.start), |range| range.fill(0))
+        self.with_range(range.start, range::len(&range), |range| range.fill(0))
     }
 
     fn properties(&self) -> SinkProperties {

@@ -1,15 +1,15 @@
-//! Bytes taken from an image, made safe to print.
+//! Printing bytes of an image safely.
 
 use std::fmt;
 
-/// How many bytes of a name are shown before it is cut. A bound of ours: long enough for any honest path,
-/// short enough that a hostile one does not flood a log.
+/// The most bytes of a name that are printed. Our limit: long enough for any honest path, short enough that a hostile
+/// one does not flood a log.
 const SHOWN: usize = 256;
 
-/// Bytes taken from an image, in quotes, escaped and cut so that they can stand in a message or a log line.
+/// Bytes of an image, printed in quotes, escaped and truncated for messages and log lines.
 ///
-/// Control characters, quotes, backslashes and whatever is not UTF-8 are escaped; a line break can therefore
-/// never start a forged log line. More than 256 bytes are cut and the full length is told.
+/// Control characters, quotes, backslashes and invalid UTF-8 are escaped, so a line break cannot start a forged log
+/// line. Names of more than 256 bytes are truncated and their full length is printed.
 ///
 /// ```
 /// use diskimg_core::Printable;
@@ -20,7 +20,7 @@ const SHOWN: usize = 256;
 pub struct Printable<'a>(&'a [u8]);
 
 impl<'a> Printable<'a> {
-    /// Wraps `bytes` for printing; nothing is copied.
+    /// Wraps `bytes` for printing, without a copy.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -34,7 +34,7 @@ impl fmt::Display for Printable<'_> {
         for chunk in shown.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
-                    // Bidirectional controls and the like reorder what a terminal shows.
+                    // Bidirectional controls and similar characters reorder the output of a terminal.
                     '\u{200b}'..='\u{200f}'
                     | '\u{202a}'..='\u{202e}'
                     | '\u{2060}'..='\u{206f}'
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_and_say_so() {
+    fn long_name_is_truncated_with_its_length() {
         let shown = Printable::new(&[b'x'; 1000]).to_string();
         assert!(shown.ends_with("x\"... (1000 bytes)"));
         assert!(shown.len() < 300);

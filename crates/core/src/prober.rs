@@ -1,12 +1,12 @@
-//! Recognising a format by a stream that is pushed in pieces.
+//! Recognising the format of a stream.
 
 use crate::{Driver, Format, Verdict};
 
-/// Most bytes of the head that are kept. A bound of ours: the deepest fixed offset any format is recognised
-/// at is 32774 (ISO 9660), and the UDF descriptors behind it end by 64 KiB.
-const HEAD: usize = 64 << 10;
+/// The most bytes stored of the head. Our limit: the deepest fixed offset at which a format is recognised is 32774
+/// (ISO 9660), and the UDF descriptors after it end before 64 KiB.
+const MAX_HEAD: usize = 64 << 10;
 
-/// Recognises the format of a stream that is pushed in pieces, without going back and in bounded memory.
+/// Recognises the format of a stream that is pushed in pieces, in bounded memory.
 ///
 /// ```
 /// use diskimg_core::{Probed, FormatProber};
@@ -21,48 +21,48 @@ pub struct FormatProber {
     total: u64,
 }
 
-/// What is certain after a push.
+/// The state of a probe after a push.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Probed {
-    /// Nothing yet: push more.
+    /// Nothing is recognised yet; more input is needed.
     More,
-    /// A format is recognised. Of a [`FormatProber`], another may still be.
+    /// A format is recognised. A [`FormatProber`] may still recognise another one.
     Format,
-    /// Nothing that follows can change the answer.
+    /// Further input cannot change the answer.
     Done,
 }
 
-/// What a [`FormatProber`] found.
+/// The result of a [`FormatProber`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatReport {
-    /// The formats the bytes are valid as: more than one is ambiguous, none is unknown.
+    /// The formats as which the bytes are valid. More than one is ambiguous, none is unknown.
     pub formats: Vec<Format>,
     /// The first bytes of the stream, at most 64 KiB.
     pub head: Vec<u8>,
-    /// Bytes pushed in all.
+    /// The number of bytes pushed.
     pub total: u64,
 }
 
 impl FormatProber {
-    /// A probe for these formats.
+    /// Creates a probe for these formats.
     #[must_use]
     pub fn new(drivers: &[&'static Driver]) -> Self {
         Self { open: drivers.to_vec(), yes: Vec::new(), head: Vec::new(), total: 0 }
     }
 
-    /// Takes the next bytes; the cut points change nothing.
+    /// Probes the next bytes. The result does not depend on how the stream is split.
     pub fn push(&mut self, chunk: &[u8]) -> Probed {
         self.total = self.total.saturating_add(chunk.len() as u64);
-        let room = HEAD.saturating_sub(self.head.len());
+        let room = MAX_HEAD.saturating_sub(self.head.len());
         let taken = chunk.get(..room).unwrap_or(chunk);
         if !taken.is_empty() {
             self.head.extend_from_slice(taken);
-            self.judge();
+            self.evaluate();
         }
         self.state()
     }
 
-    /// The first bytes, as far as they were pushed and kept.
+    /// The first bytes of the stream pushed so far, at most 64 KiB.
     #[must_use]
     pub fn head(&self) -> &[u8] {
         &self.head
@@ -74,13 +74,13 @@ impl FormatProber {
         &self.yes
     }
 
-    /// The stream has ended, or the caller has seen enough.
+    /// Ends the probe, at the end of the stream or before.
     #[must_use]
     pub fn finish(self) -> FormatReport {
         FormatReport { formats: self.yes, head: self.head, total: self.total }
     }
 
-    fn judge(&mut self) {
+    fn evaluate(&mut self) {
         let (head, yes) = (&self.head, &mut self.yes);
         self.open.retain(|driver| match (driver.probe)(head) {
             Verdict::No => false,
@@ -88,9 +88,9 @@ impl FormatProber {
                 yes.push(driver.format);
                 false
             }
-            Verdict::NeedBytes(n) => n > head.len() && n <= HEAD,
+            Verdict::NeedBytes(n) => n > head.len() && n <= MAX_HEAD,
         });
-        // Which format was recognised first must not depend on the sizes of the chunks.
+        // The order must not depend on the sizes of the chunks.
         yes.sort_unstable();
     }
 
@@ -136,7 +136,7 @@ mod tests {
     static FAR: Driver = driver("far", |head| magic_at(head, 1000));
 
     #[test]
-    fn any_chunking_gives_the_same_report() {
+    fn report_does_not_depend_on_the_chunks() {
         let mut stream = vec![0; 2000];
         stream[..2].copy_from_slice(b"AB");
         stream[1000..1002].copy_from_slice(b"AB");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn says_how_certain_it_is() {
+    fn state_follows_the_certainty() {
         let mut prober = FormatProber::new(&[&NEAR, &FAR]);
         assert_eq!(prober.push(b"A"), Probed::More);
         assert_eq!(prober.push(b"B"), Probed::Format);
@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn stored_head_is_bounded() {
         let mut prober = FormatProber::new(&[]);
         for _ in 0..100 {
             prober.push(&[0; 65_536]);
         }
-        assert_eq!(prober.head().len(), HEAD);
+        assert_eq!(prober.head().len(), MAX_HEAD);
         assert_eq!(prober.finish().total, 6_553_600);
     }
 }

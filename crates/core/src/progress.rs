@@ -1,15 +1,15 @@
-//! Being told of progress, and stopping the work.
+//! Progress reports and cancellation.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Told of bytes done; may stop the work.
+/// Receives the progress of an operation and may stop it.
 ///
-/// Called from any worker thread, a few times per MiB at most. `()` never stops and shows nothing;
-/// [`Cancel`] stops when it is triggered.
+/// It is called from any worker thread, at most a few times per MiB. `()` ignores the progress and never stops;
+/// [`Cancel`] stops once it is triggered.
 pub trait Progress: Sync {
-    /// `bytes` more guest bytes are done. [`ControlFlow::Break`] ends the work with
-    /// [`crate::ErrorKind::Cancelled`] as soon as each thread has finished its step.
+    /// Reports that `bytes` more guest bytes are done. [`ControlFlow::Break`] ends the operation with
+    /// [`crate::ErrorKind::Cancelled`] as soon as each thread has finished its current step.
     fn advance(&self, bytes: u64) -> ControlFlow<()>;
 }
 
@@ -19,7 +19,7 @@ impl Progress for () {
     }
 }
 
-/// A flag that stops the work when it is set, from any thread or a signal handler: setting it is one atomic
+/// A flag that stops an operation. It can be set from any thread or a signal handler, because setting it is one atomic
 /// store.
 ///
 /// ```
@@ -33,12 +33,12 @@ impl Progress for () {
 pub struct Cancel(AtomicBool);
 
 impl Cancel {
-    /// Asks the work to stop.
+    /// Requests the operation to stop.
     pub fn trigger(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether it was asked to stop.
+    /// Returns true if a stop was requested.
     #[must_use]
     pub fn is_triggered(&self) -> bool {
         self.0.load(Ordering::Acquire)

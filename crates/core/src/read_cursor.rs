@@ -1,13 +1,13 @@
-//! What of a read is still to be done.
+//! The unfilled part of a read buffer.
 
-/// The part of a buffer that a read has yet to fill, front to back, and where it stands on the disk.
+/// The unfilled part of a read buffer, filled from front to back, and its offset on the disk.
 ///
-/// A format that finds run after run takes the front of the buffer for each:
+/// A format takes the front of the buffer for each run:
 ///
 /// ```
 /// use diskimg_core::ReadCursor;
 ///
-/// // Runs of four bytes, each filled with its number.
+/// // Runs of four bytes, each filled with its index.
 /// let mut buf = [0; 6];
 /// let mut rest = ReadCursor::new(7, &mut buf);
 /// while !rest.is_empty() {
@@ -24,38 +24,38 @@ pub struct ReadCursor<'a> {
 }
 
 impl<'a> ReadCursor<'a> {
-    /// All of `buf`, whose first byte stands at `offset` of the disk.
+    /// Creates a cursor over all of `buf`, whose first byte is at `offset` of the disk.
     #[must_use]
     pub fn new(offset: u64, buf: &'a mut [u8]) -> Self {
         Self { offset, buf }
     }
 
-    /// Where the next byte stands on the disk.
+    /// The disk offset of the next byte to fill.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Where the byte behind the last one stands.
+    /// The disk offset after the last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len())
     }
 
-    /// Bytes left.
+    /// The number of bytes left to fill.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.buf.len() as u64
     }
 
-    /// Whether the read is done.
+    /// True if the buffer is full.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buf.is_empty()
     }
 
-    /// The next `len` bytes, which the caller fills. `None` for none, with which a walk would not end, and for
-    /// more than are left; nothing is taken then.
+    /// Takes the next `len` bytes for the caller to fill. `None` if `len` is 0, with which a loop would not end, or
+    /// more than is left; nothing is taken then.
     pub fn take(&mut self, len: u64) -> Option<&'a mut [u8]> {
         let count = usize::try_from(len).ok().filter(|count| (1..=self.buf.len()).contains(count))?;
         let (front, rest) = std::mem::take(&mut self.buf).split_at_mut_checked(count)?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_nothing_nor_too_much_can_be_taken() {
+    fn take_refuses_zero_and_too_many_bytes() {
         let mut buf = [0; 5];
         let mut rest = ReadCursor::new(10, &mut buf);
         for len in [0, 6, u64::MAX] {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_address_space_does_not_overflow() {
+    fn cursor_at_the_last_offset_does_not_overflow() {
         let mut buf = [0; 2];
         let mut rest = ReadCursor::new(u64::MAX, &mut buf);
         assert_eq!(rest.end(), u64::MAX);

@@ -1,42 +1,42 @@
-//! Names inside an image that point outside it, and who may follow them.
+//! References of an image to other files, and resolvers that allow or deny them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::{BlockSource, Error, ErrorKind, Format, Identity, Remedy, Result};
 
-/// A name inside an image that points outside it. Bytes of a stranger: never a path to open as it is.
+/// A reference of an image to another file. It is untrusted input and must never be opened as a path directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// What the image wants of the file.
+    /// The role of the file.
     pub role: ReferenceRole,
-    /// The name exactly as it stands in the image; empty where the file is known by its identity alone.
+    /// The name exactly as stored in the image; empty if the file is identified by its identity alone.
     pub name: Vec<u8>,
-    /// What the file was known by when the image was made; empty if the image does not say.
+    /// The identity of the file when the image was created; empty if the image does not record it.
     pub identity: Identity,
-    /// The format the image says the file has, if it says; not yet escaped.
+    /// The format of the file, if the image records it; not escaped.
     pub format: Option<String>,
-    /// The format of the image that names it.
+    /// The format of the referring image.
     pub found_in: Format,
     /// The byte offset of the name in the image file, if known.
     pub offset: Option<u64>,
 }
 
 impl Reference {
-    /// The name as text; bytes that are not UTF-8 are replaced.
+    /// Returns the name as text, with invalid UTF-8 replaced.
     #[must_use]
     pub fn name_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.name)
     }
 
-    /// The error of whoever refuses this reference: [`ErrorKind::Denied`], naming it.
+    /// Returns the error of a resolver that refuses this reference: [`ErrorKind::Denied`], naming it.
     #[must_use]
     pub fn denied(&self) -> Error {
         let error = Error::new(ErrorKind::Denied)
             .format(self.found_in)
             .field(self.role.name())
             .found_name(&self.name)
-            .because("following names inside an image is not allowed")
+            .because("following references of an image is not allowed")
             .with_remedy(Remedy::FollowReferences { role: self.role });
         match self.offset {
             Some(offset) => error.at(offset),
@@ -45,28 +45,28 @@ impl Reference {
     }
 }
 
-/// What an image wants of a file it names.
+/// The role of a file to which an image refers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ReferenceRole {
-    /// The layer below: what is unallocated here is read there.
+    /// The layer below, from which unallocated ranges are read.
     Backing,
-    /// The guest's bytes themselves (a qcow2 external data file).
+    /// The file with the guest data (a qcow2 external data file).
     DataFile,
-    /// One of the files a disk is put together from (a VMDK descriptor's extents).
+    /// One of the files that form the disk (an extent of a VMDK descriptor).
     Extent,
     /// The parent of a differencing image.
     Parent,
 }
 
 impl ReferenceRole {
-    /// Whether it is the layer below, which is read where nothing is stored in this one.
+    /// True if the file is the layer below.
     #[must_use]
     pub const fn is_below(self) -> bool {
         matches!(self, Self::Backing | Self::Parent)
     }
 
-    /// In words: `backing file`.
+    /// The role in words: `backing file`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,13 +78,13 @@ impl ReferenceRole {
     }
 }
 
-/// Turns a [`Reference`] into the bytes of a file, or refuses. The only way out of an image.
+/// Opens the file of a [`Reference`], or refuses it. No other file is opened for an image.
 ///
 /// ```
 /// use diskimg_core::{BlockSource, Memory, Reference, Resolver, Result};
 /// use std::sync::Arc;
 ///
-/// /// Serves one base image to whoever asks for it by its exact name.
+/// /// Resolves the exact name of one base image.
 /// struct OneBase(Arc<dyn BlockSource>);
 ///
 /// impl Resolver for OneBase {
@@ -98,15 +98,15 @@ impl ReferenceRole {
 /// # let _ = OneBase(Arc::new(Memory::new(vec![])));
 /// ```
 pub trait Resolver: Send + Sync {
-    /// The bytes of the file that `reference` names, as they lie on disk: whoever asked opens their format.
+    /// Returns the bytes of the file of `reference`. The caller opens its format.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] (best by [`Reference::denied`]) to refuse; [`ErrorKind::Io`] when the file is
-    /// allowed and cannot be opened.
+    /// [`ErrorKind::Denied`] if it is refused, preferably by [`Reference::denied`]; [`ErrorKind::Io`] if the file
+    /// is allowed and cannot be opened.
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>>;
 }
 
-/// Refuses every reference: the default everywhere.
+/// Refuses every reference. This is the default everywhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DenyReferences;
 

@@ -1,10 +1,10 @@
-//! Structured hints: what a caller can do about an error.
+//! Remedies for errors, as a structure that each front end words.
 
 use std::fmt;
 
 use crate::ReferenceRole;
 
-/// What a caller can do about an [`Error`](crate::Error).
+/// A remedy for an [`Error`](crate::Error) that a caller can apply.
 ///
 /// A front end matches on it and names its own option or setting. [`fmt::Display`] has a wording for callers of
 /// the library: one clause in lower case, without a full stop.
@@ -105,7 +105,7 @@ impl fmt::Display for Remedy {
             Self::NameMember => "name the disk to read",
             Self::Force => "allow overwriting, or choose another name",
             Self::PrefixCurrentDirectory => "put ./ in front of the file name",
-            Self::RaiseLimit(limit) => limit.remedy(),
+            Self::RaiseLimit(limit) => limit.clause(),
             Self::AllowSpool => "allow a temporary file, or write the uncompressed image to a file first",
             Self::ReadFromFile => "read the image from a file",
             Self::WriteToFile { or_format } => return write!(f, "write to a file, or write {or_format}"),
@@ -122,7 +122,7 @@ impl fmt::Display for Remedy {
 }
 
 impl LimitKind {
-    const fn remedy(self) -> &'static str {
+    const fn clause(self) -> &'static str {
         match self {
             Self::VirtualSize => "raise the limit for virtual sizes if the image is trusted",
             Self::DecoderMemory => "raise the limit for decoder memory if the file is trusted",

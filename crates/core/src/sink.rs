@@ -1,4 +1,4 @@
-//! The trait that everything writable implements.
+//! The trait of writable disks.
 
 use std::ops::Range;
 
@@ -6,27 +6,26 @@ use crate::{HostRange, Result};
 
 /// A disk being written. Bytes never written read as zeros. All offsets and lengths are bytes.
 ///
-/// A byte is written once; whether it may be written again is the sink's business, and one that cannot says
-/// [`crate::ErrorKind::InvalidInput`]. Nothing is a valid image before [`BlockSink::finish`]: dropping a sink
-/// without it leaves no valid image, on purpose.
+/// Each byte is written once. A sink may accept to overwrite it or return [`crate::ErrorKind::InvalidInput`]. An image
+/// is valid only after [`BlockSink::finish`]: dropping a sink without it leaves no valid image, on purpose.
 pub trait BlockSink: Send + Sync {
     /// Writes all of `data` at `offset`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::OutOfBounds`] past the size of a sink that has one;
-    /// [`crate::ErrorKind::NeedsSeek`] when the order is [`WriteOrder::Ascending`] and `offset` goes back.
+    /// [`crate::ErrorKind::OutOfBounds`] past the size of a sink of fixed size;
+    /// [`crate::ErrorKind::NeedsSeek`] if the order is [`WriteOrder::Ascending`] and `offset` goes back.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
 
-    /// Makes `range` read as zeros; cheap where nothing was written yet.
+    /// Makes `range` read as zeros. Cheap if nothing was written there.
     ///
     /// # Errors
     /// As [`BlockSink::write_at`].
     fn zero(&self, range: Range<u64>) -> Result<()>;
 
-    /// Copies inside the kernel if it can; `false` means "write the bytes yourself", and nothing was written.
+    /// Copies inside the kernel. Returns `false` if that is not possible; the caller then writes the bytes.
     ///
     /// # Errors
-    /// What the system gives once the copy has begun.
+    /// The errors of the system once the copy has begun.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         let _ = (offset, from);
         Ok(false)
@@ -39,16 +38,16 @@ pub trait BlockSink: Send + Sync {
     /// the wrapper itself makes a difference.
     fn properties(&self) -> SinkProperties;
 
-    /// A writer of segments for one worker thread, where the sink can do most of its work side by side and
-    /// still give bytes that do not depend on the number of threads. `None` where `write_at` is all there is.
+    /// Returns a writer of segments for one worker thread, if the sink can work on several threads and produce bytes
+    /// that do not depend on their number. `None` if it supports only `write_at`.
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         None
     }
 
-    /// Completes the disk: everything is written and, for an image, valid from here on.
+    /// Completes the disk: all bytes are written, and an image is valid.
     ///
     /// # Errors
-    /// When it could not be completed; there is no valid image then.
+    /// If it cannot be completed; there is no valid image then.
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
@@ -108,55 +107,55 @@ pub enum WriteOrder {
     Ascending,
 }
 
-/// One worker's way of writing segments into a sink, in three steps.
+/// Writes segments into a sink for one worker thread, in three steps.
 ///
-/// For each segment, in ascending order of the disk and without gaps between segments, over all workers:
-/// [`Batch::prepare`] and [`Batch::write`] run at any time, side by side; [`Batch::place`] runs for one
-/// segment after the other, in the order of the disk. Costly work (compressing) therefore runs on all cores,
-/// places in the file are given out in one order, and the file is the same with any number of threads.
+/// Together the workers process all segments of the disk, in ascending order and without gaps. [`Batch::prepare`]
+/// and [`Batch::write`] run concurrently; [`Batch::place`] runs for one segment at a time, in the order of the disk.
+/// Expensive work (compression) thus runs on all cores, space in the file is allocated in one order, and the file
+/// does not depend on the number of threads.
 pub trait Batch: Send {
-    /// Off the order: whatever needs no place in the file yet.
+    /// Does the work that needs no space in the file, in any order.
     ///
     /// # Errors
-    /// Whatever stops the conversion.
+    /// Any error that must stop the conversion.
     fn prepare(&mut self, segment: &Segment<'_>) -> Result<()>;
 
-    /// In order: takes places in the file. Short, or everyone waits.
+    /// Allocates space in the file, in the order of the disk. It must be fast, because all workers wait for it.
     ///
     /// # Errors
-    /// Whatever stops the conversion.
+    /// Any error that must stop the conversion.
     fn place(&mut self, segment: &Segment<'_>) -> Result<()>;
 
-    /// Off the order again: writes the bytes to their places.
+    /// Writes the bytes to the allocated space, in any order.
     ///
     /// # Errors
-    /// Whatever stops the conversion.
+    /// Any error that must stop the conversion.
     fn write(&mut self, segment: &Segment<'_>) -> Result<()>;
 }
 
-/// A piece of the disk on its way into a sink. Starts at a multiple of [`SinkProperties::granularity`], and ends
-/// at one or at the end of the disk.
+/// A part of the disk that is written to a sink. Starts at a multiple of [`SinkProperties::granularity`], and ends at
+/// one or at the end of the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
-    /// Guest offset of the first byte.
+    /// The guest offset of the first byte.
     pub offset: u64,
-    /// Length in bytes; at least one.
+    /// The length in bytes; at least one.
     pub len: u64,
-    /// All bytes of the segment, or none of them when all are zeros.
+    /// All bytes of the segment; empty if all are zeros.
     pub bytes: &'a [u8],
-    /// Guest ranges inside the segment that are known to be zeros: ascending, apart from each other. The
-    /// bytes for them are zeros too. Longer runs of zeros may stand elsewhere, undetected.
+    /// Guest ranges within the segment that are known to be zeros, ascending and not adjacent. Their bytes are zeros
+    /// too. There may be other, undetected runs of zeros.
     pub zeros: &'a [Range<u64>],
 }
 
 impl Segment<'_> {
-    /// Guest offset of the first byte behind the segment.
+    /// The guest offset after the last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
     }
 
-    /// Whether the whole segment is known to be zeros.
+    /// True if the whole segment is known to be zeros.
     #[must_use]
     pub fn is_zeros(&self) -> bool {
         self.bytes.is_empty()

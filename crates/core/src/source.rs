@@ -1,4 +1,4 @@
-//! The trait that everything readable implements.
+//! The trait of readable disks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use crate::{Error, ErrorKind, Extent, ExtentKind, Location, Result};
 /// A virtual disk that can be read from any thread. All offsets and lengths are bytes. The size never
 /// changes.
 ///
-/// A host file is a source, and an image is a source over a source; nesting, windows, memory, network and
-/// callbacks therefore need nothing else. The smallest source of your own has two methods:
+/// A host file is a source, and an image is a source over another source. Windows, memory, network and callbacks are
+/// sources too. A minimal source has two methods:
 ///
 /// ```
 /// use diskimg_core::{BlockSource, Result, check_range};
 ///
-/// /// A disk on which every byte is its offset modulo 251.
+/// /// A disk whose bytes are their offset modulo 251.
 /// struct Painted(u64);
 ///
 /// impl BlockSource for Painted {
@@ -36,23 +36,23 @@ use crate::{Error, ErrorKind, Extent, ExtentKind, Location, Result};
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub trait BlockSource: Send + Sync {
-    /// Virtual size in bytes.
+    /// The virtual size in bytes.
     fn size(&self) -> u64;
 
     /// Fills `buf` with the bytes at `offset`. Never short.
     ///
-    /// Unallocated ranges read as zeros: a backing source is [`crate::Chain`]'s business, not the layer's.
+    /// Unallocated ranges read as zeros. Layers below are read by [`crate::Chain`], not by the layer.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfBounds`] for a range past [`BlockSource::size`]; an empty `buf` at `size()` is fine.
-    /// Whatever the image or the system below gives otherwise; `buf` then holds nothing to rely on.
+    /// [`ErrorKind::OutOfBounds`] for a range past [`BlockSource::size`]; an empty `buf` at `size()` is valid.
+    /// Otherwise the errors of the image or its source. After an error the content of `buf` is undefined.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// The extent that starts at `range.start`, cut at `range.end`.
+    /// Returns the extent that starts at `range.start`, clipped to `range.end`.
     ///
-    /// At least one byte, perhaps shorter than the true run: no more metadata is read than `range.start`
-    /// needs, and [`crate::Extents`] merges runs. Unless a source says otherwise all of it is
-    /// [`ExtentKind::Data`] that lies where [`BlockSource::locate`] says.
+    /// It is at least one byte and may be shorter than the whole run: only the metadata for `range.start` is read,
+    /// and [`crate::Extents`] merges runs. By default the range is [`ExtentKind::Data`] at the location that
+    /// [`BlockSource::locate`] returns.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfBounds`] for a range that is empty or ends past [`BlockSource::size`].
@@ -62,15 +62,15 @@ pub trait BlockSource: Send + Sync {
         Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
     }
 
-    /// Where `range` lies verbatim, if that is known without I/O (flat sources); a format asks the source
-    /// below it. Each part of the answer covers all of `range` or is `None`.
+    /// Returns where `range` is stored verbatim, if that is known without I/O (flat sources). A format asks its
+    /// source. Each member of the location covers all of `range` or is `None`.
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         let _ = range;
         Location::default()
     }
 
-    /// The unit in bytes that is decoded as a whole where the source is encoded: reading part of one costs the
-    /// time and the memory of all of it. 1 where nothing is decoded.
+    /// The unit in bytes that is decoded as a whole: reading a part of it costs the time and memory of all of it. 1 if
+    /// nothing is decoded.
     fn decode_unit(&self) -> u64 {
         1
     }
@@ -112,10 +112,10 @@ impl<S: BlockSource + ?Sized> BlockSource for &S {
     }
 }
 
-/// Checks that `len` bytes at `offset` lie on a disk of `size` bytes: the first line of most `read_at`s.
+/// Checks that `len` bytes at `offset` are within a disk of `size` bytes: the first line of most `read_at`s.
 ///
 /// # Errors
-/// [`ErrorKind::OutOfBounds`] when they do not, or when the end overflows.
+/// [`ErrorKind::OutOfBounds`] if they are not, or if the end overflows.
 pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
     match offset.checked_add(len) {
         Some(end) if end <= size => Ok(()),
@@ -128,5 +128,5 @@ pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
 
 /// The check of `extent_at`: a non-empty range on the disk.
 pub(crate) fn check_extent_range(range: &Range<u64>, size: u64) -> Result<()> {
-    check_range(range.start, range.end.saturating_sub(range.start).max(1), size)
+    check_range(range.start, crate::range::len(range).max(1), size)
 }

@@ -1,46 +1,49 @@
-//! Images that arrive once, in order.
+//! Decoding streamed images.
 
 use crate::{BlockSink, Result};
 
-/// Decodes an image that arrives once, in order, into a sink. No I/O inside: any runtime can drive it.
+/// Decodes a streamed image into a sink. It does no I/O of its own, so any runtime can drive it.
 pub trait StreamDecoder: Send {
-    /// Takes the next bytes of the image, any number at a time; the cut points change nothing.
+    /// Decodes the next bytes of the image, any number at a time. The result does not depend on how the image is
+    /// split.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NeedsSeek`] when the rest of the image cannot be decoded in order; otherwise what
-    /// is wrong with the image or the sink. After an error the decoder takes no more.
+    /// [`crate::ErrorKind::NeedsSeek`] if the rest of the image cannot be decoded in order; otherwise the errors of
+    /// the image and the sink. After an error every call fails.
     fn push(&mut self, input: &[u8], sink: &dyn BlockSink) -> Result<()>;
 
-    /// The image has ended. Returns the virtual size in bytes.
+    /// Ends the image. Returns the virtual size in bytes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Truncated`] when it ended too early.
+    /// [`crate::ErrorKind::Truncated`] if it ended too early.
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64>;
 
-    /// Lends the decoder a place for bytes that have passed and may be named later, before the first push. One
-    /// that has none, or has no use for it, says [`crate::ErrorKind::NeedsSeek`] when such bytes are named.
+    /// Lends the decoder a file for bytes that may be needed later. Called before the first push.
+    ///
+    /// A decoder without one, or that does not use it, fails with [`crate::ErrorKind::NeedsSeek`] if such bytes are
+    /// needed.
     fn use_spill_file(&mut self, file: Box<dyn SpillFile>) {
         drop(file);
     }
 
-    /// Whether the disk is written from its first byte to its last, so that a sink of
-    /// [`crate::WriteOrder::Ascending`] can take it.
+    /// Returns true if the disk is written from its first byte to its last, as a sink of
+    /// [`crate::WriteOrder::Ascending`] requires.
     fn ascends(&self) -> bool {
         false
     }
 }
 
-/// Where a [`StreamDecoder`] puts aside bytes of the image that it may need again.
+/// Stores bytes of a streamed image that a [`StreamDecoder`] may need again.
 pub trait SpillFile: Send {
-    /// Keeps `bytes`, which stand at `offset` in the image. Nothing is put at a place twice.
+    /// Stores `bytes`, which are at `offset` of the image. No range is stored twice.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Limit`] when there is no more room; those of writing.
+    /// [`crate::ErrorKind::Limit`] if there is no more room; the errors of writing.
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Fills `buf` with bytes that were put at `offset` and behind it, in whatever pieces.
+    /// Fills `buf` with stored bytes from `offset` on. They may have been stored in several pieces.
     ///
     /// # Errors
-    /// Those of reading.
+    /// The errors of reading.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<()>;
 }

@@ -1,11 +1,11 @@
-//! A part of a source, seen as a source.
+//! A part of a source as a source.
 
 use std::ops::Range;
 
 use crate::source::check_extent_range;
-use crate::{BlockSource, Extent, Location, Result, check_range};
+use crate::{BlockSource, Extent, Location, Result, check_range, range};
 
-/// A part of a source, seen as a disk of its own: a partition, a file in a tar, a disk without its header.
+/// A part of a source as a disk of its own: a partition, a file in a tar archive, a disk without its header.
 ///
 /// ```
 /// use diskimg_core::{BlockSource, Memory, Window};
@@ -23,17 +23,16 @@ pub struct Window<S> {
 }
 
 impl<S: BlockSource> Window<S> {
-    /// The bytes `range` of `source`.
+    /// Creates a disk of the bytes `range` of `source`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::OutOfBounds`] when `range` does not lie on the source.
+    /// [`crate::ErrorKind::OutOfBounds`] if `range` is not within the source.
     pub fn new(source: S, range: Range<u64>) -> Result<Self> {
-        let len = range.end.saturating_sub(range.start);
-        check_range(range.start, len, source.size())?;
+        check_range(range.start, range::len(&range), source.size())?;
         Ok(Self { source, range })
     }
 
-    /// `range` of the window as a range of the source below; saturating, for ranges already checked.
+    /// Converts a range of the window to a range of the source. Ranges within the window do not overflow.
     fn below(&self, range: &Range<u64>) -> Range<u64> {
         self.range.start.saturating_add(range.start)..self.range.start.saturating_add(range.end)
     }
@@ -41,7 +40,7 @@ impl<S: BlockSource> Window<S> {
 
 impl<S: BlockSource> BlockSource for Window<S> {
     fn size(&self) -> u64 {
-        self.range.end.saturating_sub(self.range.start)
+        range::len(&self.range)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {

@@ -1,21 +1,21 @@
-//! Finding zeros in bytes that were read.
+//! Searching data for zeros.
 //!
-//! A source can only tell of zeros that its tables know of. Guests leave many more: blocks that were deleted,
-//! or written as zeros. Finding them costs one pass at about the speed of memory, and saves writing them.
+//! The tables of a source describe only some of the zeros of a disk. Guests leave many more: deleted blocks and
+//! blocks written as zeros. Searching for them is about as fast as memory and saves writing them.
 
 use std::ops::Range;
 
-use crate::{BlockSink, Result};
+use crate::{BlockSink, Result, range};
 
-/// The step in bytes in which zeros are worth a hole: a page, and the block of most file systems. A bound of
-/// ours; `qemu-img convert -S` has the same default.
+/// The size in bytes from which zeros become a hole: a page, and the block of most file systems. Our choice, equal to
+/// the default of `qemu-img convert -S`.
 pub const GRANULARITY: usize = 4096;
 
-/// Bytes looked at between two decisions. Enough that the loop is all vector instructions, few enough that
-/// ordinary data is left after its first cache lines.
+/// The bytes compared between two branches. Enough that the loop is vectorized, few enough that ordinary data is
+/// skipped after its first cache lines.
 const STEP: usize = 256;
 
-/// Whether all of `bytes` are zero. True of none.
+/// Returns true if all of `bytes` are zero, also if there are none.
 ///
 /// ```
 /// use diskimg_core::zeros;
@@ -25,16 +25,16 @@ const STEP: usize = 256;
 #[must_use]
 pub fn is_zero(bytes: &[u8]) -> bool {
     let (steps, rest) = bytes.as_chunks::<STEP>();
-    // No early end inside a step: that is what lets the compiler use whole vector registers.
+    // No early exit within a step, so that the compiler can use whole vector registers.
     steps.iter().all(|step| step.iter().fold(0, |all, byte| all | byte) == 0)
         && rest.iter().fold(0, |all, byte| all | byte) == 0
 }
 
-/// Appends the runs of zeros in `bytes` to `found`, as ranges of the disk on which `bytes` stand at `offset`.
+/// Appends the runs of zeros in `bytes` to `found`, as ranges of the disk. `bytes` are at `offset` of the disk.
 ///
-/// The disk is cut at multiples of `granularity` bytes, and each piece is a run of zeros or is not; a piece
-/// that `bytes` hold only in part is judged by that part. Runs come in ascending order and do not touch: one
-/// that continues the last range of `found` makes it longer. A `granularity` of 0 counts as 1.
+/// The disk is split at multiples of `granularity` bytes, and each block is all zeros or data. A block that is only
+/// partly in `bytes` is decided by that part. Runs ascend and do not touch: a run that continues the last range of
+/// `found` extends it. A `granularity` of 0 counts as 1.
 ///
 /// ```
 /// use diskimg_core::zeros;
@@ -46,7 +46,7 @@ pub fn is_zero(bytes: &[u8]) -> bool {
 /// ```
 pub fn runs(bytes: &[u8], granularity: usize, offset: u64, found: &mut Vec<Range<u64>>) {
     let granularity = granularity.max(1);
-    // The first piece ends at the next multiple of the granularity.
+    // The first block ends at the next multiple of the granularity.
     let past =
         offset.checked_rem(granularity as u64).and_then(|past| usize::try_from(past).ok()).unwrap_or(0);
     let first = granularity.saturating_sub(past).min(bytes.len());
@@ -64,25 +64,24 @@ pub fn runs(bytes: &[u8], granularity: usize, offset: u64, found: &mut Vec<Range
     }
 }
 
-/// Writes `bytes` at `offset` of a sink, runs of zeros as such: the sink's way to make them cheap. Ranges come in
-/// ascending order; `granularity` is that of [`runs`].
+/// Writes `bytes` at `offset` of a sink, with [`BlockSink::zero`] for runs of zeros, in ascending order. `granularity`
+/// is that of [`runs`].
 ///
 /// # Errors
-/// Those of the sink.
+/// The errors of the sink.
 pub fn write(sink: &dyn BlockSink, offset: u64, bytes: &[u8], granularity: usize) -> Result<()> {
     let mut found = Vec::new();
     runs(bytes, granularity, offset, &mut found);
     write_runs(sink, offset, bytes, &found)
 }
 
-/// Writes `bytes` at `offset` of a sink, and the ranges `zeros` among them as zeros, in ascending order.
+/// Writes `bytes` at `offset` of a sink, with [`BlockSink::zero`] for the ranges `zeros`, in ascending order.
 ///
 /// # Errors
-/// Those of the sink.
+/// The errors of the sink.
 pub fn write_runs(sink: &dyn BlockSink, offset: u64, bytes: &[u8], zeros: &[Range<u64>]) -> Result<()> {
     let end = offset.saturating_add(bytes.len() as u64);
-    let place = |at: u64| usize::try_from(at.saturating_sub(offset)).unwrap_or(usize::MAX);
-    let data = |range: Range<u64>| match bytes.get(place(range.start)..place(range.end)) {
+    let data = |range: Range<u64>| match range::slice(bytes, offset, &range) {
         Some(run) if !run.is_empty() => sink.write_at(range.start, run),
         _ => Ok(()),
     };
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_bit_anywhere_is_seen() {
+    fn single_bit_anywhere_is_detected() {
         for len in [1, 255, 256, 257, 511, 512, 513, 4096, 4097] {
             let mut bytes = vec![0; len];
             assert!(is_zero(&bytes), "{len} zeros");
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_cut_at_multiples_on_the_disk_and_not_in_the_buffer() {
+    fn blocks_are_aligned_to_the_disk_and_not_to_the_buffer() {
         let mut bytes = vec![0; 12];
         bytes[3] = 1;
         assert_eq!(found(&bytes, 4, 100), [104..112]);
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_a_read_join_across_calls() {
+    fn runs_join_across_calls() {
         let mut runs_found = Vec::new();
         runs(&[0; 4], 4, 0, &mut runs_found);
         runs(&[0; 4], 4, 4, &mut runs_found);
@@ -141,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_address_space_does_not_overflow() {
+    fn runs_at_the_last_offset_do_not_overflow() {
         assert_eq!(found(&[0; 8], 4, u64::MAX - 3), [u64::MAX - 3..u64::MAX]);
         assert_eq!(found(&[0, 1], 0, 7), [7..8]);
     }
 
     proptest! {
         #[test]
-        fn runs_are_what_a_look_at_every_byte_gives(
+        fn runs_equal_those_of_a_bytewise_search(
             bytes in proptest::collection::vec(prop_oneof![9 => Just(0_u8), 1 => any::<u8>()], 0..300),
             granularity in 1_usize..40,
             offset in 0_u64..1000,

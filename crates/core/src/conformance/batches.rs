@@ -1,12 +1,12 @@
-//! A disk written through batches, the way a conversion does: workers that take segment after segment, and a
-//! turnstile that lets them take their places in order.
+//! Writing a disk through batches as a conversion does: workers take segments, and a turnstile orders their calls of
+//! `place`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::{BlockSink, Segment, zeros};
 
-/// Lets segment after segment through; a worker that panics lets everyone through, to panic too.
+/// Lets segments pass in order. After a panic of a worker all others pass and panic too.
 #[derive(Default)]
 struct Turnstile {
     next: Mutex<usize>,
@@ -25,10 +25,10 @@ impl Turnstile {
     }
 }
 
-/// Opens the turnstile for good when its worker panics.
-struct Opens<'a>(&'a Turnstile);
+/// Opens the turnstile if its worker panics.
+struct OpenOnPanic<'a>(&'a Turnstile);
 
-impl Drop for Opens<'_> {
+impl Drop for OpenOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             *self.0.next.lock().unwrap_or_else(PoisonError::into_inner) = usize::MAX;
@@ -37,21 +37,21 @@ impl Drop for Opens<'_> {
     }
 }
 
-/// Writes a disk through the batches of a sink: `workers` threads, segments of `len` bytes, a multiple of
-/// [`BlockSink::granularity`]. Segments that are all zeros come without bytes, and of the others it is told
-/// which pieces of [`zeros::GRANULARITY`] are zeros.
+/// Writes a disk through the batches of a sink with `workers` threads and segments of `len` bytes, a multiple of the
+/// granularity in [`BlockSink::properties`]. Segments of zeros have no bytes; in the others the zeros in steps of
+/// [`zeros::GRANULARITY`] are known.
 ///
-/// The sink is not finished. What it holds must not depend on `len` and `workers`.
+/// The sink is not finished. Its content must not depend on `len` and `workers`.
 ///
 /// # Panics
-/// When the sink has no batches, or one of them fails; every worker stops then.
+/// If the sink has no batches or one of them fails; every worker stops then.
 pub fn batched(sink: &dyn BlockSink, disk: &[u8], len: usize, workers: usize) {
     let taken = AtomicUsize::new(0);
     let turnstile = Turnstile::default();
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let _opens = Opens(&turnstile);
+                let _open_on_panic = OpenOnPanic(&turnstile);
                 let mut batch = sink.batch().expect("a sink with batches");
                 loop {
                     let index = taken.fetch_add(1, Ordering::Relaxed);

@@ -1,34 +1,33 @@
-//! Calls of a sink that a property test makes up, and what they should give.
+//! Calls of a sink for property tests, and their expected result.
 
 use super::painted;
 use crate::BlockSink;
 
-/// A call of [`BlockSink`], cut at the end of the disk.
+/// A call of [`BlockSink`], clipped to the end of the disk.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
-    /// Writes zeros when `seed` is a multiple of four, otherwise the painted bytes from offset `seed` on.
+    /// Writes zeros if `seed` is a multiple of four, otherwise the painted bytes from offset `seed` on.
     Write {
-        /// Guest offset in bytes, at most the size of the disk.
+        /// The guest offset in bytes, at most the size of the disk.
         at: usize,
-        /// Length in bytes.
+        /// The length in bytes.
         len: usize,
-        /// What is written.
+        /// Selects the bytes that are written.
         seed: u8,
     },
     /// Zeroes a range.
     Zero {
-        /// Guest offset in bytes, at most the size of the disk.
+        /// The guest offset in bytes, at most the size of the disk.
         at: usize,
-        /// Length in bytes.
+        /// The length in bytes.
         len: usize,
     },
 }
 
-/// Makes the calls on a sink of `size` bytes, and returns the disk that they should give. The sink is not
-/// finished.
+/// Makes the calls on a sink of `size` bytes and returns the expected disk. The sink is not finished.
 ///
 /// # Panics
-/// When a call fails.
+/// If a call fails.
 #[must_use]
 pub fn apply(calls: &[Call], sink: &dyn BlockSink, size: usize) -> Vec<u8> {
     let mut disk = vec![0; size];

@@ -1,10 +1,10 @@
-//! What reading costs the source below, counted.
+//! Counting the reads of a source.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{BlockSource, Result};
 
-/// A source that counts the reads of another, and does not say where its bytes are, so that all are reads.
+/// A source that counts the reads of another one. It hides the location of the bytes, so that all are read.
 #[derive(Debug)]
 pub struct Counted<S> {
     source: S,
@@ -13,13 +13,13 @@ pub struct Counted<S> {
 }
 
 impl<S: BlockSource> Counted<S> {
-    /// Counts the reads of `source`.
+    /// Creates a source that counts the reads of `source`.
     #[must_use]
     pub fn new(source: S) -> Self {
         Self { source, reads: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
-    /// Reads, and their bytes, since the last call.
+    /// Returns the number of reads and of bytes read since the last call.
     pub fn taken(&self) -> (u64, u64) {
         (self.reads.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
     }

@@ -1,18 +1,19 @@
-//! Images that were cut short or changed.
+//! Truncated and modified images.
 
 use super::Numbers;
 use crate::{BlockSource, Extents};
 
-/// Damages an image in many ways and gives each result to `open_and_read`, which should open it and read all
-/// of it. It may fail; it must not panic, and the caller bounds its time and memory.
+/// Damages an image in many ways and passes each result to `open_and_read`, which opens it and reads all of it. It may
+/// fail but must not panic. The caller bounds its time and memory.
 ///
-/// The image is cut at every boundary of 512 bytes of its first 64 KiB, around its end, and has single bits
+/// The image is truncated at every multiple of 512 bytes in its first 64 KiB and around its end, and single bits are
 /// flipped and words overwritten in its first `metadata` bytes.
 pub fn damaged(image: &[u8], metadata: usize, open_and_read: &dyn Fn(Vec<u8>)) {
     let head = image.len().min(65_536);
-    let cuts = (0..head).step_by(512).chain(image.len().saturating_sub(3)..image.len()).chain([1, 71, 103]);
-    for cut in cuts {
-        open_and_read(image[..cut.min(image.len())].to_vec());
+    let lengths =
+        (0..head).step_by(512).chain(image.len().saturating_sub(3)..image.len()).chain([1, 71, 103]);
+    for len in lengths {
+        open_and_read(image[..len.min(image.len())].to_vec());
     }
     let mut numbers = Numbers::new(11);
     let metadata = metadata.min(image.len());
@@ -32,8 +33,8 @@ pub fn damaged(image: &[u8], metadata: usize, open_and_read: &dyn Fn(Vec<u8>)) {
     }
 }
 
-/// Reads and maps the first and the last `most` bytes of a disk, whatever comes of it: what to do with a damaged
-/// image that opens, whose disk may claim any size.
+/// Reads and maps the first and the last `most` bytes of a disk and ignores errors, for damaged images that can be
+/// opened and may claim any size.
 pub fn exercise(disk: &dyn BlockSource, most: u64) {
     let mut buf = vec![0; 100_000];
     for start in [0, disk.size().saturating_sub(most)] {

@@ -1,8 +1,8 @@
-//! The suite that every source and every sink has to pass.
+//! The conformance suite of sources and sinks.
 //!
-//! Each function panics with what it expected; call them from `#[test]`s. They are cheap enough to run for
-//! every kind of image a format knows. [`batched`] and [`apply`] write a disk in two more ways, for tests of a
-//! format's own that look at what came of it; [`Counted`] tells what they cost.
+//! Each function panics with its expectation; call them from `#[test]`s. They are cheap enough for every kind of image
+//! of a format. [`batched`] and [`apply`] write a disk in two more ways, for tests that examine the resulting image.
+//! [`Counted`] counts the reads of a source.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,17 +1,17 @@
-//! Numbers that look random and are the same each time.
+//! Reproducible pseudo-random numbers.
 
-/// A small generator of numbers that look random and are the same each time (xorshift64*).
+/// A small generator of reproducible pseudo-random numbers (xorshift64*).
 #[derive(Clone, Debug)]
 pub struct Numbers(u64);
 
 impl Numbers {
-    /// A row of numbers of its own for each seed.
+    /// Creates a generator whose sequence depends on the seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
     }
 
-    /// The next number below `bound`; 0 when `bound` is 0.
+    /// Returns the next number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

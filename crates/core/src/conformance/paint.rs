@@ -1,21 +1,21 @@
-//! Disks: bytes that tell where they stand, and bytes of every kind.
+//! Contents of test disks.
 
 use super::Numbers;
 
-/// The byte that stands at `offset` of a painted disk: `offset % 251`, so that no power of two repeats it.
+/// Returns the byte at `offset` of a painted disk: `offset % 251`, whose period is no power of two.
 #[must_use]
 pub fn paint(offset: u64) -> u8 {
     u8::try_from(offset % 251).unwrap_or_default()
 }
 
-/// `len` painted bytes from `offset` on.
+/// Returns `len` painted bytes from `offset` on.
 #[must_use]
 pub fn painted(offset: u64, len: usize) -> Vec<u8> {
     (offset..).take(len).map(paint).collect()
 }
 
-/// `len` bytes with a bit of everything: text, noise, zeros and painted bytes, in pieces of 1 to 300000 bytes;
-/// other ones for each seed.
+/// Returns `len` bytes of text, noise, zeros and painted bytes, in pieces of 1 to 300000 bytes that depend on the
+/// seed.
 #[must_use]
 pub fn mixed(len: usize, seed: u64) -> Vec<u8> {
     let mut numbers = Numbers::new(seed);

@@ -1,17 +1,17 @@
-//! What every sink has to do.
+//! The conformance suite of sinks.
 
 use std::ops::Range;
 
 use super::{Numbers, painted, source};
 use crate::{BlockSink, BlockSource, WriteOrder};
 
-/// Checks a sink: writes painted pieces of every awkward size, holes and zeroed ranges, finishes it, and
-/// compares what `read_back` then gives with the same writes in memory. `make` gets the size of the disk.
+/// Checks a sink: writes painted pieces of many sizes, holes and zeroed ranges, finishes it, and compares the source
+/// of `read_back` with the same writes in memory. `make` receives the size of the disk.
 ///
-/// Offsets of an [`WriteOrder::Any`] sink come shuffled; no byte is written twice.
+/// A sink of [`WriteOrder::Any`] receives the pieces in random order. No byte is written twice.
 ///
 /// # Panics
-/// When the sink breaks a rule of [`BlockSink`].
+/// If the sink violates a rule of [`BlockSink`].
 pub fn sink(
     size: u64,
     unit: u64,
@@ -35,7 +35,7 @@ pub fn sink(
     }
 }
 
-/// Pieces that do not overlap: about a third data, a third zeroed, a third never mentioned, cut around
+/// Returns pieces that do not overlap: about a third data, a third zeroed, a third omitted, with boundaries around
 /// multiples of `unit`.
 fn pieces(size: u64, unit: u64, seed: u64, order: WriteOrder) -> Vec<(Range<u64>, bool)> {
     let mut numbers = Numbers::new(seed);

@@ -1,21 +1,21 @@
-//! What every source has to do.
+//! The conformance suite of sources.
 
 use std::ops::Range;
 
 use super::Numbers;
 use crate::{BlockSource, ErrorKind, Extent, ExtentKind, Extents};
 
-/// Checks a source against the bytes its guest should see: reads of every shape, the edges, extents that tile
-/// the disk and tell the truth, and use from several threads.
+/// Checks a source against the expected guest bytes: reads of many sizes and at the edges, extents that tile the disk
+/// and match the bytes, and use from several threads.
 ///
 /// # Panics
-/// When the source breaks a rule of [`BlockSource`].
+/// If the source violates a rule of [`BlockSource`].
 pub fn source(source: &dyn BlockSource, expected: &[u8]) {
     assert_eq!(source.size(), expected.len() as u64, "size()");
     whole_read(source, expected);
     edge_reads(source, expected);
     out_of_bounds(source);
-    extents_tell_the_truth(source, expected);
+    extents_match(source, expected);
     extent_ranges(source);
     std::thread::scope(|scope| {
         for seed in 1..5 {
@@ -36,7 +36,7 @@ fn whole_read(source: &dyn BlockSource, expected: &[u8]) {
     }
 }
 
-/// Around every power of two from a sector to 4 MiB, one byte to either side.
+/// Reads at every power of two from a sector to 4 MiB, and one byte before and after it.
 fn edge_reads(source: &dyn BlockSource, expected: &[u8]) {
     let size = expected.len();
     let mut edges: Vec<usize> = (9..23).map(|bits| 1_usize << bits).collect();
@@ -82,14 +82,14 @@ fn out_of_bounds(source: &dyn BlockSource) {
         let error = source.read_at(offset, &mut vec![0; len]).expect_err("a read past the end must fail");
         assert_eq!(error.kind(), ErrorKind::OutOfBounds, "read_at({offset}, {len})");
     }
-    source.read_at(size, &mut []).expect("an empty read at the end is fine");
+    source.read_at(size, &mut []).expect("an empty read at the end is valid");
     for range in [size..size + 1, 0..size + 1, u64::MAX - 1..u64::MAX, size..size] {
         let error = source.extent_at(range.clone()).map(|e| e.range()).expect_err("an extent past the end");
         assert_eq!(error.kind(), ErrorKind::OutOfBounds, "extent_at({range:?})");
     }
 }
 
-fn extents_tell_the_truth(source: &dyn BlockSource, expected: &[u8]) {
+fn extents_match(source: &dyn BlockSource, expected: &[u8]) {
     let mut next = 0;
     let mut last: Option<(ExtentKind, u32)> = None;
     for extent in Extents::new(source, 0..source.size()) {
@@ -98,10 +98,10 @@ fn extents_tell_the_truth(source: &dyn BlockSource, expected: &[u8]) {
         assert!(extent.len > 0, "no empty extent");
         next = extent.end();
         let range = usize::try_from(extent.offset).unwrap()..usize::try_from(extent.end()).unwrap();
-        extent_is_true(&extent, &expected[range]);
+        extent_matches(&extent, &expected[range]);
         let location = &extent.location;
         if location.host.is_none() && location.bytes.is_none() && extent.reserved.is_none() {
-            assert_ne!(last, Some((extent.kind, extent.depth)), "neighbours that could be one are one");
+            assert_ne!(last, Some((extent.kind, extent.depth)), "adjacent extents are merged");
             last = Some((extent.kind, extent.depth));
         } else {
             last = None;
@@ -110,15 +110,18 @@ fn extents_tell_the_truth(source: &dyn BlockSource, expected: &[u8]) {
     assert_eq!(next, source.size(), "extents reach the end of the disk");
 }
 
-fn extent_is_true(extent: &Extent<'_>, want: &[u8]) {
+fn extent_matches(extent: &Extent<'_>, want: &[u8]) {
     if extent.kind == ExtentKind::Zero {
         assert!(want.iter().all(|b| *b == 0), "a Zero extent at {} reads as zeros", extent.offset);
     }
     if extent.kind != ExtentKind::Data {
-        assert!(extent.location.host.is_none() && extent.location.bytes.is_none(), "only Data lies verbatim");
+        assert!(
+            extent.location.host.is_none() && extent.location.bytes.is_none(),
+            "only Data has a location"
+        );
     }
     if !extent.kind.reads_as_zeros() {
-        assert_eq!(extent.reserved, None, "what is stored at {} takes up its room", extent.offset);
+        assert_eq!(extent.reserved, None, "stored bytes at {} have no reserved space", extent.offset);
     }
     if let Some(bytes) = extent.location.bytes {
         same(bytes, want, extent.offset);
@@ -135,7 +138,7 @@ fn extent_is_true(extent: &Extent<'_>, want: &[u8]) {
 #[cfg(unix)]
 fn read_host(host: crate::HostRange<'_>, buf: &mut [u8]) {
     use std::os::unix::fs::FileExt;
-    host.file.read_exact_at(buf, host.offset).expect("a location lies inside its file");
+    host.file.read_exact_at(buf, host.offset).expect("a location is inside its file");
 }
 
 #[cfg(not(unix))]
@@ -143,10 +146,10 @@ fn read_host(host: crate::HostRange<'_>, buf: &mut [u8]) {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = host.file.try_clone().expect("a second handle");
     file.seek(SeekFrom::Start(host.offset)).expect("a seekable file");
-    file.read_exact(buf).expect("a location lies inside its file");
+    file.read_exact(buf).expect("a location is inside its file");
 }
 
-/// An answer starts where it was asked for and ends inside the range, wherever that is cut.
+/// Checks that an extent starts at the start of the range and ends within it, for any range.
 fn extent_ranges(source: &dyn BlockSource) {
     let mut numbers = Numbers::new(7);
     let size = source.size();

@@ -1,4 +1,4 @@
-//! The suite itself: what it lets pass, and what not.
+//! Tests of the suite itself.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -18,14 +18,14 @@ fn memory_passes_at_every_size() {
 }
 
 #[test]
-fn a_window_passes() {
+fn window_passes() {
     let bytes = painted(0, 10_000);
     let window = Window::new(Memory::new(bytes.clone()), 100..9000).unwrap();
     source(&window, &bytes[100..9000]);
 }
 
 #[test]
-fn a_memory_sink_passes() {
+fn memory_sink_passes() {
     let shared = MemorySink::new(1 << 20);
     let size = 100_000;
     sink(
@@ -42,27 +42,27 @@ fn a_memory_sink_passes() {
 
 #[test]
 #[should_panic(expected = "guest byte 300")]
-fn a_wrong_byte_is_named() {
+fn wrong_byte_is_reported_with_its_offset() {
     let mut bytes = painted(0, 1000);
     let disk = Memory::new(bytes.clone());
     bytes[300] ^= 1;
     source(&disk, &bytes);
 }
 
-/// A sink whose batches note the order of their places, and fail at one of them.
-struct Noting {
+/// A sink whose batches record the order of `place` and fail at one offset.
+struct RecordingSink {
     disk: MemorySink,
     places: Mutex<Vec<u64>>,
     fails_at: u64,
 }
 
-impl Noting {
+impl RecordingSink {
     fn new(fails_at: u64) -> Self {
         Self { disk: MemorySink::new(1 << 20), places: Mutex::default(), fails_at }
     }
 }
 
-impl BlockSink for Noting {
+impl BlockSink for RecordingSink {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.disk.write_at(offset, data)
     }
@@ -80,7 +80,7 @@ impl BlockSink for Noting {
     }
 }
 
-impl Batch for &Noting {
+impl Batch for &RecordingSink {
     fn prepare(&mut self, _: &Segment<'_>) -> Result<()> {
         Ok(())
     }
@@ -94,18 +94,18 @@ impl Batch for &Noting {
         }
         for run in segment.zeros {
             let at = usize::try_from(run.start - segment.offset).unwrap();
-            assert_eq!(segment.bytes[at], 0, "a run of zeros is one");
+            assert_eq!(segment.bytes[at], 0, "a run of zeros is zero");
         }
         self.write_at(segment.offset, segment.bytes)
     }
 }
 
 #[test]
-fn a_batch_gets_every_byte_and_its_places_in_order() {
+fn batch_receives_every_byte_and_places_segments_in_order() {
     let mut disk = painted(1, 100_001);
     disk[20_000..50_000].fill(0);
     for workers in [1, 4] {
-        let sink = Noting::new(u64::MAX);
+        let sink = RecordingSink::new(u64::MAX);
         batched(&sink, &disk, 8192, workers);
         assert_eq!(*sink.places.lock().unwrap(), (0..100_001).step_by(8192).collect::<Vec<u64>>());
         assert!(sink.disk.bytes() == disk, "{workers} workers");
@@ -113,8 +113,8 @@ fn a_batch_gets_every_byte_and_its_places_in_order() {
 }
 
 #[test]
-fn a_batch_that_fails_stops_every_worker() {
-    let sink = Noting::new(3 * 8192);
+fn failing_batch_stops_every_worker() {
+    let sink = RecordingSink::new(3 * 8192);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         batched(&sink, &painted(1, 100_001), 8192, 4);
     }));
@@ -123,7 +123,7 @@ fn a_batch_that_fails_stops_every_worker() {
 }
 
 #[test]
-fn calls_give_what_they_say_cut_at_the_end() {
+fn calls_are_applied_and_clipped_to_the_end() {
     let sink = MemorySink::new(1 << 20);
     let calls = [
         Call::Write { at: 10, len: 100, seed: 1 },
@@ -140,7 +140,7 @@ fn calls_give_what_they_say_cut_at_the_end() {
 }
 
 #[test]
-fn reads_are_counted_once_and_places_are_kept_secret() {
+fn counted_source_counts_reads_and_hides_locations() {
     let file = Counted::new(Memory::new(painted(0, 1000)));
     file.read_at(0, &mut [0; 10]).unwrap();
     file.read_at(990, &mut [0; 5]).unwrap();
@@ -151,7 +151,7 @@ fn reads_are_counted_once_and_places_are_kept_secret() {
 }
 
 #[test]
-fn a_disk_of_any_size_is_exercised_at_its_ends_whatever_they_give() {
+fn exercise_reads_both_ends_of_a_failing_disk_of_any_size() {
     struct Fails(u64);
     impl BlockSource for Fails {
         fn size(&self) -> u64 {
@@ -169,7 +169,7 @@ fn a_disk_of_any_size_is_exercised_at_its_ends_whatever_they_give() {
 }
 
 #[test]
-fn a_mixed_disk_is_the_same_each_time_and_another_for_each_seed() {
+fn mixed_disk_depends_only_on_its_seed() {
     assert_eq!(mixed(1_000_001, 3).len(), 1_000_001);
     assert!(mixed(1_000_001, 3) == mixed(1_000_001, 3) && mixed(1_000_001, 3) != mixed(1_000_001, 4));
 }
