@@ -1,4 +1,4 @@
-//! An anonymous temporary file for images that have to be read out of order and cannot be.
+//! Anonymous temporary files for images that need random access.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -10,35 +10,41 @@ use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 use crate::byte_stream::read_full;
 
-/// Where an image goes that is compressed, or comes from a stream, and has to be read out of order.
+/// Where a compressed or streamed image is stored if it needs random access.
+///
+/// ```
+/// use diskimg::{Opener, Spool};
+/// let mut opener = Opener::new();
+/// opener.spool = Spool::Temporary { directory: Some("/var/tmp".into()), limit: 10 << 30 };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spool {
     /// Nowhere: such an image gives [`ErrorKind::NeedsSeek`].
     Never,
-    /// Into an anonymous temporary file, gone when it is closed, sparse where the image holds zeros.
+    /// In an anonymous temporary file, sparse where the image has zeros, removed when it is closed.
     Temporary {
         /// The directory; `None` for the system's.
         directory: Option<PathBuf>,
-        /// The most bytes the file may have; an image that is longer gives [`ErrorKind::Limit`].
+        /// The largest size of the file in bytes; a larger image gives [`ErrorKind::Limit`].
         limit: u64,
     },
 }
 
 impl Default for Spool {
-    /// The system's directory for temporary files, 64 GiB: a bound of ours.
+    /// The system's directory for temporary files, and 64 GiB, our limit.
     fn default() -> Self {
         Self::Temporary { directory: None, limit: 64 << 30 }
     }
 }
 
-/// A temporary file as `how` allows it, and the most bytes it may have.
+/// Creates a temporary file; returns it with its largest size in bytes.
 ///
 /// # Errors
-/// [`ErrorKind::NeedsSeek`] when it is not allowed.
-fn temporary(how: &Spool) -> Result<(File, u64)> {
-    let Spool::Temporary { directory, limit } = how else {
+/// [`ErrorKind::NeedsSeek`] if temporary files are disabled.
+fn temporary(spool: &Spool) -> Result<(File, u64)> {
+    let Spool::Temporary { directory, limit } = spool else {
         return Err(Error::new(ErrorKind::NeedsSeek)
-            .because("the image has to be read out of order, and temporary files are not allowed")
+            .because("the image needs random access, and temporary files are not allowed")
             .with_remedy(Remedy::AllowSpool));
     };
     let file = match directory {
@@ -56,48 +62,46 @@ fn too_long(limit: u64) -> Error {
         .with_remedy(Remedy::RaiseLimit(LimitKind::TemporaryFiles))
 }
 
-/// A whole image on its way into a temporary file.
-pub(crate) struct Spooling {
+/// A temporary file that a whole image is written to.
+pub(crate) struct ImageSpool {
     file: File,
     sink: FileSink,
     limit: u64,
     length: u64,
 }
 
-impl Spooling {
-    /// An empty file, for at most `most` bytes.
-    pub(crate) fn new(how: &Spool, most: u64) -> Result<Self> {
-        let (file, limit) = temporary(how)?;
+impl ImageSpool {
+    /// An empty file for at most `most` bytes.
+    pub(crate) fn new(spool: &Spool, most: u64) -> Result<Self> {
+        let (file, limit) = temporary(spool)?;
         let options = SinkOptions { is_zero: true, sync: false, ..SinkOptions::default() };
         let sink = FileSink::new(file.try_clone()?, options)?;
         Ok(Self { file, sink, limit: limit.min(most), length: 0 })
     }
 
-    /// Writes the next bytes, zeros as holes.
+    /// Appends bytes, zeros as holes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let end = self.length.saturating_add(bytes.len() as u64);
-        if end > self.limit {
-            return Err(too_long(self.limit));
-        }
+        let end = self.length.checked_add(bytes.len() as u64).filter(|end| *end <= self.limit);
+        let end = end.ok_or_else(|| too_long(self.limit))?;
         zeros::write(&self.sink, self.length, bytes, zeros::GRANULARITY)?;
         self.length = end;
         Ok(())
     }
 
-    /// The file, with all that was pushed.
+    /// Returns the complete file.
     pub(crate) fn finish(self) -> Result<FileSource> {
         Box::new(self.sink).finish()?;
         FileSource::new(self.file)
     }
 }
 
-/// Bytes read at a time.
+/// Bytes per read.
 const STEP: usize = 1 << 20;
 
-/// Writes `head` and then all of `stream` into a temporary file, and tells `progress` of its bytes.
+/// Writes `head` and then all of `stream` to a temporary file, and reports the bytes of the stream to `progress`.
 ///
 /// # Errors
-/// [`ErrorKind::Cancelled`] when `progress` stopped it; those of the stream and the file.
+/// [`ErrorKind::Cancelled`] if `progress` stops it; errors of the stream and the file.
 pub(crate) fn spool(
     how: &Spool,
     head: &[u8],
@@ -105,40 +109,40 @@ pub(crate) fn spool(
     most: u64,
     progress: &dyn Progress,
 ) -> Result<FileSource> {
-    let mut spooling = Spooling::new(how, most)?;
-    spooling.push(head)?;
+    let mut spool = ImageSpool::new(how, most)?;
+    spool.push(head)?;
     let mut buf = vec![0; STEP];
     loop {
         let len = read_full(stream, &mut buf)?;
         if let ControlFlow::Break(()) = progress.advance(len as u64) {
-            return Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was kept"));
+            return Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was stored"));
         }
         match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
-            Some(bytes) => spooling.push(bytes)?,
-            None => return spooling.finish(),
+            Some(bytes) => spool.push(bytes)?,
+            None => return spool.finish(),
         }
     }
 }
 
-/// A temporary file for bytes of a stream that its tables may name later; made when the first come.
+/// A temporary file for the parts of a stream that a decoder reads later. Created by the first write.
 pub(crate) struct TemporarySpillFile {
-    how: Spool,
+    spool: Spool,
     file: Option<File>,
     left: u64,
 }
 
 impl TemporarySpillFile {
-    /// Room as `how` allows it; `None` when it allows none.
-    pub(crate) fn new(how: &Spool) -> Option<Self> {
-        match how {
+    /// A file as `spool` allows; `None` if temporary files are disabled.
+    pub(crate) fn new(spool: &Spool) -> Option<Self> {
+        match spool {
             Spool::Never => None,
-            Spool::Temporary { limit, .. } => Some(Self { how: how.clone(), file: None, left: *limit }),
+            Spool::Temporary { limit, .. } => Some(Self { spool: spool.clone(), file: None, left: *limit }),
         }
     }
 
     fn file(&mut self) -> Result<&mut File> {
         if self.file.is_none() {
-            self.file = Some(temporary(&self.how)?.0);
+            self.file = Some(temporary(&self.spool)?.0);
         }
         self.file.as_mut().ok_or_else(|| Error::new(ErrorKind::Io).field("temporary file"))
     }
@@ -147,7 +151,7 @@ impl TemporarySpillFile {
 impl SpillFile for TemporarySpillFile {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-            let Spool::Temporary { limit, .. } = self.how else { return Err(too_long(0)) };
+            let Spool::Temporary { limit, .. } = self.spool else { return Err(too_long(0)) };
             return Err(too_long(limit));
         };
         self.left = left;
@@ -168,15 +172,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shelf_gives_back_what_was_put_and_takes_no_more_than_it_may() {
+    fn spill_file_returns_the_bytes_put_and_accepts_no_more_than_its_limit() {
         assert!(TemporarySpillFile::new(&Spool::Never).is_none());
-        let how = Spool::Temporary { directory: None, limit: 100 };
-        let mut shelf = TemporarySpillFile::new(&how).unwrap();
-        shelf.put(1 << 30, &[1; 60]).unwrap();
-        shelf.put((1 << 30) + 60, &[2; 40]).unwrap();
+        let spool = Spool::Temporary { directory: None, limit: 100 };
+        let mut file = TemporarySpillFile::new(&spool).unwrap();
+        file.put(1 << 30, &[1; 60]).unwrap();
+        file.put((1 << 30) + 60, &[2; 40]).unwrap();
         let mut back = [0; 20];
-        shelf.read_at((1 << 30) + 50, &mut back).unwrap();
+        file.read_at((1 << 30) + 50, &mut back).unwrap();
         assert_eq!(back, [[1; 10], [2; 10]].concat()[..]);
-        assert_eq!(shelf.put(0, &[3]).unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(file.put(0, &[3]).unwrap_err().kind(), ErrorKind::Limit);
     }
 }

@@ -1,20 +1,20 @@
-//! Sequencer for work that must happen in the order of the disk, and the end of all work when some of it fails.
+//! Orders the work of several threads by segment, and stops all threads after a failure.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use diskimg_core::{Error, ErrorKind, Result};
 
-/// Gives segment after segment its turn, whichever worker holds it.
+/// Runs work in the order of the segments, whichever worker has the segment.
 ///
-/// Each worker holds one segment at a time and segments are handed out in order, so that the next in turn is
-/// always held by someone: nobody waits for ever. After a failure everyone stops.
+/// Each worker has one segment at a time and takes segments in order, so that a worker always has the next segment:
+/// no worker waits for ever. After a failure all workers stop.
 pub(super) struct Sequencer {
-    state: Mutex<State>,
-    /// Whoever waits for segment `n` waits here at `n` modulo the number of workers: a turn wakes one worker.
+    state: Mutex<SequencerState>,
+    /// The worker with segment `n` waits at index `n` modulo the number of workers: each turn wakes one worker.
     waiting: Vec<Condvar>,
 }
 
-struct State {
+struct SequencerState {
     next: u64,
     failed: Option<Error>,
     stopped: bool,
@@ -23,19 +23,19 @@ struct State {
 impl Sequencer {
     pub(super) fn new(workers: usize) -> Self {
         Self {
-            state: Mutex::new(State { next: 0, failed: None, stopped: false }),
+            state: Mutex::new(SequencerState { next: 0, failed: None, stopped: false }),
             waiting: (0..workers.max(1)).map(|_| Condvar::new()).collect(),
         }
     }
 
-    /// Waits for the turn of segment `number`, does `work`, and passes the turn on.
+    /// Waits for the turn of segment `number`, runs `work`, and lets the next segment run.
     ///
     /// # Errors
-    /// What `work` gives; [`ErrorKind::Cancelled`] when another worker failed meanwhile.
-    pub(super) fn take(&self, number: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// The error of `work`; [`ErrorKind::Cancelled`] if another worker failed meanwhile.
+    pub(super) fn in_turn(&self, number: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut state = self.lock();
         while state.next != number && !state.stopped {
-            state = match self.place(number) {
+            state = match self.condvar(number) {
                 Some(condvar) => condvar.wait(state).unwrap_or_else(PoisonError::into_inner),
                 None => state,
             };
@@ -46,13 +46,13 @@ impl Sequencer {
         drop(state);
         work()?;
         self.lock().next = number.saturating_add(1);
-        if let Some(condvar) = self.place(number.saturating_add(1)) {
+        if let Some(condvar) = self.condvar(number.saturating_add(1)) {
             condvar.notify_one();
         }
         Ok(())
     }
 
-    /// Stops all workers because of `error`; the first one is kept.
+    /// Stops all workers because of `error`. Only the first error is kept.
     pub(super) fn fail(&self, error: Error) {
         let mut state = self.lock();
         state.stopped = true;
@@ -63,15 +63,15 @@ impl Sequencer {
         }
     }
 
-    /// Whether all workers should stop.
-    pub(super) fn stopped(&self) -> bool {
+    /// True if all workers should stop.
+    pub(super) fn is_stopped(&self) -> bool {
         self.lock().stopped
     }
 
-    /// What stopped the work, if something did.
+    /// Returns the first error of any worker.
     ///
     /// # Errors
-    /// The first failure of any worker.
+    /// That error.
     pub(super) fn outcome(&self) -> Result<()> {
         match self.lock().failed.take() {
             Some(error) => Err(error),
@@ -79,13 +79,13 @@ impl Sequencer {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SequencerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, number: u64) -> Option<&Condvar> {
-        let place = number.checked_rem(self.waiting.len() as u64)?;
-        self.waiting.get(usize::try_from(place).ok()?)
+    fn condvar(&self, number: u64) -> Option<&Condvar> {
+        let index = number.checked_rem(self.waiting.len() as u64)?;
+        self.waiting.get(usize::try_from(index).ok()?)
     }
 }
 
@@ -99,8 +99,8 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
-    fn turns_come_in_order_whoever_holds_them() {
-        let turns = Sequencer::new(7);
+    fn segments_run_in_order_with_any_number_of_workers() {
+        let sequencer = Sequencer::new(7);
         let (cursor, seen) = (AtomicU64::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..7 {
@@ -110,8 +110,8 @@ mod tests {
                         if number >= 500 {
                             return;
                         }
-                        turns
-                            .take(number, || {
+                        sequencer
+                            .in_turn(number, || {
                                 seen.lock().unwrap().push(number);
                                 Ok(())
                             })
@@ -124,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_wakes_and_stops_everyone_and_is_kept() {
-        let turns = Sequencer::new(2);
+    fn failure_wakes_and_stops_all_workers_and_is_returned() {
+        let sequencer = Sequencer::new(2);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.take(5, || Ok(())));
-            turns.fail(Error::new(ErrorKind::Corrupt));
-            turns.fail(Error::new(ErrorKind::Io));
+            let waiting = scope.spawn(|| sequencer.in_turn(5, || Ok(())));
+            sequencer.fail(Error::new(ErrorKind::Corrupt));
+            sequencer.fail(Error::new(ErrorKind::Io));
             assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
         });
-        assert_eq!(turns.outcome().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(sequencer.outcome().unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

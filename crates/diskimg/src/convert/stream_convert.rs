@@ -3,22 +3,23 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 
-use super::one_pass::Pass;
+use super::one_pass::OnePass;
 use super::options::{ConvertOptions, Converted};
 use crate::archive::{Piece, Unpacker};
 use crate::decompress::AutoDecompressor;
 use crate::opener::Opener;
 
-/// Converts an image that is pushed in pieces into a sink: an upload or a download that is never kept.
+/// Converts an image that is pushed in chunks: an upload or a download that is never stored.
 ///
-/// The stream is unwrapped on the fly if it is gz, xz or zst, and its format recognised, as `opener` says. Of an
-/// OVA the disk inside is converted, the only one or that which [`Opener::member`] names. Raw
-/// disks and discs go through in one pass, and so does a qcow2 whose tables stand before what they name, as
-/// converters write it; the sink then needs [`diskimg_core::WriteOrder::Any`]. Of other qcow2 images, those
-/// bytes go to a temporary file that passed before anything named them. What cannot be decoded in order at all,
-/// or goes to a sink that wants its bytes in order, is kept whole and converted at the end. Temporary files are
-/// the only I/O in here besides the sink, and are made when they are needed, as [`Opener::spool`] allows;
-/// otherwise the conversion ends with [`ErrorKind::NeedsSeek`], as late as it can.
+/// The stream is decompressed if it is gz, xz or zst, and its format is recognised, as `opener` says. From an OVA
+/// only the disk is converted: the only one, or the one that [`Opener::member`] names.
+///
+/// Raw disks are converted in one pass, and so are qcow2 images whose tables precede their data, as converters write
+/// them, if the sink accepts [any order](diskimg_core::WriteOrder::Any). For other qcow2 images, data that precedes
+/// its table entry goes to a temporary file. Images that cannot be decoded in order, and those whose sink needs
+/// ascending order, are stored whole and converted at the end. Temporary files are created when needed, as
+/// [`Opener::spool`] allows; otherwise the conversion ends with [`ErrorKind::NeedsSeek`], as late as possible. There
+/// is no other I/O besides the sink.
 ///
 /// ```
 /// use diskimg::{MemorySink, Opener, StreamConvert};
@@ -38,21 +39,21 @@ use crate::opener::Opener;
 pub struct StreamConvert {
     decompressor: AutoDecompressor,
     unpacker: Unpacker,
-    pass: Pass,
+    pass: OnePass,
     failed: bool,
 }
 
 impl StreamConvert {
-    /// A conversion of what will be pushed into `sink`, which has to take a disk whose size is known only at
-    /// its end, with the default options. Of `opener` all but [`Opener::direct`] is heeded.
+    /// A conversion into `sink` with the default options. `sink` must accept a disk whose size is known only at its
+    /// end. All fields of `opener` apply except [`Opener::direct`].
     #[must_use]
     pub fn new(opener: &Opener, sink: Box<dyn BlockSink>) -> Self {
         Self::with(opener, sink, &ConvertOptions::default())
     }
 
-    /// The same with options. In one pass [`ConvertOptions::sparse`] alone matters, up to steps of 2 MiB, and no
-    /// zeros are searched for across units of the format (clusters, grains); an image that was kept is converted as
-    /// [`crate::convert()`] does it.
+    /// A conversion into `sink` with options. In one pass only [`ConvertOptions::sparse`] applies, in steps of up to
+    /// 2 MiB, and runs of zeros are not searched across units of the format (clusters, grains). A stored image is
+    /// converted like [`crate::convert()`] does.
     ///
     /// ```
     /// use diskimg::{ConvertOptions, MemorySink, Opener, Sparse, StreamConvert};
@@ -71,29 +72,29 @@ impl StreamConvert {
         Self {
             decompressor: AutoDecompressor::new(opener),
             unpacker: Unpacker::new(opener),
-            pass: Pass::new(opener, sink, options),
+            pass: OnePass::new(opener, sink, options),
             failed: false,
         }
     }
 
-    /// Takes the next bytes, any number at a time; the cut points change nothing.
+    /// Accepts the next chunk, of any size.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when the image would have to be kept and that is not allowed; otherwise what
-    /// is wrong with the wrapper, the image, or the sink. After an error the conversion takes no more.
+    /// [`ErrorKind::NeedsSeek`] if the image must be stored and temporary files are disabled; otherwise errors of the
+    /// compression, the image, or the sink. After an error the conversion accepts no more.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         if self.failed {
             return Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed before and takes no more"));
+                .because("the conversion has failed and accepts no more bytes"));
         }
         let Self { decompressor, unpacker, pass, .. } = self;
         let done =
-            decompressor.push(chunk, &mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)));
+            decompressor.push(chunk, &mut |bytes| unpacker.push(bytes, &mut |piece| forward(pass, piece)));
         self.failed = done.is_err();
         done
     }
 
-    /// How the stream is compressed, as soon as that is known.
+    /// The compression of the stream, as soon as it is known.
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.decompressor.wrapper()
@@ -105,39 +106,38 @@ impl StreamConvert {
         self.pass.driver().map(|driver| driver.format)
     }
 
-    /// Whether the image goes into a temporary file whole: nothing is written to the sink before the end.
+    /// True if the whole image goes to a temporary file and the sink is written only at the end.
     #[must_use]
     pub fn is_spooling(&self) -> bool {
         self.pass.is_spooling()
     }
 
-    /// The stream has ended: completes the disk, and the sink. If the image was kept it is converted now, and
-    /// `progress` told.
+    /// Ends the stream and finishes the sink. A stored image is converted now, reported to `progress`.
     ///
     /// # Errors
-    /// [`ErrorKind::Truncated`] when the stream ended too early; otherwise as [`StreamConvert::push`] and
-    /// [`crate::convert()`]. The sink is dropped without being finished then: nothing valid is left.
+    /// [`ErrorKind::Truncated`] if the stream ended too early; otherwise as [`StreamConvert::push`] and
+    /// [`crate::convert()`]. The sink is then dropped unfinished and no valid image is left.
     pub fn finish(mut self, progress: &dyn Progress) -> Result<Converted> {
         if self.failed {
             return Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed before and cannot be finished"));
+                .because("the conversion has failed and cannot be finished"));
         }
         let Self { decompressor, unpacker, pass, .. } = &mut self;
-        decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| take(pass, piece)))?;
-        unpacker.finish(&mut |piece| take(pass, piece))?;
+        decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| forward(pass, piece)))?;
+        unpacker.finish(&mut |piece| forward(pass, piece))?;
         self.pass.finish(self.decompressor.wrapper(), progress)
     }
 }
 
-/// Hands on what comes out of an archive; stops where it is not clear any more which disk is meant.
-fn take(pass: &mut Pass, piece: Piece<'_>) -> Result<()> {
+/// Forwards the disk of an archive to the conversion. Fails at a second disk if none was named.
+fn forward(pass: &mut OnePass, piece: Piece<'_>) -> Result<()> {
     match piece {
         Piece::Disk(disk) => {
             pass.recognised(disk.format);
             Ok(())
         }
         Piece::Bytes(bytes) => pass.push(bytes),
-        // Whether there is no other is not known yet.
+        // A second disk may follow.
         Piece::End => Ok(()),
         Piece::Unclear(choice) => choice.check(),
     }

@@ -1,4 +1,4 @@
-//! The engine over sources and sinks in memory; formats and files have their tests where they live.
+//! Tests of the engine with sources and sinks in memory. Formats and files have tests of their own.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use diskimg_core::{
 
 use super::{ConvertOptions, Sparse, convert};
 
-/// A disk of painted bytes with holes; tells its holes, and has zeros that it does not tell of.
+/// A disk of painted bytes with holes, some of which it reports and some it stores as zeros.
 struct Holey {
     bytes: Vec<u8>,
     holes: Vec<Range<u64>>,
@@ -67,7 +67,7 @@ impl BlockSource for Holey {
     }
 }
 
-/// Takes segments by batches and keeps in which order they were placed.
+/// A sink with batches that records the order in which segments were placed.
 struct Units {
     disk: MemorySink,
     unit: u64,
@@ -128,7 +128,7 @@ impl BlockSink for &'static Units {
     }
 }
 
-/// Takes bytes in order only.
+/// A sink that accepts bytes in order only.
 struct Pipe(MemorySink, AtomicU64);
 
 impl BlockSink for Pipe {
@@ -189,7 +189,7 @@ fn any_order_pipe_and_batches_give_the_same_bytes_with_any_number_of_threads() {
 }
 
 #[test]
-fn stored_zeros_become_holes_unless_told_otherwise() {
+fn stored_zeros_become_holes_as_the_options_say() {
     let source = Memory::new([vec![1; 8192], vec![0; 8192], vec![2; 100]].concat());
     let zeros = |sparse| {
         let options = ConvertOptions { sparse, ..options(1) };
@@ -202,7 +202,7 @@ fn stored_zeros_become_holes_unless_told_otherwise() {
 }
 
 #[test]
-fn the_first_failure_is_told_and_ends_all_workers() {
+fn first_failure_is_returned_and_ends_all_workers() {
     for threads in [1, 4] {
         let mut source = Holey::new(8 << 20, 9);
         source.holes.clear();
@@ -218,8 +218,9 @@ fn the_first_failure_is_told_and_ends_all_workers() {
     }
 }
 
+// Hostile case X04.
 #[test]
-fn x04_cancel_at_any_point_ends_the_conversion() {
+fn cancelling_at_any_point_ends_the_conversion() {
     struct After(AtomicU64, Cancel);
     impl Progress for After {
         fn advance(&self, bytes: u64) -> ControlFlow<()> {

@@ -1,47 +1,48 @@
-//! Cutting a disk into segments, in order, for whichever worker asks next.
+//! Splits a disk into segments that workers take in order.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{BlockSource, Extent, Extents, HostRange, Result};
 
-use super::options::Shape;
+use super::workload::Workload;
 
-/// The longest run that the kernel is asked to copy at a time, so that progress is told and a cancel is heard.
+/// The longest run that the kernel copies at a time, so that progress is reported and cancelling works.
 const KERNEL_COPY: u64 = 16 << 20;
 
-/// The shortest run of zeros, or of bytes the kernel may copy, that is worth a segment of its own. A bound
-/// of ours: below it a system call costs more than copying the bytes along with their neighbours.
+/// The shortest run of zeros, or of bytes that the kernel may copy, that becomes a segment of its own. Our choice:
+/// below it a system call costs more than copying the bytes with their neighbours.
 const WORTH_A_SEGMENT: u64 = 64 << 10;
 
-/// The next segments of a disk: a cursor that all workers share.
-pub(super) struct Plan<'a> {
-    cursor: Mutex<Cursor<'a>>,
+/// The segments of a disk, taken in order by all workers.
+pub(super) struct SegmentPlan<'a> {
+    cursor: Mutex<ExtentCursor<'a>>,
     size: u64,
     granularity: u64,
     segment: u64,
     kernel_copies: bool,
 }
 
-struct Cursor<'a> {
+/// The next extent of the disk.
+struct ExtentCursor<'a> {
     extents: Extents<'a>,
-    /// The part of the extent last read that no segment holds yet.
+    /// The part of the last extent that belongs to no segment yet.
     rest: Option<Extent<'a>>,
     number: u64,
 }
 
-/// A segment to be done by one worker: extents that lie side by side.
+/// A segment for one worker: adjacent extents.
 ///
 /// It starts at a multiple of the granularity, and ends at one or at the end of the disk. It fits a buffer,
 /// unless it is one extent of zeros or of bytes that the kernel may copy.
-pub(super) struct Planned<'a> {
-    /// Which one it is, counted from 0 in the order of the disk.
+pub(super) struct PlannedSegment<'a> {
+    /// The index of the segment, in the order of the disk.
     pub(super) number: u64,
-    /// What it consists of; never empty.
+    /// The extents of the segment; never empty.
     pub(super) extents: Vec<Extent<'a>>,
 }
 
-impl Planned<'_> {
+impl PlannedSegment<'_> {
     /// The guest range of the segment.
     pub(super) fn range(&self) -> Range<u64> {
         let start = self.extents.first().map_or(0, |extent| extent.offset);
@@ -49,12 +50,12 @@ impl Planned<'_> {
         start..end
     }
 
-    /// Whether all of it is known to read as zeros.
+    /// True if all of it is known to read as zeros.
     pub(super) fn is_zeros(&self) -> bool {
         self.extents.iter().all(|extent| extent.kind.reads_as_zeros())
     }
 
-    /// Where all of it lies in one host file.
+    /// The range of one host file that stores all of it.
     pub(super) fn host(&self) -> Option<HostRange<'_>> {
         match self.extents.as_slice() {
             [one] => one.location.host,
@@ -62,7 +63,7 @@ impl Planned<'_> {
         }
     }
 
-    /// All of it, where it lies in memory.
+    /// Its bytes, if they are in memory.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self.extents.as_slice() {
             [one] => one.location.bytes,
@@ -71,35 +72,36 @@ impl Planned<'_> {
     }
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(source: &'a dyn BlockSource, shape: &Shape) -> Self {
+impl<'a> SegmentPlan<'a> {
+    pub(super) fn new(source: &'a dyn BlockSource, workload: &Workload) -> Self {
         let extents = Extents::new(source, 0..source.size());
         Self {
-            cursor: Mutex::new(Cursor { extents, rest: None, number: 0 }),
+            cursor: Mutex::new(ExtentCursor { extents, rest: None, number: 0 }),
             size: source.size(),
-            granularity: shape.granularity,
-            segment: shape.segment as u64,
-            kernel_copies: shape.kernel_copies,
+            granularity: workload.granularity,
+            segment: workload.segment as u64,
+            kernel_copies: workload.kernel_copies,
         }
     }
 
-    /// The next segment, or `None` at the end of the disk.
-    pub(super) fn next(&self) -> Result<Option<Planned<'a>>> {
+    /// The next segment; `None` at the end of the disk.
+    pub(super) fn next(&self) -> Result<Option<PlannedSegment<'a>>> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = cursor.take()? else { return Ok(None) };
         let extents = match self.alone(&first, first.offset) {
-            Some(end) => vec![cursor.cut(first, end)],
+            Some(end) => vec![cursor.split(first, end)],
             None => self.together(&mut cursor, first)?,
         };
         let number = cursor.number;
         cursor.number = number.saturating_add(1);
-        Ok(Some(Planned { number, extents }))
+        Ok(Some(PlannedSegment { number, extents }))
     }
 
-    /// `first` and what follows it, as much as a buffer takes, up to an extent that is better done alone.
-    fn together(&self, cursor: &mut Cursor<'a>, first: Extent<'a>) -> Result<Vec<Extent<'a>>> {
+    /// Collects `first` and the following extents: as many as a buffer holds, up to an extent that gets a segment of
+    /// its own.
+    fn together(&self, cursor: &mut ExtentCursor<'a>, first: Extent<'a>) -> Result<Vec<Extent<'a>>> {
         let mut end = first.offset.saturating_add(self.segment);
-        let mut extents = vec![cursor.cut(first, end)];
+        let mut extents = vec![cursor.split(first, end)];
         while cursor.rest.is_none() {
             let Some(next) = cursor.take()? else { break };
             let unit = self.unit_from(next.offset);
@@ -109,13 +111,13 @@ impl<'a> Plan<'a> {
             if next.offset >= end {
                 cursor.rest = Some(next);
             } else {
-                extents.push(cursor.cut(next, end));
+                extents.push(cursor.split(next, end));
             }
         }
         Ok(extents)
     }
 
-    /// Where a segment ends that starts at `from` and holds nothing but `extent`, if that is worth while.
+    /// The end of a segment that starts at `from` and consists of `extent` alone; `None` if it would be too short.
     fn alone(&self, extent: &Extent<'_>, from: u64) -> Option<u64> {
         let by_kernel = self.kernel_copies && extent.location.host.is_some();
         if !by_kernel && !extent.kind.reads_as_zeros() {
@@ -128,18 +130,18 @@ impl<'a> Plan<'a> {
         Some(if by_kernel { end.min(from.saturating_add(KERNEL_COPY)) } else { end })
     }
 
-    /// The last multiple of the granularity that is not behind `offset`.
+    /// The last multiple of the granularity at or before `offset`.
     fn unit_before(&self, offset: u64) -> u64 {
         offset.saturating_sub(offset.checked_rem(self.granularity).unwrap_or(0))
     }
 
-    /// The first multiple of the granularity that is not before `offset`.
+    /// The first multiple of the granularity at or after `offset`.
     fn unit_from(&self, offset: u64) -> u64 {
         offset.checked_next_multiple_of(self.granularity).unwrap_or(u64::MAX)
     }
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> ExtentCursor<'a> {
     fn take(&mut self) -> Result<Option<Extent<'a>>> {
         match self.rest.take() {
             Some(extent) => Ok(Some(extent)),
@@ -147,8 +149,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The part of `extent` before `end`; what is left is kept for the next segment.
-    fn cut(&mut self, extent: Extent<'a>, end: u64) -> Extent<'a> {
+    /// Returns the part of `extent` before `end` and keeps the rest for the next segment.
+    fn split(&mut self, extent: Extent<'a>, end: u64) -> Extent<'a> {
         if extent.end() <= end {
             return extent;
         }
@@ -187,9 +189,10 @@ mod tests {
         }
     }
 
-    fn cut(runs: &[(u64, bool)], granularity: u64, segment: usize) -> Vec<(u64, u64, bool)> {
+    fn segments_of(runs: &[(u64, bool)], granularity: u64, segment: usize) -> Vec<(u64, u64, bool)> {
         let source = Runs(runs.to_vec());
-        let plan = Plan::new(&source, &Shape { threads: 1, segment, granularity, kernel_copies: true });
+        let plan =
+            SegmentPlan::new(&source, &Workload { threads: 1, segment, granularity, kernel_copies: true });
         let mut segments = Vec::new();
         let mut next = 0;
         while let Some(planned) = plan.next().unwrap() {
@@ -206,29 +209,29 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_of_any_size_is_one_segment() {
-        let segments = cut(&[(1 << 20, true), (64 << 40, false), (1 << 20, true)], 65_536, 1 << 20);
+    fn hole_of_any_size_is_one_segment() {
+        let segments = segments_of(&[(1 << 20, true), (64 << 40, false), (1 << 20, true)], 65_536, 1 << 20);
         assert_eq!(segments.len(), 3);
         assert!(segments[1].2);
     }
 
     #[test]
-    fn a_hole_that_starts_inside_a_unit_leaves_that_unit_whole() {
-        let segments = cut(&[(100, true), (1 << 20, false)], 65_536, 1 << 20);
+    fn hole_that_starts_inside_a_unit_leaves_that_unit_whole() {
+        let segments = segments_of(&[(100, true), (1 << 20, false)], 65_536, 1 << 20);
         assert_eq!(segments, [(0, 65_536, false), (65_536, (1 << 20) + 100, true)]);
     }
 
     #[test]
-    fn small_pieces_share_a_segment() {
+    fn small_extents_share_a_segment() {
         let runs: Vec<(u64, bool)> = (0..64).map(|i| (4096, i % 2 == 0)).collect();
-        assert_eq!(cut(&runs, 4096, 1 << 20).len(), 1);
-        assert_eq!(cut(&runs, 65_536, 65_536).len(), 4);
+        assert_eq!(segments_of(&runs, 4096, 1 << 20).len(), 1);
+        assert_eq!(segments_of(&runs, 65_536, 65_536).len(), 4);
     }
 
     #[test]
-    fn a_disk_smaller_than_a_unit_is_one_segment() {
-        assert_eq!(cut(&[(700, true)], 65_536, 65_536), [(0, 700, false)]);
-        assert_eq!(cut(&[(700, false)], 65_536, 65_536), [(0, 700, true)]);
-        assert_eq!(cut(&[], 65_536, 65_536), []);
+    fn disk_smaller_than_a_unit_is_one_segment() {
+        assert_eq!(segments_of(&[(700, true)], 65_536, 65_536), [(0, 700, false)]);
+        assert_eq!(segments_of(&[(700, false)], 65_536, 65_536), [(0, 700, true)]);
+        assert_eq!(segments_of(&[], 65_536, 65_536), []);
     }
 }

@@ -1,0 +1,61 @@
+//! The conversion of a disk with random access.
+
+use diskimg_core::{BlockSink, BlockSource, Progress, Result};
+
+use super::byte_counts::ByteCounts;
+use super::options::{ConvertOptions, Converted};
+use super::segment_plan::SegmentPlan;
+use super::sequencer::Sequencer;
+use super::worker::{Conversion, ConvertWorker};
+use super::workload::Workload;
+
+/// Copies all of `source` into `sink` and finishes the sink.
+///
+/// Holes and zeros become holes. Bytes that are stored verbatim in a host file are copied by the kernel if the sink
+/// supports it; all cores decode the rest. Memory is limited by [`ConvertOptions::memory`] whatever the size of the
+/// disk, and the output does not depend on the number of threads.
+///
+/// # Errors
+/// The first error of the source or the sink; [`Cancelled`](crate::ErrorKind::Cancelled) if `progress` stops it. The
+/// sink is then dropped unfinished and no valid image is left.
+///
+/// ```
+/// use diskimg::{ConvertOptions, Memory, MemorySink, convert};
+/// let source = Memory::new(vec![7; 100_000]);
+/// let sink = MemorySink::new(1 << 20);
+/// let done = convert(&source, Box::new(sink.clone()), &ConvertOptions::default(), &())?;
+/// assert_eq!(done.written, 100_000);
+/// assert_eq!(sink.bytes(), vec![7; 100_000]);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+pub fn convert(
+    source: &dyn BlockSource,
+    sink: Box<dyn BlockSink>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Converted> {
+    let workload = Workload::new(options, source, &*sink);
+    let conversion = Conversion {
+        source,
+        sink: &*sink,
+        sparse: options.sparse,
+        plan: SegmentPlan::new(source, &workload),
+        sequencer: Sequencer::new(workload.threads),
+        progress,
+        counts: ByteCounts::default(),
+    };
+    run(&conversion, workload.threads, workload.segment);
+    let counts = conversion.counts.totals();
+    conversion.sequencer.outcome()?;
+    sink.finish()?;
+    Ok(counts)
+}
+
+fn run<'a>(conversion: &'a Conversion<'a>, threads: usize, segment: usize) {
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|| ConvertWorker::new(conversion, segment).run());
+        }
+        ConvertWorker::new(conversion, segment).run();
+    });
+}
