@@ -1,4 +1,4 @@
-/* Converts a disk image: shows progress, stops on Ctrl-C, and leaves no half-written target.
+/* Converts a disk image. Shows progress, stops on Ctrl-C, and leaves no partial target.
  *
  *     cc -o convert convert.c $(pkg-config --cflags --libs diskimg)
  *     ./convert disk.qcow2 disk.raw
@@ -20,7 +20,7 @@ static void interrupted(int signal_number) {
     diskimg_cancel_trigger(cancel);
 }
 
-/* Comes on our own thread, and may stop the work by returning non-zero. */
+/* Called on the thread that converts. A non-zero result cancels the conversion. */
 static int progress(void *user, uint64_t done, uint64_t total) {
     int *shown = user;
     int percent = total == 0 ? 100 : (int)(100.0 * (double)done / (double)total);
@@ -46,8 +46,8 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    diskimg_open_options how_to_open = DISKIMG_OPEN_OPTIONS_INIT;
-    diskimg_convert_options how = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_open_options open_options = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
     diskimg_image *image = NULL;
     diskimg_error *error = NULL;
@@ -55,60 +55,60 @@ int main(int argc, char **argv) {
     struct sigaction action;
     int option, shown = -1, quiet = 0;
 
-    how.format = DISKIMG_FORMAT_RAW;
+    options.format = DISKIMG_FORMAT_RAW;
     while ((option = getopt(argc, argv, "O:f:o:cqF")) != -1) {
         switch (option) {
         case 'O':
-            how.format = diskimg_format_by_name(optarg);
+            options.format = diskimg_format_by_name(optarg);
             break;
         case 'f':
-            how_to_open.format = diskimg_format_by_name(optarg);
-            if (how_to_open.format == DISKIMG_FORMAT_AUTO) {
-                return usage(); /* what was named wrongly is not guessed */
+            open_options.format = diskimg_format_by_name(optarg);
+            if (open_options.format == DISKIMG_FORMAT_AUTO) {
+                return usage(); /* never guess the format after a wrong name */
             }
             break;
         case 'o':
-            how.settings = optarg;
+            options.settings = optarg;
             break;
         case 'c':
-            how.flags |= DISKIMG_CONVERT_COMPRESS;
+            options.flags |= DISKIMG_CONVERT_COMPRESS;
             break;
         case 'q':
             quiet = 1;
             break;
         case 'F':
-            how.flags |= DISKIMG_CONVERT_OVERWRITE;
+            options.flags |= DISKIMG_CONVERT_OVERWRITE;
             break;
         default:
             return usage();
         }
     }
-    if (argc - optind != 2 || how.format == DISKIMG_FORMAT_AUTO) {
+    if (argc - optind != 2 || options.format == DISKIMG_FORMAT_AUTO) {
         return usage();
     }
 
     cancel = diskimg_cancel_new();
-    how.cancel = cancel;
+    options.cancel = cancel;
     if (!quiet) {
-        how.progress = progress;
-        how.progress_user = &shown;
+        options.progress = progress;
+        options.progress_user = &shown;
     }
     memset(&action, 0, sizeof action);
     action.sa_handler = interrupted;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 
-    /* Backing files are followed within the image's own directory, and nowhere else. */
-    how_to_open.flags = DISKIMG_OPEN_REFERENCES;
-    status = diskimg_open_path(argv[optind], &how_to_open, &image, &error);
+    /* Opens backing files only in the directory of the image. */
+    open_options.flags = DISKIMG_OPEN_REFERENCES;
+    status = diskimg_open_path(argv[optind], &open_options, &image, &error);
     if (status == DISKIMG_OK) {
-        status = diskimg_convert_to_path(image, argv[optind + 1], &how, &result, &error);
+        status = diskimg_convert_to_path(image, argv[optind + 1], &options, &result, &error);
     }
     if (shown >= 0) {
         fprintf(stderr, "\n");
     }
     diskimg_close(image);
-    /* From here on a signal ends the program, for nobody may trigger a flag that is freed. */
+    /* From here on a signal ends the program, because the flag is freed. */
     action.sa_handler = SIG_DFL;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

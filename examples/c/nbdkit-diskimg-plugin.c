@@ -1,13 +1,13 @@
-/* An nbdkit plugin: any NBD client reads every format that libdiskimg reads.
+/* An nbdkit plugin: NBD clients read every format that libdiskimg supports.
  *
  *     cc -shared -fPIC -o nbdkit-diskimg-plugin.so nbdkit-diskimg-plugin.c \
  *         $(pkg-config --cflags nbdkit) $(pkg-config --cflags --libs diskimg)
  *     nbdkit -f ./nbdkit-diskimg-plugin.so disk.qcow2
  *     nbdkit -U - ./nbdkit-diskimg-plugin.so disk.qcow2.xz --run 'nbdcopy "$uri" disk.raw'
  *
- * file=NAME         the image; needed
- * format=NAME       its format, if it is not to be recognised
- * references=BOOL   follow backing files within the image's directory; off by default
+ * file=NAME         the image; required
+ * format=NAME       its format; detected by default
+ * references=BOOL   open backing files in the directory of the image; off by default
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -21,10 +21,10 @@
 
 static char *file;
 static diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
-/* One image for all clients: reading it is safe from any thread. */
+/* One image for all clients. Any thread may read it. */
 static diskimg_image *image;
 
-/* Hands an error of the library to nbdkit, which hands the errno to the client. */
+/* Reports an error of the library to nbdkit, which sends the errno to the client. */
 static int failed(const char *what, diskimg_error *error) {
     int code = diskimg_error_os_code(error);
 
@@ -61,13 +61,13 @@ static int diskimg_plugin_config(const char *key, const char *value) {
 
 static int diskimg_plugin_config_complete(void) {
     if (file == NULL) {
-        nbdkit_error("the parameter file=NAME is needed");
+        nbdkit_error("the parameter file=NAME is required");
         return -1;
     }
     return 0;
 }
 
-/* Before nbdkit goes to the background, so that a bad image is told at once. */
+/* Called before nbdkit becomes a daemon, so that errors are visible. */
 static int diskimg_plugin_get_ready(void) {
     diskimg_error *error;
 
@@ -120,28 +120,28 @@ static int diskimg_plugin_can_extents(void *handle) {
 
 static int diskimg_plugin_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
                                   struct nbdkit_extents *extents) {
-    diskimg_extent runs[64];
+    diskimg_extent entries[64];
     diskimg_error *error;
     uint64_t end = offset + count;
     size_t number, i;
 
     (void)handle;
     while (offset < end) {
-        if (diskimg_extents(image, offset, end - offset, runs, 64, &number, &error) != DISKIMG_OK) {
+        if (diskimg_extents(image, offset, end - offset, entries, 64, &number, &error) != DISKIMG_OK) {
             return failed("extents", error);
         }
         for (i = 0; i < number; i++) {
             uint32_t type = 0;
-            if (runs[i].flags & DISKIMG_EXTENT_ZERO) {
+            if (entries[i].flags & DISKIMG_EXTENT_ZERO) {
                 type |= NBDKIT_EXTENT_ZERO;
-                if (!(runs[i].flags & DISKIMG_EXTENT_DATA)) {
+                if (!(entries[i].flags & DISKIMG_EXTENT_DATA)) {
                     type |= NBDKIT_EXTENT_HOLE;
                 }
             }
-            if (nbdkit_add_extent(extents, runs[i].start, runs[i].length, type) == -1) {
+            if (nbdkit_add_extent(extents, entries[i].start, entries[i].length, type) == -1) {
                 return -1;
             }
-            offset = runs[i].start + runs[i].length;
+            offset = entries[i].start + entries[i].length;
         }
         if (flags & NBDKIT_FLAG_REQ_ONE) {
             break;
@@ -152,14 +152,14 @@ static int diskimg_plugin_extents(void *handle, uint32_t count, uint64_t offset,
 
 static struct nbdkit_plugin plugin = {
     .name = "diskimg",
-    .longname = "virtual-disk images by libdiskimg, read-only",
+    .longname = "virtual-disk images with libdiskimg, read-only",
     .version = "0.1",
     .unload = diskimg_plugin_unload,
     .config = diskimg_plugin_config,
     .config_complete = diskimg_plugin_config_complete,
     .config_help = "file=<FILENAME>    (required) The image.\n"
-                   "format=<NAME>      Its format; recognised if not given.\n"
-                   "references=<BOOL>  Follow backing files within its directory.",
+                   "format=<NAME>      Its format; detected by default.\n"
+                   "references=<BOOL>  Open backing files in its directory.",
     .magic_config_key = "file",
     .get_ready = diskimg_plugin_get_ready,
     .open = diskimg_plugin_open,

@@ -1,5 +1,5 @@
-/* Tells format, wrapper and virtual size of an image that comes on standard input, and reads no more of it than
- * that needs.
+/* Prints format, compression and virtual size of an image on standard input, and reads only as much of it as
+ * necessary.
  *
  *     cc -o probe probe.c $(pkg-config --cflags --libs diskimg)
  *     curl -s URL | ./probe
@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
     ssize_t length = 0;
 
     (void)argv;
-    /* With any argument, what nothing recognises is raw. */
+    /* With any argument, an unknown format is read as raw. */
     if (argc > 1) {
         options.flags |= DISKIMG_OPEN_ALLOW_RAW;
     }

@@ -1,5 +1,5 @@
-/* What a read costs beside the copy of its bytes: nanoseconds of diskimg_pread() from a raw disk in memory, and of
- * memcpy() from the same places.
+/* Measures the overhead of a read: the nanoseconds of diskimg_pread() from a raw disk in memory, and of memcpy() from
+ * the same offsets.
  *
  *     cc -O2 -o read-cost read-cost.c $(pkg-config --cflags --libs diskimg)
  *     ./read-cost
@@ -14,7 +14,7 @@ enum { DISK = 1 << 20, LARGEST = 65536, READS = 200000, ROUNDS = 7 };
 
 static unsigned char disk[DISK], buf[LARGEST];
 
-/* Through a pointer that may change, so that no copy is left out. */
+/* A volatile pointer, so that the compiler keeps every copy. */
 static void *(*volatile copy)(void *, const void *, size_t) = memcpy;
 
 static double now(void) {
@@ -23,7 +23,7 @@ static double now(void) {
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* Nanoseconds of one read of `len` bytes: the best of some rounds. Negative if one fails. */
+/* Returns the nanoseconds of one read of `len` bytes, the best of several rounds; negative after a failure. */
 static double cost(const diskimg_image *image, size_t len) {
     double best = -1;
     int round, i;

@@ -1,11 +1,11 @@
-"""Virtual-disk images from Python, by ctypes: nothing to compile.
+"""Virtual-disk images in Python with ctypes, without a compiler.
 
     with diskimg.open("disk.qcow2") as image:
         print(image.format, image.size)
         image.pread(512, 0)
         image.convert("disk.raw")
 
-DISKIMG_LIBRARY names the shared library if it lies in no usual place.
+DISKIMG_LIBRARY is the path of the shared library, if the system does not find it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ _probe_free = _declare("diskimg_probe_free", None, c_void_p)
 
 
 class Error(OSError):
-    """What went wrong: `status`, `errno` (or None), the byte `offset` in the image (or None), and a message."""
+    """An error with `status`, `errno` (or None), the byte `offset` in the image (or None), and `message`."""
 
     def __init__(self, status: int, code: int, offset: Optional[int], message: str) -> None:
         super().__init__(code or None, message)
@@ -139,15 +139,15 @@ class Error(OSError):
 
 
 class UnknownFormat(Error):
-    """No format is recognised, and raw was not allowed."""
+    """No format is recognised, and raw is not allowed."""
 
 
 class Cancelled(Error):
-    """A progress callback stopped it."""
+    """A progress callback cancelled the call."""
 
 
 class Extent(NamedTuple):
-    """A run of guest bytes; `offset` is where they lie verbatim in their file, or None."""
+    """An extent of guest bytes. `offset` is their offset in their file if they are stored verbatim, or None."""
 
     start: int
     length: int
@@ -159,7 +159,7 @@ class Extent(NamedTuple):
 
 
 def version() -> str:
-    """The version of the library at run time."""
+    """Returns the version of the library at run time."""
     return _version().decode()
 
 
@@ -205,7 +205,7 @@ def _number(format: Optional[str]) -> int:
 
 
 class Image:
-    """An opened image. Reading it is safe from several threads. Close it, or use it in a `with`."""
+    """An open image. Several threads may read it. Close it, or use it in a `with` statement."""
 
     def __init__(self, handle: c_void_p, keep: Any = None) -> None:
         self._handle: Optional[c_void_p] = handle
@@ -221,7 +221,7 @@ class Image:
         self.close()
 
     def close(self) -> None:
-        """Closes the image; twice is fine."""
+        """Closes the image. A second call does nothing."""
         handle, self._handle = getattr(self, "_handle", None), None
         _close(handle)
         self._keep = None
@@ -233,22 +233,22 @@ class Image:
 
     @property
     def size(self) -> int:
-        """Size of the disk in bytes."""
+        """The size of the disk in bytes."""
         return _size(self._open())
 
     @property
     def format(self) -> str:
-        """The format: "raw", "qcow2", ..."""
+        """The format, such as "raw" or "qcow2"."""
         info = _Info(struct_size=sizeof(_Info))
         _call(_get_info, self._open(), byref(info))
         return _format_name(info.format).decode()
 
     def info(self) -> dict[str, Any]:
-        """What the image claims, as `qemu-img info --output=json` has it."""
+        """Returns the description of the image in the format of `qemu-img info --output=json`."""
         return _json(_info_json, self._open())
 
     def readinto(self, buffer: Any, offset: int) -> int:
-        """Reads into a writable buffer at an offset, without a copy; the bytes read, fewer at the end."""
+        """Reads at an offset into a writable buffer without a copy. Returns the number of bytes, fewer at the end."""
         view = memoryview(buffer).cast("B")
         if view.nbytes == 0:
             return 0
@@ -258,24 +258,24 @@ class Image:
         return read.value
 
     def pread(self, length: int, offset: int) -> bytes:
-        """Reads bytes at an offset; fewer at the end of the disk."""
+        """Returns the bytes at an offset, fewer at the end of the disk."""
         buffer = bytearray(max(0, min(length, self.size - offset)))
         return bytes(memoryview(buffer)[: self.readinto(buffer, offset)])
 
     def extents(self, offset: int = 0, length: Optional[int] = None) -> Iterator[Extent]:
-        """The runs of a range in ascending order."""
+        """Yields the extents of a range in ascending order."""
         end = self.size if length is None else offset + length
-        runs, count = (_Extent * 256)(), c_size_t()
+        extents, count = (_Extent * 256)(), c_size_t()
         while offset < end:
-            _call(_extents, self._open(), offset, end - offset, runs, len(runs), byref(count))
-            for run in runs[: count.value]:
-                where = run.file_offset if run.flags & _EXTENT_HAS_OFFSET else None
-                bits = (bool(run.flags & bit) for bit in (_EXTENT_DATA, _EXTENT_ZERO, _EXTENT_COMPRESSED))
-                yield Extent(run.start, run.length, *bits, run.depth, where)
-                offset = run.start + run.length
+            _call(_extents, self._open(), offset, end - offset, extents, len(extents), byref(count))
+            for extent in extents[: count.value]:
+                where = extent.file_offset if extent.flags & _EXTENT_HAS_OFFSET else None
+                bits = (bool(extent.flags & bit) for bit in (_EXTENT_DATA, _EXTENT_ZERO, _EXTENT_COMPRESSED))
+                yield Extent(extent.start, extent.length, *bits, extent.depth, where)
+                offset = extent.start + extent.length
 
     def file(self) -> io.BufferedReader:
-        """The disk as a file object that reads and seeks."""
+        """Returns the disk as a file object that can read and seek."""
         return io.BufferedReader(_Disk(self), 1 << 20)
 
     def convert(
@@ -288,13 +288,13 @@ class Image:
         settings: Optional[str] = None,
         progress: Optional[Callable[[int, int], bool]] = None,
     ) -> None:
-        """Converts into a file. `progress(done, total)` may return True to stop with Cancelled."""
+        """Converts the disk to a file. If `progress(done, total)` returns True, the call raises Cancelled."""
         raised: list[BaseException] = []
 
-        def told(_: Any, done: int, total: int) -> int:
+        def report(_: Any, done: int, total: int) -> int:
             try:
                 return 1 if progress is not None and progress(done, total) else 0
-            except BaseException as exception:  # noqa: BLE001: it is raised again below
+            except BaseException as exception:  # noqa: BLE001: raised again below
                 raised.append(exception)
                 return 1
 
@@ -302,7 +302,7 @@ class Image:
         options.flags = compress * _COMPRESS | overwrite * _OVERWRITE
         options.settings = settings.encode() if settings is not None else None
         if progress is not None:
-            options.progress = _PROGRESS(told)
+            options.progress = _PROGRESS(report)
         try:
             _call(_convert, self._open(), os.fsencode(path), byref(options), None)
         except Cancelled:
@@ -311,7 +311,7 @@ class Image:
             raise
 
     def same_as(self, other: Image) -> bool:
-        """Whether a guest would see the same bytes."""
+        """Returns True if both disks have the same content."""
         same, first = c_bool(), c_uint64()
         _call(_compare, self._open(), other._open(), None, byref(same), byref(first))
         return same.value
@@ -341,7 +341,7 @@ class _Disk(io.RawIOBase):
 
 
 class Probe:
-    """Recognises a stream that is pushed in pieces."""
+    """Detects the format of a stream that is pushed in chunks."""
 
     def __init__(self, *, format: Optional[str] = None, allow_raw: bool = False) -> None:
         options = _options(format, allow_raw, False, None, False)
@@ -358,22 +358,22 @@ class Probe:
         self.close()
 
     def close(self) -> None:
-        """Frees it; twice is fine."""
+        """Frees the probe. A second call does nothing."""
         handle, self._handle = getattr(self, "_handle", None), None
         _probe_free(handle)
 
     def push(self, chunk: bytes) -> bool:
-        """Takes the next bytes; True once nothing that follows can change the answer."""
+        """Pushes the next bytes. Returns True once further bytes cannot change the result."""
         state = c_uint32()
         _call(_probe_push, self._handle, chunk, len(chunk), byref(state))
         return state.value == 2
 
     def info(self) -> dict[str, Any]:
-        """What is known so far, names and findings too, in the shape of `Image.info`; all of it after `finish`."""
+        """Returns the description known so far, in the format of `Image.info`. It is complete after `finish`."""
         return _json(_probe_info_json, self._handle)
 
     def finish(self) -> tuple[str, Optional[str], Optional[int]]:
-        """Format, wrapper (or None), and virtual size (None if it cannot be told)."""
+        """Ends the stream. Returns format, compression (or None), and virtual size (None if unknown)."""
         info = _Info(struct_size=sizeof(_Info))
         _call(_probe_finish, self._handle, byref(info))
         size = info.virtual_size if info.flags & _SIZE_KNOWN else None
@@ -389,7 +389,7 @@ def open(
     snapshot: Optional[str] = None,
     info_only: bool = False,
 ) -> Image:
-    """Opens an image. `references` follows backing files within its directory; by default nothing is followed."""
+    """Opens an image. With `references`, backing files in its directory are opened too."""
     options = _options(format, allow_raw, references, snapshot, info_only)
     handle = c_void_p()
     _call(_open_path, os.fsencode(path), byref(options), byref(handle))
@@ -397,7 +397,7 @@ def open(
 
 
 def open_memory(data: bytes, *, format: Optional[str] = None, allow_raw: bool = False) -> Image:
-    """Opens an image that is in memory; the bytes are kept, not copied."""
+    """Opens an image in memory. The bytes are referenced, not copied."""
     options = _options(format, allow_raw, False, None, False)
     handle = c_void_p()
     _call(_open_memory, data, len(data), byref(options), byref(handle))

@@ -1,4 +1,4 @@
-"""Tests of the module, against images of the repository: python3 test_diskimg.py"""
+"""Tests of the module with images of the repository: python3 test_diskimg.py"""
 
 import pathlib
 import tempfile
@@ -13,7 +13,7 @@ class Images(unittest.TestCase):
     def setUp(self) -> None:
         self.scratch = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def test_an_image_is_read_as_its_raw_twin(self) -> None:
+    def test_image_reads_as_its_raw_copy(self) -> None:
         with diskimg.open(GOOD / "zstd.qcow2") as image:
             self.assertEqual(image.format, "qcow2")
             image.convert(self.scratch / "disk.raw")
@@ -29,7 +29,7 @@ class Images(unittest.TestCase):
             self.assertEqual(image.readinto(buffer, middle), 512)
             self.assertEqual(buffer, raw[middle : middle + 512])
 
-    def test_the_library_that_is_looked_for_is_of_this_version(self) -> None:
+    def test_library_name_has_the_version_of_the_library(self) -> None:
         self.assertEqual(diskimg._SUFFIX, diskimg.version().rpartition(".")[0])
 
     def test_extents_tile_the_disk(self) -> None:
@@ -49,16 +49,16 @@ class Images(unittest.TestCase):
             self.assertEqual(info["virtual-size"], image.size)
             self.assertIn("backing-filename", info)
 
-    def test_a_round_trip_through_memory_is_the_same_disk(self) -> None:
+    def test_round_trip_through_memory_keeps_the_disk(self) -> None:
         with diskimg.open(GOOD / "mixed.qcow2") as image:
             image.convert(self.scratch / "back.qcow2", "qcow2", compress=True, settings="compression_type=zstd")
             with diskimg.open_memory((self.scratch / "back.qcow2").read_bytes()) as back:
                 self.assertTrue(image.same_as(back))
 
-    def test_progress_is_told_and_may_stop(self) -> None:
+    def test_progress_is_reported_and_can_cancel(self) -> None:
         calls: list[tuple[int, int]] = []
         with diskimg.open(GOOD / "mixed.qcow2") as image:
-            image.convert(self.scratch / "a", progress=lambda *told: calls.append(told))  # type: ignore[func-returns-value]
+            image.convert(self.scratch / "a", progress=lambda *bytes: calls.append(bytes))  # type: ignore[func-returns-value]
             self.assertEqual(calls[0], (0, image.size))
             self.assertEqual(calls[-1], (image.size, image.size))
             with self.assertRaises(diskimg.Cancelled):
@@ -67,7 +67,7 @@ class Images(unittest.TestCase):
                 image.convert(self.scratch / "b", progress=lambda *_: 1 // 0 == 1)
             self.assertFalse((self.scratch / "b").exists())
 
-    def test_errors_say_what_and_where(self) -> None:
+    def test_errors_have_errno_and_offset(self) -> None:
         with self.assertRaises(diskimg.Error) as caught:
             diskimg.open(self.scratch / "absent")
         self.assertEqual(caught.exception.errno, 2)
@@ -81,7 +81,7 @@ class Images(unittest.TestCase):
         with self.assertRaises(ValueError):
             image.pread(1, 0)
 
-    def test_a_stream_is_recognised_in_pieces(self) -> None:
+    def test_stream_is_recognised_with_any_chunk_size(self) -> None:
         data = (GOOD / "v3.qcow2.gz").read_bytes()
         with diskimg.open(GOOD / "v3.qcow2") as image:
             expected = ("qcow2", "gzip", image.size)
@@ -94,11 +94,11 @@ class Images(unittest.TestCase):
             probe.push(b"x" * 1000)
             self.assertEqual(probe.finish(), ("raw", None, 1000))
 
-    def test_a_stream_tells_names_and_findings(self) -> None:
+    def test_stream_has_references_and_findings(self) -> None:
         with diskimg.Probe() as probe:
             with self.assertRaises(diskimg.UnknownFormat):
                 probe.info()
-            # As if it were longer: what is certain is told when some 68 KiB have passed, or at the end.
+            # Padded, because a probe reports its description after about 68 KiB or at the end.
             probe.push((GOOD / "chain-top.qcow2").read_bytes() + bytes(100_000))
             self.assertEqual(probe.info()["format"], "qcow2")
             probe.finish()

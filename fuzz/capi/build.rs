@@ -1,4 +1,4 @@
-//! Compiles the C side of the target, with the header that is installed.
+//! Compiles the C program of the fuzz target, with the public header.
 
 fn main() {
     println!("cargo:rerun-if-changed=c");

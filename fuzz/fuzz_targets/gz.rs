@@ -1,4 +1,4 @@
-//! Decodes any bytes as gzip, in pieces of any size.
+//! Decompresses any bytes as gzip, in chunks of any size.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

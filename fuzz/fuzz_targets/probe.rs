@@ -1,4 +1,4 @@
-//! Probes any bytes in pieces and whole, and as a file.
+//! Probes any bytes in chunks, as a whole, and as a file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

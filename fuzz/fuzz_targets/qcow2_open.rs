@@ -1,4 +1,4 @@
-//! Opens any bytes as qcow2 and reads, maps and re-reads what opens.
+//! Opens any bytes as qcow2, and reads and maps a valid image.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

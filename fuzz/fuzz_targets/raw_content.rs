@@ -1,4 +1,4 @@
-//! Recognises what a raw disk holds.
+//! Detects the content of a raw disk.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Recognises any bytes, whole and in pieces.
+//! Detects the format of any bytes, as a whole and in chunks.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

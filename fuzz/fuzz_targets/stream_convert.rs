@@ -1,4 +1,4 @@
-//! Converts any bytes as they are pushed, and compares with their file.
+//! Converts any bytes as a stream, and compares with a file of the same bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Opens any bytes as VDI, describes, reads, maps and checks what opens.
+//! Opens any bytes as VDI, and describes, reads, maps and checks a valid image.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

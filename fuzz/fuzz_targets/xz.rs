@@ -1,4 +1,4 @@
-//! Decodes any bytes as xz, in pieces of any size.
+//! Decompresses any bytes as xz, in chunks of any size.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

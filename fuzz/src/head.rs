@@ -1,10 +1,10 @@
-//! The first bytes of a file: what they say, whole and in pieces.
+//! Format detection from the first bytes of a file.
 
 use diskimg::{FormatProber, Memory, Opener, drivers, sniff_head};
 
 use crate::limits;
 
-/// Recognises a file in all the ways there are, and checks that they agree.
+/// Detects the format of a file in all ways, and checks that they agree.
 pub fn sniff(data: &[u8]) {
     let Some((&step, file)) = data.split_first() else { return };
     let source = Memory::new(file.to_vec());
@@ -27,7 +27,7 @@ pub fn sniff(data: &[u8]) {
     let _ = opener.inspect_source(&source);
 }
 
-/// Recognises the content of a raw disk, and looks for what is odd about it.
+/// Detects the content of a raw disk and its findings.
 pub fn raw_content(data: &[u8]) {
     let head = &data[..data.len().min(diskimg_raw::HEAD)];
     let content = diskimg_raw::recognise_head(head, Some(data.len() as u64));

@@ -1,4 +1,4 @@
-//! Images that are pushed: the same in any pieces, and the same as from a file.
+//! Streams: the result is the same for any chunk size, and the same as for a file.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use diskimg::{
 
 use crate::limits;
 
-/// What the first byte says: an opener without threads, raw or not, and the size of the pieces.
+/// Returns the options in the first byte: an opener without threads, raw allowed or not, and the chunk size.
 fn instructions(how: u8) -> (Opener, usize) {
     let mut opener = Opener::new();
     opener.limits = limits();
@@ -25,7 +25,7 @@ fn probed(opener: &Opener, stream: &[u8], step: usize) -> ProbeReport {
     prober.finish()
 }
 
-/// Probes a stream in pieces and whole, and compares; an image that is not wrapped also with its file.
+/// Probes a stream in chunks and as a whole, and compares. An uncompressed image is also compared with its file.
 pub fn probe(data: &[u8]) {
     let Some((&how, stream)) = data.split_first() else { return };
     let (opener, step) = instructions(how);
@@ -36,18 +36,18 @@ pub fn probe(data: &[u8]) {
     }
     match (whole.image, opener.inspect_source(&Memory::new(stream.to_vec())).map(|found| found.info)) {
         (Ok(mut pushed), Ok(file)) => {
-            // What passed before it was asked for is told of, and may be missing in lists.
+            // Data that passed before it was needed is reported as a finding, and may be missing in lists.
             if pushed.findings.iter().any(|finding| finding.check == "not_seen") {
                 return;
             }
-            // An image past its limit is not followed to its end.
+            // The probe does not follow an image past the limit to its end.
             if stream.len() as u64 > opener.limits.virtual_size {
                 pushed.findings.clone_from(&file.findings);
             }
             assert_eq!(pushed, file);
         }
         (Err(pushed), Err(file)) => assert_eq!(pushed.kind(), file.kind(), "{pushed}, {file}"),
-        (pushed, file) => panic!("{pushed:?} pushed, {file:?} from a file"),
+        (pushed, file) => panic!("{pushed:?} as a stream, {file:?} from a file"),
     }
 }
 
@@ -61,15 +61,15 @@ fn converted(opener: &Opener, stream: &[u8], step: usize) -> Result<Vec<u8>> {
     Ok(sink.bytes())
 }
 
-/// Converts a stream in pieces and whole: an error, or the bytes of the file.
+/// Converts a stream in chunks and as a whole. Both give the same error, or the bytes of the file.
 pub fn stream_convert(data: &[u8]) {
     let Some((&how, stream)) = data.split_first() else { return };
     let (mut opener, step) = instructions(how);
     opener.spool = Spool::Never;
     opener.limits.metadata_cache = 16 << 10 << (how & 6);
-    let pieces = converted(&opener, stream, step.max(64));
+    let chunked = converted(&opener, stream, step.max(64));
     let whole = converted(&opener, stream, usize::MAX);
-    assert_eq!(pieces.as_ref().map_err(|e| e.to_string()), whole.as_ref().map_err(|e| e.to_string()));
+    assert_eq!(chunked.as_ref().map_err(|e| e.to_string()), whole.as_ref().map_err(|e| e.to_string()));
     let file = opener.open_source(Arc::new(Memory::new(stream.to_vec()))).and_then(|disk| {
         let mut bytes = vec![0; usize::try_from(disk.size()).unwrap()];
         disk.read_at(0, &mut bytes).map(|()| bytes)
@@ -77,12 +77,12 @@ pub fn stream_convert(data: &[u8]) {
     match (whole, file) {
         (Ok(pushed), Ok(file)) => assert!(pushed == file, "a stream gives other bytes than a file"),
         (Err(error), Ok(_)) => {
-            // Whoever reads a VMDK by its tables does not see what is wrong between them.
+            // Reading a VMDK by its tables does not detect errors between the tables.
             let unseen = error.format_name().is_some_and(|format| format.name() == "vmdk")
                 && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated);
             assert!(unseen || matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::Limit), "{error}");
         }
-        // Only what is wrapped can be more as a stream.
+        // Only a compressed image can exceed a limit as a file alone.
         (Ok(_), Err(error)) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
         (Err(_), Err(_)) => {}
     }

@@ -1,43 +1,43 @@
-//! Compressed files, pushed in pieces.
+//! Compressed files, decompressed in chunks.
 
 use diskimg::{Error, ErrorKind, Result, Wrapper};
-use diskimg_codec::{Decompressor, DecompressOptions};
+use diskimg_codec::{DecompressOptions, Decompressor};
 
 use crate::limits;
 
-/// The most that is let out of a file.
+/// The largest number of bytes to decompress.
 const MOST: usize = 4 << 20;
 
-/// Decodes as gzip.
+/// Decompresses bytes as gzip.
 pub fn gz(data: &[u8]) {
     decode(Wrapper::Gzip, data);
 }
 
-/// Decodes as xz.
+/// Decompresses bytes as xz.
 pub fn xz(data: &[u8]) {
     decode(Wrapper::Xz, data);
 }
 
-/// Decodes as zstd.
+/// Decompresses bytes as zstd.
 pub fn zst(data: &[u8]) {
     decode(Wrapper::Zstd, data);
 }
 
-/// Decodes in pieces whose sizes the first two bytes say, and in one: both have to end alike, and neither may
-/// let out what the other does not. What was decoded before an error comes out or not as the pieces fall, so
-/// there one is the start of the other; and so the bound of this harness may stop only one of them.
+/// Decompresses in chunks of the sizes in the first two bytes, and as a whole. Both must have the same outcome. The
+/// output before an error depends on the chunks, so one output is then a prefix of the other, and the limit of this
+/// harness may stop only one of them.
 fn decode(wrapper: Wrapper, data: &[u8]) {
     let Some((&[a, b], file)) = data.split_first_chunk::<2>() else { return };
     let whole = pushed(wrapper, file, &[usize::MAX]);
-    let pieces = pushed(wrapper, file, &[usize::from(a) + 1, usize::from(b) * 16 + 1]);
-    let common = whole.bytes.len().min(pieces.bytes.len());
-    assert!(whole.bytes[..common] == pieces.bytes[..common], "the cut points change what comes out");
-    match (whole.outcome, pieces.outcome) {
+    let chunked = pushed(wrapper, file, &[usize::from(a) + 1, usize::from(b) * 16 + 1]);
+    let common = whole.bytes.len().min(chunked.bytes.len());
+    assert!(whole.bytes[..common] == chunked.bytes[..common], "the chunk sizes change the output");
+    match (whole.outcome, chunked.outcome) {
         (Outcome::Enough, other) | (other, Outcome::Enough) => assert_ne!(other, Outcome::Whole),
         (one, other) => assert_eq!(one, other),
     }
     if whole.outcome == Outcome::Whole {
-        assert_eq!(whole.bytes.len(), pieces.bytes.len());
+        assert_eq!(whole.bytes.len(), chunked.bytes.len());
     }
 }
 
@@ -45,7 +45,7 @@ fn decode(wrapper: Wrapper, data: &[u8]) {
 enum Outcome {
     Whole,
     Failed(ErrorKind, Option<u64>),
-    /// More than `MOST` came out, and the decoder was stopped.
+    /// The output exceeded `MOST`, and the decompressor was stopped.
     Enough,
 }
 
@@ -57,8 +57,8 @@ struct Pushed {
 fn pushed(wrapper: Wrapper, file: &[u8], sizes: &[usize]) -> Pushed {
     let mut bytes = Vec::new();
     let mut enough = false;
-    let result = run(wrapper, file, sizes, &mut |piece| {
-        bytes.extend_from_slice(piece);
+    let result = run(wrapper, file, sizes, &mut |chunk| {
+        bytes.extend_from_slice(chunk);
         enough = bytes.len() > MOST;
         if enough { Err(Error::new(ErrorKind::Cancelled)) } else { Ok(()) }
     });
@@ -83,8 +83,8 @@ fn run(
         if rest.is_empty() {
             break;
         }
-        let (piece, later) = rest.split_at((*size).min(rest.len()));
-        decoder.push(piece, keep)?;
+        let (chunk, later) = rest.split_at((*size).min(rest.len()));
+        decoder.push(chunk, keep)?;
         rest = later;
     }
     decoder.finish(keep)

@@ -1,4 +1,4 @@
-// Command convert converts a disk image to raw, and stops on Ctrl-C without leaving anything.
+// Command convert converts a disk image to raw. On Ctrl-C it stops and leaves no partial target.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Package diskimg reads and converts virtual-disk images with libdiskimg.
 //
-// Copy it into your program; it needs cgo, and the library by pkg-config.
+// Copy it into your program. It needs cgo, and finds the library with pkg-config.
 package diskimg
 
 /*
@@ -10,7 +10,7 @@ package diskimg
 
 extern int goDiskimgProgress(void *user, uint64_t done, uint64_t total);
 
-// Go may not keep pointers to its own memory in C's: a handle goes through as a number.
+// C must not store Go pointers, so a cgo.Handle is passed as a number.
 static diskimg_status convert(const diskimg_image *image, const char *path, diskimg_format format, uint32_t flags,
                               const char *settings, uintptr_t progress, const diskimg_cancel *cancel,
                               diskimg_error **error) {
@@ -61,7 +61,7 @@ import (
 	"unsafe"
 )
 
-// Error says what went wrong: a status of the library, an errno (0 if none), and a message with all causes.
+// Error is an error of the library: its status, an errno (0 if none), and a message with all causes.
 type Error struct {
 	Status  int
 	Errno   syscall.Errno
@@ -70,7 +70,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap lets errors.Is find what the system said: syscall.ENOSPC, fs.ErrNotExist.
+// Unwrap() returns the error of the system, so that errors.Is finds syscall.ENOSPC or fs.ErrNotExist.
 func (e *Error) Unwrap() error {
 	if e.Errno != 0 {
 		return e.Errno
@@ -81,10 +81,10 @@ func (e *Error) Unwrap() error {
 	return nil
 }
 
-// ErrUnknownFormat is found by errors.Is where nothing is recognised.
+// ErrUnknownFormat matches, with errors.Is, the error of an unrecognised format.
 var ErrUnknownFormat = errors.New("unknown image format")
 
-// Is makes ErrUnknownFormat found.
+// Is reports whether the error matches ErrUnknownFormat.
 func (e *Error) Is(target error) bool {
 	return target == ErrUnknownFormat && e.Status == C.DISKIMG_ERR_UNKNOWN_FORMAT
 }
@@ -101,17 +101,17 @@ func failure(status C.diskimg_status, err *C.diskimg_error) error {
 	}
 }
 
-// Options say how an image is opened; the zero value suits images from strangers.
+// Options are the options to open an image with. The zero value is safe for untrusted images.
 type Options struct {
-	Format     string // recognised if empty
-	AllowRaw   bool   // what nothing recognises is raw
-	References bool   // follow backing files within the image's directory
+	Format     string // detected if empty
+	AllowRaw   bool   // read an unknown format as raw
+	References bool   // open backing files in the directory of the image
 }
 
-// Image is an opened image, and an io.ReaderAt that any goroutines may use at once.
+// Image is an open image. It is an io.ReaderAt for concurrent use.
 type Image struct{ handle *C.diskimg_image }
 
-// Open opens an image; Close it.
+// Open opens an image. The caller must close it.
 func Open(path string, options Options) (*Image, error) {
 	var flags C.uint32_t
 	if options.AllowRaw {
@@ -135,17 +135,17 @@ func Open(path string, options Options) (*Image, error) {
 	return &Image{handle}, nil
 }
 
-// Close closes the image; twice is fine. No other call may be using it.
+// Close closes the image. A second call does nothing. No other call may be using the image.
 func (i *Image) Close() error {
 	C.diskimg_close(i.handle)
 	i.handle = nil
 	return nil
 }
 
-// Size is the size of the disk in bytes.
+// Size returns the size of the disk in bytes.
 func (i *Image) Size() int64 { return int64(C.diskimg_size(i.handle)) }
 
-// ReadAt is that of io.ReaderAt.
+// ReadAt implements io.ReaderAt.
 func (i *Image) ReadAt(buf []byte, offset int64) (int, error) {
 	if offset < 0 {
 		return 0, syscall.EINVAL
@@ -165,13 +165,13 @@ func (i *Image) ReadAt(buf []byte, offset int64) (int, error) {
 	return int(read), nil
 }
 
-// Target says what a disk is converted to.
+// Target describes the target of a conversion.
 type Target struct {
 	Format    string // "raw" if empty
-	Settings  string // as `qemu-img -o` takes them
+	Settings  string // as for `qemu-img -o`
 	Compress  bool
 	Overwrite bool
-	Progress  func(done, total uint64) // on the goroutine's thread; may be nil
+	Progress  func(done, total uint64) // called on the thread of the caller; may be nil
 }
 
 //export goDiskimgProgress
@@ -180,8 +180,8 @@ func goDiskimgProgress(user unsafe.Pointer, done, total C.uint64_t) C.int {
 	return 0
 }
 
-// Convert writes the disk into a new file, which appears whole or not at all. When the context ends it stops, leaves
-// nothing, and returns the context's error.
+// Convert writes the disk to a new file, which appears only when it is complete. When the context ends, Convert stops,
+// leaves no file, and returns the error of the context.
 func (i *Image) Convert(ctx context.Context, path string, target Target) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (i *Image) Convert(ctx context.Context, path string, target Target) error {
 	var cerr *C.diskimg_error
 	status := C.convert(i.handle, name, format, flags, settings, progress, cancel, &cerr)
 	close(done)
-	<-watched // nobody may trigger a flag that is freed
+	<-watched // the flag must not be triggered after it is freed
 	err = failure(status, cerr)
 	if status == C.DISKIMG_ERR_CANCELLED && ctx.Err() != nil {
 		return ctx.Err()
@@ -232,25 +232,25 @@ func (i *Image) Convert(ctx context.Context, path string, target Target) error {
 	return err
 }
 
-// Detected is what DetectReader found.
+// Detected is the result of DetectReader.
 type Detected struct {
 	Format      string
 	Wrapper     string // "gzip", "xz", "zstd" or empty
-	VirtualSize int64  // -1 where it stands at the end of the stream
-	// Info is what the image claims, names and findings too, in the shape of `qemu-img info --output=json`. Without a
-	// virtual size, and maybe with a part of the lists, where DetectReader stopped before all was known.
+	VirtualSize int64  // -1 if it is known only at the end of the stream
+	// Info is the description of the image, with references and findings, in the format of `qemu-img info --output=json`.
+	// If DetectReader stopped early, the virtual size may be absent and lists may be incomplete.
 	Info json.RawMessage
-	// Reader gives the whole stream again, what was looked at first.
+	// Reader returns the whole stream, including the bytes that DetectReader has read.
 	Reader io.Reader
 }
 
-// lookAt is how much of a stream DetectReader holds in memory: a little more than a probe keeps of it. What is not known
-// by then stands at the end: the size of a raw disk and that it is no other format with a trailer, or that an OVA holds no
-// other disk.
-const lookAt = 2 << 20
+// maxLookahead is the number of bytes of a stream that DetectReader buffers, a little more than a probe stores. Facts
+// that are unknown by then are known only at the end of the stream: the size of a raw disk, that it is not a format with
+// a trailer, and that an OVA contains no other disk.
+const maxLookahead = 2 << 20
 
-// DetectReader tells format and virtual size of an image that arrives as a stream: reader in, format and virtual size
-// out, and a reader that has lost nothing. It reads as little as that needs, and never more than 2 MiB.
+// DetectReader detects format and virtual size of an image in a stream. It reads as little as possible, at most 2 MiB.
+// The reader in its result returns the stream from its first byte.
 func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	var flags C.uint32_t
 	if allowRaw {
@@ -266,7 +266,7 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	chunk := make([]byte, 32<<10)
 	ended := false
 	var info C.diskimg_info
-	for !ended && len(seen) < lookAt {
+	for !ended && len(seen) < maxLookahead {
 		n, err := stream.Read(chunk)
 		state := C.uint32_t(C.DISKIMG_PROBE_MORE)
 		if n > 0 {
@@ -309,7 +309,7 @@ func DetectReader(stream io.Reader, allowRaw bool) (*Detected, error) {
 	return detected, nil
 }
 
-// enough says whether reading on would tell no more of format and size before the end of the stream.
+// enough reports whether format and size stay the same until the end of the stream.
 func enough(info *C.diskimg_info) bool {
 	return info.flags&C.DISKIMG_INFO_SIZE_KNOWN != 0 || info.format == C.DISKIMG_FORMAT_RAW
 }

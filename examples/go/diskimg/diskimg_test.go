@@ -26,7 +26,7 @@ func open(t *testing.T, name string, options Options) *Image {
 	return image
 }
 
-func TestAnImageIsAReaderAtForManyGoroutines(t *testing.T) {
+func TestImageIsAReaderAtForManyGoroutines(t *testing.T) {
 	image := open(t, "mixed.qcow2", Options{})
 	want, err := io.ReadAll(io.NewSectionReader(image, 0, image.Size()))
 	if err != nil || int64(len(want)) != image.Size() {
@@ -49,7 +49,7 @@ func TestAnImageIsAReaderAtForManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestAConversionTellsProgressAndIsTheSameDisk(t *testing.T) {
+func TestConversionReportsProgressAndKeepsTheDisk(t *testing.T) {
 	image := open(t, "chain-top.qcow2", Options{References: true})
 	path := filepath.Join(t.TempDir(), "disk.raw")
 	var last, total uint64
@@ -70,19 +70,19 @@ func TestAConversionTellsProgressAndIsTheSameDisk(t *testing.T) {
 	}
 }
 
-func TestAContextEndsAConversion(t *testing.T) {
+func TestContextCancelsConversion(t *testing.T) {
 	image := open(t, "mixed.qcow2", Options{})
 	path := filepath.Join(t.TempDir(), "disk.qcow2")
 	ctx, cancel := context.WithCancel(context.Background())
 	waited := false
 	progress := func(done, total uint64) {
-		if !waited { // the flag is set soon after, by a goroutine
+		if !waited { // a goroutine sets the flag soon after
 			cancel()
 			waited = true
 		}
 	}
 	err := image.Convert(ctx, path, Target{Format: "qcow2", Compress: true, Progress: progress})
-	// A small disk may be through before the flag is.
+	// The conversion of a small disk may end before the flag is set.
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestAContextEndsAConversion(t *testing.T) {
 	}
 }
 
-func TestAStreamIsDetectedAndLosesNothing(t *testing.T) {
+func TestDetectedStreamIsReadFromItsFirstByte(t *testing.T) {
 	size := open(t, "v3.qcow2", Options{}).Size()
 	for _, c := range []struct {
 		name, format, wrapper string
@@ -150,7 +150,7 @@ func (zeros) Read(buf []byte) (int, error) {
 	return len(buf), nil
 }
 
-func TestNoMoreOfAStreamIsReadThanIsNeeded(t *testing.T) {
+func TestDetectReaderReadsNoMoreThanNecessary(t *testing.T) {
 	image, err := os.ReadFile(good + "v3.qcow2")
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestNoMoreOfAStreamIsReadThanIsNeeded(t *testing.T) {
 	}
 }
 
-func TestADescriptorIsReadToItsEnd(t *testing.T) {
+func TestDescriptorIsReadToItsEnd(t *testing.T) {
 	text := "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"custom\"\n"
 	const lines = 4000
 	text += strings.Repeat("RW 1 ZERO\n# twenty-two bytes here\n", lines)
@@ -185,7 +185,7 @@ func TestADescriptorIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-func TestNamesAndFindingsAreTold(t *testing.T) {
+func TestDetectedImageHasReferencesAndFindings(t *testing.T) {
 	file, err := os.Open(good + "chain-top.qcow2")
 	if err != nil {
 		t.Fatal(err)
@@ -214,14 +214,14 @@ func TestNamesAndFindingsAreTold(t *testing.T) {
 	}
 }
 
-func TestErrorsAreThoseOfTheSystem(t *testing.T) {
+func TestErrorsMatchErrorsOfTheSystem(t *testing.T) {
 	if _, err := Open("/absent", Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	if _, err := Open(good+"chain-top.qcow2", Options{}); err == nil {
-		t.Fatal("a backing file was followed")
+		t.Fatal("a backing file was opened")
 	}
 	if _, err := Open(good+"v3.qcow2", Options{Format: "floppy"}); err == nil {
-		t.Fatal("a format of no meaning was accepted")
+		t.Fatal("an unknown format was accepted")
 	}
 }

@@ -1,5 +1,5 @@
-/* One input of the fuzz target: instructions, and then the bytes of a stranger. Everything goes through the header
- * that programs use, and each of its promises that a program can see is checked. */
+/* One input of the fuzz target: instructions, followed by untrusted bytes. The target uses the public header, and
+ * checks every rule of the header that a program can observe. */
 #include "harness.h"
 
 int diskimg_fuzz_entry(const unsigned char *data, size_t length);
@@ -34,12 +34,12 @@ static void open_by_callbacks(const steps *how, const unsigned char *data, size_
     free_room(given);
     MUST(valid || status == DISKIMG_ERR_INVALID_ARGUMENT);
     if (status == DISKIMG_OK) {
-        /* A compressed file is not needed any more once it is decoded. */
+        /* A compressed file may be closed after decompression. */
         MUST(source.closed <= 1);
         use_image(image, how, how->fault_at == 0);
     }
     diskimg_close(image);
-    /* What says nothing of its size was never read. */
+    /* A diskimg_io without a valid size is never read. */
     MUST(source.closed == valid);
 }
 

@@ -1,4 +1,4 @@
-/* Files whose callbacks do as the input says: right, wrong, short, or too much. */
+/* Files whose callbacks behave as the input says: correct, failing, short, or too long. */
 #include "harness.h"
 #include <unistd.h>
 
@@ -20,7 +20,7 @@ void end_file(file *of) {
     free(of->bytes);
 }
 
-/* What a call of any function returns, if it is the one that fails. Targets are serial, so nothing here is raced. */
+/* Returns the error of a call, if it is the one that fails. Targets are serial, so there are no data races here. */
 static int called(file *of) {
     static const int errnos[] = {EIO, ENOSPC, ENOENT, EEXIST, EINTR, EINVAL, ECANCELED, 1 << 30};
     MUST(of->closed == 0);
@@ -38,7 +38,7 @@ static int called(file *of) {
     return of->failed;
 }
 
-/* Whether something else than an errno goes wrong, from the call that says so on. */
+/* Returns true if a fault other than an errno is active, from the selected call on. */
 static int has(const file *of, int fault) {
     return of->fault % FAULTS == fault && of->fault_at != 0 && of->calls >= of->fault_at;
 }
@@ -61,7 +61,7 @@ static int read_some(void *user, void *buf, size_t len, uint64_t offset, size_t 
     if (len > of->length - offset) {
         len = (size_t)(of->length - offset);
     }
-    /* Not for ever, for a disk may have millions of bytes. */
+    /* Not forever, because a disk may have millions of bytes. */
     if (has(of, SHORT) && of->calls < 2000) {
         len = (len + 99) / 100;
     }

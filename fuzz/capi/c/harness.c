@@ -16,7 +16,7 @@ static int is_status(diskimg_status status) {
     return strcmp(diskimg_status_name(status), "unknown") != 0;
 }
 
-void told(diskimg_status status, diskimg_error *error) {
+void check_error(diskimg_status status, diskimg_error *error) {
     uint64_t offset = 7, guest_offset = 7;
     const char *message = diskimg_error_message(error);
     MUST(error != UNTOUCHED(diskimg_error));
@@ -56,7 +56,7 @@ void free_room(room of) {
 }
 
 size_t odd_size(const steps *how, size_t own) {
-    /* Larger than anything that is believed, without being so large that it may not be there. */
+    /* Larger than any accepted size, but not too large to allocate. */
     static const size_t odd[] = {0, 1, 7, 8, 9, 16, 24, 4096, 4097, 5000, SIZE_MAX};
     unsigned choice = how->struct_size;
     if (choice == 0) {
@@ -68,7 +68,7 @@ size_t odd_size(const steps *how, size_t own) {
     return choice;
 }
 
-/* Sizes above this are refused before anything behind the size is looked at. */
+/* Larger sizes are rejected before any other member is read. */
 #define LARGEST_RECORD 4096
 
 room new_record(size_t own, size_t said) {

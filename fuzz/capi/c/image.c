@@ -1,7 +1,7 @@
-/* Every question to an image, and whether the answers keep what the header promises. */
+/* Calls every function on an image, and checks the results against the header. */
 #include "harness.h"
 
-/* Extents looked at: each may cost the decoding of a cluster. */
+/* The number of extents to check, because each may require decompressing a cluster. */
 #define EXTENTS 4096
 
 typedef struct disk {
@@ -70,7 +70,7 @@ static void ask_for_snapshots_and_findings(const disk *of) {
     }
 }
 
-/* Reads `len` bytes of room at `offset`, and compares with the whole disk. */
+/* Reads `len` bytes at `offset`, and compares them with the whole disk. */
 static void read_part(const disk *of, uint64_t offset, size_t len) {
     uint64_t left = offset < of->size ? of->size - offset : 0;
     size_t expected = left < len ? (size_t)left : len, read = 12345;
@@ -210,7 +210,7 @@ static void measure(const disk *of) {
     MUST(status != DISKIMG_OK || full >= of->size);
 }
 
-/* What was opened to be looked at cannot be read. */
+/* An image opened for its description only cannot be read. */
 static void only_look(const disk *of) {
     unsigned char byte;
     size_t count;

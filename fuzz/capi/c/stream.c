@@ -1,4 +1,4 @@
-/* Bytes in order: pushed into a probe, and pulled by a conversion. */
+/* Streams: pushed into a probe, and read by a conversion. */
 #include "harness.h"
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -28,7 +28,7 @@ static probing end_of(diskimg_probe *probe) {
     return made;
 }
 
-/* What a probe tells while it goes on: states only go forward, and from the last on the answer stays. */
+/* Checks a running probe: its state only advances, and its result is final in the last state. */
 static void push_pieces(diskimg_probe *probe, const steps *how, const unsigned char *data, size_t length) {
     diskimg_info done = DISKIMG_INFO_INIT, info = DISKIMG_INFO_INIT;
     size_t at, step = step_of(how), pushed = 0;
@@ -42,7 +42,7 @@ static void push_pieces(diskimg_probe *probe, const steps *how, const unsigned c
         TRY(status, diskimg_probe_push(probe, copy.bytes, piece, &state, &error));
         free_room(copy);
         MUST(status == DISKIMG_OK && state >= before && state <= DISKIMG_PROBE_DONE);
-        /* Not for each of many pieces. */
+        /* Not for each of many chunks. */
         if (state == before && ++pushed % 16 != 0) {
             continue;
         }
@@ -96,7 +96,7 @@ void probe_stream(const steps *how, const unsigned char *data, size_t length) {
     diskimg_probe_free(pieces);
 }
 
-/* A stream that is read in pieces, and fails or lies at one of its calls. */
+/* A stream that is read in chunks, and fails or misbehaves at one of its calls. */
 typedef struct source {
     const unsigned char *data;
     size_t length, step;
@@ -138,7 +138,7 @@ static int append(void *user, const void *buf, size_t len) {
     return 0;
 }
 
-/* What arrived in order is what a file of the same bytes holds. */
+/* Checks that the converted stream equals the converted file of the same bytes. */
 static void same_as_file(const steps *how, const unsigned char *data, size_t length, const file *to) {
     diskimg_open_options options = opening(how);
     room whole = new_room((size_t)to->length);
@@ -156,7 +156,7 @@ static void same_as_file(const steps *how, const unsigned char *data, size_t len
     free_room(whole);
 }
 
-/* What a file holds in the end, as if it had been written into memory. */
+/* Returns the final content of a file, as if it had been written to memory. */
 static void fetch(int fd, file *to) {
     ssize_t read = pread(fd, to->bytes, (size_t)to->longest, 0);
     MUST(read >= 0);

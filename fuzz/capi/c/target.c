@@ -1,10 +1,10 @@
-/* What is written: conversions into callbacks, descriptors, paths and streams, and disks written piece by piece. */
+/* Targets: conversions to callbacks, descriptors, paths and streams, and disks written in parts. */
 #include "harness.h"
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Tables and blocks of the largest disk included. */
+/* Includes tables and blocks of the largest disk. */
 #define LONGEST (4 * (size_t)LARGEST)
 
 diskimg_convert_options converting(const steps *how) {
@@ -41,7 +41,7 @@ int stop(void *user, uint64_t done, uint64_t total) {
 }
 
 void check_stopped(const stopper *state, diskimg_status status) {
-    /* At the end nothing is left to stop. */
+    /* It is too late to cancel at the end. */
     MUST(!state->stopped || status != DISKIMG_OK || state->ended || state->last == 0);
     MUST(state->stopped || status != DISKIMG_ERR_CANCELLED);
 }
@@ -54,7 +54,7 @@ static void same_disk(const diskimg_image *image, const void *data, size_t lengt
     bool same = false;
 
     if (length == 0) {
-        return; /* a file without a byte is no image */
+        return; /* an empty file is not an image */
     }
     options.format = format == DISKIMG_FORMAT_AUTO ? DISKIMG_FORMAT_RAW : format;
     options.flags = DISKIMG_OPEN_NO_UNWRAP;
@@ -174,7 +174,7 @@ void convert_image(const diskimg_image *image, const steps *how, int steady) {
     }
 }
 
-/* Writes as each six bytes say; whether all was done. */
+/* Makes the write that each six bytes describe. Returns true if all succeed. */
 static int write_pieces(diskimg_writer *writer, const unsigned char *data, size_t length, room shadow) {
     diskimg_status status;
     int all = 1;
@@ -209,7 +209,7 @@ static void read_back(const file *target, const steps *how, room shadow) {
 
     if (target->length == 0) {
         free_room(whole);
-        return; /* a file without a byte is no image */
+        return; /* an empty file is not an image */
     }
     options.flags = DISKIMG_OPEN_NO_UNWRAP;
     options.format = how->target % 8 == DISKIMG_FORMAT_AUTO ? DISKIMG_FORMAT_RAW : how->target % 8;
@@ -232,7 +232,7 @@ void write_image(const steps *how, const unsigned char *data, size_t length) {
     int all;
 
     memset(shadow.bytes, 0, shadow.length);
-    /* What is said to be zero has to be left so until it is written, and here it may be written twice. */
+    /* TARGET_IS_ZERO requires that no range is written twice, which these writes may do. */
     options.flags &= ~(uint32_t)DISKIMG_CONVERT_TARGET_IS_ZERO;
     OPEN(status, writer, diskimg_create_io(&io, size, &options, &writer, &error));
     if (status == DISKIMG_OK) {
