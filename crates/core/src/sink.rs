@@ -103,7 +103,7 @@ impl Default for SinkProperties {
 pub enum WriteOrder {
     /// Any order, from any number of threads.
     Any,
-    /// Ascending offsets, one call at a time: a pipe, a stream-optimized image.
+    /// Ascending offsets, one call at a time: a pipe, a stream-optimised image.
     Ascending,
 }
 

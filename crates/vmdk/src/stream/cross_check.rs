@@ -1,158 +1,163 @@
-//! Whether the grains that came are the ones that the tables list.
+//! Compares the streamed grains with the tables.
 //!
-//! A stream shows each grain and each table once, tables in front of the grains or behind them. To keep what
-//! either says would take 4 bytes a grain; a sum for each grain table takes 1/64 of that. The sum is over a
-//! hash of (index in the table, sector), so the order of grains does not matter, and the hash has a key that
-//! is new for each decoder, so no image can be made to fit. A grain that is missing, doubled, moved or in
-//! another place than its table says changes the sum.
+//! A stream contains each grain and each table once, the tables before or after the grains. Storing the entries would take
+//! 4 bytes a grain; a checksum for each grain table takes 1/64 of that. The checksum is the sum of a hash of (index in the
+//! table, sector) over all grains, so their order does not matter. The hash has a random key for each decoder, so no image
+//! can be made to match. A missing, duplicate or misplaced grain changes the sum.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use byteorder::{ByteOrder, LittleEndian};
-use diskimg_core::{Budget, Limits, Result};
+use diskimg_core::{Budget, HostOffset, Limits, Result};
 
+use crate::addr::{SECTOR, sector_offset};
 use crate::errors::{FORMAT, corrupt, truncated};
 
-/// Bytes that the sum of one table's grains takes, with about what its place in the map takes.
+/// Memory charged for the sum of the streamed grains of one table, including its share of the map.
 const SUM_COST: u64 = 40;
-/// Bytes that what is kept of one table takes.
+/// Memory charged for the sum of the entries of one table.
 const TABLE_COST: u64 = 16;
-/// Directories that are kept: the grain directory and its redundant copy.
-const DIRECTORIES: usize = 2;
-/// Entries up to this one are no places: 0 is a hole, 1 a grain of zeros.
+/// The most directories: the grain directory and its redundant copy.
+const MAX_DIRECTORIES: usize = 2;
+/// Entries up to this one are no sectors: 0 is an unallocated grain, 1 a grain of zeros.
 const LAST_SPECIAL: u32 = 1;
 
-/// Takes `bytes` from the budget of what is kept.
+/// Takes `bytes` from the budget of the decoder's tables.
 pub(super) fn charge(budget: &Budget, bytes: u64) -> Result<()> {
     budget.take(bytes).map_err(|error| error.format(FORMAT))
 }
 
-/// What was seen of grains and tables.
-pub(super) struct Tally {
+/// Checksums of the streamed grains and tables.
+pub(super) struct CrossCheck {
     key: RandomState,
-    /// Of each grain table, by its index in the directory: the sum over the grains that came.
-    came: BTreeMap<u64, u64>,
-    /// The tables that came: their sector, and the sum over their entries. Sectors ascend.
+    /// The sum of the streamed grains of each grain table, by the index of the table in the directory.
+    streamed: BTreeMap<u64, u64>,
+    /// The sector of each streamed grain table and the sum of its entries. Sectors ascend.
     tables: Vec<(u64, u64)>,
-    directories: Vec<Directory>,
-    /// The highest sector that a table says a grain begins in.
-    furthest: u64,
+    directories: Vec<StreamedDirectory>,
+    /// The highest sector of a grain in the tables.
+    last_grain: u64,
     grains_per_table: u64,
 }
 
-struct Directory {
+struct StreamedDirectory {
     sector: u64,
     entries: Vec<u32>,
 }
 
-impl Tally {
+impl CrossCheck {
     pub(super) fn new(grains_per_table: u64) -> Self {
         Self {
             key: RandomState::new(),
-            came: BTreeMap::new(),
+            streamed: BTreeMap::new(),
             tables: Vec::new(),
             directories: Vec::new(),
-            furthest: 0,
+            last_grain: 0,
             grains_per_table: grains_per_table.max(1),
         }
     }
 
-    /// The budget that all of this, and the grains seen, are charged to.
+    /// The budget of the checksums and of the set of grains.
     pub(super) fn budget(limits: &Limits) -> Budget {
-        Budget::new("what is kept of the grain tables", limits.metadata_cache)
+        Budget::new("grain tables of a stream", limits.metadata_cache)
     }
 
-    /// Notes that a grain began in `sector`.
-    pub(super) fn grain(&mut self, grain: u64, sector: u64, budget: &Budget) -> Result<()> {
+    /// Adds a streamed grain, which began in `sector`.
+    pub(super) fn add_grain(&mut self, grain: u64, sector: u64, budget: &Budget) -> Result<()> {
         let (table, index) = (grain / self.grains_per_table, grain % self.grains_per_table);
         let hash = self.hash(index, sector);
-        if let Some(sum) = self.came.get_mut(&table) {
+        if let Some(sum) = self.streamed.get_mut(&table) {
             *sum = sum.wrapping_add(hash);
             return Ok(());
         }
         charge(budget, SUM_COST)?;
-        self.came.insert(table, hash);
+        self.streamed.insert(table, hash);
         Ok(())
     }
 
-    /// Notes the grain table that was in `sector`.
-    pub(super) fn table(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<()> {
+    /// Adds the grain table at `sector`.
+    pub(super) fn add_table(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<()> {
         charge(budget, TABLE_COST)?;
         let mut sum = 0_u64;
         for (index, entry) in (0_u64..).zip(bytes.chunks_exact(4).map(LittleEndian::read_u32)) {
             if entry > LAST_SPECIAL {
                 sum = sum.wrapping_add(self.hash(index, u64::from(entry)));
-                self.furthest = self.furthest.max(u64::from(entry));
+                self.last_grain = self.last_grain.max(u64::from(entry));
             }
         }
         self.tables.push((sector, sum));
         Ok(())
     }
 
-    /// Notes the grain directory that was in `sector`; its entries.
-    pub(super) fn directory(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<&[u32]> {
-        if self.directories.len() >= DIRECTORIES {
+    /// Adds the grain directory at `sector` and returns its entries.
+    pub(super) fn add_directory(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<&[u32]> {
+        if self.directories.len() >= MAX_DIRECTORIES {
             return Err(corrupt("grain directory")
-                .at(sector.saturating_mul(512))
+                .at(sector_offset(sector).0)
                 .because("more than a directory and its copy"));
         }
         charge(budget, bytes.len() as u64)?;
         let entries = bytes.chunks_exact(4).map(LittleEndian::read_u32).collect();
-        self.directories.push(Directory { sector, entries });
+        self.directories.push(StreamedDirectory { sector, entries });
         Ok(self.directories.last().map(|directory| directory.entries.as_slice()).unwrap_or_default())
     }
 
-    /// Whether a grain directory came.
     pub(super) fn has_directory(&self) -> bool {
         !self.directories.is_empty()
     }
 
-    /// Whether byte `at` lies behind the beginning of every grain that the tables of the directory in `sector` list,
-    /// as far as all of these have come.
-    pub(super) fn ends_before(&self, sector: u64, at: u64) -> bool {
-        let directory = self.directories.iter().find(|directory| directory.sector == sector);
-        let complete =
-            |directory: &Directory| directory.entries.iter().all(|entry| self.listed(*entry).is_some());
-        directory.is_some_and(complete) && self.furthest.saturating_mul(512) < at
+    /// Returns true if all grain tables of the directory at `sector` were streamed and every grain in them begins before
+    /// `at`.
+    pub(super) fn ends_before(&self, sector: u64, at: HostOffset) -> bool {
+        let complete = |directory: &StreamedDirectory| {
+            directory.entries.iter().all(|entry| self.listed(*entry).is_some())
+        };
+        self.directory(sector).is_some_and(complete) && sector_offset(self.last_grain) < at
     }
 
-    /// Compares all that came, in a file that ended at byte `end`, with the directory in `sector`.
+    /// Compares the streamed grains, in a file that ended at `end`, with the tables of the directory at `sector`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Truncated`] when a grain should lie behind the end;
-    /// [`diskimg_core::ErrorKind::Corrupt`] for all that is missing, too much, or elsewhere.
-    pub(super) fn compare(&self, sector: u64, end: u64, grain_bytes: u64) -> Result<()> {
-        let furthest = self.furthest.saturating_mul(512);
-        if furthest >= end {
-            return Err(truncated("grain").at(furthest).because(format_args!("the file ends at byte {end}")));
+    /// [`diskimg_core::ErrorKind::Truncated`] if a grain in the tables begins past the end,
+    /// [`diskimg_core::ErrorKind::Corrupt`] for any other difference.
+    pub(super) fn compare(&self, sector: u64, end: HostOffset, grain_bytes: u64) -> Result<()> {
+        let last_grain = sector_offset(self.last_grain);
+        if last_grain >= end {
+            return Err(truncated("grain")
+                .at(last_grain.0)
+                .because(format_args!("the file ends at byte {}", end.0)));
         }
-        let Some(directory) = self.directories.iter().find(|directory| directory.sector == sector) else {
+        let Some(directory) = self.directory(sector) else {
             return Err(corrupt("gdOffset")
                 .found(sector)
-                .expected("the sector of a grain directory, and none was there"));
+                .expected("the sector of a grain directory, but there was none"));
         };
         for (index, entry) in (0_u64..).zip(directory.entries.iter().copied()) {
-            let at = sector.saturating_mul(512).saturating_add(index.saturating_mul(4));
+            let at = sector_offset(sector).plus(index.saturating_mul(4));
             let guest = index.saturating_mul(self.grains_per_table).saturating_mul(grain_bytes);
             let listed = self.listed(entry).ok_or_else(|| {
                 corrupt("grain directory entry")
-                    .at(at)
+                    .at(at.0)
                     .guest(guest)
                     .found_hex(entry)
-                    .expected("the sector of a grain table, and none was there")
+                    .expected("the sector of a grain table, but there was none")
             })?;
-            if listed != self.came.get(&index).copied().unwrap_or_default() {
+            if listed != self.streamed.get(&index).copied().unwrap_or_default() {
                 return Err(corrupt("grain table")
-                    .at(u64::from(entry).saturating_mul(512))
+                    .at(u64::from(entry).saturating_mul(SECTOR))
                     .guest(guest)
-                    .because("a grain is missing, or is not where the table says"));
+                    .because("a grain is missing or not at the sector in the table"));
             }
         }
         Ok(())
     }
 
-    /// The sum over the entries of the table that a directory's entry names.
+    fn directory(&self, sector: u64) -> Option<&StreamedDirectory> {
+        self.directories.iter().find(|directory| directory.sector == sector)
+    }
+
+    /// The sum of the table that a directory entry refers to; `None` if it was not streamed.
     fn listed(&self, entry: u32) -> Option<u64> {
         if entry == 0 {
             return Some(0);

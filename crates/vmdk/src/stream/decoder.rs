@@ -1,59 +1,58 @@
-//! The decoder from the first byte on.
+//! The decoder, which reads the header itself.
 
 use diskimg_core::{BlockSink, HostOffset, Limits, Result, StreamDecoder};
 
-use super::input_buffer::Intake;
+use super::input_buffer::InputBuffer;
 use super::stream_image::StreamImage;
-use super::stream_layout::Shape;
+use super::stream_layout::StreamLayout;
 use crate::errors::truncated;
 use crate::sparse_header::SparseHeader;
 
-/// Bytes of the header with what fills its sector.
+/// Bytes of the header's sector.
 const HEADER_SECTOR: usize = 512;
 
-/// Makes a decoder of a stream-optimised image that arrives in order.
+/// Creates a decoder: [`diskimg_core::Driver::stream`] of this format.
 ///
-/// Memory: a grain, its compressed form, the descriptor, and, out of [`Limits::metadata_cache`], 1 bit a grain
-/// and less than 64 bytes a grain table that came: about 4 MiB for 1 TiB of data.
+/// The decoder allocates a grain, its compressed form, the descriptor and, from [`Limits::metadata_cache`], 1 bit for
+/// each grain and less than 64 bytes for each grain table: about 4 MiB for 1 TiB of data.
 ///
 /// # Errors
-/// None; the image's come from the decoder.
+/// None.
 #[expect(clippy::unnecessary_wraps, reason = "the type that `Driver::stream` has")]
 pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
-    Ok(Box::new(Decoder { limits: limits.clone(), intake: Intake::default(), image: None }))
+    Ok(Box::new(VmdkDecoder { limits: limits.clone(), buffer: InputBuffer::default(), image: None }))
 }
 
-struct Decoder {
+struct VmdkDecoder {
     limits: Limits,
-    intake: Intake,
-    /// From the end of the header on.
+    buffer: InputBuffer,
+    /// The image, once its header is known.
     image: Option<StreamImage>,
 }
 
-impl StreamDecoder for Decoder {
+impl StreamDecoder for VmdkDecoder {
     fn push(&mut self, input: &[u8], sink: &dyn BlockSink) -> Result<()> {
         let mut input = input;
         let image = match &mut self.image {
             Some(image) => image,
             none => {
-                let Some(bytes) = self.intake.peek(&mut input, HEADER_SECTOR)? else { return Ok(()) };
+                let Some(bytes) = self.buffer.peek(&mut input, HEADER_SECTOR)? else { return Ok(()) };
                 let header = SparseHeader::parse(bytes, HostOffset(0))?;
-                self.intake.consume(&mut input, HEADER_SECTOR);
-                none.insert(StreamImage::new(Shape::new(header, &self.limits)?, &self.limits)?)
+                self.buffer.consume(&mut input, HEADER_SECTOR);
+                none.insert(StreamImage::new(StreamLayout::new(header, &self.limits)?, &self.limits)?)
             }
         };
-        image.take(&mut self.intake, input, sink)
+        image.push(&mut self.buffer, input, sink)
     }
 
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64> {
-        match &mut self.image {
-            Some(image) => image.finish(&self.intake, sink),
-            None => {
-                // Says what is wrong with the beginning, if that is more than its length.
-                SparseHeader::parse(self.intake.kept(), HostOffset(0))?;
-                let found = format_args!("{} bytes", self.intake.kept().len());
-                Err(truncated("header").at(0).found(found).expected("a sector of 512, and grains"))
-            }
+        if let Some(image) = &mut self.image {
+            return image.finish(&self.buffer, sink);
         }
+        let bytes = self.buffer.buffered();
+        // Errors other than the length come first.
+        SparseHeader::parse(bytes, HostOffset(0))?;
+        let found = format_args!("{} bytes", bytes.len());
+        Err(truncated("header").at(0).found(found).expected("a sector of 512 bytes, then grains"))
     }
 }

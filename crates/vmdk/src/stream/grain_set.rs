@@ -1,50 +1,55 @@
-//! Which grains have come, for streams that bring them in any order.
+//! The set of streamed grains.
 
 use std::collections::BTreeMap;
 
-use diskimg_core::{Budget, Result};
+use diskimg_core::{Budget, GuestOffset, HostOffset, Result};
 
 use super::cross_check::charge;
 use crate::errors::{corrupt, limit};
 
-/// Words of a page of bits: 4 KiB, 32768 grains, 2 GiB of a disk with the usual grains. A bound of ours.
+/// Words of a page of bits: 4 KiB, 32768 grains, 2 GiB of a disk with grains of the usual size. Our choice.
 const WORDS: usize = 512;
 /// Grains of a page.
-const GRAINS: u64 = 64 * WORDS as u64;
-/// Bytes that a page takes, with about what its place in the map takes.
-const COST: u64 = 8 * WORDS as u64 + 64;
+const PAGE_GRAINS: u64 = 64 * WORDS as u64;
+/// Memory charged for a page, including its share of the map.
+const PAGE_COST: u64 = 8 * WORDS as u64 + 64;
 
-/// A bit for each grain that has come, in pages of those parts of the disk that have any.
+/// A bitmap of the streamed grains, with pages only where the disk has grains.
 ///
-/// A grain behind all that came before is new, whatever the bits say. So when the budget is spent the bits
-/// are thrown away and collected anew: a stream in order never notices, and only one that then goes back
-/// behind that place is refused.
-pub(super) struct Seen {
+/// A grain past all others is new whatever the bits say. When the budget is exhausted, all pages are dropped and the set
+/// starts anew: a stream in guest order is not affected, and only a grain below that point is refused.
+pub(super) struct GrainSet {
     pages: BTreeMap<u64, Box<[u64; WORDS]>>,
-    /// One more than the highest grain that has come.
+    /// One more than the highest streamed grain.
     next: u64,
-    /// Grains below are forgotten.
-    forgotten: u64,
+    /// Grains below this one were dropped.
+    dropped: u64,
 }
 
-impl Seen {
+impl GrainSet {
     pub(super) const fn new() -> Self {
-        Self { pages: BTreeMap::new(), next: 0, forgotten: 0 }
+        Self { pages: BTreeMap::new(), next: 0, dropped: 0 }
     }
 
-    /// Notes a grain, whose marker is at byte `at`.
+    /// Inserts a grain, whose marker is at `at`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] when it has come before; [`diskimg_core::ErrorKind::Limit`] when
-    /// that was too long ago to tell.
-    pub(super) fn insert(&mut self, grain: u64, at: u64, guest: u64, budget: &Budget) -> Result<()> {
-        if grain < self.forgotten {
+    /// [`diskimg_core::ErrorKind::Corrupt`] if the set contains it, [`diskimg_core::ErrorKind::Limit`] if that is no
+    /// longer known.
+    pub(super) fn insert(
+        &mut self,
+        grain: u64,
+        at: HostOffset,
+        guest: GuestOffset,
+        budget: &Budget,
+    ) -> Result<()> {
+        if grain < self.dropped {
             return Err(limit("grain order")
-                .at(at)
-                .guest(guest)
-                .because("too far back in the disk to tell whether it came before"));
+                .at(at.0)
+                .guest(guest.0)
+                .because("too far back in the disk to detect a duplicate"));
         }
-        let (page, bit) = (grain / GRAINS, grain % GRAINS);
+        let (page, bit) = (grain / PAGE_GRAINS, grain % PAGE_GRAINS);
         if !self.pages.contains_key(&page) {
             self.make_room(budget)?;
             self.pages.insert(page, Box::new([0; WORDS]));
@@ -54,47 +59,52 @@ impl Seen {
         let mask = 1_u64 << (bit % 64);
         match word {
             Some(word) if *word & mask == 0 => *word |= mask,
-            _ => return Err(corrupt("grain").at(at).guest(guest).because("this grain has come before")),
+            _ => return Err(corrupt("grain").at(at.0).guest(guest.0).because("this grain occurs twice")),
         }
         self.next = self.next.max(grain.saturating_add(1));
         Ok(())
     }
 
     fn make_room(&mut self, budget: &Budget) -> Result<()> {
-        if budget.take(COST).is_ok() {
+        if budget.take(PAGE_COST).is_ok() {
             return Ok(());
         }
-        budget.give_back(COST.saturating_mul(self.pages.len() as u64));
+        budget.give_back(PAGE_COST.saturating_mul(self.pages.len() as u64));
         self.pages.clear();
-        self.forgotten = self.next;
-        charge(budget, COST)
+        self.dropped = self.next;
+        charge(budget, PAGE_COST)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::ErrorKind;
+    use diskimg_core::{Error, ErrorKind};
 
-    #[test]
-    fn a_grain_is_new_once() {
-        let (mut seen, budget) = (Seen::new(), Budget::new("test", 1 << 20));
-        for grain in [5, 0, 63, 64, 32_767, 32_768, 1 << 40] {
-            seen.insert(grain, 0, 0, &budget).unwrap();
-        }
-        for grain in [0, 5, 64, 32_768, 1 << 40] {
-            assert_eq!(seen.insert(grain, 7, 9, &budget).unwrap_err().kind(), ErrorKind::Corrupt, "{grain}");
-        }
-        seen.insert(1, 0, 0, &budget).unwrap();
+    fn insert(set: &mut GrainSet, grain: u64, budget: &Budget) -> Result<(), Error> {
+        set.insert(grain, HostOffset(512), GuestOffset(9), budget)
     }
 
     #[test]
-    fn a_disk_of_any_size_fits_while_its_grains_ascend() {
-        let (mut seen, budget) = (Seen::new(), Budget::new("test", 3 * COST));
-        for grain in (0..1000 * GRAINS).step_by(4999) {
-            seen.insert(grain, 0, 0, &budget).unwrap();
+    fn grain_is_inserted_once() {
+        let (mut set, budget) = (GrainSet::new(), Budget::new("test", 1 << 20));
+        for grain in [5, 0, 63, 64, 32_767, 32_768, 1 << 40] {
+            insert(&mut set, grain, &budget).unwrap();
         }
-        assert_eq!(seen.insert(1, 512, 0, &budget).unwrap_err().kind(), ErrorKind::Limit);
-        assert_eq!(seen.insert(seen.next - 1, 0, 0, &budget).unwrap_err().kind(), ErrorKind::Corrupt);
+        for grain in [0, 5, 64, 32_768, 1 << 40] {
+            assert_eq!(insert(&mut set, grain, &budget).unwrap_err().kind(), ErrorKind::Corrupt, "{grain}");
+        }
+        insert(&mut set, 1, &budget).unwrap();
+    }
+
+    #[test]
+    fn ascending_grains_of_a_disk_of_any_size_fit() {
+        let (mut set, budget) = (GrainSet::new(), Budget::new("test", 3 * PAGE_COST));
+        for grain in (0..1000 * PAGE_GRAINS).step_by(4999) {
+            insert(&mut set, grain, &budget).unwrap();
+        }
+        assert_eq!(insert(&mut set, 1, &budget).unwrap_err().kind(), ErrorKind::Limit);
+        let last = set.next - 1;
+        assert_eq!(insert(&mut set, last, &budget).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

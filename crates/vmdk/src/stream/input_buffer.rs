@@ -1,69 +1,69 @@
-//! Whole structures out of pieces of any size.
+//! Assembles whole structures from chunks of any size.
 
-use diskimg_core::Result;
+use diskimg_core::{HostOffset, Result};
 
 use crate::errors::limit;
 
-/// What has arrived and is not used up: the rest of the piece given now, and what was kept of pieces before.
+/// The unused bytes of earlier chunks. The rest of the current chunk is passed to each method as `input`.
 ///
-/// A structure that lies whole in the piece given now is handed out from there; only one that a cut goes
-/// through is put together in a buffer.
+/// A structure that is entirely in the current chunk is returned from there. Only one that is split between chunks is
+/// copied.
 #[derive(Default)]
-pub(super) struct Intake {
-    kept: Vec<u8>,
-    /// Byte offset in the image of the next byte.
-    position: u64,
+pub(super) struct InputBuffer {
+    buffered: Vec<u8>,
+    /// The host offset of the next byte.
+    position: HostOffset,
 }
 
-impl Intake {
-    /// Byte offset in the image of the next byte.
-    pub(super) const fn position(&self) -> u64 {
+impl InputBuffer {
+    /// The host offset of the next byte.
+    pub(super) const fn position(&self) -> HostOffset {
         self.position
     }
 
-    /// Bytes that are kept because they do not suffice yet.
-    pub(super) fn kept(&self) -> &[u8] {
-        &self.kept
+    /// The beginning of an incomplete structure.
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.buffered
     }
 
-    /// The next `len` bytes, without using them up; `None` until that many are there, and `input` is empty
-    /// then. The caller has bounded `len`.
+    /// Returns the next `len` bytes without consuming them. If there are fewer, returns `None` and leaves `input` empty.
+    /// The caller limits `len`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] when the system has no memory for them.
+    /// [`diskimg_core::ErrorKind::Limit`] if there is no memory for them.
     pub(super) fn peek<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
         len: usize,
     ) -> Result<Option<&'a [u8]>> {
-        if self.kept.is_empty()
+        if self.buffered.is_empty()
             && let Some(bytes) = input.get(..len)
         {
             return Ok(Some(bytes));
         }
-        let missing = len.saturating_sub(self.kept.len()).min(input.len());
+        let missing = len.saturating_sub(self.buffered.len()).min(input.len());
         let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
-        self.kept
+        self.buffered
             .try_reserve(taken.len())
             .map_err(|_| limit("memory").found(format_args!("{} bytes", taken.len())))?;
-        self.kept.extend_from_slice(taken);
+        self.buffered.extend_from_slice(taken);
         *input = rest;
-        Ok(self.kept.get(..len))
+        Ok(self.buffered.get(..len))
     }
 
-    /// Uses up `len` bytes that were just peeked at.
+    /// Consumes `len` bytes returned by [`InputBuffer::peek`].
     pub(super) fn consume(&mut self, input: &mut &[u8], len: usize) {
-        let kept = self.kept.len().min(len);
-        self.kept.drain(..kept);
-        *input = input.get(len.saturating_sub(kept)..).unwrap_or_default();
-        self.position = self.position.saturating_add(len as u64);
+        let buffered = self.buffered.len().min(len);
+        self.buffered.drain(..buffered);
+        *input = input.get(len.saturating_sub(buffered)..).unwrap_or_default();
+        self.position = self.position.plus(len as u64);
     }
 
-    /// Passes over bytes up to `end`; whether that was reached.
-    pub(super) fn skip_to(&mut self, input: &mut &[u8], end: u64) -> bool {
-        let left = end.saturating_sub(self.position);
-        let there = self.kept.len().saturating_add(input.len());
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(there);
+    /// Skips bytes up to `end`. Returns true if `end` was reached.
+    pub(super) fn skip_to(&mut self, input: &mut &[u8], end: HostOffset) -> bool {
+        let left = end.since(self.position);
+        let available = self.buffered.len().saturating_add(input.len());
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(available);
         self.consume(input, len);
         self.position >= end
     }
@@ -74,22 +74,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn structures_are_the_same_wherever_the_pieces_are_cut() {
+    fn structures_are_assembled_from_chunks_of_any_size() {
         let bytes: Vec<u8> = (0..100).collect();
         for step in 1..=100 {
-            let mut intake = Intake::default();
+            let mut buffer = InputBuffer::default();
             let (mut found, mut skipped) = (Vec::new(), false);
-            for mut piece in bytes.chunks(step) {
+            for mut chunk in bytes.chunks(step) {
                 if found.is_empty() {
-                    match intake.peek(&mut piece, 7).unwrap() {
+                    match buffer.peek(&mut chunk, 7).unwrap() {
                         Some(bytes) => found.extend_from_slice(bytes),
                         None => continue,
                     }
-                    intake.consume(&mut piece, 5);
-                    assert_eq!(intake.position(), 5);
+                    buffer.consume(&mut chunk, 5);
+                    assert_eq!(buffer.position(), HostOffset(5));
                 }
-                skipped = skipped || intake.skip_to(&mut piece, 60);
-                if let Some(last) = intake.peek(&mut piece, 40).unwrap().filter(|_| skipped) {
+                skipped = skipped || buffer.skip_to(&mut chunk, HostOffset(60));
+                if let Some(last) = buffer.peek(&mut chunk, 40).unwrap().filter(|_| skipped) {
                     assert_eq!(last, &bytes[60..]);
                     found.push(99);
                 }

@@ -1,19 +1,20 @@
-//! A stream-optimised image that arrives once, in order.
+//! Decodes a stream-optimised image that is streamed.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; what its writers do
-//! beyond it: tables in front without markers (QEMU, open-vmdk), no end but a tail of zeros (QEMU), grains in
-//! any order (`qemu-img convert -W`, open-vmdk with threads).
+//! Sources: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". Writers go beyond it: tables
+//! before the grains, without markers (QEMU, open-vmdk); a tail of zeros instead of an end-of-stream marker (QEMU);
+//! grains in any order (`qemu-img convert -W`, open-vmdk with threads).
 //!
-//! The grains say themselves where they belong, so the disk is written without the tables; the tables, wherever
-//! they are, then have to agree with what came.
+//! Each grain has its guest offset, so the disk is written without the tables. The tables, which precede or follow the
+//! grains, are compared with them at the end.
 
 mod cross_check;
 mod decoder;
+mod grain_output;
 mod grain_set;
 mod input_buffer;
-mod output;
 mod preamble;
 mod stream_image;
 mod stream_layout;
+mod stream_tail;
 
 pub(crate) use decoder::stream;

@@ -1,38 +1,39 @@
-//! What lies in front of the grains: the descriptor, and the tables of those writers that put them there.
+//! The structures before the grains: the descriptor, and the tables of some writers.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Result};
 
-use super::input_buffer::Intake;
+use super::input_buffer::InputBuffer;
+use crate::addr::{SECTOR, sector_offset};
 use crate::errors::{FORMAT, corrupt, limit};
 
-/// The structures in front of the grains, in the order of the file.
-pub(super) struct Front {
-    descriptor: Option<Part>,
-    directory: Option<Part>,
-    /// Sectors of grain tables that are still to come; ascending.
+/// The structures before the grains that have not been streamed yet.
+pub(super) struct Preamble {
+    descriptor: Option<PreambleRange>,
+    directory: Option<PreambleRange>,
+    /// The sectors of the grain tables, ascending.
     tables: std::iter::Peekable<std::vec::IntoIter<u32>>,
     table_bytes: u64,
-    /// Where the grains begin.
-    end: u64,
+    /// The offset of the first grain.
+    end: HostOffset,
 }
 
-/// A structure and where it begins, in bytes.
+/// The place of a structure.
 #[derive(Clone, Copy)]
-struct Part {
-    at: u64,
+struct PreambleRange {
+    at: HostOffset,
     len: u64,
 }
 
-/// One structure of the front, whole.
-pub(super) enum Piece<'a> {
-    Descriptor { at: u64, bytes: &'a [u8] },
+/// The bytes of one structure.
+pub(super) enum PreambleItem<'a> {
+    Descriptor { at: HostOffset, bytes: &'a [u8] },
     Directory { sector: u64, bytes: &'a [u8] },
     Table { sector: u64, bytes: &'a [u8] },
 }
 
-impl Front {
-    /// A front that ends at byte `end` and has grain tables of `table_bytes`.
-    pub(super) fn new(end: u64, table_bytes: u64) -> Self {
+impl Preamble {
+    /// A preamble that ends at `end`. Grain tables have `table_bytes`.
+    pub(super) fn new(end: HostOffset, table_bytes: u64) -> Self {
         Self {
             descriptor: None,
             directory: None,
@@ -42,110 +43,110 @@ impl Front {
         }
     }
 
-    /// There is a descriptor of `len` bytes at byte `at`.
+    /// Adds a descriptor of `len` bytes at `at`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when it does not lie in the front; [`ErrorKind::Limit`] when it is longer than
-    /// `most`.
-    pub(super) fn expect_descriptor(&mut self, at: u64, len: u64, most: u64) -> Result<()> {
-        if len > most {
+    /// [`ErrorKind::Corrupt`] if it is not within the preamble, [`ErrorKind::Limit`] if it is longer than `max`.
+    pub(super) fn expect_descriptor(&mut self, at: HostOffset, len: u64, max: u64) -> Result<()> {
+        if len > max {
             return Err(limit("descSize")
                 .at(36)
                 .found(format_args!("{len} bytes"))
-                .expected(format_args!("at most {most}")));
+                .expected(format_args!("at most {max}")));
         }
-        self.descriptor = Some(self.part("descriptor", at, len)?);
+        self.descriptor = Some(self.structure("descriptor", at, len)?);
         Ok(())
     }
 
-    /// There is a grain directory of `len` bytes at byte `at`.
+    /// Adds a grain directory of `len` bytes at `at`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when it does not lie in the front.
-    pub(super) fn expect_directory(&mut self, at: u64, len: u64) -> Result<()> {
-        self.directory = Some(self.part("grain directory", at, len)?);
+    /// [`ErrorKind::Corrupt`] if it is not within the preamble.
+    pub(super) fn expect_directory(&mut self, at: HostOffset, len: u64) -> Result<()> {
+        self.directory = Some(self.structure("grain directory", at, len)?);
         Ok(())
     }
 
-    /// The directory has these entries. Tables behind the front have markers of their own.
+    /// Adds the grain tables of the directory's `entries`. Tables past the preamble have markers and are not added.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when one lay before `position`.
-    pub(super) fn expect_tables(&mut self, entries: &[u32], position: u64) -> Result<()> {
-        let in_front = |entry: &u32| *entry != 0 && u64::from(*entry).saturating_mul(512) < self.end;
-        let mut tables: Vec<u32> = entries.iter().copied().filter(in_front).collect();
+    /// [`ErrorKind::NeedsSeek`] if one is before `position`.
+    pub(super) fn expect_tables(&mut self, entries: &[u32], position: HostOffset) -> Result<()> {
+        let is_inside = |entry: &u32| *entry != 0 && sector_offset((*entry).into()) < self.end;
+        let mut tables: Vec<u32> = entries.iter().copied().filter(is_inside).collect();
         tables.sort_unstable();
         tables.dedup();
-        if let Some(first) = tables.first().map(|first| u64::from(*first).saturating_mul(512))
+        if let Some(first) = tables.first().map(|first| sector_offset((*first).into()))
             && first < position
         {
             return Err(Error::new(ErrorKind::NeedsSeek)
                 .format(FORMAT)
                 .field("grain table")
-                .at(first)
-                .because("it stands in front of the grain directory that names it"));
+                .at(first.0)
+                .because("it precedes the grain directory that refers to it"));
         }
         self.tables = tables.into_iter().peekable();
         Ok(())
     }
 
-    /// Passes over what is of no use; then the next structure in `intake`, and how many bytes it has.
+    /// Skips to the next structure and returns its bytes and their number, without consuming them.
     ///
-    /// `Ok(None)`: more has to arrive, or nothing is left; [`Front::is_past`] tells which.
+    /// Returns `None` if more input is needed or, as [`Preamble::is_past`] reports then, the preamble has ended.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when structures overlap.
+    /// [`ErrorKind::Corrupt`] if structures overlap.
     pub(super) fn next<'a, 'i: 'a>(
         &mut self,
-        intake: &'a mut Intake,
+        buffer: &'a mut InputBuffer,
         input: &mut &'i [u8],
-    ) -> Result<Option<(Piece<'a>, usize)>> {
-        let table = self.tables.peek().map(|sector| u64::from(*sector).saturating_mul(512));
-        let starts = [self.descriptor.map(|part| part.at), self.directory.map(|part| part.at), table];
+    ) -> Result<Option<(PreambleItem<'a>, usize)>> {
+        let table = self.tables.peek().map(|sector| sector_offset((*sector).into()));
+        let starts = [self.descriptor.map(|it| it.at), self.directory.map(|it| it.at), table];
         let Some(at) = starts.into_iter().flatten().min() else {
-            intake.skip_to(input, self.end);
+            buffer.skip_to(input, self.end);
             return Ok(None);
         };
-        if at < intake.position() {
-            return Err(corrupt("header, descriptor and tables").at(at).expected("not to overlap"));
+        if at < buffer.position() {
+            return Err(corrupt("header, descriptor and tables").at(at.0).expected("not to overlap"));
         }
-        if !intake.skip_to(input, at) {
+        if !buffer.skip_to(input, at) {
             return Ok(None);
         }
         let [descriptor, directory, _] = starts.map(|start| start == Some(at));
-        let part = match (self.descriptor, self.directory) {
-            (Some(part), _) if descriptor => part,
-            (_, Some(part)) if directory => part,
-            _ => self.part("grain table", at, self.table_bytes)?,
+        let structure = match (self.descriptor, self.directory) {
+            (Some(structure), _) if descriptor => structure,
+            (_, Some(structure)) if directory => structure,
+            _ => self.structure("grain table", at, self.table_bytes)?,
         };
-        let len = usize::try_from(part.len).unwrap_or(usize::MAX);
-        let Some(bytes) = intake.peek(input, len)? else { return Ok(None) };
-        let sector = at / 512;
-        let piece = if descriptor {
+        let len = usize::try_from(structure.len).unwrap_or(usize::MAX);
+        let Some(bytes) = buffer.peek(input, len)? else { return Ok(None) };
+        let sector = at.0 / SECTOR;
+        let item = if descriptor {
             self.descriptor = None;
-            Piece::Descriptor { at, bytes }
+            PreambleItem::Descriptor { at, bytes }
         } else if directory {
             self.directory = None;
-            Piece::Directory { sector, bytes }
+            PreambleItem::Directory { sector, bytes }
         } else {
             self.tables.next();
-            Piece::Table { sector, bytes }
+            PreambleItem::Table { sector, bytes }
         };
-        Ok(Some((piece, len)))
+        Ok(Some((item, len)))
     }
 
-    /// Whether all of the front lies before byte `position`.
-    pub(super) fn is_past(&self, position: u64) -> bool {
+    /// Returns true if the preamble ends at or before `position`.
+    pub(super) fn is_past(&self, position: HostOffset) -> bool {
         position >= self.end
     }
 
-    fn part(&self, what: &str, at: u64, len: u64) -> Result<Part> {
-        if at >= 512 && at.checked_add(len).is_some_and(|end| end <= self.end) {
-            return Ok(Part { at, len });
+    /// Checks that a structure is between the header and the first grain.
+    fn structure(&self, what: &str, at: HostOffset, len: u64) -> Result<PreambleRange> {
+        if at.0 >= SECTOR && at.0.checked_add(len).is_some_and(|end| end <= self.end.0) {
+            return Ok(PreambleRange { at, len });
         }
         Err(corrupt(what)
-            .at(at)
+            .at(at.0)
             .found(format_args!("{len} bytes"))
-            .expected(format_args!("to lie between the header and the first grain at byte {}", self.end)))
+            .expected(format_args!("a place between the header and the first grain at byte {}", self.end.0)))
     }
 }

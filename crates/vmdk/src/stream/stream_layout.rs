@@ -1,7 +1,8 @@
-//! What the header says a stream looks like, and whether it can be decoded as one.
+//! The layout of a stream according to its header.
 
 use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result};
 
+use crate::addr::{sector_offset, sectors};
 use crate::create_type::embedded_line;
 use crate::descriptor::Descriptor;
 use crate::errors::{FORMAT, corrupt};
@@ -10,95 +11,102 @@ use crate::footer::check_copy;
 use crate::lineage::parent;
 use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};
 
-/// The header of a stream, and what follows from it. Offsets and lengths are bytes.
-pub(super) struct Shape {
+/// The header of a stream and values computed from it.
+pub(super) struct StreamLayout {
     pub(super) header: SparseHeader,
-    /// Bytes of a grain table's entries, without what fills its last sector.
+    /// Bytes of the entries of a grain table, without padding.
     pub(super) table_bytes: u64,
-    /// The same of the grain directory.
+    /// Bytes of the entries of the grain directory, without padding.
     pub(super) directory_bytes: u64,
-    /// Where the grains begin.
-    pub(super) front_end: u64,
-    /// Size of the disk: that of the header, until the descriptor says less.
+    /// The offset of the first grain.
+    pub(super) preamble_end: HostOffset,
+    /// Virtual size in bytes: the capacity in the header, or the size in the descriptor if that is less.
     pub(super) size: u64,
 }
 
-impl Shape {
+impl StreamLayout {
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] for images of other layouts; [`ErrorKind::Corrupt`] for one without tables;
-    /// [`ErrorKind::Limit`] for too large a disk.
+    /// [`ErrorKind::NeedsSeek`] for an image that is not stream-optimised, [`ErrorKind::Corrupt`] for one without
+    /// tables, [`ErrorKind::Limit`] for a disk that is too large.
     pub(super) fn new(header: SparseHeader, limits: &Limits) -> Result<Self> {
         if header.is_descriptor_only() {
-            return Err(needs_seek("the header has no disk of its own, only a descriptor"));
+            return Err(needs_seek("the file contains only a descriptor, no grains"));
         }
         if !header.has(COMPRESSED) {
             return Err(needs_seek(
-                "only a stream-optimised image can be read in order, and this one is not",
+                "only a stream-optimised image can be read in order, and this image is not one",
             ));
         }
         limits.check_virtual_size(header.capacity()).map_err(|error| error.format(FORMAT).at(12))?;
-        let front_sectors = header.overhead_sectors.max(1);
-        let front_end =
-            front_sectors.checked_mul(SECTOR).filter(|end| i64::try_from(*end).is_ok()).ok_or_else(|| {
-                corrupt("overHead").at(64).found(front_sectors).expected("less than 2^63 bytes")
-            })?;
+        let preamble_sectors = header.overhead_sectors.max(1);
+        let preamble_end = preamble_sectors.checked_mul(SECTOR).filter(|end| i64::try_from(*end).is_ok());
+        let preamble_end = preamble_end.ok_or_else(|| {
+            corrupt("overHead").at(64).found(preamble_sectors).expected("less than 2^63 bytes")
+        })?;
         if header.directory_sectors == 0 {
             return Err(corrupt("gdOffset").at(56).found(0).expected("the sector of a grain directory"));
         }
         Ok(Self {
             table_bytes: u64::from(header.entries_per_table).saturating_mul(4),
-            directory_bytes: header.directory_entries().saturating_mul(4),
-            front_end,
+            directory_bytes: header.directory_bytes(),
+            preamble_end: HostOffset(preamble_end),
             size: header.capacity(),
             header,
         })
     }
 
-    /// Whether the grain directory, and with it the tables, stands in front of the grains.
-    pub(super) fn tables_in_front(&self) -> bool {
-        self.header.directory_sectors < self.front_end / SECTOR
+    /// Returns true if the grain directory, and with it the tables, precedes the grains.
+    pub(super) fn tables_first(&self) -> bool {
+        !self.header.has_footer() && sector_offset(self.header.directory_sectors) < self.preamble_end
     }
 
-    /// Reads the descriptor at byte `at`, for what makes a stream more, or less, than its grains. One that says
-    /// nothing is none.
+    /// Applies the descriptor at `at`. A blank descriptor is ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] when the disk has a parent; as opening the image otherwise.
-    pub(super) fn describe(&mut self, bytes: &[u8], at: u64) -> Result<()> {
-        let descriptor = Descriptor::parse(bytes, at)?;
+    /// [`ErrorKind::NeedsSeek`] for an image with a parent or without access to its grains; the errors of opening an
+    /// image with this descriptor.
+    pub(super) fn apply_descriptor(&mut self, bytes: &[u8], at: HostOffset) -> Result<()> {
+        let descriptor = Descriptor::parse(bytes, at.0)?;
         descriptor.check_plain()?;
         if parent(&descriptor).is_some() {
-            return Err(needs_seek("the image is based on a parent: what it does not hold is there").at(at));
+            return Err(needs_seek("the image has a parent, which stores its other grains").at(at.0));
         }
         if descriptor.is_blank() {
             return Ok(());
         }
         let line = embedded_line(&descriptor)?;
         if line.access == Access::NoAccess {
-            return Err(needs_seek("no access to the grains: the disk is zeros").at(line.at));
+            return Err(needs_seek("no access to the grains: the disk reads as zeros").at(line.at));
         }
         self.size = self.size.min(line.bytes());
         Ok(())
     }
 
-    /// Reads the footer at byte `at`, a copy of the header, for the sector of the grain directory.
+    /// Parses the footer at `at` and returns the sector of the grain directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when it is no copy, or does not know the sector either.
-    pub(super) fn footer(&self, bytes: &[u8], at: u64) -> Result<u64> {
-        let footer = SparseHeader::parse(bytes, HostOffset(at)).map_err(|error| match error.kind() {
+    /// [`ErrorKind::Corrupt`] if it is not a copy of the header or has no sector of the directory.
+    pub(super) fn parse_footer(&self, bytes: &[u8], at: HostOffset) -> Result<u64> {
+        let footer = SparseHeader::parse(bytes, at).map_err(|error| match error.kind() {
             ErrorKind::UnknownFormat => error.with_kind(ErrorKind::Corrupt),
             _ => error,
         })?;
         let header = &self.header;
-        check_copy(header, &footer, HostOffset(at))?;
+        check_copy(header, &footer, at)?;
         if !header.has_footer() && header.directory_sectors != footer.directory_sectors {
             return Err(corrupt("gdOffset of the footer")
-                .at(at.saturating_add(56))
+                .at(at.plus(56).0)
                 .found(footer.directory_sectors)
                 .expected(format_args!("{}, as in the header", header.directory_sectors)));
         }
         Ok(footer.directory_sectors)
+    }
+
+    /// The guest range of the grain at sector `lba`, clipped at the end of the disk. The capacity may exceed the size in
+    /// the descriptor.
+    pub(super) fn guest_range(&self, lba: u64) -> std::ops::Range<u64> {
+        let start = sectors(lba);
+        start..start.saturating_add(self.header.grain_bytes()).min(self.size)
     }
 }
 
