@@ -42,4 +42,6 @@ mod writer;
 pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vmdk, inspect};
-pub use writer::{AdapterType, DEFAULT_CID, SETTINGS, Subformat, Writer, WriterOptions, create, measure};
+pub use writer::{
+    AdapterType, DEFAULT_CID, ImageWriter, SETTINGS, Subformat, WriterOptions, create, measure,
+};

@@ -1,24 +1,24 @@
-//! The text that describes an image.
+//! Encodes descriptors.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "The Descriptor File"; the geometry from VMware's knowledge base
-//! article 1026254, "Recreating a missing virtual machine disk descriptor file". The form is the one that
-//! QEMU reads, who wants a key, `=` and the value without blanks and an exact `createType`.
+//! Source: VMware, "Virtual Disk Format 5.0", "The Descriptor File"; for the geometry VMware's knowledge base article
+//! 1026254, "Recreating a missing virtual machine disk descriptor file". QEMU requires a key, `=` and the value
+//! without blanks, and an exact `createType`.
 
 use diskimg_core::{Remedy, Result};
 
 use super::error::invalid;
-use super::layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
+use super::extent_layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
 use super::options::{AdapterType, WriterOptions};
 use crate::sparse_header::SECTOR;
 
-/// Bytes of a descriptor file. A bound of QEMU's, who cuts it off there.
+/// The most bytes of a descriptor file. QEMU ignores bytes past this limit.
 const LONGEST: usize = (1 << 20) - 1;
-/// Cylinders that an IDE disk has at most: what ATA's geometry can say, and VMware does.
+/// The most cylinders of an IDE disk: ATA's limit, which VMware applies.
 const MAX_IDE_CYLINDERS: u64 = 16_383;
 
-/// One line of the extent description: a file of the image, or the image itself.
+/// A line of the extent description, for a file of the image or the image itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ExtentLine {
+pub(super) struct ExtentEntry {
     pub(super) access: &'static str,
     pub(super) sectors: u64,
     /// `SPARSE`, `FLAT` or `VMFS`.
@@ -26,8 +26,8 @@ pub(super) struct ExtentLine {
     pub(super) name: String,
 }
 
-/// The text of a descriptor.
-pub(super) fn render(options: &WriterOptions, extents: &[ExtentLine]) -> Result<String> {
+/// Returns the text of a descriptor.
+pub(super) fn render(options: &WriterOptions, extents: &[ExtentEntry]) -> Result<String> {
     let mut text = String::from("# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n");
     text.push_str(&format!(
         "CID={:08x}\nparentCID=ffffffff\ncreateType=\"{}\"\n\n# Extent description\n",
@@ -41,17 +41,17 @@ pub(super) fn render(options: &WriterOptions, extents: &[ExtentLine]) -> Result<
     if text.len() > LONGEST {
         return Err(invalid("virtual_size")
             .found(options.virtual_size)
-            .because(format_args!("{} files would need a descriptor longer than readers take", extents.len()))
+            .because(format_args!("{} files need a descriptor longer than readers accept", extents.len()))
             .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])));
     }
     Ok(text)
 }
 
-/// A descriptor with the sectors that it has inside an extent.
-pub(super) fn embedded(options: &WriterOptions, extent: ExtentLine) -> Result<Vec<u8>> {
+/// Returns an embedded descriptor, padded to its reserved sectors.
+pub(super) fn embedded(options: &WriterOptions, extent: ExtentEntry) -> Result<Vec<u8>> {
     let mut bytes = render(options, &[extent])?.into_bytes();
     let room = usize::try_from(DESCRIPTOR_SECTORS).unwrap_or_default().saturating_mul(SECTOR_BYTES);
-    // The longest file name of any system, four bytes for each of 255 characters, leaves room to spare.
+    // A file name of 255 characters of four bytes each, the longest of any system, fits.
     if bytes.len() > room {
         return Err(invalid("file name").found(format_args!("{} bytes", bytes.len())));
     }
@@ -59,14 +59,14 @@ pub(super) fn embedded(options: &WriterOptions, extent: ExtentLine) -> Result<Ve
     Ok(bytes)
 }
 
-fn line(extent: &ExtentLine) -> String {
-    let ExtentLine { access, sectors, kind, name } = extent;
-    // QEMU wants the offset of FLAT and refuses one of VMFS.
+fn line(extent: &ExtentEntry) -> String {
+    let ExtentEntry { access, sectors, kind, name } = extent;
+    // QEMU requires an offset for FLAT and rejects one for VMFS.
     let offset = if *kind == "FLAT" { " 0" } else { "" };
     format!("{access} {sectors} {kind} \"{name}\"{offset}\n")
 }
 
-/// The disk data base: how virtual hardware should see the disk.
+/// Returns the disk data base: the disk as virtual hardware sees it.
 fn database(options: &WriterOptions) -> String {
     let (cylinders, heads, sectors) = geometry(options.virtual_size, options.adapter_type);
     let values = [
@@ -84,7 +84,7 @@ fn database(options: &WriterOptions) -> String {
     text
 }
 
-/// Cylinders, heads, and sectors of a track, by VMware's rule.
+/// Returns cylinders, heads, and sectors per track by VMware's rule.
 fn geometry(size: u64, adapter: AdapterType) -> (u64, u64, u64) {
     let ide = adapter == AdapterType::Ide;
     let (heads, sectors) = match size.div_ceil(1 << 30) {
@@ -101,19 +101,19 @@ fn geometry(size: u64, adapter: AdapterType) -> (u64, u64, u64) {
 mod tests {
     use super::*;
 
-    fn extent(name: &str) -> ExtentLine {
-        ExtentLine { access: "RW", sectors: 33_554_432, kind: "FLAT", name: name.to_owned() }
+    fn extent(name: &str) -> ExtentEntry {
+        ExtentEntry { access: "RW", sectors: 33_554_432, kind: "FLAT", name: name.to_owned() }
     }
 
     #[test]
-    fn a_descriptor_is_this_text() {
+    fn descriptor_has_the_expected_text() {
         let options = WriterOptions {
             virtual_size: 16 << 30,
             adapter_type: AdapterType::LsiLogic,
             cid: 0xAB,
             ..WriterOptions::default()
         };
-        let text = render(&options, &[extent("a b.vmdk"), ExtentLine { kind: "VMFS", ..extent("é") }]);
+        let text = render(&options, &[extent("a b.vmdk"), ExtentEntry { kind: "VMFS", ..extent("é") }]);
         let expected = "# Disk DescriptorFile\n\
             version=1\n\
             encoding=\"UTF-8\"\n\
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_geometry_is_the_one_that_vmware_writes() {
+    fn geometry_equals_that_of_vmware() {
         let scsi = AdapterType::LsiLogic;
         let table = [
             (512, scsi, (1, 64, 32)),
@@ -147,7 +147,7 @@ mod tests {
             ((1 << 30) + 512, scsi, (512, 128, 32)),
             (2 << 30, scsi, (1024, 128, 32)),
             ((2 << 30) + 512, scsi, (261, 255, 63)),
-            // Of a streamOptimized image by VMware.
+            // From a streamOptimized image by VMware.
             (17_179_869_184, scsi, (2088, 255, 63)),
             (4 << 30, AdapterType::Ide, (8322, 16, 63)),
             (1 << 40, AdapterType::Ide, (16_383, 16, 63)),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_that_readers_would_cut_off_is_refused() {
+    fn descriptor_longer_than_readers_accept_is_rejected() {
         let extents = vec![extent(&"long".repeat(100)); 3000];
         let error = render(&WriterOptions::default(), &extents).unwrap_err();
         assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);

@@ -1,21 +1,21 @@
-//! The header of a hosted sparse extent.
+//! Encodes the header of a hosted sparse extent.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extents", `SparseExtentHeader`.
 
-use super::layout::SECTOR_BYTES;
+use super::extent_layout::SECTOR_BYTES;
 use crate::sparse_header::{COMPRESSED, DEFLATE, MAGIC, MAX_ENTRIES_PER_TABLE, NEWLINE_TEST};
 
-/// An entry of 1 in a grain table stands for a grain of zeros.
+/// `flags`: an entry of 1 in a grain table is a grain of zeros.
 pub(super) const ZEROED_GRAIN: u32 = 1 << 2;
 
-/// What stands in a header; offsets and sizes in sectors.
+/// The fields of a header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) version: u32,
     pub(super) flags: u32,
     pub(super) capacity_sectors: u64,
     pub(super) grain_sectors: u64,
-    /// 0 where there is no descriptor inside.
+    /// 0 if no descriptor is embedded.
     pub(super) descriptor_sectors: u64,
     pub(super) redundant_directory_sector: u64,
     pub(super) directory_sector: u64,
@@ -23,7 +23,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header's sector.
+    /// Encodes the header as a sector.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(self.version.to_le_bytes());

@@ -1,29 +1,27 @@
-//! What an image would take up, before it is written.
+//! The sizes of an image's files before it is written.
 
 use std::ops::Range;
 
-use diskimg_codec::cluster::ZlibEncoder;
 use diskimg_core::{CreateOptions, Measured, Result, Siblings, Touched};
 
-use super::extent_files::Plan;
-use super::grain_encoder::Packer;
-use super::layout::{DESCRIPTOR_SECTORS, Front, GRAIN_TABLE_BYTES, SECTOR_BYTES, Shape};
+use super::extent_files::ExtentFiles;
+use super::extent_layout::{DESCRIPTOR_SECTORS, ExtentLayout, GRAIN_TABLE_BYTES, MetadataLayout};
+use super::grain_encoder::GrainEncoder;
+use super::image_writer::{OWN_NAME, check};
 use super::options::{Subformat, WriterOptions};
 use super::settings::from_settings;
-use super::sink::{OWN_NAME, check};
-use super::stream_optimized::overhead_sectors;
-use crate::marker::GRAIN_HEADER;
-use crate::sparse_header::SECTOR;
+use super::stream_optimized_writer::overhead_sectors;
+use crate::addr::{SECTOR, sectors};
 
-/// Measures the image that [`super::create`] would make with these options of a disk whose bytes in the ranges `data`
-/// are stored; the ranges ascend and do not overlap; `None` if nothing is written. Of several files it is the sum, the descriptor among them; without
-/// [`CreateOptions::siblings`] the image is taken to be called `disk.vmdk`.
+/// Computes the size of the image that [`super::create`] makes with these options, as the sum of all its files.
 ///
-/// Exact, where each grain that the ranges touch has a byte that is not zero; of a streamOptimized image it is what
-/// grains take up that cannot be compressed. A sparse extent larger than its format can have is measured all the same.
+/// The ranges `data` are stored; they ascend and do not overlap. `None` stores nothing. The result is exact if each
+/// grain that the ranges touch has a byte that is not zero. For streamOptimized it assumes grains that cannot be
+/// compressed. Without [`CreateOptions::siblings`] the image is named `disk.vmdk`. A sparse extent larger than the
+/// format supports is measured too.
 ///
 /// # Errors
-/// As [`super::create`]; an error of `data`.
+/// Those of [`super::create`]; an error of `data`.
 ///
 /// ```
 /// use diskimg_core::{CreateOptions, Setting};
@@ -43,26 +41,26 @@ pub fn measure(
 ) -> Result<Measured> {
     let parsed = from_settings(options)?;
     check(&parsed)?;
-    let layout = match parsed.subformat {
+    let sizes = match parsed.subformat {
         Subformat::MonolithicSparse => sparse(&parsed)?,
         Subformat::StreamOptimized => stream_optimized(&parsed)?,
-        _ => split(&parsed, options.siblings.as_deref().map_or(OWN_NAME, Siblings::image_name))?,
+        _ => several_files(&parsed, options.siblings.as_deref().map_or(OWN_NAME, Siblings::image_name))?,
     };
-    layout.measured(parsed.virtual_size, data)
+    sizes.measured(parsed.virtual_size, data)
 }
 
-/// What of an image's files there always is, and what comes with the data.
+/// The parts of the file sizes: a constant, and bytes per stored grain and per grain table.
 #[derive(Default)]
-struct Layout {
-    /// Bytes whatever is stored.
+struct FileSizes {
+    /// Bytes for any data.
     fixed: u64,
-    /// Guest bytes in a grain, and bytes of the file for each one stored.
+    /// Guest bytes of a grain, and file bytes per stored grain.
     grain: (u64, u64),
-    /// Guest bytes that a grain table maps, and bytes of the file for each one that maps a stored grain.
+    /// Guest bytes that a grain table maps, and file bytes per table that maps a stored grain.
     table: (u64, u64),
 }
 
-impl Layout {
+impl FileSizes {
     fn measured(
         &self,
         size: u64,
@@ -85,43 +83,39 @@ impl Layout {
     }
 }
 
-fn sparse(options: &WriterOptions) -> Result<Layout> {
-    let shape = Shape::new(options.virtual_size, options.grain_size)?;
-    let fixed = Front::new(&shape, DESCRIPTOR_SECTORS)?.overhead.saturating_mul(SECTOR);
-    Ok(Layout { fixed, grain: (shape.grain(), shape.grain()), ..Layout::default() })
+fn sparse(options: &WriterOptions) -> Result<FileSizes> {
+    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
+    let fixed = sectors(MetadataLayout::new(&layout, DESCRIPTOR_SECTORS)?.overhead);
+    Ok(FileSizes { fixed, grain: (options.grain_size, options.grain_size), ..FileSizes::default() })
 }
 
-fn stream_optimized(options: &WriterOptions) -> Result<Layout> {
-    let shape = Shape::new(options.virtual_size, options.grain_size)?;
-    // A level that there is not is refused here too.
-    Packer::new(options.level)?;
-    let grain = usize::try_from(shape.grain()).unwrap_or(usize::MAX);
-    let record = ZlibEncoder::max_len(grain).saturating_add(GRAIN_HEADER).next_multiple_of(SECTOR_BYTES);
+fn stream_optimized(options: &WriterOptions) -> Result<FileSizes> {
+    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
+    // An invalid level is rejected here too.
+    let record = GrainEncoder::new(options.grain_size, options.level)?.max_record_bytes();
     // The marker and sectors of the directory; then a marker, the footer, and the end of the stream.
-    let end_sectors = shape.directory_sectors().saturating_add(4);
-    Ok(Layout {
-        fixed: overhead_sectors(&shape, DESCRIPTOR_SECTORS)
-            .saturating_add(end_sectors)
-            .saturating_mul(SECTOR),
-        grain: (shape.grain(), record as u64),
-        table: (shape.table_reach(), SECTOR + GRAIN_TABLE_BYTES),
+    let end_sectors = layout.directory_sectors().saturating_add(4);
+    Ok(FileSizes {
+        fixed: sectors(overhead_sectors(&layout, DESCRIPTOR_SECTORS).saturating_add(end_sectors)),
+        grain: (options.grain_size, record as u64),
+        table: (layout.table_span(), SECTOR + GRAIN_TABLE_BYTES),
     })
 }
 
-fn split(options: &WriterOptions, image_name: &str) -> Result<Layout> {
-    let plan = Plan::new(options, image_name)?;
-    let lines = plan.lines()?;
-    let mut layout = Layout { fixed: plan.descriptor(&lines)?.len() as u64, ..Layout::default() };
-    for (index, line) in (0..).zip(&lines) {
-        let sectors = match plan.shape(index)? {
-            // No grain lies in two files: each holds a whole number of them.
-            Some(shape) => {
-                layout.grain = (options.grain_size, options.grain_size);
-                Front::new(&shape, 0)?.overhead
+fn several_files(options: &WriterOptions, image_name: &str) -> Result<FileSizes> {
+    let files = ExtentFiles::new(options, image_name)?;
+    let entries = files.entries()?;
+    let mut sizes = FileSizes { fixed: files.descriptor(&entries)?.len() as u64, ..FileSizes::default() };
+    for (index, entry) in (0..).zip(&entries) {
+        let file_sectors = match files.sparse_layout(index)? {
+            // Each file has whole grains.
+            Some(layout) => {
+                sizes.grain = (options.grain_size, options.grain_size);
+                MetadataLayout::new(&layout, 0)?.overhead
             }
-            None => line.sectors,
+            None => entry.sectors,
         };
-        layout.fixed = layout.fixed.saturating_add(sectors.saturating_mul(SECTOR));
+        sizes.fixed = sizes.fixed.saturating_add(sectors(file_sectors));
     }
-    Ok(layout)
+    Ok(sizes)
 }

@@ -1,40 +1,37 @@
 //! Writes VMDK images.
 //!
-//! A sparse extent has all its tables in front and grains behind them in the order in which they are first
-//! written; a stream-optimised one has compressed grains in the order of the disk and each table behind what
-//! it maps; flat extents are the guest's bytes. No byte of a file is read back or moved, and tables in memory
-//! are bounded. Headers and descriptor files are written last, so that nothing is a valid image before the
-//! writer is finished.
+//! A sparse extent begins with all its tables; grains follow in the order in which they are first written. A
+//! stream-optimized extent has compressed grains in disk order, and each table after the grains that it maps. Flat
+//! extents are the guest's bytes. No byte of a file is read back or moved, and the memory for tables is limited.
+//! Headers and descriptor files are written last, so that the files are no valid image before the writer is finished.
 //!
-//! From the bytes up: [`header`] and [`descriptor`] are what stands in front, [`names`] the names of other
-//! files, [`layout`] the numbers of a sparse extent; [`grains`] cuts segments into grains; [`tables`] gives
-//! grains places for [`sparse`]; [`grain_encoder`] and [`stream_allocator`] make the records of [`stream_optimized`]; [`extent_files`]
-//! says which files there are to be where there are several, and [`split`] puts them together; [`sink`] is the
-//! writer, and [`measure`](self::measure()) tells how long the files will be.
+//! From the bottom up: [`header`] and [`descriptor`] encode what their names say; [`file_names`] derives the names of
+//! other files; [`extent_layout`] computes the sizes of a sparse extent; [`open_tables`] allocates grains for
+//! [`sparse_writer`]; [`grain_encoder`] and [`stream_allocator`] make the records of [`stream_optimized_writer`];
+//! [`extent_files`] lists the files of an image of several, and [`multi_file_writer`] writes them; [`image_writer`] is
+//! the sink. [`measure`](self::measure()) computes the sizes of the files.
 
 mod descriptor;
 mod error;
 mod extent_files;
+mod extent_layout;
+mod file_names;
 mod grain_encoder;
-mod grains;
 mod header;
-mod layout;
-mod ledger;
+mod image_writer;
 mod measure;
-mod names;
+mod multi_file_writer;
+mod open_tables;
 mod options;
 mod settings;
-mod sink;
-mod sparse;
-mod split;
+mod sparse_writer;
 mod stream_allocator;
-mod stream_optimized;
-mod tables;
+mod stream_optimized_writer;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
 
+pub use image_writer::ImageWriter;
 pub use measure::measure;
 pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};
 pub use settings::{SETTINGS, create};
-pub use sink::Writer;

@@ -1,12 +1,11 @@
-//! How an image is written.
+//! The options of a writer.
 
-/// The content id of an image whose maker sets none: `disk` in ASCII. A constant, so that the same disk and
-/// the same options give the same file; QEMU and VMware draw it at random. Whoever makes differencing images
-/// over several bases gives each base its own, so that they are told apart.
+/// The default content id: `disk` in ASCII. It is constant, so that equal disks and options make equal files; QEMU and
+/// VMware use random ids. Give each base of differencing images an id of its own to distinguish them.
 pub const DEFAULT_CID: u32 = 0x6469_736B;
 
-/// How a VMDK image is written. The default is what `qemu-img create` makes: monolithicSparse, grains of
-/// 64 KiB, an IDE disk.
+/// The options of a VMDK image. The default is that of `qemu-img create`: monolithicSparse, grains of 64 KiB, an IDE
+/// disk.
 ///
 /// ```
 /// use diskimg_vmdk::{AdapterType, Subformat, WriterOptions};
@@ -20,29 +19,28 @@ pub const DEFAULT_CID: u32 = 0x6469_736B;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
-    /// Size of the disk in bytes: at least 1, below 2^63. The format counts whole sectors: the image has the
-    /// next multiple of 512, and what is added reads as zeros.
+    /// The size of the disk in bytes: at least 1, below 2^63. The format counts sectors: the image has the next multiple
+    /// of 512, and the additional bytes read as zeros.
     pub virtual_size: u64,
-    /// Of which files the image consists, and how these are laid out.
+    /// The files of the image and their layout.
     pub subformat: Subformat,
-    /// Bytes in a grain, the unit in which sparse extents give out space: a power of two from 4 KiB to
-    /// 64 KiB. Flat extents have none.
+    /// The grain size in bytes, the allocation unit of sparse extents: a power of two from 4 KiB to 64 KiB. Flat extents
+    /// have no grains.
     pub grain_size: u64,
-    /// Marks a sparse image so that a table entry may stand for a grain of zeros when it is changed later:
-    /// version 2 of the header. Not for streamOptimized, which has version 3. This writer leaves grains of
-    /// zeros out, which reads the same.
+    /// Sets the flag that allows table entries for grains of zeros when a sparse image is changed later: version 2 of the
+    /// header. Not for streamOptimized, which has version 3. This writer never stores grains of zeros.
     pub zeroed_grain: bool,
-    /// The controller that the disk is meant for.
+    /// The controller of the disk.
     pub adapter_type: AdapterType,
-    /// The virtual hardware version to name: 4 is the oldest that reads the format, and what QEMU names.
+    /// The virtual hardware version in the descriptor: 4 is the oldest that reads the format, and QEMU's default.
     pub hardware_version: u32,
-    /// The version of the guest's tools to name; `i32::MAX`, which stands for tools that the guest's own
-    /// system takes care of, is what QEMU names.
+    /// The version of the guest's tools in the descriptor. QEMU's default is `i32::MAX`: tools that the guest's operating
+    /// system manages.
     pub tools_version: u32,
-    /// The content id. `u32::MAX` stands for no parent and cannot be one.
+    /// The content id. `u32::MAX`, which means no parent, is invalid.
     pub cid: u32,
-    /// The level of deflate for streamOptimized: 1 (fast) to 9 (small); 6 if not given. The others are not
-    /// compressed and have none.
+    /// The deflate level of streamOptimized: 1 (fast) to 9 (small); 6 if not given. Other subformats are not compressed
+    /// and accept no level.
     pub level: Option<i32>,
 }
 
@@ -62,25 +60,25 @@ impl Default for WriterOptions {
     }
 }
 
-/// Of which files an image consists, and how these are laid out: the `createType` of its descriptor.
+/// The files of an image and their layout: the `createType` of its descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Subformat {
     /// One file that grows.
     MonolithicSparse,
-    /// One file, compressed, written once and in order: what OVF packages hold.
+    /// One compressed file, written once and in order: the form of disks in OVF packages.
     StreamOptimized,
-    /// A descriptor and one file of the guest's bytes, `NAME-flat.vmdk`.
+    /// A descriptor and one flat file, `NAME-flat.vmdk`.
     MonolithicFlat,
-    /// A descriptor and files that grow, for 2047 MiB of the disk each, `NAME-s001.vmdk` and so on.
+    /// A descriptor and sparse files for 2047 MiB of the disk each, `NAME-s001.vmdk` and so on.
     TwoGbMaxExtentSparse,
-    /// A descriptor and files of the guest's bytes, just below 2 GiB each, `NAME-f001.vmdk` and so on.
+    /// A descriptor and flat files of just below 2 GiB each, `NAME-f001.vmdk` and so on.
     TwoGbMaxExtentFlat,
-    /// As [`Subformat::MonolithicFlat`], described as disks on ESXi data stores are.
+    /// The files of [`Subformat::MonolithicFlat`], with the descriptor of a disk on an ESXi data store.
     Vmfs,
 }
 
 impl Subformat {
-    /// All of them, the default first.
+    /// All values, the default first.
     pub(super) const ALL: [Self; 6] = [
         Self::MonolithicSparse,
         Self::StreamOptimized,
@@ -90,7 +88,7 @@ impl Subformat {
         Self::Vmfs,
     ];
 
-    /// The name as it stands in a descriptor, and as `-o subformat=` takes it.
+    /// The name in descriptors and in `-o subformat=`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,19 +101,19 @@ impl Subformat {
         }
     }
 
-    /// Whether the guest's bytes are in files beside the image's own, which then is only a descriptor.
+    /// True if the guest's bytes are in other files, and the image's own file is only a descriptor.
     #[must_use]
     pub const fn has_siblings(self) -> bool {
         !matches!(self, Self::MonolithicSparse | Self::StreamOptimized)
     }
 
-    /// Whether space is given out by grains.
+    /// True if space is allocated in grains.
     pub(super) const fn has_grains(self) -> bool {
         matches!(self, Self::MonolithicSparse | Self::StreamOptimized | Self::TwoGbMaxExtentSparse)
     }
 }
 
-/// The controller that a disk is meant for: the `ddb.adapterType` of a descriptor.
+/// The controller of a disk: the `ddb.adapterType` of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AdapterType {
     /// IDE.
@@ -126,18 +124,18 @@ pub enum AdapterType {
     LsiLogic,
     /// LSI Logic SAS.
     LsiSas,
-    /// VMware's paravirtual SCSI.
+    /// VMware paravirtual SCSI.
     Pvscsi,
     /// SATA.
     Sata,
     /// NVM Express.
     Nvme,
-    /// SCSI of ESX Server before version 3.
+    /// The SCSI controller of ESX Server before version 3.
     LegacyEsx,
 }
 
 impl AdapterType {
-    /// All of them, the default first.
+    /// All values, the default first.
     pub(super) const ALL: [Self; 8] = [
         Self::Ide,
         Self::BusLogic,
@@ -149,7 +147,7 @@ impl AdapterType {
         Self::LegacyEsx,
     ];
 
-    /// The name as it stands in a descriptor, and as `-o adapter_type=` takes it.
+    /// The name in descriptors and in `-o adapter_type=`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

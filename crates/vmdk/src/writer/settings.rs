@@ -1,67 +1,69 @@
-//! Options as users type them.
+//! The options as users type them.
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Result, Setting, SettingHelp};
+use diskimg_core::writer::{choose, unknown_setting};
+use diskimg_core::{BlockSink, CreateOptions, Result, Setting, SettingHelp};
 
+use super::error::invalid;
+use super::image_writer::ImageWriter;
 use super::options::{AdapterType, Subformat, WriterOptions};
-use super::sink::Writer;
 use crate::errors::FORMAT;
 
-/// The virtual hardware version that `compat6` stands for.
+/// The virtual hardware version of `compat6`.
 const COMPAT6: u32 = 6;
 
-/// What `-o` takes; names and values are those of `qemu-img` where it has them.
+/// The settings of `-o`, with the names and values of `qemu-img` where it has them.
 pub const SETTINGS: &[SettingHelp] = &[
     SettingHelp {
         name: "subformat",
         values: "monolithicSparse (default), streamOptimized, monolithicFlat, twoGbMaxExtentSparse, \
                  twoGbMaxExtentFlat or vmfs",
-        help: "of which files the image consists, and how these are laid out",
+        help: "files of the image and their layout",
     },
     SettingHelp {
         name: "adapter_type",
         values: "ide (default), buslogic, lsilogic, lsisas, pvscsi, sata, nvme or legacyESX",
-        help: "controller that the disk is meant for",
+        help: "controller of the disk",
     },
     SettingHelp {
         name: "grain_size",
         values: "4k to 64k, a power of two; default 64k",
-        help: "unit in which sparse extents give out space; not for flat ones",
+        help: "allocation unit of sparse extents; not for flat ones",
     },
     SettingHelp {
         name: "zeroed_grain",
         values: "on or off (default)",
-        help: "lets QEMU record zeros without space when it changes the image; VirtualBox refuses it",
+        help: "lets QEMU record zeros without space; VirtualBox rejects it",
     },
     SettingHelp {
         name: "hwversion",
         values: "a number; default 4",
-        help: "virtual hardware version to name in the descriptor",
+        help: "virtual hardware version in the descriptor",
     },
     SettingHelp {
         name: "compat6",
         values: "on or off (default)",
-        help: "names virtual hardware version 6; not with hwversion",
+        help: "virtual hardware version 6; not with hwversion",
     },
     SettingHelp {
         name: "toolsversion",
         values: "a number; default 2147483647",
-        help: "version of the guest's tools to name in the descriptor",
+        help: "version of the guest's tools in the descriptor",
     },
     SettingHelp {
         name: "cid",
         values: "up to 8 hexadecimal digits; default 6469736b",
-        help: "content id, by which differencing images know their parent",
+        help: "content id, by which differencing images identify their parent",
     },
 ];
 
 /// Creates a VMDK image over a sink that grows: the `create` of this crate's driver.
 ///
-/// [`CreateOptions::compress`] means streamOptimized, and [`CreateOptions::level`] is for it alone.
+/// [`CreateOptions::compress`] selects streamOptimized, the only subformat with a [`CreateOptions::level`].
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] for a setting that is unknown or cannot be meant, for settings that do not go
-/// together, and for an image of several files without [`CreateOptions::siblings`];
-/// [`ErrorKind::NeedsSeek`] when `sink` takes ascending offsets only and the image is not streamOptimized.
+/// [`diskimg_core::ErrorKind::InvalidInput`] for unknown and invalid settings, for settings that exclude each other, and
+/// for an image of several files without [`CreateOptions::siblings`]; [`diskimg_core::ErrorKind::NeedsSeek`] if `sink`
+/// accepts only ascending offsets and the image is not streamOptimized.
 ///
 /// ```
 /// use diskimg_core::{BlockSink, CreateOptions, MemorySink, Setting};
@@ -79,7 +81,7 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// ```
 pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
     let parsed = from_settings(options)?;
-    Ok(Box::new(Writer::new(sink, &parsed, options.siblings.clone())?))
+    Ok(Box::new(ImageWriter::new(sink, &parsed, options.siblings.clone())?))
 }
 
 pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
@@ -100,17 +102,17 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
             "compat6" => compat6 = setting.as_bool()?,
             "toolsversion" => parsed.tools_version = number(setting)?,
             "cid" => parsed.cid = hexadecimal(setting)?,
-            _ => return Err(unknown(setting)),
+            _ => return Err(unknown_setting(FORMAT, setting, SETTINGS)),
         }
     }
     parsed.subformat = compressed(subformat, options.compress)?;
     let grains = options.settings.iter().any(|setting| setting.name == "grain_size");
     if grains && !parsed.subformat.has_grains() {
         let flat = parsed.subformat.name();
-        return Err(super::error::invalid("grain_size").because(format_args!("{flat} has no grains")));
+        return Err(invalid("grain_size").because(format_args!("{flat} has no grains")));
     }
     if compat6 && version.is_some() {
-        return Err(super::error::invalid("compat6").because("not together with hwversion"));
+        return Err(invalid("compat6").because("not together with hwversion"));
     }
     if compat6 {
         version = Some(COMPAT6);
@@ -119,26 +121,24 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     Ok(parsed)
 }
 
-/// The subformat asked for, where compression picks one of its own.
+/// Returns the subformat, which compression restricts to streamOptimized.
 fn compressed(asked: Option<Subformat>, compress: bool) -> Result<Subformat> {
     match (asked, compress) {
         (Some(Subformat::StreamOptimized) | None, true) => Ok(Subformat::StreamOptimized),
         (None, false) => Ok(WriterOptions::default().subformat),
         (Some(asked), false) => Ok(asked),
-        (Some(asked), true) => Err(super::error::invalid("subformat")
+        (Some(asked), true) => Err(invalid("subformat")
             .found(asked.name())
             .expected("streamOptimized, the only one that is compressed")),
     }
 }
 
 fn subformat(setting: &Setting) -> Result<Subformat> {
-    let known = Subformat::ALL.into_iter().find(|known| known.name() == setting.value);
-    known.ok_or_else(|| setting.invalid(one_of(&Subformat::ALL.map(Subformat::name))).format(FORMAT))
+    choose_by_name(setting, Subformat::ALL.map(|subformat| (subformat.name(), subformat)))
 }
 
 fn adapter(setting: &Setting) -> Result<AdapterType> {
-    let known = AdapterType::ALL.into_iter().find(|known| known.name() == setting.value);
-    known.ok_or_else(|| setting.invalid(one_of(&AdapterType::ALL.map(AdapterType::name))).format(FORMAT))
+    choose_by_name(setting, AdapterType::ALL.map(|adapter| (adapter.name(), adapter)))
 }
 
 fn number(setting: &Setting) -> Result<u32> {
@@ -154,21 +154,15 @@ fn hexadecimal(setting: &Setting) -> Result<u32> {
         .ok_or_else(|| setting.invalid("up to 8 hexadecimal digits").format(FORMAT))
 }
 
-fn one_of(names: &[&str]) -> String {
-    format!("one of {}", names.join(", "))
-}
-
-fn unknown(setting: &Setting) -> Error {
-    let names: Vec<&str> = SETTINGS.iter().map(|help| help.name).collect();
-    Error::new(ErrorKind::InvalidInput)
-        .format(FORMAT)
-        .field("option")
-        .found_name(setting.name.as_bytes())
-        .expected(one_of(&names))
+fn choose_by_name<T: Copy, const N: usize>(setting: &Setting, choices: [(&str, T); N]) -> Result<T> {
+    let names = choices.map(|(name, _)| name);
+    choose(FORMAT, setting, &choices, format_args!("one of {}", names.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use diskimg_core::ErrorKind;
+
     use super::*;
 
     fn parse(list: &str) -> Result<WriterOptions> {
@@ -176,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_understood() {
+    fn every_setting_is_parsed() {
         let options = parse(
             "subformat=twoGbMaxExtentSparse,adapter_type=pvscsi,grain_size=4k,zeroed_grain=on,\
              hwversion=21,toolsversion=12345,cid=0xCAFEbabe",
@@ -203,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_refused_and_the_known_ones_are_listed() {
+    fn unknown_setting_is_rejected_with_a_list_of_the_known_ones() {
         let error = parse("cluster_size=4k").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         for help in SETTINGS {
@@ -212,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_cannot_be_meant_are_refused() {
+    fn invalid_values_are_rejected() {
         let list = [
             "subformat=monolithicsparse",
             "adapter_type=scsi",
@@ -232,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_means_stream_optimized_and_nothing_else() {
+    fn compression_selects_stream_optimized_only() {
         assert_eq!(compressed(None, true).unwrap(), Subformat::StreamOptimized);
         assert_eq!(compressed(Some(Subformat::StreamOptimized), true).unwrap(), Subformat::StreamOptimized);
         for other in Subformat::ALL.into_iter().filter(|other| *other != Subformat::StreamOptimized) {

@@ -1,4 +1,4 @@
-//! What the writer refuses, and what it leaves behind when it is not finished.
+//! Rejected calls, and images that are not finished.
 
 use diskimg_core::{CreateOptions, ErrorKind, MemorySink, Siblings};
 
@@ -6,13 +6,13 @@ use super::folder::Pipe;
 use super::tools::{has, run};
 use super::*;
 
-fn refused(options: &WriterOptions) -> diskimg_core::Error {
+fn rejected(options: &WriterOptions) -> diskimg_core::Error {
     let folder = Folder::new();
-    Writer::new(folder.sink(), options, Some(folder as _)).err().unwrap()
+    ImageWriter::new(folder.sink(), options, Some(folder as _)).err().unwrap()
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn invalid_options_are_rejected() {
     let good = WriterOptions { virtual_size: 1 << 20, ..WriterOptions::default() };
     let stream = WriterOptions { subformat: Subformat::StreamOptimized, ..good.clone() };
     let flat = WriterOptions { subformat: Subformat::MonolithicFlat, ..good.clone() };
@@ -32,37 +32,37 @@ fn options_that_cannot_be_meant_are_refused() {
         (WriterOptions { level: Some(0), ..stream }, "level"),
     ];
     for (options, field) in table {
-        let error = refused(&options);
+        let error = rejected(&options);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains(field), "{error}");
     }
 }
 
 #[test]
-fn a_disk_of_more_files_than_a_descriptor_holds_is_refused_before_any_is_made() {
+fn disk_of_too_many_files_is_rejected_before_any_is_created() {
     let folder = Folder::new();
     let subformat = Subformat::TwoGbMaxExtentFlat;
     let options = WriterOptions { virtual_size: 9 << 40, subformat, ..WriterOptions::default() };
-    let error = Writer::new(folder.sink(), &options, Some(Arc::clone(&folder) as _)).err().unwrap();
+    let error = ImageWriter::new(folder.sink(), &options, Some(Arc::clone(&folder) as _)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(folder.files().len(), 1, "the image's own");
 }
 
 #[test]
-fn several_files_need_someone_who_makes_them() {
+fn subformat_of_several_files_needs_siblings() {
     for subformat in Subformat::ALL.into_iter().filter(|subformat| subformat.has_siblings()) {
         let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
-        let error = Writer::new(Box::new(MemorySink::new(1 << 20)), &options, None).err().unwrap();
+        let error = ImageWriter::new(Box::new(MemorySink::new(1 << 20)), &options, None).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains("needs files beside it"), "{error}");
     }
 }
 
 #[test]
-fn only_stream_optimized_goes_into_a_pipe() {
+fn only_stream_optimized_is_written_to_a_pipe() {
     for subformat in Subformat::ALL {
         let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
-        let made = Writer::new(Box::new(Pipe::default()), &options, Some(Folder::new() as _));
+        let made = ImageWriter::new(Box::new(Pipe::default()), &options, Some(Folder::new() as _));
         match made {
             Ok(_) => assert_eq!(subformat, Subformat::StreamOptimized),
             Err(error) => assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}"),
@@ -71,7 +71,7 @@ fn only_stream_optimized_goes_into_a_pipe() {
 }
 
 #[test]
-fn a_stream_does_not_go_back() {
+fn stream_optimized_rejects_descending_offsets() {
     let options = WriterOptions {
         virtual_size: 1 << 20,
         subformat: Subformat::StreamOptimized,
@@ -88,7 +88,7 @@ fn a_stream_does_not_go_back() {
 }
 
 #[test]
-fn nothing_is_written_past_the_end_of_the_disk() {
+fn range_past_the_end_is_out_of_bounds_and_changes_nothing() {
     for subformat in Subformat::ALL {
         let options = WriterOptions { virtual_size: 1000, subformat, ..WriterOptions::default() };
         let folder = Folder::new();
@@ -103,7 +103,7 @@ fn nothing_is_written_past_the_end_of_the_disk() {
 }
 
 #[test]
-fn what_was_dropped_is_no_image() {
+fn writer_dropped_without_finish_leaves_no_valid_image() {
     if !has("qemu-img") {
         return;
     }
@@ -119,7 +119,7 @@ fn what_was_dropped_is_no_image() {
     }
     let pipe = Pipe::default();
     let options = options_for(&disk, Subformat::StreamOptimized);
-    let writer = Writer::new(Box::new(pipe.clone()), &options, None).unwrap();
+    let writer = ImageWriter::new(Box::new(pipe.clone()), &options, None).unwrap();
     writer.write_at(0, &disk).unwrap();
     drop(writer);
     let folder = Folder::new();
@@ -128,7 +128,7 @@ fn what_was_dropped_is_no_image() {
 }
 
 #[test]
-fn a_segment_placed_but_not_written_is_not_forgotten() {
+fn unwritten_segment_prevents_finish() {
     let disk = mixed(200_000, 2);
     for subformat in [Subformat::MonolithicSparse, Subformat::StreamOptimized] {
         let folder = Folder::new();
@@ -143,7 +143,7 @@ fn a_segment_placed_but_not_written_is_not_forgotten() {
 }
 
 #[test]
-fn a_range_that_a_batch_has_passed_cannot_be_written_again() {
+fn range_completed_by_a_batch_cannot_be_rewritten() {
     let disk = mixed(5 << 20, 2);
     let options = WriterOptions { grain_size: 4096, ..options_for(&disk, Subformat::MonolithicSparse) };
     let folder = Folder::new();
@@ -153,24 +153,24 @@ fn a_range_that_a_batch_has_passed_cannot_be_written_again() {
     assert_eq!(Box::new(writer).finish().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// Makes no file at all.
-struct Nobody(&'static str);
+/// Creates no files.
+struct NoSiblings(&'static str);
 
-impl Siblings for Nobody {
+impl Siblings for NoSiblings {
     fn image_name(&self) -> &str {
         self.0
     }
     fn create(&self, _: &str, _: Option<u64>) -> diskimg_core::Result<Box<dyn BlockSink>> {
-        Err(diskimg_core::Error::new(ErrorKind::Io).because("nobody makes files"))
+        Err(diskimg_core::Error::new(ErrorKind::Io).because("no files are created"))
     }
 }
 
 #[test]
-fn a_name_that_would_break_the_descriptor_is_refused_only_where_it_would_stand_there() {
+fn name_that_breaks_the_descriptor_is_rejected_only_if_it_is_stored_there() {
     let sink = || Box::new(MemorySink::new(1 << 20));
     for subformat in Subformat::ALL {
         let options = WriterOptions { virtual_size: 512, subformat, ..WriterOptions::default() };
-        let made = Writer::new(sink(), &options, Some(Arc::new(Nobody("a\"b.vmdk"))));
+        let made = ImageWriter::new(sink(), &options, Some(Arc::new(NoSiblings("a\"b.vmdk"))));
         match made {
             Ok(_) => assert!(!subformat.has_siblings()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
@@ -178,12 +178,12 @@ fn a_name_that_would_break_the_descriptor_is_refused_only_where_it_would_stand_t
     }
     let flat =
         WriterOptions { virtual_size: 512, subformat: Subformat::MonolithicFlat, ..WriterOptions::default() };
-    let error = Writer::new(sink(), &flat, Some(Arc::new(Nobody("a.vmdk")))).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Io, "a file that cannot be made is found at once");
+    let error = ImageWriter::new(sink(), &flat, Some(Arc::new(NoSiblings("a.vmdk")))).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Io, "a failure to create a file is reported at once");
 }
 
 #[test]
-fn the_entry_of_the_driver_knows_the_files_beside_it() {
+fn create_function_of_the_driver_creates_all_files() {
     let folder = Folder::new();
     let options = CreateOptions {
         virtual_size: 1_000_000,

@@ -1,4 +1,4 @@
-//! A directory of host files to write images into: the image's own file and those beside it.
+//! A directory for the files of an image.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ use crate::Vmdk;
 
 pub(super) const NAME: &str = "disk.vmdk";
 
-/// A directory that goes away with the test.
+/// A directory that is removed after the test.
 pub(super) struct Folder(TempDir);
 
 impl Folder {
@@ -59,14 +59,14 @@ impl Siblings for Folder {
     }
 }
 
-/// Serves files of the folder by their bare names.
+/// Opens files of the folder by their names.
 impl Resolver for Folder {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn diskimg_core::BlockSource>> {
         Ok(Arc::new(Memory::new(self.read(&reference.name_lossy()))))
     }
 }
 
-/// Fails unless this crate's own check finds nothing wrong.
+/// Asserts that the check of this crate finds no problem.
 #[track_caller]
 pub(super) fn clean(folder: &Folder) {
     let options = OpenOptions { resolver: folder, ..OpenOptions::default() };
@@ -75,16 +75,16 @@ pub(super) fn clean(folder: &Folder) {
     assert!(report.is_clean(), "{report:?}");
 }
 
-/// The image, opened with the reader of this crate.
+/// Opens the image with this crate.
 pub(super) fn open(folder: &Folder) -> Vmdk {
     let options = OpenOptions { resolver: folder, ..OpenOptions::default() };
     Vmdk::open(Arc::new(Memory::new(folder.read(NAME))), &options).unwrap()
 }
 
-/// A host file being written; it gets its name when it is finished.
+/// A host file being written. It is renamed to its final name when it is finished.
 struct HostSink {
     file: File,
-    /// Byte offset behind the last byte written: what lies behind reads as zeros.
+    /// The end of the bytes written; the rest reads as zeros.
     written: Mutex<u64>,
     size: Option<u64>,
     names: Option<(PathBuf, PathBuf)>,
@@ -143,7 +143,7 @@ impl BlockSink for HostSink {
     }
 }
 
-/// A pipe in memory: bytes in order, and an error for anything else.
+/// A pipe in memory. Panics if the offsets do not ascend.
 #[derive(Clone, Default)]
 pub(super) struct Pipe(Arc<Mutex<Vec<u8>>>);
 
@@ -157,7 +157,7 @@ impl BlockSink for Pipe {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut bytes = self.0.lock().unwrap();
         let offset = usize::try_from(offset).unwrap();
-        assert!(offset >= bytes.len(), "a write at {offset} behind {}", bytes.len());
+        assert!(offset >= bytes.len(), "a write at {offset}, before {}", bytes.len());
         bytes.resize(offset, 0);
         bytes.extend(data);
         Ok(())

@@ -1,4 +1,4 @@
-//! What stands where.
+//! The offsets of structures in the files.
 
 use super::*;
 
@@ -22,13 +22,13 @@ fn header(bytes: &[u8]) -> [u64; 9] {
 }
 
 #[test]
-fn a_monolithic_extent_has_both_directories_and_all_tables_in_front() {
+fn monolithic_sparse_begins_with_both_directories_and_all_tables() {
     let disk = painted(0, 200_000);
     let mut options = options_for(&disk, Subformat::MonolithicSparse);
     let bytes = image(&options, |writer| writer.write_at(0, &disk).unwrap()).read(NAME);
     assert_eq!(header(&bytes), [1, 3, 391, 128, 1, 20, 21, 26, 128]);
     assert_eq!(u32_at(&bytes, 77) & 0xFFFF, 0, "not compressed");
-    // Both directories point at tables of the same content.
+    // Both directories point to tables with the same content.
     assert_eq!((u32_at(&bytes, 21 * 512), u32_at(&bytes, 26 * 512)), (22, 27));
     assert_eq!(bytes[22 * 512..26 * 512], bytes[27 * 512..31 * 512]);
     let entries: Vec<u32> = (0..5).map(|entry| u32_at(&bytes, 27 * 512 + entry * 4)).collect();
@@ -41,7 +41,7 @@ fn a_monolithic_extent_has_both_directories_and_all_tables_in_front() {
 }
 
 #[test]
-fn a_split_extent_has_no_descriptor() {
+fn split_extent_has_no_embedded_descriptor() {
     let disk = painted(0, 200_000);
     let options = options_for(&disk, Subformat::TwoGbMaxExtentSparse);
     let folder = image(&options, |writer| writer.write_at(0, &disk).unwrap());
@@ -50,8 +50,8 @@ fn a_split_extent_has_no_descriptor() {
 }
 
 #[test]
-fn a_stream_is_laid_out_as_vmware_does() {
-    // Grains 0 and 1, and one that the second table maps.
+fn stream_optimized_has_the_layout_of_vmware() {
+    // Grains 0 and 1, and one grain of the second table.
     let options = WriterOptions { virtual_size: 40 << 20, ..options_for(&[], Subformat::StreamOptimized) };
     let bytes = image(&options, |writer| {
         writer.write_at(0, &[7; 131_072]).unwrap();
@@ -88,7 +88,7 @@ fn a_stream_is_laid_out_as_vmware_does() {
 }
 
 #[test]
-fn splits_are_those_of_vmware() {
+fn extent_files_have_the_sizes_of_vmware() {
     let size = (4 << 30) + 512;
     let options = |subformat| WriterOptions { virtual_size: size, subformat, ..WriterOptions::default() };
     let folder = image(&options(Subformat::TwoGbMaxExtentFlat), |_| ());

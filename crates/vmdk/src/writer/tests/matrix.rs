@@ -1,12 +1,12 @@
-//! Every subformat at every kind of size, read by QEMU.
+//! Every subformat at all boundary sizes, read by QEMU.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::tools::{approved, approved_as, has, said};
+use super::tools::{approved, approved_as, has, output_of};
 use super::*;
 
-/// Around sectors, grains and tables of grains of 4 KiB: a table maps 2 MiB.
+/// Sizes around sectors, grains and tables. A table of 4 KiB grains maps 2 MiB.
 const SIZES: [usize; 8] = [1, 513, 4097, 65_535, 65_536, 1_000_000, (2 << 20) + 1, 5_000_001];
 
 fn in_one_call(options: &WriterOptions, disk: &[u8]) -> Arc<Folder> {
@@ -20,7 +20,7 @@ fn in_batches(options: &WriterOptions, disk: &[u8]) -> Arc<Folder> {
     })
 }
 
-fn every_size_is_read_by_qemu(subformat: Subformat) {
+fn check_every_size_with_qemu(subformat: Subformat) {
     if !has("qemu-img") {
         return;
     }
@@ -40,35 +40,35 @@ fn every_size_is_read_by_qemu(subformat: Subformat) {
 
 #[test]
 fn monolithic_sparse_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::MonolithicSparse);
+    check_every_size_with_qemu(Subformat::MonolithicSparse);
 }
 
 #[test]
 fn stream_optimized_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::StreamOptimized);
+    check_every_size_with_qemu(Subformat::StreamOptimized);
 }
 
 #[test]
 fn monolithic_flat_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::MonolithicFlat);
+    check_every_size_with_qemu(Subformat::MonolithicFlat);
 }
 
 #[test]
 fn split_sparse_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::TwoGbMaxExtentSparse);
+    check_every_size_with_qemu(Subformat::TwoGbMaxExtentSparse);
 }
 
 #[test]
 fn split_flat_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::TwoGbMaxExtentFlat);
+    check_every_size_with_qemu(Subformat::TwoGbMaxExtentFlat);
 }
 
 #[test]
 fn vmfs_of_every_size_is_read_by_qemu() {
-    every_size_is_read_by_qemu(Subformat::Vmfs);
+    check_every_size_with_qemu(Subformat::Vmfs);
 }
 
-/// Bytes across the ends of the files of both split subformats, and at the end of the disk.
+/// Data across the ends of files of both split subformats, and at the end of the disk.
 fn large() -> (u64, Vec<(u64, Vec<u8>)>) {
     let size = (4 << 30) + 12_345;
     let ends = [4_192_256 * 512, 4_193_792 * 512, 2 * 4_192_256 * 512, 2 * 4_193_792 * 512];
@@ -99,7 +99,7 @@ fn disks_of_several_files_and_tables_are_read_by_qemu() {
 }
 
 #[test]
-fn segments_across_the_ends_of_files_arrive() {
+fn segments_across_the_ends_of_files_are_stored() {
     if !has("qemu-img") {
         return;
     }
@@ -114,8 +114,8 @@ fn segments_across_the_ends_of_files_arrive() {
         let mut at = 0;
         let mut segment = |offset: u64, end: u64, bytes: &[u8]| {
             let known = offset..offset + 65_536;
-            let told = !bytes.is_empty() && zeros::is_zero(&bytes[..65_536]);
-            let zeros = if told { std::slice::from_ref(&known) } else { &[] };
+            let begins_with_zeros = !bytes.is_empty() && zeros::is_zero(&bytes[..65_536]);
+            let zeros = if begins_with_zeros { std::slice::from_ref(&known) } else { &[] };
             let segment = Segment { offset, len: end - offset, bytes, zeros };
             batch.prepare(&segment).unwrap();
             batch.place(&segment).unwrap();
@@ -131,10 +131,10 @@ fn segments_across_the_ends_of_files_arrive() {
     });
     let direct =
         image(&options, |writer| pieces.iter().for_each(|(at, bytes)| writer.write_at(*at, bytes).unwrap()));
-    said("qemu-img", &["compare"], &[&direct.path(NAME), &batch.path(NAME)]);
+    output_of("qemu-img", &["compare"], &[&direct.path(NAME), &batch.path(NAME)]);
 }
 
-/// The pieces filled up to whole grains, with a grain of zeros in front where there is room.
+/// The pieces padded to whole grains, each after a grain of zeros if there is room.
 fn merged(pieces: &[(u64, Vec<u8>)], size: u64) -> Vec<(u64, Vec<u8>)> {
     let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
     for (at, bytes) in pieces {
@@ -155,7 +155,7 @@ fn merged(pieces: &[(u64, Vec<u8>)], size: u64) -> Vec<(u64, Vec<u8>)> {
 }
 
 #[test]
-fn a_disk_of_64_gib_costs_a_few_kilobytes() {
+fn empty_disk_of_64_gib_needs_a_few_kilobytes() {
     if !has("qemu-img") {
         return;
     }
@@ -172,7 +172,7 @@ fn a_disk_of_64_gib_costs_a_few_kilobytes() {
 }
 
 #[test]
-fn libvmdk_agrees() {
+fn vmdkinfo_reports_size_and_content_id() {
     if !has("vmdkinfo") {
         return;
     }
@@ -180,7 +180,7 @@ fn libvmdk_agrees() {
     for subformat in Subformat::ALL {
         let options = WriterOptions { cid: 0xAB, ..options_for(&disk, subformat) };
         let folder = in_one_call(&options, &disk);
-        let info = said("vmdkinfo", &[], &[&folder.path(NAME)]);
+        let info = output_of("vmdkinfo", &[], &[&folder.path(NAME)]);
         assert!(info.contains("(5000192 bytes)"), "{info}");
         assert!(info.contains("0x000000ab"), "{info}");
     }

@@ -1,4 +1,4 @@
-//! Tests of the writer: against `qemu-img` and `vmdkinfo`, the reader, and itself with other threads.
+//! Tests of the writer against `qemu-img`, `vmdkinfo` and the reader, and with different numbers of threads.
 
 mod errors;
 mod folder;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use diskimg_core::conformance::{Numbers, batched, mixed, painted};
 use diskimg_core::{BlockSink, Segment, zeros};
 
-use super::{Subformat, Writer, WriterOptions};
+use super::{ImageWriter, Subformat, WriterOptions};
 use folder::{Folder, NAME};
 
-/// A disk as an image states it: whole sectors.
+/// The disk extended to whole sectors, as in the image.
 fn in_sectors(disk: &[u8]) -> Vec<u8> {
     let mut disk = disk.to_vec();
     disk.resize(disk.len().next_multiple_of(512), 0);
@@ -28,12 +28,12 @@ fn options_for(disk: &[u8], subformat: Subformat) -> WriterOptions {
     WriterOptions { virtual_size: disk.len() as u64, subformat, ..WriterOptions::default() }
 }
 
-fn writer_in(folder: &Arc<Folder>, options: &WriterOptions) -> Writer {
-    Writer::new(folder.sink(), options, Some(Arc::clone(folder) as _)).unwrap()
+fn writer_in(folder: &Arc<Folder>, options: &WriterOptions) -> ImageWriter {
+    ImageWriter::new(folder.sink(), options, Some(Arc::clone(folder) as _)).unwrap()
 }
 
-/// The files after `write` has had the writer.
-fn image(options: &WriterOptions, write: impl FnOnce(&Writer)) -> Arc<Folder> {
+/// Runs `write` and returns the finished files.
+fn image(options: &WriterOptions, write: impl FnOnce(&ImageWriter)) -> Arc<Folder> {
     let folder = Folder::new();
     let writer = writer_in(&folder, options);
     write(&writer);

@@ -1,4 +1,4 @@
-//! The files depend on the bytes and the options alone, and any order of writes gives the same disk.
+//! The files depend only on the bytes and the options, and any order of writes makes the same disk.
 
 use super::folder::Pipe;
 use super::tools::{approved_as, has};
@@ -23,7 +23,7 @@ fn batch_variants(disk: &[u8]) -> Vec<WriterOptions> {
 }
 
 #[test]
-fn the_bytes_do_not_depend_on_threads_or_segments() {
+fn image_bytes_do_not_depend_on_threads_or_segments() {
     let disk = mixed(8_000_123, 5);
     for options in batch_variants(&disk) {
         let one = image(&options, |writer| batched(writer, &disk, 1 << 20, 1)).files();
@@ -35,13 +35,13 @@ fn the_bytes_do_not_depend_on_threads_or_segments() {
 }
 
 #[test]
-fn a_batch_and_direct_writes_in_order_give_the_same_files() {
+fn batch_and_ordered_direct_writes_make_the_same_files() {
     let disk = mixed(3_000_001, 6);
     for options in batch_variants(&disk) {
         let batch = image(&options, |writer| batched(writer, &disk, 1 << 20, 2)).files();
         for step in [196_608, 65_536, 5000] {
             if step == 5000 && options.subformat != Subformat::StreamOptimized {
-                // What is no whole grain gets a place even if its zeros would make up a grain with the next.
+                // A direct write of part of a grain allocates it even if the whole grain is zeros.
                 continue;
             }
             let direct = image(&options, |writer| {
@@ -55,18 +55,18 @@ fn a_batch_and_direct_writes_in_order_give_the_same_files() {
 }
 
 #[test]
-fn a_stream_into_a_pipe_has_the_bytes_of_the_file() {
+fn stream_optimized_pipe_and_file_have_equal_bytes() {
     let disk = mixed(5_000_001, 7);
     for grain_size in [4096, 65_536] {
         let options = WriterOptions { grain_size, ..options_for(&disk, Subformat::StreamOptimized) };
         let file = image(&options, |writer| batched(writer, &disk, 1 << 18, 3)).read(NAME);
         let by_batch = Pipe::default();
-        let writer = Writer::new(Box::new(by_batch.clone()), &options, None).unwrap();
+        let writer = ImageWriter::new(Box::new(by_batch.clone()), &options, None).unwrap();
         batched(&writer, &disk, 1 << 18, 3);
         Box::new(writer).finish().unwrap();
         assert!(by_batch.bytes() == file, "by batch, grains of {grain_size}");
         let direct = Pipe::default();
-        let writer = Writer::new(Box::new(direct.clone()), &options, None).unwrap();
+        let writer = ImageWriter::new(Box::new(direct.clone()), &options, None).unwrap();
         for (index, piece) in disk.chunks(100_000).enumerate() {
             if zeros::is_zero(piece) {
                 let start = index as u64 * 100_000;
@@ -81,7 +81,7 @@ fn a_stream_into_a_pipe_has_the_bytes_of_the_file() {
 }
 
 #[test]
-fn writes_in_any_order_and_again_are_read_by_qemu() {
+fn rewrites_in_any_order_are_read_by_qemu() {
     if !has("qemu-img") {
         return;
     }
@@ -109,7 +109,7 @@ fn writes_in_any_order_and_again_are_read_by_qemu() {
 }
 
 #[test]
-fn direct_writes_from_many_threads_all_arrive() {
+fn direct_writes_from_many_threads_are_all_stored() {
     if !has("qemu-img") {
         return;
     }
@@ -132,7 +132,7 @@ fn direct_writes_from_many_threads_all_arrive() {
 }
 
 #[test]
-fn flat_files_are_copied_by_whoever_can_copy() {
+fn flat_files_are_copied_from_host_files() {
     let disk = mixed(1_000_448, 4);
     let source = Folder::new();
     std::fs::write(source.path("raw"), &disk).unwrap();

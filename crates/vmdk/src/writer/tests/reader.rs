@@ -1,4 +1,4 @@
-//! The reader of this crate sees what was written, by whatever calls.
+//! Images read back with this crate.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::DRIVER;
 
 #[test]
-fn the_writer_passes_the_conformance_suite_of_sinks() {
+fn writer_passes_the_sink_conformance_suite() {
     for subformat in Subformat::ALL {
         for size in [1, 513, 300_000, 3_000_001] {
             let folder = Mutex::new(Folder::new());
@@ -36,7 +36,7 @@ fn the_writer_passes_the_conformance_suite_of_sinks() {
 }
 
 #[test]
-fn a_stream_is_read_as_it_arrives() {
+fn stream_optimized_image_is_decoded_as_a_stream() {
     let disk = mixed(5_000_192, 11);
     for grain_size in [4096, 65_536] {
         let options = WriterOptions { grain_size, ..options_for(&disk, Subformat::StreamOptimized) };
@@ -54,7 +54,7 @@ fn a_stream_is_read_as_it_arrives() {
 }
 
 #[test]
-fn the_image_says_what_it_was_made_of() {
+fn image_info_states_the_options() {
     for subformat in Subformat::ALL {
         let options = WriterOptions { virtual_size: 1000, cid: 0xAB, subformat, ..WriterOptions::default() };
         let source = open(&image(&options, |_| ()));
@@ -62,7 +62,7 @@ fn the_image_says_what_it_was_made_of() {
         assert_eq!(info.virtual_size, 1024);
         assert_eq!(info.subformat.as_deref(), Some(subformat.name()));
         assert_eq!(info.identity.content_id, Some(0xAB));
-        // That there are other files is said of whatever has some.
+        // An image with other files has a finding that says so.
         assert_eq!(info.findings.len(), usize::from(subformat.has_siblings()), "{:?}", info.findings);
     }
 }
@@ -78,7 +78,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The calls as a stream takes them: in order, without what has been passed.
+/// The calls with ascending offsets; the others are dropped.
 fn ascending(mut calls: Vec<Call>) -> Vec<Call> {
     calls.sort_by_key(|call| match call {
         Call::Write { at, .. } | Call::Zero { at, .. } => *at,
@@ -104,7 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_writes_in_any_order_are_read_back_and_found_clean(
+    fn writes_in_any_order_are_read_back_and_pass_the_check(
         calls in prop::collection::vec(call(), 0..24),
         grain_bits in 12_u32..17,
         subformat in prop::sample::select(Subformat::ALL.to_vec()),
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn any_mixture_of_bytes_in_batches_is_read_back_and_found_clean(
+    fn mixed_bytes_in_batches_are_read_back_and_pass_the_check(
         seed in any::<u64>(),
         len in 1_usize..3_000_000,
         grain_bits in 12_u32..17,

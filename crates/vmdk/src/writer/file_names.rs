@@ -1,41 +1,41 @@
-//! The names of the files beside an image.
+//! The names of the other files of an image.
 //!
-//! Source: VMware, "Virtual Disk Format 5.0", "The Extent Descriptions": the names of the files.
+//! Source: VMware, "Virtual Disk Format 5.0", "The Extent Descriptions".
 
 use diskimg_core::Result;
 
 use super::error::misuse;
 
-/// The names of an image's files, checked to be such that a descriptor can hold them.
+/// The names of an image's files, checked to fit in a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(super) struct FileNames {
     stem: String,
 }
 
-impl Names {
-    /// Names that follow from the one of the image's own file: `disk.vmdk` gives `disk-flat.vmdk`.
+impl FileNames {
+    /// Derives names from the file name of the image: `disk.vmdk` gives `disk-flat.vmdk`.
     pub(super) fn new(image: &str) -> Result<Self> {
-        let refused = |why: &str| misuse("file name").found_name(image.as_bytes()).because(why.to_owned());
-        // Readers end a name at the next quote and an extent line at the next line break, whatever follows.
+        let rejected = |why: &str| misuse("file name").found_name(image.as_bytes()).because(why.to_owned());
+        // Readers end a name at the next quote, and an extent line at the next line break.
         if image.chars().any(|c| c == '"' || c.is_control()) {
-            return Err(refused("a descriptor can hold neither quotes nor control characters"));
+            return Err(rejected("a descriptor supports neither quotes nor control characters"));
         }
         let stem = match image.len().checked_sub(ENDING.len()).and_then(|at| image.split_at_checked(at)) {
             Some((stem, ending)) if ending.eq_ignore_ascii_case(ENDING) => stem,
             _ => image,
         };
         if stem.is_empty() {
-            return Err(refused("the names of the other files follow from it"));
+            return Err(rejected("the names of the other files are derived from it"));
         }
         Ok(Self { stem: stem.to_owned() })
     }
 
-    /// The one file of guest bytes.
+    /// The name of the single flat file.
     pub(super) fn flat(&self) -> String {
         format!("{}-flat{ENDING}", self.stem)
     }
 
-    /// One of several files, `f` for flat or `s` for sparse, counted from 0.
+    /// The name of file `index` of several, with `f` for flat or `s` for sparse.
     pub(super) fn numbered(&self, letter: char, index: u64) -> String {
         format!("{}-{letter}{:03}{ENDING}", self.stem, index.saturating_add(1))
     }
@@ -48,20 +48,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_from_the_name_of_the_image() {
-        let names = Names::new("disk.vmdk").unwrap();
+    fn names_are_derived_from_the_image_name() {
+        let names = FileNames::new("disk.vmdk").unwrap();
         assert_eq!(names.flat(), "disk-flat.vmdk");
         assert_eq!(names.numbered('f', 0), "disk-f001.vmdk");
         assert_eq!(names.numbered('s', 999), "disk-s1000.vmdk");
-        assert_eq!(Names::new("Ähre = 2.VMDK").unwrap().flat(), "Ähre = 2-flat.vmdk");
-        assert_eq!(Names::new("é").unwrap().flat(), "é-flat.vmdk");
-        assert_eq!(Names::new("disk.img").unwrap().flat(), "disk.img-flat.vmdk");
+        assert_eq!(FileNames::new("Ähre = 2.VMDK").unwrap().flat(), "Ähre = 2-flat.vmdk");
+        assert_eq!(FileNames::new("é").unwrap().flat(), "é-flat.vmdk");
+        assert_eq!(FileNames::new("disk.img").unwrap().flat(), "disk.img-flat.vmdk");
     }
 
     #[test]
-    fn names_that_would_break_the_descriptor_are_refused() {
+    fn names_that_break_the_descriptor_are_rejected() {
         for name in ["", ".vmdk", "a\"b.vmdk", "a\nRW 1 FLAT.vmdk", "a\0.vmdk"] {
-            let error = Names::new(name).unwrap_err();
+            let error = FileNames::new(name).unwrap_err();
             assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput, "{name:?}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }

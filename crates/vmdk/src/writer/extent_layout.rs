@@ -1,0 +1,180 @@
+//! The sizes and offsets of a sparse extent.
+//!
+//! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extents".
+
+use std::ops::Range;
+
+use diskimg_core::{HostOffset, Remedy, Result};
+
+use super::error::invalid;
+use crate::addr::{ExtentOffset, SECTOR, sector_offset};
+use crate::errors::limit;
+use crate::geometry::Geometry;
+use crate::sparse_header::{MAX_DIRECTORY_ENTRIES, MAX_ENTRIES_PER_TABLE};
+
+/// Bytes of a sector, as a length in memory.
+pub(super) const SECTOR_BYTES: usize = 512;
+/// Entries of a grain table: the specification's number, which all known writers use.
+pub(super) const GRAIN_TABLE_ENTRIES: u32 = MAX_ENTRIES_PER_TABLE;
+/// Bytes of a grain table.
+pub(super) const GRAIN_TABLE_BYTES: u64 = ENTRIES * 4;
+/// Sectors reserved for an embedded descriptor, so that it can be changed in place. QEMU's number.
+pub(super) const DESCRIPTOR_SECTORS: u64 = 20;
+
+const ENTRIES: u64 = GRAIN_TABLE_ENTRIES as u64;
+/// The grain sizes in bytes. The specification's minimum is "more than 8 sectors", but writers use 4 KiB and readers
+/// accept it. The maximum is our limit: some readers have a fixed buffer of this size.
+const GRAIN_SIZES: Range<u64> = 4096..65_537;
+
+/// The checked sizes of a sparse extent being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExtentLayout {
+    /// Its capacity is the size in bytes that the caller writes.
+    pub(super) geometry: Geometry,
+}
+
+impl ExtentLayout {
+    /// The layout of an extent for `size` bytes of the disk.
+    pub(super) fn new(size: u64, grain_size: u64) -> Result<Self> {
+        check_grain_size(grain_size)?;
+        let layout = Self { geometry: Geometry::new(grain_size, ENTRIES, size) };
+        if layout.geometry.tables() > MAX_DIRECTORY_ENTRIES {
+            let most = MAX_DIRECTORY_ENTRIES.saturating_mul(layout.table_span());
+            let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
+            return Err(error.with_remedy(Remedy::SetOption(&[
+                ("grain_size", "a larger size"),
+                ("subformat", "one of several files, or a flat one"),
+            ])));
+        }
+        Ok(layout)
+    }
+
+    /// The size in bytes that the caller writes.
+    pub(super) fn size(&self) -> u64 {
+        self.geometry.capacity()
+    }
+
+    /// The sectors of the extent; the last may be partial.
+    pub(super) fn capacity_sectors(&self) -> u64 {
+        self.size().div_ceil(SECTOR)
+    }
+
+    pub(super) fn grain_sectors(&self) -> u64 {
+        self.geometry.grain_bytes() / SECTOR
+    }
+
+    /// Guest bytes that one grain table maps.
+    pub(super) fn table_span(&self) -> u64 {
+        self.geometry.table_start(1).0
+    }
+
+    /// Sectors of the grain directory.
+    pub(super) fn directory_sectors(&self) -> u64 {
+        self.geometry.tables().saturating_mul(4).div_ceil(SECTOR)
+    }
+
+    /// The index of the grain table that maps `guest`, and the index of its entry in that table.
+    pub(super) fn slot(&self, guest: ExtentOffset) -> (u64, usize) {
+        let slot = usize::try_from(self.geometry.slot(guest)).unwrap_or_default();
+        (self.geometry.table_index(guest), slot)
+    }
+
+    /// The part of a range, starting at `start`, that lies in one grain.
+    pub(super) fn range_in_grain(&self, start: ExtentOffset, end: ExtentOffset) -> Range<ExtentOffset> {
+        let grain_end = self.geometry.grain_start(start).plus(self.geometry.grain_bytes());
+        start..grain_end.min(end)
+    }
+}
+
+/// The offsets of the metadata of a sparse extent, in sectors. All tables precede the grains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MetadataLayout {
+    pub(super) redundant_directory: u64,
+    pub(super) redundant_tables: u64,
+    pub(super) directory: u64,
+    pub(super) tables: u64,
+    /// The first sector of the first grain.
+    pub(super) overhead: u64,
+}
+
+impl MetadataLayout {
+    /// The header, `descriptor_sectors`, then twice a directory and tables, padded to a whole grain.
+    pub(super) fn new(layout: &ExtentLayout, descriptor_sectors: u64) -> Result<Self> {
+        let directory_sectors = layout.directory_sectors();
+        let tables_sectors = layout.geometry.tables().saturating_mul(GRAIN_TABLE_BYTES / SECTOR);
+        let redundant_directory = descriptor_sectors.saturating_add(1);
+        let redundant_tables = redundant_directory.saturating_add(directory_sectors);
+        let directory = redundant_tables.saturating_add(tables_sectors);
+        let tables = directory.saturating_add(directory_sectors);
+        let end = tables.saturating_add(tables_sectors);
+        let overhead = end.checked_next_multiple_of(layout.grain_sectors()).unwrap_or(u64::MAX);
+        sector_number(overhead)?;
+        Ok(Self { redundant_directory, redundant_tables, directory, tables, overhead })
+    }
+
+    /// The two offsets of grain table `index`.
+    pub(super) fn table_offsets(&self, index: u64) -> [HostOffset; 2] {
+        let offset = index.saturating_mul(GRAIN_TABLE_BYTES);
+        [self.redundant_tables, self.tables].map(|first| sector_offset(first).plus(offset))
+    }
+}
+
+/// Checks the grain size alone.
+pub(super) fn check_grain_size(size: u64) -> Result<()> {
+    if size.is_power_of_two() && GRAIN_SIZES.contains(&size) {
+        return Ok(());
+    }
+    Err(invalid("grain_size").found(size).expected("a power of two from 4096 to 65536"))
+}
+
+/// Narrows a sector to an entry of a table or directory.
+///
+/// # Errors
+/// [`diskimg_core::ErrorKind::Limit`] if the entry cannot store it.
+pub(super) fn sector_number(sector: u64) -> Result<u32> {
+    u32::try_from(sector).map_err(|_| {
+        limit("sparse extent")
+            .found(format_args!("longer than {sector} sectors"))
+            .expected("at most 2^32 sectors, 2 TiB")
+            .with_remedy(Remedy::SetOption(&[("subformat", "a flat one, or one of several files")]))
+    })
+}
+
+/// Returns the bytes of a table or directory, padded to whole sectors.
+pub(super) fn table_bytes(words: &[u32]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(bytes.len().next_multiple_of(SECTOR_BYTES), 0);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    #[test]
+    fn metadata_is_contiguous_up_to_a_whole_grain() {
+        // Three tables of four sectors; a directory of one sector.
+        let layout = ExtentLayout::new((64 << 20) + 1, 65_536).unwrap();
+        let metadata = MetadataLayout::new(&layout, DESCRIPTOR_SECTORS).unwrap();
+        let expected = MetadataLayout {
+            redundant_directory: 21,
+            redundant_tables: 22,
+            directory: 34,
+            tables: 35,
+            overhead: 128,
+        };
+        assert_eq!(metadata, expected);
+    }
+
+    #[test]
+    fn disk_with_more_tables_than_readers_accept_is_rejected() {
+        assert!(ExtentLayout::new(1 << 50, 65_536).is_ok());
+        let error = ExtentLayout::new((1 << 50) + 1, 65_536).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(ExtentLayout::new(u64::MAX, 65_536).is_err());
+        for size in [0, 512, 2048, 5000, 131_072, u64::MAX] {
+            assert_eq!(ExtentLayout::new(1, size).unwrap_err().kind(), ErrorKind::InvalidInput, "{size}");
+        }
+    }
+}
