@@ -65,7 +65,8 @@ pub(crate) fn list(
         let (entry, bytes) = entry(at, directory.end, window)?;
         budget.take(entry.name.len() as u64)?;
         listed.push(entry);
-        at = at.saturating_add(bytes);
+        // Not past the end of the directory.
+        at += bytes;
     }
     Ok(listed)
 }
@@ -90,7 +91,7 @@ fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)
         granularity: 1 << fixed.granularity_bits,
         in_use: fixed.flags & 1 != 0,
         auto: fixed.flags & 2 != 0,
-        table: span(fixed.table_offset, u64::from(fixed.table_entries).saturating_mul(8)),
+        table: span(fixed.table_offset, u64::from(fixed.table_entries) * 8),
     };
     Ok((bitmap, bytes))
 }

@@ -88,15 +88,16 @@ impl Extensions {
             if kind == END {
                 break;
             }
-            let data = at.saturating_add(8);
+            // Everything is in the first cluster: no overflow.
+            let data = at + 8;
             if u64::from(len) > rest {
                 return Err(corrupt("header extension length")
-                    .at(at.saturating_add(4))
+                    .at(at + 4)
                     .found(len)
                     .expected(format_args!("at most {rest}, where the extensions end")));
             }
             all.take(kind, at, len, budget, read)?;
-            at = data.saturating_add(u64::from(len).next_multiple_of(8));
+            at = data + u64::from(len).next_multiple_of(8);
         }
         Ok(all)
     }
@@ -110,7 +111,7 @@ impl Extensions {
         read: &mut dyn FnMut(u64, u64) -> Result<Vec<u8>>,
     ) -> Result<()> {
         let once = |known: bool| if known { Err(twice(kind, at)) } else { Ok(()) };
-        let data_at = at.saturating_add(8);
+        let data_at = at + 8;
         let mut data = || {
             budget.take(u64::from(len))?;
             read(data_at, u64::from(len))
@@ -157,7 +158,7 @@ fn twice(kind: u32, at: u64) -> Error {
 }
 
 fn wrong_length(what: &str, at: u64, len: u32) -> Error {
-    corrupt(format!("length of the {what} extension")).at(at.saturating_add(4)).found(len)
+    corrupt(format!("length of the {what} extension")).at(at + 4).found(len)
 }
 
 /// Returns the value of a structure that was parsed.

@@ -76,16 +76,15 @@ impl Lookup {
     pub(crate) fn mapping(&self, guest: GuestOffset, end: u64) -> Result<Mapping<'_>> {
         let geometry = self.geometry();
         let index = geometry.l1_index(guest);
-        let l1_at = self.l1_table.plus(index.saturating_mul(8));
+        let l1_at = self.l1_table.plus(index * 8);
         let l1 = self.tables.page(l1_at)?;
         let entry = l1.word(0).ok_or_else(|| self.past_end("L1 table", l1_at, guest))?;
         let l2 = l1::decode(entry, geometry).map_err(|error| error.at(l1_at.0).guest(guest.0))?;
         let Some(l2) = l2 else {
             let zeros = (1..).take_while(|next| {
-                index.saturating_add(*next as u64).saturating_mul(geometry.l1_span()) < end
-                    && l1.word(*next) == Some(0)
+                (index + *next as u64).saturating_mul(geometry.l1_span()) < end && l1.word(*next) == Some(0)
             });
-            let entries = index.saturating_add(1).saturating_add(zeros.count() as u64);
+            let entries = index + 1 + zeros.count() as u64;
             let end = entries.saturating_mul(geometry.l1_span()).min(end);
             return Ok(Mapping { lookup: self, entries: None, start: guest, end });
         };
@@ -181,7 +180,7 @@ impl Mapping<'_> {
         let (content, mut len) = self.run_in_cluster(guest)?;
         while len < most {
             match self.run_in_cluster(guest.plus(len)) {
-                Ok((next, more)) if content.is_continued_by(len, next) => len = len.saturating_add(more),
+                Ok((next, more)) if content.is_continued_by(len, next) => len += more,
                 _ => break,
             }
         }
@@ -240,10 +239,10 @@ impl Mapping<'_> {
         let Some(entries) = &self.entries else { return Ok(ClusterDescriptor::Unallocated(None)) };
         let geometry = self.lookup.geometry();
         let index = guest.since(self.start) >> geometry.cluster_bits();
-        let at = entries.at.plus(index.saturating_mul(geometry.l2_entry_bytes()));
+        let at = entries.at.plus(index * geometry.l2_entry_bytes());
         let words = geometry.l2_entry_bytes() / 8;
         let word = |offset: u64| {
-            let index = index.saturating_mul(words).saturating_add(offset);
+            let index = index * words + offset;
             entries
                 .page
                 .word(usize::try_from(index).unwrap_or(usize::MAX))

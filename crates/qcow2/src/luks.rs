@@ -69,13 +69,13 @@ pub(crate) fn details(at: CryptoHeader, window: &mut FileWindow<'_>) -> Result<V
 }
 
 fn sectors(count: u32) -> Detail {
-    Detail::Number(u64::from(count).saturating_mul(SECTOR))
+    Detail::Number(u64::from(count) * SECTOR)
 }
 
 /// Returns QEMU's name of a cipher. It contains the bits of one key, and XTS has two keys.
 fn cipher(name: &[u8], mode: &[u8], key_bytes: u32) -> String {
     let keys = if mode == b"xts" { 2 } else { 1 };
-    format!("{}-{}", String::from_utf8_lossy(name), u64::from(key_bytes).saturating_mul(8) / keys)
+    format!("{}-{}", String::from_utf8_lossy(name), u64::from(key_bytes) * 8 / keys)
 }
 
 fn slot_detail(slot: &LuksKeySlot) -> Detail {

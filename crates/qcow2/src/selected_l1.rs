@@ -61,7 +61,7 @@ impl SelectedL1 {
     /// The bytes of the table that map the disk. The entries after them map saved machine state.
     pub(crate) fn mapping_bytes(&self, header: &Header) -> Range<u64> {
         // No overflow: a table has at most 32 MiB.
-        span(self.offset, header.geometry.l1_entries_for(self.disk_size).saturating_mul(8))
+        span(self.offset, header.geometry.l1_entries_for(self.disk_size) * 8)
     }
 
     /// Checks that the part of the table that maps the disk is in the file and not in the header. QEMU allows
@@ -98,7 +98,7 @@ impl SelectedL1 {
             areas.push(MetadataArea { name: "refcount table", range: refcounts });
         }
         if self.offset != header.l1_table_offset {
-            let range = span(self.offset, self.entries.saturating_mul(8));
+            let range = span(self.offset, self.entries * 8);
             areas.push(MetadataArea { name: "L1 table of the snapshot", range });
         }
         areas.retain(|area| !area.range.is_empty());

@@ -78,11 +78,12 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
         let extra_len = u64::from(fixed.extra_len);
         if extra_len > MAX_EXTRA {
             return Err(corrupt("extra data size of a snapshot")
-                .at(at.saturating_add(36))
+                .at(at + 36)
                 .found(extra_len)
                 .expected(format_args!("at most {MAX_EXTRA}")));
         }
-        let variable = at.saturating_add(FIXED_BYTES);
+        // No overflow: the fixed part is in the file.
+        let variable = at + FIXED_BYTES;
         let len = extra_len + u64::from(fixed.id_len) + u64::from(fixed.name_len);
         let bytes = self.window.read("snapshot table", variable, len)?;
         let (extra, id, name) = whole(strings(bytes, &fixed), variable)?;

@@ -38,7 +38,7 @@ impl SubclusterMap {
             return Err(fault().expected("no subcluster both allocated and zero"));
         }
         if allocated != 0 && host.is_none() {
-            return Err(fault().expected("no allocated subcluster in an entry without a host offset"));
+            return Err(fault().expected("no allocated subcluster, because the entry has no host offset"));
         }
         Ok(Self { host_cluster: host, allocated, zero })
     }
@@ -66,14 +66,14 @@ impl SubclusterMap {
     /// Returns the kind of subcluster `index`, which is below 32, and the number of consecutive subclusters of
     /// that kind, at least one.
     pub(crate) fn run(self, index: u32) -> (Subcluster, u32) {
-        let index = index.min(SUBCLUSTERS.saturating_sub(1));
+        let index = index.min(SUBCLUSTERS - 1);
         let (allocated, zero) = (self.allocated >> index, self.zero >> index);
         let (kind, same) = match (allocated & 1, zero & 1) {
             (1, _) => (Subcluster::Data, allocated.trailing_ones()),
             (_, 1) => (Subcluster::Zero, zero.trailing_ones()),
             _ => (Subcluster::Unallocated, (allocated | zero).trailing_zeros()),
         };
-        (kind, same.min(SUBCLUSTERS.saturating_sub(index)).max(1))
+        (kind, same.min(SUBCLUSTERS - index).max(1))
     }
 }
 

@@ -36,7 +36,7 @@ impl WordPage {
 
     /// The number of words from the requested one to the end of the page or of the file.
     pub(crate) fn left(&self) -> usize {
-        self.words.len().saturating_sub(self.first)
+        self.words.get(self.first..).map_or(0, <[u64]>::len)
     }
 }
 
@@ -56,7 +56,7 @@ impl TableWords {
 
     /// Returns the page that contains the word at `at`, a multiple of 8.
     pub(crate) fn page(&self, at: HostOffset) -> Result<WordPage> {
-        let start = at.0 & !(self.page_bytes.saturating_sub(1));
+        let start = at.0 & !(self.page_bytes - 1);
         let words = self.cache.get_or_load(start, || self.load(start))?;
         let first = usize::try_from((at.0 - start) / 8).unwrap_or(usize::MAX);
         Ok(WordPage { words, first })
@@ -66,7 +66,7 @@ impl TableWords {
         // The last bytes of a file whose size is no multiple of 8 are not an entry.
         let words = self.page_bytes.min(range::len(&(start..self.file_size()))) / 8;
         let words = usize::try_from(words).unwrap_or_default();
-        let mut bytes = vec![0; words.saturating_mul(8)];
+        let mut bytes = vec![0; words * 8];
         self.source.read_at(start, &mut bytes)?;
         let mut page = vec![0; words];
         BigEndian::read_u64_into(&bytes, &mut page);

@@ -66,7 +66,7 @@ impl<'a> CountedRefs<'a> {
         }
         let bits = self.geometry.cluster_bits();
         let last = range.end.min(self.file_size).saturating_sub(1) >> bits;
-        let clusters = range.start >> bits..last.saturating_add(1);
+        let clusters = range.start >> bits..last + 1;
         if let Some(counted) = range::intersect(&clusters, &self.window)
             && let Some(counts) = range::slice_mut(&mut self.counts, self.window.start, &counted)
         {
@@ -86,7 +86,7 @@ impl<'a> CountedRefs<'a> {
         if let Some(report) = &mut self.report {
             *report.allocated_units.get_or_insert(0) += 1;
             if next.is_some_and(|next| next != host) {
-                report.fragmented_units = report.fragmented_units.saturating_add(1);
+                report.fragmented_units += 1;
             }
         }
     }
@@ -95,8 +95,8 @@ impl<'a> CountedRefs<'a> {
     pub(super) fn compressed(&mut self) {
         if let Some(report) = &mut self.report {
             *report.allocated_units.get_or_insert(0) += 1;
-            report.compressed_units = report.compressed_units.saturating_add(1);
-            report.fragmented_units = report.fragmented_units.saturating_add(1);
+            report.compressed_units += 1;
+            report.fragmented_units += 1;
         }
     }
 }

@@ -65,14 +65,14 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let mut highest = None;
     let mut first = 0;
     while first < clusters.max(1) {
-        let counted = first..clusters.min(first.saturating_add(WINDOW));
+        let counted = first..clusters.min(first + WINDOW);
         let first_report = (first == 0).then_some(&mut report);
         let mut refs = CountedRefs::new(counted.clone(), header.geometry, source.size(), first_report)?;
         walk.all(&mut refs)?;
         highest = compare(&refs.into_counts(), counted.start, &parsed, &tables, &mut report)?.or(highest);
-        first = counted.end.max(first.saturating_add(1));
+        first = counted.end.max(first + 1);
     }
-    report.image_end = highest.map(|cluster| cluster.saturating_add(1) << header.geometry.cluster_bits());
+    report.image_end = highest.map(|cluster| (cluster + 1) << header.geometry.cluster_bits());
     Ok(report)
 }
 

@@ -90,7 +90,7 @@ impl ReferenceWalk<'_, '_> {
         let mut table = snapshot::SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
             match entry {
-                Ok(entry) => l1_tables.push(span(entry.l1_table_offset, entry.l1_entries.saturating_mul(8))),
+                Ok(entry) => l1_tables.push(span(entry.l1_table_offset, entry.l1_entries * 8)),
                 Err(error) => refs.invalid(header.snapshots_offset, &error),
             }
         }
@@ -152,7 +152,7 @@ impl ReferenceWalk<'_, '_> {
                     return Ok(());
                 }
             };
-            seen = seen.saturating_add(1);
+            seen += 1;
             if seen > most {
                 return Ok(());
             }
@@ -185,7 +185,7 @@ impl ReferenceWalk<'_, '_> {
                 entry = word;
                 return Ok(());
             }
-            walk.cluster(refs, map, at.saturating_sub(8), entry, word)
+            walk.cluster(refs, map, at - 8, entry, word)
         })
     }
 
@@ -278,9 +278,9 @@ impl ReferenceWalk<'_, '_> {
             self.entries.take(words)?;
             for index in 0..words {
                 let word = usize::try_from(index).ok().and_then(|index| page.word(index)).unwrap_or(0);
-                visit(self, at.saturating_add(index.saturating_mul(8)), word)?;
+                visit(self, at + index * 8, word)?;
             }
-            at = at.saturating_add(words.saturating_mul(8));
+            at += words * 8;
         }
         Ok(())
     }

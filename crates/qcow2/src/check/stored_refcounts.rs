@@ -41,7 +41,7 @@ impl<'a> StoredRefcounts<'a> {
 
     /// The first cluster after those that the block of `cluster` covers.
     pub(super) fn block_end(&self, cluster: u64) -> u64 {
-        ((cluster >> self.block_bits()).saturating_add(1)) << self.block_bits()
+        ((cluster >> self.block_bits()) + 1) << self.block_bits()
     }
 
     /// Returns true if `cluster` has no refcount block.
@@ -55,7 +55,7 @@ impl<'a> StoredRefcounts<'a> {
         if let Some((_, at)) = self.last.filter(|(last, _)| *last == number) {
             return Ok(at);
         }
-        let entry = self.table.plus(number.saturating_mul(8));
+        let entry = self.table.plus(number * 8);
         let in_table = number < self.blocks && entry.0 < self.tables.file_size();
         let word = if in_table { self.tables.page(entry)?.word(0).unwrap_or(0) } else { 0 };
         let at = word & REFCOUNT_BLOCK_OFFSET;
@@ -93,12 +93,8 @@ impl<'a> StoredRefcounts<'a> {
 /// Returns the refcount at bit `bit` of eight bytes. Refcounts narrower than a byte start at its lowest bit.
 fn unpack(word: u64, bit: u64, order: u32) -> u64 {
     let width = 1_u64 << order;
-    let mask = u64::MAX >> 64_u64.saturating_sub(width);
-    let shift = if order >= 3 {
-        64_u64.saturating_sub(bit).saturating_sub(width)
-    } else {
-        56_u64.saturating_sub(bit / 8 * 8).saturating_add(bit % 8)
-    };
+    let mask = u64::MAX >> (64 - width);
+    let shift = if order >= 3 { 64 - bit - width } else { 56 - bit / 8 * 8 + bit % 8 };
     (word >> shift.min(63)) & mask
 }
 
