@@ -218,12 +218,12 @@
 // Compresses clusters or grains, if the format supports it. Without it, they are stored uncompressed.
 #define DISKIMG_CONVERT_COMPRESS (1 << 1)
 
-// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become
-// holes too, as `sparse_size` says.
+// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become holes
+// too, as `sparse_size` says.
 #define DISKIMG_CONVERT_NO_SPARSE (1 << 2)
 
-// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a
-// new file.
+// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a new
+// file.
 #define DISKIMG_CONVERT_IN_PLACE (1 << 3)
 
 // Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
@@ -233,8 +233,8 @@
 // Returns before the data is on stable storage. Without it, the data is durable when the call returns.
 #define DISKIMG_CONVERT_NO_SYNC (1 << 5)
 
-// Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache
-// is used.
+// Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache is
+// used.
 #define DISKIMG_CONVERT_DIRECT (1 << 6)
 
 // Blocks are allocated when they are written.
@@ -514,8 +514,7 @@ typedef struct diskimg_convert_options {
     const struct diskimg_cancel *cancel;
 } diskimg_convert_options;
 
-// The result of a conversion, in bytes of the guest's disk. Initialise it with
-// DISKIMG_CONVERT_RESULT_INIT.
+// The result of a conversion, in bytes of the guest's disk. Initialise it with DISKIMG_CONVERT_RESULT_INIT.
 typedef struct diskimg_convert_result {
     // sizeof(diskimg_convert_result).
     size_t struct_size;
@@ -885,8 +884,8 @@ DISKIMG_API void diskimg_cancel_trigger(const struct diskimg_cancel *cancel);
 // Frees a flag that no call uses any more. NULL is ignored.
 DISKIMG_API void diskimg_cancel_free(struct diskimg_cancel *cancel);
 
-// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when
-// it is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
+// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when it
+// is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
 // worker threads end before the call returns.
 DISKIMG_API
 DISKIMG_MUST_USE
@@ -897,9 +896,9 @@ diskimg_status diskimg_convert_to_path(const struct diskimg_image *image,
                                        struct diskimg_error **err);
 
 // Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
-// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes
-// as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the
-// file contains the data written so far. Otherwise the same as diskimg_convert_to_path().
+// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes as
+// from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the file
+// contains the data written so far. Otherwise the same as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,
@@ -909,8 +908,8 @@ diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,
                                      struct diskimg_error **err);
 
 // Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
-// required, its `close` is called before this function returns. For an image format the file must be
-// empty. Otherwise the same as diskimg_convert_to_fd().
+// required, its `close` is called before this function returns. For an image format the file must be empty.
+// Otherwise the same as diskimg_convert_to_fd().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_io(const struct diskimg_image *image,
@@ -919,8 +918,8 @@ diskimg_status diskimg_convert_to_io(const struct diskimg_image *image,
                                      struct diskimg_convert_result *result,
                                      struct diskimg_error **err);
 
-// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized
-// VMDK; any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
+// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized VMDK;
+// any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
@@ -932,11 +931,11 @@ diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
 
 // Converts an image that is read from a stream to a file at `path`. If the format and the target allow it,
 // the image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
-// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and
-// `progress` also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several
-// disks, the call fails and creates no target. `read` is called from the calling thread or a thread of the
-// library. Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply
-// only if a temporary file is used.
+// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and `progress`
+// also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several disks, the
+// call fails and creates no target. `read` is called from the calling thread or a thread of the library.
+// Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply only if a
+// temporary file is used.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,

@@ -8,7 +8,7 @@ use diskimg::{BlockSource, Disk, Result, Target, WriteOrder, convert, convert_st
 use crate::argument::invalid;
 use crate::callback_stream::{CallbackReader, CallbackWriter, ReadFn, WriteFn};
 use crate::convert_record::{
-    ConvertOptionsRecord, ConvertResultRecord, DISKIMG_CONVERT_IN_PLACE, TargetPlace,
+    ConvertOptionsRecord, ConvertResultRecord, DISKIMG_CONVERT_IN_PLACE, Destination,
 };
 use crate::error::ErrorReport;
 use crate::guard::{call, with};
@@ -20,8 +20,8 @@ use crate::sized_record;
 use crate::status::StatusCode;
 use crate::strings;
 
-/// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when
-/// it is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
+/// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when it
+/// is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
 /// worker threads end before the call returns.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -35,15 +35,15 @@ pub unsafe extern "C" fn diskimg_convert_to_path(
     // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            from_image(image, Ok(TargetPlace::Path(strings::path(path)?)), options, result)
+            from_image(image, Ok(Destination::Path(strings::path(path)?)), options, result)
         })
     }
 }
 
 /// Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
-/// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes
-/// as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the
-/// file contains the data written so far. Otherwise the same as diskimg_convert_to_path().
+/// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes as
+/// from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the file
+/// contains the data written so far. Otherwise the same as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_fd(
@@ -56,14 +56,14 @@ pub unsafe extern "C" fn diskimg_convert_to_fd(
     // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            from_image(image, Ok(TargetPlace::File(duplicate(fd, "fd")?)), options, result)
+            from_image(image, Ok(Destination::File(duplicate(fd, "fd")?)), options, result)
         })
     }
 }
 
 /// Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
-/// required, its `close` is called before this function returns. For an image format the file must be
-/// empty. Otherwise the same as diskimg_convert_to_fd().
+/// required, its `close` is called before this function returns. For an image format the file must be empty.
+/// Otherwise the same as diskimg_convert_to_fd().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_io(
@@ -76,13 +76,13 @@ pub unsafe extern "C" fn diskimg_convert_to_io(
     // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         // Before `with`, so that `io` is closed even if the image is NULL.
-        let place = place_of(io);
+        let place = callbacks_of(io);
         with(image, err, |image| from_image(image, place, options, result))
     }
 }
 
-/// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized
-/// VMDK; any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
+/// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized VMDK;
+/// any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_stream(
@@ -96,18 +96,18 @@ pub unsafe extern "C" fn diskimg_convert_to_stream(
     // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            from_image(image, Ok(TargetPlace::Stream(CallbackWriter::new(write, user)?)), options, result)
+            from_image(image, Ok(Destination::Stream(CallbackWriter::new(write, user)?)), options, result)
         })
     }
 }
 
 /// Converts an image that is read from a stream to a file at `path`. If the format and the target allow it,
 /// the image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
-/// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and
-/// `progress` also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several
-/// disks, the call fails and creates no target. `read` is called from the calling thread or a thread of the
-/// library. Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply
-/// only if a temporary file is used.
+/// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and `progress`
+/// also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several disks, the
+/// call fails and creates no target. `read` is called from the calling thread or a thread of the library.
+/// Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply only if a
+/// temporary file is used.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_path(
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_path(
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = TargetPlace::Path(strings::path(path)?);
+            let place = Destination::Path(strings::path(path)?);
             from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_fd(
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = TargetPlace::File(duplicate(fd, "fd")?);
+            let place = Destination::File(duplicate(fd, "fd")?);
             from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_io(
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = place_of(io)?;
+            let place = callbacks_of(io)?;
             from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_stream(
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
         call(err, || {
-            let place = TargetPlace::Stream(CallbackWriter::new(write, write_user)?);
+            let place = Destination::Stream(CallbackWriter::new(write, write_user)?);
             from_stream(CallbackReader::new(read, read_user)?, open_options, place, options, result)
         })
     }
@@ -194,16 +194,16 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_stream(
 
 /// # Safety
 /// `io` as for [`sized_record::read`].
-unsafe fn place_of(io: *const IoRecord) -> Result<TargetPlace> {
+unsafe fn callbacks_of(io: *const IoRecord) -> Result<Destination> {
     // SAFETY: guaranteed by the caller.
-    unsafe { Callbacks::read(io) }.map(TargetPlace::Callbacks)
+    unsafe { Callbacks::read(io) }.map(Destination::Callbacks)
 }
 
 /// # Safety
 /// `options` and `result` as for [`sized_record::read`] and [`sized_record::write`].
 unsafe fn from_image(
     image: &ImageHandle,
-    place: Result<TargetPlace>,
+    place: Result<Destination>,
     options: *const ConvertOptionsRecord,
     result: *mut ConvertResultRecord,
 ) -> Result<()> {
@@ -213,11 +213,12 @@ unsafe fn from_image(
         let options = sized_record::read(options)?;
         let disk = image.disk()?;
         options.check()?;
-        keep_source(disk, &place, &options)?;
-        let told = CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
+        ensure_not_source(disk, &place, &options)?;
+        let progress =
+            CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
         let sink = options.target(place, Some(disk.size()))?;
-        let done = convert(disk, sink, &options.how()?, &told)?;
-        told.end();
+        let done = convert(disk, sink, &options.convert_options()?, &progress)?;
+        progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
 }
@@ -227,7 +228,7 @@ unsafe fn from_image(
 unsafe fn from_stream(
     stream: CallbackReader,
     open_options: *const OpenOptionsRecord,
-    place: TargetPlace,
+    place: Destination,
     options: *const ConvertOptionsRecord,
     result: *mut ConvertResultRecord,
 ) -> Result<()> {
@@ -236,46 +237,46 @@ unsafe fn from_stream(
         let options = sized_record::read(options)?;
         let opener = sized_record::read(open_options)?.opener(None)?;
         options.check()?;
-        let told = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
-        let arriving = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
-        let done = if arriving.streams(order_of(&place)) && options.takes_any_size()? {
+        let progress = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
+        let input = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
+        let done = if input.streams(order_of(&place)) && options.takes_any_size()? {
             let sink = options.target(place, None)?;
-            convert_stream(arriving, sink, &options.how()?, &told)?
+            convert_stream(input, sink, &options.convert_options()?, &progress)?
         } else {
-            let disk = arriving.into_disk(&told)?;
-            keep_source(&disk, &place, &options)?;
+            let disk = input.into_disk(&progress)?;
+            ensure_not_source(&disk, &place, &options)?;
             let sink = options.target(place, Some(disk.size()))?;
-            convert(&disk, sink, &options.how()?, &told)?
+            convert(&disk, sink, &options.convert_options()?, &progress)?
         };
-        told.end();
+        progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
 }
 
-/// In which order a target takes its bytes.
-fn order_of(place: &TargetPlace) -> WriteOrder {
+/// Returns the order in which a target must be written.
+fn order_of(place: &Destination) -> WriteOrder {
     match place {
-        TargetPlace::Stream(_) => WriteOrder::Ascending,
+        Destination::Stream(_) => WriteOrder::Ascending,
         _ => WriteOrder::Any,
     }
 }
 
-/// Refuses a target written in place that the source is read from: it would destroy what is being read.
-fn keep_source(disk: &Disk, place: &TargetPlace, options: &ConvertOptionsRecord) -> Result<()> {
+/// Refuses to write the source in place, which would destroy the data to read.
+fn ensure_not_source(disk: &Disk, place: &Destination, options: &ConvertOptionsRecord) -> Result<()> {
     match place {
-        TargetPlace::Path(path) => {
+        Destination::Path(path) => {
             let mut target = Target::file(path, options.driver()?.format);
             target.in_place = options.has(DISKIMG_CONVERT_IN_PLACE);
             target.ensure_not_source(disk)
         }
-        TargetPlace::File(file) if file.metadata().is_ok_and(|there| disk.reads_from(&there)) => {
-            Err(invalid("target", "a file that the source is not read from"))
+        Destination::File(file) if file.metadata().is_ok_and(|metadata| disk.reads_from(&metadata)) => {
+            Err(invalid("target", "a file other than the source"))
         }
-        TargetPlace::File(_) | TargetPlace::Callbacks(_) | TargetPlace::Stream(_) => Ok(()),
+        Destination::File(_) | Destination::Callbacks(_) | Destination::Stream(_) => Ok(()),
     }
 }
 
-/// A stream that ends with an error once a flag is triggered, so that not even the beginning has to arrive.
+/// A stream whose reads fail once a flag is triggered, even before its first bytes.
 struct CancellableStream {
     stream: CallbackReader,
     stop: CancelCheck,

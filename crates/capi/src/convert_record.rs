@@ -23,19 +23,19 @@ use crate::strings;
 pub const DISKIMG_CONVERT_OVERWRITE: u32 = 1 << 0;
 /// Compresses clusters or grains, if the format supports it. Without it, they are stored uncompressed.
 pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
-/// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become
-/// holes too, as `sparse_size` says.
+/// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become holes
+/// too, as `sparse_size` says.
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
-/// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a
-/// new file.
+/// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a new
+/// file.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
 /// Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
 /// it, a file is truncated to length 0 first, and zeros are written to any other target.
 pub const DISKIMG_CONVERT_TARGET_IS_ZERO: u32 = 1 << 4;
 /// Returns before the data is on stable storage. Without it, the data is durable when the call returns.
 pub const DISKIMG_CONVERT_NO_SYNC: u32 = 1 << 5;
-/// Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache
-/// is used.
+/// Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache is
+/// used.
 pub const DISKIMG_CONVERT_DIRECT: u32 = 1 << 6;
 
 const FLAGS: u32 = (1 << 7) - 1;
@@ -85,8 +85,7 @@ pub struct ConvertOptionsRecord {
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
 unsafe impl SizedRecord for ConvertOptionsRecord {}
 
-/// The result of a conversion, in bytes of the guest's disk. Initialise it with
-/// DISKIMG_CONVERT_RESULT_INIT.
+/// The result of a conversion, in bytes of the guest's disk. Initialise it with DISKIMG_CONVERT_RESULT_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ConvertResultRecord {
@@ -118,7 +117,7 @@ impl From<Converted> for ConvertResultRecord {
 }
 
 /// The place that a disk is written to.
-pub(crate) enum TargetPlace {
+pub(crate) enum Destination {
     Path(PathBuf),
     File(File),
     Callbacks(Callbacks),
@@ -130,7 +129,7 @@ impl ConvertOptionsRecord {
         self.flags & flag != 0
     }
 
-    /// The format of the target.
+    /// Returns the driver of the target format.
     pub(crate) fn driver(&self) -> Result<&'static Driver> {
         match driver_of(self.format)? {
             Some(driver) => Ok(driver),
@@ -138,7 +137,7 @@ impl ConvertOptionsRecord {
         }
     }
 
-    /// Whether a target can be made before the size of the disk is known.
+    /// Returns true if the target can be created before the size of the disk is known.
     pub(crate) fn takes_any_size(&self) -> Result<bool> {
         Ok(self.is_raw()? && self.preallocation == DISKIMG_PREALLOCATION_OFF)
     }
@@ -147,13 +146,13 @@ impl ConvertOptionsRecord {
         Ok(self.driver()?.format.name() == "raw")
     }
 
-    pub(crate) fn how(&self) -> Result<ConvertOptions> {
-        let mut how = ConvertOptions::default();
-        how.threads = usize::try_from(self.threads).unwrap_or(usize::MAX);
+    pub(crate) fn convert_options(&self) -> Result<ConvertOptions> {
+        let mut options = ConvertOptions::default();
+        options.threads = usize::try_from(self.threads).unwrap_or(usize::MAX);
         if self.max_memory != 0 {
-            how.memory = self.max_memory;
+            options.memory = self.max_memory;
         }
-        how.sparse = match self.sparse_size {
+        options.sparse = match self.sparse_size {
             _ if self.has(DISKIMG_CONVERT_NO_SPARSE) => Sparse::Never,
             0 => Sparse::Auto,
             bytes if bytes.is_power_of_two() && bytes >= 512 => Sparse::Search(bytes),
@@ -161,42 +160,42 @@ impl ConvertOptionsRecord {
                 return Err(invalid("sparse_size", "0, or a power of two of at least 512").found(bytes));
             }
         };
-        Ok(how)
+        Ok(options)
     }
 
-    /// Makes the target for a disk of `size` bytes; `None` where that is known at its end.
+    /// Creates the target for a disk of `size` bytes; `None` if the size becomes known only at the end.
     ///
     /// # Safety
     /// The strings are NULL or end with a NUL.
     ///
     /// # Errors
-    /// What cannot be meant, and what the target gives.
-    pub(crate) unsafe fn target(&self, place: TargetPlace, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+    /// Rejects invalid options; passes on errors of the target.
+    pub(crate) unsafe fn target(&self, place: Destination, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         self.check()?;
         let format = self.driver()?.format;
         let target = match place {
-            TargetPlace::Path(path) => Target::file(path, format),
-            TargetPlace::Stream(stream) => Target::stream(stream, format),
-            TargetPlace::File(file) if is_disk(&file)? => {
-                // A file is emptied when its sink is made: nothing may be wrong by then.
+            Destination::Path(path) => Target::file(path, format),
+            Destination::Stream(stream) => Target::stream(stream, format),
+            Destination::File(file) if is_disk(&file)? => {
+                // Creating the sink truncates the file, so check the options first.
                 // SAFETY: guaranteed by the caller.
-                unsafe { self.described(Target::file("", format)) }?.check(size)?;
+                unsafe { self.with_options(Target::file("", format)) }?.check(size)?;
                 Target::sink(Box::new(self.file(file, size)?), format)
             }
-            TargetPlace::File(file) => Target::stream(file, format),
-            TargetPlace::Callbacks(callbacks) => {
+            Destination::File(file) => Target::stream(file, format),
+            Destination::Callbacks(callbacks) => {
                 Target::sink(Box::new(self.callbacks(callbacks, size)?), format)
             }
         };
         // SAFETY: guaranteed by the caller.
-        unsafe { self.described(target) }?.create(size)
+        unsafe { self.with_options(target) }?.create(size)
     }
 
-    /// A target with everything that these options say of it.
+    /// Applies these options to a target.
     ///
     /// # Safety
     /// As [`ConvertOptionsRecord::target`].
-    unsafe fn described(&self, mut target: Target) -> Result<Target> {
+    unsafe fn with_options(&self, mut target: Target) -> Result<Target> {
         // SAFETY: guaranteed by the caller.
         if let Some(settings) = unsafe { strings::optional(self.settings, "settings") }? {
             target.settings = Setting::parse_list(settings)?;
@@ -212,25 +211,25 @@ impl ConvertOptionsRecord {
         Ok(target)
     }
 
-    /// What a disk would take up as these options make it.
+    /// Returns the size that a disk would occupy with these options.
     ///
     /// # Safety
     /// As [`ConvertOptionsRecord::target`].
     ///
     /// # Errors
-    /// What cannot be meant, what cannot be measured, and what the disk gives.
+    /// Rejects invalid options and formats that cannot be measured; passes on errors of the disk.
     pub(crate) unsafe fn measure(&self, disk: &dyn BlockSource) -> Result<Measured> {
         self.check()?;
         // SAFETY: guaranteed by the caller.
-        unsafe { self.described(Target::file("", self.driver()?.format)) }?.measure(disk)
+        unsafe { self.with_options(Target::file("", self.driver()?.format)) }?.measure(disk)
     }
 
-    /// What cannot be meant whatever the target is.
+    /// Checks the options that do not depend on the target.
     pub(crate) fn check(&self) -> Result<()> {
         check_flags(self.flags, FLAGS)?;
         check_flags(self.reserved, 0)?;
         self.preallocation()?;
-        self.how()?;
+        self.convert_options()?;
         self.driver().map(drop)
     }
 
@@ -243,9 +242,10 @@ impl ConvertOptionsRecord {
         }
     }
 
-    /// An open file or block device: emptied or zeroed first, unless it is known to be empty.
+    /// Returns a sink for an open file or block device, which is truncated or zeroed first unless it is
+    /// empty.
     fn file(&self, file: File, size: Option<u64>) -> Result<FileSink> {
-        let empty = file.metadata().is_ok_and(|there| there.is_file() && there.len() == 0);
+        let empty = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
         let options = SinkOptions {
             size: if self.is_raw()? { size } else { None },
             is_zero: empty || self.has(DISKIMG_CONVERT_TARGET_IS_ZERO),
@@ -259,14 +259,14 @@ impl ConvertOptionsRecord {
 
     fn callbacks(&self, callbacks: Callbacks, size: Option<u64>) -> Result<CallbackSink> {
         let raw = self.is_raw()?;
-        // Of a raw disk each byte is mentioned once; the file of an image may be zeroed where it was written.
+        // A raw disk is written once per byte. An image may zero a range of its file that it has written.
         let is_zero = raw && self.has(DISKIMG_CONVERT_TARGET_IS_ZERO);
         let size = if raw { size } else { None };
         CallbackSink::new(callbacks, size, is_zero, !self.has(DISKIMG_CONVERT_NO_SYNC))
     }
 }
 
-/// Whether an open file takes writes anywhere, and not only in order.
+/// Returns true if an open file accepts writes in any order.
 fn is_disk(file: &File) -> Result<bool> {
     use std::os::unix::fs::FileTypeExt;
     let kind = file.metadata()?.file_type();

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use diskimg::{BlockSink, Result};
 
 use crate::argument::{bytes, invalid};
-use crate::convert_record::{ConvertOptionsRecord, TargetPlace};
+use crate::convert_record::{ConvertOptionsRecord, Destination};
 use crate::error::ErrorReport;
 use crate::guard::{call, create_handle, with};
 use crate::handle::{Handle, NewHandle, Poison, free};
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn diskimg_create_path(
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        create_handle(out, err, || create(TargetPlace::Path(strings::path(path)?), virtual_size, options))
+        create_handle(out, err, || create(Destination::Path(strings::path(path)?), virtual_size, options))
     }
 }
 
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn diskimg_create_fd(
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        create_handle(out, err, || create(TargetPlace::File(duplicate(fd, "fd")?), virtual_size, options))
+        create_handle(out, err, || create(Destination::File(duplicate(fd, "fd")?), virtual_size, options))
     }
 }
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn diskimg_create_io(
             let out = NewHandle::new(out);
             let callbacks = Callbacks::read(io)?;
             let out = out?;
-            out.set(create(TargetPlace::Callbacks(callbacks), virtual_size, options)?);
+            out.set(create(Destination::Callbacks(callbacks), virtual_size, options)?);
             Ok(())
         })
     }
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn diskimg_create_io(
 /// # Safety
 /// `options` as for [`sized_record::read`].
 unsafe fn create(
-    place: TargetPlace,
+    place: Destination,
     virtual_size: u64,
     options: *const ConvertOptionsRecord,
 ) -> Result<WriterHandle> {

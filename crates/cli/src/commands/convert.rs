@@ -1,4 +1,4 @@
-//! `diskimg convert`.
+//! `diskimg convert`: converts an image.
 
 use std::io::Write;
 use std::path::Path;
@@ -31,14 +31,14 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let options = options(args)?;
     let target = target(args)?;
     let source = shown(&args.source);
-    // Space is given out before the first byte, and needs the size of the disk by then.
+    // Preallocation needs the size of the disk before the first byte.
     let streams = target.format.name() == "raw" && target.preallocation == Preallocation::Off;
     let input = input(&opener, &args.source, &interrupt.cancel)?;
     let shown = |total| {
         let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
         ProgressDisplay::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
     };
-    // Both ends may have failed: the error says at which file, if it is known.
+    // Source or target may fail. The error names the file if it is known.
     let both = format!("{} to {}", source.display(), args.target.display());
     let (shown, done, head) = match input {
         Input::Stream(image) if streams && image.streams(order(&target)) => {
@@ -67,7 +67,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     Ok(())
 }
 
-/// In which order the target takes its bytes.
+/// Returns the order in which the target must be written.
 fn order(target: &Target) -> WriteOrder {
     match target.place {
         TargetPlace::Stream(_) => WriteOrder::Ascending,
@@ -105,12 +105,12 @@ fn style(args: &ConvertArgs, common: CommonArgs) -> ProgressMode {
     }
 }
 
-/// The first bytes of the disk, where they matter: raw bytes have no header of their own before them.
+/// Returns the first bytes of the disk for a raw target, which has no header of its own before them.
 fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>> {
     if args.target_format == "raw" { first_bytes(disk) } else { Ok(Vec::new()) }
 }
 
-/// A last line, and a warning where the guest's own bytes would be taken for an image by whoever probes.
+/// Prints a summary, and a warning if a format would be detected in the content of a raw target.
 fn report(args: &ConvertArgs, common: CommonArgs, shown: &ProgressDisplay, done: &Converted, head: &[u8]) {
     let mut stderr = std::io::stderr().lock();
     if (shown.is_bar() || common.verbose) && !common.quiet {
