@@ -162,16 +162,16 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Clone, Debug, PartialEq, Eq)]
-    enum SinkCall {
+    enum RecordedCall {
         Write(Range<u64>),
         Zero(Range<u64>),
     }
-    use SinkCall::{Write, Zero};
+    use RecordedCall::{Write, Zero};
 
     /// Records its calls.
     struct Calls {
         properties: SinkProperties,
-        calls: Mutex<Vec<SinkCall>>,
+        calls: Mutex<Vec<RecordedCall>>,
     }
 
     impl Calls {
@@ -180,7 +180,7 @@ mod tests {
             Self { properties: SinkProperties { order, granularity, wants_holes }, calls: Mutex::default() }
         }
 
-        fn take(&self) -> Vec<SinkCall> {
+        fn take(&self) -> Vec<RecordedCall> {
             std::mem::take(&mut self.calls.lock().unwrap())
         }
     }

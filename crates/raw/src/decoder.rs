@@ -2,7 +2,7 @@
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Limits, Result, StreamDecoder, StreamWriter};
 
-use crate::driver::RAW;
+use crate::error::RAW;
 
 /// Writes the stream in whole units of the sink, with runs of zeros as holes.
 pub(crate) struct RawDecoder {
@@ -20,7 +20,7 @@ impl RawDecoder {
 
 impl StreamDecoder for RawDecoder {
     fn push(&mut self, input: &[u8], sink: &dyn BlockSink) -> Result<()> {
-        // Only a limit can be exceeded here: no stream has 2^64 bytes.
+        // No stream reaches 2^64 bytes: the limit is below.
         let size = self.size.saturating_add(input.len() as u64);
         self.limits.check_virtual_size(size).map_err(|error| error.format(RAW))?;
         self.writer.append(self.size, input, sink)?;
@@ -41,7 +41,7 @@ impl StreamDecoder for RawDecoder {
     }
 }
 
-/// No disk has zero bytes; an empty stream has lost its content on the way.
+/// The error for an empty file or stream, which has lost its content on the way: no disk has 0 bytes.
 pub(crate) fn empty_image() -> Error {
-    Error::new(ErrorKind::Truncated).format(RAW).because("empty image: there is not a single byte")
+    Error::new(ErrorKind::Truncated).format(RAW).because("empty image: it has no bytes")
 }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Image, OpenOptions, Result, Verdict};
+use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, OpenOptions, Result, Verdict};
 
 use crate::decoder::RawDecoder;
+use crate::error::RAW;
 use crate::image::{RawImage, describe};
 use crate::raw_sink;
-
-/// The name of the format.
-pub const RAW: Format = Format::new("raw");
 
 /// The format `raw`: every byte of the file is a byte of the disk.
 ///

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io;
 
-use diskimg_core::{Error, ErrorKind};
+use diskimg_core::{Error, ErrorKind, Format};
 
-use crate::RAW;
 use crate::platform::{self, Kind};
+
+/// The name of the format.
+pub const RAW: Format = Format::new("raw");
 
 /// The system failed at this byte of a host file.
 pub(crate) fn io_at(error: io::Error, what: &str, offset: u64) -> Error {

@@ -8,9 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range};
 
-use crate::RAW;
 use crate::coverage::Coverage;
-use crate::error::{disk_kind, io_at};
+use crate::error::{RAW, disk_kind, io_at};
 use crate::file_ops::Target;
 use crate::platform::{self, Kind, Next};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, Extent, Image, ImageInfo, Limits, Location, Result};
 
 use crate::decoder::empty_image;
-use crate::driver::RAW;
+use crate::error::RAW;
 use crate::{content, findings, recognise_head};
 
 /// Any source, read as a raw disk: its bytes are the disk, and its description is what they begin with.

@@ -40,7 +40,8 @@ mod stream_sink;
 mod superblocks;
 
 pub use content::{Content, HEAD, findings, recognise, recognise_head};
-pub use driver::{DRIVER, RAW};
+pub use driver::DRIVER;
+pub use error::RAW;
 pub use file_sink::{Copies, FileSink, Preallocation, SinkOptions};
 pub use file_source::{FileSource, SourceOptions};
 pub use image::RawImage;

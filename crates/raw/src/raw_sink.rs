@@ -1,42 +1,44 @@
-//! A raw disk over a sink that grows.
+//! Writes a raw disk of fixed size to a sink that grows.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{
     Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Measured, Result, SinkProperties,
-    check_range,
+    check_range, range,
 };
 
-use crate::driver::RAW;
+use crate::error::RAW;
 
-/// Passes everything on, keeps to the size of the disk, and sees to it that the file below gets that size.
+/// Forwards to a sink, refuses bytes past the end of the disk, and extends the sink to the size of the disk.
 struct RawSink {
-    below: Box<dyn BlockSink>,
+    inner: Box<dyn BlockSink>,
+    /// Virtual size in bytes.
     size: u64,
+    /// The end of the highest range written or zeroed.
     end: AtomicU64,
 }
 
-/// The `create` of the driver.
-pub(crate) fn create(below: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
+/// Creates a raw disk: [`diskimg_core::Driver::create`] of this format.
+pub(crate) fn create(inner: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
     check_options(options)?;
-    Ok(Box::new(RawSink { below, size: options.virtual_size, end: AtomicU64::new(0) }))
+    Ok(Box::new(RawSink { inner, size: options.virtual_size, end: AtomicU64::new(0) }))
 }
 
 fn check_options(options: &CreateOptions) -> Result<()> {
     if let Some(setting) = options.settings.first() {
-        return Err(setting.invalid("no option: raw has none").format(RAW));
+        return Err(setting.invalid("none: raw has no options").format(RAW));
     }
     if options.compress || options.level.is_some() {
         return Err(Error::new(ErrorKind::InvalidInput)
             .format(RAW)
             .field("compression")
-            .because("a raw disk is its bytes and nothing else"));
+            .because("a raw disk stores its bytes as they are"));
     }
     Ok(())
 }
 
-/// The `measure` of the driver: the file is as long as the disk, whatever is stored of it.
+/// Returns the size of the file, which is that of the disk: [`diskimg_core::Driver::measure`] of this format.
 pub(crate) fn measure(
     options: &CreateOptions,
     _: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
@@ -48,7 +50,7 @@ pub(crate) fn measure(
 impl RawSink {
     fn check(&self, offset: u64, len: u64) -> Result<()> {
         check_range(offset, len, self.size)?;
-        // What is empty makes no file longer, wherever it lies.
+        // An empty range does not extend the file.
         if len > 0 {
             self.end.fetch_max(offset.saturating_add(len), Ordering::Relaxed);
         }
@@ -59,24 +61,24 @@ impl RawSink {
 impl BlockSink for RawSink {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.check(offset, data.len() as u64)?;
-        self.below.write_at(offset, data)
+        self.inner.write_at(offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        self.check(range.start, range.end.saturating_sub(range.start))?;
-        self.below.zero(range)
+        self.check(range.start, range::len(&range))?;
+        self.inner.zero(range)
     }
 
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         self.check(offset, from.len)?;
-        self.below.copy_from(offset, from)
+        self.inner.copy_from(offset, from)
     }
 
     fn properties(&self) -> SinkProperties {
-        self.below.properties()
+        self.inner.properties()
     }
 
-    /// None: a batch would write past our count of where the disk ends, and the sinks of files have none.
+    /// None: a batch would bypass `end`, and the sinks of files have no batches.
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         None
     }
@@ -84,8 +86,8 @@ impl BlockSink for RawSink {
     fn finish(self: Box<Self>) -> Result<()> {
         let end = self.end.into_inner();
         if end < self.size {
-            self.below.zero(end..self.size)?;
+            self.inner.zero(end..self.size)?;
         }
-        self.below.finish()
+        self.inner.finish()
     }
 }

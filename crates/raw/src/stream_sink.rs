@@ -1,18 +1,17 @@
-//! A pipe or any other writer, written as a disk.
+//! Writes a disk to a pipe or any other writer.
 
 use std::io::Write;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder, check_range};
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range};
 
-use crate::RAW;
-use crate::error::io_at;
+use crate::error::{RAW, io_at};
 use crate::file_ops::ZEROS;
 
-/// A pipe, socket or any other [`Write`], written as a disk from its first byte to its last.
+/// A sink that writes a disk to a pipe, a socket or any other [`Write`], from the first byte to the last.
 ///
-/// Ranges have to come in ascending order; what is left out between them is written as zeros.
+/// Ranges must be written in ascending order. Gaps between them are written as zeros.
 ///
 /// ```
 /// use diskimg_core::BlockSink;
@@ -27,49 +26,51 @@ use crate::file_ops::ZEROS;
 /// ```
 #[derive(Debug)]
 pub struct StreamSink<W> {
-    state: Mutex<State<W>>,
+    output: Mutex<PositionedWriter<W>>,
     size: Option<u64>,
 }
 
 #[derive(Debug)]
-struct State<W> {
+struct PositionedWriter<W> {
     writer: W,
+    /// The number of bytes written.
     position: u64,
 }
 
 impl<W: Write + Send> StreamSink<W> {
-    /// Writes a disk to `writer`. With a `size` in bytes, writes past it are [`ErrorKind::OutOfBounds`] and
-    /// [`BlockSink::finish`] fills up to it with zeros; without one the stream ends behind the last byte that
-    /// was written or zeroed.
+    /// Creates a sink that writes to `writer`. With a `size` in bytes, writes past it are [`ErrorKind::OutOfBounds`],
+    /// and [`BlockSink::finish`] pads the stream with zeros up to it. Without one, the stream ends after the last byte
+    /// written or zeroed.
     #[must_use]
     pub fn new(writer: W, size: Option<u64>) -> Self {
-        Self { state: Mutex::new(State { writer, position: 0 }), size }
+        Self { output: Mutex::new(PositionedWriter { writer, position: 0 }), size }
     }
 
+    /// Writes `data`, or zeros, to `range`.
     fn advance(&self, range: &Range<u64>, data: Option<&[u8]>) -> Result<()> {
-        check_range(range.start, range.end.saturating_sub(range.start), self.size.unwrap_or(u64::MAX))?;
+        check_range(range.start, range::len(range), self.size.unwrap_or(u64::MAX))?;
         if range.is_empty() {
             return Ok(());
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if range.start < state.position {
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        if range.start < output.position {
             return Err(Error::new(ErrorKind::NeedsSeek)
                 .format(RAW)
                 .field("stream")
-                .found(format_args!("already at byte {}", state.position))
-                .expected(format_args!("to write at byte {}", range.start)));
+                .found(format_args!("a stream at byte {}", output.position))
+                .expected(format_args!("one at byte {} or before", range.start)));
         }
         match data {
             Some(data) => {
-                state.zeros_to(range.start)?;
-                state.put(data)
+                output.zeros_to(range.start)?;
+                output.put(data)
             }
-            None => state.zeros_to(range.end),
+            None => output.zeros_to(range.end),
         }
     }
 }
 
-impl<W: Write> State<W> {
+impl<W: Write> PositionedWriter<W> {
     fn put(&mut self, data: &[u8]) -> Result<()> {
         self.writer.write_all(data).map_err(|error| io_at(error, "stream", self.position))?;
         self.position = self.position.saturating_add(data.len() as u64);
@@ -78,7 +79,7 @@ impl<W: Write> State<W> {
 
     fn zeros_to(&mut self, end: u64) -> Result<()> {
         while self.position < end {
-            let len = usize::try_from(end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+            let len = range::buffer_len(&(self.position..end));
             self.put(ZEROS.get(..len).unwrap_or(&ZEROS))?;
         }
         Ok(())
@@ -101,9 +102,9 @@ impl<W: Write + Send> BlockSink for StreamSink<W> {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.zeros_to(self.size.unwrap_or(state.position))?;
-        let position = state.position;
-        state.writer.flush().map_err(|error| io_at(error, "stream", position))
+        let mut output = self.output.into_inner().unwrap_or_else(PoisonError::into_inner);
+        output.zeros_to(self.size.unwrap_or(output.position))?;
+        let position = output.position;
+        output.writer.flush().map_err(|error| io_at(error, "stream", position))
     }
 }
