@@ -15,7 +15,7 @@ use crate::first_cluster::FirstCluster;
 use crate::header::MAX_REFCOUNT_TABLE_BYTES;
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
-use crate::snapshot;
+use crate::snapshot::SnapshotTable;
 use crate::table_words::TableWords;
 
 /// An image, walked once for each window of clusters.
@@ -30,7 +30,7 @@ pub(super) struct ReferenceWalk<'w, 'a> {
 
 /// An L1 table to walk.
 struct WalkedL1 {
-    l1: Range<u64>,
+    range: Range<u64>,
     /// True for the table of the active disk, false for that of a snapshot.
     active: bool,
 }
@@ -52,8 +52,8 @@ impl ReferenceWalk<'_, '_> {
             refs.reference(&span(crypto.offset, crypto.bytes), "the encryption header");
         }
         self.refcounts(refs)?;
-        let l1 = span(header.l1_table_offset, header.l1_bytes());
-        self.l1(refs, &WalkedL1 { l1, active: true })?;
+        let range = span(header.l1_table_offset, header.l1_bytes());
+        self.l1(refs, &WalkedL1 { range, active: true })?;
         self.snapshots(refs)?;
         self.bitmaps(refs)
     }
@@ -87,7 +87,7 @@ impl ReferenceWalk<'_, '_> {
             return Ok(());
         }
         let mut l1_tables = Vec::new();
-        let mut table = snapshot::SnapshotTable::new(header, self.limits, self.file);
+        let mut table = SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
             match entry {
                 Ok(entry) => l1_tables.push(span(entry.l1_table_offset, entry.l1_entries * 8)),
@@ -96,8 +96,8 @@ impl ReferenceWalk<'_, '_> {
         }
         let table = header.snapshots_offset..table.offset();
         refs.reference(&table, "the snapshot table");
-        for l1 in l1_tables {
-            self.l1(refs, &WalkedL1 { l1, active: false })?;
+        for range in l1_tables {
+            self.l1(refs, &WalkedL1 { range, active: false })?;
         }
         Ok(())
     }
@@ -129,21 +129,21 @@ impl ReferenceWalk<'_, '_> {
     }
 
     /// Counts an L1 table, its L2 tables and the clusters that they map.
-    fn l1(&mut self, refs: &mut CountedRefs<'_>, map: &WalkedL1) -> Result<()> {
-        if map.l1.is_empty() {
+    fn l1(&mut self, refs: &mut CountedRefs<'_>, l1: &WalkedL1) -> Result<()> {
+        if l1.range.is_empty() {
             return Ok(());
         }
-        let name = if map.active { "the active L1 table" } else { "the L1 table of a snapshot" };
-        if self.geometry().in_cluster(map.l1.start) != 0 {
-            refs.corruption(map.l1.start, format!("{name} does not start at a cluster"));
+        let name = if l1.active { "the active L1 table" } else { "the L1 table of a snapshot" };
+        if self.geometry().in_cluster(l1.range.start) != 0 {
+            refs.corruption(l1.range.start, format!("{name} does not start at a cluster"));
             return Ok(());
         }
-        refs.reference(&map.l1, name);
+        refs.reference(&l1.range, name);
         let cluster_size = self.geometry().cluster_size();
         // Tables do not overlap, so a file cannot have more L2 tables than clusters.
         let most = self.tables.file_size().div_ceil(cluster_size);
         let mut seen = 0_u64;
-        self.words(&map.l1, |walk, at, entry| {
+        self.words(&l1.range, |walk, at, entry| {
             let host = match l1::decode(entry, walk.geometry()) {
                 Ok(Some(host)) => host,
                 Ok(None) => return Ok(()),
@@ -158,41 +158,41 @@ impl ReferenceWalk<'_, '_> {
             }
             let l2 = span(host.0, cluster_size);
             if refs.reference(&l2, "an L2 table") {
-                walk.check_copied(refs, map, at, entry, host.0)?;
-                walk.l2(refs, map, &l2)?;
+                walk.check_copied(refs, l1, at, entry, host.0)?;
+                walk.l2(refs, l1, &l2)?;
             }
             Ok(())
         })?;
         if seen > most {
             refs.corruption(
-                map.l1.start,
+                l1.range.start,
                 format!("{name} has {seen} L2 tables in a file of {most} clusters"),
             );
         }
         Ok(())
     }
 
-    fn l2(&mut self, refs: &mut CountedRefs<'_>, map: &WalkedL1, l2: &Range<u64>) -> Result<()> {
+    fn l2(&mut self, refs: &mut CountedRefs<'_>, l1: &WalkedL1, l2: &Range<u64>) -> Result<()> {
         refs.new_table();
         let step = self.geometry().l2_entry_bytes() / 8;
         let mut entry = 0;
         self.words(l2, |walk, at, word| {
             if step == 1 {
-                return walk.cluster(refs, map, at, word, 0);
+                return walk.cluster(refs, l1, at, word, 0);
             }
             // An entry has two words, the descriptor and the bitmap.
             if (at / 8) % 2 == 0 {
                 entry = word;
                 return Ok(());
             }
-            walk.cluster(refs, map, at - 8, entry, word)
+            walk.cluster(refs, l1, at - 8, entry, word)
         })
     }
 
     fn cluster(
         &mut self,
         refs: &mut CountedRefs<'_>,
-        map: &WalkedL1,
+        l1: &WalkedL1,
         at: u64,
         entry: u64,
         bitmap: u64,
@@ -208,7 +208,7 @@ impl ReferenceWalk<'_, '_> {
             }
         };
         if let ClusterDescriptor::Compressed(range) = cluster {
-            if map.active {
+            if l1.active {
                 refs.compressed();
             }
             refs.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
@@ -222,14 +222,14 @@ impl ReferenceWalk<'_, '_> {
         if !is_allocated {
             return Ok(());
         }
-        if map.active {
+        if l1.active {
             refs.allocated(HostOffset(host));
         }
         if self.parsed.data_file.is_some() {
             return Ok(());
         }
         if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
-            self.check_copied(refs, map, at, entry, host)?;
+            self.check_copied(refs, l1, at, entry, host)?;
         }
         Ok(())
     }
@@ -238,12 +238,12 @@ impl ReferenceWalk<'_, '_> {
     fn check_copied(
         &mut self,
         refs: &mut CountedRefs<'_>,
-        map: &WalkedL1,
+        l1: &WalkedL1,
         at: u64,
         entry: u64,
         host: u64,
     ) -> Result<()> {
-        if !map.active || !refs.is_reporting() {
+        if !l1.active || !refs.is_reporting() {
             return Ok(());
         }
         let cluster = host >> self.geometry().cluster_bits();

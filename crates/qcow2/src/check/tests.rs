@@ -116,7 +116,6 @@ fn invalid_entry_is_a_corruption_with_its_offset() {
     assert_eq!((report.corruptions, report.leaks), (1, 1));
 }
 
-// Hostile case Q37.
 #[test]
 fn l1_table_with_one_l2_table_in_every_entry_is_reported_once() {
     let mut bytes = image("cluster_size=4k", false);
