@@ -10,8 +10,7 @@ use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
 
-pub(crate) use crate::addr::SECTOR;
-use crate::addr::{sector_offset, sectors, span};
+use crate::addr::{SECTOR, sector_offset, sectors, span};
 use crate::errors::{corrupt, limit, truncated, unsupported};
 
 /// The first four bytes.

@@ -9,11 +9,10 @@ use super::input_buffer::InputBuffer;
 use super::preamble::{Preamble, PreambleItem};
 use super::stream_layout::StreamLayout;
 use super::stream_tail::{StreamTail, trailing_data};
-use crate::addr::{sector_offset, sectors};
+use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::descriptor::MAX_BYTES;
 use crate::errors::{corrupt, truncated};
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, Metadata, most_compressed};
-use crate::sparse_header::SECTOR;
 
 /// The next structure of the stream.
 enum StreamStage {

@@ -2,14 +2,14 @@
 
 use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result};
 
-use crate::addr::{sector_offset, sectors};
+use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::create_type::embedded_line;
 use crate::descriptor::Descriptor;
 use crate::errors::{FORMAT, corrupt};
 use crate::extent_line::Access;
 use crate::footer::check_copy;
 use crate::lineage::parent;
-use crate::sparse_header::{COMPRESSED, SECTOR, SparseHeader};
+use crate::sparse_header::{COMPRESSED, SparseHeader};
 
 /// The header of a stream and values computed from it.
 pub(super) struct StreamLayout {

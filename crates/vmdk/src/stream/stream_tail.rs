@@ -2,9 +2,9 @@
 
 use diskimg_core::{Error, HostOffset, Result};
 
+use crate::addr::SECTOR;
 use crate::errors::corrupt;
 use crate::footer;
-use crate::sparse_header::SECTOR;
 
 /// The bytes from the end-of-stream marker on, or from the end of the last structure that the tables require.
 ///

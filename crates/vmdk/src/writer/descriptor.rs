@@ -9,7 +9,7 @@ use diskimg_core::{Remedy, Result};
 use super::error::invalid;
 use super::extent_layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
 use super::options::{AdapterType, WriterOptions};
-use crate::sparse_header::SECTOR;
+use crate::addr::SECTOR;
 
 /// The most bytes of a descriptor file. QEMU ignores bytes past this limit.
 const LONGEST: usize = (1 << 20) - 1;
