@@ -17,7 +17,7 @@ import json
 import os
 from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_int, c_int32, c_size_t
 from ctypes import c_uint32, c_uint64, c_void_p, sizeof
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Union
+from typing import Any, Callable, Iterator, NamedTuple, Optional, TypeVar, Union
 
 __all__ = ["Cancelled", "Error", "Extent", "Image", "Probe", "UnknownFormat", "open", "open_memory", "version"]
 
@@ -34,6 +34,7 @@ _OVERWRITE, _COMPRESS = 1 << 0, 1 << 1
 _EXTENT_DATA, _EXTENT_ZERO, _EXTENT_COMPRESSED, _EXTENT_HAS_OFFSET = 1, 2, 8, 16
 _SIZE_KNOWN = 1 << 8
 
+_Self = TypeVar("_Self", bound="_Handle")
 _PROGRESS = CFUNCTYPE(c_int, c_void_p, c_uint64, c_uint64)
 
 
@@ -204,14 +205,10 @@ def _number(format: Optional[str]) -> int:
     return _FORMATS[format]
 
 
-class Image:
-    """An open image. Several threads may read it. Close it, or use it in a `with` statement."""
+class _Handle:
+    """Closes itself at the end of a `with` statement, or when it is no longer used."""
 
-    def __init__(self, handle: c_void_p, keep: Any = None) -> None:
-        self._handle: Optional[c_void_p] = handle
-        self._keep = keep
-
-    def __enter__(self) -> Image:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -219,6 +216,17 @@ class Image:
 
     def __del__(self) -> None:
         self.close()
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class Image(_Handle):
+    """An open image. Several threads may read it. Close it, or use it in a `with` statement."""
+
+    def __init__(self, handle: c_void_p, keep: Any = None) -> None:
+        self._handle: Optional[c_void_p] = handle
+        self._keep = keep
 
     def close(self) -> None:
         """Closes the image. A second call does nothing."""
@@ -340,22 +348,13 @@ class _Disk(io.RawIOBase):
         return read
 
 
-class Probe:
+class Probe(_Handle):
     """Detects the format of a stream that is pushed in chunks."""
 
     def __init__(self, *, format: Optional[str] = None, allow_raw: bool = False) -> None:
         options = _options(format, allow_raw, False, None, False)
         self._handle: Optional[c_void_p] = c_void_p()
         _call(_probe_new, byref(options), byref(self._handle))
-
-    def __enter__(self) -> Probe:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees the probe. A second call does nothing."""

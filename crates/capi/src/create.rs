@@ -7,9 +7,9 @@ use diskimg::{BlockSink, Result};
 use crate::argument::{bytes, invalid};
 use crate::convert_record::{ConvertOptionsRecord, Destination};
 use crate::error::ErrorReport;
-use crate::guard::{call, create_handle, with};
-use crate::handle::{Handle, NewHandle, Poison, free};
-use crate::io::{Callbacks, IoRecord};
+use crate::guard::{create_handle, with};
+use crate::handle::{Handle, Poison, free};
+use crate::io::{IoRecord, create_io_handle};
 use crate::open_record::duplicate;
 use crate::sized_record;
 use crate::status::StatusCode;
@@ -81,13 +81,8 @@ pub unsafe extern "C" fn diskimg_create_io(
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            // Both come first: `*out` becomes NULL and `io` is closed, whatever else fails.
-            let out = NewHandle::new(out);
-            let callbacks = Callbacks::read(io)?;
-            let out = out?;
-            out.set(create(Destination::Callbacks(callbacks), virtual_size, options)?);
-            Ok(())
+        create_io_handle(io, out, err, |callbacks| {
+            create(Destination::Callbacks(callbacks), virtual_size, options)
         })
     }
 }

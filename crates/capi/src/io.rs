@@ -6,7 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use diskimg::{Error, ErrorKind, Result};
 
 use crate::argument::{check_flags, invalid};
+use crate::error::ErrorReport;
+use crate::guard::call;
+use crate::handle::NewHandle;
 use crate::sized_record::{self, SizedRecord};
+use crate::status::StatusCode;
 
 /// Calls at most one of the functions at a time. Without it, several threads call them concurrently.
 pub const DISKIMG_IO_SERIAL: u32 = 1;
@@ -193,6 +197,29 @@ impl Drop for Callbacks {
             // SAFETY: as above; nothing uses `io` afterwards.
             unsafe { close(self.io.user) }
         }
+    }
+}
+
+/// Creates a handle over a file of the caller, as [`create_handle`](crate::guard::create_handle) does.
+///
+/// # Safety
+/// `io` as for [`sized_record::read`]; `out` and `err` are NULL or have room for a pointer.
+pub(crate) unsafe fn create_io_handle<T>(
+    io: *const IoRecord,
+    out: *mut *mut T,
+    err: *mut *mut ErrorReport,
+    body: impl FnOnce(Callbacks) -> Result<T>,
+) -> StatusCode {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        call(err, || {
+            // Both come first: `*out` becomes NULL and `io` is closed, whatever else fails.
+            let out = NewHandle::new(out);
+            let callbacks = Callbacks::read(io)?;
+            let out = out?;
+            out.set(body(callbacks)?);
+            Ok(())
+        })
     }
 }
 

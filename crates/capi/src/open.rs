@@ -8,11 +8,10 @@ use diskimg::{BlockSource, Error, FileSource, Result};
 
 use crate::callback_source::{BorrowedBytes, CallbackSource};
 use crate::error::ErrorReport;
-use crate::guard::{call, create_handle};
-use crate::handle::NewHandle;
+use crate::guard::create_handle;
 use crate::image::ImageHandle;
 use crate::info_record::severity_number;
-use crate::io::{Callbacks, IoRecord};
+use crate::io::{IoRecord, create_io_handle};
 use crate::open_record::{DISKIMG_OPEN_DIRECT, DISKIMG_OPEN_INFO_ONLY, OpenOptionsRecord, duplicate};
 use crate::sized_record;
 use crate::status::StatusCode;
@@ -92,14 +91,9 @@ pub unsafe extern "C" fn diskimg_open_io(
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        call(err, || {
-            // Both come first: `*out` becomes NULL and `io` is closed, whatever else fails.
-            let out = NewHandle::new(out);
-            let callbacks = Callbacks::read(io)?;
-            let out = out?;
+        create_io_handle(io, out, err, |callbacks| {
             let options = sized_record::read(options)?;
-            out.set(open(Arc::new(CallbackSource::new(callbacks)?), &options, None)?);
-            Ok(())
+            open(Arc::new(CallbackSource::new(callbacks)?), &options, None)
         })
     }
 }
