@@ -1,43 +1,43 @@
-//! Memory and offsets as direct I/O wants them.
+//! Alignment of memory and offsets for direct I/O.
 
 use std::sync::{Mutex, PoisonError};
 
-/// What offset, length and address of direct I/O are multiples of. A bound of ours: at least the logical
-/// block of any disk in use (512 or 4096), and the page.
+/// The alignment of offset, length and address for direct I/O. Our choice: at least the logical block of any disk in use
+/// (512 or 4096) and the page.
 pub(crate) const ALIGN: usize = 4096;
 /// [`ALIGN`] as an offset.
 pub(crate) const ALIGN_BYTES: u64 = ALIGN as u64;
 
-/// Bytes that go through memory of our own at a time. A bound of ours, not tuned: large enough that the cost of
-/// a call is small, small enough to keep a few.
+/// The size of a buffer. Our choice, not tuned: large enough that the cost of a call is small, small enough to keep
+/// several.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// How many buffers are kept for the next call. A bound of ours: as many as there are threads in most pools.
-const KEPT: usize = 8;
+/// The most idle buffers of a pool. Our limit: the number of threads in most thread pools.
+const MAX_IDLE: usize = 8;
 
-/// Whether `offset` may stand in direct I/O.
+/// Returns true if `offset` is aligned for direct I/O.
 pub(crate) fn is_aligned(offset: u64) -> bool {
     offset.is_multiple_of(ALIGN_BYTES)
 }
 
-/// The multiple of [`ALIGN`] at or below `offset`.
+/// Returns the multiple of [`ALIGN`] at or below `offset`.
 pub(crate) fn floor(offset: u64) -> u64 {
     offset & !(ALIGN_BYTES - 1)
 }
 
-/// Whether direct I/O may use these bytes where they lie.
+/// Returns true if address and length of these bytes are aligned for direct I/O.
 pub(crate) fn is_aligned_memory(bytes: &[u8]) -> bool {
     bytes.as_ptr().align_offset(ALIGN) == 0 && bytes.len().is_multiple_of(ALIGN)
 }
 
-/// [`CHUNK`] bytes that start at a multiple of [`ALIGN`].
+/// A buffer of [`CHUNK`] bytes at a multiple of [`ALIGN`].
 #[derive(Debug)]
-pub(crate) struct Aligned {
+pub(crate) struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
-impl Aligned {
+impl AlignedBuffer {
     fn new() -> Self {
         let bytes = vec![0; CHUNK.saturating_add(ALIGN)];
         let start = bytes.as_ptr().align_offset(ALIGN);
@@ -50,18 +50,18 @@ impl Aligned {
     }
 }
 
-/// Buffers kept for the next call.
+/// A pool of idle buffers.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<Vec<Aligned>>);
+pub(crate) struct BufferPool(Mutex<Vec<AlignedBuffer>>);
 
-impl Pool {
-    /// Lends a buffer to `work`.
+impl BufferPool {
+    /// Calls `work` with a buffer.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut buffer = kept.unwrap_or_else(Aligned::new);
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = idle.unwrap_or_else(AlignedBuffer::new);
         let result = work(buffer.as_mut());
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < KEPT {
+        if pool.len() < MAX_IDLE {
             pool.push(buffer);
         }
         result
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lent_buffers_are_aligned_and_whole() {
-        let pool = Pool::default();
+    fn buffers_of_the_pool_are_aligned_and_complete() {
+        let pool = BufferPool::default();
         for _ in 0..3 {
             pool.with(|outer| {
                 assert!(is_aligned_memory(outer) && outer.len() == CHUNK);

@@ -1,30 +1,30 @@
-//! Which bytes of a target were mentioned, in bounded memory.
+//! The set of written bytes of a target, in bounded memory.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Runs that are kept. A bound of ours: about 2 MiB of memory. A disk written in order has one run, and one
-/// written by a few threads has a few.
-const RUNS: usize = 65_536;
+/// The most runs that are stored. Our limit, about 2 MiB of memory. A disk written in order has one run, and one written
+/// by several threads has a few.
+const MAX_RUNS: usize = 65_536;
 
-/// A set of byte ranges, joined where they touch.
+/// A set of byte ranges. Adjacent ranges are merged.
 #[derive(Debug)]
 pub(crate) struct Coverage {
-    /// Start to end; neighbours do not touch.
+    /// The end of each run by its start. Runs are not adjacent.
     runs: BTreeMap<u64, u64>,
     most: usize,
 }
 
 impl Default for Coverage {
     fn default() -> Self {
-        Self { runs: BTreeMap::new(), most: RUNS }
+        Self { runs: BTreeMap::new(), most: MAX_RUNS }
     }
 }
 
 impl Coverage {
-    /// Adds `range`. When there are more runs than are kept, gives the lowest gap between two runs, which is
-    /// then counted as covered: the caller has to make that true.
-    #[must_use = "a gap that is given up has to be filled"]
+    /// Adds `range`. If there are too many runs, returns the lowest gap between two of them, which is then part of the
+    /// set: the caller must fill it.
+    #[must_use = "a returned gap must be filled"]
     pub(crate) fn insert(&mut self, range: Range<u64>) -> Option<Range<u64>> {
         if range.is_empty() {
             return None;
@@ -43,17 +43,17 @@ impl Coverage {
             end = end.max(its_end);
         }
         self.runs.insert(start, end);
-        if self.runs.len() <= self.most { None } else { self.give_up_lowest_gap() }
+        if self.runs.len() <= self.most { None } else { self.close_lowest_gap() }
     }
 
-    fn give_up_lowest_gap(&mut self) -> Option<Range<u64>> {
+    fn close_lowest_gap(&mut self) -> Option<Range<u64>> {
         let (first, gap_start) = self.runs.pop_first()?;
         let (gap_end, end) = self.runs.pop_first()?;
         self.runs.insert(first, end);
         Some(gap_start..gap_end)
     }
 
-    /// Whether any byte of `range` is covered.
+    /// Returns true if any byte of `range` is in the set.
     pub(crate) fn overlaps(&self, range: &Range<u64>) -> bool {
         self.runs
             .range(..range.end)
@@ -61,7 +61,7 @@ impl Coverage {
             .is_some_and(|(_, end)| *end > range.start && !range.is_empty())
     }
 
-    /// What is not covered below `end`, ascending.
+    /// The ranges below `end` that are not in the set, ascending.
     pub(crate) fn gaps(&self, end: u64) -> impl Iterator<Item = Range<u64>> {
         let starts = self.runs.values().copied();
         let ends = self.runs.keys().copied();
@@ -81,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_set_is_that_of_its_bytes(
+        fn coverage_equals_a_set_of_bytes(
             ranges in proptest::collection::vec((0_u64..100, 0_u64..20), 0..30),
             asked in (0_u64..120, 0_u64..20),
         ) {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_bound_the_lowest_gap_is_given_up() {
+    fn too_many_runs_close_the_lowest_gap() {
         let mut coverage = Coverage { most: 2, ..Coverage::default() };
         assert_eq!(coverage.insert(50..60), None);
         assert_eq!(coverage.insert(10..20), None);

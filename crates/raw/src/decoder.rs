@@ -1,8 +1,9 @@
 //! Decodes a streamed raw disk.
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Limits, Result, StreamDecoder, StreamWriter};
+use diskimg_core::{BlockSink, Limits, Result, StreamDecoder, StreamWriter};
 
-use crate::error::RAW;
+use crate::error::empty_image;
+use crate::format::RAW;
 
 /// Writes the stream in whole units of the sink, with runs of zeros as holes.
 pub(crate) struct RawDecoder {
@@ -39,9 +40,4 @@ impl StreamDecoder for RawDecoder {
     fn ascends(&self) -> bool {
         true
     }
-}
-
-/// The error for an empty file or stream, which has lost its content on the way: no disk has 0 bytes.
-pub(crate) fn empty_image() -> Error {
-    Error::new(ErrorKind::Truncated).format(RAW).because("empty image: it has no bytes")
 }

@@ -1,18 +1,18 @@
-//! The format `raw`, as the facade sees it.
+//! The driver of the format `raw`.
 
 use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, OpenOptions, Result, Verdict};
 
 use crate::decoder::RawDecoder;
-use crate::error::RAW;
+use crate::format::RAW;
 use crate::image::{RawImage, describe};
 use crate::raw_sink;
 
 /// The format `raw`: every byte of the file is a byte of the disk.
 ///
-/// Its probe never says yes, for every file is a valid raw disk, and guessing so is how images from strangers
-/// reach files of the host: a caller asks for raw, or goes by [`crate::recognise`].
+/// Its probe never returns yes, because every file is a valid raw disk, and guessing raw is how untrusted images reach
+/// files of the host. A caller requests raw explicitly, or decides with [`crate::recognise`].
 ///
 /// ```
 /// use diskimg_core::{BlockSource, Memory, OpenOptions, Verdict};
@@ -26,7 +26,7 @@ use crate::raw_sink;
 /// ```
 pub static DRIVER: Driver = Driver {
     format: RAW,
-    description: "the bytes of the disk and nothing else; ISO images too",
+    description: "the bytes of the disk without metadata; also ISO images",
     extensions: &["raw", "img", "iso"],
     probe: |_| Verdict::No,
     inspect: describe,

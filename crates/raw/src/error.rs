@@ -1,21 +1,19 @@
-//! The errors that several modules give alike.
+//! Errors that several modules share.
 
 use std::fs::File;
 use std::io;
 
-use diskimg_core::{Error, ErrorKind, Format};
+use diskimg_core::{Error, ErrorKind};
 
-use crate::platform::{self, Kind};
+use crate::format::RAW;
+use crate::platform::{self, FileKind};
 
-/// The name of the format.
-pub const RAW: Format = Format::new("raw");
-
-/// The system failed at this byte of a host file.
+/// Returns the error of the system at byte `offset` of a host file.
 pub(crate) fn io_at(error: io::Error, what: &str, offset: u64) -> Error {
     Error::from(error).format(RAW).field(what).at(offset)
 }
 
-/// The file ends at byte `end`, and was longer when it was opened.
+/// Returns the error for a file that ends at byte `end` and was longer when it was opened.
 pub(crate) fn ended(end: u64, size: u64) -> Error {
     Error::new(ErrorKind::Truncated)
         .format(RAW)
@@ -26,24 +24,32 @@ pub(crate) fn ended(end: u64, size: u64) -> Error {
         .because("it was longer when it was opened")
 }
 
-/// What `file` is, if it is something with blocks.
-pub(crate) fn disk_kind(file: &File) -> Result<Kind, Error> {
+/// Returns the kind of `file`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device with a known size.
+pub(crate) fn disk_kind(file: &File) -> Result<FileKind, Error> {
     match platform::kind(file).map_err(|error| Error::from(error).format(RAW).field("file type"))? {
-        Kind::Other(what) => Err(no_disk(what)),
-        Kind::Device(0) => Err(Error::new(ErrorKind::InvalidInput)
+        FileKind::Other(what) => Err(no_disk(what)),
+        FileKind::Device(0) => Err(Error::new(ErrorKind::InvalidInput)
             .format(RAW)
             .field("block device")
             .found("0 bytes long")
-            .expected("a device with a medium whose size the system tells")),
+            .expected("a device with a medium of known size")),
         kind => Ok(kind),
     }
 }
 
-/// What the caller named has no blocks.
+/// Returns the error for a file that is not a disk.
 pub(crate) fn no_disk(what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput)
         .format(RAW)
         .field("file")
         .found(what)
         .expected("a regular file or a block device")
+}
+
+/// Returns the error for a disk of zero bytes: an empty stream or file has lost its content.
+pub(crate) fn empty_image() -> Error {
+    Error::new(ErrorKind::Truncated).format(RAW).because("empty image: it has no bytes")
 }

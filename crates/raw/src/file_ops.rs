@@ -1,5 +1,5 @@
-//! A host file or block device as something to write to: bytes, zeros, copies, each in the best way the
-//! system offers, falling back to the next best.
+//! Write operations on a host file or block device: bytes, zeros and copies, each with the best call that the system
+//! supports.
 
 use std::fs::File;
 use std::io;
@@ -7,49 +7,50 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use diskimg_core::{Error, ErrorKind, HostRange, Result};
+use diskimg_core::{Error, ErrorKind, HostRange, Result, range};
 
-use crate::aligned::{self, ALIGN_BYTES, Pool};
+use crate::aligned::{self, ALIGN_BYTES, BufferPool};
 use crate::error::io_at;
 use crate::platform;
 
-/// Zeros to write where nothing cheaper is left. A bound of ours: few calls, and it stays in the cache. Made when it is
-/// wanted, for in a `static` of bytes it would be a quarter of a MiB of every program.
+/// Zeros to write if no cheaper call is supported. Our choice of size: few calls, and it stays in the CPU cache.
+/// Allocated when first used, because a `static` array would add its size to every program.
 pub(crate) static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 256 << 10]);
 
-/// Bytes written between two requests to start write-back. A bound of ours: with steps of 1 to 32 MiB, `fsync`
-/// behind 2 GiB took at most 0.25 s, and without any 0.6 to 1.4 s. Which step is best, and whether all of it
-/// takes less time, was within the noise of a busy disk.
+/// The bytes written between two requests to start write-back. Our choice: with steps of 1 to 32 MiB, `fsync` after
+/// 2 GiB took at most 0.25 s, without any 0.6 to 1.4 s. Differences between steps, and in the total time, were within
+/// the noise of a busy disk.
 const WRITE_BACK_STEP: u64 = 8 << 20;
 
-/// The largest copy inside the kernel between two looks at what else is to be done.
+/// The most bytes of one copy inside the kernel.
 const COPY_STEP: u64 = 1 << 30;
 
-/// The open file, and what it turned out to be able to do.
+/// An open file and the calls that it supports.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct FileOps {
     file: File,
-    direct: Option<(File, Pool)>,
+    /// A handle for direct I/O and its buffers.
+    direct: Option<(File, BufferPool)>,
     is_device: bool,
     can_punch: AtomicBool,
     can_zero_range: AtomicBool,
-    written: Option<Mutex<Written>>,
+    written: Option<Mutex<DirtyRange>>,
 }
 
-/// What was written since write-back was last started.
+/// The range written since write-back was last started, and the bytes written in it.
 #[derive(Debug, Default)]
-struct Written {
+struct DirtyRange {
     range: Range<u64>,
     bytes: u64,
 }
 
-impl Target {
-    /// `direct` asks for writes past the page cache, `write_back` for write-back that starts early.
+impl FileOps {
+    /// Creates the operations on `file`. `direct` requests direct I/O, `write_back` an early start of write-back.
     pub(crate) fn new(file: File, is_device: bool, direct: bool, write_back: bool) -> Self {
         let (file, direct) = with_direct(file, direct);
         Self {
             file,
-            direct: direct.map(|direct| (direct, Pool::default())),
+            direct: direct.map(|direct| (direct, BufferPool::default())),
             is_device,
             can_punch: AtomicBool::new(true),
             can_zero_range: AtomicBool::new(true),
@@ -70,10 +71,10 @@ impl Target {
         let Some((direct, pool)) = &self.direct else {
             return self.write_buffered(offset, data);
         };
-        // The edges share their blocks with neighbours that another thread may be writing. The page cache
-        // keeps such bytes apart; reading, changing and writing whole blocks ourselves would not.
+        // Other threads may write to the rest of the first and last block. Buffered writes keep such bytes separate;
+        // a read-modify-write of whole blocks would not.
         let start = offset.next_multiple_of(ALIGN_BYTES);
-        let head = usize::try_from(start.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let head = range::buffer_len(&(offset..start));
         let Some((head, rest)) = data.split_at_checked(head) else {
             return self.write_buffered(offset, data);
         };
@@ -90,8 +91,8 @@ impl Target {
         Ok(())
     }
 
-    /// Writes whole blocks past the page cache, or through it where the system does not like them.
-    fn write_direct(&self, direct: &File, pool: &Pool, offset: u64, data: &[u8]) -> Result<()> {
+    /// Writes whole blocks with direct I/O, or buffered if the system refuses them.
+    fn write_direct(&self, direct: &File, pool: &BufferPool, offset: u64, data: &[u8]) -> Result<()> {
         if data.is_empty() {
             return Ok(());
         }
@@ -115,6 +116,7 @@ impl Target {
         }
     }
 
+    /// Records a write, and starts write-back if enough was written.
     fn wrote(&self, offset: u64, len: u64) {
         let Some(written) = &self.written else { return };
         let end = offset.saturating_add(len);
@@ -127,11 +129,11 @@ impl Target {
         written.bytes = written.bytes.saturating_add(len);
         if written.bytes >= WRITE_BACK_STEP {
             let range = std::mem::take(&mut *written).range;
-            platform::start_write_back(&self.file, range.start, range.end.saturating_sub(range.start));
+            platform::start_write_back(&self.file, range.start, range::len(&range));
         }
     }
 
-    /// Gives the blocks of `range` back, if the system can and does it at once.
+    /// Deallocates `range`. Returns false if that is not supported.
     pub(crate) fn punch(&self, range: &Range<u64>) -> Result<bool> {
         attempt(&self.can_punch, range, |offset, len| platform::punch_hole(&self.file, offset, len))
     }
@@ -141,7 +143,7 @@ impl Target {
         if !self.is_device {
             return self.make_zero_within(range, allocated);
         }
-        // A device takes whole blocks only.
+        // A device accepts only whole blocks.
         let start = range.start.next_multiple_of(ALIGN_BYTES).min(range.end);
         let end = aligned::floor(range.end).max(start);
         self.write_zeros(range.start..start)?;
@@ -160,10 +162,11 @@ impl Target {
         self.write_zeros(range)
     }
 
+    /// Writes zeros.
     pub(crate) fn write_zeros(&self, range: Range<u64>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
-            let len = range.end.saturating_sub(at).min(ZEROS.len() as u64);
+            let len = range::len(&(at..range.end)).min(ZEROS.len() as u64);
             let piece = usize::try_from(len).ok().and_then(|len| ZEROS.get(..len)).unwrap_or_default();
             self.write(at, piece)?;
             at = at.saturating_add(len);
@@ -171,7 +174,7 @@ impl Target {
         Ok(())
     }
 
-    /// Allocates `len` bytes from the start, which read as zeros already.
+    /// Allocates the first `len` bytes, which already read as zeros.
     pub(crate) fn allocate(&self, len: u64) -> Result<()> {
         if len == 0 {
             return Ok(());
@@ -183,7 +186,7 @@ impl Target {
         }
     }
 
-    /// Copies inside the kernel. `false` when it cannot; some of the bytes may have been copied then.
+    /// Copies inside the kernel. Returns false if that is not supported; some of the bytes may have been copied then.
     pub(crate) fn copy(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         let step = if self.written.is_some() { WRITE_BACK_STEP } else { COPY_STEP };
         let mut done = 0;
@@ -191,7 +194,7 @@ impl Target {
             let (source, target) = (from.offset.saturating_add(done), offset.saturating_add(done));
             let len = from.len.saturating_sub(done).min(step);
             match platform::copy_range(from.file, source, &self.file, target, len) {
-                // At the end of the source, or from a file system that has no such call and says so this way.
+                // At the end of the source, or on a file system that reports a missing call this way.
                 Ok(0) => match from.file.metadata() {
                     Ok(metadata) if metadata.len() <= source => return Err(ended_early(from, source)),
                     _ => return Ok(false),
@@ -208,10 +211,10 @@ impl Target {
     }
 }
 
-/// The buffered file, and the direct one if there can be one.
+/// Returns a buffered handle, and one for direct I/O if possible.
 fn with_direct(file: File, direct: bool) -> (File, Option<File>) {
     if platform::set_direct(&file, None).unwrap_or(false) {
-        // Opened for direct I/O by the caller: the edges need a buffered handle beside it, or all is buffered.
+        // Opened for direct I/O by the caller. Partial blocks need a buffered handle; without one, all is buffered.
         return match platform::reopen(&file, false) {
             Ok(buffered) => (buffered, Some(file)),
             Err(_) => {
@@ -226,14 +229,14 @@ fn with_direct(file: File, direct: bool) -> (File, Option<File>) {
 
 fn ended_early(from: HostRange<'_>, at: u64) -> Error {
     Error::new(ErrorKind::Truncated)
-        .format(crate::RAW)
+        .format(crate::format::RAW)
         .field("source of the copy")
         .at(at)
         .found("at its end")
         .expected(format_args!("{} bytes at {}", from.len, from.offset))
 }
 
-/// Calls `call` on `range`, and no more once the system has said that it cannot.
+/// Calls `call` on `range`. Once the system has reported that it does not support the call, returns false at once.
 fn attempt(
     can: &AtomicBool,
     range: &Range<u64>,
@@ -242,7 +245,7 @@ fn attempt(
     if !can.load(Ordering::Relaxed) {
         return Ok(false);
     }
-    match call(range.start, range.end.saturating_sub(range.start)) {
+    match call(range.start, range::len(range)) {
         Ok(()) => Ok(true),
         Err(error) if platform::is_unsupported(&error) => {
             can.store(false, Ordering::Relaxed);
@@ -252,6 +255,7 @@ fn attempt(
     }
 }
 
+/// Writes all of `data`, with repeated calls after short writes.
 fn write_all(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     let (mut at, mut rest) = (offset, data);
     while !rest.is_empty() {

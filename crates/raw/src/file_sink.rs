@@ -1,4 +1,4 @@
-//! A host file or block device, written as a disk.
+//! Writing a host file or block device as a disk.
 
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
@@ -6,17 +6,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range};
+use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range, range};
 
 use crate::coverage::Coverage;
-use crate::error::{RAW, disk_kind, io_at};
-use crate::file_ops::Target;
-use crate::platform::{self, Kind, Next};
+use crate::error::{disk_kind, io_at};
+use crate::file_ops::FileOps;
+use crate::format::RAW;
+use crate::platform::{self, FileKind, SeekResult};
 
-/// The longest file. A bound of the systems: offsets are signed 64-bit numbers.
-const LONGEST: u64 = i64::MAX as u64;
+/// The longest file. A limit of the systems: offsets are signed 64-bit integers.
+const MAX_FILE_LEN: u64 = i64::MAX as u64;
 
-/// How a host file or block device is written.
+/// Options for writing a host file or block device.
 ///
 /// ```
 /// use diskimg_raw::SinkOptions;
@@ -25,29 +26,29 @@ const LONGEST: u64 = i64::MAX as u64;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkOptions {
-    /// Size of the disk in bytes: a regular file gets exactly this length at once, and writes past it are
-    /// [`ErrorKind::OutOfBounds`]. `None`: the file grows as it is written and ends behind the last byte that
-    /// was written or zeroed, as image files do.
+    /// The size of the disk in bytes. A regular file gets exactly this length at once, and writes past it are
+    /// [`ErrorKind::OutOfBounds`]. With `None` the file grows as it is written and ends after the last byte that was
+    /// written or zeroed, as image files do.
     pub size: Option<u64>,
-    /// Whether a regular file longer than `size` keeps its length, and the bytes behind the disk. Block devices do
-    /// in any case.
+    /// If set, a regular file longer than `size` keeps its length and the bytes after the disk. Block devices always
+    /// do.
     pub keep_longer: bool,
-    /// Whether the target is known to read as zeros already. If not, a regular file is emptied first, and a
-    /// block device is zeroed wherever nothing else is written: all at once if it can do that by itself, and
-    /// otherwise range by range, the ranges never mentioned in [`BlockSink::finish`].
+    /// Assume that the target reads as zeros. Otherwise a regular file is truncated first, and a block device is zeroed
+    /// wherever nothing else is written: at once if it supports that, otherwise range by range, and ranges that were
+    /// never written in [`BlockSink::finish`].
     pub is_zero: bool,
-    /// Whether zeros become holes (or are discarded on a block device) or stay allocated.
+    /// If set, zeros become holes, or are discarded on a block device. Otherwise they stay allocated.
     pub sparse: bool,
-    /// What is allocated before the first write. Needs a size.
+    /// Allocation before the first write. Requires a size.
     pub preallocation: Preallocation,
-    /// Writes past the page cache (`O_DIRECT`), so that a large disk does not push out what others use. What
-    /// does not fill whole blocks of 4096 bytes goes through the page cache all the same, and so does all
-    /// where the system or file system cannot; see [`FileSink::is_direct`].
+    /// Uses direct I/O (`O_DIRECT`), so that a large disk does not evict other data from the page cache. Parts of
+    /// blocks of 4096 bytes are buffered, and so is everything if the system or file system does not support direct
+    /// I/O; see [`FileSink::is_direct`].
     pub direct: bool,
-    /// Whether the kernel copies what lies verbatim in another file.
+    /// When to copy inside the kernel from another file.
     pub copies: Copies,
-    /// Whether [`BlockSink::finish`] waits until the bytes are on stable storage. Write-back then starts
-    /// early, so that little is left to wait for.
+    /// If set, [`BlockSink::finish`] waits until the bytes are on stable storage. Write-back then starts early to keep
+    /// the wait short.
     pub sync: bool,
 }
 
@@ -66,34 +67,34 @@ impl Default for SinkOptions {
     }
 }
 
-/// Whether the kernel copies from file to file for [`BlockSink::copy_from`].
+/// When [`BlockSink::copy_from`] copies inside the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copies {
-    /// Where the file system shares the blocks, or its server copies them. Elsewhere such a copy holds the
-    /// lock of the target all along: two threads that read and write are faster, and find zeros on the way.
+    /// If the file system shares blocks, or its server copies them. On other file systems the kernel holds the lock of
+    /// the target during the copy, so several threads that read and write are faster and also find zeros.
     #[default]
     WhereShared,
-    /// Wherever the system can.
+    /// Whenever the system supports it.
     Always,
 }
 
-/// What is allocated before the first write.
+/// Allocation before the first write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preallocation {
     /// Nothing.
     #[default]
     Off,
-    /// All blocks, by `fallocate`; zeros are written where the file system has no such call.
+    /// All blocks, with `fallocate`; with zeros if the file system does not support the call.
     Falloc,
     /// All blocks, by writing zeros.
     Full,
 }
 
-/// A host file or block device, written as a disk, from any number of threads and in any order.
+/// A host file or block device written as a disk, from any number of threads and in any order.
 ///
-/// Bytes may be written more than once, and the last call wins. A target that is not known to read as zeros
-/// is made so as [`SinkOptions::is_zero`] tells. Dropping the sink without [`BlockSink::finish`] leaves
-/// whatever was written so far; a caller who needs all or nothing writes to a temporary file.
+/// Bytes may be written more than once, and the last call wins. A target that may contain old bytes is zeroed as
+/// described at [`SinkOptions::is_zero`]. Dropping the sink without [`BlockSink::finish`] leaves the bytes written so
+/// far; a caller that needs all or nothing writes to a temporary file.
 ///
 /// ```
 /// use diskimg_core::BlockSink;
@@ -110,48 +111,46 @@ pub enum Preallocation {
 #[derive(Debug)]
 pub struct FileSink {
     copies: bool,
-    target: Target,
-    /// No byte may be written from here on.
+    ops: FileOps,
+    /// The first offset that must not be written.
     limit: u64,
-    /// Length the file gets in the end; `None` where it has its length.
+    /// The final length of the file so far; `None` if it already has its length.
     end: Option<AtomicU64>,
-    /// Whether zeros stay allocated.
+    /// True if zeros stay allocated.
     allocated: bool,
     sync: bool,
     background: Background,
     covered: Mutex<Coverage>,
 }
 
-/// What is at the bytes that nobody has mentioned.
+/// The content of ranges that were neither written nor zeroed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Background {
-    /// Zeros, allocated or not as was asked: zeroing is for what was written before. The coverage is what
-    /// was written; a gap given up only costs a needless call.
+    /// Zeros, allocated as requested. Only written ranges must be zeroed. The coverage is the written ranges; a closed
+    /// gap only costs an unnecessary call.
     Zeros,
-    /// Old bytes, or zeros that still have to be allocated. The coverage is what was written or zeroed, and
-    /// the gaps are zeroed in the end.
+    /// Old bytes, or zeros that must still be allocated. The coverage is the written and zeroed ranges, and the gaps
+    /// are zeroed at the end.
     Unknown,
 }
 
 impl FileSink {
-    /// Creates the file `path`, which must not exist, and writes to it. It reads as zeros, whatever
-    /// [`SinkOptions::is_zero`] says.
+    /// Creates the file `path`, which must not exist. [`SinkOptions::is_zero`] is ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it exists or cannot be created; otherwise as [`FileSink::new`], and the file is
-    /// left behind.
+    /// [`ErrorKind::Io`] if it exists or cannot be created; otherwise as [`FileSink::new`], and the file remains.
     pub fn create_new(path: impl AsRef<Path>, options: SinkOptions) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
         Self::new(file.map_err(Error::from)?, SinkOptions { is_zero: true, ..options })
     }
 
-    /// Writes to a file or block device that is open for reading and writing.
+    /// Creates a sink from a file or block device that is open for reading and writing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is neither a regular file nor a block device, for
+    /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device, for
     /// [`SinkOptions::preallocation`] without a size, and for a file open for appending;
-    /// [`ErrorKind::OutOfBounds`] for a size that a block device does not have; [`ErrorKind::Io`] when the
-    /// file cannot be given its length or its blocks.
+    /// [`ErrorKind::OutOfBounds`] if a block device is smaller than the size; [`ErrorKind::Io`] if the length cannot be
+    /// set or the blocks cannot be allocated.
     pub fn new(file: File, options: SinkOptions) -> Result<Self> {
         let kind = disk_kind(&file)?;
         if options.size.is_none() && options.preallocation != Preallocation::Off {
@@ -165,39 +164,38 @@ impl FileSink {
                 .format(RAW)
                 .field("file")
                 .found("open for appending")
-                .expected("a file that takes writes at any offset"));
+                .expected("a file that can be written at any offset"));
         }
         let allocated = !options.sparse || options.preallocation != Preallocation::Off;
-        let target = Target::new(file, matches!(kind, Kind::Device(_)), options.direct, options.sync);
+        let ops = FileOps::new(file, matches!(kind, FileKind::Device(_)), options.direct, options.sync);
         let background = match kind {
-            Kind::Device(device) => prepare_device(&target, device, &options)?,
-            Kind::Regular(len) => prepare_file(&target, len, &options)?,
-            Kind::Other(_) => prepare_file(&target, 0, &options)?,
+            FileKind::Device(device) => prepare_device(&ops, device, &options)?,
+            FileKind::Regular(len) => prepare_file(&ops, len, &options)?,
+            FileKind::Other(_) => prepare_file(&ops, 0, &options)?,
         };
         let (limit, end) = match (options.size, kind) {
             (Some(size), _) => (size, None),
-            (None, Kind::Device(size)) => (size, Some(AtomicU64::new(0))),
-            (None, _) => (LONGEST, Some(AtomicU64::new(0))),
+            (None, FileKind::Device(size)) => (size, Some(AtomicU64::new(0))),
+            (None, _) => (MAX_FILE_LEN, Some(AtomicU64::new(0))),
         };
         let covered = Mutex::default();
-        let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
-        Ok(Self { copies, target, limit, end, allocated, sync: options.sync, background, covered })
+        let copies = options.copies == Copies::Always || platform::shares_blocks(ops.file());
+        Ok(Self { copies, ops, limit, end, allocated, sync: options.sync, background, covered })
     }
 
-    /// The file handle that bytes go through; those past the page cache have one of their own.
+    /// The buffered file handle. Direct I/O uses another one.
     #[must_use]
     pub fn file(&self) -> &File {
-        self.target.file()
+        self.ops.file()
     }
 
-    /// Whether whole blocks are written past the page cache.
+    /// True if whole blocks are written with direct I/O.
     #[must_use]
     pub fn is_direct(&self) -> bool {
-        self.target.is_direct()
+        self.ops.is_direct()
     }
 
-    /// Notes that `range` is about to be written or zeroed, before it is: whoever fills a gap then knows
-    /// that this is none.
+    /// Adds `range` to the coverage before it is written or zeroed, so that no other thread zeroes it as a gap.
     fn cover(&self, range: Range<u64>) -> Result<()> {
         if range.is_empty() {
             return Ok(());
@@ -207,22 +205,22 @@ impl FileSink {
         }
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         match (covered.insert(range), self.background) {
-            // Under the lock: nobody may begin to write there meanwhile.
-            (Some(gap), Background::Unknown) => self.target.make_zero(gap, self.allocated),
+            // Under the lock, so that no other thread can start to write there.
+            (Some(gap), Background::Unknown) => self.ops.make_zero(gap, self.allocated),
             _ => Ok(()),
         }
     }
 
-    /// Zeroes what nobody mentioned, and gives the file its length.
+    /// Zeroes the ranges that were not written, and sets the length of the file.
     fn complete(&self) -> Result<()> {
         let end = self.end.as_ref().map_or(self.limit, |end| end.load(Ordering::Relaxed));
         if self.background == Background::Unknown {
             let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
             for gap in covered.gaps(end) {
-                self.target.make_zero(gap, self.allocated)?;
+                self.ops.make_zero(gap, self.allocated)?;
             }
         }
-        if self.end.is_some() && matches!(disk_kind(self.file())?, Kind::Regular(len) if len != end) {
+        if self.end.is_some() && matches!(disk_kind(self.file())?, FileKind::Regular(len) if len != end) {
             self.file().set_len(end).map_err(|error| io_at(error, "length", end))?;
         }
         if self.sync {
@@ -237,11 +235,11 @@ impl BlockSink for FileSink {
         let len = data.len() as u64;
         check_range(offset, len, self.limit)?;
         self.cover(offset..offset.saturating_add(len))?;
-        self.target.write(offset, data)
+        self.ops.write(offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        check_range(range.start, range.end.saturating_sub(range.start), self.limit)?;
+        check_range(range.start, range::len(&range), self.limit)?;
         if range.is_empty() {
             return Ok(());
         }
@@ -255,15 +253,14 @@ impl BlockSink for FileSink {
         } else {
             self.cover(range.clone())?;
         }
-        self.target.make_zero(range, self.allocated)
+        self.ops.make_zero(range, self.allocated)
     }
 
-    /// Copies with `copy_file_range`, which shares the blocks where the file system can. Holes of the source
-    /// become zeros here and are not copied. `false` may also come in the middle; the bytes are then to be
-    /// written all the same.
+    /// Copies with `copy_file_range`, which shares the blocks if the file system supports it. Holes of the source are
+    /// zeroed and not copied. It may return `false` after a part was copied; the caller then writes all bytes.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         check_range(offset, from.len, self.limit)?;
-        if self.target.is_direct() || !self.copies {
+        if self.ops.is_direct() || !self.copies {
             return Ok(false);
         }
         let mut done = 0;
@@ -278,7 +275,7 @@ impl BlockSink for FileSink {
             let range = at..at.saturating_add(len);
             if data {
                 self.cover(range)?;
-                if !self.target.copy(at, HostRange { len, ..rest })? {
+                if !self.ops.copy(at, HostRange { len, ..rest })? {
                     return Ok(false);
                 }
             } else {
@@ -298,32 +295,33 @@ impl BlockSink for FileSink {
     }
 }
 
-/// Whether `range` of a host file begins with data, and the bytes of that run; all is data where the system
-/// cannot tell, and where the file has ended.
+/// Returns true if `range` of a host file starts with data, and the length of that run. Everything is data if the system
+/// cannot find holes, and past the end of the file.
 fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
     let failed = |error| io_at(error, "search for holes", range.offset);
     let until = |end: u64| end.saturating_sub(range.offset).min(range.len);
     match platform::next_data(range.file, range.offset).map_err(failed)? {
-        Next::At(start) if start > range.offset => Ok((false, until(start))),
-        Next::At(_) => match platform::next_hole(range.file, range.offset).map_err(failed)? {
-            Next::At(end) if end > range.offset => Ok((true, until(end))),
+        SeekResult::At(start) if start > range.offset => Ok((false, until(start))),
+        SeekResult::At(_) => match platform::next_hole(range.file, range.offset).map_err(failed)? {
+            SeekResult::At(end) if end > range.offset => Ok((true, until(end))),
             _ => Ok((true, range.len)),
         },
-        // Nothing but a hole up to the end of the file, if that is not before the range.
-        Next::Nowhere => {
+        // A hole up to the end of the file, unless that is before the range.
+        SeekResult::Nowhere => {
             let end = range.file.metadata().map_err(failed)?.len();
             Ok(if end > range.offset { (false, until(end)) } else { (true, range.len) })
         }
-        Next::Unknown => Ok((true, range.len)),
+        SeekResult::Unknown => Ok((true, range.len)),
     }
 }
 
-fn prepare_file(target: &Target, len: u64, options: &SinkOptions) -> Result<Background> {
-    let set_len = |len| target.file().set_len(len).map_err(|error| io_at(error, "length", len));
+/// Gives a regular file its length and allocation.
+fn prepare_file(ops: &FileOps, len: u64, options: &SinkOptions) -> Result<Background> {
+    let set_len = |len| ops.file().set_len(len).map_err(|error| io_at(error, "length", len));
     let kept = options.size.filter(|size| options.keep_longer && *size < len);
     match kept {
         _ if options.is_zero => {}
-        Some(size) => target.make_zero(0..size, false)?,
+        Some(size) => ops.make_zero(0..size, false)?,
         None => set_len(0)?,
     }
     let Some(size) = options.size else {
@@ -333,28 +331,29 @@ fn prepare_file(target: &Target, len: u64, options: &SinkOptions) -> Result<Back
         set_len(size)?;
     }
     if options.preallocation == Preallocation::Full {
-        target.write_zeros(0..size)?;
+        ops.write_zeros(0..size)?;
     } else if options.preallocation == Preallocation::Falloc || !options.sparse {
-        target.allocate(size)?;
+        ops.allocate(size)?;
     }
     Ok(Background::Zeros)
 }
 
-fn prepare_device(target: &Target, device: u64, options: &SinkOptions) -> Result<Background> {
+/// Zeroes a block device as far as it can do so at once.
+fn prepare_device(ops: &FileOps, device: u64, options: &SinkOptions) -> Result<Background> {
     let Some(size) = options.size else {
         return Ok(if options.is_zero { Background::Zeros } else { Background::Unknown });
     };
     check_range(0, size, device)?;
     if options.preallocation == Preallocation::Full {
-        target.make_zero(0..size, true)?;
+        ops.make_zero(0..size, true)?;
         return Ok(Background::Zeros);
     }
     if options.is_zero {
         return Ok(Background::Zeros);
     }
     let whole = crate::aligned::floor(size);
-    if options.sparse && whole > 0 && target.punch(&(0..whole))? {
-        target.write_zeros(whole..size)?;
+    if options.sparse && whole > 0 && ops.punch(&(0..whole))? {
+        ops.write_zeros(whole..size)?;
         return Ok(Background::Zeros);
     }
     Ok(Background::Unknown)

@@ -1,4 +1,4 @@
-//! A host file or block device, read as a disk.
+//! Reading a host file or block device as a disk.
 
 use std::fs::File;
 use std::io;
@@ -6,27 +6,27 @@ use std::ops::Range;
 use std::path::Path;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range, range,
 };
 
-use crate::aligned::{self, Pool};
+use crate::aligned::{self, BufferPool};
 use crate::error::{disk_kind, ended, io_at, no_disk};
 use crate::holes::Holes;
-use crate::platform::{self, Kind};
+use crate::platform::{self, FileKind};
 
-/// How a host file is opened for reading.
+/// Options for reading a host file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceOptions {
-    /// Reads past the page cache (`O_DIRECT`), so that a large disk does not push out what others use. Where
-    /// the system or file system cannot, reads go through the page cache as without it.
+    /// Uses direct I/O (`O_DIRECT`), so that a large disk does not evict other data from the page cache. If the system
+    /// or file system does not support it, reads are buffered.
     pub direct: bool,
 }
 
-/// A host file or block device, read as a disk, from any number of threads.
+/// A host file or block device read as a disk, from any number of threads.
 ///
-/// The size is taken when it is opened. Holes of a regular file are [`ExtentKind::Zero`], for a raw file has
-/// nothing below it; everything else is [`ExtentKind::Data`] and lies verbatim in the file. The position of
-/// the file handle is not kept: whoever shares it should not rely on it.
+/// The size is determined when it is opened. Holes of a regular file are [`ExtentKind::Zero`], because a raw file has
+/// no layer below; everything else is [`ExtentKind::Data`] at its location in the file. The position of the file handle
+/// is undefined.
 ///
 /// ```
 /// use diskimg_core::{BlockSource, ExtentKind};
@@ -46,7 +46,7 @@ pub struct SourceOptions {
 pub struct FileSource {
     file: File,
     size: u64,
-    direct: Option<Pool>,
+    direct: Option<BufferPool>,
     holes: Holes,
 }
 
@@ -54,8 +54,8 @@ impl FileSource {
     /// Opens `path` for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is neither a regular file nor a block device; a pipe is refused
-    /// without waiting for its writer. [`ErrorKind::Io`] when the system cannot open it.
+    /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device; a pipe is refused without
+    /// waiting for its writer. [`ErrorKind::Io`] if the system cannot open it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &SourceOptions::default())
     }
@@ -68,11 +68,11 @@ impl FileSource {
         let path = path.as_ref();
         let failed = |error| match platform::is_socket(path) {
             true => no_disk("a socket"),
-            // That it cannot be opened says nothing of its format.
+            // Without the format: the failure to open a file does not depend on it.
             false => Error::from(error),
         };
         let file = platform::open_read(path).map_err(failed)?;
-        // What it is comes first: a directory or a pipe is told as such, and not as a failure of direct I/O.
+        // Checked first, so that a directory or a pipe is reported as such and not as a failure of direct I/O.
         disk_kind(&file)?;
         if options.direct
             && let Ok(direct) = platform::open_direct(path)
@@ -82,27 +82,27 @@ impl FileSource {
         Self::new(file)
     }
 
-    /// Reads from a file that is open already. A handle opened with `O_DIRECT` is read as such.
+    /// Creates a source from an open file. A handle opened with `O_DIRECT` uses direct I/O.
     ///
     /// # Errors
     /// As [`FileSource::open`].
     pub fn new(file: File) -> Result<Self> {
         let (size, holes) = match disk_kind(&file)? {
-            Kind::Regular(len) => (len, true),
-            Kind::Device(size) => (size, false),
-            Kind::Other(_) => (0, false),
+            FileKind::Regular(len) => (len, true),
+            FileKind::Device(size) => (size, false),
+            FileKind::Other(_) => (0, false),
         };
-        let direct = platform::set_direct(&file, None).unwrap_or(false).then(Pool::default);
+        let direct = platform::set_direct(&file, None).unwrap_or(false).then(BufferPool::default);
         Ok(Self { file, size, direct, holes: Holes::new(holes) })
     }
 
-    /// The file handle. Its bytes must not be changed through it while the disk is read.
+    /// The file handle. It must not be used to change the bytes while the disk is read.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Whether reads go past the page cache.
+    /// True if direct I/O is used.
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.direct.is_some()
@@ -112,8 +112,8 @@ impl FileSource {
         ended(end, self.size)
     }
 
-    /// Fills `buf` through aligned memory, or at once where `buf` itself is aligned.
-    fn read_direct(&self, pool: &Pool, offset: u64, buf: &mut [u8]) -> Result<()> {
+    /// Fills `buf` with direct I/O, through an aligned buffer unless `buf` itself is aligned.
+    fn read_direct(&self, pool: &BufferPool, offset: u64, buf: &mut [u8]) -> Result<()> {
         if aligned::is_aligned(offset) && aligned::is_aligned_memory(buf) {
             return self.read_whole(offset, buf);
         }
@@ -140,7 +140,7 @@ impl FileSource {
         })
     }
 
-    /// Fills `buf`, as often as the system gives only a part.
+    /// Fills `buf`, with repeated calls after short reads.
     fn read_whole(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let (mut at, mut rest) = (offset, buf);
         while !rest.is_empty() {
@@ -159,7 +159,7 @@ impl FileSource {
             match platform::read_at(&self.file, buf, offset) {
                 Ok(got) => return Ok(got),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Some file systems take the flag and then refuse the read, or want a larger alignment.
+                // Some file systems accept the flag and then refuse the read, or need a larger alignment.
                 Err(error)
                     if error.kind() == io::ErrorKind::InvalidInput
                         && platform::set_direct(&self.file, None).unwrap_or(false) =>
@@ -191,7 +191,7 @@ impl BlockSource for FileSource {
         let (data, end) = self.holes.run_at(&self.file, range.start, self.size)?;
         let range = range.start..end.min(range.end);
         if !data {
-            // A hole is a place as good as any other.
+            // A hole reserves its own offset.
             let reserved = Some(range.start);
             return Ok(Extent { reserved, ..Extent::new(range, ExtentKind::Zero) });
         }
@@ -199,10 +199,9 @@ impl BlockSource for FileSource {
         Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
     }
 
-    /// The file itself; nothing where it is read past the page cache, for others could not read there at any
-    /// offset.
+    /// Returns the range of the file itself; nothing with direct I/O, which other readers cannot use at any offset.
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        let len = range.end.saturating_sub(range.start);
+        let len = range::len(&range);
         if self.direct.is_some() || check_range(range.start, len, self.size).is_err() {
             return Location::default();
         }
@@ -211,7 +210,7 @@ impl BlockSource for FileSource {
     }
 }
 
-/// The check of `extent_at`: a range of at least one byte, on the disk.
+/// Checks the range of `extent_at`: at least one byte, within the disk.
 pub(crate) fn checked(range: Range<u64>, size: u64) -> Result<Range<u64>> {
     if range.is_empty() {
         return Err(Error::new(ErrorKind::OutOfBounds)
@@ -219,6 +218,6 @@ pub(crate) fn checked(range: Range<u64>, size: u64) -> Result<Range<u64>> {
             .found(format_args!("{}..{}", range.start, range.end))
             .expected("at least one byte"));
     }
-    check_range(range.start, range.end.saturating_sub(range.start), size)?;
+    check_range(range.start, range::len(&range), size)?;
     Ok(range)
 }

@@ -5,22 +5,24 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Extent, Image, ImageInfo, Limits, Location, Result};
 
-use crate::decoder::empty_image;
-use crate::error::RAW;
-use crate::{content, findings, recognise_head};
+use crate::content::Content;
+use crate::error::empty_image;
+use crate::format::RAW;
+use crate::head::read_head;
+use crate::recognise::{findings, recognise_head};
 
-/// Any source, read as a raw disk: its bytes are the disk, and its description is what they begin with.
+/// Any source read as a raw disk. Its description contains what its first bytes indicate.
 pub struct RawImage {
     source: Arc<dyn BlockSource>,
     info: ImageInfo,
 }
 
 impl RawImage {
-    /// Looks at the first bytes of `source` and describes them.
+    /// Reads the first bytes of `source` and describes them.
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limits allow;
-    /// [`diskimg_core::ErrorKind::Truncated`] for one without a single byte; those of reading the head.
+    /// [`diskimg_core::ErrorKind::Truncated`] for an empty one; the errors of reading.
     ///
     /// ```
     /// use diskimg_core::{BlockSource, Image, Limits, Memory};
@@ -40,17 +42,18 @@ impl RawImage {
     }
 }
 
+/// Describes a raw disk by its first bytes.
 pub(crate) fn describe(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let size = source.size();
     if size == 0 {
         return Err(empty_image());
     }
     limits.check_virtual_size(size).map_err(|error| error.format(RAW))?;
-    let head = content::read_head(source)?;
+    let head = read_head(source)?;
     let content = recognise_head(&head, Some(size));
     let mut info = ImageInfo::new(RAW, size);
-    info.content = content.map(crate::Content::name);
-    info.is_optical_disc = content.is_some_and(crate::Content::is_optical_disc);
+    info.content = content.map(Content::name);
+    info.is_optical_disc = content.is_some_and(Content::is_optical_disc);
     info.findings = findings(&head, size);
     Ok(info)
 }

@@ -1,11 +1,11 @@
-//! Host files and block devices as disks, and what is on them.
+//! Host files and block devices as disks, and recognition of their content.
 //!
-//! - [`FileSource`] reads a file or block device, holes told as zeros; [`MappedFile`] maps one into memory.
-//! - [`FileSink`] writes one, with holes, preallocation, copies inside the kernel or direct I/O;
-//!   [`StreamSink`] writes a pipe.
-//! - [`recognise`] says what a raw disk begins with: a partition table, a file system, an optical disc.
-//! - [`DRIVER`] is the format `raw`: every byte of the file is a byte of the disk. It is never guessed; a
-//!   caller who wants a file to be raw says so, or asks [`recognise`] first.
+//! - [`FileSource`] reads a file or block device and reports holes as zeros; [`MappedFile`] maps one into memory.
+//! - [`FileSink`] writes one, with holes, preallocation, copies inside the kernel or direct I/O; [`StreamSink`] writes a
+//!   pipe.
+//! - [`recognise()`] recognises the content of a raw disk: a partition table, a file system, an optical disc.
+//! - [`DRIVER`] is the format `raw`: every byte of the file is a byte of the disk. It is never guessed: a caller
+//!   requests it explicitly, or calls [`recognise()`] first.
 //!
 //! ```
 //! use diskimg_core::BlockSource;
@@ -29,6 +29,8 @@ mod error;
 mod file_ops;
 mod file_sink;
 mod file_source;
+mod format;
+mod head;
 mod holes;
 mod image;
 mod mapped_file;
@@ -36,14 +38,17 @@ mod optical;
 mod partitions;
 mod platform;
 mod raw_sink;
+mod recognise;
 mod stream_sink;
 mod superblocks;
 
-pub use content::{Content, HEAD, findings, recognise, recognise_head};
+pub use content::Content;
 pub use driver::DRIVER;
-pub use error::RAW;
 pub use file_sink::{Copies, FileSink, Preallocation, SinkOptions};
 pub use file_source::{FileSource, SourceOptions};
+pub use format::RAW;
+pub use head::HEAD;
 pub use image::RawImage;
 pub use mapped_file::MappedFile;
+pub use recognise::{findings, recognise, recognise_head};
 pub use stream_sink::StreamSink;

@@ -1,22 +1,23 @@
-//! A host file in memory: the one place of this crate with `unsafe`.
-#![allow(unsafe_code, reason = "mapping a file is unsafe by nature; see MappedFile::map")]
+//! A host file mapped into memory: the only module of this crate with `unsafe`.
+#![allow(unsafe_code, reason = "mapping a file is unsafe; see MappedFile::map")]
 
 use std::fs::File;
 use std::ops::Range;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range, range,
 };
 use memmap2::{Mmap, MmapOptions};
 
 use crate::error::disk_kind;
 use crate::file_source::checked;
+use crate::format::RAW;
 use crate::holes::Holes;
-use crate::platform::Kind;
+use crate::platform::FileKind;
 
 /// A host file mapped into memory, read as a disk.
 ///
-/// Reads are copies from memory, and [`BlockSource::locate`] gives the bytes themselves. Holes are told as by
+/// Reads copy from memory, and [`BlockSource::locate`] returns the mapped bytes. Holes are reported as by
 /// [`crate::FileSource`].
 #[derive(Debug)]
 pub struct MappedFile {
@@ -29,14 +30,14 @@ impl MappedFile {
     /// Maps all of `file`, which must be open for reading.
     ///
     /// # Safety
-    /// As long as the value lives, nobody, in this process or another, may make the file shorter or write to
-    /// it: reading a page that is gone ends the process with SIGBUS, and bytes that change behind a `&[u8]`
-    /// are undefined behaviour. Files that others may open for writing are for [`crate::FileSource`].
+    /// While the value exists, no process may truncate the file or write to it: reading a page that no longer exists
+    /// ends the process with SIGBUS, and changing the bytes of a `&[u8]` is undefined behaviour. Use
+    /// [`crate::FileSource`] for files that others may open for writing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is neither a regular file nor a block device;
-    /// [`ErrorKind::Limit`] when it does not fit the address space; [`ErrorKind::Io`] when the system cannot
-    /// map it.
+    /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device;
+    /// [`ErrorKind::Limit`] if it does not fit into the address space; [`ErrorKind::Io`] if the system cannot map
+    /// it.
     ///
     /// ```
     /// use diskimg_core::BlockSource;
@@ -44,7 +45,7 @@ impl MappedFile {
     ///
     /// let path = std::env::temp_dir().join(format!("diskimg-doc-map-{}", std::process::id()));
     /// std::fs::write(&path, b"a disk")?;
-    /// // SAFETY: the file is this example's own and nobody writes to it any more.
+    /// // SAFETY: the file belongs to this example, and nothing writes to it while it is mapped.
     /// let disk = unsafe { MappedFile::map(std::fs::File::open(&path)?)? };
     /// assert_eq!(disk.locate(2..6).bytes, Some(&b"disk"[..]));
     /// # std::fs::remove_file(&path)?;
@@ -52,18 +53,18 @@ impl MappedFile {
     /// ```
     pub unsafe fn map(file: File) -> Result<Self> {
         let (size, holes) = match disk_kind(&file)? {
-            Kind::Regular(len) => (len, true),
-            Kind::Device(size) => (size, false),
-            Kind::Other(_) => (0, false),
+            FileKind::Regular(len) => (len, true),
+            FileKind::Device(size) => (size, false),
+            FileKind::Other(_) => (0, false),
         };
         let len = usize::try_from(size).map_err(|_| {
-            let error = Error::new(ErrorKind::Limit).format(crate::RAW).field("mapping");
+            let error = Error::new(ErrorKind::Limit).format(RAW).field("mapping");
             error.found(format_args!("{size} bytes")).expected("a file that fits the address space")
         })?;
-        // SAFETY: the caller promises that the file neither shrinks nor changes while the map lives; `len` is
-        // the length the system has just told, so every page of the map has a byte of the file.
+        // SAFETY: the caller guarantees that the file neither shrinks nor changes while the map exists. `len` is the
+        // length that the system just reported, so every page of the map contains a byte of the file.
         let map = unsafe { MmapOptions::new().len(len).map(&file) };
-        let map = map.map_err(|error| Error::from(error).format(crate::RAW).field("mapping"))?;
+        let map = map.map_err(|error| Error::from(error).format(RAW).field("mapping"))?;
         Ok(Self { file, map, holes: Holes::new(holes) })
     }
 
@@ -79,9 +80,8 @@ impl MappedFile {
         &self.map
     }
 
-    fn slice(&self, offset: u64, len: u64) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        self.map.get(start..start.checked_add(usize::try_from(len).ok()?)?)
+    fn slice(&self, range: &Range<u64>) -> Option<&[u8]> {
+        range::slice(&self.map, 0, range)
     }
 }
 
@@ -92,8 +92,8 @@ impl BlockSource for MappedFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        let bytes = self.slice(offset, buf.len() as u64);
-        buf.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::OutOfBounds).format(crate::RAW))?);
+        let bytes = self.slice(&(offset..offset.saturating_add(buf.len() as u64)));
+        buf.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::OutOfBounds).format(RAW))?);
         Ok(())
     }
 
@@ -109,11 +109,8 @@ impl BlockSource for MappedFile {
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        let len = range.end.saturating_sub(range.start);
-        let Some(bytes) = self.slice(range.start, len).filter(|_| range.start <= range.end) else {
-            return Location::default();
-        };
-        let host = HostRange { file: &self.file, offset: range.start, len };
+        let Some(bytes) = self.slice(&range) else { return Location::default() };
+        let host = HostRange { file: &self.file, offset: range.start, len: range::len(&range) };
         Location { host: Some(host), bytes: Some(bytes) }
     }
 }

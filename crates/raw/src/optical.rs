@@ -5,21 +5,23 @@
 
 use diskimg_core::{Finding, Severity};
 
-use crate::content::{Content, field, has};
+use crate::content::Content;
+use crate::head::{field, has};
 
-/// Where the volume descriptors begin: behind sixteen sectors that belong to whoever boots from the disc.
+/// The offset of the volume descriptors, after sixteen sectors reserved for boot code.
 const DESCRIPTORS: usize = 32_768;
 
-/// Bytes of a volume descriptor. On media with larger sectors the descriptors of UDF stand further apart.
+/// The length of a volume descriptor. On media with larger sectors the descriptors of UDF are further apart.
 const DESCRIPTOR: usize = 2048;
 
-/// Where the descriptors begin when each sector has all its 2352 bytes: behind 0, 16 (mode 1) or 24 (mode 2,
-/// form 1) bytes of the sixteenth sector. The first is that of dumps whose sectors lack a header.
+/// The offset of the descriptors if each sector has all its 2352 bytes: after 0, 16 (mode 1) or 24 (mode 2, form 1)
+/// bytes of the sixteenth sector. The first is for dumps whose sectors have no header.
 const RAW_DESCRIPTORS: [usize; 3] = [37_632, 37_648, 37_656];
 
-/// What every sector with a header begins with.
+/// The first bytes of every sector with a header.
 const SYNC: [u8; 12] = [0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0];
 
+/// Recognises an optical disc.
 pub(crate) fn recognise(head: &[u8]) -> Option<Content> {
     if is_iso(head, DESCRIPTORS) {
         return Some(if has_udf(head) { Content::UdfBridge } else { Content::Iso9660 });
@@ -30,8 +32,8 @@ pub(crate) fn recognise(head: &[u8]) -> Option<Content> {
     raw_sectors(head).map(|_| Content::RawCdSectors)
 }
 
-/// Nothing but the identifier counts: a disc with a strange block size is still a disc, and whoever attaches
-/// it as a disk because of that would be wrong.
+/// Returns true if a volume descriptor of ISO 9660 is at `at`. Only the identifier is compared: a disc with an unusual
+/// block size must still be attached as a disc.
 fn is_iso(head: &[u8], at: usize) -> bool {
     has(head, at.saturating_add(1), b"CD001")
 }
@@ -41,13 +43,13 @@ fn raw_sectors(head: &[u8]) -> Option<usize> {
     RAW_DESCRIPTORS.into_iter().find(|at| is_iso(head, *at) && (with_header || *at == RAW_DESCRIPTORS[0]))
 }
 
-/// Whether the volume recognition sequence has a descriptor of UDF before the sequence ends.
+/// Returns true if the volume recognition sequence contains a descriptor of UDF.
 fn has_udf(head: &[u8]) -> bool {
     let descriptors = head.get(DESCRIPTORS..).unwrap_or_default().chunks(DESCRIPTOR);
     for descriptor in descriptors.take(16) {
         match field::<5>(descriptor, 1).as_ref() {
             Some(b"NSR02" | b"NSR03") => return true,
-            // Descriptors of ISO 9660 come first; zeros lie between those on media with larger sectors.
+            // Descriptors of ISO 9660 come first; on media with larger sectors there are zeros between them.
             Some(b"CD001" | b"BEA01" | b"BOOT2" | b"CDW02" | [0, 0, 0, 0, 0]) => {}
             _ => return false,
         }
@@ -55,9 +57,8 @@ fn has_udf(head: &[u8]) -> bool {
     false
 }
 
-/// What the primary volume descriptor of ISO 9660 says about sizes. Each number stands there twice, in both
-/// byte orders.
-struct Primary {
+/// The sizes in the primary volume descriptor of ISO 9660. Each number is stored twice, in both byte orders.
+struct PrimaryDescriptor {
     offset: usize,
     blocks: u32,
     blocks_big: u32,
@@ -65,7 +66,7 @@ struct Primary {
     block_size_big: u16,
 }
 
-impl Primary {
+impl PrimaryDescriptor {
     fn find(head: &[u8], first: usize, stride: usize) -> Option<Self> {
         let at = (0..16_usize)
             .map(|index| first.saturating_add(index.saturating_mul(stride)))
@@ -82,25 +83,26 @@ impl Primary {
     }
 }
 
-/// What is strange about the disc, if there is one: it is still a disc, and its size that of the stream.
+/// Returns warnings about an optical disc. It remains a disc of the size of its file.
 pub(crate) fn findings(head: &[u8], size: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut warn = |check, message: String, at: usize| {
         findings.push(Finding::new(Severity::Warning, check, message).at(at as u64));
     };
     if is_iso(head, DESCRIPTORS) {
-        if let Some(primary) = Primary::find(head, DESCRIPTORS, DESCRIPTOR) {
+        if let Some(primary) = PrimaryDescriptor::find(head, DESCRIPTORS, DESCRIPTOR) {
             sizes(&primary, size, &mut warn);
         }
     } else if let Some(at) = raw_sectors(head) {
-        let message = "sectors of 2352 bytes: a machine needs the 2048 data bytes of each".to_owned();
+        let message = "sectors of 2352 bytes; a machine needs only the 2048 data bytes of each".to_owned();
         warn("cd_sectors", message, at);
     }
     findings
 }
 
-fn sizes(primary: &Primary, size: u64, warn: &mut impl FnMut(&'static str, String, usize)) {
-    let Primary { offset, blocks, block_size, .. } = *primary;
+/// Compares the sizes of the descriptor with each other and with the size of the disc.
+fn sizes(primary: &PrimaryDescriptor, size: u64, warn: &mut impl FnMut(&'static str, String, usize)) {
+    let PrimaryDescriptor { offset, blocks, block_size, .. } = *primary;
     if blocks != primary.blocks_big || block_size != primary.block_size_big {
         let message = format!(
             "ISO 9660 volume size is {blocks} blocks of {block_size} bytes in one byte order, {} of {} in the other",
@@ -115,10 +117,10 @@ fn sizes(primary: &Primary, size: u64, warn: &mut impl FnMut(&'static str, Strin
             offset,
         );
     }
-    let promised = u64::from(blocks).saturating_mul(u64::from(block_size));
-    if promised > size {
+    let recorded = u64::from(blocks).saturating_mul(u64::from(block_size));
+    if recorded > size {
         let message =
-            format!("ISO 9660 volume has {promised} bytes and the disc only {size}: it was cut short");
+            format!("ISO 9660 volume has {recorded} bytes and the disc only {size}: it is truncated");
         warn("truncated", message, offset);
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Sources: UEFI specification 2.10, section 5 (GPT and its protective MBR).
 
-use crate::content::{field, has};
+use crate::head::{field, has};
 
-/// Whether a GPT header stands in the second sector, of 512 or of 4096 bytes.
+/// Returns true if there is a GPT header in the second sector, of 512 or 4096 bytes.
 pub(crate) fn is_gpt(head: &[u8]) -> bool {
     [512, 4096].into_iter().any(|sector| is_gpt_header(head, sector))
 }
@@ -19,8 +19,8 @@ fn is_gpt_header(head: &[u8], sector: usize) -> bool {
         && place == Some(1)
 }
 
-/// Whether the first sector is a master boot record with a partition: the signature alone is also that of
-/// many a boot sector.
+/// Returns true if the first sector is a master boot record with a partition. Boot sectors of file systems have the same
+/// signature.
 pub(crate) fn is_mbr(head: &[u8], size: Option<u64>) -> bool {
     let Some(table) = field::<66>(head, 446).filter(|table| table.ends_with(&[0x55, 0xAA])) else {
         return false;
@@ -34,7 +34,7 @@ fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
     let kind = field::<1>(entry, 4).map_or(0, u8::from_le_bytes);
     let first_sector = field(entry, 8).map_or(0, u32::from_le_bytes);
     let sectors = field(entry, 12).map_or(0, u32::from_le_bytes);
-    // Sectors are counted by 512 bytes at least, so a partition behind the end of the disk is none.
+    // Sectors have at least 512 bytes, so a partition that starts past the end of the disk is invalid.
     let starts_inside = size.is_none_or(|size| u64::from(first_sector).saturating_mul(512) < size);
     kind != 0 && sectors != 0 && starts_inside
 }

@@ -8,7 +8,7 @@ use diskimg_core::{
     check_range, range,
 };
 
-use crate::error::RAW;
+use crate::format::RAW;
 
 /// Forwards to a sink, refuses bytes past the end of the disk, and extends the sink to the size of the disk.
 struct RawSink {

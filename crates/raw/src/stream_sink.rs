@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range};
 
-use crate::error::{RAW, io_at};
+use crate::error::io_at;
 use crate::file_ops::ZEROS;
+use crate::format::RAW;
 
 /// A sink that writes a disk to a pipe, a socket or any other [`Write`], from the first byte to the last.
 ///

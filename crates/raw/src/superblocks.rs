@@ -3,9 +3,9 @@
 //! Sources: the Linux kernel's `include/uapi/linux/magic.h` and the `*_fs.h` of each file system; Microsoft's
 //! FAT specification 1.03, section 3.1; LVM2's `lib/format_text/layout.h`; `mkswap(8)`.
 
-use crate::content::{field, has};
+use crate::head::{field, has};
 
-/// Superblocks that one magic is enough for: name, offset in bytes, magic. None shorter than four bytes.
+/// Superblocks identified by a magic of at least four bytes: name, offset in bytes, magic.
 const MAGICS: &[(&str, usize, &[u8])] = &[
     ("squashfs", 0, b"hsqs"),
     ("cramfs", 0, &[0x45, 0x3D, 0xCD, 0x28]),
@@ -15,7 +15,7 @@ const MAGICS: &[(&str, usize, &[u8])] = &[
     ("f2fs", 1024, &[0x10, 0x20, 0xF5, 0xF2]),
     ("hfsplus", 1024, &[b'H', b'+', 0, 4]),
     ("hfsplus", 1024, &[b'H', b'X', 0, 5]),
-    // MD RAID members: superblock versions 1.1 and 1.2. Versions 0.90 and 1.0 stand at the end of the disk.
+    // MD RAID members: superblock versions 1.1 and 1.2. Versions 0.90 and 1.0 are at the end of the disk.
     ("linux_raid_member", 0, &[0xFC, 0x4E, 0x2B, 0xA9, 1, 0, 0, 0]),
     ("linux_raid_member", 4096, &[0xFC, 0x4E, 0x2B, 0xA9, 1, 0, 0, 0]),
     ("jfs", 32_768, b"JFS1"),
@@ -23,17 +23,17 @@ const MAGICS: &[(&str, usize, &[u8])] = &[
     ("btrfs", 65_600, b"_BHRfS_M"),
 ];
 
-/// File systems whose boot sector names them in its third to tenth byte.
+/// File systems with a name at bytes 3 to 10 of their boot sector.
 const OEM_NAMES: &[(&str, &[u8])] =
     &[("ntfs", b"NTFS    "), ("exfat", b"EXFAT   "), ("BitLocker", b"-FVE-FS-"), ("ReFS", b"ReFS\0\0\0\0")];
 
-/// Recognises what starts with a boot sector: it may end like a master boot record.
+/// Recognises file systems by their boot sector, which may end like a master boot record.
 pub(crate) fn boot_sector(head: &[u8]) -> Option<&'static str> {
     let named = OEM_NAMES.iter().find(|(_, oem)| has(head, 3, oem)).map(|(name, _)| *name);
     named.or_else(|| is_fat(head).then_some("vfat"))
 }
 
-/// FAT has no magic of its own: its parameter block has to make sense as a whole.
+/// Recognises FAT. It has no magic, so all of its parameter block must be plausible.
 fn is_fat(head: &[u8]) -> bool {
     let byte = |at| field::<1>(head, at).map_or(0, u8::from_le_bytes);
     let word = |at| field(head, at).map_or(0, u16::from_le_bytes);
@@ -48,7 +48,7 @@ fn is_fat(head: &[u8]) -> bool {
         && sectors > u32::from(word(14))
 }
 
-/// Recognises what stands alone on a disk without a boot sector and without partitions.
+/// Recognises content by its superblock, on a disk without a boot sector and partitions.
 pub(crate) fn superblock(head: &[u8]) -> Option<&'static str> {
     if is_xfs(head) {
         return Some("xfs");
@@ -66,14 +66,14 @@ fn is_xfs(head: &[u8]) -> bool {
     has(head, 0, b"XFSB") && (512..=65_536).contains(&block_size) && block_size.is_power_of_two()
 }
 
-/// ext2, ext3 and ext4 share a superblock at byte 1024 with a magic of two bytes; its features tell them
-/// apart, as they do for `blkid`.
+/// Recognises ext2, ext3 and ext4. They share a superblock at byte 1024 with a magic of two bytes; its features
+/// distinguish them, as in `blkid`.
 fn ext(head: &[u8]) -> Option<&'static str> {
     const HAS_JOURNAL: u32 = 0x4;
     const JOURNAL_DEVICE: u32 = 0x8;
-    /// What ext3 knows of `feature_incompat` (file types, recovery, meta block groups) ...
+    /// The flags of `feature_incompat` that ext3 supports: file types, recovery, meta block groups.
     const EXT3_INCOMPAT: u32 = 0x2 | 0x4 | 0x10;
-    /// ... and of `feature_ro_compat` (sparse superblocks, large files, B-trees).
+    /// The flags of `feature_ro_compat` that ext3 supports: sparse superblocks, large files, B-trees.
     const EXT3_RO_COMPAT: u32 = 0x1 | 0x2 | 0x4;
 
     let superblock = head.get(1024..)?;
@@ -94,12 +94,12 @@ fn ext(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// The label of a physical volume stands in one of the first four sectors.
+/// Recognises the label of an LVM2 physical volume in one of the first four sectors.
 fn is_lvm(head: &[u8]) -> bool {
     [0, 512, 1024, 1536].into_iter().any(|at| has(head, at, b"LABELONE") && has(head, at + 24, b"LVM2 001"))
 }
 
-/// The signature ends the first page, whatever size that had where the area was made.
+/// Recognises a swap area by its signature at the end of the first page, of any page size.
 fn is_swap(head: &[u8]) -> bool {
     [4096, 8192, 16_384, 32_768, 65_536]
         .into_iter()

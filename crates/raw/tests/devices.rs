@@ -1,4 +1,4 @@
-//! Block devices, where the machine lets us make one: root and a free loop device.
+//! Block devices. Needs root and a free loop device.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 const SIZE: u64 = 3 << 20;
 
-struct Loop {
+struct LoopDevice {
     device: PathBuf,
     _dir: TempDir,
 }
 
-impl Loop {
-    /// A loop device over a file, or nothing. Not an error even in CI: containers seldom allow it.
+impl LoopDevice {
+    /// Creates a loop device over a file. `None`, even in CI, if that is not possible: most containers forbid it.
     fn new() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("disk");
@@ -43,7 +43,7 @@ impl Loop {
     }
 }
 
-impl Drop for Loop {
+impl Drop for LoopDevice {
     fn drop(&mut self) {
         let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
     }
@@ -54,8 +54,8 @@ fn read(path: &Path) -> FileSource {
 }
 
 #[test]
-fn a_device_has_its_size_and_passes_the_suite_as_a_source() {
-    let Some(device) = Loop::new() else { return };
+fn device_passes_the_suite_as_a_source() {
+    let Some(device) = LoopDevice::new() else { return };
     let bytes = painted(5, usize::try_from(SIZE).unwrap());
     device.open().write_all_at(&bytes, 0).unwrap();
     conformance::source(&read(&device.device), &bytes);
@@ -64,8 +64,8 @@ fn a_device_has_its_size_and_passes_the_suite_as_a_source() {
 }
 
 #[test]
-fn a_device_with_old_bytes_passes_the_suite_as_a_sink() {
-    let Some(device) = Loop::new() else { return };
+fn device_with_old_bytes_passes_the_suite_as_a_sink() {
+    let Some(device) = LoopDevice::new() else { return };
     for sparse in [true, false] {
         for direct in [false, true] {
             for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
@@ -86,8 +86,8 @@ fn a_device_with_old_bytes_passes_the_suite_as_a_sink() {
 }
 
 #[test]
-fn behind_the_end_of_the_disk_a_device_keeps_its_bytes() {
-    let Some(device) = Loop::new() else { return };
+fn device_keeps_its_bytes_after_the_end_of_the_disk() {
+    let Some(device) = LoopDevice::new() else { return };
     for (size, direct) in [(Some(1 << 20), false), (Some((1 << 20) + 100), true), (None, false), (None, true)]
     {
         device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
@@ -109,8 +109,8 @@ fn behind_the_end_of_the_disk_a_device_keeps_its_bytes() {
 }
 
 #[test]
-fn a_device_is_not_made_longer() {
-    let Some(device) = Loop::new() else { return };
+fn device_smaller_than_the_disk_is_refused() {
+    let Some(device) = LoopDevice::new() else { return };
     let options = SinkOptions { size: Some(SIZE + 1), ..SinkOptions::default() };
     assert_eq!(FileSink::new(device.open(), options).unwrap_err().kind(), ErrorKind::OutOfBounds);
 }

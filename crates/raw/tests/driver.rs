@@ -1,4 +1,4 @@
-//! The format `raw` as a driver: what it says of a disk, streams in pieces of any size, and creating one.
+//! The driver of the format `raw`: description, streaming and creation.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn open(bytes: Vec<u8>) -> Result<Arc<dyn diskimg_core::Image>> {
     (DRIVER.open)(Arc::new(Memory::new(bytes)), &OpenOptions::default())
 }
 
-/// Pushes `bytes` in pieces of `chunk` into `sink`; the virtual size that came out.
+/// Pushes `bytes` in pieces of `chunk` into `sink`. Returns the virtual size.
 fn push(bytes: &[u8], chunk: usize, sink: &dyn BlockSink) -> Result<u64> {
     let mut decoder = (DRIVER.stream.unwrap())(&Limits::default())?;
     for piece in bytes.chunks(chunk) {
@@ -24,14 +24,14 @@ fn push(bytes: &[u8], chunk: usize, sink: &dyn BlockSink) -> Result<u64> {
 }
 
 #[test]
-fn nothing_is_ever_recognised_as_raw() {
+fn raw_is_never_recognised() {
     for head in [&[][..], &[0; 65_536], b"\xEB\x3C\x90", &[0xFF; 512]] {
         assert_eq!((DRIVER.probe)(head), Verdict::No);
     }
 }
 
 #[test]
-fn an_image_says_what_it_begins_with_and_reads_as_its_source() {
+fn image_describes_its_content_and_reads_as_its_source() {
     let mut bytes = painted(0, 100_000);
     bytes[32_768..34_816].fill(0);
     bytes[32_768..32_774].copy_from_slice(b"\x01CD001");
@@ -43,11 +43,12 @@ fn an_image_says_what_it_begins_with_and_reads_as_its_source() {
     assert_eq!(info.findings[0].check, "iso9660_block_size");
     let inspected = (DRIVER.inspect)(&Memory::new(bytes), &Limits::default()).unwrap();
     assert_eq!(&inspected, info);
-    assert!(image.locate(0..100).bytes.is_some(), "memory below can be used in place");
+    assert!(image.locate(0..100).bytes.is_some(), "memory is used in place");
 }
 
+// Hostile case R08.
 #[test]
-fn r08_an_empty_image_is_an_error_however_it_comes() {
+fn empty_image_is_truncated_as_file_and_as_stream() {
     let sink = MemorySink::new(1 << 20);
     for error in [
         open(Vec::new()).map(|_| ()).unwrap_err(),
@@ -59,8 +60,9 @@ fn r08_an_empty_image_is_an_error_however_it_comes() {
     }
 }
 
+// Hostile case R09.
 #[test]
-fn r09_a_disk_of_any_number_of_bytes_keeps_it() {
+fn disk_of_any_number_of_bytes_keeps_its_size() {
     for size in [1_usize, 511, 513, 4095, 4097, 100_001] {
         let bytes = painted(1, size);
         let image = open(bytes.clone()).unwrap();
@@ -73,7 +75,7 @@ fn r09_a_disk_of_any_number_of_bytes_keeps_it() {
 }
 
 #[test]
-fn what_a_raw_disk_cannot_be_is_refused() {
+fn limits_snapshots_and_unsupported_options_are_refused() {
     let limits = Limits { virtual_size: 1000, ..Limits::default() };
     let options = OpenOptions { limits: limits.clone(), ..OpenOptions::default() };
     let error = (DRIVER.open)(Arc::new(Memory::new(vec![0; 1001])), &options).map(|_| ()).unwrap_err();
@@ -100,9 +102,9 @@ fn what_a_raw_disk_cannot_be_is_refused() {
     }
 }
 
-/// X01. A sink that notes its calls, so that not only the bytes are the same.
+// Hostile case X01.
 #[test]
-fn x01_a_stream_gives_the_same_calls_whatever_its_pieces_but_for_how_long_they_are() {
+fn streamed_zeros_do_not_depend_on_the_pieces() {
     let mut bytes = painted(3, 300_000);
     bytes[8192..100_000].fill(0);
     bytes[200_000..204_095].fill(0);
@@ -113,23 +115,23 @@ fn x01_a_stream_gives_the_same_calls_whatever_its_pieces_but_for_how_long_they_a
         assert_eq!(push(&bytes, chunk, &sink).unwrap(), 300_000, "{chunk}");
         Box::new(sink).finish().unwrap();
         assert!(out == bytes, "pieces of {chunk}");
-        let sink = Noted::default();
+        let sink = ZeroRecorder::default();
         push(&bytes, chunk, &sink).unwrap();
         assert_eq!(sink.zeros(), [8192..98_304, 290_816..300_000], "pieces of {chunk}");
     }
 }
 
-/// Which ranges were zeroed, joined where they touch.
+/// A sink that records the zeroed ranges, with adjacent ones merged.
 #[derive(Default)]
-struct Noted(std::sync::Mutex<Vec<std::ops::Range<u64>>>);
+struct ZeroRecorder(std::sync::Mutex<Vec<std::ops::Range<u64>>>);
 
-impl Noted {
+impl ZeroRecorder {
     fn zeros(self) -> Vec<std::ops::Range<u64>> {
         self.0.into_inner().unwrap()
     }
 }
 
-impl BlockSink for Noted {
+impl BlockSink for ZeroRecorder {
     fn write_at(&self, _offset: u64, data: &[u8]) -> Result<()> {
         assert!(!data.is_empty());
         Ok(())
@@ -159,7 +161,7 @@ fn created_disk_forwards_the_properties_of_its_sink() {
 }
 
 #[test]
-fn a_created_disk_passes_the_suite_and_has_its_size_in_the_end() {
+fn created_disk_passes_the_suite_and_has_its_size() {
     let shared = MemorySink::new(1 << 20);
     conformance::sink(
         300_001,
@@ -174,7 +176,7 @@ fn a_created_disk_passes_the_suite_and_has_its_size_in_the_end() {
 }
 
 #[test]
-fn a_created_disk_is_padded_in_a_file_and_in_a_pipe_and_takes_nothing_past_its_end() {
+fn created_disk_is_padded_to_its_size_and_refuses_bytes_past_it() {
     let create = |below: Box<dyn BlockSink>| {
         let options = CreateOptions { virtual_size: 10_000, ..CreateOptions::default() };
         let disk = (DRIVER.create.unwrap())(below, &options).unwrap();

@@ -1,4 +1,4 @@
-//! What `qemu-img` sees is what we see.
+//! Comparison with `qemu-img`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -13,14 +13,14 @@ use diskimg_core::{ExtentKind, Extents};
 use diskimg_raw::{Copies, FileSink, FileSource, SinkOptions};
 use tools::{have_qemu, qemu};
 
-/// The number behind `"name": ` in a line of `qemu-img map --output=json`.
+/// Returns the number after `"name": ` in a line of `qemu-img map --output=json`.
 fn number(line: &str, name: &str) -> u64 {
-    let behind = line.split(&format!("\"{name}\": ")).nth(1).unwrap();
-    behind.split([',', '}']).next().unwrap().parse().unwrap()
+    let rest = line.split(&format!("\"{name}\": ")).nth(1).unwrap();
+    rest.split([',', '}']).next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
+fn map_of_a_sparse_file_equals_that_of_qemu_img() {
     if !have_qemu() {
         return;
     }
@@ -37,8 +37,9 @@ fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
     file.sync_all().unwrap();
     let disk = FileSource::open(&path).unwrap();
     let ours: Vec<(u64, u64, bool)> = Extents::new(&disk, 0..(64 << 20) + 512)
-        .map(Result::unwrap)
-        .map(|extent| (extent.offset, extent.len, extent.kind == ExtentKind::Data))
+        .map(|extent| {
+            extent.map(|extent| (extent.offset, extent.len, extent.kind == ExtentKind::Data)).unwrap()
+        })
         .collect();
     let printed = qemu(dir.path(), "qemu-img", &["map", "-f", "raw", "--output=json", "disk"]);
     let theirs: Vec<(u64, u64, bool)> = printed
@@ -51,7 +52,7 @@ fn the_map_of_a_sparse_file_is_that_of_qemu_img() {
 }
 
 #[test]
-fn qemu_img_finds_a_copy_equal() {
+fn copy_is_identical_according_to_qemu_img() {
     if !have_qemu() {
         return;
     }

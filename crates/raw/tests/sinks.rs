@@ -1,4 +1,4 @@
-//! Host files and streams as sinks: the suite over all options, copies, and a model of random writes.
+//! Host files and streams as sinks: the suite with all options, copies, and random writes compared with a model.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -22,7 +22,7 @@ fn copying() -> SinkOptions {
     SinkOptions { copies: Copies::Always, ..SinkOptions::default() }
 }
 
-/// Whatever was there before must not be seen.
+/// Creates a file with old bytes, which must never be read back.
 fn dirty_file(path: &Path) -> File {
     fs::write(path, vec![0xEE; 3 << 20]).unwrap();
     File::options().read(true).write(true).open(path).unwrap()
@@ -65,7 +65,7 @@ fn files_with_old_bytes_pass_the_suite_with_all_options() {
     }
 }
 
-/// The suite wants the exact size back, which a growing file only has when its last byte was mentioned.
+/// The suite expects the exact size, which a growing file has only if its last byte was written or zeroed.
 #[test]
 fn growing_files_pass_the_suite_with_all_options() {
     let (_dir, path) = dir_with_path();
@@ -79,7 +79,7 @@ fn growing_files_pass_the_suite_with_all_options() {
 }
 
 #[test]
-fn direct_writes_pass_the_suite_where_files_cannot() {
+fn direct_writes_pass_the_suite_without_support_of_the_file_system() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
         eprintln!("skipped: there is no /dev/shm");
         return;
@@ -91,7 +91,7 @@ fn direct_writes_pass_the_suite_where_files_cannot() {
 }
 
 #[test]
-fn a_handle_opened_for_direct_writes_passes_the_suite() {
+fn handle_opened_for_direct_writes_passes_the_suite() {
     let (_dir, path) = dir_with_path();
     let options = SinkOptions { size: Some(300_001), ..SinkOptions::default() };
     suite(&path, 300_001, &|| {
@@ -116,7 +116,7 @@ fn streams_pass_the_suite() {
 }
 
 #[test]
-fn a_stream_goes_forward_only_and_ends_where_it_was_told() {
+fn stream_only_moves_forward_and_ends_at_its_size() {
     let mut out = Vec::new();
     let sink = StreamSink::new(&mut out, Some(300_000));
     sink.write_at(100_000, b"abc").unwrap();
@@ -135,11 +135,11 @@ fn a_stream_goes_forward_only_and_ends_where_it_was_told() {
     let sink = StreamSink::new(&mut out, None);
     sink.zero(5..7).unwrap();
     Box::new(sink).finish().unwrap();
-    assert_eq!(out, [0; 7], "without a size it ends behind the last range");
+    assert_eq!(out, [0; 7], "without a size it ends after the last range");
 }
 
 #[test]
-fn a_closed_stream_is_an_error_with_its_place() {
+fn closed_stream_is_an_error_with_its_offset() {
     struct Closed(usize);
     impl std::io::Write for Closed {
         fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
@@ -158,7 +158,7 @@ fn a_closed_stream_is_an_error_with_its_place() {
 }
 
 #[test]
-fn bounds_and_arguments_that_cannot_be_meant_are_errors() {
+fn ranges_past_the_end_and_invalid_arguments_are_errors() {
     let (dir, path) = dir_with_path();
     let sink =
         FileSink::create_new(&path, SinkOptions { size: Some(1000), ..SinkOptions::default() }).unwrap();
@@ -188,7 +188,7 @@ fn allocated(path: &Path) -> u64 {
 }
 
 #[test]
-fn zeros_are_holes_or_allocated_as_was_asked() {
+fn zeros_are_holes_or_allocated_as_requested() {
     const SIZE: u64 = 8 << 20;
     let (_dir, path) = dir_with_path();
     let run = |options: SinkOptions| {
@@ -217,7 +217,7 @@ fn zeros_are_holes_or_allocated_as_was_asked() {
 }
 
 #[test]
-fn copies_are_exact_and_stop_where_the_source_ends() {
+fn copies_are_exact_and_end_with_the_source() {
     let (dir, path) = dir_with_path();
     let bytes = painted(0, (20 << 20) + 1234);
     let from = dir.path().join("from");
@@ -245,7 +245,7 @@ fn copies_are_exact_and_stop_where_the_source_ends() {
 }
 
 #[test]
-fn holes_of_the_source_are_not_copied_but_are_zeros_over_what_was_there() {
+fn holes_of_the_source_are_zeroed_over_old_bytes() {
     let (dir, path) = dir_with_path();
     let from = dir.path().join("from");
     let mut bytes = vec![0; 8 << 20];
@@ -267,7 +267,7 @@ fn holes_of_the_source_are_not_copied_but_are_zeros_over_what_was_there() {
 }
 
 #[test]
-fn what_the_kernel_does_not_copy_is_left_to_the_caller() {
+fn copy_that_the_kernel_refuses_is_left_to_the_caller() {
     let (dir, path) = dir_with_path();
     let from = dir.path().join("from");
     fs::write(&from, [1; 8192]).unwrap();
@@ -275,7 +275,7 @@ fn what_the_kernel_does_not_copy_is_left_to_the_caller() {
     // Not open for reading.
     let file = File::options().append(true).open(&from).unwrap();
     assert!(!sink.copy_from(0, HostRange { file: &file, offset: 0, len: 4096 }).unwrap());
-    // The target onto itself, overlapping.
+    // The target itself, with overlap.
     sink.write_at(0, &[1; 4096]).unwrap();
     let itself = HostRange { file: sink.file(), offset: 0, len: 4096 };
     assert!(!sink.copy_from(100, itself).unwrap());
@@ -291,7 +291,7 @@ enum Step {
     Copy(u64, u64, u64),
 }
 
-/// A bit more than four pages, so that most ranges share some.
+/// Slightly more than four pages, so that most ranges share a page.
 const MODEL: u64 = 17_000;
 
 fn step() -> impl Strategy<Value = Step> {
@@ -305,7 +305,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_writes_in_any_order_give_what_a_model_gives(
+    fn random_writes_match_a_model(
         steps in proptest::collection::vec(step(), 0..20),
         options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3),
     ) {
@@ -367,7 +367,7 @@ proptest! {
 }
 
 #[test]
-fn many_threads_write_side_by_side_into_shared_blocks() {
+fn threads_write_concurrently_to_shared_blocks() {
     const PIECE: usize = 1000;
     let (_dir, path) = dir_with_path();
     for direct in [false, true] {
@@ -377,7 +377,7 @@ fn many_threads_write_side_by_side_into_shared_blocks() {
             for worker in 0..4_usize {
                 let sink = &sink;
                 scope.spawn(move || {
-                    // Every fourth piece, some of many blocks: neighbours belong to other threads.
+                    // Every fourth piece of several blocks; the adjacent pieces belong to other threads.
                     for piece in (worker * 10..4000).step_by(40) {
                         let at = (piece * PIECE) as u64;
                         sink.write_at(at, &painted(at, 10 * PIECE)).unwrap();

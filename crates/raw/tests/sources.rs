@@ -1,4 +1,4 @@
-//! Host files as sources: the suite, holes, and files that are not what they should be.
+//! Host files as sources: the suite, holes, and unusable files.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg_core::conformance::{self, painted};
-use diskimg_core::{BlockSource, ErrorKind, ExtentKind, Extents, Limits};
+use diskimg_core::{BlockSource, ErrorKind, Extent, ExtentKind, Extents, Limits};
 use diskimg_raw::{FileSource, MappedFile, RawImage, SourceOptions};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ fn file_with(bytes: &[u8]) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Data in every third piece of 64 KiB, holes between, and a hole and an odd size at the end.
+/// Creates a file with data in every third piece of 64 KiB, holes between them, and a hole and an odd size at the end.
 fn sparse_file() -> (TempDir, PathBuf, Vec<u8>) {
     const PIECE: usize = 64 << 10;
     let mut bytes = vec![0; 40 * PIECE + 777];
@@ -37,12 +37,12 @@ fn sparse_file() -> (TempDir, PathBuf, Vec<u8>) {
 }
 
 fn map(path: &Path) -> MappedFile {
-    // SAFETY: the file is the test's own, and the test does not change it while it is mapped.
+    // SAFETY: the file belongs to the test, which does not change it while it is mapped.
     unsafe { MappedFile::map(File::open(path).unwrap()).unwrap() }
 }
 
 #[test]
-fn files_of_every_size_pass_the_suite_in_every_way_of_reading() {
+fn files_of_every_size_pass_the_suite_with_every_source() {
     for size in [0, 1, 511, 512, 4095, 4096, 4097, 70_000, (1 << 20) + 4097] {
         let bytes = painted(3, size);
         let (_dir, path) = file_with(&bytes);
@@ -53,7 +53,7 @@ fn files_of_every_size_pass_the_suite_in_every_way_of_reading() {
 }
 
 #[test]
-fn sparse_files_pass_the_suite_in_every_way_of_reading() {
+fn sparse_files_pass_the_suite_with_every_source() {
     let (_dir, path, bytes) = sparse_file();
     conformance::source(&FileSource::open(&path).unwrap(), &bytes);
     conformance::source(&FileSource::open_with(&path, &DIRECT).unwrap(), &bytes);
@@ -63,7 +63,7 @@ fn sparse_files_pass_the_suite_in_every_way_of_reading() {
 }
 
 #[test]
-fn direct_reads_longer_than_the_buffer_are_whole() {
+fn direct_reads_longer_than_the_buffer_are_complete() {
     let bytes = painted(0, (5 << 20) + 123);
     let (_dir, path) = file_with(&bytes);
     let disk = FileSource::open_with(&path, &DIRECT).unwrap();
@@ -75,7 +75,7 @@ fn direct_reads_longer_than_the_buffer_are_whole() {
 }
 
 #[test]
-fn asking_for_direct_reads_is_never_an_error_where_files_cannot() {
+fn direct_reads_fall_back_without_support_of_the_file_system() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
         eprintln!("skipped: there is no /dev/shm");
         return;
@@ -86,7 +86,7 @@ fn asking_for_direct_reads_is_never_an_error_where_files_cannot() {
 }
 
 #[test]
-fn a_handle_opened_for_direct_reads_is_read_as_such() {
+fn handle_opened_for_direct_reads_uses_direct_reads() {
     let (_dir, path, bytes) = sparse_file();
     let by_us = FileSource::open_with(&path, &DIRECT).unwrap();
     let by_hand = FileSource::new(by_us.file().try_clone().unwrap()).unwrap();
@@ -95,11 +95,11 @@ fn a_handle_opened_for_direct_reads_is_read_as_such() {
 }
 
 #[test]
-fn what_has_no_blocks_is_refused_and_a_pipe_does_not_hang() {
+fn directories_pipes_and_sockets_are_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    // macOS has no `mknodat` in rustix; the other kinds are enough there.
+    // rustix has no `mknodat` on macOS; the other kinds suffice there.
     #[cfg(target_os = "linux")]
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     let _ = mode;
@@ -119,9 +119,9 @@ fn what_has_no_blocks_is_refused_and_a_pipe_does_not_hang() {
     assert_eq!(error.os_error(), Some(2), "{error}");
 }
 
-/// X02.
+// Hostile case X02.
 #[test]
-fn x02_reading_past_the_end_of_a_file_that_has_shrunk_is_truncated_and_says_where() {
+fn read_past_the_end_of_a_shrunk_file_is_truncated_with_its_offset() {
     let (_dir, path) = file_with(&painted(0, 100_000));
     for options in [SourceOptions::default(), DIRECT] {
         let file = File::options().write(true).open(&path).unwrap();
@@ -139,23 +139,23 @@ fn x02_reading_past_the_end_of_a_file_that_has_shrunk_is_truncated_and_says_wher
     }
 }
 
-/// X02: what is gone must not pass for a hole, neither asked anew nor remembered.
+// Hostile case X02. Truncated bytes must not be reported as a hole, whether cached or not.
 #[test]
-fn x02_the_end_of_a_sparse_file_that_has_shrunk_is_no_hole() {
+fn end_of_a_shrunk_sparse_file_is_not_a_hole() {
     let (_dir, path) = file_with(&[1; 65_536]);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(1 << 20).unwrap();
     let disk = FileSource::open(&path).unwrap();
     let hole = disk.extent_at(65_536..disk.size()).unwrap();
     if hole.kind != ExtentKind::Zero {
-        eprintln!("skipped: the file system does not tell of holes");
+        eprintln!("skipped: the file system does not report holes");
         return;
     }
     file.set_len(500_000).unwrap();
-    let cut = disk.extent_at(65_536..disk.size()).unwrap();
-    assert_eq!((cut.kind, cut.end()), (ExtentKind::Zero, 500_000));
-    assert!(cut.location.host.is_none());
-    assert_eq!(cut.reserved, Some(cut.offset));
+    let clipped = disk.extent_at(65_536..disk.size()).unwrap();
+    assert_eq!((clipped.kind, clipped.end()), (ExtentKind::Zero, 500_000));
+    assert!(clipped.location.host.is_none());
+    assert_eq!(clipped.reserved, Some(clipped.offset));
     for at in [500_000, 700_000] {
         let error = disk.extent_at(at..disk.size()).unwrap_err();
         assert_eq!((error.kind(), error.offset()), (ErrorKind::Truncated, Some(500_000)), "{error}");
@@ -163,31 +163,29 @@ fn x02_the_end_of_a_sparse_file_that_has_shrunk_is_no_hole() {
 }
 
 #[test]
-fn a_hole_that_somebody_wrote_into_is_one_no_longer() {
+fn hole_that_was_written_to_is_data() {
     let (_dir, path) = file_with(&[]);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(1 << 20).unwrap();
     let disk = FileSource::open(&path).unwrap();
     assert_eq!(disk.extent_at(0..1 << 20).unwrap().len, 1 << 20);
     file.write_all_at(&[1; 4096], 524_288).unwrap();
-    let data: Vec<u64> = Extents::new(&disk, 0..disk.size())
-        .map(Result::unwrap)
-        .filter(|extent| extent.kind == ExtentKind::Data)
-        .flat_map(|extent| extent.range())
-        .collect();
+    let runs: Vec<_> = Extents::new(&disk, 0..disk.size()).collect::<Result<_, _>>().unwrap();
+    let data: Vec<u64> =
+        runs.iter().filter(|run| run.kind == ExtentKind::Data).flat_map(Extent::range).collect();
     assert!((524_288..528_384).all(|at| data.contains(&at)), "the new bytes are data");
 }
 
 #[test]
-fn a_walk_gives_each_run_once_and_where_it_lies() {
+fn extents_return_each_run_once_with_its_location() {
     let (_dir, path, bytes) = sparse_file();
     let disk = FileSource::open(&path).unwrap();
-    let runs: Vec<_> = Extents::new(&disk, 0..disk.size()).map(Result::unwrap).collect();
+    let runs: Vec<_> = Extents::new(&disk, 0..disk.size()).collect::<Result<_, _>>().unwrap();
     if runs.len() == 1 {
-        eprintln!("skipped: the file system does not tell of holes");
+        eprintln!("skipped: the file system does not report holes");
         return;
     }
-    // 13 runs of data, a hole behind each; file systems with large blocks may join some.
+    // 13 runs of data, each followed by a hole. File systems with large blocks may merge some.
     assert!(runs.len() <= 26, "{} runs", runs.len());
     for run in &runs {
         let host = run.location.host;

@@ -1,7 +1,7 @@
-//! What each operating system does in its own way: plain calls, no policy.
+//! Functions that differ between operating systems: plain calls without policy.
 //!
-//! `unix` and `windows` read, write and open; `linux` and `plain` know holes, allocation and copies inside
-//! the kernel. Each pair has the same functions, so that nothing above asks which system it is on.
+//! `unix` and `windows` read, write and open files; `linux` and `plain` handle holes, allocation and copies inside the
+//! kernel. Both modules of a pair have the same functions, so that no other module depends on the system.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -27,35 +27,35 @@ pub(crate) use unix::{is_append, is_socket, is_unsupported, kind, open_read, rea
 #[cfg(windows)]
 pub(crate) use windows::{is_append, is_socket, is_unsupported, kind, open_read, read_at, stamp, write_at};
 
-/// What an open file is. Sizes in bytes.
+/// The kind of an open file. Sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     /// A regular file of this length.
     Regular(u64),
     /// A block device of this size.
     Device(u64),
-    /// Anything else, in words.
+    /// Anything else, described in words.
     Other(&'static str),
 }
 
-/// What changes when a file does: equal stamps mean that a hole is still a hole.
+/// Attributes that change when a file is modified. Equal stamps mean that a hole is still a hole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stamp {
-    /// Length in bytes.
+pub(crate) struct FileStamp {
+    /// The length in bytes.
     pub(crate) len: u64,
-    /// Time of the last write: seconds and nanoseconds, or whatever the system counts.
+    /// The time of the last write: seconds and nanoseconds, or the unit of the system.
     pub(crate) modified: (i64, i64),
-    /// Blocks allocated; catches a write within one tick of the clock.
+    /// The allocated blocks, to detect a write within one tick of the clock.
     pub(crate) blocks: u64,
 }
 
-/// Where the next data or the next hole begins.
+/// The start of the next data or hole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Next {
+pub(crate) enum SeekResult {
     /// At this offset in bytes.
     At(u64),
-    /// Nowhere before the end of the file.
+    /// There is none before the end of the file.
     Nowhere,
-    /// The system or file system cannot tell.
+    /// The system or file system cannot find holes.
     Unknown,
 }

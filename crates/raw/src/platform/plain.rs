@@ -1,10 +1,10 @@
-//! Systems without holes and copies inside the kernel that we know of: everything is data, zeros are written.
+//! Systems on which we use no holes and no copies inside the kernel: everything is data, and zeros are written.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::Next;
+use super::SeekResult;
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
@@ -22,12 +22,12 @@ pub(crate) fn set_direct(_file: &File, _direct: Option<bool>) -> io::Result<bool
     Ok(false)
 }
 
-pub(crate) fn next_data(_file: &File, _offset: u64) -> io::Result<Next> {
-    Ok(Next::Unknown)
+pub(crate) fn next_data(_file: &File, _offset: u64) -> io::Result<SeekResult> {
+    Ok(SeekResult::Unknown)
 }
 
-pub(crate) fn next_hole(_file: &File, _offset: u64) -> io::Result<Next> {
-    Ok(Next::Unknown)
+pub(crate) fn next_hole(_file: &File, _offset: u64) -> io::Result<SeekResult> {
+    Ok(SeekResult::Unknown)
 }
 
 pub(crate) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {

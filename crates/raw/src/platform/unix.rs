@@ -8,41 +8,43 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Kind, Stamp};
+use super::{FileKind, FileStamp};
 
-/// Opens for reading, and does not wait for whoever writes into a FIFO.
+/// Opens a file for reading. Does not wait for the writer of a FIFO.
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     open(path, OFlags::empty())
 }
 
+/// Opens a file for reading with additional flags.
 pub(super) fn open(path: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Whether `path` is a socket: the one kind of file that cannot even be opened.
+/// Returns true if `path` is a socket, which cannot be opened.
 pub(crate) fn is_socket(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-pub(crate) fn kind(file: &File) -> io::Result<Kind> {
+/// Returns the kind of an open file.
+pub(crate) fn kind(file: &File) -> io::Result<FileKind> {
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
     Ok(if file_type.is_file() {
-        Kind::Regular(metadata.len())
+        FileKind::Regular(metadata.len())
     } else if file_type.is_block_device() {
         let mut file = file;
-        Kind::Device(file.seek(SeekFrom::End(0))?)
+        FileKind::Device(file.seek(SeekFrom::End(0))?)
     } else if file_type.is_dir() {
-        Kind::Other("a directory")
+        FileKind::Other("a directory")
     } else if file_type.is_fifo() {
-        Kind::Other("a pipe")
+        FileKind::Other("a pipe")
     } else if file_type.is_socket() {
-        Kind::Other("a socket")
+        FileKind::Other("a socket")
     } else if file_type.is_char_device() {
-        Kind::Other("a character device")
+        FileKind::Other("a character device")
     } else {
-        Kind::Other("no regular file")
+        FileKind::Other("not a regular file")
     })
 }
 
@@ -54,24 +56,25 @@ pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usiz
     file.write_at(data, offset)
 }
 
-/// Whether every write goes to the end, whatever offset it names.
+/// Returns true if every write is appended, whatever its offset.
 pub(crate) fn is_append(file: &File) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(file)?.contains(OFlags::APPEND))
 }
 
-pub(crate) fn stamp(file: &File) -> io::Result<Stamp> {
+/// Returns the attributes that change when the file is modified.
+pub(crate) fn stamp(file: &File) -> io::Result<FileStamp> {
     let metadata = file.metadata()?;
-    Ok(Stamp {
+    Ok(FileStamp {
         len: metadata.len(),
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         blocks: metadata.blocks(),
     })
 }
 
-/// Whether the system refused because it cannot do this here, rather than because it failed.
+/// Returns true if the error means that the system does not support the call, and not that the call failed.
 pub(crate) fn is_unsupported(error: &io::Error) -> bool {
-    // `OPNOTSUPP` and `NOTSUP` are one number on Linux, two elsewhere; `PERM` comes from seccomp filters and
-    // append-only files, `TXTBSY` and `ISDIR` from files the call is not made for.
+    // `OPNOTSUPP` and `NOTSUP` are equal on Linux only. `PERM` comes from seccomp filters and append-only files,
+    // `TXTBSY` and `ISDIR` from files that do not support the call.
     let unsupported = [
         Errno::OPNOTSUPP,
         Errno::NOTSUP,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::{Kind, Stamp};
+use super::{FileKind, FileStamp};
 
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     File::open(path)
@@ -15,19 +15,19 @@ pub(crate) fn is_socket(_path: &Path) -> bool {
     false
 }
 
-pub(crate) fn kind(file: &File) -> io::Result<Kind> {
+pub(crate) fn kind(file: &File) -> io::Result<FileKind> {
     let metadata = file.metadata()?;
     Ok(if metadata.is_file() {
-        Kind::Regular(metadata.len())
+        FileKind::Regular(metadata.len())
     } else if metadata.is_dir() {
-        Kind::Other("a directory")
+        FileKind::Other("a directory")
     } else {
-        Kind::Other("no regular file")
+        FileKind::Other("not a regular file")
     })
 }
 
 pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    // Past the end Windows gives an error where Unix gives 0.
+    // Past the end Windows returns an error, Unix returns 0.
     const HANDLE_EOF: i32 = 38;
     match file.seek_read(buf, offset) {
         Err(error) if error.raw_os_error() == Some(HANDLE_EOF) => Ok(0),
@@ -43,13 +43,13 @@ pub(crate) fn is_append(_file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-pub(crate) fn stamp(file: &File) -> io::Result<Stamp> {
+pub(crate) fn stamp(file: &File) -> io::Result<FileStamp> {
     let metadata = file.metadata()?;
     let modified = i64::try_from(metadata.last_write_time()).unwrap_or(i64::MAX);
-    Ok(Stamp { len: metadata.len(), modified: (modified, 0), blocks: 0 })
+    Ok(FileStamp { len: metadata.len(), modified: (modified, 0), blocks: 0 })
 }
 
-/// Whether the system refused because it cannot do this here, rather than because it failed.
+/// Returns true if the error means that the system does not support the call, and not that the call failed.
 pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }

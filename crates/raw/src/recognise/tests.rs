@@ -1,10 +1,11 @@
-//! Heads of disks, made by hand, and what is recognised in them.
+//! Recognition of constructed disks.
 
 use diskimg_core::{ErrorKind, Memory, Severity};
 
 use super::*;
+use crate::head::HEAD;
 
-/// [`HEAD`] zeros with these bytes put at these offsets.
+/// Returns [`HEAD`] zeros with these bytes at these offsets.
 fn head(pieces: &[(usize, &[u8])]) -> Vec<u8> {
     let mut head = vec![0; HEAD];
     for (at, bytes) in pieces {
@@ -13,17 +14,17 @@ fn head(pieces: &[(usize, &[u8])]) -> Vec<u8> {
     head
 }
 
-/// What is recognised when the size is not known; the head alone must not panic when it is cut anywhere.
+/// Recognises the content without its size. Also checks that a truncated head does not panic.
 fn of(pieces: &[(usize, &[u8])]) -> Option<Content> {
     let head = head(pieces);
-    for cut in (0..head.len()).step_by(509) {
-        let _ = recognise_head(&head[..cut], Some(cut as u64));
-        let _ = findings(&head[..cut], 1 << 20);
+    for len in (0..head.len()).step_by(509) {
+        let _ = recognise_head(&head[..len], Some(len as u64));
+        let _ = findings(&head[..len], 1 << 20);
     }
     recognise_head(&head, None)
 }
 
-/// A volume descriptor of ISO 9660 with sizes in both byte orders.
+/// Returns a volume descriptor of ISO 9660 with sizes in both byte orders.
 fn primary(blocks: [u32; 2], block_size: [u16; 2]) -> Vec<u8> {
     let mut descriptor = vec![0; 2048];
     descriptor[..7].copy_from_slice(b"\x01CD001\x01");
@@ -40,7 +41,7 @@ fn checks(head: &[u8], size: u64) -> Vec<(&'static str, Option<u64>)> {
     findings.iter().map(|finding| (finding.check, finding.offset)).collect()
 }
 
-/// An entry of an MBR: boot flag, type, first sector and number of sectors.
+/// Returns an MBR entry: boot flag, type, first sector and number of sectors.
 fn entry(flag: u8, kind: u8, first: u32, sectors: u32) -> Vec<u8> {
     let mut entry = vec![flag, 0, 0, 0, kind, 0, 0, 0];
     entry.extend(first.to_le_bytes());
@@ -59,27 +60,27 @@ fn gpt_header(size: u32, place: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_disc_is_recognised_by_its_first_descriptor_whatever_lies_before_it() {
+fn disc_is_recognised_by_its_first_descriptor() {
     let good = primary([300, 300], [2048, 2048]);
     assert_eq!(of(&[(32_768, &good)]), Some(Content::Iso9660));
     let partition = entry(0x80, 0x17, 0, 1200);
     let gpt = gpt_header(92, 1);
     let hybrid = of(&[(446, &partition), SIGNATURE, (512, &gpt), (32_768, &good)]);
-    assert_eq!(hybrid, Some(Content::Iso9660), "a hybrid boots from a stick and is still a disc");
+    assert_eq!(hybrid, Some(Content::Iso9660), "a hybrid with partition tables is a disc");
     assert!(hybrid.unwrap().is_optical_disc());
     assert_eq!(of(&[(0, b"QFI\xfb"), (32_768, &good)]), Some(Content::Iso9660));
-    // A boot descriptor may come first.
+    // A boot descriptor may be first.
     assert_eq!(of(&[(32_769, b"CD001")]), Some(Content::Iso9660));
     assert_eq!(of(&[(32_768, b"CD001")]), None, "one byte too early");
 }
 
 #[test]
-fn udf_alone_beside_iso_9660_and_on_a_stick_are_told_apart() {
+fn udf_disc_udf_bridge_and_udf_on_a_stick_are_distinguished() {
     let udf = [(32_769, &b"BEA01"[..]), (34_817, b"NSR02"), (36_865, b"TEA01")];
     assert_eq!(of(&udf), Some(Content::Udf));
     assert_eq!(of(&[(32_769, b"BEA01"), (34_817, b"NSR03")]), Some(Content::Udf));
     assert_eq!(of(&[(32_769, b"BEA01"), (36_865, b"NSR03")]), Some(Content::Udf), "sectors of 4096 bytes");
-    assert_eq!(of(&[(32_769, b"BEA01"), (34_817, b"TEA01"), (36_865, b"NSR03")]), None, "behind the end");
+    assert_eq!(of(&[(32_769, b"BEA01"), (34_817, b"TEA01"), (36_865, b"NSR03")]), None, "after the end");
     assert_eq!(of(&[(32_769, b"BEA01")]), None);
 
     let bridge = [
@@ -99,7 +100,7 @@ fn udf_alone_beside_iso_9660_and_on_a_stick_are_told_apart() {
 }
 
 #[test]
-fn sectors_of_2352_bytes_are_a_disc_that_needs_care() {
+fn dump_of_2352_byte_sectors_is_a_disc_with_a_warning() {
     let sync = [0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0];
     for (at, pieces) in [
         (37_632, vec![(37_633, &b"CD001"[..])]),
@@ -109,11 +110,12 @@ fn sectors_of_2352_bytes_are_a_disc_that_needs_care() {
         assert_eq!(of(&pieces), Some(Content::RawCdSectors));
         assert_eq!(checks(&head(&pieces), 1 << 20), [("cd_sectors", Some(at))]);
     }
-    assert_eq!(of(&[(37_649, b"CD001")]), None, "without the mark of a sector");
+    assert_eq!(of(&[(37_649, b"CD001")]), None, "without a sector header");
 }
 
+// Hostile case R06.
 #[test]
-fn r06_a_disc_with_contradicting_sizes_is_a_disc_with_a_warning() {
+fn disc_with_contradictory_sizes_has_a_warning() {
     let size = 300 * 2048;
     let with = |descriptor: &[u8]| {
         let head = head(&[(32_768, descriptor)]);
@@ -129,10 +131,11 @@ fn r06_a_disc_with_contradicting_sizes_is_a_disc_with_a_warning() {
     assert_eq!(with(&huge), [("iso9660_block_size", at), ("truncated", at)]);
 }
 
+// Hostile case R07.
 #[test]
-fn r07_a_disc_that_promises_more_than_there_is_was_cut_short() {
+fn disc_shorter_than_its_volume_is_truncated() {
     let descriptor = primary([300, 300], [2048, 2048]);
-    // Behind a boot descriptor, as not all discs put the primary one first.
+    // After a boot descriptor, because the primary descriptor is not always the first.
     let head = head(&[(32_769, b"CD001"), (34_816, &descriptor)]);
     for (size, expected) in
         [(300 * 2048 - 1, vec![("truncated", Some(34_816))]), (300 * 2048, vec![]), (400 * 2048, vec![])]
@@ -140,11 +143,11 @@ fn r07_a_disc_that_promises_more_than_there_is_was_cut_short() {
         assert_eq!(checks(&head, size), expected, "{size}");
     }
     let message = &findings(&head, 1000)[0].message;
-    assert_eq!(message, "ISO 9660 volume has 614400 bytes and the disc only 1000: it was cut short");
+    assert_eq!(message, "ISO 9660 volume has 614400 bytes and the disc only 1000: it is truncated");
 }
 
 #[test]
-fn partition_tables_need_more_than_a_signature() {
+fn partition_table_needs_more_than_a_signature() {
     let gpt = gpt_header(92, 1);
     for sector in [512, 4096] {
         assert_eq!(of(&[(sector, &gpt)]), Some(Content::Gpt));
@@ -163,10 +166,10 @@ fn partition_tables_need_more_than_a_signature() {
     assert_eq!(of(&[(446, &entry(0x80, 0, 2048, 100)), SIGNATURE]), None, "no type");
     assert_eq!(of(&[(446, &entry(0x80, 0x83, 2048, 0)), SIGNATURE]), None, "no length");
     let strange = entry(0x81, 0x83, 2048, 100);
-    assert_eq!(of(&[(446, &linux), (462, &strange), SIGNATURE]), None, "a boot flag that is none");
+    assert_eq!(of(&[(446, &linux), (462, &strange), SIGNATURE]), None, "an invalid boot flag");
     let disk = head(&[(446, &linux), SIGNATURE]);
-    assert_eq!(recognise_head(&disk, Some(2048 * 512)), None, "starts behind the end of the disk");
-    assert_eq!(recognise_head(&disk, Some(2048 * 512 + 1)), Some(Content::Mbr), "the disk may be cut short");
+    assert_eq!(recognise_head(&disk, Some(2048 * 512)), None, "starts past the end of the disk");
+    assert_eq!(recognise_head(&disk, Some(2048 * 512 + 1)), Some(Content::Mbr), "the disk may be truncated");
 }
 
 #[test]
@@ -214,12 +217,12 @@ fn file_systems_are_recognised_by_their_superblocks() {
         assert_eq!(of(&[(*at, bytes)]), Some(Content::FileSystem(name)), "{name}");
     }
     assert_eq!(of(&[(0, &fat(1))]), None, "no room for a file");
-    assert_eq!(of(&[(0, b"XFSB\0\0\x10\x01")]), None, "a block size that is none");
+    assert_eq!(of(&[(0, b"XFSB\0\0\x10\x01")]), None, "an invalid block size");
     assert_eq!(of(&[(0, b"LABELONE")]), None);
 }
 
 #[test]
-fn a_boot_sector_is_no_partition_table_and_old_superblocks_lie_behind_one() {
+fn boot_sector_precedes_mbr_and_mbr_precedes_old_superblocks() {
     let linux = entry(0x80, 0x83, 2048, 100_000);
     let ntfs = (0, &b"\xEBR\x90NTFS    "[..]);
     assert_eq!(of(&[ntfs, (446, &linux), SIGNATURE]), Some(Content::FileSystem("ntfs")));
@@ -228,7 +231,7 @@ fn a_boot_sector_is_no_partition_table_and_old_superblocks_lie_behind_one() {
 }
 
 #[test]
-fn what_speaks_for_nothing_is_none_and_zeros_are_zeros() {
+fn unknown_content_is_none_and_zeros_are_zeros() {
     assert_eq!(of(&[]), Some(Content::Zeros));
     assert_eq!(recognise_head(&[], Some(0)), None);
     assert_eq!(recognise_head(&[0], Some(1)), Some(Content::Zeros));
@@ -237,7 +240,7 @@ fn what_speaks_for_nothing_is_none_and_zeros_are_zeros() {
 }
 
 #[test]
-fn a_source_of_any_size_is_looked_at_only_where_it_has_bytes() {
+fn source_of_any_size_is_read_within_its_bounds() {
     for size in [0, 1, 511, 513, HEAD - 1, HEAD, HEAD + 1] {
         let disk = Memory::new(vec![0; size]);
         let expected = (size > 0).then_some(Content::Zeros);
