@@ -380,7 +380,7 @@ typedef struct diskimg_info {
     // sizeof(diskimg_info). Only this many bytes are filled in; members unknown to the library become
     // zero.
     size_t struct_size;
-    // The format, inside any wrapper.
+    // The format, after decompression.
     diskimg_format format;
     // The compression of the whole file.
     diskimg_wrapper wrapper;

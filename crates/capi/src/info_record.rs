@@ -48,7 +48,7 @@ pub struct InfoRecord {
     /// sizeof(diskimg_info). Only this many bytes are filled in; members unknown to the library become
     /// zero.
     pub struct_size: usize,
-    /// The format, inside any wrapper.
+    /// The format, after decompression.
     pub format: FormatNumber,
     /// The compression of the whole file.
     pub wrapper: WrapperNumber,

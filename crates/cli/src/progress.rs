@@ -12,7 +12,7 @@ use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-/// How progress is displayed.
+/// A kind of progress display.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum ProgressMode {
     /// Bar on a terminal, nothing elsewhere
