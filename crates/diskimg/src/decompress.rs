@@ -1,9 +1,10 @@
 //! Decompressing a stream that is pushed.
 
-use diskimg_codec::{DecompressOptions, Decompressor, Wrapper};
+use diskimg_codec::Wrapper;
 use diskimg_core::{Limits, Result};
 
 use crate::opener::Opener;
+use crate::wrappers::{Decompressor, decompressor};
 
 /// Compressed bytes that are passed to the decoder at a time, our choice. Decoders may or may not emit output that
 /// precedes an error, depending on how their input is split; blocks of fixed size make the result independent of
@@ -88,8 +89,7 @@ impl AutoDecompressor {
             return Ok(());
         };
         if let Some(wrapper) = Wrapper::recognise(&start) {
-            let options = DecompressOptions { threads: self.threads, ..DecompressOptions::default() };
-            let decoder = Box::new(Decompressor::with_options(wrapper, &self.limits, &options)?);
+            let decoder = Box::new(decompressor(wrapper, &self.limits, self.threads)?);
             self.stage = DecompressStage::Compressed { decoder, block: Vec::new() };
         }
         self.forward(&start, emit)

@@ -2,20 +2,27 @@
 
 use diskimg_core::{Driver, Error, ErrorKind, Format, Result};
 
-static DRIVERS: [&Driver; 4] =
-    [&diskimg_qcow2::DRIVER, &diskimg_vmdk::DRIVER, &diskimg_vdi::DRIVER, &diskimg_raw::DRIVER];
+static DRIVERS: &[&Driver] = &[
+    #[cfg(feature = "qcow2")]
+    &diskimg_qcow2::DRIVER,
+    #[cfg(feature = "vmdk")]
+    &diskimg_vmdk::DRIVER,
+    #[cfg(feature = "vdi")]
+    &diskimg_vdi::DRIVER,
+    &diskimg_raw::DRIVER,
+];
 
-/// The formats of this build, in the order they are probed.
+/// The formats of this build, in the order in which they are probed.
 #[must_use]
 pub fn drivers() -> &'static [&'static Driver] {
-    &DRIVERS
+    DRIVERS
 }
 
-/// The driver of a format by the name users type. `iso` is raw by another name.
+/// The driver of a format by the name that users type. `iso` is another name of raw.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for a format that is known but not in this build, and
-/// [`ErrorKind::InvalidInput`] for any other name; both list what there is.
+/// [`ErrorKind::Unsupported`] for a known format that this build does not support, and
+/// [`ErrorKind::InvalidInput`] for any other name; both list the supported formats.
 ///
 /// ```
 /// assert_eq!(diskimg::driver("qcow2")?.format.name(), "qcow2");

@@ -19,7 +19,7 @@ const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known
     Known { format: Format::new(name), offset, magic }
 }
 
-static KNOWN: [Known; 19] = [
+static KNOWN: &[Known] = &[
     known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
     known("vhdx", 0, b"vhdxfile"),
     known("vhd", 0, b"conectix"),
@@ -41,6 +41,19 @@ static KNOWN: [Known; 19] = [
     known("tar", 257, b"ustar\0"),
     known("tar", 257, b"ustar  "),
     known("wim", 0, b"MSWIM\0\0\0"),
+    // Formats that this build leaves out.
+    #[cfg(not(feature = "qcow2"))]
+    known("qcow2", 0, b"QFI\xfb"),
+    #[cfg(not(feature = "vmdk"))]
+    known("vmdk", 0, b"KDMV"),
+    #[cfg(not(feature = "vmdk"))]
+    known("vmdk", 0, b"COWD"),
+    #[cfg(not(feature = "vmdk"))]
+    known("vmdk", 0, b"\xbe\xba\xfe\xca\0\0\0\0"),
+    #[cfg(not(feature = "vmdk"))]
+    known("vmdk", 0, b"# Disk DescriptorFile"),
+    #[cfg(not(feature = "vdi"))]
+    known("vdi", 64, b"\x7f\x10\xda\xbe"),
 ];
 
 /// The known but unsupported format that these first bytes of a file belong to.

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use diskimg_codec::{DecompressOptions, DecompressReader, Wrapper};
+use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Error, Result};
 use diskimg_raw::{FileSource, SourceOptions};
 
 use crate::opener::Opener;
+use crate::wrappers::{DecompressReader, decompress_reader};
 
 impl Opener {
     /// Opens a host file as a source.
@@ -30,8 +31,7 @@ impl Opener {
 
     /// Decompresses a stream.
     pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecompressReader<R>> {
-        let options = DecompressOptions { threads: self.threads, ..DecompressOptions::default() };
-        DecompressReader::with_options(stream, wrapper, &self.limits, &options)
+        decompress_reader(stream, wrapper, &self.limits, self.threads)
     }
 }
 

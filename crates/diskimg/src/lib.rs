@@ -52,6 +52,8 @@ mod sniff;
 mod spool;
 mod stream_input;
 mod tail;
+#[cfg_attr(not(feature = "wrappers"), path = "no_wrappers.rs")]
+mod wrappers;
 
 pub use archive::ArchivedDisk;
 pub use check::Checked;

@@ -6,7 +6,7 @@ use diskimg_core::{Limits, Result};
 
 use super::decompress_options::DecompressOptions;
 use super::decompressor::Decompressor;
-use super::wrapper::Wrapper;
+use crate::wrapper::Wrapper;
 
 /// The size of the input buffer. Our limit: few calls for a pipe (64 KiB at most on Linux), one read-ahead of a
 /// file.

@@ -5,9 +5,9 @@ use diskimg_core::{Error, ErrorKind, Limits, Result};
 use super::decompress_options::DecompressOptions;
 use super::gzip::Gzip;
 use super::stream_codec::{CodecStep, StreamCodec};
-use super::wrapper::Wrapper;
 use super::xz::Xz;
 use super::zstd::Zstd;
+use crate::wrapper::Wrapper;
 
 /// The size of the output buffer. Our limit: large enough that the fixed cost of a call (an inflater copies its
 /// last 32 KiB) is small in comparison, small enough for a core's second-level cache.

@@ -7,11 +7,9 @@ mod gzip;
 mod stream_codec;
 #[cfg(test)]
 mod tests;
-mod wrapper;
 mod xz;
 mod zstd;
 
 pub use decompress_options::DecompressOptions;
 pub use decompress_reader::DecompressReader;
 pub use decompressor::Decompressor;
-pub use wrapper::Wrapper;
