@@ -14,10 +14,9 @@ use crate::inspection::Inspection;
 ///
 /// ```
 /// use diskimg::{Memory, Opener, json};
-/// use std::sync::Arc;
 /// let mut opener = Opener::new();
 /// opener.allow_raw = true;
-/// let inspection = opener.inspect_any(Arc::new(Memory::new(vec![1; 512])))?;
+/// let inspection = opener.inspect_source(&Memory::new(vec![1; 512]))?;
 /// assert_eq!(json::info(&inspection, "disk")["virtual-size"], 512);
 /// # Ok::<(), diskimg::Error>(())
 /// ```
