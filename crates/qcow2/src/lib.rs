@@ -35,5 +35,5 @@ pub use errors::FORMAT;
 pub use header::Compression;
 pub use open::{Qcow2, inspect};
 pub use writer::{
-    BackingName, ImageWriter, Preallocation, SETTINGS, Version, WriterOptions, create, measure,
+    BackingName, ClusterPreallocation, ImageWriter, SETTINGS, Version, WriterOptions, create, measure,
 };

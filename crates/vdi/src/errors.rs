@@ -33,3 +33,8 @@ pub(crate) fn limit(field: impl Into<String>) -> Error {
 pub(crate) fn invalid(field: impl Into<String>) -> Error {
     error(ErrorKind::InvalidInput, field)
 }
+
+/// A bug of this crate.
+pub(crate) fn internal(field: impl Into<String>) -> Error {
+    error(ErrorKind::Internal, field)
+}

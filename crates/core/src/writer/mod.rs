@@ -23,8 +23,8 @@
 //! }
 //!
 //! impl UnitImage for Packed {
-//!     type Encoder = ();
-//!     type Encoded = ();
+//!     type UnitEncoder = ();
+//!     type EncodedUnit = ();
 //!
 //!     fn units(&self) -> DiskUnits {
 //!         DiskUnits { format: Format::new("packed"), disk_bytes: 4096, unit_bytes: 512, name: "sector" }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::encode_buffer::EncodeBuffer;
 use super::image_file::ImageFile;
-use super::write_plan::WritePlan;
-use crate::{Batch, Error, ErrorKind, Format, GuestOffset, Result, Segment, check_range, range, zeros};
+use super::write_plan::{WritePlan, guest_bytes, too_few_bytes};
+use crate::{Batch, Error, ErrorKind, Format, GuestOffset, Result, Segment, check_range, zeros};
 
 /// The units that a format stores a disk in.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,9 @@ impl DiskUnits {
 /// An image that is written unit by unit.
 pub trait UnitImage: Send + Sync {
     /// The state that encodes units; `()` if units are stored verbatim.
-    type Encoder: Send;
+    type UnitEncoder: Send;
     /// The result of encoding a unit; `()` if units are stored verbatim.
-    type Encoded: Send;
+    type EncodedUnit: Send;
 
     /// The units of the disk.
     fn units(&self) -> DiskUnits;
@@ -62,18 +62,18 @@ pub trait UnitImage: Send + Sync {
     /// Any error that stops the writer.
     fn encode(
         &self,
-        encoder: &mut Self::Encoder,
+        encoder: &mut Self::UnitEncoder,
         guest: GuestOffset,
         bytes: &[u8],
         buffer: &mut EncodeBuffer,
-    ) -> Result<Self::Encoded>;
+    ) -> Result<Self::EncodedUnit>;
 
     /// Allocates file space for the units of a segment and plans the writes. Batches call it in the order of the
     /// disk.
     ///
     /// # Errors
     /// Any error that stops the writer.
-    fn place(&self, segment: &PreparedSegment<'_, Self::Encoded>, plan: &mut WritePlan) -> Result<()>;
+    fn place(&self, segment: &PreparedSegment<'_, Self::EncodedUnit>, plan: &mut WritePlan) -> Result<()>;
 }
 
 /// One or more units of a segment.
@@ -105,8 +105,8 @@ pub struct PreparedSegment<'a, E> {
 
 /// The memory of one worker: an encoder, and the units and writes of the segment at hand.
 pub struct SegmentJob<I: UnitImage + ?Sized> {
-    encoder: I::Encoder,
-    units: Vec<SegmentUnit<I::Encoded>>,
+    encoder: I::UnitEncoder,
+    units: Vec<SegmentUnit<I::EncodedUnit>>,
     buffer: EncodeBuffer,
     plan: WritePlan,
 }
@@ -114,7 +114,7 @@ pub struct SegmentJob<I: UnitImage + ?Sized> {
 impl<I: UnitImage + ?Sized> SegmentJob<I> {
     /// A job without a segment.
     #[must_use]
-    pub fn new(encoder: I::Encoder) -> Self {
+    pub fn new(encoder: I::UnitEncoder) -> Self {
         Self { encoder, units: Vec::new(), buffer: EncodeBuffer::default(), plan: WritePlan::default() }
     }
 
@@ -197,7 +197,7 @@ pub struct SegmentBatch<'a, I: UnitImage + ?Sized> {
 impl<'a, I: UnitImage + ?Sized> SegmentBatch<'a, I> {
     /// A worker that writes into `image`.
     #[must_use]
-    pub fn new(image: &'a I, encoder: I::Encoder) -> Self {
+    pub fn new(image: &'a I, encoder: I::UnitEncoder) -> Self {
         Self { image, job: SegmentJob::new(encoder) }
     }
 }
@@ -217,14 +217,4 @@ impl<I: UnitImage + ?Sized> Batch for SegmentBatch<'_, I> {
     fn write(&mut self, segment: &Segment<'_>) -> Result<()> {
         self.job.write(self.image, segment)
     }
-}
-
-/// The bytes of a guest range that lies in the segment.
-pub(super) fn guest_bytes<'a>(segment: &Segment<'a>, guest: &Range<GuestOffset>) -> Result<&'a [u8]> {
-    range::slice(segment.bytes, segment.offset, &(guest.start.0..guest.end.0))
-        .ok_or_else(|| too_few_bytes(Error::new(ErrorKind::InvalidInput).field("segment")))
-}
-
-fn too_few_bytes(error: Error) -> Error {
-    error.because("its bytes are fewer than its length")
 }

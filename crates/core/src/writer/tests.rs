@@ -58,8 +58,8 @@ impl FlatImage {
 }
 
 impl UnitImage for FlatImage {
-    type Encoder = ();
-    type Encoded = ();
+    type UnitEncoder = ();
+    type EncodedUnit = ();
 
     fn units(&self) -> DiskUnits {
         DiskUnits { format: FORMAT, disk_bytes: 5_000_000, unit_bytes: UNIT as u64, name: "block" }

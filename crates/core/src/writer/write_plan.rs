@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use super::encode_buffer::EncodeBuffer;
 use super::image_file::ImageFile;
-use super::segment_job::guest_bytes;
-use crate::{GuestOffset, HostOffset, Result, Segment};
+use crate::{Error, ErrorKind, GuestOffset, HostOffset, Result, Segment, range};
 
 /// Known zeros of at least this many bytes are skipped where the file reads as zeros already. Our choice: for
 /// shorter runs an additional write costs more than writing the zeros.
@@ -171,4 +170,15 @@ fn write_verbatim(
         at = skip.end;
     }
     Ok(())
+}
+
+/// The bytes of a guest range that lies in the segment.
+pub(super) fn guest_bytes<'a>(segment: &Segment<'a>, guest: &Range<GuestOffset>) -> Result<&'a [u8]> {
+    range::slice(segment.bytes, segment.offset, &(guest.start.0..guest.end.0))
+        .ok_or_else(|| too_few_bytes(Error::new(ErrorKind::InvalidInput).field("segment")))
+}
+
+/// Completes the error for a segment with fewer bytes than its length.
+pub(super) fn too_few_bytes(error: Error) -> Error {
+    error.because("its bytes are fewer than its length")
 }

@@ -93,8 +93,8 @@ impl ClusterStore {
 }
 
 impl UnitImage for ClusterStore {
-    type Encoder = JobEncoder;
-    type Encoded = EncodedCluster;
+    type UnitEncoder = JobEncoder;
+    type EncodedUnit = EncodedCluster;
 
     fn units(&self) -> DiskUnits {
         let unit_bytes = self.geometry.clusters.cluster_size();

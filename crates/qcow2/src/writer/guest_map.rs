@@ -9,7 +9,7 @@ use super::cluster_allocator::ClusterAllocator;
 use super::error::misuse;
 use super::image_geometry::ImageGeometry;
 use super::l2_tables::{ClusterState, L2Tables};
-use super::options::{Preallocation, Version, WriterOptions};
+use super::options::{ClusterPreallocation, Version, WriterOptions};
 use crate::addr::{GuestOffset, HostOffset};
 use crate::errors::limit;
 
@@ -34,7 +34,7 @@ pub(super) struct GuestMap {
     allocator: ClusterAllocator,
     tables: L2Tables,
     zeros: ZeroStorage,
-    preallocation: Preallocation,
+    preallocation: ClusterPreallocation,
     l1_host: HostOffset,
 }
 
@@ -78,7 +78,7 @@ impl GuestMap {
         let l1_clusters = geometry.l1_entries().saturating_mul(8).div_ceil(geometry.clusters.cluster_size());
         let l1_host = allocator.allocate(l1_clusters, plan)?;
         let zeros = match (&options.backing, options.preallocation, options.version) {
-            (_, Preallocation::Metadata, _) | (Some(_), _, Version::V2) => ZeroStorage::Allocated,
+            (_, ClusterPreallocation::Metadata, _) | (Some(_), _, Version::V2) => ZeroStorage::Allocated,
             (Some(_), _, Version::V3) => ZeroStorage::Flag,
             (None, ..) => ZeroStorage::Unallocated,
         };
@@ -240,7 +240,7 @@ impl GuestMap {
 
     /// Completes L2 table `index`, if there is one, and plans to write it.
     pub(super) fn complete_table(&mut self, index: u64, plan: &mut WritePlan) -> Result<()> {
-        if self.preallocation == Preallocation::Metadata && !self.tables.is_closed(index) {
+        if self.preallocation == ClusterPreallocation::Metadata && !self.tables.is_closed(index) {
             let entries = self.geometry.clusters.l2_entries();
             let first = index.saturating_mul(entries);
             let end = first.saturating_add(entries).min(self.geometry.guest_clusters());

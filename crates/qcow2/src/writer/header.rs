@@ -4,7 +4,7 @@
 
 use diskimg_core::Result;
 
-use super::error::invalid;
+use super::error::{internal, invalid};
 use super::guest_map::TopTables;
 use super::image_geometry::ImageGeometry;
 use super::options::{BackingName, Version, WriterOptions};
@@ -43,7 +43,7 @@ pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result
     }
     let none = HostOffset(0);
     let tables = TopTables { l1_table: none, refcount_table: none, refcount_table_clusters: 0 };
-    if encode(options, geometry, &tables).len() as u64 > geometry.clusters.cluster_size() {
+    if encode(options, geometry, &tables)?.len() as u64 > geometry.clusters.cluster_size() {
         return Err(invalid("backing_file").because(format_args!(
             "header and name do not fit into the first cluster of {} bytes",
             geometry.clusters.cluster_size()
@@ -53,26 +53,30 @@ pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result
 }
 
 /// Encodes the first cluster up to its last byte that is not zero.
-pub(super) fn encode(options: &WriterOptions, geometry: &ImageGeometry, tables: &TopTables) -> Vec<u8> {
+pub(super) fn encode(
+    options: &WriterOptions,
+    geometry: &ImageGeometry,
+    tables: &TopTables,
+) -> Result<Vec<u8>> {
     let name = options.backing.as_ref().map_or(&[][..], |backing| backing.name.as_bytes());
-    let extensions = extensions(options, geometry);
+    let extensions = extensions(options, geometry)?;
     let length = match options.version {
         Version::V2 => V2_LENGTH,
         Version::V3 => V3_LENGTH_WITH_COMPRESSION,
     };
     let name_at = if name.is_empty() { 0 } else { u64::from(length).saturating_add(extensions.len() as u64) };
     let mut bytes = MAGIC.to_vec();
-    put32(&mut bytes, if options.version == Version::V2 { 2 } else { 3 });
+    put32(&mut bytes, if options.version == Version::V2 { 2 } else { 3 })?;
     put64(&mut bytes, name_at);
-    put32(&mut bytes, name.len() as u64);
-    put32(&mut bytes, geometry.clusters.cluster_bits().into());
+    put32(&mut bytes, name.len() as u64)?;
+    put32(&mut bytes, geometry.clusters.cluster_bits().into())?;
     put64(&mut bytes, geometry.size_in_header());
-    put32(&mut bytes, 0); // no encryption
-    put32(&mut bytes, geometry.l1_entries());
+    put32(&mut bytes, 0)?; // no encryption
+    put32(&mut bytes, geometry.l1_entries())?;
     put64(&mut bytes, tables.l1_table.0);
     put64(&mut bytes, tables.refcount_table.0);
-    put32(&mut bytes, tables.refcount_table_clusters);
-    put32(&mut bytes, 0); // no snapshots
+    put32(&mut bytes, tables.refcount_table_clusters)?;
+    put32(&mut bytes, 0)?; // no snapshots
     put64(&mut bytes, 0);
     if options.version == Version::V3 {
         let zstd = options.compression_type == Compression::Zstd;
@@ -81,19 +85,19 @@ pub(super) fn encode(options: &WriterOptions, geometry: &ImageGeometry, tables: 
         put64(&mut bytes, incompatible.fold(0, |bits, (_, bit)| bits | bit));
         put64(&mut bytes, if options.lazy_refcounts { LAZY_REFCOUNTS } else { 0 });
         put64(&mut bytes, 0);
-        put32(&mut bytes, geometry.refcount_order.into());
-        put32(&mut bytes, length.into());
+        put32(&mut bytes, geometry.refcount_order.into())?;
+        put32(&mut bytes, length.into())?;
         bytes.extend([options.compression_type as u8, 0, 0, 0, 0, 0, 0, 0]);
     }
     bytes.extend(extensions);
     bytes.extend(name);
-    bytes
+    Ok(bytes)
 }
 
-fn extensions(options: &WriterOptions, geometry: &ImageGeometry) -> Vec<u8> {
+fn extensions(options: &WriterOptions, geometry: &ImageGeometry) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(format) = options.backing.as_ref().and_then(|backing| backing.format.as_ref()) {
-        put_extension(&mut bytes, BACKING_FORMAT, format.as_bytes());
+        put_extension(&mut bytes, BACKING_FORMAT, format.as_bytes())?;
     }
     if options.version == Version::V3 && geometry.clusters.cluster_size() > NO_NAMES {
         let mut rows = Vec::new();
@@ -103,22 +107,25 @@ fn extensions(options: &WriterOptions, geometry: &ImageGeometry) -> Vec<u8> {
             rows.extend(name.as_bytes());
             rows.resize(end, 0);
         }
-        put_extension(&mut bytes, FEATURE_NAME_TABLE, &rows);
+        put_extension(&mut bytes, FEATURE_NAME_TABLE, &rows)?;
     }
-    put_extension(&mut bytes, END, &[]);
-    bytes
+    put_extension(&mut bytes, END, &[])?;
+    Ok(bytes)
 }
 
-fn put_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) {
-    put32(bytes, kind.into());
-    put32(bytes, data.len() as u64);
+fn put_extension(bytes: &mut Vec<u8>, kind: u32, data: &[u8]) -> Result<()> {
+    put32(bytes, kind.into())?;
+    put32(bytes, data.len() as u64)?;
     bytes.extend(data);
     bytes.resize(bytes.len().next_multiple_of(8), 0);
+    Ok(())
 }
 
-/// Appends a value that was checked to fit.
-fn put32(bytes: &mut Vec<u8>, value: u64) {
-    bytes.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
+/// Appends a 32-bit field. The options are checked, so that every value fits.
+fn put32(bytes: &mut Vec<u8>, value: u64) -> Result<()> {
+    let value = u32::try_from(value).map_err(|_| internal("header").found(value).expected("32 bits"))?;
+    bytes.extend(value.to_be_bytes());
+    Ok(())
 }
 
 fn put64(bytes: &mut Vec<u8>, value: u64) {

@@ -12,7 +12,7 @@ use super::error::invalid;
 use super::guest_map::GuestMap;
 use super::header;
 use super::image_geometry::ImageGeometry;
-use super::options::{Preallocation, WriterOptions};
+use super::options::{ClusterPreallocation, WriterOptions};
 use crate::addr::{GuestOffset, HostOffset};
 
 /// Guest bytes of a direct write that are compressed at a time, or one cluster if that is more. Our limit: it bounds
@@ -61,7 +61,8 @@ impl ImageWriter {
     pub fn new(sink: Box<dyn BlockSink>, options: &WriterOptions) -> Result<Self> {
         let geometry = ImageGeometry::new(options)?;
         header::check(options, &geometry)?;
-        if options.preallocation == Preallocation::Metadata && (options.compress || options.backing.is_some())
+        if options.preallocation == ClusterPreallocation::Metadata
+            && (options.compress || options.backing.is_some())
         {
             return Err(invalid("preallocation").because("not with compression or a backing file"));
         }
@@ -124,7 +125,7 @@ impl ImageWriter {
             self.change(|map, plan| map.complete_table(table, plan))?;
         }
         let tables = self.change(GuestMap::finish)?;
-        file.write_at(HostOffset(0), &header::encode(&self.options, geometry, &tables))
+        file.write_at(HostOffset(0), &header::encode(&self.options, geometry, &tables)?)
     }
 }
 

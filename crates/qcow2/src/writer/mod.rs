@@ -27,5 +27,5 @@ mod tests;
 
 pub use image_writer::ImageWriter;
 pub use measure::measure;
-pub use options::{BackingName, Preallocation, Version, WriterOptions};
+pub use options::{BackingName, ClusterPreallocation, Version, WriterOptions};
 pub use settings::{SETTINGS, create};

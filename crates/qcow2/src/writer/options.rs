@@ -40,7 +40,7 @@ pub struct WriterOptions {
     /// writer always stores complete refcounts.
     pub lazy_refcounts: bool,
     /// The clusters that are allocated without being written.
-    pub preallocation: Preallocation,
+    pub preallocation: ClusterPreallocation,
     /// The backing file named in the header, which is never opened. See [`BackingName`].
     pub backing: Option<BackingName>,
 }
@@ -57,7 +57,7 @@ impl Default for WriterOptions {
             refcount_bits: 16,
             extended_l2: false,
             lazy_refcounts: false,
-            preallocation: Preallocation::Off,
+            preallocation: ClusterPreallocation::Off,
             backing: None,
         }
     }
@@ -74,7 +74,7 @@ pub enum Version {
 
 /// The clusters that are allocated without being written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Preallocation {
+pub enum ClusterPreallocation {
     /// None: clusters of zeros are not stored.
     Off,
     /// All clusters, and the tables that map them. Unwritten clusters are holes in the file. Not with compression or a

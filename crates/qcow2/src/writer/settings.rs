@@ -7,7 +7,7 @@ use diskimg_core::{
 
 use super::error::invalid;
 use super::image_writer::ImageWriter;
-use super::options::{BackingName, Preallocation, Version, WriterOptions};
+use super::options::{BackingName, ClusterPreallocation, Version, WriterOptions};
 use crate::errors::FORMAT;
 use crate::header::Compression;
 
@@ -127,8 +127,8 @@ fn compression(setting: &Setting) -> Result<Compression> {
     choose(FORMAT, setting, &[("zlib", Compression::Deflate), ("zstd", Compression::Zstd)], "zlib or zstd")
 }
 
-fn preallocation(setting: &Setting) -> Result<Preallocation> {
-    let choices = [("off", Preallocation::Off), ("metadata", Preallocation::Metadata)];
+fn preallocation(setting: &Setting) -> Result<ClusterPreallocation> {
+    let choices = [("off", ClusterPreallocation::Off), ("metadata", ClusterPreallocation::Metadata)];
     choose(FORMAT, setting, &choices, "off or metadata")
 }
 
@@ -152,7 +152,7 @@ mod tests {
             refcount_bits: 64,
             extended_l2: true,
             lazy_refcounts: true,
-            preallocation: Preallocation::Metadata,
+            preallocation: ClusterPreallocation::Metadata,
             backing: Some(BackingName { name: "a,b".into(), format: Some("raw".into()) }),
             ..WriterOptions::default()
         };

@@ -1,4 +1,4 @@
-//! Preallocation, external data files, snapshots, backing chains and odd sizes.
+//! ClusterPreallocation, external data files, snapshots, backing chains and odd sizes.
 
 use std::sync::Arc;
 

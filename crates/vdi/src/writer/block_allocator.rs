@@ -7,7 +7,7 @@ use diskimg_core::Result;
 use super::layout::ImageLayout;
 use super::options::Allocation;
 use crate::block_map::ZERO;
-use crate::errors::limit;
+use crate::errors::{internal, limit};
 
 /// Entries of a page of the map. Our choice: 64 KiB, which map 16 GiB of disk at 1 MiB blocks. A page is allocated
 /// with the first of its blocks.
@@ -48,12 +48,12 @@ impl BlockAllocator {
     /// Returns the slot of a block, and allocates it if there is none.
     pub(super) fn allocate(&mut self, block: u32) -> Result<BlockSlot> {
         let (page, slot) = split(block);
-        let page = self.pages.get_mut(page).ok_or_else(no_memory)?;
+        let page = self.pages.get_mut(page).ok_or_else(|| internal("block map"))?;
         let entries = match page {
             Some(entries) => entries,
             None => page.insert(empty_page()?),
         };
-        let entry = entries.get_mut(slot).ok_or_else(no_memory)?;
+        let entry = entries.get_mut(slot).ok_or_else(|| internal("block map"))?;
         let fresh = *entry == ZERO;
         if fresh {
             *entry = match self.allocation {

@@ -48,8 +48,8 @@ impl BlockStore {
 }
 
 impl UnitImage for BlockStore {
-    type Encoder = ();
-    type Encoded = ();
+    type UnitEncoder = ();
+    type EncodedUnit = ();
 
     fn units(&self) -> DiskUnits {
         let unit_bytes = self.layout.geometry.block_bytes();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::layout::ImageLayout;
 use super::options::{Allocation, WriterOptions};
-use crate::errors::invalid;
+use crate::errors::{internal, invalid};
 use crate::header::{SECTOR, VdiKind};
 use crate::header_fields::{SIGNATURE, SIGNATURE_AT};
 
@@ -45,7 +45,7 @@ impl ImageUuids {
 }
 
 /// Encodes the header and everything before it.
-pub(super) fn encode(layout: &ImageLayout, uuids: &ImageUuids, blocks_allocated: u32) -> Vec<u8> {
+pub(super) fn encode(layout: &ImageLayout, uuids: &ImageUuids, blocks_allocated: u32) -> Result<Vec<u8>> {
     let geometry = &layout.geometry;
     let kind = match layout.allocation {
         Allocation::Dynamic => VdiKind::Dynamic,
@@ -57,21 +57,21 @@ pub(super) fn encode(layout: &ImageLayout, uuids: &ImageUuids, blocks_allocated:
     put(&mut bytes, &[VERSION, HEADER_BYTES, kind as u32, 0]);
     bytes.resize(MAP_OFFSET_AT, 0);
     // Two offsets, then cylinders, heads and sectors left at 0, the sector size, and an unused field.
-    put(&mut bytes, &[small(geometry.map.0), small(geometry.data.0), 0, 0, 0, SECTOR, 0]);
+    put(&mut bytes, &[narrow(geometry.map.0)?, narrow(geometry.data.0)?, 0, 0, 0, SECTOR, 0]);
     bytes.extend(layout.size_in_header().to_le_bytes());
-    put(&mut bytes, &[small(geometry.block_bytes()), 0, geometry.blocks, blocks_allocated]);
+    put(&mut bytes, &[narrow(geometry.block_bytes())?, 0, geometry.blocks, blocks_allocated]);
     for uuid in [uuids.create, uuids.modify, Uuid::nil(), Uuid::nil()] {
         bytes.extend(uuid.to_bytes_le());
     }
     put(&mut bytes, &[0, 0, 0, SECTOR]);
-    bytes
+    Ok(bytes)
 }
 
 fn put(bytes: &mut Vec<u8>, values: &[u32]) {
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
 }
 
-/// Narrows a value that [`ImageLayout::new`] has checked to fit.
-fn small(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
+/// Narrows a value to a field. [`ImageLayout::new`] checks that it fits.
+fn narrow(value: u64) -> Result<u32> {
+    u32::try_from(value).map_err(|_| internal("header").found(value).expected("32 bits"))
 }

@@ -77,7 +77,7 @@ impl ImageWriter {
         };
         self.write_map(&blocks)?;
         self.extend(allocated)?;
-        file.write_at(HostOffset(0), &header::encode(layout, &self.uuids, allocated))
+        file.write_at(HostOffset(0), &header::encode(layout, &self.uuids, allocated)?)
     }
 
     /// Zeros the unwritten blocks of a fixed image.

@@ -51,7 +51,7 @@ pub fn measure(
 
 /// The parts of the file sizes: a constant, and bytes per stored grain and per grain table.
 #[derive(Default)]
-struct FileSizes {
+struct ExtentFileSizes {
     /// Bytes for any data.
     fixed: u64,
     /// Guest bytes of a grain, and file bytes per stored grain.
@@ -60,7 +60,7 @@ struct FileSizes {
     table: (u64, u64),
 }
 
-impl FileSizes {
+impl ExtentFileSizes {
     fn measured(
         &self,
         size: u64,
@@ -83,29 +83,34 @@ impl FileSizes {
     }
 }
 
-fn sparse(options: &WriterOptions) -> Result<FileSizes> {
+fn sparse(options: &WriterOptions) -> Result<ExtentFileSizes> {
     let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
     let fixed = sectors(MetadataLayout::new(&layout, DESCRIPTOR_SECTORS)?.overhead);
-    Ok(FileSizes { fixed, grain: (options.grain_size, options.grain_size), ..FileSizes::default() })
+    Ok(ExtentFileSizes {
+        fixed,
+        grain: (options.grain_size, options.grain_size),
+        ..ExtentFileSizes::default()
+    })
 }
 
-fn stream_optimized(options: &WriterOptions) -> Result<FileSizes> {
+fn stream_optimized(options: &WriterOptions) -> Result<ExtentFileSizes> {
     let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
     // An invalid level is rejected here too.
     let record = GrainEncoder::new(options.grain_size, options.level)?.max_record_bytes();
     // The marker and sectors of the directory; then a marker, the footer, and the end of the stream.
     let end_sectors = layout.directory_sectors().saturating_add(4);
-    Ok(FileSizes {
+    Ok(ExtentFileSizes {
         fixed: sectors(overhead_sectors(&layout, DESCRIPTOR_SECTORS).saturating_add(end_sectors)),
         grain: (options.grain_size, record as u64),
         table: (layout.table_span(), SECTOR + GRAIN_TABLE_BYTES),
     })
 }
 
-fn several_files(options: &WriterOptions, image_name: &str) -> Result<FileSizes> {
+fn several_files(options: &WriterOptions, image_name: &str) -> Result<ExtentFileSizes> {
     let files = ExtentFiles::new(options, image_name)?;
     let entries = files.entries()?;
-    let mut sizes = FileSizes { fixed: files.descriptor(&entries)?.len() as u64, ..FileSizes::default() };
+    let mut sizes =
+        ExtentFileSizes { fixed: files.descriptor(&entries)?.len() as u64, ..ExtentFileSizes::default() };
     for (index, entry) in (0..).zip(&entries) {
         let file_sectors = match files.sparse_layout(index)? {
             // Each file has whole grains.

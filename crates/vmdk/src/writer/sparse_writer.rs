@@ -101,8 +101,8 @@ fn descriptor_sectors(descriptor: &[u8]) -> u64 {
 }
 
 impl UnitImage for SparseWriter {
-    type Encoder = ();
-    type Encoded = ();
+    type UnitEncoder = ();
+    type EncodedUnit = ();
 
     fn units(&self) -> DiskUnits {
         let unit_bytes = self.layout.geometry.grain_bytes();

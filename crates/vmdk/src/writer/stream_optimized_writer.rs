@@ -185,9 +185,9 @@ pub(super) fn overhead_sectors(layout: &ExtentLayout, descriptor_sectors: u64) -
 }
 
 impl UnitImage for StreamOptimizedWriter {
-    type Encoder = GrainEncoder;
+    type UnitEncoder = GrainEncoder;
     /// The record of a grain in the job's buffer.
-    type Encoded = Range<usize>;
+    type EncodedUnit = Range<usize>;
 
     fn units(&self) -> DiskUnits {
         let unit_bytes = self.layout.geometry.grain_bytes();

@@ -3,7 +3,7 @@
 use diskimg_core::{ErrorKind, Result};
 
 use super::*;
-use crate::{BackingName, Compression, Preallocation, Version};
+use crate::{BackingName, ClusterPreallocation, Compression, Version};
 
 fn rejected(options: &WriterOptions) -> diskimg_core::Error {
     let Err(error) = ImageWriter::new(Box::new(MemorySink::new(ROOM)), options) else {
@@ -28,8 +28,12 @@ fn invalid_and_conflicting_options_are_rejected() {
         WriterOptions { refcount_bits: 0, ..base.clone() },
         WriterOptions { refcount_bits: 128, ..base.clone() },
         WriterOptions { extended_l2: true, cluster_size: 8192, ..base.clone() },
-        WriterOptions { preallocation: Preallocation::Metadata, compress: true, ..base.clone() },
-        WriterOptions { preallocation: Preallocation::Metadata, backing: backing("a", None), ..base.clone() },
+        WriterOptions { preallocation: ClusterPreallocation::Metadata, compress: true, ..base.clone() },
+        WriterOptions {
+            preallocation: ClusterPreallocation::Metadata,
+            backing: backing("a", None),
+            ..base.clone()
+        },
         WriterOptions { backing: backing("", None), ..base.clone() },
         WriterOptions { backing: backing(&"a".repeat(1024), None), ..base.clone() },
         WriterOptions { backing: backing("a", Some("sixteen-bytes-xx")), ..base.clone() },

@@ -2,7 +2,7 @@
 
 use super::qemu::{Qemu, clean, qemu_io, run, text};
 use super::*;
-use crate::{BackingName, Compression, Preallocation, Version};
+use crate::{BackingName, ClusterPreallocation, Compression, Version};
 
 const CLUSTERS: [u64; 5] = [512, 4096, 65_536, 1 << 20, 2 << 20];
 
@@ -106,7 +106,7 @@ fn metadata_preallocation_allocates_every_cluster() {
             let options = WriterOptions {
                 cluster_size,
                 extended_l2,
-                preallocation: Preallocation::Metadata,
+                preallocation: ClusterPreallocation::Metadata,
                 ..options_for(&disk)
             };
             let in_order = image(&options, |writer| batched(writer, &disk, 1 << 20, 2));

@@ -1,7 +1,7 @@
 //! The file depends only on the bytes and the options.
 
 use super::*;
-use crate::{BackingName, Compression, Preallocation};
+use crate::{BackingName, ClusterPreallocation, Compression};
 
 fn variants(disk: &[u8]) -> Vec<WriterOptions> {
     let plain = WriterOptions { cluster_size: 4096, ..options_for(disk) };
@@ -10,7 +10,7 @@ fn variants(disk: &[u8]) -> Vec<WriterOptions> {
     let backing = Some(BackingName { name: "base".into(), format: None });
     vec![
         WriterOptions { backing, ..deflate.clone() },
-        WriterOptions { preallocation: Preallocation::Metadata, ..plain.clone() },
+        WriterOptions { preallocation: ClusterPreallocation::Metadata, ..plain.clone() },
         WriterOptions { cluster_size: 65_536, extended_l2: true, ..deflate.clone() },
         plain,
         deflate,
@@ -40,7 +40,7 @@ fn batch_and_ordered_direct_writes_make_the_same_file() {
                 writer.write_at(index as u64 * 196_608, piece).unwrap();
             }
         });
-        if options.preallocation == Preallocation::Off {
+        if options.preallocation == ClusterPreallocation::Off {
             // Tables are written at other times, but to the same offsets.
             assert!(batch == direct, "{options:?}");
         }
