@@ -13,6 +13,9 @@ pub type OpenFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn I
 /// Creates a stream decoder: the type of [`Driver::stream`].
 pub type StreamFn = fn(&Limits) -> Result<Box<dyn StreamDecoder>>;
 
+/// Reads the settings of an existing image: the type of [`Driver::settings_of`].
+pub type SettingsOfFn = fn(&dyn BlockSource, &ImageInfo) -> Result<Vec<Setting>>;
+
 /// Creates an image over a sink that grows: the type of [`Driver::create`].
 pub type CreateFn = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
 
@@ -42,6 +45,10 @@ pub struct Driver {
     pub check: Option<CheckFn>,
     /// The settings that [`CreateOptions::settings`] may contain.
     pub settings: &'static [SettingHelp],
+    /// Reads the settings that create an image like the one in a file, which was opened with this description: its units,
+    /// version and layout, but neither its size nor what identifies its content. An error for an image that
+    /// [`Driver::create`] cannot write. `None` if the format has no settings.
+    pub settings_of: Option<SettingsOfFn>,
 }
 
 /// The answer of a probe over a prefix of a file.

@@ -58,8 +58,8 @@ pub use cache::MetadataCache;
 pub use chain::Chain;
 pub use check::{CheckFn, CheckReport, Problem, ProblemKind};
 pub use driver::{
-    CreateFn, CreateOptions, Driver, OpenFn, OpenOptions, Setting, SettingHelp, SnapshotSelector, StreamFn,
-    Verdict,
+    CreateFn, CreateOptions, Driver, OpenFn, OpenOptions, Setting, SettingHelp, SettingsOfFn,
+    SnapshotSelector, StreamFn, Verdict,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind, HostRange, Location};

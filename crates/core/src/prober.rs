@@ -129,6 +129,7 @@ mod tests {
             measure: None,
             check: None,
             settings: &[],
+            settings_of: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::check::check;
 use crate::errors::FORMAT;
 use crate::header::MAGIC;
 use crate::open::{inspect, open};
+use crate::settings_of::settings_of;
 use crate::stream::stream;
 use crate::writer;
 
@@ -29,6 +30,7 @@ pub static DRIVER: Driver = Driver {
     measure: Some(writer::measure),
     check: Some(check),
     settings: writer::SETTINGS,
+    settings_of: Some(settings_of),
 };
 
 /// Recognises the format by its magic alone. An unsupported version is reported when the image is opened.

@@ -24,6 +24,7 @@ mod metadata_area;
 mod open;
 mod read;
 mod selected_l1;
+mod settings_of;
 mod snapshot;
 mod stream;
 mod subcluster;

@@ -36,6 +36,7 @@ pub static DRIVER: Driver = Driver {
     measure: Some(raw_sink::measure),
     check: None,
     settings: &[],
+    settings_of: None,
 };
 
 fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Arc<dyn Image>> {

@@ -7,6 +7,7 @@ use crate::errors::FORMAT;
 use crate::header::Header;
 use crate::header_fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
 use crate::open::{inspect, open};
+use crate::settings_of::settings_of;
 use crate::stream::stream;
 use crate::writer;
 
@@ -33,6 +34,7 @@ pub static DRIVER: Driver = Driver {
     measure: Some(writer::measure),
     check: Some(check),
     settings: writer::SETTINGS,
+    settings_of: Some(settings_of),
 };
 
 /// The beginning of the text that all writers put before the signature. No boot code starts with it.

@@ -15,6 +15,7 @@ mod header_fields;
 mod open;
 mod read;
 mod reverse_map;
+mod settings_of;
 mod stream;
 mod writer;
 

@@ -7,6 +7,7 @@ use crate::cowd;
 use crate::errors::FORMAT;
 use crate::open::{inspect, open};
 use crate::sesparse;
+use crate::settings_of::settings_of;
 use crate::sparse_header;
 use crate::stream;
 use crate::text_probe::is_descriptor;
@@ -33,6 +34,7 @@ pub static DRIVER: Driver = Driver {
     measure: Some(writer::measure),
     check: Some(check::check),
     settings: writer::SETTINGS,
+    settings_of: Some(settings_of),
 };
 
 /// Recognises the magic of an extent or the first lines of a descriptor. Unsupported versions are recognised too;

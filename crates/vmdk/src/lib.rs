@@ -31,6 +31,7 @@ mod open_files;
 mod read;
 mod references;
 mod sesparse;
+mod settings_of;
 mod sparse_extent;
 mod sparse_header;
 mod stream;

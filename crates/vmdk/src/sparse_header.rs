@@ -30,6 +30,8 @@ pub(crate) const DEFLATE: u16 = 1;
 pub(crate) const NEWLINE_TEST_VALID: u32 = 1;
 /// `flags`: there is a redundant grain directory.
 pub(crate) const REDUNDANT_DIRECTORY: u32 = 1 << 1;
+/// `flags`: an entry of 1 in a grain table stands for a grain of zeros.
+pub(crate) const ZEROED_GRAIN: u32 = 1 << 2;
 /// `flags`: grains are compressed.
 pub(crate) const COMPRESSED: u32 = 1 << 16;
 /// `flags`: markers precede grains and tables.

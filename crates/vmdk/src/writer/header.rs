@@ -5,9 +5,6 @@
 use super::extent_layout::SECTOR_BYTES;
 use crate::sparse_header::{COMPRESSED, DEFLATE, MAGIC, MAX_ENTRIES_PER_TABLE, NEWLINE_TEST};
 
-/// `flags`: an entry of 1 in a grain table is a grain of zeros.
-pub(super) const ZEROED_GRAIN: u32 = 1 << 2;
-
 /// The fields of a header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {

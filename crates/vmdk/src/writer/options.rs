@@ -79,7 +79,7 @@ pub enum Subformat {
 
 impl Subformat {
     /// All values, the default first.
-    pub(super) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::MonolithicSparse,
         Self::StreamOptimized,
         Self::MonolithicFlat,

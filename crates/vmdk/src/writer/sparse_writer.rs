@@ -15,11 +15,11 @@ use diskimg_core::{Batch, BlockSink, GuestOffset, HostOffset, Result, Segment, S
 use super::extent_layout::{
     ExtentLayout, GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes,
 };
-use super::header::{Header, ZEROED_GRAIN};
+use super::header::Header;
 use super::open_tables::OpenTables;
 use crate::addr::{ExtentOffset, SECTOR, sector_offset};
 use crate::errors::FORMAT;
-use crate::sparse_header::{NEWLINE_TEST_VALID, REDUNDANT_DIRECTORY};
+use crate::sparse_header::{NEWLINE_TEST_VALID, REDUNDANT_DIRECTORY, ZEROED_GRAIN};
 
 /// Entries of a grain directory per write. Our limit.
 const DIRECTORY_STEP: u64 = 65_536;
