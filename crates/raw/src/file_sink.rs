@@ -30,9 +30,9 @@ pub struct SinkOptions {
     /// [`ErrorKind::OutOfBounds`]. With `None` the file grows as it is written and ends after the last byte that was
     /// written or zeroed, as image files do.
     pub size: Option<u64>,
-    /// If set, a regular file longer than `size` keeps its length and the bytes after the disk. Block devices always
-    /// do.
-    pub keep_longer: bool,
+    /// If set, a regular file keeps its length and the bytes after the disk, as a block device does. A disk longer than
+    /// the file is [`ErrorKind::OutOfBounds`]. Not for image files, which end where the image ends.
+    pub keep_length: bool,
     /// Assume that the target reads as zeros. Otherwise a regular file is truncated first, and a block device is zeroed
     /// wherever nothing else is written: at once if it supports that, otherwise range by range, and ranges that were
     /// never written in [`BlockSink::finish`].
@@ -56,7 +56,7 @@ impl Default for SinkOptions {
     fn default() -> Self {
         Self {
             size: None,
-            keep_longer: false,
+            keep_length: false,
             is_zero: false,
             sparse: true,
             preallocation: Preallocation::Off,
@@ -119,6 +119,7 @@ pub struct FileSink {
     /// True if zeros stay allocated.
     allocated: bool,
     sync: bool,
+    keeps_length: bool,
     background: Background,
     covered: Mutex<Coverage>,
 }
@@ -176,11 +177,13 @@ impl FileSink {
         let (limit, end) = match (options.size, kind) {
             (Some(size), _) => (size, None),
             (None, FileKind::Device(size)) => (size, Some(AtomicU64::new(0))),
+            (None, FileKind::Regular(len)) if options.keep_length => (len, Some(AtomicU64::new(0))),
             (None, _) => (MAX_FILE_LEN, Some(AtomicU64::new(0))),
         };
         let covered = Mutex::default();
         let copies = options.copies == Copies::Always || platform::shares_blocks(ops.file());
-        Ok(Self { copies, ops, limit, end, allocated, sync: options.sync, background, covered })
+        let (sync, keeps_length) = (options.sync, options.keep_length);
+        Ok(Self { copies, ops, limit, end, allocated, sync, keeps_length, background, covered })
     }
 
     /// The buffered file handle. Direct I/O uses another one.
@@ -220,7 +223,8 @@ impl FileSink {
                 self.ops.make_zero(gap, self.allocated)?;
             }
         }
-        if self.end.is_some() && matches!(disk_kind(self.file())?, FileKind::Regular(len) if len != end) {
+        let grows = self.end.is_some() && !self.keeps_length;
+        if grows && matches!(disk_kind(self.file())?, FileKind::Regular(len) if len != end) {
             self.file().set_len(end).map_err(|error| io_at(error, "length", end))?;
         }
         if self.sync {
@@ -318,7 +322,15 @@ fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
 /// Gives a regular file its length and allocation.
 fn prepare_file(ops: &FileOps, len: u64, options: &SinkOptions) -> Result<Background> {
     let set_len = |len| ops.file().set_len(len).map_err(|error| io_at(error, "length", len));
-    let kept = options.size.filter(|size| options.keep_longer && *size < len);
+    if options.keep_length {
+        match options.size {
+            Some(size) => check_range(0, size, len)?,
+            // Old bytes are zeroed up to the end of the disk, which is not known yet.
+            None if !options.is_zero => return Ok(Background::Unknown),
+            None => {}
+        }
+    }
+    let kept = options.size.filter(|size| options.keep_length && *size < len);
     match kept {
         _ if options.is_zero => {}
         Some(size) => ops.make_zero(0..size, false)?,

@@ -389,3 +389,33 @@ fn threads_write_concurrently_to_shared_blocks() {
         conformance::source(&Memory::new(fs::read(&path).unwrap()), &painted(0, 4_000_000));
     }
 }
+
+#[test]
+fn kept_length_bounds_a_disk_of_unknown_size_and_keeps_the_bytes_past_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk");
+    let open = |options: SinkOptions| {
+        fs::write(&path, [7; 8192]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        FileSink::new(file, SinkOptions { keep_length: true, ..options })
+    };
+    for sparse in [true, false] {
+        let sink = open(SinkOptions { sparse, ..SinkOptions::default() }).unwrap();
+        sink.write_at(100, &[1; 100]).unwrap();
+        sink.zero(4000..5000).unwrap();
+        let past = sink.write_at(8191, &[1; 2]).unwrap_err();
+        assert_eq!(past.kind(), ErrorKind::OutOfBounds);
+        assert_eq!(sink.zero(8000..8193).unwrap_err().kind(), ErrorKind::OutOfBounds);
+        Box::new(sink).finish().unwrap();
+        let expected = [vec![0; 100], vec![1; 100], vec![0; 4800], vec![7; 3192]].concat();
+        assert!(fs::read(&path).unwrap() == expected, "sparse {sparse}");
+    }
+    let sink = open(SinkOptions { is_zero: true, ..SinkOptions::default() }).unwrap();
+    sink.write_at(0, &[1; 10]).unwrap();
+    Box::new(sink).finish().unwrap();
+    assert!(fs::read(&path).unwrap() == [vec![1; 10], vec![7; 8182]].concat());
+
+    let too_long = open(SinkOptions { size: Some(8193), ..SinkOptions::default() }).unwrap_err();
+    assert_eq!(too_long.kind(), ErrorKind::OutOfBounds);
+    assert!(fs::read(&path).unwrap() == [7; 8192]);
+}
