@@ -222,8 +222,10 @@
 // too, as `sparse_size` says.
 #define DISKIMG_CONVERT_NO_SPARSE (1 << 2)
 
-// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a new
-// file.
+// Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
+// Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
+// file, snapshot or bitmap; it is written again with its own size and settings. Without it, a path gets a
+// new file, an open file is truncated first, and a block device is overwritten.
 #define DISKIMG_CONVERT_IN_PLACE (1 << 3)
 
 // Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without

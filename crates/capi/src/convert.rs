@@ -3,13 +3,10 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{self, Read};
 
-use diskimg::{BlockSource, Disk, Result, Target, WriteOrder, convert, convert_stream};
+use diskimg::{BlockSource, Result, WriteOrder, convert, convert_stream};
 
-use crate::argument::invalid;
 use crate::callback_stream::{CallbackReader, CallbackWriter, ReadFn, WriteFn};
-use crate::convert_record::{
-    ConvertOptionsRecord, ConvertResultRecord, DISKIMG_CONVERT_IN_PLACE, Destination,
-};
+use crate::convert_record::{ConvertOptionsRecord, ConvertResultRecord, Destination};
 use crate::error::ErrorReport;
 use crate::guard::{call, with};
 use crate::image::ImageHandle;
@@ -213,11 +210,11 @@ unsafe fn from_image(
         let options = sized_record::read(options)?;
         let disk = image.disk()?;
         options.check()?;
-        ensure_not_source(disk, &place, &options)?;
+        let target = options.target(place, Some(disk.size()))?;
+        target.ensure_not_source(disk)?;
         let progress =
             CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
-        let sink = options.target(place, Some(disk.size()))?;
-        let done = convert(disk, sink, &options.convert_options()?, &progress)?;
+        let done = convert(disk, target.create(Some(disk.size()))?, &options.convert_options()?, &progress)?;
         progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
@@ -240,13 +237,14 @@ unsafe fn from_stream(
         let progress = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
         let input = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
         let done = if input.streams(order_of(&place)) && options.takes_any_size()? {
-            let sink = options.target(place, None)?;
-            convert_stream(input, sink, &options.convert_options()?, &progress)?
+            let target = options.target(place, None)?;
+            target.check_stream(&input)?;
+            convert_stream(input, target.create(None)?, &options.convert_options()?, &progress)?
         } else {
             let disk = input.into_disk(&progress)?;
-            ensure_not_source(&disk, &place, &options)?;
-            let sink = options.target(place, Some(disk.size()))?;
-            convert(&disk, sink, &options.convert_options()?, &progress)?
+            let target = options.target(place, Some(disk.size()))?;
+            target.ensure_not_source(&disk)?;
+            convert(&disk, target.create(Some(disk.size()))?, &options.convert_options()?, &progress)?
         };
         progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
@@ -258,21 +256,6 @@ fn order_of(place: &Destination) -> WriteOrder {
     match place {
         Destination::Stream(_) => WriteOrder::Ascending,
         _ => WriteOrder::Any,
-    }
-}
-
-/// Refuses to write the source in place, which would destroy the data to read.
-fn ensure_not_source(disk: &Disk, place: &Destination, options: &ConvertOptionsRecord) -> Result<()> {
-    match place {
-        Destination::Path(path) => {
-            let mut target = Target::file(path, options.driver()?.format);
-            target.in_place = options.has(DISKIMG_CONVERT_IN_PLACE);
-            target.ensure_not_source(disk)
-        }
-        Destination::File(file) if file.metadata().is_ok_and(|metadata| disk.reads_from(&metadata)) => {
-            Err(invalid("target", "a file other than the source"))
-        }
-        Destination::File(_) | Destination::Callbacks(_) | Destination::Stream(_) => Ok(()),
     }
 }
 

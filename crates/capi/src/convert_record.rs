@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use diskimg::{
-    BlockSink, BlockSource, ConvertOptions, Converted, Driver, FileSink, Measured, Preallocation, Result,
-    Setting, SinkOptions, Sparse, Target, driver,
+    BlockSource, ConvertOptions, Converted, Driver, Measured, Preallocation, Result, Setting, Sparse, Target,
+    driver,
 };
 
 use crate::argument::{check_flags, invalid};
@@ -26,8 +26,10 @@ pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
 /// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become holes
 /// too, as `sparse_size` says.
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
-/// Writes an existing file in place. Block devices are always written in place. Without it, a path gets a new
-/// file.
+/// Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
+/// Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
+/// file, snapshot or bitmap; it is written again with its own size and settings. Without it, a path gets a
+/// new file, an open file is truncated first, and a block device is overwritten.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
 /// Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
 /// it, a file is truncated to length 0 first, and zeros are written to any other target.
@@ -163,32 +165,27 @@ impl ConvertOptionsRecord {
         Ok(options)
     }
 
-    /// Creates the target for a disk of `size` bytes; `None` if the size becomes known only at the end.
+    /// Returns the target for a disk of `size` bytes; `None` if the size becomes known only at the end.
     ///
     /// # Safety
     /// The strings are NULL or end with a NUL.
     ///
     /// # Errors
-    /// Rejects invalid options; passes on errors of the target.
-    pub(crate) unsafe fn target(&self, place: Destination, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+    /// Rejects invalid options.
+    pub(crate) unsafe fn target(&self, place: Destination, size: Option<u64>) -> Result<Target> {
         self.check()?;
         let format = self.driver()?.format;
         let target = match place {
             Destination::Path(path) => Target::file(path, format),
             Destination::Stream(stream) => Target::stream(stream, format),
-            Destination::File(file) if is_disk(&file)? => {
-                // Creating the sink truncates the file, so check the options first.
-                // SAFETY: guaranteed by the caller.
-                unsafe { self.with_options(Target::file("", format)) }?.check(size)?;
-                Target::sink(Box::new(self.file(file, size)?), format)
-            }
+            Destination::File(file) if is_disk(&file)? => Target::open_file(file, format),
             Destination::File(file) => Target::stream(file, format),
             Destination::Callbacks(callbacks) => {
                 Target::sink(Box::new(self.callbacks(callbacks, size)?), format)
             }
         };
         // SAFETY: guaranteed by the caller.
-        unsafe { self.with_options(target) }?.create(size)
+        unsafe { self.with_options(target) }
     }
 
     /// Applies these options to a target.
@@ -240,21 +237,6 @@ impl ConvertOptionsRecord {
             DISKIMG_PREALLOCATION_FULL => Ok(Preallocation::Full),
             other => Err(invalid("preallocation", "one of DISKIMG_PREALLOCATION_*").found(other)),
         }
-    }
-
-    /// Returns a sink for an open file or block device, which is truncated or zeroed first unless it is
-    /// empty.
-    fn file(&self, file: File, size: Option<u64>) -> Result<FileSink> {
-        let empty = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-        let options = SinkOptions {
-            size: if self.is_raw()? { size } else { None },
-            is_zero: empty || self.has(DISKIMG_CONVERT_TARGET_IS_ZERO),
-            preallocation: self.preallocation()?,
-            direct: self.has(DISKIMG_CONVERT_DIRECT),
-            sync: !self.has(DISKIMG_CONVERT_NO_SYNC),
-            ..SinkOptions::default()
-        };
-        FileSink::new(file, options)
     }
 
     fn callbacks(&self, callbacks: Callbacks, size: Option<u64>) -> Result<CallbackSink> {

@@ -22,6 +22,8 @@ pub struct Disk {
     file: Arc<dyn BlockSource>,
     files: Vec<Arc<dyn BlockSource>>,
     sizes: FileSizes,
+    /// The compressed file that the image was in.
+    origin: Option<HostId>,
 }
 
 impl Disk {
@@ -45,7 +47,7 @@ impl Disk {
         let sizes = FileSizes::of(&file);
         let mut files = vec![Arc::clone(&file)];
         files.extend(others);
-        Ok(Self { layers, top, whole, wrapper, member, file, files, sizes })
+        Ok(Self { layers, top, whole, wrapper, member, file, files, sizes, origin: None })
     }
 
     /// The same disk, decompressed from a file of these sizes.
@@ -71,13 +73,20 @@ impl Disk {
     #[must_use]
     pub fn reads_from(&self, file: &std::fs::Metadata) -> bool {
         let wanted = HostId::of(file);
-        wanted.is_some() && self.files.iter().any(|source| HostId::of_source(source) == wanted)
+        let is_wanted = |id: Option<HostId>| id.is_some() && id == wanted;
+        is_wanted(self.origin) || self.files.iter().any(|source| is_wanted(HostId::of_source(source)))
     }
 
     /// The description of the image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
     #[must_use]
     pub fn inspection(&self) -> Inspection {
         Inspection::new(self.top.info().clone(), self.wrapper, self.sizes)
+    }
+
+    /// The same disk, decompressed from this file.
+    pub(crate) fn decompressed_from(mut self, file: Option<HostId>) -> Self {
+        self.origin = file;
+        self
     }
 
     /// The compression of the file, if any.

@@ -9,6 +9,7 @@ use diskimg_raw::FileSource;
 
 use crate::byte_stream::SourceReader;
 use crate::disk::Disk;
+use crate::host_id::HostId;
 use crate::inspection::FileSizes;
 use crate::opener::Opener;
 use crate::stream_input::StreamInput;
@@ -57,8 +58,9 @@ impl Opener {
             None => self.open_unpacked(&source),
             Some(wrapper) => {
                 let sizes = FileSizes::of(&source);
+                let origin = HostId::of_source(&source);
                 let input = StreamInput::compressed(SourceReader::new(source), wrapper, self)?;
-                Ok(input.into_disk(&())?.with_file_sizes(sizes))
+                Ok(input.with_origin(origin).into_disk(&())?.with_file_sizes(sizes))
             }
         }
     }
@@ -85,7 +87,10 @@ impl Opener {
     fn input_of(&self, path: &Path, source: FileSource) -> Result<Input> {
         Ok(match self.wrapper_of(&source)? {
             None => Input::Disk(self.open_unpacked(&(Arc::new(source) as Arc<dyn BlockSource>))?),
-            Some(wrapper) => Input::Stream(StreamInput::compressed_file(path, wrapper, self)?),
+            Some(wrapper) => {
+                let input = StreamInput::compressed_file(path, wrapper, self)?;
+                Input::Stream(input.with_origin(HostId::of_source(&source)))
+            }
         })
     }
 

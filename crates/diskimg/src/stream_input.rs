@@ -14,6 +14,7 @@ use crate::byte_stream::read_full;
 use crate::disk::Disk;
 use crate::drivers::driver_of;
 use crate::host_file::open_stream;
+use crate::host_id::HostId;
 use crate::null_sink::NullSink;
 use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
@@ -39,6 +40,8 @@ pub struct StreamInput {
     driver: &'static Driver,
     wrapper: Option<Wrapper>,
     member: Option<String>,
+    /// The compressed file that the stream is read from.
+    origin: Option<HostId>,
 }
 
 impl StreamInput {
@@ -78,7 +81,8 @@ impl StreamInput {
         }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = opener.driver_for(Parts::of_head(&head, size))?;
-        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None }.with_whole_head()
+        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None, origin: None }
+            .with_whole_head()
     }
 
     /// Reads the disk in an OVA. Its format was recognised when the disk was chosen.
@@ -94,8 +98,19 @@ impl StreamInput {
         let member = Some(disk.name.clone());
         let format = opener.format.unwrap_or(disk.format);
         let opener = Opener { format: Some(format), ..opener.clone() };
-        Self { head, rest: Box::new(rest), driver: driver_of(format)?, wrapper, member, opener }
+        Self { head, rest: Box::new(rest), driver: driver_of(format)?, wrapper, member, opener, origin: None }
             .with_whole_head()
+    }
+
+    /// Records the file that the stream is read from.
+    pub(crate) fn with_origin(mut self, file: Option<HostId>) -> Self {
+        self.origin = file;
+        self
+    }
+
+    /// The compressed file that the stream is read from.
+    pub(crate) fn origin(&self) -> Option<HostId> {
+        self.origin
     }
 
     /// Extends the head until it contains the names of all files that the image needs.
@@ -134,6 +149,15 @@ impl StreamInput {
         &self.head
     }
 
+    /// The virtual size of the disk in bytes, if the head records it.
+    #[must_use]
+    pub fn virtual_size(&self) -> Option<u64> {
+        if self.driver.format == diskimg_raw::DRIVER.format {
+            return None;
+        }
+        inspect_head(&pinned(&self.opener, self.driver), &self.head).ok().map(|info| info.virtual_size)
+    }
+
     /// True if [`crate::convert_stream`] can convert the image in one pass to a sink of this order, as far as the
     /// head shows. Otherwise the image is stored in a temporary file first.
     #[must_use]
@@ -151,7 +175,9 @@ impl StreamInput {
     pub fn into_disk(self, progress: &dyn Progress) -> Result<Disk> {
         check_references(&self.opener, self.driver, &self.head)?;
         let (opener, wrapper, member) = (self.opener.clone(), self.wrapper, self.member.clone());
-        opener.open_image(&self.into_file(progress)?, wrapper, member)
+        let origin = self.origin;
+        let disk = opener.open_image(&self.into_file(progress)?, wrapper, member)?;
+        Ok(disk.decompressed_from(origin))
     }
 
     /// Stores the whole image in a temporary file.

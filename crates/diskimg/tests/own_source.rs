@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diskimg::{Disk, ErrorKind, FileSource, Opener, Setting, Target, WithinDirectory, convert, driver};
+use diskimg::{
+    BlockSink, Disk, ErrorKind, FileSource, Input, Opener, Setting, Target, WithinDirectory, convert, driver,
+};
 
 fn in_place(path: &Path) -> Target {
     let mut target = Target::file(path, driver("raw").unwrap().format);
@@ -48,11 +50,9 @@ fn extents_and_the_descriptor_are_spared() {
     let other = dir.path().join("other");
     fs::write(&other, vec![7; 1 << 20]).unwrap();
     assert!(!refused(&disk, &other));
-    let renamed_over = Target::file(dir.path().join("disk-flat.vmdk"), driver("raw").unwrap().format);
-    assert!(
-        renamed_over.ensure_not_source(&disk).is_ok(),
-        "its bytes stay until the new file takes the name"
-    );
+    let mut replacing = Target::file(dir.path().join("disk-flat.vmdk"), driver("raw").unwrap().format);
+    replacing.overwrite = true;
+    assert!(replacing.ensure_not_source(&disk).is_err(), "the image would lose its extent");
 }
 
 /// The good image `top` with the files it needs, in a directory of its own.
@@ -91,4 +91,77 @@ fn a_parent_that_was_given_is_spared() {
     let mut opener = Opener::new();
     opener.parents.push(Arc::new(FileSource::open(&base).unwrap()));
     assert!(refused(&opener.open(&top).unwrap(), &base));
+}
+
+#[test]
+fn target_whose_other_files_are_read_from_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x-s001.vmdk");
+    written(&path, "monolithicSparse", 0x55);
+    let named = dir.path().join("y-flat.vmdk");
+    std::os::unix::fs::symlink(&path, &named).unwrap();
+    let linked = dir.path().join("z-f001.vmdk");
+    fs::hard_link(&path, &linked).unwrap();
+    let before = fs::read(&path).unwrap();
+    let disk = Opener::new().open(&path).unwrap();
+    for (name, subformat) in
+        [("x.vmdk", "twoGbMaxExtentSparse"), ("y.vmdk", "monolithicFlat"), ("z.vmdk", "twoGbMaxExtentFlat")]
+    {
+        let mut target = Target::file(dir.path().join(name), driver("vmdk").unwrap().format);
+        target.overwrite = true;
+        target.settings = Setting::parse_list(&format!("subformat={subformat}")).unwrap();
+        let error = target.ensure_not_source(&disk).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
+        target.settings = Setting::parse_list("subformat=monolithicSparse").unwrap();
+        assert!(target.ensure_not_source(&disk).is_ok(), "{name}");
+    }
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn compressed_file_that_a_disk_came_from_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v3.qcow2.gz");
+    fs::copy(common::images("good").join("v3.qcow2.gz"), &path).unwrap();
+    let mut target = Target::file(&path, driver("qcow2").unwrap().format);
+    target.overwrite = true;
+    let opener = Opener::new();
+    assert!(target.ensure_not_source(&opener.open(&path).unwrap()).is_err());
+    let source = Arc::new(FileSource::open(&path).unwrap());
+    assert!(target.ensure_not_source(&opener.open_source(source).unwrap()).is_err());
+    let Input::Stream(stream) = opener.input(&path).unwrap() else { panic!("not a stream") };
+    let raw = in_place(&path);
+    assert_eq!(raw.check_stream(&stream).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let disk = stream.into_disk(&()).unwrap();
+    assert!(target.ensure_not_source(&disk).is_err());
+    assert!(target.ensure_not_file(&path.metadata().unwrap(), None).is_err());
+}
+
+#[test]
+fn failed_conversion_leaves_the_files_that_it_would_replace() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.vmdk");
+    for subformat in ["twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "monolithicFlat"] {
+        let force = |bytes| {
+            let mut target = Target::file(&path, driver("vmdk").unwrap().format);
+            target.overwrite = true;
+            target.settings = Setting::parse_list(&format!("subformat={subformat}")).unwrap();
+            target.create(Some(bytes)).unwrap()
+        };
+        let sink = force(1 << 20);
+        sink.write_at(0, &[0x55; 4096]).unwrap();
+        sink.finish().unwrap();
+        let files = || {
+            let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+            let mut files: Vec<_> = names.map(|name| (name.clone(), fs::read(name).unwrap())).collect();
+            files.sort();
+            files
+        };
+        let before = files();
+        let source = diskimg::Memory::new(vec![0xAA; 1 << 20]);
+        let cancel = diskimg::Cancel::default();
+        cancel.trigger();
+        convert(&source, force(1 << 20), &diskimg::ConvertOptions::default(), &cancel).unwrap_err();
+        assert!(files() == before, "{subformat}");
+    }
 }

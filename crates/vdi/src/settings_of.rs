@@ -3,7 +3,7 @@
 use diskimg_core::{BlockSource, ImageInfo, Result, Setting};
 
 use crate::errors::unsupported;
-use crate::header::Kind;
+use crate::header::VdiKind;
 use crate::open::read_header;
 
 /// Returns the settings that create an image like this one: [`diskimg_core::Driver::settings_of`] of this format. The
@@ -13,7 +13,7 @@ use crate::open::read_header;
 /// [`diskimg_core::ErrorKind::Unsupported`] for a differencing or undo image; if the header is damaged.
 pub(crate) fn settings_of(source: &dyn BlockSource, _: &ImageInfo) -> Result<Vec<Setting>> {
     let header = read_header(source)?;
-    if !matches!(header.kind, Kind::Dynamic | Kind::Fixed) {
+    if !matches!(header.kind, VdiKind::Dynamic | VdiKind::Fixed) {
         return Err(unsupported("type").found(header.kind.name()).expected("dynamic or fixed"));
     }
     let mut all = vec![

@@ -12,6 +12,7 @@ use super::target::{is_stdout, target};
 use super::{CommonArgs, first_bytes, input, looks_like, opener, selector, shown};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
+use crate::output::is_dash;
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::size::human_size;
@@ -43,6 +44,8 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let (shown, done, head) = match input {
         Input::Stream(image) if streams && image.streams(order(&target)) => {
             let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
+            target.check_stream(&image)?;
+            ensure_not_stdin(args, &target, image.virtual_size())?;
             let shown = shown(0)?;
             let sink = target.create(None)?;
             let done = convert_stream(image, sink, &options, &shown);
@@ -54,6 +57,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
                 Input::Stream(image) => image.into_disk(&*interrupt.cancel).about(source)?,
             };
             target.ensure_not_source(&disk)?;
+            ensure_not_stdin(args, &target, Some(disk.size()))?;
             let shown = shown(disk.size())?;
             let sink = target.create(Some(disk.size()))?;
             let head = head_of(&disk, args).about(source)?;
@@ -67,11 +71,19 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     Ok(())
 }
 
+/// Checks that the target is not the file on standard input.
+fn ensure_not_stdin(args: &ConvertArgs, target: &Target, size: Option<u64>) -> Result<()> {
+    match Path::new("/dev/stdin").metadata() {
+        Ok(file) if is_dash(&args.source) => target.ensure_not_file(&file, size),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the order in which the target must be written.
 fn order(target: &Target) -> WriteOrder {
     match target.place {
         TargetPlace::Stream(_) => WriteOrder::Ascending,
-        TargetPlace::Path(_) | TargetPlace::Sink(_) => WriteOrder::Any,
+        TargetPlace::Path(_) | TargetPlace::File(_) | TargetPlace::Sink(_) => WriteOrder::Any,
     }
 }
 

@@ -84,19 +84,16 @@ pub(super) fn about(error: Error, path: &Path) -> Error {
 
 fn check_file(args: &ConvertArgs, target: &Target) -> Result<()> {
     let Ok(there) = args.target.symlink_metadata() else { return Ok(()) };
-    if target.writes_in_place() {
-        let stdin = Path::new("/dev/stdin");
-        let source = if is_dash(&args.source) { stdin } else { &args.source };
-        return match is_same_file(source, &args.target) {
-            true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
-                .because("it is the source, and writing it in place would destroy the data to read")),
-            false => Ok(()),
-        };
-    }
-    if there.is_file() && !args.force {
+    if there.is_file() && !args.force && !target.writes_in_place() {
         return Err(exists(&args.target));
     }
-    Ok(())
+    let stdin = Path::new("/dev/stdin");
+    let source = if is_dash(&args.source) { stdin } else { &args.source };
+    match is_same_file(source, &args.target) {
+        true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
+            .because("it is the source: the conversion would destroy what it reads")),
+        false => Ok(()),
+    }
 }
 
 #[cfg(unix)]

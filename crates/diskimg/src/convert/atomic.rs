@@ -51,9 +51,14 @@ impl Unpublished {
         file.map_err(|e| about(e, &self.target))
     }
 
+    /// Returns true if there is a file that this one will replace.
+    pub(super) fn replaces(&self) -> bool {
+        self.overwrite && self.target.symlink_metadata().is_ok()
+    }
+
     /// Gives the file its name. Its contents should be on disk by now if `durable`: then the name is too when
     /// this returns.
-    fn publish(self, durable: bool) -> Result<()> {
+    pub(super) fn publish(self, durable: bool) -> Result<()> {
         if self.overwrite {
             self.file()
                 .and_then(|file| keep_access(&file, &self.target).map_err(|e| about(e, &self.target)))?;
@@ -212,8 +217,10 @@ impl BlockSink for Publishing {
     }
     fn finish(self: Box<Self>) -> Result<()> {
         let this = *self;
-        let finished = this.sink.finish().and_then(|()| this.file.publish(this.durable));
-        this.part.settle(finished.is_ok());
+        let finished = this.sink.finish().and_then(|()| this.part.publish(this.file, this.durable));
+        if finished.is_err() {
+            this.part.withdraw();
+        }
         finished
     }
 }

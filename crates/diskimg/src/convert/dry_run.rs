@@ -1,13 +1,14 @@
 //! Whether a target can be made, told before anything is touched.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings, WriteOrder};
+use diskimg_core::{BlockSink, Error, ErrorKind, Result, Setting, Siblings, WriteOrder};
 use diskimg_raw::{SinkOptions, StreamSink};
 
 use super::sibling_files::SiblingFiles;
-use super::target::{Target, TargetPlace, is_device};
+use super::target::{Target, TargetPlace, at_path, is_device};
+use crate::drivers::driver_of;
 use crate::null_sink::NullSink;
 
 /// A size that every format takes, in bytes, for a disk whose size is not known yet.
@@ -23,27 +24,76 @@ impl Target {
     /// # Errors
     /// As [`Target::create`].
     pub fn check(&self, size: Option<u64>) -> Result<()> {
-        self.rehearse(size.unwrap_or(SOME_SIZE))
+        let path = match &self.place {
+            TargetPlace::Path(path) => Some(path.as_path()),
+            _ => None,
+        };
+        let checked = self.check_present(path, size);
+        checked.map_err(|error| match path {
+            Some(path) if self.writes_in_place() => at_path(error, path),
+            _ => error,
+        })
     }
 
-    /// Makes the image as [`Target::create`] would, and writes it nowhere.
-    fn rehearse(&self, size: u64) -> Result<()> {
-        let (sink, siblings): (Box<dyn BlockSink>, _) = match &self.place {
-            TargetPlace::Stream(_) => (Box::new(StreamSink::new(std::io::sink(), None)), None),
-            TargetPlace::Path(path) if !self.writes_in_place() => (nowhere(), beside(path)),
-            TargetPlace::Path(_) | TargetPlace::Sink(_) => (nowhere(), None),
+    fn check_present(&self, path: Option<&Path>, size: Option<u64>) -> Result<()> {
+        if let Some(file) = self.open_target()? {
+            if let Some(image) = self.existing_image(&file, path)? {
+                image.check_size(size)?;
+                let names = self.rehearse(&image.settings(false), image.size())?;
+                return image.check_extents(&names);
+            }
+            if let Some(size) = size.filter(|_| self.is_raw()) {
+                self.check_room(file, size)?;
+            }
+        }
+        self.rehearse(&self.settings, size.unwrap_or(SOME_SIZE)).map(drop)
+    }
+
+    /// The files that are written, replaced or removed for a disk of `size` bytes, as far as they have names.
+    pub(super) fn files(&self, size: Option<u64>) -> Result<Vec<PathBuf>> {
+        let TargetPlace::Path(path) = &self.place else { return Ok(Vec::new()) };
+        let names = match self.open_target().unwrap_or_default() {
+            Some(file) => match self.existing_image(&file, Some(path))? {
+                Some(image) => self.rehearse(&image.settings(false), image.size())?,
+                None => Vec::new(),
+            },
+            None => self.rehearse(&self.settings, size.unwrap_or(SOME_SIZE))?,
         };
-        let order = self.formatted(sink, Some(size), siblings)?.properties().order;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let siblings = names.iter().map(|name| directory.join(name));
+        Ok(std::iter::once(path.clone()).chain(siblings).collect())
+    }
+
+    /// Makes the image as [`Target::create`] would, and writes it nowhere. Returns the names of its other files.
+    fn rehearse(&self, settings: &[Setting], size: u64) -> Result<Vec<String>> {
+        let sink: Box<dyn BlockSink> = match &self.place {
+            TargetPlace::Stream(_) => Box::new(StreamSink::new(std::io::sink(), None)),
+            _ => nowhere(),
+        };
+        let siblings = match &self.place {
+            TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => beside(path),
+            _ => None,
+        };
+        let dynamic = siblings.clone().map(|siblings| siblings as Arc<dyn Siblings>);
+        let sink = self.formatted(sink, settings, Some(size), dynamic)?;
         match &self.place {
-            TargetPlace::Path(path) if order == WriteOrder::Ascending && is_device(path) => {
-                Err(Error::new(ErrorKind::InvalidInput)
+            TargetPlace::Path(path)
+                if sink.properties().order == WriteOrder::Ascending && is_device(path) =>
+            {
+                return Err(Error::new(ErrorKind::InvalidInput)
                     .format(self.format)
                     .field(format!("target '{}'", path.display()))
                     .found("a block device")
-                    .expected("a file or a stream, which end where the image ends"))
+                    .expected("a file or a stream, which end where the image ends"));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        let Some(siblings) = siblings else { return Ok(Vec::new()) };
+        // Files without data are made last. Only formats with subformats have images of several files.
+        if driver_of(self.format)?.settings.iter().any(|help| help.name == "subformat") {
+            sink.finish()?;
+        }
+        Ok(siblings.names())
     }
 }
 
@@ -52,19 +102,29 @@ fn nowhere() -> Box<dyn BlockSink> {
 }
 
 /// Files beside the image that are not made.
-fn beside(path: &Path) -> Option<Arc<dyn Siblings>> {
+fn beside(path: &Path) -> Option<Arc<Unmade>> {
     let named = SiblingFiles::of(path, true, SinkOptions::default(), &Arc::default())?;
-    Some(Arc::new(Unmade(named)))
+    Some(Arc::new(Unmade { named, names: Mutex::default() }))
 }
 
-struct Unmade(Arc<dyn Siblings>);
+struct Unmade {
+    named: Arc<dyn Siblings>,
+    names: Mutex<Vec<String>>,
+}
+
+impl Unmade {
+    fn names(&self) -> Vec<String> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl Siblings for Unmade {
     fn image_name(&self) -> &str {
-        self.0.image_name()
+        self.named.image_name()
     }
 
-    fn create(&self, _: &str, _: Option<u64>) -> Result<Box<dyn BlockSink>> {
+    fn create(&self, name: &str, _: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         Ok(nowhere())
     }
 }
@@ -72,7 +132,7 @@ impl Siblings for Unmade {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::{Format, Setting};
+    use diskimg_core::Format;
 
     fn target(path: &Path, format: &'static str, settings: &str) -> Target {
         let mut target = Target::file(path, Format::new(format));

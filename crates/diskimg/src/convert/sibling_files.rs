@@ -1,14 +1,15 @@
 //! The other files of an image that consists of several.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
 use diskimg_raw::{FileSink, SinkOptions};
 
 use super::atomic::{Publishing, Unpublished};
 
-/// Makes files beside a target. Each appears whole when its sink is finished; all of them before the target.
+/// Makes files beside a target. A new one appears when its sink is finished, and one that replaces a file just before
+/// the target.
 pub(super) struct SiblingFiles {
     directory: PathBuf,
     image_name: String,
@@ -17,36 +18,61 @@ pub(super) struct SiblingFiles {
     made: Arc<Made>,
 }
 
-/// The files that were made beside an image so far.
+/// The finished files of an image. Those that replace a file are published only with the image: until then a failure
+/// leaves the old files as they are.
 #[derive(Default)]
-pub(super) struct Made(Mutex<Vec<PathBuf>>);
+pub(super) struct Made(Mutex<MadeFiles>);
 
-/// What a file is to the image it belongs to.
+#[derive(Default)]
+struct MadeFiles {
+    /// New files that have their names.
+    published: Vec<PathBuf>,
+    /// Files that will replace others.
+    pending: Vec<Unpublished>,
+}
+
+/// The place of a file in its image.
 pub(super) enum Part {
-    /// The image's own file: without it the others are to go.
+    /// The image's own file, which is published last.
     Image(Arc<Made>),
     /// One of the others.
     Sibling(Arc<Made>, PathBuf),
 }
 
 impl Part {
-    /// What follows once the file is there, or failed to be.
-    pub(super) fn settle(&self, is_there: bool) {
+    /// Publishes a finished file; the image's own with those that wait for it.
+    pub(super) fn publish(&self, file: Unpublished, durable: bool) -> Result<()> {
         match self {
-            Self::Image(made) if !is_there => made.withdraw(),
-            Self::Sibling(made, path) if is_there => {
-                made.0.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+            Self::Image(made) => {
+                let pending = std::mem::take(&mut made.lock().pending);
+                pending.into_iter().try_for_each(|file| file.publish(durable))?;
+                file.publish(durable)
             }
-            Self::Image(_) | Self::Sibling(..) => {}
+            Self::Sibling(made, _) if file.replaces() => {
+                made.lock().pending.push(file);
+                Ok(())
+            }
+            Self::Sibling(made, path) => {
+                file.publish(durable)?;
+                made.lock().published.push(path.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes the files that were made for an image that failed.
+    pub(super) fn withdraw(&self) {
+        if let Self::Image(made) = self {
+            for path in made.lock().published.drain(..) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }
 
 impl Made {
-    fn withdraw(&self) {
-        for path in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            let _ = std::fs::remove_file(path);
-        }
+    fn lock(&self) -> MutexGuard<'_, MadeFiles> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,10 +137,32 @@ mod tests {
         sink.finish().unwrap();
         assert_eq!(names(dir.path()), ["disk-flat.vmdk"]);
         assert_eq!(dir.path().join("disk-flat.vmdk").metadata().unwrap().len(), 4096);
-        Part::Image(Arc::clone(&made)).settle(true);
-        assert_eq!(names(dir.path()).len(), 1);
-        Part::Image(made).settle(false);
+        Part::Image(made).withdraw();
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn failed_image_removes_no_file_that_it_did_not_make() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Arc::default();
+        std::fs::write(dir.path().join("disk-s001.vmdk"), b"old").unwrap();
+        let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
+        let siblings = SiblingFiles::of(&dir.path().join("disk.vmdk"), true, options, &made).unwrap();
+        for name in ["disk-s001.vmdk", "disk-s002.vmdk"] {
+            let sink = siblings.create(name, None).unwrap();
+            sink.write_at(0, b"new").unwrap();
+            sink.finish().unwrap();
+        }
+        assert_eq!(names(dir.path()).len(), 2);
+        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
+        Part::Image(Arc::clone(&made)).withdraw();
+        assert_eq!(names(dir.path()), ["disk-s001.vmdk"]);
+        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
+
+        let image = Unpublished::new(&dir.path().join("disk.vmdk"), true).unwrap();
+        Part::Image(made).publish(image, true).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"new");
+        assert!(dir.path().join("disk.vmdk").exists());
     }
 
     #[test]

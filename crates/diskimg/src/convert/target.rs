@@ -1,17 +1,21 @@
 //! Where a conversion goes.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings};
+use diskimg_core::{
+    BlockSink, BlockSource, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings,
+};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::atomic::{Publishing, Unpublished};
 use super::sibling_files::{Part, SiblingFiles};
 use crate::disk::Disk;
 use crate::drivers::driver_of;
+use crate::host_id::HostId;
+use crate::stream_input::StreamInput;
 
 /// Where a conversion goes, and as what.
 ///
@@ -41,11 +45,13 @@ pub struct Target {
     pub settings: Vec<Setting>,
     /// Whether a file that exists is replaced.
     pub overwrite: bool,
-    /// Whether a file that exists is written into, in place, and nothing is created. It has to be at least
-    /// as large as the disk; a longer raw one keeps its length, and the bytes behind the disk. Block devices are
-    /// always written so.
+    /// Writes into a file or block device that exists, and creates none. A raw target keeps its length, and its bytes
+    /// past the disk; it has to be at least as large as the disk, whatever it holds. Any other target has to be an empty
+    /// image of the format: one that reads as zeros and has no backing file, parent, data file, snapshot or bitmap. It is
+    /// written again with its own size and settings; the disk may be smaller. If not set, a block device is overwritten
+    /// with a new image.
     pub in_place: bool,
-    /// Whether a target written in place is known to read as zeros.
+    /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
     /// How much of a raw file gets its space at once.
     pub preallocation: Preallocation,
@@ -59,6 +65,9 @@ pub struct Target {
 pub enum TargetPlace {
     /// A file or block device.
     Path(PathBuf),
+    /// A file or block device that is open for reading and writing. A file is emptied first, unless
+    /// [`Target::in_place`] is set.
+    File(Mutex<Option<File>>),
     /// Bytes in order, nothing else: a pipe, a socket, standard output.
     Stream(Mutex<Option<Box<dyn Write + Send>>>),
     /// A sink that takes the bytes of the file in any order, and grows: a caller's own, or an open file.
@@ -70,6 +79,12 @@ impl Target {
     #[must_use]
     pub fn file(path: impl AsRef<Path>, format: Format) -> Self {
         Self::new(TargetPlace::Path(path.as_ref().to_owned()), format)
+    }
+
+    /// An open file or block device of this format.
+    #[must_use]
+    pub fn open_file(file: File, format: Format) -> Self {
+        Self::new(TargetPlace::File(Mutex::new(Some(file))), format)
     }
 
     /// A stream of this format.
@@ -102,29 +117,68 @@ impl Target {
         }
     }
 
-    /// Whether a file or device that is there already is written into: [`Target::in_place`], and every block device.
+    /// Returns true if an existing file or device is written: with [`Target::in_place`], and for block devices and open
+    /// files.
     #[must_use]
     pub fn writes_in_place(&self) -> bool {
         match &self.place {
             TargetPlace::Path(path) => self.in_place || is_device(path),
+            TargetPlace::File(_) => true,
             TargetPlace::Stream(_) | TargetPlace::Sink(_) => false,
         }
     }
 
-    /// Makes sure that the disk about to be converted is not read from what this target would overwrite in place:
-    /// the image itself, or a file below it.
+    /// Checks that no file of this target, written, replaced or removed, is one that the disk is read from: the image
+    /// itself, the compressed file it came in, or a file that it refers to.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is.
+    /// [`ErrorKind::InvalidInput`] if one is.
     pub fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
-        let TargetPlace::Path(path) = &self.place else { return Ok(()) };
-        match path.metadata() {
-            Ok(there) if self.writes_in_place() && disk.reads_from(&there) => {
-                Err(at_path(Error::new(ErrorKind::InvalidInput), path)
-                    .because("it is read from: written in place it would destroy its own source"))
-            }
-            _ => Ok(()),
+        self.ensure_not_read(Some(disk.size()), &|file| disk.reads_from(file))
+    }
+
+    /// Checks this target as [`Target::check`] does, for the size that the first bytes of a stream record, and that no file
+    /// of this target is the one that the stream is read from.
+    ///
+    /// # Errors
+    /// As [`Target::check`] and [`Target::ensure_not_source`].
+    pub fn check_stream(&self, stream: &StreamInput) -> Result<()> {
+        let size = stream.virtual_size();
+        self.check(size)?;
+        match stream.origin() {
+            Some(origin) => self.ensure_not_host(origin, size),
+            None => Ok(()),
         }
+    }
+
+    /// Checks that no file of this target is `file`, which a disk of `size` bytes is read from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if one is.
+    pub fn ensure_not_file(&self, file: &Metadata, size: Option<u64>) -> Result<()> {
+        match HostId::of(file) {
+            Some(source) => self.ensure_not_host(source, size),
+            None => Ok(()),
+        }
+    }
+
+    fn ensure_not_host(&self, source: HostId, size: Option<u64>) -> Result<()> {
+        self.ensure_not_read(size, &|file| HostId::of(file) == Some(source))
+    }
+
+    fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {
+        if let TargetPlace::File(_) = &self.place {
+            return match self.open_target()? {
+                Some(file) if is_read(&file.metadata()?) => Err(source_is_target()),
+                _ => Ok(()),
+            };
+        }
+        for path in self.files(size)? {
+            if path.metadata().is_ok_and(|there| is_read(&there)) {
+                return Err(at_path(source_is_target(), &path));
+            }
+        }
+        Ok(())
     }
 
     /// Creates the target for a disk of `size` bytes; `None` when that is known only at its end, which only
@@ -139,7 +193,11 @@ impl Target {
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         match &self.place {
             TargetPlace::Stream(stream) => self.create_stream(stream, size),
-            TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, size, None),
+            TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, &self.settings, size, None),
+            TargetPlace::File(file) => {
+                self.check(size)?;
+                self.write_into(take(file, "file")?, None, size)
+            }
             TargetPlace::Path(path) if self.writes_in_place() => self.create_in_place(path, size),
             TargetPlace::Path(path) => self.create_file(path, size),
         }
@@ -150,7 +208,8 @@ impl Target {
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
         let made = Arc::default();
         let siblings = SiblingFiles::of(path, self.overwrite, options, &made);
-        let sink = self.formatted(Box::new(FileSink::new(file.file()?, options)?), size, siblings)?;
+        let sink = Box::new(FileSink::new(file.file()?, options)?);
+        let sink = self.formatted(sink, &self.settings, size, siblings)?;
         Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
     }
 
@@ -158,14 +217,7 @@ impl Target {
         self.check(size)?;
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
-        let there = file.metadata().map_err(|e| at_path(e.into(), path))?;
-        if let Some(size) = size.filter(|size| self.is_raw() && there.is_file() && there.len() < *size) {
-            let error = Error::new(ErrorKind::InvalidInput).found(format_args!("{} bytes long", there.len()));
-            return Err(at_path(error.expected(format_args!("at least the disk's {size} bytes")), path));
-        }
-        let options = SinkOptions { is_zero: self.is_zero, keep_longer: true, ..self.sink_options(size) };
-        let sink = FileSink::new(file, options).map_err(|e| at_path(e, path))?;
-        self.formatted(Box::new(sink), size, None)
+        self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
     }
 
     fn create_stream(
@@ -174,13 +226,15 @@ impl Target {
         size: Option<u64>,
     ) -> Result<Box<dyn BlockSink>> {
         let length = if self.is_raw() { size } else { None };
-        self.formatted(Box::new(StreamSink::new(take(stream, "stream")?, length)), size, None)
+        let sink = Box::new(StreamSink::new(take(stream, "stream")?, length));
+        self.formatted(sink, &self.settings, size, None)
     }
 
     /// The image over a sink that holds its file; raw needs nothing more.
     pub(super) fn formatted(
         &self,
         sink: Box<dyn BlockSink>,
+        settings: &[Setting],
         size: Option<u64>,
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Box<dyn BlockSink>> {
@@ -196,11 +250,16 @@ impl Target {
                 .format(self.format)
                 .because("needs the size of the disk before its data")
         })?;
-        create(sink, &self.create_options(virtual_size, siblings))
+        create(sink, &self.create_options(virtual_size, settings, siblings))
     }
 
-    fn create_options(&self, virtual_size: u64, siblings: Option<Arc<dyn Siblings>>) -> CreateOptions {
-        let (compress, level, settings) = (self.compress, self.level, self.settings.clone());
+    fn create_options(
+        &self,
+        virtual_size: u64,
+        settings: &[Setting],
+        siblings: Option<Arc<dyn Siblings>>,
+    ) -> CreateOptions {
+        let (compress, level, settings) = (self.compress, self.level, settings.to_vec());
         CreateOptions { virtual_size, compress, level, settings, siblings }
     }
 
@@ -214,9 +273,9 @@ impl Target {
         }
         let siblings = match &self.place {
             TargetPlace::Path(path) => SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()),
-            TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
+            TargetPlace::File(_) | TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
         };
-        Ok(self.create_options(virtual_size, siblings))
+        Ok(self.create_options(virtual_size, &self.settings, siblings))
     }
 
     /// Whether the options can be meant for a raw disk.
@@ -233,12 +292,12 @@ impl Target {
         }
     }
 
-    fn is_raw(&self) -> bool {
+    pub(super) fn is_raw(&self) -> bool {
         self.format == diskimg_raw::DRIVER.format
     }
 
     /// A raw disk has the size of its file; an image's file grows as it is written.
-    fn sink_options(&self, size: Option<u64>) -> SinkOptions {
+    pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
         SinkOptions {
             size: if self.is_raw() { size } else { None },
             preallocation: self.preallocation,
@@ -256,7 +315,12 @@ fn take<T>(once: &Mutex<Option<T>>, what: &str) -> Result<T> {
     })
 }
 
-fn at_path(error: Error, path: &Path) -> Error {
+fn source_is_target() -> Error {
+    Error::new(ErrorKind::InvalidInput)
+        .because("the disk is read from it: the conversion would destroy its own source")
+}
+
+pub(super) fn at_path(error: Error, path: &Path) -> Error {
     if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
 }
 

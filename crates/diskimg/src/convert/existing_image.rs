@@ -1,0 +1,179 @@
+//! An existing image that is written again.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg_core::{
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Extent, Extents, Format, Image, ImageInfo, Limits,
+    OpenOptions, Printable, ReferenceRole, Resolver, Result, Setting,
+};
+use diskimg_raw::FileSource;
+
+use crate::drivers::driver_of;
+use crate::resolve::WithinDirectory;
+
+/// Bytes that are searched for data at a time.
+const STEP: u64 = 1 << 20;
+
+/// An existing image whose size and settings a conversion in place keeps.
+pub(super) struct ExistingImage {
+    driver: &'static Driver,
+    image: Arc<dyn Image>,
+    settings: Vec<Setting>,
+}
+
+impl ExistingImage {
+    /// Opens the image in `file`. Its extents are looked for in the directory of `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an image with a backing file, parent, data file, snapshot or bitmap; otherwise the
+    /// reason why the file is no image that can be written again.
+    pub(super) fn open(format: Format, file: File, path: Option<&Path>) -> Result<Self> {
+        let driver = driver_of(format)?;
+        let source: Arc<dyn BlockSource> = Arc::new(FileSource::new(file)?);
+        let resolver: Box<dyn Resolver> = match path {
+            Some(path) => Box::new(WithinDirectory::of_image(path)?),
+            None => Box::new(DenyReferences),
+        };
+        let options = OpenOptions { limits: Limits::default(), resolver: &*resolver, snapshot: None };
+        let image = (driver.open)(Arc::clone(&source), &options).map_err(|error| {
+            Error::new(error.kind())
+                .format(format)
+                .because(format_args!("not an image that can be written in place: {error}"))
+        })?;
+        check_alone(image.info())?;
+        let settings_of =
+            driver.settings_of.ok_or_else(|| Error::new(ErrorKind::Unsupported).format(format))?;
+        let settings = settings_of(&source, image.info())?;
+        Ok(Self { driver, image, settings })
+    }
+
+    /// The virtual size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.image.size()
+    }
+
+    /// The settings that create an image like this one.
+    pub(super) fn settings(&self, is_allocated: bool) -> Vec<Setting> {
+        let mut settings = self.settings.clone();
+        if is_allocated && self.driver.settings.iter().any(|help| help.name == "preallocation") {
+            settings.push(Setting { name: "preallocation".to_owned(), value: "metadata".to_owned() });
+        }
+        settings
+    }
+
+    /// Checks that a disk of `size` bytes fits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] naming both sizes.
+    pub(super) fn check_size(&self, size: Option<u64>) -> Result<()> {
+        match size {
+            Some(size) if size > self.size() => Err(refused(
+                self.driver.format,
+                format_args!(
+                    "the existing image has a virtual size of {} bytes, which is smaller than the disk of {size} bytes",
+                    self.size()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the image consists of these other files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if its extents have other names.
+    pub(super) fn check_extents(&self, names: &[String]) -> Result<()> {
+        let own = self.image.info().references.iter().map(|reference| reference.name.as_slice());
+        let own: BTreeSet<&[u8]> = own.collect();
+        if own == names.iter().map(String::as_bytes).collect() {
+            return Ok(());
+        }
+        let other = own.iter().find(|own| !names.iter().any(|name| name.as_bytes() == **own));
+        let other = other.copied().unwrap_or_default();
+        Err(refused(
+            self.driver.format,
+            format_args!(
+                "the existing image consists of other files than the new one would: {}",
+                Printable::new(other)
+            ),
+        ))
+    }
+
+    /// Checks that the image reads as zeros. Returns true if all of it is allocated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it stores other bytes.
+    pub(super) fn check_empty(&self) -> Result<bool> {
+        let size = self.size();
+        let mut is_allocated = size > 0;
+        let mut buf = vec![0; usize::try_from(STEP.min(size)).unwrap_or_default()];
+        for extent in Extents::new(&*self.image, 0..size) {
+            let extent = extent?;
+            is_allocated &= extent.location.host.is_some() || extent.reserved.is_some();
+            if !extent.kind.reads_as_zeros() {
+                self.check_zeros(&extent, &mut buf)?;
+            }
+        }
+        Ok(is_allocated)
+    }
+
+    /// Checks that a stored extent reads as zeros. Holes of the host file are not read.
+    fn check_zeros(&self, extent: &Extent<'_>, buf: &mut [u8]) -> Result<()> {
+        let Some(host) = extent.location.host else {
+            return self.check_range(extent.offset, extent.len, buf);
+        };
+        let file = FileSource::new(host.file.try_clone()?)?;
+        let end = host.offset.saturating_add(extent.len).min(file.size());
+        for stored in Extents::new(&file, host.offset..end) {
+            let stored = stored?;
+            if !stored.kind.reads_as_zeros() {
+                let at = stored.offset.saturating_sub(host.offset);
+                self.check_range(extent.offset.saturating_add(at), stored.len, buf)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_range(&self, offset: u64, len: u64, buf: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < len {
+            let at = offset.saturating_add(done);
+            let step = len.saturating_sub(done).min(STEP);
+            let part = buf.get_mut(..usize::try_from(step).unwrap_or_default()).unwrap_or_default();
+            self.image.read_at(at, part)?;
+            if part.iter().any(|byte| *byte != 0) {
+                return Err(refused(self.driver.format, "the existing image stores data").guest(at));
+            }
+            done = done.saturating_add(step);
+        }
+        Ok(())
+    }
+}
+
+/// Checks that nothing but the guest's data would be lost, or be missing, if an image were written again.
+fn check_alone(info: &ImageInfo) -> Result<()> {
+    let other = info.references.iter().find(|reference| reference.role != ReferenceRole::Extent);
+    if let Some(reference) = other {
+        return Err(refused(
+            info.format,
+            format_args!("the existing image refers to another one: {}", Printable::new(&reference.name)),
+        ));
+    }
+    if !info.snapshots.is_empty() {
+        return Err(refused(info.format, "the existing image has internal snapshots"));
+    }
+    if info.details.iter().any(|(name, _)| name == "bitmaps") {
+        return Err(refused(info.format, "the existing image has bitmaps"));
+    }
+    if info.corrupt {
+        return Err(refused(info.format, "the existing image is marked as corrupt"));
+    }
+    Ok(())
+}
+
+fn refused(format: Format, because: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidInput).format(format).because(because)
+}

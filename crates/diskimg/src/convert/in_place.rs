@@ -1,0 +1,126 @@
+//! Targets that exist and are written in place.
+
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result, Siblings};
+use diskimg_raw::{FileSink, FileSource, SinkOptions};
+
+use super::existing_image::ExistingImage;
+use super::padded_sink::PaddedSink;
+use super::target::{Target, TargetPlace, is_device};
+
+impl Target {
+    /// Begins to write into an open file or device, after [`Target::check`].
+    pub(super) fn write_into(
+        &self,
+        file: File,
+        path: Option<&Path>,
+        size: Option<u64>,
+    ) -> Result<Box<dyn BlockSink>> {
+        let Some(image) = self.existing_image(&file, path)? else {
+            let is_empty = file.metadata()?.len() == 0 && !self.in_place;
+            let options = SinkOptions {
+                is_zero: self.is_zero || is_empty,
+                keep_length: self.is_raw() && self.in_place,
+                ..self.sink_options(size)
+            };
+            return self.formatted(Box::new(FileSink::new(file, options)?), &self.settings, size, None);
+        };
+        let is_allocated = image.check_empty()?;
+        let settings = image.settings(is_allocated && !self.compress);
+        let keeps_blocks = is_allocated && has_blocks(&file.metadata()?, image.size());
+        let options = SinkOptions { sparse: !keeps_blocks, ..self.sink_options(None) };
+        let siblings = path.and_then(|path| ExistingSiblings::of(path, options));
+        let sink = Box::new(FileSink::new(file, options)?);
+        let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
+        Ok(Box::new(PaddedSink::new(sink, image.size())))
+    }
+
+    /// The image that is written again, if this target is one.
+    pub(super) fn existing_image(&self, file: &File, path: Option<&Path>) -> Result<Option<ExistingImage>> {
+        if !self.in_place || self.is_raw() {
+            return Ok(None);
+        }
+        if let Some(setting) = self.settings.first() {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .field(format!("option {}", setting.name))
+                .because("-o has no effect on an existing image, which keeps its own settings"));
+        }
+        ExistingImage::open(self.format, file.try_clone()?, path).map(Some)
+    }
+
+    /// Opens the existing file or device that this target writes in place.
+    pub(super) fn open_target(&self) -> Result<Option<File>> {
+        Ok(match &self.place {
+            TargetPlace::Path(path) if self.writes_in_place() => Some(File::open(path)?),
+            TargetPlace::File(file) => {
+                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.as_ref().map(File::try_clone).transpose()?
+            }
+            _ => None,
+        })
+    }
+
+    /// Checks that a raw disk of `size` bytes fits into the existing file or device.
+    pub(super) fn check_room(&self, file: File, size: u64) -> Result<()> {
+        let is_bounded = self.in_place || matches!(&self.place, TargetPlace::Path(path) if is_device(path));
+        if !is_bounded {
+            return Ok(());
+        }
+        let room = FileSource::new(file)?.size();
+        if size <= room {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidInput)
+            .found(format_args!("{room} bytes long"))
+            .expected(format_args!("at least the disk's {size} bytes")))
+    }
+}
+
+/// Writes into the existing files of an image of several files.
+struct ExistingSiblings {
+    directory: PathBuf,
+    image_name: String,
+    options: SinkOptions,
+}
+
+impl ExistingSiblings {
+    fn of(image: &Path, options: SinkOptions) -> Option<Arc<dyn Siblings>> {
+        let image_name = image.file_name()?.to_str()?.to_owned();
+        let directory = image.parent().map(Path::to_owned).unwrap_or_default();
+        Some(Arc::new(Self { directory, image_name, options }))
+    }
+}
+
+impl Siblings for ExistingSiblings {
+    fn image_name(&self) -> &str {
+        &self.image_name
+    }
+
+    fn create(&self, name: &str, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        let path = self.directory.join(name);
+        let named = |error: Error| error.field(format!("target '{}'", path.display()));
+        let there = path.symlink_metadata().map_err(|error| named(error.into()))?;
+        if !there.is_file() {
+            return Err(named(Error::new(ErrorKind::InvalidInput).expected("a regular file")));
+        }
+        let file = File::options().read(true).write(true).open(&path).map_err(|error| named(error.into()))?;
+        let options = SinkOptions { size, sparse: !has_blocks(&there, there.len()), ..self.options };
+        Ok(Box::new(FileSink::new(file, options)?))
+    }
+}
+
+/// Returns true if a file has blocks for `bytes`: it was preallocated.
+#[cfg(unix)]
+fn has_blocks(file: &Metadata, bytes: u64) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.is_file() && bytes > 0 && file.blocks().saturating_mul(512) >= bytes
+}
+
+#[cfg(not(unix))]
+fn has_blocks(_: &Metadata, _: u64) -> bool {
+    false
+}
