@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use open::{FollowArgs, OpenArgs};
 pub(crate) use read::{
-    CatArgs, CheckArgs, CompareArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs,
+    CatArgs, CheckArgs, CompareArgs, DescribeArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs,
 };
 pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
 
@@ -48,13 +48,13 @@ impl Args {
     /// Returns true if results and errors are printed as JSON.
     pub(crate) fn wants_json(&self) -> bool {
         let output = match &self.command {
-            Command::Info(args) => args.output,
-            Command::Probe(args) => args.output,
-            Command::Inspect(args) => args.output,
-            Command::Map(args) => args.output,
-            Command::Check(args) => args.output,
-            Command::Compare(args) => args.output,
-            Command::Measure(args) => args.output,
+            Command::Info(args) => args.read.output,
+            Command::Probe(args) => args.image.output,
+            Command::Inspect(args) => args.image.output,
+            Command::Map(args) => args.read.output,
+            Command::Check(args) => args.read.output,
+            Command::Compare(args) => args.read.output,
+            Command::Measure(args) => args.read.output,
             _ => Output::Human,
         };
         self.json || output == Output::Json

@@ -5,12 +5,9 @@ use std::path::PathBuf;
 use super::{FollowArgs, OpenArgs, Output};
 use crate::size::parse_size;
 
+/// The arguments of the commands that read an image and the files that it refers to.
 #[derive(clap::Args, Debug)]
-#[command(before_help = "Examples:
-  diskimg info disk.qcow2
-  diskimg info --output=json disk.qcow2
-  diskimg info --backing-chain --follow top.qcow2")]
-pub(crate) struct InfoArgs {
+pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) open: OpenArgs,
     #[command(flatten)]
@@ -18,6 +15,29 @@ pub(crate) struct InfoArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// The arguments of the commands that read only the metadata of an image.
+#[derive(clap::Args, Debug)]
+pub(crate) struct DescribeArgs {
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    /// The image; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(before_help = "Examples:
+  diskimg info disk.qcow2
+  diskimg info --output=json disk.qcow2
+  diskimg info --backing-chain --follow top.qcow2")]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
     /// Show all images of the backing chain, from top to bottom; requires --follow if the image has a backing
     /// file
     #[arg(long)]
@@ -34,13 +54,7 @@ pub(crate) struct InfoArgs {
 Exit code: 0 format detected, 2 unknown format, 1 error")]
 pub(crate) struct ProbeArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-    /// The image; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    pub(crate) image: DescribeArgs,
 }
 
 #[derive(clap::Args, Debug)]
@@ -49,13 +63,7 @@ pub(crate) struct ProbeArgs {
 Exit code: 0 safe, 2 findings, 1 error")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-    /// The image; - for standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    pub(crate) image: DescribeArgs,
 }
 
 #[derive(clap::Args, Debug)]
@@ -64,12 +72,7 @@ pub(crate) struct InspectArgs {
   diskimg map --output=json --start-offset 1M --max-length 64M disk.qcow2")]
 pub(crate) struct MapArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) follow: FollowArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) read: ReadArgs,
     /// Offset in the disk to start at
     #[arg(short = 's', long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub(crate) start_offset: u64,
@@ -91,12 +94,7 @@ pub(crate) struct MapArgs {
 Exit code: 0 clean, 2 corrupt, 3 leaks only, 1 check not completed, 63 format without a check")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) follow: FollowArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) read: ReadArgs,
     /// The image
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -108,9 +106,7 @@ pub(crate) struct CheckArgs {
 Exit code: 0 same content, 1 different, 2 cannot open an image, 4 cannot read an image")]
 pub(crate) struct CompareArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) follow: FollowArgs,
+    pub(crate) read: ReadArgs,
     /// Format of the second image
     #[arg(short = 'F', value_name = "FORMAT")]
     pub(crate) second_format: Option<String>,
@@ -118,9 +114,6 @@ pub(crate) struct CompareArgs {
     /// has space reserved in the file
     #[arg(short = 's', long)]
     pub(crate) strict: bool,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
     /// Show progress
     #[arg(short = 'p', long = "show-progress")]
     pub(crate) show_progress: bool,
@@ -141,12 +134,7 @@ The result is an upper limit in bytes, summed over all files of the target.
 For raw and qcow2 it equals the result of qemu-img.")]
 pub(crate) struct MeasureArgs {
     #[command(flatten)]
-    pub(crate) open: OpenArgs,
-    #[command(flatten)]
-    pub(crate) follow: FollowArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
+    pub(crate) read: ReadArgs,
     /// Format of the target
     #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) target_format: String,

@@ -16,7 +16,7 @@ const LEAKS: u8 = 3;
 const NOT_SUPPORTED: u8 = 63;
 
 pub(super) fn run(args: &CheckArgs, common: CommonArgs) -> Outcome {
-    let opener = opener(&args.open, Some((&args.follow, &args.file)))?;
+    let opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
     let checked = opener.check(&args.file);
     let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
     let code = if has_none { NOT_SUPPORTED } else { 1 };

@@ -27,17 +27,17 @@ pub(super) fn run(args: &CompareArgs, common: CommonArgs) -> Outcome {
 
 fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
-        let mut opener = opener(open, Some((&args.follow, file)))?;
+        let mut opener = opener(open, Some((&args.read.follow, file)))?;
         // Only one of the two images may need the parents.
         if !opener.parents.is_empty() && !is_based(&opener, file) {
             opener.parents.clear();
         }
         opener.open(file).about(file)
     };
-    let second = OpenArgs { format: args.second_format.clone(), ..args.open.clone() };
-    let a = open(&args.first, &args.open)?;
+    let second = OpenArgs { format: args.second_format.clone(), ..args.read.open.clone() };
+    let a = open(&args.first, &args.read.open)?;
     let b = open(&args.second, &second)?;
-    if !args.follow.parent.is_empty() && a.layers().len().max(b.layers().len()) == 1 {
+    if !args.read.follow.parent.is_empty() && a.layers().len().max(b.layers().len()) == 1 {
         let error = diskimg::Error::new(ErrorKind::InvalidInput).field("parent");
         return Err(error.because("neither image records a backing file or parent").into());
     }

@@ -13,7 +13,7 @@ use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, stdout};
 
 pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
-    let opener = opener(&args.open, None)?;
+    let opener = opener(&args.read.open, None)?;
     let top = inspect_path(&opener, &args.file)?;
     let mut images = vec![(args.file.clone(), top)];
     if args.backing_chain {
@@ -47,7 +47,7 @@ pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
 /// Appends the layers below the first image, one by one.
 fn chain(args: &InfoArgs, opener: &Opener, images: &mut Vec<(PathBuf, Inspection)>) -> Result<(), Failure> {
     let Some((mut file, mut reference)) = below(images) else { return Ok(()) };
-    if !args.follow.follow || is_dash(&args.file) {
+    if !args.read.follow.follow || is_dash(&args.file) {
         return Err(reference.denied().into());
     }
     let resolver = WithinDirectory::of_image(&args.file).about(&args.file)?;

@@ -7,14 +7,14 @@ use diskimg::json::{self, severity};
 use serde_json::json;
 
 use super::{CommonArgs, inspect_path, opener};
-use crate::args::{InspectArgs, Output};
+use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
 
 /// The exit code for findings of severity warning or higher.
 const FINDINGS: u8 = 2;
 
-pub(super) fn run(args: &InspectArgs, common: CommonArgs) -> Outcome {
+pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
     let inspection = inspect_path(&opener(&args.open, None)?, &args.file)?;
     let findings = &inspection.info.findings;
     let safe = findings.iter().all(|finding| finding.severity < Severity::Warning);

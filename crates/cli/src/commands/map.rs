@@ -19,7 +19,8 @@ pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
             .because("map needs a file that supports random access")
             .into());
     }
-    let disk = opener(&args.open, Some((&args.follow, &args.file)))?.open(&args.file).about(&args.file)?;
+    let disk =
+        opener(&args.read.open, Some((&args.read.follow, &args.file)))?.open(&args.file).about(&args.file)?;
     let start = args.start_offset.min(disk.size());
     let rest = disk.size().saturating_sub(start);
     let end = start.saturating_add(args.max_length.unwrap_or(rest).min(rest));

@@ -35,7 +35,7 @@ fn open(args: &MeasureArgs, file: &Path) -> Result<Disk, Failure> {
         let error = Error::new(ErrorKind::NeedsSeek);
         return Err(error.because("measure needs a file that supports random access").into());
     }
-    let mut opener = opener(&args.open, Some((&args.follow, file)))?;
+    let mut opener = opener(&args.read.open, Some((&args.read.follow, file)))?;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.open(file).about(file)
 }

@@ -39,8 +39,8 @@ pub(crate) fn run(args: Args) -> Outcome {
     };
     match args.command {
         Command::Info(args) => info::run(&args, common),
-        Command::Probe(args) => probe::run(&args, common),
-        Command::Inspect(args) => inspect::run(&args, common),
+        Command::Probe(args) => probe::run(&args.image, common),
+        Command::Inspect(args) => inspect::run(&args.image, common),
         Command::Map(args) => map::run(&args, common),
         Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),

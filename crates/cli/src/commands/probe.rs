@@ -5,14 +5,14 @@ use std::io::Write;
 use diskimg::{ErrorKind, json};
 
 use super::{CommonArgs, inspect_path, opener};
-use crate::args::{Output, ProbeArgs};
+use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
 
 /// The exit code for an unknown format.
 const UNKNOWN: u8 = 2;
 
-pub(super) fn run(args: &ProbeArgs, common: CommonArgs) -> Outcome {
+pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.open, None)?;
     let inspection = match inspect_path(&opener, &args.file) {
         Ok(inspection) => inspection,
