@@ -224,12 +224,13 @@
 
 // Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
 // Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
-// file, snapshot or bitmap; it is written again with its own size and settings. Without it, a path gets a
-// new file, an open file is truncated first, and a block device is overwritten.
+// file, snapshot or bitmap; it is rewritten with its own size and settings. Without it, a path gets a new
+// file, an open file is truncated first, and a block device is overwritten.
 #define DISKIMG_CONVERT_IN_PLACE (1 << 3)
 
-// Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
-// it, a file is truncated to length 0 first, and zeros are written to any other target.
+// Assumes that an existing target reads as zeros: it is not truncated first, and zeros are not written. The
+// same applies to a file that callbacks provide. Without it, zeros are written unless the target is new or
+// truncated.
 #define DISKIMG_CONVERT_TARGET_IS_ZERO (1 << 4)
 
 // Returns before the data is on stable storage. Without it, the data is durable when the call returns.
@@ -898,9 +899,10 @@ diskimg_status diskimg_convert_to_path(const struct diskimg_image *image,
                                        struct diskimg_error **err);
 
 // Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
-// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes as
-// from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the file
-// contains the data written so far. Otherwise the same as diskimg_convert_to_path().
+// length 0 first, unless DISKIMG_CONVERT_IN_PLACE or DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket
+// receives the same bytes as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor.
+// After a failure the file contains the data written so far. Otherwise the same as
+// diskimg_convert_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,

@@ -38,9 +38,10 @@ pub unsafe extern "C" fn diskimg_convert_to_path(
 }
 
 /// Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
-/// length 0 first, unless DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket receives the same bytes as
-/// from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor. After a failure the file
-/// contains the data written so far. Otherwise the same as diskimg_convert_to_path().
+/// length 0 first, unless DISKIMG_CONVERT_IN_PLACE or DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket
+/// receives the same bytes as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor.
+/// After a failure the file contains the data written so far. Otherwise the same as
+/// diskimg_convert_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_fd(

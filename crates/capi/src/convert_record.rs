@@ -28,11 +28,12 @@ pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
 /// Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
 /// Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
-/// file, snapshot or bitmap; it is written again with its own size and settings. Without it, a path gets a
-/// new file, an open file is truncated first, and a block device is overwritten.
+/// file, snapshot or bitmap; it is rewritten with its own size and settings. Without it, a path gets a new
+/// file, an open file is truncated first, and a block device is overwritten.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
-/// Assumes that a target written in place or by callbacks reads as zeros, and does not write zeros. Without
-/// it, a file is truncated to length 0 first, and zeros are written to any other target.
+/// Assumes that an existing target reads as zeros: it is not truncated first, and zeros are not written. The
+/// same applies to a file that callbacks provide. Without it, zeros are written unless the target is new or
+/// truncated.
 pub const DISKIMG_CONVERT_TARGET_IS_ZERO: u32 = 1 << 4;
 /// Returns before the data is on stable storage. Without it, the data is durable when the call returns.
 pub const DISKIMG_CONVERT_NO_SYNC: u32 = 1 << 5;

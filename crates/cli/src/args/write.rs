@@ -37,7 +37,8 @@ pub(crate) struct ConvertArgs {
     /// Search all data for runs of zeros of this size and make them holes; 0 makes no holes
     #[arg(short = 'S', long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) sparse: Option<u64>,
-    /// Write to the existing target in place; always the case for block devices
+    /// Write to the existing target in place; a raw target keeps its size, an empty image its size and
+    /// options
     #[arg(short = 'n', long)]
     pub(crate) no_create: bool,
     /// Assume that the existing target reads as zeros
