@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::source::check_extent_range;
-use crate::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_range};
+use crate::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_range, range};
 
 /// Layers read as one disk, top first: ranges that are unallocated in a layer are read from the next one below.
 ///
@@ -83,6 +83,14 @@ impl Chain {
 fn run_of(layer: &dyn BlockSource, range: Range<u64>) -> Result<(bool, u64)> {
     let own = |extent: &Extent<'_>| extent.kind != ExtentKind::Unallocated;
     let first = layer.extent_at(range.clone())?;
+    if first.len == 0 {
+        // A caller's own source may violate the rules of `extent_at`, and the read must still end.
+        return Err(Error::new(ErrorKind::InvalidInput)
+            .field("extent")
+            .guest(range.start)
+            .found("0 bytes long")
+            .expected("at least one byte"));
+    }
     let mut end = first.end();
     while end < range.end {
         let next = layer.extent_at(end..range.end)?;
@@ -91,7 +99,7 @@ fn run_of(layer: &dyn BlockSource, range: Range<u64>) -> Result<(bool, u64)> {
         }
         end = next.end();
     }
-    Ok((own(&first), end.saturating_sub(range.start)))
+    Ok((own(&first), range::len(&(range.start..end))))
 }
 
 impl BlockSource for Chain {
@@ -208,6 +216,24 @@ mod tests {
         let chain = chain(vec![SectorLayer(vec![None]), SectorLayer(vec![None])]);
         let extent = chain.extent_at(0..512).unwrap();
         assert_eq!((extent.kind, extent.depth), (ExtentKind::Unallocated, 1));
+    }
+
+    #[test]
+    fn layer_with_an_empty_extent_is_an_error() {
+        struct Stuck;
+        impl BlockSource for Stuck {
+            fn size(&self) -> u64 {
+                1024
+            }
+            fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+                Ok(())
+            }
+            fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+                Ok(Extent::new(range.start..range.start, ExtentKind::Data))
+            }
+        }
+        let chain = Chain::new(vec![Arc::new(Stuck), Arc::new(SectorLayer(vec![None, None]))]).unwrap();
+        assert_eq!(chain.read_at(0, &mut [0; 512]).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub enum Severity {
     Note,
     /// Unusual or damaged, but readable.
     Warning,
-    /// Must not be used if it comes from an untrusted source: it refers to other files or cannot be what it claims.
+    /// The image should not be used if it is untrusted: it refers to other files or cannot be what it claims.
     Unsafe,
 }
 

@@ -69,7 +69,7 @@ struct PrimaryDescriptor {
 impl PrimaryDescriptor {
     fn find(head: &[u8], first: usize, stride: usize) -> Option<Self> {
         let at = (0..16_usize)
-            .map(|index| first.saturating_add(index.saturating_mul(stride)))
+            .map(|index| first + index * stride)
             .take_while(|at| is_iso(head, *at))
             .find(|at| head.get(*at) == Some(&1))?;
         let descriptor = head.get(at..)?;
@@ -117,7 +117,8 @@ fn sizes(primary: &PrimaryDescriptor, size: u64, warn: &mut impl FnMut(&'static 
             offset,
         );
     }
-    let recorded = u64::from(blocks).saturating_mul(u64::from(block_size));
+    // At most 48 bits.
+    let recorded = u64::from(blocks) * u64::from(block_size);
     if recorded > size {
         let message =
             format!("ISO 9660 volume has {recorded} bytes and the disc only {size}: it is truncated");

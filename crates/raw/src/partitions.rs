@@ -35,6 +35,6 @@ fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
     let first_sector = field(entry, 8).map_or(0, u32::from_le_bytes);
     let sectors = field(entry, 12).map_or(0, u32::from_le_bytes);
     // Sectors have at least 512 bytes, so a partition that starts past the end of the disk is invalid.
-    let starts_inside = size.is_none_or(|size| u64::from(first_sector).saturating_mul(512) < size);
+    let starts_inside = size.is_none_or(|size| u64::from(first_sector) * 512 < size);
     kind != 0 && sectors != 0 && starts_inside
 }
