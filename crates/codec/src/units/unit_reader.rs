@@ -203,5 +203,5 @@ fn host_bytes<'a>(source: &'a dyn BlockSource, host: &Range<u64>, buf: &'a mut V
 
 /// The error for a bug in this workspace, not a fault of the image.
 fn internal() -> Error {
-    Error::new(ErrorKind::InvalidInput).because("internal error: the lengths of compressed units disagree")
+    Error::new(ErrorKind::Internal).because("the lengths of compressed units disagree")
 }
