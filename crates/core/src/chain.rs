@@ -220,8 +220,8 @@ mod tests {
 
     #[test]
     fn layer_with_an_empty_extent_is_an_error() {
-        struct Stuck;
-        impl BlockSource for Stuck {
+        struct EmptyExtentSource;
+        impl BlockSource for EmptyExtentSource {
             fn size(&self) -> u64 {
                 1024
             }
@@ -232,7 +232,8 @@ mod tests {
                 Ok(Extent::new(range.start..range.start, ExtentKind::Data))
             }
         }
-        let chain = Chain::new(vec![Arc::new(Stuck), Arc::new(SectorLayer(vec![None, None]))]).unwrap();
+        let chain =
+            Chain::new(vec![Arc::new(EmptyExtentSource), Arc::new(SectorLayer(vec![None, None]))]).unwrap();
         assert_eq!(chain.read_at(0, &mut [0; 512]).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 

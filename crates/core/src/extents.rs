@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn source_with_an_empty_extent_ends_the_iteration() {
-        struct Stuck;
-        impl BlockSource for Stuck {
+        struct NoProgressSource;
+        impl BlockSource for NoProgressSource {
             fn size(&self) -> u64 {
                 10
             }
@@ -185,7 +185,7 @@ mod tests {
                 Ok(Extent::new(range.start..range.start, ExtentKind::Data))
             }
         }
-        let answers: Vec<_> = Extents::new(&Stuck, 0..10).collect();
+        let answers: Vec<_> = Extents::new(&NoProgressSource, 0..10).collect();
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0].as_ref().unwrap_err().kind(), ErrorKind::InvalidInput);
     }

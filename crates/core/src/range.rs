@@ -73,7 +73,7 @@ pub fn slice<'a, T>(buffer: &'a [T], base: u64, range: &Range<u64>) -> Option<&'
     buffer.get(indices(range, base)?)
 }
 
-/// Like [`slice`], for writing.
+/// Like [`slice()`], for writing.
 #[must_use]
 pub fn slice_mut<'a, T>(buffer: &'a mut [T], base: u64, range: &Range<u64>) -> Option<&'a mut [T]> {
     buffer.get_mut(indices(range, base)?)

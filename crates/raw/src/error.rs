@@ -6,7 +6,7 @@ use std::io;
 use diskimg_core::{Error, ErrorKind};
 
 use crate::format::RAW;
-use crate::platform::{self, FileKind};
+use crate::platform::{self, HostFileKind};
 
 /// Returns the error of the system at byte `offset` of a host file.
 pub(crate) fn io_at(error: io::Error, what: &str, offset: u64) -> Error {
@@ -28,10 +28,10 @@ pub(crate) fn ended(end: u64, size: u64) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device with a known size.
-pub(crate) fn disk_kind(file: &File) -> Result<FileKind, Error> {
+pub(crate) fn disk_kind(file: &File) -> Result<HostFileKind, Error> {
     match platform::kind(file).map_err(|error| Error::from(error).format(RAW).field("file type"))? {
-        FileKind::Other(what) => Err(no_disk(what)),
-        FileKind::Device(0) => Err(Error::new(ErrorKind::InvalidInput)
+        HostFileKind::Other(what) => Err(no_disk(what)),
+        HostFileKind::Device(0) => Err(Error::new(ErrorKind::InvalidInput)
             .format(RAW)
             .field("block device")
             .found("0 bytes long")

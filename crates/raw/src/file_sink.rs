@@ -12,7 +12,7 @@ use crate::coverage::Coverage;
 use crate::error::{disk_kind, io_at};
 use crate::file_ops::FileOps;
 use crate::format::RAW;
-use crate::platform::{self, FileKind, SeekResult};
+use crate::platform::{self, HostFileKind, SeekResult};
 
 /// The longest file. A limit of the systems: offsets are signed 64-bit integers.
 const MAX_FILE_LEN: u64 = i64::MAX as u64;
@@ -168,16 +168,16 @@ impl FileSink {
                 .expected("a file that can be written at any offset"));
         }
         let allocated = !options.sparse || options.preallocation != Preallocation::Off;
-        let ops = FileOps::new(file, matches!(kind, FileKind::Device(_)), options.direct, options.sync);
+        let ops = FileOps::new(file, matches!(kind, HostFileKind::Device(_)), options.direct, options.sync);
         let background = match kind {
-            FileKind::Device(device) => prepare_device(&ops, device, &options)?,
-            FileKind::Regular(len) => prepare_file(&ops, len, &options)?,
-            FileKind::Other(_) => prepare_file(&ops, 0, &options)?,
+            HostFileKind::Device(device) => prepare_device(&ops, device, &options)?,
+            HostFileKind::Regular(len) => prepare_file(&ops, len, &options)?,
+            HostFileKind::Other(_) => prepare_file(&ops, 0, &options)?,
         };
         let (limit, end) = match (options.size, kind) {
             (Some(size), _) => (size, None),
-            (None, FileKind::Device(size)) => (size, Some(AtomicU64::new(0))),
-            (None, FileKind::Regular(len)) if options.keep_length => (len, Some(AtomicU64::new(0))),
+            (None, HostFileKind::Device(size)) => (size, Some(AtomicU64::new(0))),
+            (None, HostFileKind::Regular(len)) if options.keep_length => (len, Some(AtomicU64::new(0))),
             (None, _) => (MAX_FILE_LEN, Some(AtomicU64::new(0))),
         };
         let covered = Mutex::default();
@@ -224,7 +224,7 @@ impl FileSink {
             }
         }
         let grows = self.end.is_some() && !self.keeps_length;
-        if grows && matches!(disk_kind(self.file())?, FileKind::Regular(len) if len != end) {
+        if grows && matches!(disk_kind(self.file())?, HostFileKind::Regular(len) if len != end) {
             self.file().set_len(end).map_err(|error| io_at(error, "length", end))?;
         }
         if self.sync {

@@ -12,7 +12,7 @@ use diskimg_core::{
 use crate::aligned::{self, BufferPool};
 use crate::error::{disk_kind, ended, io_at, no_disk};
 use crate::holes::Holes;
-use crate::platform::{self, FileKind};
+use crate::platform::{self, HostFileKind};
 
 /// Options for reading a host file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,9 +88,9 @@ impl FileSource {
     /// As [`FileSource::open`].
     pub fn new(file: File) -> Result<Self> {
         let (size, holes) = match disk_kind(&file)? {
-            FileKind::Regular(len) => (len, true),
-            FileKind::Device(size) => (size, false),
-            FileKind::Other(_) => (0, false),
+            HostFileKind::Regular(len) => (len, true),
+            HostFileKind::Device(size) => (size, false),
+            HostFileKind::Other(_) => (0, false),
         };
         let direct = platform::set_direct(&file, None).unwrap_or(false).then(BufferPool::default);
         Ok(Self { file, size, direct, holes: Holes::new(holes) })

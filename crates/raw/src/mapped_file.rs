@@ -13,7 +13,7 @@ use crate::error::disk_kind;
 use crate::file_source::checked;
 use crate::format::RAW;
 use crate::holes::Holes;
-use crate::platform::FileKind;
+use crate::platform::HostFileKind;
 
 /// A host file mapped into memory, read as a disk.
 ///
@@ -53,9 +53,9 @@ impl MappedFile {
     /// ```
     pub unsafe fn map(file: File) -> Result<Self> {
         let (size, holes) = match disk_kind(&file)? {
-            FileKind::Regular(len) => (len, true),
-            FileKind::Device(size) => (size, false),
-            FileKind::Other(_) => (0, false),
+            HostFileKind::Regular(len) => (len, true),
+            HostFileKind::Device(size) => (size, false),
+            HostFileKind::Other(_) => (0, false),
         };
         let len = usize::try_from(size).map_err(|_| {
             let error = Error::new(ErrorKind::Limit).format(RAW).field("mapping");

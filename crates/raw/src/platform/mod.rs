@@ -29,7 +29,7 @@ pub(crate) use windows::{is_append, is_socket, is_unsupported, kind, open_read, 
 
 /// The kind of an open file. Sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FileKind {
+pub(crate) enum HostFileKind {
     /// A regular file of this length.
     Regular(u64),
     /// A block device of this size.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{FileKind, FileStamp};
+use super::{FileStamp, HostFileKind};
 
 /// Opens a file for reading. Does not wait for the writer of a FIFO.
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
@@ -27,24 +27,24 @@ pub(crate) fn is_socket(path: &Path) -> bool {
 }
 
 /// Returns the kind of an open file.
-pub(crate) fn kind(file: &File) -> io::Result<FileKind> {
+pub(crate) fn kind(file: &File) -> io::Result<HostFileKind> {
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
     Ok(if file_type.is_file() {
-        FileKind::Regular(metadata.len())
+        HostFileKind::Regular(metadata.len())
     } else if file_type.is_block_device() {
         let mut file = file;
-        FileKind::Device(file.seek(SeekFrom::End(0))?)
+        HostFileKind::Device(file.seek(SeekFrom::End(0))?)
     } else if file_type.is_dir() {
-        FileKind::Other("a directory")
+        HostFileKind::Other("a directory")
     } else if file_type.is_fifo() {
-        FileKind::Other("a pipe")
+        HostFileKind::Other("a pipe")
     } else if file_type.is_socket() {
-        FileKind::Other("a socket")
+        HostFileKind::Other("a socket")
     } else if file_type.is_char_device() {
-        FileKind::Other("a character device")
+        HostFileKind::Other("a character device")
     } else {
-        FileKind::Other("not a regular file")
+        HostFileKind::Other("not a regular file")
     })
 }
 

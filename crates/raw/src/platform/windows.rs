@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::{FileKind, FileStamp};
+use super::{FileStamp, HostFileKind};
 
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     File::open(path)
@@ -15,14 +15,14 @@ pub(crate) fn is_socket(_path: &Path) -> bool {
     false
 }
 
-pub(crate) fn kind(file: &File) -> io::Result<FileKind> {
+pub(crate) fn kind(file: &File) -> io::Result<HostFileKind> {
     let metadata = file.metadata()?;
     Ok(if metadata.is_file() {
-        FileKind::Regular(metadata.len())
+        HostFileKind::Regular(metadata.len())
     } else if metadata.is_dir() {
-        FileKind::Other("a directory")
+        HostFileKind::Other("a directory")
     } else {
-        FileKind::Other("not a regular file")
+        HostFileKind::Other("not a regular file")
     })
 }
 
