@@ -59,7 +59,7 @@ impl EncodeBuffer {
     }
 }
 
-/// Fills the last unit of a disk up with zeros: readers decode whole units there too.
+/// Pads the last unit of a disk with zeros: readers decode a whole unit there too.
 #[derive(Debug, Default)]
 pub struct UnitPadding(Vec<u8>);
 

@@ -1,9 +1,8 @@
 //! The parts that the writers of image formats share.
 //!
 //! An image stores the disk in units of one size: clusters, blocks or grains. A writer implements [`UnitImage`]:
-//! it encodes a unit, and allocates space in the file for the units of a segment. [`SegmentJob`] does the rest.
-//! It splits a segment into units, detects units of zeros, and runs the [`WritePlan`]. [`SegmentBatch`] is a job
-//! as a [`crate::Batch`].
+//! it encodes a unit, and allocates space in the file for the units of a segment. [`SegmentJob`] splits a segment into
+//! units, detects units of zeros, and executes the [`WritePlan`]. [`SegmentBatch`] is a job as a [`crate::Batch`].
 //!
 //! [`ImageFile`] is the file below. It counts segments that are allocated and not yet written, and remembers
 //! failures, so that an image with a gap is never completed.
@@ -14,7 +13,7 @@
 //! use diskimg_core::writer::{
 //!     DiskUnits, EncodeBuffer, ImageFile, PreparedSegment, SegmentJob, SegmentUnit, UnitImage, WritePlan,
 //! };
-//! use diskimg_core::{Format, GuestOffset, HostOffset, MemorySink, Result, Segment};
+//! use diskimg_core::{Format, GuestOffset, HostOffset, MemorySink, Result};
 //!
 //! /// Appends the sectors of a disk that are not all zeros, in the order in which they are written.
 //! struct Packed {
@@ -55,8 +54,7 @@
 //! let image = Packed { file, end: AtomicU64::new(0) };
 //! let mut bytes = [0; 1536];
 //! bytes[1024..].fill(7);
-//! let segment = Segment { offset: 0, len: 1536, bytes: &bytes, zeros: &[] };
-//! SegmentJob::new(()).write_direct(&image, &segment)?;
+//! SegmentJob::new(()).write_at(&image, 0, &bytes)?;
 //! image.file().check_complete()?;
 //! assert_eq!(sink.bytes(), [7; 512]);
 //! # Ok::<(), diskimg_core::Error>(())

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::encode_buffer::EncodeBuffer;
 use super::image_file::ImageFile;
 use super::write_plan::{WritePlan, guest_bytes, too_few_bytes};
-use crate::{Batch, Error, ErrorKind, Format, GuestOffset, Result, Segment, check_range, zeros};
+use crate::{Batch, Error, ErrorKind, Format, GuestOffset, Result, Segment, check_range, range, zeros};
 
 /// The units that a format stores a disk in.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ impl DiskUnits {
 
 /// An image that is written unit by unit.
 pub trait UnitImage: Send + Sync {
-    /// The state that encodes units; `()` if units are stored verbatim.
+    /// The encoder of a worker; `()` if units are stored verbatim.
     type UnitEncoder: Send;
     /// The result of encoding a unit; `()` if units are stored verbatim.
     type EncodedUnit: Send;
@@ -99,11 +99,11 @@ pub struct PreparedSegment<'a, E> {
     pub units: &'a [SegmentUnit<E>],
     /// The buffer that encoded units are in.
     pub buffer: &'a EncodeBuffer,
-    /// True if everything before the segment is allocated, and the calls go on in the order of the disk.
+    /// True if everything before the segment is allocated and the next segments follow in disk order.
     pub in_order: bool,
 }
 
-/// The memory of one worker: an encoder, and the units and writes of the segment at hand.
+/// The memory of one worker: an encoder, and the units and writes of the current segment.
 pub struct SegmentJob<I: UnitImage + ?Sized> {
     encoder: I::UnitEncoder,
     units: Vec<SegmentUnit<I::EncodedUnit>>,
@@ -118,11 +118,24 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
         Self { encoder, units: Vec::new(), buffer: EncodeBuffer::default(), plan: WritePlan::default() }
     }
 
-    /// Writes a segment at once, in any order. It may begin and end inside units.
+    /// Writes `data` at `offset` of the disk, in any order. The range may begin and end inside units.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfBounds`] past the end of the disk; errors of the image and its file.
-    pub fn write_direct(&mut self, image: &I, segment: &Segment<'_>) -> Result<()> {
+    pub fn write_at(&mut self, image: &I, offset: u64, data: &[u8]) -> Result<()> {
+        self.write_segment(image, &Segment { offset, len: data.len() as u64, bytes: data, zeros: &[] })
+    }
+
+    /// Makes a range of the disk read as zeros, in any order. It may begin and end inside units.
+    ///
+    /// # Errors
+    /// Those of [`SegmentJob::write_at`].
+    pub fn zero(&mut self, image: &I, range: &Range<u64>) -> Result<()> {
+        let (offset, len) = (range.start, range::len(range));
+        self.write_segment(image, &Segment { offset, len, bytes: &[], zeros: &[] })
+    }
+
+    pub(super) fn write_segment(&mut self, image: &I, segment: &Segment<'_>) -> Result<()> {
         self.prepare(image, segment)?;
         if segment.len == 0 {
             return Ok(());
@@ -182,7 +195,7 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
 
     fn write(&mut self, image: &I, segment: &Segment<'_>) -> Result<()> {
         let ledger = image.file().ledger();
-        ledger.record(self.plan.run(image.file(), segment, &self.buffer))?;
+        ledger.record(self.plan.execute(image.file(), segment, &self.buffer))?;
         ledger.end();
         Ok(())
     }

@@ -94,7 +94,7 @@ fn units_of_zeros_are_separated_from_runs_of_data() {
     let mut bytes = vec![1; 4 * UNIT];
     bytes[2 * UNIT..].fill(0);
     let segment = Segment { offset: 0, len: bytes.len() as u64, bytes: &bytes, zeros: &[] };
-    SegmentJob::new(()).write_direct(&FlatImage::over(&log), &segment).unwrap();
+    SegmentJob::new(()).write_segment(&FlatImage::over(&log), &segment).unwrap();
     let unit = UNIT as u64;
     let expected = [("write", 4096..4096 + 2 * unit), ("zero", 4096 + 2 * unit..4096 + 4 * unit)];
     assert_eq!(log.calls(), expected);
@@ -105,15 +105,14 @@ fn direct_write_may_begin_and_end_inside_units() {
     let log = CallLog::default();
     let image = FlatImage::over(&log);
     let bytes = vec![1; UNIT];
-    let segment = Segment { offset: 100, len: UNIT as u64, bytes: &bytes, zeros: &[] };
-    SegmentJob::new(()).write_direct(&image, &segment).unwrap();
+    SegmentJob::new(()).write_at(&image, 100, &bytes).unwrap();
     assert_eq!(log.calls(), [("write", 4196..4196 + UNIT as u64)]);
-    let past_end = Segment { offset: 5_000_000, len: 1, bytes: &[1], zeros: &[] };
-    let error = SegmentJob::new(()).write_direct(&image, &past_end).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutOfBounds);
-    let empty = Segment { offset: 5_000_000, len: 0, bytes: &[], zeros: &[] };
-    SegmentJob::new(()).write_direct(&image, &empty).unwrap();
-    assert_eq!(log.calls().len(), 1);
+    SegmentJob::new(()).zero(&image, &(100..200)).unwrap();
+    assert_eq!(log.calls()[1..], [("zero", 4196..4296)]);
+    let past_end = SegmentJob::new(()).write_at(&image, 5_000_000, &[1]).unwrap_err();
+    assert_eq!(past_end.kind(), ErrorKind::OutOfBounds);
+    SegmentJob::new(()).write_at(&image, 5_000_000, &[]).unwrap();
+    assert_eq!(log.calls().len(), 2);
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn long_known_zeros_are_skipped_where_the_file_is_fresh() {
     batch.write(&segment).unwrap();
     let expected = [("write", 4096..204_096), ("write", 269_632..4096 + UNIT as u64)];
     assert_eq!(log.calls(), expected);
-    SegmentJob::new(()).write_direct(&image, &segment).unwrap();
+    SegmentJob::new(()).write_segment(&image, &segment).unwrap();
     assert_eq!(log.calls()[2..], [("write", 4096..4096 + UNIT as u64)]);
 }
 
@@ -170,7 +169,7 @@ fn failed_or_unwritten_segment_prevents_completion() {
     batch.write(&segment).unwrap();
     assert!(image.file().check_complete().is_ok());
     let broken = FlatImage::over(&CallLog { broken_at: Some(5000), ..CallLog::default() });
-    assert_eq!(SegmentJob::new(()).write_direct(&broken, &segment).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(SegmentJob::new(()).write_segment(&broken, &segment).unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(broken.file().check_complete().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 

@@ -67,7 +67,7 @@ impl WriteLedger {
     }
 }
 
-/// Locks a mutex, also after a panic in another thread: that thread reports it.
+/// Locks a mutex, even if another thread panicked while holding it. That thread reports the panic.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -119,11 +119,11 @@ impl WritePlan {
         self.metadata = (0, 0);
     }
 
-    /// Does and drops all planned writes of a segment.
+    /// Executes the planned writes of a segment and clears the plan.
     ///
     /// # Errors
     /// Those of [`ImageFile::write_at`]; [`crate::ErrorKind::InvalidInput`] for a segment with too few bytes.
-    pub fn run(&mut self, file: &ImageFile, segment: &Segment<'_>, encoded: &EncodeBuffer) -> Result<()> {
+    pub fn execute(&mut self, file: &ImageFile, segment: &Segment<'_>, encoded: &EncodeBuffer) -> Result<()> {
         self.metadata = (0, 0);
         for write in self.writes.drain(..) {
             match write {
@@ -139,12 +139,12 @@ impl WritePlan {
         Ok(())
     }
 
-    /// Does and drops all planned writes, none of which writes guest bytes verbatim.
+    /// Executes a plan that writes no guest bytes verbatim, and clears it.
     ///
     /// # Errors
-    /// Those of [`WritePlan::run`].
-    pub fn run_without_guest(&mut self, file: &ImageFile, encoded: &EncodeBuffer) -> Result<()> {
-        self.run(file, &Segment { offset: 0, len: 0, bytes: &[], zeros: &[] }, encoded)
+    /// Those of [`WritePlan::execute`].
+    pub fn execute_without_guest(&mut self, file: &ImageFile, encoded: &EncodeBuffer) -> Result<()> {
+        self.execute(file, &Segment { offset: 0, len: 0, bytes: &[], zeros: &[] }, encoded)
     }
 }
 

@@ -73,7 +73,7 @@ impl ClusterStore {
             if in_order {
                 map.complete_below(self.geometry.clusters.guest_start(at), plan);
                 if plan.only_metadata().is_some_and(|bytes| bytes > MAX_PLANNED_TABLES) {
-                    plan.run_without_guest(&self.file, &EncodeBuffer::default())?;
+                    plan.execute_without_guest(&self.file, &EncodeBuffer::default())?;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use diskimg_core::writer::{EncodeBuffer, SegmentBatch, SegmentJob, UnitImage, WritePlan, lock};
-use diskimg_core::{Batch, BlockSink, Result, Segment, SinkProperties, zeros};
+use diskimg_core::{Batch, BlockSink, Result, SinkProperties, zeros};
 
 use super::cluster_encoder::ClusterEncoder;
 use super::cluster_store::{ClusterStore, JobEncoder};
@@ -28,10 +28,10 @@ const DIRECT_STEP: u64 = 4 << 20;
 ///
 /// [`BlockSink::batch`] writes the disk in order. L2 tables leave memory as soon as they are complete, and their range
 /// of the disk cannot be rewritten. With direct writes, up to 256 MiB of L2 tables stay in memory (2 TiB of touched
-/// disk at 64 KiB clusters). Then the tables leave of which every cluster was written; if that is not enough, the
+/// disk at 64 KiB clusters). Then tables with all clusters written leave memory; if that is not enough, the
 /// error is [`diskimg_core::ErrorKind::Limit`].
 ///
-/// The file is no valid image before [`BlockSink::finish`], which writes the header last. It then ends with a whole
+/// The file is not a valid image until [`BlockSink::finish`], which writes the header last. It then ends with a whole
 /// cluster. After an error the writer can only be dropped.
 ///
 /// ```
@@ -74,7 +74,7 @@ impl ImageWriter {
         let mut plan = WritePlan::default();
         let map = GuestMap::new(options, geometry, &mut plan)?;
         let store = ClusterStore::new(geometry, map, sink);
-        plan.run_without_guest(store.file(), &EncodeBuffer::default())?;
+        plan.execute_without_guest(store.file(), &EncodeBuffer::default())?;
         Ok(Self { store, options: options.clone(), idle: Mutex::new(vec![first]) })
     }
 
@@ -82,7 +82,7 @@ impl ImageWriter {
     fn change<T>(&self, change: impl FnOnce(&mut GuestMap, &mut WritePlan) -> Result<T>) -> Result<T> {
         let (mut plan, file) = (WritePlan::default(), self.store.file());
         let changed = change(&mut lock(&self.store.map), &mut plan);
-        let written = plan.run_without_guest(file, &EncodeBuffer::default());
+        let written = plan.execute_without_guest(file, &EncodeBuffer::default());
         file.record(changed.and_then(|value| written.map(|()| value)))
     }
 
@@ -109,9 +109,8 @@ impl ImageWriter {
         };
         let mut offset = start.0;
         for bytes in data.chunks(step) {
-            let segment = Segment { offset, len: bytes.len() as u64, bytes, zeros: &[] };
-            job.write_direct(&self.store, &segment)?;
-            offset = segment.end();
+            job.write_at(&self.store, offset, bytes)?;
+            offset = offset.saturating_add(bytes.len() as u64);
         }
         lock(&self.idle).push(job);
         Ok(())

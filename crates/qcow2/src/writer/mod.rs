@@ -3,7 +3,7 @@
 //! Host clusters are allocated in ascending order, as guest clusters are written. An L2 table is allocated just
 //! before the first cluster that it maps, so that an image written in disk order can be read as a stream. No byte
 //! of the file is read back or moved, and the memory for tables is limited. The header is written last, so that
-//! the file is no valid image before the writer is finished.
+//! the file is not a valid image until the writer is finished.
 //!
 //! From the bottom up: [`header`] encodes the header; [`image_geometry`] checks sizes; [`refcounts`] and
 //! [`cluster_allocator`] allocate host clusters; [`l2_tables`] maps guest clusters to them; [`guest_map`] combines

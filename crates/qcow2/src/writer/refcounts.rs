@@ -84,7 +84,7 @@ impl Refcounts {
         Some(u64::from(block.get(byte)? >> shift) & self.most())
     }
 
-    /// Raises the refcount of a host cluster by one.
+    /// Increments the refcount of a host cluster.
     pub(super) fn increment(&mut self, cluster: u64) -> Result<()> {
         let raised = self.count(cluster).filter(|count| *count < self.most());
         raised.and_then(|count| self.set(cluster, count.checked_add(1)?)).ok_or_else(|| {

@@ -84,8 +84,8 @@ impl BlockAllocator {
 
     /// Appends the map entries for `range` to `bytes`, as stored in the file.
     ///
-    /// The entry of an unallocated block says zero, as VirtualBox writes it; that is right over any parent. In a
-    /// fixed image all blocks are allocated.
+    /// The entry of an unallocated block marks it as zeros, as VirtualBox does: it then reads as zeros over any parent.
+    /// In a fixed image all blocks are allocated.
     pub(super) fn encode(&self, range: Range<u32>, bytes: &mut Vec<u8>) {
         for block in range {
             let (page, slot) = split(block);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_core::writer::{SegmentBatch, SegmentJob, UnitImage, lock};
-use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, Segment, SinkProperties, WriteOrder, range};
+use diskimg_core::{Batch, BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder};
 
 use super::block_allocator::BlockAllocator;
 use super::block_store::BlockStore;
@@ -22,12 +22,12 @@ const MAP_STEP: u32 = 262_144;
 /// Ranges may be written in any order, split in any way, and rewritten. A dynamic image stores no blocks of
 /// zeros; their map entries say zero, as VirtualBox writes them. The file depends on the bytes, the options and
 /// the order of the calls; with [`BlockSink::batch`] it depends on the bytes and options alone, for any number of
-/// threads. UUIDs that are not given are random.
+/// threads. UUIDs that are not set are random.
 ///
 /// The writer needs four bytes of memory per block for each group of 16384 blocks that contains data.
 ///
-/// The file is no valid image before [`BlockSink::finish`], which writes the header last. It then ends with a
-/// whole block. After an error the writer can only be dropped.
+/// The file is not a valid image until [`BlockSink::finish`], which writes the header last. It then ends with a whole
+/// block. After an error the writer can only be dropped.
 ///
 /// ```
 /// use diskimg_core::{BlockSink, MemorySink};
@@ -114,7 +114,7 @@ impl ImageWriter {
         let geometry = &self.store.layout.geometry;
         let (file, end) = (self.store.file(), geometry.host(allocated));
         if geometry.blocks == 0 {
-            // Nothing is written yet: the header's sector follows and is not zeroed first.
+            // There is no map. The header is written later, so its sector is not zeroed.
             return file.zero(HostOffset(SECTOR.into())..end);
         }
         file.extend_to(end)
@@ -123,13 +123,11 @@ impl ImageWriter {
 
 impl BlockSink for ImageWriter {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let segment = Segment { offset, len: data.len() as u64, bytes: data, zeros: &[] };
-        SegmentJob::new(()).write_direct(&self.store, &segment)
+        SegmentJob::new(()).write_at(&self.store, offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        let segment = Segment { offset: range.start, len: range::len(&range), bytes: &[], zeros: &[] };
-        SegmentJob::new(()).write_direct(&self.store, &segment)
+        SegmentJob::new(()).zero(&self.store, &range)
     }
 
     fn properties(&self) -> SinkProperties {

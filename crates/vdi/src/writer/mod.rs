@@ -1,8 +1,8 @@
 //! Writes VDI images.
 //!
 //! A dynamic image allocates blocks in the order in which they are written; in a fixed image each block has its
-//! offset from the start. The block map is written after all blocks, and the header last, so that the file is no
-//! valid image before the writer is finished.
+//! offset from the start. The block map is written after all blocks, and the header last, so that the file is not a
+//! valid image until the writer is finished.
 //!
 //! [`layout`] computes offsets, [`block_allocator`] allocates blocks, [`block_store`] writes segments, [`header`]
 //! encodes the header, and [`image_writer`] is the sink. [`measure`](self::measure()) computes the file size.

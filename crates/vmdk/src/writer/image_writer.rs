@@ -35,10 +35,10 @@ pub(super) const OWN_NAME: &str = "disk.vmdk";
 ///
 /// [`BlockSink::batch`] writes a sparse image in order. Grain tables leave memory as soon as they are complete, and their
 /// range of the disk cannot be rewritten. With direct writes, up to 256 MiB of grain tables per extent stay in memory
-/// (4 TiB of touched disk at grains of 64 KiB). Then the tables leave of which every grain was written; if that is not
-/// enough, the error is [`ErrorKind::Limit`]. A sparse extent has at most 2 TiB, which is an [`ErrorKind::Limit`] too.
+/// (4 TiB of touched disk at grains of 64 KiB). Then tables with all grains written leave memory; if that is not enough,
+/// the error is [`ErrorKind::Limit`]. A sparse extent has at most 2 TiB, which is an [`ErrorKind::Limit`] too.
 ///
-/// The files are no valid image before [`BlockSink::finish`]: headers are written last, a streamOptimized image has no
+/// The files are not a valid image until [`BlockSink::finish`]: headers are written last, a streamOptimized image has no
 /// footer before, and a descriptor file is written when all other files are complete. After an error the writer can only
 /// be dropped.
 ///

@@ -3,7 +3,7 @@
 //! A sparse extent begins with all its tables; grains follow in the order in which they are first written. A
 //! stream-optimized extent has compressed grains in disk order, and each table after the grains that it maps. Flat
 //! extents are the guest's bytes. No byte of a file is read back or moved, and the memory for tables is limited.
-//! Headers and descriptor files are written last, so that the files are no valid image before the writer is finished.
+//! Headers and descriptor files are written last, so that the files are not a valid image until the writer is finished.
 //!
 //! From the bottom up: [`header`] and [`descriptor`] encode what their names say; [`file_names`] derives the names of
 //! other files; [`extent_layout`] computes the sizes of a sparse extent; [`open_tables`] allocates grains for

@@ -10,7 +10,7 @@ use diskimg_core::writer::{
     DiskUnits, EncodeBuffer, ImageFile, PreparedSegment, SegmentBatch, SegmentJob, SegmentUnit, UnitImage,
     WritePlan, lock,
 };
-use diskimg_core::{Batch, BlockSink, GuestOffset, HostOffset, Result, Segment, SinkProperties, range};
+use diskimg_core::{Batch, BlockSink, GuestOffset, HostOffset, Result, SinkProperties};
 
 use super::extent_layout::{
     ExtentLayout, GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes,
@@ -80,13 +80,13 @@ impl SparseWriter {
         }
     }
 
-    /// Writes the metadata. The header is last, so that the file is no valid extent before.
+    /// Writes the metadata. The header is last, so that the file is not a valid extent before.
     fn complete(&self) -> Result<()> {
         self.file.check_complete()?;
         let mut plan = WritePlan::default();
         let mut tables = lock(&self.tables);
         tables.complete_below(ExtentOffset(self.layout.size()), &mut plan);
-        plan.run_without_guest(&self.file, &EncodeBuffer::default())?;
+        plan.execute_without_guest(&self.file, &EncodeBuffer::default())?;
         self.write_directory(self.metadata.redundant_directory, self.metadata.redundant_tables)?;
         self.write_directory(self.metadata.directory, self.metadata.tables)?;
         // Readers expect whole grains, also at the end of the disk.
@@ -141,13 +141,11 @@ impl UnitImage for SparseWriter {
 
 impl BlockSink for SparseWriter {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let segment = Segment { offset, len: data.len() as u64, bytes: data, zeros: &[] };
-        SegmentJob::new(()).write_direct(self, &segment)
+        SegmentJob::new(()).write_at(self, offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        let segment = Segment { offset: range.start, len: range::len(&range), bytes: &[], zeros: &[] };
-        SegmentJob::new(()).write_direct(self, &segment)
+        SegmentJob::new(()).zero(self, &range)
     }
 
     fn properties(&self) -> SinkProperties {

@@ -107,7 +107,7 @@ impl StreamOptimizedWriter {
         let record = encoder.encode(start, bytes, buffer)?;
         let mut plan = WritePlan::default();
         lock(&self.allocator).allocate(start, record, &mut plan)?;
-        plan.run_without_guest(&self.file, buffer)
+        plan.execute_without_guest(&self.file, buffer)
     }
 
     /// Moves the position to `offset`; the bytes in between are zeros.
@@ -166,7 +166,7 @@ impl StreamOptimizedWriter {
         self.write_pending(&mut pending, start)?;
         let mut plan = WritePlan::default();
         lock(&self.allocator).finish(|directory| self.header(directory).encode(), &mut plan)?;
-        plan.run_without_guest(&self.file, &EncodeBuffer::default())?;
+        plan.execute_without_guest(&self.file, &EncodeBuffer::default())?;
         if self.ascending {
             return Ok(());
         }
@@ -221,7 +221,7 @@ impl UnitImage for StreamOptimizedWriter {
             }
         }
         drop(allocator);
-        if self.ascending { plan.run_without_guest(&self.file, segment.buffer) } else { Ok(()) }
+        if self.ascending { plan.execute_without_guest(&self.file, segment.buffer) } else { Ok(()) }
     }
 }
 
