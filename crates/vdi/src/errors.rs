@@ -34,7 +34,7 @@ pub(crate) fn invalid(field: impl Into<String>) -> Error {
     error(ErrorKind::InvalidInput, field)
 }
 
-/// A bug of this crate.
+/// A bug in this crate.
 pub(crate) fn internal(field: impl Into<String>) -> Error {
     error(ErrorKind::Internal, field)
 }

@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range,
-    range,
+    BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range, range,
 };
 
 use crate::addr::GuestOffset;
 use crate::block_map::{Mapping, StoredRun};
-use crate::errors::FORMAT;
+use crate::errors::internal;
 use crate::open::Vdi;
 
 impl BlockSource for Vdi {
@@ -23,7 +22,7 @@ impl BlockSource for Vdi {
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
             let mapping = self.map.mapping(at, GuestOffset(rest.end()))?;
-            let now = rest.take(mapping.end().since(at)).ok_or_else(internal)?;
+            let now = rest.take(mapping.end().since(at)).ok_or_else(wrong_lengths)?;
             self.read_mapped(&mapping, at, now)?;
         }
         Ok(())
@@ -58,7 +57,7 @@ impl Vdi {
         let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let (stored, len) = mapping.run(GuestOffset(rest.offset()), GuestOffset(rest.end()))?;
-            let now = rest.take(len).ok_or_else(internal)?;
+            let now = rest.take(len).ok_or_else(wrong_lengths)?;
             match stored {
                 StoredRun::Free | StoredRun::Zero => now.fill(0),
                 StoredRun::Data(host) => self.source.read_at(host.0, now)?,
@@ -68,7 +67,6 @@ impl Vdi {
     }
 }
 
-/// The error for a bug in this crate.
-fn internal() -> Error {
-    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
+fn wrong_lengths() -> Error {
+    internal("read").because("lengths do not add up")
 }
