@@ -9,7 +9,7 @@ mod qemu;
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::conformance::{Numbers, batched, painted};
+use diskimg_core::conformance::{batched, mixed};
 use diskimg_core::{BlockSink, BlockSource, Memory, MemorySink, OpenOptions, Segment, zeros};
 
 use super::{Allocation, ImageWriter, WriterOptions};
@@ -20,23 +20,6 @@ const ROOM: u64 = 1 << 30;
 /// The offset of the map, and of the blocks of an image with a small map.
 const MAP: usize = 1 << 20;
 const DATA: usize = 2 << 20;
-
-/// A disk of text, noise, zeros and painted bytes, with an odd length.
-fn mixed(len: usize, seed: u64) -> Vec<u8> {
-    let mut numbers = Numbers::new(seed);
-    let mut disk = Vec::with_capacity(len);
-    while disk.len() < len {
-        let piece = usize::try_from(1 + numbers.below(300_000)).unwrap();
-        match numbers.below(4) {
-            0 => disk.resize(disk.len() + 2 * piece, 0),
-            1 => disk.extend((0..piece).map(|_| u8::try_from(numbers.below(256)).unwrap())),
-            2 => disk.extend(b"all work and no play ".iter().cycle().take(piece)),
-            _ => disk.extend(painted(disk.len() as u64, piece)),
-        }
-    }
-    disk.truncate(len);
-    disk
-}
 
 /// Options for a disk, with fixed UUIDs so that the image is reproducible.
 fn options_for(disk: &[u8]) -> WriterOptions {
