@@ -1,43 +1,42 @@
-//! The files of an archive that can be read anywhere.
+//! The files of an archive with random access.
 
-use diskimg_core::{BlockSource, Result};
+use diskimg_core::{BlockSource, Result, range};
 
-use super::tar::{BLOCK, BLOCK_LEN, Entry, Member, Walk, cut};
+use super::tar::{BLOCK, BLOCK_LEN, TarEntry, TarHeaders, TarMember, truncated};
 
-/// The regular files of an archive, in order; after an error there are no more.
+/// The regular files of an archive, in order. It ends after an error.
 ///
-/// Gives what [`Walk`] does, and [`diskimg_core::ErrorKind::Truncated`] for an entry that runs past the end.
+/// Items are errors of [`TarHeaders`], and [`diskimg_core::ErrorKind::Truncated`] for an entry that extends past the end
+/// of the source.
 pub(super) struct Members<'a> {
     source: &'a dyn BlockSource,
-    walk: Walk,
-    ended: bool,
+    headers: TarHeaders,
+    has_ended: bool,
 }
 
 impl<'a> Members<'a> {
     pub(super) fn new(source: &'a dyn BlockSource) -> Self {
-        Self { source, walk: Walk::default(), ended: false }
+        Self { source, headers: TarHeaders::default(), has_ended: false }
     }
 
-    fn advance(&mut self) -> Result<Option<Member>> {
+    fn advance(&mut self) -> Result<Option<TarMember>> {
         let size = self.source.size();
-        while size.saturating_sub(self.walk.next()) >= BLOCK {
+        while size.saturating_sub(self.headers.next()) >= BLOCK {
             let mut block = [0; BLOCK_LEN];
-            self.source.read_at(self.walk.next(), &mut block)?;
-            let Some(entry) = self.walk.header(&block)? else { return Ok(None) };
-            let (Entry::File(Member { range, .. }) | Entry::Extension(_, range) | Entry::Other(range)) =
-                &entry;
-            if range.end > size {
-                return Err(cut(range, size));
+            self.source.read_at(self.headers.next(), &mut block)?;
+            let Some(entry) = self.headers.header(&block)? else { return Ok(None) };
+            let data = entry.range();
+            if data.end > size {
+                return Err(truncated(data, size));
             }
             match entry {
-                Entry::File(member) => return Ok(Some(member)),
-                Entry::Extension(kind, range) => {
-                    let len = range.end.saturating_sub(range.start);
-                    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-                    self.source.read_at(range.start, &mut bytes)?;
-                    self.walk.extend(kind, &bytes, range.start)?;
+                TarEntry::File(member) => return Ok(Some(member)),
+                TarEntry::Extension(kind, data) => {
+                    let mut bytes = vec![0; range::buffer_len(&data)];
+                    self.source.read_at(data.start, &mut bytes)?;
+                    self.headers.extend(kind, &bytes, data.start)?;
                 }
-                Entry::Other(_) => {}
+                TarEntry::Skipped(_) => {}
             }
         }
         Ok(None)
@@ -45,14 +44,14 @@ impl<'a> Members<'a> {
 }
 
 impl Iterator for Members<'_> {
-    type Item = Result<Member>;
+    type Item = Result<TarMember>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
+        if self.has_ended {
             return None;
         }
         let member = self.advance().transpose();
-        self.ended = !matches!(member, Some(Ok(_)));
+        self.has_ended = !matches!(member, Some(Ok(_)));
         member
     }
 }

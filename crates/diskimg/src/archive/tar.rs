@@ -1,5 +1,5 @@
-//! Headers of a tar archive, one after the other. The bytes are brought by whoever has them: [`super::members`]
-//! reads them, [`super::walker`] is given them.
+//! The headers of a tar archive, parsed one after the other. [`super::members`] reads their bytes from a source,
+//! [`super::tar_stream`] from a stream.
 //!
 //! Source: POSIX.1-1988 section 10.1.1 (ustar), POSIX.1-2001 `pax` (extended headers), and the GNU tar manual,
 //! "Basic Tar Format" (long names, sizes in base 256) and "Storing Sparse Files".
@@ -9,78 +9,89 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Error, ErrorKind, Format, Result};
+use diskimg_core::{Error, ErrorKind, Format, Result, range};
 
 const TAR: Format = Format::new("tar");
 
-/// Bytes of a header; what follows it is filled up to a multiple of them.
+/// The length of a header in bytes. Members are padded to a multiple of it.
 pub(super) const BLOCK_LEN: usize = 512;
 pub(super) const BLOCK: u64 = BLOCK_LEN as u64;
 
-/// Bytes of the name in a header, its first field.
+/// The length in bytes of the first field of a header, the name.
 pub(super) const NAME_LEN: usize = 100;
 
-/// Headers that are looked at. A bound of ours: an OVA holds a handful.
-const HEADERS: usize = 4096;
+/// The most headers in an archive. Our limit; an OVA has a handful.
+const MAX_HEADERS: usize = 4096;
 
-/// The longest header of names and sizes that is read. A bound of ours.
-const EXTENDED: u64 = 64 << 10;
+/// The longest extended header in bytes. Our limit.
+const MAX_EXTENDED: u64 = 64 << 10;
 
-/// The longest name in bytes. A bound of ours, and the longest path that Linux takes (`PATH_MAX`).
-const NAME: usize = 4096;
+/// The longest name in bytes. Our limit, and the longest path on Linux (`PATH_MAX`).
+const MAX_NAME: usize = 4096;
 
 /// The most characters of a key or name that an error shows. Our limit.
-const KEY: usize = 256;
+const MAX_SHOWN: usize = 256;
 
-/// A file in an archive.
+/// A regular file in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct TarMember {
     pub(super) name: String,
-    /// Where its bytes lie in the archive.
+    /// Its bytes in the archive.
     pub(super) range: Range<u64>,
 }
 
-/// Whether these first bytes are those of a tar archive.
+/// Returns true if a file with these first bytes is a tar archive.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// What stands behind a header, and where.
-pub(super) enum Entry {
+/// The data after a header.
+pub(super) enum TarEntry {
     /// A regular file.
-    File(Member),
-    /// Names or sizes for the next file, which [`Walk::extend`] takes. The letter is the kind.
+    File(TarMember),
+    /// An extended header for the next member, to be passed to [`TarHeaders::extend`] with its type flag.
     Extension(u8, Range<u64>),
     /// A directory, device or named pipe.
-    Other(Range<u64>),
+    Skipped(Range<u64>),
 }
 
-/// The way through an archive, from header to header.
+impl TarEntry {
+    /// The range of the data in the archive.
+    pub(super) fn range(&self) -> &Range<u64> {
+        match self {
+            Self::File(TarMember { range, .. }) | Self::Extension(_, range) | Self::Skipped(range) => range,
+        }
+    }
+}
+
+/// Parses the headers of an archive in order.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(super) struct TarHeaders {
     next: u64,
-    headers: usize,
+    count: usize,
     extended: PaxRecords,
 }
 
-impl Walk {
-    /// Where the next header stands.
+impl TarHeaders {
+    /// The offset of the next header.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes the block at [`Walk::next`]; `None` where it ends the archive.
+    /// Parses the block at [`TarHeaders::next`]. `None` if it ends the archive.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Limit`] for more than 4096
     /// headers, or an extended one over 64 KiB, [`ErrorKind::Unsupported`] for a member that is not stored as a
     /// plain file.
-    pub(super) fn header(&mut self, block: &[u8; BLOCK_LEN]) -> Result<Option<Entry>> {
+    pub(super) fn header(&mut self, block: &[u8; BLOCK_LEN]) -> Result<Option<TarEntry>> {
         let offset = self.next;
-        let Some(header) = Header::parse(block, offset)? else { return Ok(None) };
-        self.headers = self.headers.saturating_add(1);
-        if self.headers > HEADERS {
-            return Err(bad(ErrorKind::Limit, "members", offset).expected(format_args!("at most {HEADERS}")));
+        let Some(header) = TarHeader::parse(block, offset)? else { return Ok(None) };
+        self.count = self.count.saturating_add(1);
+        if self.count > MAX_HEADERS {
+            return Err(
+                bad(ErrorKind::Limit, "members", offset).expected(format_args!("at most {MAX_HEADERS}"))
+            );
         }
         let is_extension = header.is_extension();
         let len = if is_extension { header.len } else { self.extended.len.unwrap_or(header.len) };
@@ -88,11 +99,11 @@ impl Walk {
         let range = start..start.saturating_add(len);
         self.next = range.end.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
         if is_extension {
-            return match len <= EXTENDED {
-                true => Ok(Some(Entry::Extension(header.kind, range))),
+            return match len <= MAX_EXTENDED {
+                true => Ok(Some(TarEntry::Extension(header.kind, range))),
                 false => Err(bad(ErrorKind::Limit, "extended header", start)
                     .found(len)
-                    .expected(format_args!("at most {EXTENDED} bytes"))),
+                    .expected(format_args!("at most {MAX_EXTENDED} bytes"))),
             };
         }
         let extended = std::mem::take(&mut self.extended);
@@ -101,25 +112,25 @@ impl Walk {
             return Err(unsupported(&name, offset).found(format_args!("extended header key {key}")));
         }
         match storage(header.kind, &name) {
-            Storage::Plain => Ok(Some(Entry::File(Member { name, range }))),
-            Storage::List => Ok(Some(Entry::Other(range))),
-            Storage::Nothing if len == 0 => Ok(Some(Entry::Other(range))),
-            Storage::Nothing => Err(unsupported(&name, offset)
+            MemberStorage::Plain => Ok(Some(TarEntry::File(TarMember { name, range }))),
+            MemberStorage::List => Ok(Some(TarEntry::Skipped(range))),
+            MemberStorage::Nothing if len == 0 => Ok(Some(TarEntry::Skipped(range))),
+            MemberStorage::Nothing => Err(unsupported(&name, offset)
                 .found(format_args!("type '{}' with {len} bytes", char::from(header.kind).escape_debug()))),
-            Storage::Unsupported(what) => Err(unsupported(&name, offset)
+            MemberStorage::Unsupported(what) => Err(unsupported(&name, offset)
                 .found(format_args!("type '{}'{what}", char::from(header.kind).escape_debug()))),
         }
     }
 
-    /// Takes the bytes of an extension of this kind, which stand at `offset`.
+    /// Parses an extended header of this type at `offset`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for what is no list of records, [`ErrorKind::Limit`] for a name over 4096 bytes.
+    /// [`ErrorKind::Corrupt`] if it is no list of records, [`ErrorKind::Limit`] for a name over 4096 bytes.
     pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
         match kind {
             b'L' => self.extended.name = Some(path(bytes, offset)?),
-            b'x' | b'X' => self.extended.add(bytes, offset, Scope::Member)?,
-            b'g' => self.extended.add(bytes, offset, Scope::Archive)?,
+            b'x' | b'X' => self.extended.add(bytes, offset, PaxScope::Member)?,
+            b'g' => self.extended.add(bytes, offset, PaxScope::Archive)?,
             // The target of a link, which is refused when its own header comes.
             _ => {}
         }
@@ -127,27 +138,27 @@ impl Walk {
     }
 }
 
-/// The error for an archive that ends at `size`, before the end of an entry whose bytes are at `range`.
-pub(super) fn cut(range: &Range<u64>, size: u64) -> Error {
+/// The error for an archive that ends at `size`, inside the data of an entry.
+pub(super) fn truncated(range: &Range<u64>, size: u64) -> Error {
     bad(ErrorKind::Truncated, "size", range.start.saturating_sub(BLOCK))
-        .found(range.end.saturating_sub(range.start))
-        .expected(format_args!("at most {}, what is left", size.saturating_sub(range.start)))
+        .found(range::len(range))
+        .expected(format_args!("at most {}, the rest of the file", size.saturating_sub(range.start)))
 }
 
-struct Header {
+struct TarHeader {
     name: String,
     len: u64,
     kind: u8,
 }
 
-impl Header {
-    /// The header in a block that stands at `offset`; `None` where the archive ends.
+impl TarHeader {
+    /// Parses the block at `offset`. `None` if it ends the archive.
     fn parse(block: &[u8; BLOCK_LEN], offset: u64) -> Result<Option<Self>> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let field = |range: Range<usize>| block.get(range).unwrap_or_default();
-        // The checksum counts its own field as blanks.
+        // The field of the checksum counts as blanks.
         let sum = |from: &[u8]| from.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         let expected = sum(block).saturating_sub(sum(field(148..156))).saturating_add(8 * 32);
         if number(field(148..156)) != Some(expected) {
@@ -162,14 +173,14 @@ impl Header {
         Ok(Some(Self { name, len, kind }))
     }
 
-    /// Whether it only says something about the member behind it.
+    /// Returns true for an extended header.
     fn is_extension(&self) -> bool {
         matches!(self.kind, b'x' | b'X' | b'g' | b'L' | b'K')
     }
 }
 
 /// How a type flag stores a member.
-enum Storage {
+enum MemberStorage {
     /// The bytes of a file, as they are.
     Plain,
     /// The names in a directory, which only restoring a backup needs.
@@ -180,19 +191,19 @@ enum Storage {
     Unsupported(&'static str),
 }
 
-fn storage(type_flag: u8, name: &str) -> Storage {
+fn storage(type_flag: u8, name: &str) -> MemberStorage {
     match type_flag {
         // Archives older than ustar mark a directory by its name alone.
-        0 | b'0' if name.ends_with('/') => Storage::Nothing,
-        0 | b'0' | b'7' => Storage::Plain,
+        0 | b'0' if name.ends_with('/') => MemberStorage::Nothing,
+        0 | b'0' | b'7' => MemberStorage::Plain,
         // Device, directory, named pipe, and GNU's label of a volume.
-        b'3'..=b'6' | b'V' => Storage::Nothing,
-        b'D' => Storage::List,
-        b'1' => Storage::Unsupported(", a hard link"),
-        b'2' => Storage::Unsupported(", a symbolic link"),
-        b'M' => Storage::Unsupported(", the rest of a file from another volume"),
-        b'S' => Storage::Unsupported(", a sparse file"),
-        _ => Storage::Unsupported(""),
+        b'3'..=b'6' | b'V' => MemberStorage::Nothing,
+        b'D' => MemberStorage::List,
+        b'1' => MemberStorage::Unsupported(", a hard link"),
+        b'2' => MemberStorage::Unsupported(", a symbolic link"),
+        b'M' => MemberStorage::Unsupported(", the rest of a file from another volume"),
+        b'S' => MemberStorage::Unsupported(", a sparse file"),
+        _ => MemberStorage::Unsupported(""),
     }
 }
 
@@ -229,7 +240,7 @@ fn is_harmless(key: &str) -> bool {
 
 /// The members that an extended header applies to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
+enum PaxScope {
     /// The next one.
     Member,
     /// All that follow.
@@ -247,7 +258,7 @@ struct PaxRecords {
 
 impl PaxRecords {
     /// Reads records `LENGTH KEY=VALUE\n`, the length counting all of the record.
-    fn add(&mut self, mut bytes: &[u8], offset: u64, scope: Scope) -> Result<()> {
+    fn add(&mut self, mut bytes: &[u8], offset: u64, scope: PaxScope) -> Result<()> {
         while !bytes.is_empty() {
             let (record, rest) =
                 split_record(bytes).ok_or_else(|| bad(ErrorKind::Corrupt, "extended header", offset))?;
@@ -261,17 +272,17 @@ impl PaxRecords {
         Ok(())
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], offset: u64, scope: Scope) -> Result<()> {
+    fn set(&mut self, key: &[u8], value: &[u8], offset: u64, scope: PaxScope) -> Result<()> {
         match (key, scope) {
-            (b"path", Scope::Member) => self.name = Some(path(value, offset)?),
-            (b"size", Scope::Member) => {
+            (b"path", PaxScope::Member) => self.name = Some(path(value, offset)?),
+            (b"size", PaxScope::Member) => {
                 let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
                 self.len = Some(size.ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?);
             }
             _ => {
                 let key = String::from_utf8_lossy(key);
                 if !is_harmless(&key) {
-                    self.unsupported.get_or_insert_with(|| key.escape_debug().take(KEY).collect());
+                    self.unsupported.get_or_insert_with(|| key.escape_debug().take(MAX_SHOWN).collect());
                 }
             }
         }
@@ -279,7 +290,7 @@ impl PaxRecords {
     }
 }
 
-/// The `NAME=VALUE` of the first record, and what follows it.
+/// Splits the first `KEY=VALUE` from the records after it.
 fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let blank = bytes.iter().position(|byte| *byte == b' ')?;
     let len: usize = std::str::from_utf8(bytes.get(..blank)?).ok()?.parse().ok()?;
@@ -287,7 +298,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((record.strip_suffix(b"\n")?, bytes.get(len..)?))
 }
 
-/// A number in octal digits, or in base 256 if the first bit is set.
+/// Parses a number in octal digits, or in base 256 if the first bit is set.
 fn number(field: &[u8]) -> Option<u64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
@@ -302,25 +313,25 @@ fn number(field: &[u8]) -> Option<u64> {
     if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
 }
 
-/// Text up to the first NUL.
+/// Returns the text before the first NUL.
 fn text(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(field.get(..end).unwrap_or_default()).into_owned()
 }
 
-/// A name from an extension.
+/// Parses the name in an extended header.
 fn path(bytes: &[u8], offset: u64) -> Result<String> {
-    if bytes.len() > NAME.saturating_add(1) {
+    if bytes.len() > MAX_NAME.saturating_add(1) {
         return Err(bad(ErrorKind::Limit, "name", offset)
             .found(bytes.len())
-            .expected(format_args!("at most {NAME} bytes")));
+            .expected(format_args!("at most {MAX_NAME} bytes")));
     }
     Ok(text(bytes))
 }
 
 /// The error for the member with a header at `offset` that cannot be read as a plain file.
 fn unsupported(name: &str, offset: u64) -> Error {
-    let name: String = name.escape_debug().take(KEY).collect();
+    let name: String = name.escape_debug().take(MAX_SHOWN).collect();
     bad(ErrorKind::Unsupported, "storage", offset)
         .field(format!("storage of '{name}'"))
         .expected("a plain file")

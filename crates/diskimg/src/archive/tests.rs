@@ -1,10 +1,16 @@
 use super::*;
-use diskimg_core::{ErrorKind, Memory};
+use crate::Opener;
+use archived_disk::disks;
+use disk_choice::{DiskChoice, DiskMatch};
+use diskimg_core::{BlockSource, ErrorKind, Memory, Result, Verdict};
+use members::Members;
 use proptest::prelude::*;
-use tar::Member;
-use walker::{Passing, Walker};
+use recognise::{is_archive, probe};
+use std::sync::Arc;
+use tar::TarMember;
+use tar_stream::{StreamedFile, TarStream};
 
-fn members(source: &dyn BlockSource) -> Result<Vec<Member>> {
+fn members(source: &dyn BlockSource) -> Result<Vec<TarMember>> {
     Members::new(source).collect()
 }
 
@@ -15,12 +21,12 @@ fn header(name: &str, len: u64, kind: u8) -> Vec<u8> {
     block[124..135].copy_from_slice(format!("{len:011o}").as_bytes());
     block[156] = kind;
     block[257..263].copy_from_slice(b"ustar\0");
-    mend(&mut block);
+    fix_checksum(&mut block);
     block
 }
 
-/// Makes the checksum of a header right.
-fn mend(block: &mut [u8]) {
+/// Updates the checksum of a header.
+fn fix_checksum(block: &mut [u8]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
@@ -44,7 +50,7 @@ fn archive(parts: &[Vec<u8>]) -> Memory {
 }
 
 #[test]
-fn an_ova_is_known_by_its_first_member_and_lists_its_disks() {
+fn ova_is_recognised_by_its_first_member_and_lists_its_disks() {
     let ova = archive(&[
         member("box.ovf", b'0', b"<Envelope/>"),
         member("box.mf", b'0', b"SHA1"),
@@ -77,7 +83,7 @@ fn long_names_come_from_extended_headers() {
 }
 
 #[test]
-fn damaged_archives_are_refused_in_bounded_time() {
+fn damaged_archive_is_refused_in_bounded_time() {
     let mut checksum = member("box.ovf", b'0', b"x");
     checksum[0] = b'y';
     assert_eq!(members(&archive(&[checksum])).unwrap_err().kind(), ErrorKind::Corrupt);
@@ -97,39 +103,41 @@ fn damaged_archives_are_refused_in_bounded_time() {
 }
 
 #[test]
-fn the_only_disk_is_meant_or_the_first_of_the_name_that_is_wanted() {
-    let met = |wanted: Option<&str>, names: &[&str]| {
-        let mut choice = Choice::new(wanted);
-        let met: Vec<Met> = names.iter().map(|name| choice.meet(name)).collect();
-        (met, choice.check())
+fn disk_choice_selects_the_only_disk_or_the_first_with_the_requested_name() {
+    let matches = |wanted: Option<&str>, names: &[&str]| {
+        let mut choice = DiskChoice::new(wanted);
+        let found: Vec<DiskMatch> = names.iter().map(|name| choice.add(name)).collect();
+        (found, choice.check())
     };
-    assert!(matches!(met(None, &["a"]), (met, Ok(())) if met == [Met::Meant]));
-    let wanted = met(Some("b"), &["a", "b", "b"]);
-    assert!(matches!(wanted, (met, Ok(())) if met == [Met::Other, Met::Meant, Met::Other]));
-    let (met_all, error) = met(None, &["a\n", "b", "c"]);
-    assert_eq!(met_all, [Met::Meant, Met::Unclear, Met::Unclear]);
+    assert!(matches!(matches(None, &["a"]), (found, Ok(())) if found == [DiskMatch::Selected]));
+    let wanted = matches(Some("b"), &["a", "b", "b"]);
+    assert!(
+        matches!(wanted, (found, Ok(())) if found == [DiskMatch::Other, DiskMatch::Selected, DiskMatch::Other])
+    );
+    let (all, error) = matches(None, &["a\n", "b", "c"]);
+    assert_eq!(all, [DiskMatch::Selected, DiskMatch::Ambiguous, DiskMatch::Ambiguous]);
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "ova: disk is a\\n, b, c, expected one disk, or the name of one");
-    let (_, error) = met(Some("x"), &["a", "b"]);
+    let (_, error) = matches(Some("x"), &["a", "b"]);
     assert_eq!(error.unwrap_err().to_string(), "ova: disk is a, b, expected 'x'");
     for wanted in [None, Some("x")] {
-        assert_eq!(met(wanted, &[]).1.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(matches(wanted, &[]).1.unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }
 
 #[test]
-fn however_many_disks_there_are_and_whatever_they_are_called_the_error_is_short() {
-    let mut choice = Choice::new(None);
+fn error_of_an_ambiguous_choice_is_short_for_many_disks_with_long_names() {
+    let mut choice = DiskChoice::new(None);
     for _ in 0..4000 {
-        choice.meet(&"\u{1}".repeat(4000));
+        choice.add(&"\u{1}".repeat(4000));
     }
     let text = choice.check().unwrap_err().to_string();
     assert!(text.len() < 5000 && text.contains(" and 39"), "{text}");
 }
 
 #[test]
-fn an_ova_is_known_as_soon_as_its_name_is_not_that_of_a_descriptor() {
+fn probe_says_no_as_soon_as_the_first_name_is_not_a_descriptor() {
     assert_eq!(probe(b"QFI\xfb\0"), Verdict::No);
     assert_eq!(probe(b"QFI\xfb"), Verdict::NeedBytes(100));
     assert_eq!(probe(b"box.OVF\0"), Verdict::NeedBytes(512));
@@ -139,7 +147,7 @@ fn an_ova_is_known_as_soon_as_its_name_is_not_that_of_a_descriptor() {
     assert_eq!(probe(&[b"box.ovf".as_slice(), &[0; 600]].concat()), Verdict::No);
 }
 
-/// An archive with all that this reader heeds.
+/// An archive with every kind of entry that is read.
 fn varied() -> Vec<u8> {
     let pax = b"29 path=a-name-from-pax.vmdk\n".to_vec();
     let size = b"12 size=700\n".to_vec();
@@ -157,7 +165,7 @@ fn varied() -> Vec<u8> {
         member("block", 0, &[7; 512]),
         member("last", b'7', &[9; 513]),
         vec![0; 1024],
-        b"what follows is no part of it".to_vec(),
+        b"trailing bytes".to_vec(),
     ]
     .concat()
 }
@@ -247,7 +255,7 @@ fn size_in_base_256_is_read_and_a_negative_one_refused() {
         let mut block = header("y", 0, b'0');
         block[124..136].fill(0);
         (block[124], block[135]) = (first, last);
-        mend(&mut block);
+        fix_checksum(&mut block);
         [block, vec![7; 512]].concat()
     };
     assert_eq!(read(&with_size(0x80, 200)).unwrap(), [("y".to_owned(), vec![7; 200])]);
@@ -286,12 +294,12 @@ fn sparse_disk_in_an_ova_is_never_read_as_zeros() {
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// The files of an archive that can be read anywhere.
+/// Reads the files of an archive with random access.
 fn read(bytes: &[u8]) -> Result<Files> {
     let source = Memory::new(bytes.to_vec());
     Members::new(&source)
         .map(|member| {
-            let Member { name, range } = member?;
+            let TarMember { name, range } = member?;
             let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
             source.read_at(range.start, &mut bytes)?;
             Ok((name, bytes))
@@ -299,15 +307,15 @@ fn read(bytes: &[u8]) -> Result<Files> {
         .collect()
 }
 
-/// The files of an archive that is pushed in pieces.
+/// Reads the files of an archive that is pushed in chunks.
 fn pushed(bytes: &[u8], chunk: usize) -> Result<Files> {
     let mut files = Files::new();
-    let mut walker = Walker::default();
+    let mut walker = TarStream::default();
     for chunk in bytes.chunks(chunk) {
-        walker.push(chunk, &mut |passing| {
-            match passing {
-                Passing::Member(member) => files.push((member.name, Vec::new())),
-                Passing::Bytes(bytes) => files.last_mut().unwrap().1.extend(bytes),
+        walker.push(chunk, &mut |file| {
+            match file {
+                StreamedFile::Start(member) => files.push((member.name, Vec::new())),
+                StreamedFile::Bytes(bytes) => files.last_mut().unwrap().1.extend(bytes),
             }
             Ok(())
         })?;
@@ -316,40 +324,40 @@ fn pushed(bytes: &[u8], chunk: usize) -> Result<Files> {
     Ok(files)
 }
 
-fn told(files: Result<Files>) -> std::result::Result<Files, String> {
+fn comparable(files: Result<Files>) -> std::result::Result<Files, String> {
     files.map_err(|error| format!("{error:?}"))
 }
 
 #[test]
-fn x01_a_pushed_archive_has_the_files_of_a_file_wherever_it_was_cut_short() {
+fn truncated_stream_yields_the_files_of_the_truncated_file() {
     let whole = varied();
     let files = read(&whole).unwrap();
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["box.ovf", "a-long-name.qcow2", "a-name-from-pax.vmdk", "block", "last"]);
     assert_eq!(files[2].1.len(), 700);
     for len in 0..=whole.len() {
-        let expected = told(read(&whole[..len]));
+        let expected = comparable(read(&whole[..len]));
         for chunk in [1 + len % 7, 511, 512, 513, usize::MAX] {
-            assert_eq!(told(pushed(&whole[..len], chunk)), expected, "{len} by {chunk}");
+            assert_eq!(comparable(pushed(&whole[..len], chunk)), expected, "{len} by {chunk}");
         }
     }
 }
 
 proptest! {
     #[test]
-    fn x01_a_damaged_archive_is_refused_as_its_file_is(
+    fn damaged_stream_is_refused_like_the_file(
         damage in proptest::collection::vec((0_usize..7000, any::<u8>()), 1..3),
-        mended in any::<bool>(),
+        with_checksum in any::<bool>(),
         chunk in 1_usize..3000,
     ) {
         let mut bytes = varied();
         for (at, value) in damage {
             let at = at % bytes.len();
             bytes[at] = value;
-            if mended && bytes[at / 512 * 512..].len() >= 512 {
-                mend(&mut bytes[at / 512 * 512..][..512]);
+            if with_checksum && bytes[at / 512 * 512..].len() >= 512 {
+                fix_checksum(&mut bytes[at / 512 * 512..][..512]);
             }
         }
-        prop_assert_eq!(told(pushed(&bytes, chunk)), told(read(&bytes)));
+        prop_assert_eq!(comparable(pushed(&bytes, chunk)), comparable(read(&bytes)));
     }
 }

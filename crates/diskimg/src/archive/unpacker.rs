@@ -1,65 +1,66 @@
-//! Taking the disk out of an OVA that is pushed.
+//! Extracting the disk from an OVA that is pushed.
 
-use diskimg_core::{Result, Verdict};
+use diskimg_core::{Result, Verdict, range};
 
-use super::choice::{Choice, Met};
-use super::tar::{BLOCK_LEN, Member};
-use super::walker::{Passing, Walker};
-use super::{ArchivedDisk, probe};
+use super::archived_disk::ArchivedDisk;
+use super::disk_choice::{DiskChoice, DiskMatch};
+use super::recognise::probe;
+use super::tar::{BLOCK_LEN, TarMember};
+use super::tar_stream::{StreamedFile, TarStream};
 use crate::opener::Opener;
 use crate::sniff::{HEAD, Sniffed, sniff_head};
 
-/// What comes out.
-pub(crate) enum Piece<'a> {
-    /// The disk begins that is meant, as far as is known.
+/// The output of an [`Unpacker`].
+pub(crate) enum Unpacked<'a> {
+    /// The selected disk begins. A second disk may make the choice ambiguous later.
     Disk(ArchivedDisk),
-    /// The next bytes of it; or of a stream that is no OVA.
+    /// The next bytes of the disk, or of a stream that is no OVA.
     Bytes(&'a [u8]),
-    /// All bytes of the disk have come.
+    /// The disk has ended.
     End,
-    /// Another disk begins, and it is not clear any more which is meant. No more bytes come.
-    Unclear(&'a Choice),
+    /// A second disk begins, and no name is requested. No more bytes follow.
+    Ambiguous(&'a DiskChoice),
 }
 
-/// Takes what unpacking yields, in order.
-pub(crate) type Out<'a> = &'a mut dyn FnMut(Piece<'_>) -> Result<()>;
+/// Receives the output of an [`Unpacker`], in order.
+pub(crate) type UnpackedFn<'a> = &'a mut dyn FnMut(Unpacked<'_>) -> Result<()>;
 
-/// Hands on the one disk that is meant in an OVA, and a stream that is none as it is.
+/// Extracts the selected disk from an OVA. Any other stream passes through unchanged.
 pub(crate) struct Unpacker {
-    state: State,
-    wanted: Option<String>,
+    state: UnpackerState,
+    requested: Option<String>,
 }
 
-enum State {
-    /// Too few bytes to tell.
+enum UnpackerState {
+    /// Too few bytes to recognise an OVA.
     Start(Vec<u8>),
     Plain,
-    Archive(Box<Walker>, Search),
+    Archive(Box<TarStream>, DiskSearch),
 }
 
 impl Unpacker {
-    /// The front of a stream, unpacked if `opener` wants it.
+    /// Creates an unpacker, which passes all streams through if `opener` does not unpack.
     pub(crate) fn new(opener: &Opener) -> Self {
-        let state = if opener.unpacks() { State::Start(Vec::new()) } else { State::Plain };
-        Self { state, wanted: opener.member.clone() }
+        let state = if opener.unpacks() { UnpackerState::Start(Vec::new()) } else { UnpackerState::Plain };
+        Self { state, requested: opener.member.clone() }
     }
 
-    /// Whether the stream is an archive, once that is known.
+    /// Returns true once the stream is recognised as an archive.
     pub(crate) fn is_archive(&self) -> bool {
-        matches!(self.state, State::Archive(..))
+        matches!(self.state, UnpackerState::Archive(..))
     }
 
-    /// Whether all of an archive has passed.
+    /// Returns true if the stream is an archive and has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(&self.state, State::Archive(walker, _) if walker.has_ended())
+        matches!(&self.state, UnpackerState::Archive(tar, _) if tar.has_ended())
     }
 
-    /// Takes the next bytes of the stream; the cut points change nothing.
+    /// Reads the next bytes of the stream. The output does not depend on how the stream is split.
     ///
     /// # Errors
-    /// What is wrong with the archive, and what `out` gives. It takes no more then.
-    pub(crate) fn push(&mut self, bytes: &[u8], out: Out<'_>) -> Result<()> {
-        let State::Start(start) = &mut self.state else { return self.forward(bytes, out) };
+    /// Defects of the archive, and errors of `out`. Do not push after an error.
+    pub(crate) fn push(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
+        let UnpackerState::Start(start) = &mut self.state else { return self.forward(bytes, out) };
         let missing = BLOCK_LEN.saturating_sub(start.len());
         let (taken, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
         start.extend_from_slice(taken);
@@ -70,72 +71,74 @@ impl Unpacker {
         self.forward(rest, out)
     }
 
-    /// The stream has ended.
+    /// Completes the stream.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Truncated`] for an archive that was cut; as [`Choice::check`]; what `out` gives.
-    pub(crate) fn finish(&mut self, out: Out<'_>) -> Result<()> {
+    /// [`diskimg_core::ErrorKind::Truncated`] for a truncated archive; as [`DiskChoice::check`]; errors of `out`.
+    pub(crate) fn finish(&mut self, out: UnpackedFn<'_>) -> Result<()> {
         self.settle(Verdict::No, out)?;
         match &self.state {
-            State::Archive(walker, search) => {
-                walker.finish()?;
+            UnpackerState::Archive(tar, search) => {
+                tar.finish()?;
                 search.choice.check()
             }
             _ => Ok(()),
         }
     }
 
-    /// It is certain what the stream is: passes on the first bytes.
-    fn settle(&mut self, verdict: Verdict, out: Out<'_>) -> Result<()> {
-        let State::Start(start) = &mut self.state else { return Ok(()) };
+    /// Sets the kind of the stream and passes on its first bytes.
+    fn settle(&mut self, verdict: Verdict, out: UnpackedFn<'_>) -> Result<()> {
+        let UnpackerState::Start(start) = &mut self.state else { return Ok(()) };
         let start = std::mem::take(start);
         self.state = match verdict {
-            Verdict::Yes => State::Archive(Box::default(), Search::new(self.wanted.as_deref())),
-            _ => State::Plain,
+            Verdict::Yes => {
+                UnpackerState::Archive(Box::default(), DiskSearch::new(self.requested.as_deref()))
+            }
+            _ => UnpackerState::Plain,
         };
         self.forward(&start, out)
     }
 
-    fn forward(&mut self, bytes: &[u8], out: Out<'_>) -> Result<()> {
+    fn forward(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
         match &mut self.state {
-            State::Archive(walker, search) => walker.push(bytes, &mut |passing| search.take(passing, out)),
+            UnpackerState::Archive(tar, search) => tar.push(bytes, &mut |file| search.push(file, out)),
             _ if bytes.is_empty() => Ok(()),
-            _ => out(Piece::Bytes(bytes)),
+            _ => out(Unpacked::Bytes(bytes)),
         }
     }
 }
 
-/// Looks for the disk among the files that pass.
-struct Search {
-    choice: Choice,
-    file: File,
+/// Searches the files of an archive for the disk.
+struct DiskSearch {
+    choice: DiskChoice,
+    file: CurrentFile,
 }
 
-/// The file that passes.
-enum File {
-    /// Its first bytes, which tell whether it is a disk.
-    Head(Member, Vec<u8>),
-    /// The disk that is meant, and how many of its bytes are still to come.
+/// The file at the current position.
+enum CurrentFile {
+    /// Its first bytes, which show whether it is a disk.
+    Head(TarMember, Vec<u8>),
+    /// The selected disk, and the number of its bytes that follow.
     Disk(u64),
-    /// None that is wanted.
+    /// A file that is not selected.
     Other,
 }
 
-impl Search {
-    fn new(wanted: Option<&str>) -> Self {
-        Self { choice: Choice::new(wanted), file: File::Other }
+impl DiskSearch {
+    fn new(requested: Option<&str>) -> Self {
+        Self { choice: DiskChoice::new(requested), file: CurrentFile::Other }
     }
 
-    fn take(&mut self, passing: Passing<'_>, out: Out<'_>) -> Result<()> {
-        let bytes = match passing {
-            Passing::Member(member) => {
-                self.file = File::Head(member, Vec::new());
+    fn push(&mut self, file: StreamedFile<'_>, out: UnpackedFn<'_>) -> Result<()> {
+        let bytes = match file {
+            StreamedFile::Start(member) => {
+                self.file = CurrentFile::Head(member, Vec::new());
                 return Ok(());
             }
-            Passing::Bytes(bytes) => bytes,
+            StreamedFile::Bytes(bytes) => bytes,
         };
-        let File::Head(member, head) = &mut self.file else { return self.forward(bytes, out) };
-        let size = member.range.end.saturating_sub(member.range.start);
+        let CurrentFile::Head(member, head) = &mut self.file else { return self.forward(bytes, out) };
+        let size = range::len(&member.range);
         let whole = usize::try_from(size).unwrap_or(HEAD).min(HEAD);
         let missing = whole.saturating_sub(head.len());
         let (now, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
@@ -143,33 +146,35 @@ impl Search {
         if head.len() < whole {
             return Ok(());
         }
-        self.judge(size, out)?;
+        self.evaluate(size, out)?;
         self.forward(rest, out)
     }
 
-    /// The first bytes of a file of this size are there: decides whether it is the disk.
-    fn judge(&mut self, size: u64, out: Out<'_>) -> Result<()> {
-        let File::Head(member, head) = std::mem::replace(&mut self.file, File::Other) else { return Ok(()) };
+    /// Recognises a file of this size by its head, and adds it to the choice if it is a disk.
+    fn evaluate(&mut self, size: u64, out: UnpackedFn<'_>) -> Result<()> {
+        let CurrentFile::Head(member, head) = std::mem::replace(&mut self.file, CurrentFile::Other) else {
+            return Ok(());
+        };
         let Ok(Sniffed::Image(format)) = sniff_head(&head, Some(size)) else { return Ok(()) };
-        match self.choice.meet(&member.name) {
-            Met::Meant => {
-                self.file = File::Disk(size);
-                out(Piece::Disk(ArchivedDisk { name: member.name, range: member.range, format }))?;
+        match self.choice.add(&member.name) {
+            DiskMatch::Selected => {
+                self.file = CurrentFile::Disk(size);
+                out(Unpacked::Disk(ArchivedDisk { name: member.name, range: member.range, format }))?;
                 self.forward(&head, out)
             }
-            Met::Unclear => out(Piece::Unclear(&self.choice)),
-            Met::Other => Ok(()),
+            DiskMatch::Ambiguous => out(Unpacked::Ambiguous(&self.choice)),
+            DiskMatch::Other => Ok(()),
         }
     }
 
-    fn forward(&mut self, bytes: &[u8], out: Out<'_>) -> Result<()> {
-        let File::Disk(left) = &mut self.file else { return Ok(()) };
+    fn forward(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
+        let CurrentFile::Disk(left) = &mut self.file else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
         }
         *left = left.saturating_sub(bytes.len() as u64);
         let has_ended = *left == 0;
-        out(Piece::Bytes(bytes))?;
-        if has_ended { out(Piece::End) } else { Ok(()) }
+        out(Unpacked::Bytes(bytes))?;
+        if has_ended { out(Unpacked::End) } else { Ok(()) }
     }
 }

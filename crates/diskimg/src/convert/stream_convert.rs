@@ -5,7 +5,7 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
 
 use super::one_pass::OnePass;
 use super::options::{ConvertOptions, Converted};
-use crate::archive::{Piece, Unpacker};
+use crate::archive::{Unpacked, Unpacker};
 use crate::decompress::AutoDecompressor;
 use crate::opener::Opener;
 
@@ -130,15 +130,15 @@ impl StreamConvert {
 }
 
 /// Forwards the disk of an archive to the conversion. Fails at a second disk if none was named.
-fn forward(pass: &mut OnePass, piece: Piece<'_>) -> Result<()> {
+fn forward(pass: &mut OnePass, piece: Unpacked<'_>) -> Result<()> {
     match piece {
-        Piece::Disk(disk) => {
+        Unpacked::Disk(disk) => {
             pass.recognised(disk.format);
             Ok(())
         }
-        Piece::Bytes(bytes) => pass.push(bytes),
+        Unpacked::Bytes(bytes) => pass.push(bytes),
         // A second disk may follow.
-        Piece::End => Ok(()),
-        Piece::Unclear(choice) => choice.check(),
+        Unpacked::End => Ok(()),
+        Unpacked::Ambiguous(choice) => choice.check(),
     }
 }

@@ -4,7 +4,7 @@ use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
 
 use super::evaluate::Judgement;
 use super::payload::Payload;
-use crate::archive::{OVA, Piece, Unpacker};
+use crate::archive::{OVA, Unpacked, Unpacker};
 use crate::opener::Opener;
 
 /// The unwrapped bytes of a stream.
@@ -97,17 +97,17 @@ impl Inside {
 }
 
 impl Image {
-    fn take(&mut self, piece: Piece<'_>) -> Result<()> {
+    fn take(&mut self, piece: Unpacked<'_>) -> Result<()> {
         match piece {
-            Piece::Disk(disk) => {
+            Unpacked::Disk(disk) => {
                 self.member = Some(disk.name);
                 self.payload.recognise();
             }
-            Piece::Bytes(bytes) => self.payload.push(bytes),
-            Piece::End => {
+            Unpacked::Bytes(bytes) => self.payload.push(bytes),
+            Unpacked::End => {
                 self.payload.end();
             }
-            Piece::Unclear(_) => self.unclear = true,
+            Unpacked::Ambiguous(_) => self.unclear = true,
         }
         Ok(())
     }

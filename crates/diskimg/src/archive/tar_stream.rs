@@ -1,0 +1,132 @@
+//! The files of an archive that is pushed.
+
+use std::ops::Range;
+
+use diskimg_core::Result;
+
+use super::tar::{BLOCK, TarEntry, TarHeaders, TarMember, truncated};
+
+/// A part of a file in a streamed archive.
+pub(super) enum StreamedFile<'a> {
+    /// A regular file begins.
+    Start(TarMember),
+    /// Its next bytes.
+    Bytes(&'a [u8]),
+}
+
+/// Reads an archive that is pushed in chunks of any size. Buffers one header at a time, and does no I/O.
+#[derive(Default)]
+pub(super) struct TarStream {
+    headers: TarHeaders,
+    position: u64,
+    section: TarSection,
+    /// The bytes of a header or an extension so far.
+    buffer: Vec<u8>,
+}
+
+/// The section of the archive at the current position.
+#[derive(Default)]
+enum TarSection {
+    #[default]
+    Header,
+    Extension(u8, Range<u64>),
+    File(Range<u64>),
+    Skipped(Range<u64>),
+    /// Zeros up to the next header.
+    Padding,
+    /// Anything after the block that ends the archive.
+    End,
+}
+
+impl TarStream {
+    /// Returns true if the archive has ended. Bytes after that are not part of it.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.section, TarSection::End)
+    }
+
+    /// Reads the next chunk. The result does not depend on how the stream is split.
+    ///
+    /// # Errors
+    /// As [`TarHeaders::header`] and `out`. Do not push after an error.
+    pub(super) fn push(
+        &mut self,
+        chunk: &[u8],
+        out: &mut dyn FnMut(StreamedFile<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut rest = chunk;
+        while !self.has_ended() {
+            let left = self.section_end().saturating_sub(self.position);
+            if left == 0 {
+                self.step(out)?;
+                continue;
+            }
+            if rest.is_empty() {
+                break;
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
+            match self.section {
+                TarSection::Header | TarSection::Extension(..) => self.buffer.extend_from_slice(now),
+                TarSection::File(_) => out(StreamedFile::Bytes(now))?,
+                TarSection::Skipped(_) | TarSection::Padding | TarSection::End => {}
+            }
+            self.position = self.position.saturating_add(now.len() as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Checks that the stream did not end inside an entry. A truncated header ends the archive, as it does in a file.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Truncated`].
+    pub(super) fn finish(&self) -> Result<()> {
+        match &self.section {
+            TarSection::Extension(_, range) | TarSection::File(range) | TarSection::Skipped(range)
+                if self.position < range.end =>
+            {
+                Err(truncated(range, self.position))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn section_end(&self) -> u64 {
+        match &self.section {
+            TarSection::Header => self.headers.next().saturating_add(BLOCK),
+            TarSection::Extension(_, range) | TarSection::File(range) | TarSection::Skipped(range) => {
+                range.end
+            }
+            TarSection::Padding => self.headers.next(),
+            TarSection::End => u64::MAX,
+        }
+    }
+
+    /// Goes on to the next section after the last byte of one.
+    fn step(&mut self, out: &mut dyn FnMut(StreamedFile<'_>) -> Result<()>) -> Result<()> {
+        self.section = match std::mem::take(&mut self.section) {
+            TarSection::Header => match self.buffer.first_chunk() {
+                Some(block) => match self.headers.header(block)? {
+                    Some(TarEntry::File(member)) => {
+                        let range = member.range.clone();
+                        out(StreamedFile::Start(member))?;
+                        TarSection::File(range)
+                    }
+                    Some(TarEntry::Extension(kind, range)) => TarSection::Extension(kind, range),
+                    Some(TarEntry::Skipped(range)) => TarSection::Skipped(range),
+                    None => TarSection::End,
+                },
+                None => TarSection::End,
+            },
+            TarSection::Extension(kind, range) => {
+                self.headers.extend(kind, &self.buffer, range.start)?;
+                TarSection::Padding
+            }
+            TarSection::File(_) | TarSection::Skipped(_) => TarSection::Padding,
+            TarSection::Padding => TarSection::Header,
+            TarSection::End => TarSection::End,
+        };
+        self.buffer.clear();
+        Ok(())
+    }
+}
