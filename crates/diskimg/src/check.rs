@@ -6,26 +6,26 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
 
 use crate::opener::Opener;
-use crate::sniff::Ends;
+use crate::sniff::FileEnds;
 use crate::stream_input::StreamInput;
 
-/// What a check found, and in which format.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// The format of the image, inside any wrapper.
+    /// The format of the image inside any compression.
     pub format: Format,
-    /// What is wrong with it.
+    /// The problems found.
     pub report: CheckReport,
 }
 
 impl Opener {
-    /// Checks the structure of the image in a file: one layer, and the files it consists of as far as
-    /// [`Opener::resolver`] allows. A compressed file is decoded first, as [`Opener::open`] does it.
+    /// Checks the structure of the image in a file: one layer, and the files it consists of, as far as
+    /// [`Opener::resolver`] allows. A compressed file is decompressed first, as [`Opener::open`] does.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] in the field `check` when the format has no structure to check; otherwise what keeps the check
-    /// from being completed. What is wrong with the image is no error: [`CheckReport`] tells it.
+    /// [`ErrorKind::Unsupported`] in the field `check` if the format has no structure to check; otherwise errors that
+    /// prevent the check. Problems of the image are not errors but part of the [`CheckReport`].
     pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
         let path = path.as_ref();
         let source = self.file(path)?;
@@ -37,14 +37,14 @@ impl Opener {
         }
     }
 
-    /// Checks the structure of the image that a source holds; it is taken as it is, never unwrapped.
+    /// Checks the structure of the image in a source, which is never decompressed.
     ///
     /// # Errors
     /// As [`Opener::check`].
     #[allow(clippy::needless_pass_by_value, reason = "callers hand the source over")]
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
         let (source, _) = self.unpacked(&source)?;
-        let driver = self.driver_for(Ends::of(&source)?.as_parts())?;
+        let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| no_check(driver.format))?;
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
         Ok(Checked { format: driver.format, report: check(source, &options)? })

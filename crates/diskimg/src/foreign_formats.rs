@@ -1,4 +1,4 @@
-//! Formats that are recognised and named, and that this build cannot read: better than calling them raw.
+//! Formats that are recognised by name but not supported.
 //!
 //! Sources of the magics: VHD specification 1.0 (the footer, of which dynamic images have a copy at their start),
 //! the `koly` block of Apple's UDIF as `hdiutil` writes it, [MS-VHDX]
@@ -9,17 +9,17 @@
 use diskimg_core::Format;
 
 /// A format that is recognised by fixed bytes at a fixed offset.
-struct Known {
+struct ForeignFormat {
     format: Format,
     offset: usize,
     magic: &'static [u8],
 }
 
-const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> Known {
-    Known { format: Format::new(name), offset, magic }
+const fn known(name: &'static str, offset: usize, magic: &'static [u8]) -> ForeignFormat {
+    ForeignFormat { format: Format::new(name), offset, magic }
 }
 
-static KNOWN: &[Known] = &[
+static KNOWN: &[ForeignFormat] = &[
     known("qcow", 0, b"QFI\xfb\0\0\0\x01"),
     known("vhdx", 0, b"vhdxfile"),
     known("vhd", 0, b"conectix"),
@@ -28,20 +28,20 @@ static KNOWN: &[Known] = &[
     known("parallels", 0, b"WithouFreSpacExt"),
     known("luks", 0, b"LUKS\xba\xbe"),
     known("zip", 0, b"PK\x03\x04"),
-    // Empty, and in several parts.
+    // An empty archive, and one in several parts.
     known("zip", 0, b"PK\x05\x06"),
     known("zip", 0, b"PK\x07\x08"),
     known("7z", 0, b"7z\xbc\xaf\x27\x1c"),
     known("bzip2", 0, b"BZh"),
     known("lz4", 0, b"\x04\x22\x4d\x18"),
-    // The legacy frame, as the kernel's images have it.
+    // The legacy frame, as in kernel images.
     known("lz4", 0, b"\x02\x21\x4c\x18"),
     known("lzip", 0, b"LZIP"),
     known("rar", 0, b"Rar!\x1a\x07"),
     known("tar", 257, b"ustar\0"),
     known("tar", 257, b"ustar  "),
     known("wim", 0, b"MSWIM\0\0\0"),
-    // Formats that this build leaves out.
+    // Formats that are disabled in this build.
     #[cfg(not(feature = "qcow2"))]
     known("qcow2", 0, b"QFI\xfb"),
     #[cfg(not(feature = "vmdk"))]
@@ -56,33 +56,33 @@ static KNOWN: &[Known] = &[
     known("vdi", 64, b"\x7f\x10\xda\xbe"),
 ];
 
-/// The known but unsupported format that these first bytes of a file belong to.
+/// The unsupported format of a file with these first bytes.
 pub(crate) fn recognise(head: &[u8]) -> Option<Format> {
-    let matches = |known: &&Known| {
+    let matches = |known: &&ForeignFormat| {
         let end = known.offset.saturating_add(known.magic.len());
         head.get(known.offset..end) == Some(known.magic)
     };
     KNOWN.iter().find(matches).map(|known| known.format)
 }
 
-/// Bytes of a trailer: formats that put their raw disk first say at its end what it is.
+/// The length of a trailer in bytes. Some formats are a raw disk with a trailer.
 pub(crate) const TRAILER: usize = 512;
 
-/// The format that this trailer, the last 512 bytes of a file, belongs to: a VHD of fixed size, or a DMG.
+/// The format of a file with these last 512 bytes: a VHD of fixed size, or a DMG.
 pub(crate) fn recognise_trailer(trailer: &[u8]) -> Option<Format> {
     let trailer: &[u8; TRAILER] = trailer.try_into().ok()?;
     let word = |at: usize| trailer.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word));
     if trailer.starts_with(b"koly") && word(8) == Some(512) {
         return Some(Format::new("dmg"));
     }
-    // The checksum: all bytes but its own, added up and inverted.
+    // The checksum is the inverted sum of all other bytes.
     let sum: u32 = trailer.iter().map(|byte| u32::from(*byte)).sum();
     let own: u32 = trailer.get(64..68)?.iter().map(|byte| u32::from(*byte)).sum();
     let is_vhd = trailer.starts_with(b"conectix") && word(64) == Some(!sum.saturating_sub(own));
     is_vhd.then_some(Format::new("vhd"))
 }
 
-/// The known but unsupported format of this name.
+/// The unsupported format with this name.
 pub(crate) fn by_name(name: &str) -> Option<Format> {
     let with_trailer = (name == "dmg").then_some(Format::new("dmg"));
     KNOWN.iter().find(|known| known.format.name() == name).map(|known| known.format).or(with_trailer)
@@ -92,8 +92,9 @@ pub(crate) fn by_name(name: &str) -> Option<Format> {
 mod tests {
     use super::*;
 
+    // Hostile case R10.
     #[test]
-    fn r10_other_formats_are_named() {
+    fn unsupported_formats_are_recognised() {
         let mut tar = vec![0; 512];
         tar[257..263].copy_from_slice(b"ustar\0");
         let cases: [(&[u8], &str); 8] = [
@@ -113,8 +114,9 @@ mod tests {
         assert_eq!(recognise(&[0; 1024]), None);
     }
 
+    // Hostile case R10.
     #[test]
-    fn r10_a_trailer_names_a_format_only_if_it_is_whole() {
+    fn trailer_is_recognised_only_if_it_is_complete() {
         let mut footer = [0; TRAILER];
         footer[..8].copy_from_slice(b"conectix");
         footer[60..64].copy_from_slice(&2_u32.to_be_bytes());

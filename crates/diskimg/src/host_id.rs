@@ -1,12 +1,12 @@
-//! Which host file or device something is, whatever it is called.
+//! The identity of host files and devices, independent of their names.
 
 use std::fs::Metadata;
 
 use diskimg_core::BlockSource;
 
-/// The identity of a host file or block device; none where the system does not tell.
+/// The identity of a host file or block device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(not(unix), allow(dead_code, reason = "other systems do not tell"))]
+#[cfg_attr(not(unix), allow(dead_code, reason = "other systems report no identity"))]
 pub(crate) enum HostId {
     File { device: u64, inode: u64 },
     Device(u64),
@@ -27,7 +27,7 @@ impl HostId {
         None
     }
 
-    /// The file that a source lies in, if it lies in one.
+    /// The host file of a source, if it has one.
     pub(crate) fn of_source(source: &dyn BlockSource) -> Option<Self> {
         let host = source.locate(0..source.size().min(1)).host?;
         Self::of(&host.file.metadata().ok()?)

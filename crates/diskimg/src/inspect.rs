@@ -10,7 +10,7 @@ use crate::host_file::open_stream;
 use crate::inspection::{FileSizes, Inspection};
 use crate::opener::Opener;
 use crate::probe::Prober;
-use crate::sniff::Ends;
+use crate::sniff::FileEnds;
 
 /// Describes the image in a file with the default [`Opener`]: see [`Opener::inspect`].
 ///
@@ -68,7 +68,7 @@ impl Opener {
     }
 
     fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
-        let driver = self.driver_for(Ends::of(source)?.as_parts())?;
+        let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
         (driver.inspect)(source, &self.limits)
     }
 

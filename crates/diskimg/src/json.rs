@@ -1,7 +1,8 @@
-//! What an image claims, in the shape of `qemu-img info --output=json`; our additions under `"diskimg"`.
+//! The description of an image as JSON, in the form of `qemu-img info --output=json`. Our additions are under
+//! `"diskimg"`.
 //!
-//! One place for all front ends that speak JSON. Names taken from an image stand in it as they are, with what
-//! is not UTF-8 replaced: JSON escapes them, and whoever prints them afterwards has to.
+//! Used by all front ends that print JSON. Names from an image are included as they are, with invalid UTF-8
+//! replaced. JSON escapes them; a program that prints the decoded names has to escape them itself.
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
@@ -9,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::inspection::Inspection;
 
-/// The object that `qemu-img info --output=json` prints, with `"diskimg"` at its end. `filename` is shown as
-/// the image's name, and names inside the image are shown as seen from there.
+/// Returns the object that `qemu-img info --output=json` prints, with `"diskimg"` at its end. `filename` is the name of
+/// the image; names in the image are printed relative to it.
 ///
 /// ```
 /// use diskimg::{Memory, Opener, json};
@@ -59,25 +60,25 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
     Value::Object(object)
 }
 
-/// The backing file that an image names, or the parent, if it names one.
+/// The backing file or parent that an image names, if any.
 #[must_use]
 pub fn backing(info: &ImageInfo) -> Option<&Reference> {
     info.references.iter().find(|reference| match reference.role {
         ReferenceRole::Backing => true,
-        // A parent may be known by its UUID alone.
+        // A parent may be recorded only by its UUID.
         ReferenceRole::Parent => !reference.name.is_empty(),
         _ => false,
     })
 }
 
-/// The name of a [`Detail::File`] as seen from where the image's own name is seen. For showing, never for opening.
+/// The name of a [`Detail::File`], relative to the name of the image. For display, never for opening.
 #[must_use]
 pub fn file_name(image: &str, name: &str) -> String {
     if name.is_empty() { image.to_owned() } else { full_name(image, name) }
 }
 
-/// A relative name as seen from where the image's own name is seen, as `qemu-img` shows it: what begins with a
-/// protocol is not relative. For showing, never for opening.
+/// Resolves a name in an image relative to the name of the image, as `qemu-img` does. A name with a protocol is not
+/// relative. For display, never for opening.
 #[must_use]
 pub fn full_name(image: &str, name: &str) -> String {
     let with_protocol = name.split('/').next().is_some_and(|first| first.contains(':'));
@@ -99,7 +100,7 @@ fn file_node(inspection: &Inspection, filename: &str) -> Value {
     })
 }
 
-/// QEMU counts a file in sectors; its exact length is among our additions.
+/// QEMU rounds the size of a file up to sectors. The exact length is one of our additions.
 fn whole_sectors(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(512).unwrap_or(bytes)
 }
@@ -121,7 +122,7 @@ fn snapshot(snapshot: &Snapshot) -> Value {
     object
 }
 
-/// What only we tell.
+/// The members that `qemu-img` does not print.
 fn additions(inspection: &Inspection) -> Value {
     let info = &inspection.info;
     json!({
@@ -144,7 +145,7 @@ fn reference(reference: &Reference) -> Value {
     })
 }
 
-/// One finding as an object: `severity`, `check`, `message`, `offset`.
+/// Returns a finding as an object: `severity`, `check`, `message`, `offset`.
 #[must_use]
 pub fn finding(finding: &Finding) -> Value {
     json!({
@@ -155,7 +156,7 @@ pub fn finding(finding: &Finding) -> Value {
     })
 }
 
-/// How much a finding matters, in one word: `note`, `warning`, `unsafe`.
+/// The severity of a finding in one word: `note`, `warning`, `unsafe`.
 #[must_use]
 pub const fn severity(severity: Severity) -> &'static str {
     match severity {

@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::drivers::driver;
 use crate::opener::Opener;
 use crate::resolve::{chain_loops, relative_to, same_file};
-use crate::sniff::Ends;
+use crate::sniff::FileEnds;
 
 impl Opener {
     /// Opens an image that is decompressed and extracted already, with all layers below it.
@@ -22,7 +22,7 @@ impl Opener {
         wrapper: Option<Wrapper>,
         member: Option<String>,
     ) -> Result<Disk> {
-        let driver = self.driver_for(Ends::of(source)?.as_parts())?;
+        let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
         let opened = OpenedFiles::default();
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;
         let below = self.layers_below(source, &top, &opened)?;

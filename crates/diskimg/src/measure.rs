@@ -1,4 +1,4 @@
-//! What a target would take up, before it is written.
+//! The size of a target before it is written.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ use crate::convert::Target;
 use crate::drivers::driver_of;
 
 impl Target {
-    /// Measures what this target would take up with the disk `source`; only its extents are looked at. For raw that
-    /// is the size of the disk, whose holes take no blocks of the file system all the same; for an image of several
-    /// files their sum, the names of which follow from the target's, or from `disk` where it has none. The numbers of
-    /// raw and qcow2 are those of `qemu-img measure`.
+    /// Measures the size of this target with the disk `source`. Only the extents are read. For raw this is the size of
+    /// the disk, although holes use no blocks of the file system. For an image of several files it is their sum; the
+    /// files are named after the target, or `disk` if it has no name. The results for raw and qcow2 are those of
+    /// `qemu-img measure`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a format that cannot be written; as [`Target::create`] for options that cannot
-    /// be meant; what the source gives.
+    /// [`ErrorKind::Unsupported`] for a format that cannot be written; as [`Target::create`] for invalid options; errors
+    /// of the source.
     ///
     /// ```
     /// use diskimg::{Memory, Target, driver};
@@ -32,7 +32,7 @@ impl Target {
         self.measured(source.size(), Some(&mut stored))
     }
 
-    /// Measures what this target would take up if a disk of `size` bytes were created and not written.
+    /// Measures the size of this target for an empty disk of `size` bytes.
     ///
     /// # Errors
     /// As [`Target::measure`].

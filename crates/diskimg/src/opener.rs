@@ -9,7 +9,7 @@ use diskimg_core::{
 };
 
 use crate::drivers::driver_of;
-use crate::sniff::{Parts, Sniffed};
+use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
 
 /// Opens images. The defaults suit images from strangers: the format is recognised by content and never assumed
@@ -85,7 +85,7 @@ impl Opener {
     ///
     /// # Errors
     /// As [`crate::sniff()`]; [`ErrorKind::Unsupported`] for a recognised format without a driver.
-    pub(crate) fn driver_for(&self, parts: Parts<'_>) -> Result<&'static Driver> {
+    pub(crate) fn driver_for(&self, parts: FileParts<'_>) -> Result<&'static Driver> {
         if let Some(format) = self.format {
             return driver_of(format);
         }

@@ -1,4 +1,4 @@
-//! What format a file has, by its bytes alone.
+//! Recognising the format of a file by its bytes.
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Remedy, Result, Verdict};
@@ -7,29 +7,28 @@ use diskimg_raw::Content;
 use crate::drivers::drivers;
 use crate::foreign_formats::{self, TRAILER};
 
-/// Bytes of the head that sniffing looks at: everything recognised lies in the first 64 KiB, but for the
-/// superblock of btrfs behind it.
+/// The length in bytes of the head that sniffing reads: 64 KiB, and the superblock of btrfs after them.
 pub(crate) const HEAD: usize = 68 << 10;
 
-/// What the first bytes of a file say it is.
+/// The result of [`sniff`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Sniffed {
-    /// An image of this format, which this build can read.
+    /// An image of this format, which is supported.
     Image(Format),
-    /// Raw, because the bytes themselves speak for a disk.
+    /// A raw disk, indicated by its content.
     Raw(Content),
-    /// Compressed; what is inside is not looked at.
+    /// A compressed file. The content is not inspected.
     Wrapped(Wrapper),
-    /// A format that is recognised, and that this build cannot read.
+    /// A format that is recognised but not supported.
     Known(Format),
 }
 
-/// Recognises a file by its first bytes. Never falls back to raw: raw is only what speaks for a disk.
+/// Recognises a file by its first bytes. A file is raw only if its content indicates a disk, never by default.
 ///
 /// # Errors
-/// [`ErrorKind::UnknownFormat`] when nothing is recognised, or the file is empty.
-/// [`ErrorKind::Ambiguous`] when the bytes are valid as more than one thing.
+/// [`ErrorKind::UnknownFormat`] if no format is recognised, or the file is empty.
+/// [`ErrorKind::Ambiguous`] if the bytes are valid in more than one format.
 ///
 /// ```
 /// use diskimg::{Memory, Sniffed, sniff};
@@ -39,38 +38,38 @@ pub enum Sniffed {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
-    Ends::of(source)?.as_parts().sniff()
+    FileEnds::of(source)?.as_parts().sniff()
 }
 
-/// As [`sniff`], over bytes already read; `size` is the length of the whole, if it is known. Formats that are
-/// recognised by the end of a file are seen only if that is all of it.
+/// Recognises a file by the head passed, as [`sniff`] does. `size` is the length of the file, if known. Formats with a
+/// trailer are recognised only if the head is the whole file.
 ///
 /// # Errors
 /// As [`sniff`].
 pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
-    Parts::of_head(head, size).sniff()
+    FileParts::of_head(head, size).sniff()
 }
 
-/// The parts of a file that tell what it is.
+/// The parts of a file by which it is recognised.
 #[derive(Clone, Copy)]
-pub(crate) struct Parts<'a> {
-    /// The first bytes, best [`HEAD`].
+pub(crate) struct FileParts<'a> {
+    /// The first bytes, [`HEAD`] if there are as many.
     pub(crate) head: &'a [u8],
-    /// The last 512 bytes; none if they are not at hand.
+    /// The last 512 bytes; empty if they are not available.
     pub(crate) trailer: &'a [u8],
-    /// The length of the whole, if it is known.
+    /// The length of the file, if known.
     pub(crate) size: Option<u64>,
 }
 
-impl<'a> Parts<'a> {
-    /// The first bytes of a file of `size` bytes, if that is known; if they are all of it, the last ones, too.
+impl<'a> FileParts<'a> {
+    /// The parts in the head of a file of `size` bytes, if known. The trailer is included if the head is the whole file.
     pub(crate) fn of_head(head: &'a [u8], size: Option<u64>) -> Self {
         let whole = size == Some(head.len() as u64);
         let trailer = head.get(head.len().saturating_sub(TRAILER)..).filter(|_| whole).unwrap_or_default();
         Self { head, trailer, size }
     }
 
-    /// As [`sniff`].
+    /// Recognises the file, as [`sniff`] does.
     pub(crate) fn sniff(self) -> Result<Sniffed> {
         if self.head.is_empty() {
             return Err(Error::new(ErrorKind::UnknownFormat).because("the image is empty"));
@@ -78,18 +77,18 @@ impl<'a> Parts<'a> {
         if let Some(wrapper) = Wrapper::recognise(self.head) {
             return Ok(Sniffed::Wrapped(wrapper));
         }
-        Likeness::of(self).verdict()
+        FormatMatches::of(self).verdict()
     }
 }
 
 /// The first and last bytes of a source.
-pub(crate) struct Ends {
+pub(crate) struct FileEnds {
     head: Vec<u8>,
     trailer: Vec<u8>,
     size: u64,
 }
 
-impl Ends {
+impl FileEnds {
     pub(crate) fn of(source: &dyn BlockSource) -> Result<Self> {
         let size = source.size();
         let mut head = vec![0; usize::try_from(size).unwrap_or(HEAD).min(HEAD)];
@@ -99,41 +98,41 @@ impl Ends {
         Ok(Self { head, trailer, size })
     }
 
-    pub(crate) fn as_parts(&self) -> Parts<'_> {
-        Parts { head: &self.head, trailer: &self.trailer, size: Some(self.size) }
+    pub(crate) fn as_parts(&self) -> FileParts<'_> {
+        FileParts { head: &self.head, trailer: &self.trailer, size: Some(self.size) }
     }
 }
 
-/// Everything that the first bytes of a file are valid as.
-pub(crate) struct Likeness {
-    /// Formats of this build.
+/// All formats in which the first bytes of a file are valid.
+pub(crate) struct FormatMatches {
+    /// Supported formats.
     images: Vec<Format>,
-    /// A format that this build cannot read.
+    /// A format that is not supported.
     known: Option<Format>,
-    /// What a raw disk would hold.
+    /// The content, if the file is a raw disk.
     pub(crate) content: Option<Content>,
-    /// What the end of a raw disk says instead.
+    /// The format that the trailer indicates.
     trailer: Option<Format>,
 }
 
-impl Likeness {
-    pub(crate) fn of(Parts { head, trailer, size }: Parts<'_>) -> Self {
+impl FormatMatches {
+    pub(crate) fn of(FileParts { head, trailer, size }: FileParts<'_>) -> Self {
         let images = probe(head);
         let known = if images.is_empty() { foreign_formats::recognise(head) } else { None };
         let content = diskimg_raw::recognise_head(head, size);
-        // The last bytes of what is an image without them are its own.
+        // The last bytes of a recognised image are part of the image, not a trailer.
         let is_image = content.is_none() && !(images.is_empty() && known.is_none());
         let trailer = foreign_formats::recognise_trailer(trailer).filter(|_| !is_image);
         Self { images, known, content, trailer }
     }
 
-    /// The formats, without raw.
+    /// The formats, except raw.
     pub(crate) fn formats(&self) -> Vec<Format> {
         self.images.iter().copied().chain(self.known).chain(self.trailer).collect()
     }
 
-    /// What it is, if it is one thing. A disk with partitions or a file system whose first bytes are those of
-    /// an image is not: a guest may have put them there.
+    /// Returns the format if there is exactly one. A disk with partitions or a file system whose first bytes are those
+    /// of an image is ambiguous: a guest may have written them.
     fn verdict(&self) -> Result<Sniffed> {
         match (self.images.as_slice(), self.known, self.content) {
             ([format], None, None) => Ok(Sniffed::Image(*format)),
@@ -145,7 +144,7 @@ impl Likeness {
     }
 }
 
-/// The formats of this build that the head is valid as, in the order of their names.
+/// The supported formats in which the head is valid, in the order of their names.
 fn probe(head: &[u8]) -> Vec<Format> {
     let says_yes = |driver: &&&Driver| (driver.probe)(head) == Verdict::Yes;
     let mut formats: Vec<Format> = drivers().iter().filter(says_yes).map(|driver| driver.format).collect();
@@ -155,7 +154,7 @@ fn probe(head: &[u8]) -> Vec<Format> {
 
 fn unknown() -> Error {
     Error::new(ErrorKind::UnknownFormat)
-        .because("no image format is recognised, and nothing in the first bytes speaks for a raw disk")
+        .because("no image format is recognised, and the first bytes do not indicate a raw disk")
         .with_remedy(Remedy::AllowRaw)
 }
 

@@ -18,7 +18,7 @@ use crate::host_id::HostId;
 use crate::null_sink::NullSink;
 use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
-use crate::sniff::{HEAD, Parts};
+use crate::sniff::{FileParts, HEAD};
 use crate::spool::{TemporarySpillFile, spool};
 
 /// A streamed image whose head is read and whose format is known. From an OVA, it is the disk inside; a second
@@ -80,7 +80,7 @@ impl StreamInput {
             return Self::archived(std::io::Cursor::new(head).chain(rest), wrapper, opener);
         }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
-        let driver = opener.driver_for(Parts::of_head(&head, size))?;
+        let driver = opener.driver_for(FileParts::of_head(&head, size))?;
         Self { opener: opener.clone(), head, rest, driver, wrapper, member: None, origin: None }
             .with_whole_head()
     }

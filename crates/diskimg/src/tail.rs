@@ -1,20 +1,20 @@
-//! The last bytes of a stream, as they are when it ends.
+//! The last bytes of a stream.
 
 use std::collections::VecDeque;
 
-/// The last bytes that have passed, up to a number that may grow.
+/// The last bytes of a stream so far, up to a number that can be increased.
 pub(crate) struct Tail {
     bytes: VecDeque<u8>,
     most: usize,
 }
 
 impl Tail {
-    /// Keeps `most` bytes.
+    /// Retains `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self { bytes: VecDeque::with_capacity(most), most }
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let last = bytes.get(bytes.len().saturating_sub(self.most)..).unwrap_or(bytes);
         let over = self.bytes.len().saturating_add(last.len()).saturating_sub(self.most);
@@ -22,7 +22,7 @@ impl Tail {
         self.bytes.extend(last);
     }
 
-    /// Keeps at least `most` bytes from now on.
+    /// Retains at least `most` bytes from now on.
     pub(crate) fn lengthen(&mut self, most: usize) {
         self.most = self.most.max(most);
         self.bytes.reserve_exact(self.most.saturating_sub(self.bytes.len()));
@@ -33,12 +33,12 @@ impl Tail {
         self.bytes.iter().skip(self.bytes.len().saturating_sub(count)).copied().collect()
     }
 
-    /// All that is kept, in two pieces; in one after [`Tail::join`], until more is pushed.
-    pub(crate) fn pieces(&self) -> (&[u8], &[u8]) {
+    /// All bytes, in two slices. After [`Tail::join`] the second is empty until more bytes are pushed.
+    pub(crate) fn slices(&self) -> (&[u8], &[u8]) {
         self.bytes.as_slices()
     }
 
-    /// Brings what is kept together.
+    /// Makes the bytes contiguous.
     pub(crate) fn join(&mut self) {
         self.bytes.make_contiguous();
     }

@@ -1,52 +1,51 @@
-//! How two disks are compared, and what came of it.
+//! The options and the result of a comparison.
 
 use diskimg_core::{Extent, ExtentKind};
 
-/// How two disks are compared.
+/// The options of a comparison.
 ///
 /// ```
 /// use diskimg::{CompareOptions, Difference, Memory, compare};
-/// let mut strictly = CompareOptions::default();
-/// strictly.strict = true;
+/// let mut strict = CompareOptions::default();
+/// strict.strict = true;
 /// let (short, long) = (Memory::new(vec![1, 0]), Memory::new(vec![1, 0, 0]));
 /// assert_eq!(compare(&short, &long, &CompareOptions::default(), &())?.difference, None);
-/// assert_eq!(compare(&short, &long, &strictly, &())?.difference, Some(Difference::Size));
+/// assert_eq!(compare(&short, &long, &strict, &())?.difference, Some(Difference::Size));
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompareOptions {
-    /// Threads that read and compare; 0 for one a core.
+    /// The number of threads; 0 for one per core.
     pub threads: usize,
-    /// Whether the sizes and the [`Status`] of every byte have to be the same as well, as for
-    /// `qemu-img compare -s`.
+    /// Also compares the sizes and the [`Status`] of every byte, as `qemu-img compare -s` does.
     pub strict: bool,
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Comparison {
-    /// The first difference that counts, if there is one.
+    /// The first difference, if any.
     pub difference: Option<Difference>,
-    /// Sizes of the two disks in bytes.
+    /// The sizes of the two disks in bytes.
     pub sizes: (u64, u64),
 }
 
 impl Comparison {
-    /// Guest offset of the first byte that differs, in itself or in how it is kept.
+    /// The guest offset of the first byte whose value or [`Status`] differs.
     #[must_use]
     pub fn first_difference(&self) -> Option<u64> {
         self.difference.and_then(|difference| difference.offset())
     }
 
-    /// Whether nothing that was looked at differs. Without strictness a guest would find the same bytes, but
-    /// perhaps zeros behind the end of one disk.
+    /// Returns true if no difference was found. Unless the comparison is strict, one disk may have additional zeros at
+    /// its end.
     #[must_use]
     pub fn same(&self) -> bool {
         self.difference.is_none()
     }
 
-    /// Whether the disks are also of one size.
+    /// Returns true if no difference was found and the sizes are equal.
     #[must_use]
     pub fn identical(&self) -> bool {
         self.same() && self.sizes.0 == self.sizes.1
@@ -56,24 +55,24 @@ impl Comparison {
 /// The first difference of two disks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Difference {
-    /// Their sizes. Only told by a strict comparison, which then reads nothing of them.
+    /// The sizes. Only a strict comparison reports it, and then reads no data.
     Size,
-    /// Their bytes. A disk that is shorter counts as zeros behind its end.
+    /// The content. A shorter disk is compared as if zeros followed its end.
     Content {
-        /// Guest offset of the first byte that differs.
+        /// The guest offset of the first byte that differs.
         offset: u64,
     },
-    /// How the same bytes are kept. Only told by a strict comparison.
+    /// The storage of equal bytes. Only a strict comparison reports it.
     Status {
-        /// Guest offset of the first byte that is not kept alike.
+        /// The guest offset of the first byte whose status differs.
         offset: u64,
-        /// How either disk keeps it.
+        /// The status in either disk.
         statuses: (Status, Status),
     },
 }
 
 impl Difference {
-    /// The guest offset in bytes, if it is at one.
+    /// The guest offset in bytes; `None` for sizes.
     #[must_use]
     pub const fn offset(&self) -> Option<u64> {
         match self {
@@ -83,18 +82,18 @@ impl Difference {
     }
 }
 
-/// How an image keeps a run of bytes: what a strict comparison looks at.
+/// The storage of a run of bytes in an image, which a strict comparison compares.
 ///
-/// Of the flags by which QEMU's `img_compare` judges these are data, zero, allocated, compressed and the
-/// validity of the offset. Three things that count there do not count here, for they are not of the images:
-/// whether the driver's answer reaches the end of the disk, which hangs on how many bytes it answers for at a
-/// time; holes that the file system has under clusters that the image calls data; and that QEMU calls free
-/// blocks of a VDI allocated zeros. Which layer of a chain keeps the bytes counts for neither.
+/// It covers these flags of QEMU's `img_compare`: data, zero, allocated, compressed and offset valid. Three
+/// differences that QEMU reports are ignored, because they are not properties of the images: the number of bytes
+/// that a driver describes at a time, holes of the file system in clusters that are data in the image, and free
+/// blocks of a VDI, which QEMU reports as allocated zeros. Neither compares the layer of a chain that stores the
+/// bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Status {
-    /// What is stored.
+    /// The kind of the extent.
     pub kind: ExtentKind,
-    /// Whether the file has room for what is not: [`Extent::reserved`].
+    /// True if the file has space for the bytes that it does not store: [`Extent::reserved`].
     pub reserved: bool,
 }
 

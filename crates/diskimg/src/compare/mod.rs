@@ -1,4 +1,4 @@
-//! Comparing two disks as a guest would see them; strictly, also how their images keep them.
+//! Comparing two disks as a guest sees them. A strict comparison also compares how the images store them.
 
 mod comparison;
 mod scan;

@@ -1,21 +1,21 @@
-//! The scan over two disks, side by side on several threads.
+//! The scan of two disks, by several threads in parallel.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Progress, Result};
+use diskimg_core::{BlockSource, Error, ErrorKind, Progress, Result, range};
 
 use super::comparison::{CompareOptions, Comparison, Difference, Status};
 
-/// Bytes compared at a time, by each thread, of each disk.
+/// The bytes that a thread compares at a time.
 const STEP: u64 = 1 << 20;
 
-/// Compares two disks and finds the first difference. Ranges that both know to be zeros are not read. Memory is
-/// bounded by 2 MiB a thread, whatever the disks are.
+/// Compares two disks and finds the first difference. Ranges that are known zeros in both are not read. Each thread
+/// uses 2 MiB of memory.
 ///
 /// # Errors
-/// Whatever either source gives; [`ErrorKind::Cancelled`] when `progress` stopped it.
+/// Errors of the sources; [`ErrorKind::Cancelled`] if `progress` cancelled it.
 ///
 /// ```
 /// use diskimg::{CompareOptions, Difference, Memory, compare};
@@ -38,7 +38,7 @@ pub fn compare(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let work = Work {
+    let work = CompareJob {
         a,
         b,
         strict: options.strict,
@@ -56,7 +56,7 @@ pub fn compare(
     if let Some(error) = work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
-    // Nothing is compared behind the first bytes that are not kept alike.
+    // Content is compared only up to the first difference in status.
     let difference = match work.difference.into_inner() {
         u64::MAX => work.cursor.into_inner().unwrap_or_else(PoisonError::into_inner).status,
         offset => Some(Difference::Content { offset }),
@@ -64,26 +64,26 @@ pub fn compare(
     Ok(Comparison { difference, sizes })
 }
 
-struct Work<'a> {
+struct CompareJob<'a> {
     a: &'a dyn BlockSource,
     b: &'a dyn BlockSource,
     strict: bool,
-    cursor: Mutex<Cursor>,
-    /// The first difference of content found so far; nothing behind it matters.
+    cursor: Mutex<ScanCursor>,
+    /// The offset of the first difference in content so far. Bytes after it are not compared.
     difference: AtomicU64,
     failed: Mutex<Option<Error>>,
     progress: &'a dyn Progress,
 }
 
-/// How far the disks are given out to be compared.
+/// The progress of the scan, shared by the threads.
 #[derive(Default)]
-struct Cursor {
+struct ScanCursor {
     next: u64,
-    /// Where they are first not kept alike: nothing from there on is given out.
+    /// The first difference in status. Bytes after it are not compared.
     status: Option<Difference>,
 }
 
-impl Work<'_> {
+impl CompareJob<'_> {
     fn run(&self) {
         let mut buffers = (Vec::new(), Vec::new());
         if let Err(error) = self.all(&mut buffers) {
@@ -97,14 +97,14 @@ impl Work<'_> {
             if !both_zero && let Some(difference) = self.differs(range.clone(), buffers)? {
                 self.difference.fetch_min(difference, Ordering::Relaxed);
             }
-            if let ControlFlow::Break(()) = self.progress.advance(range.end.saturating_sub(range.start)) {
+            if let ControlFlow::Break(()) = self.progress.advance(range::len(&range)) {
                 return Err(Error::new(ErrorKind::Cancelled).because("the comparison was cancelled"));
             }
         }
         Ok(())
     }
 
-    /// The next range, and whether both disks are known to be zeros there.
+    /// Returns the next range, with true if both disks are known zeros there.
     fn take(&self) -> Result<Option<(Range<u64>, bool)>> {
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         let start = cursor.next;
@@ -125,7 +125,7 @@ impl Work<'_> {
         Ok((start < stop).then_some((start..stop, zeros)))
     }
 
-    /// The first byte of `range`, which lies on both disks, that they do not keep alike.
+    /// Finds the first difference in status in `range`, which is inside both disks.
     fn first_status(&self, range: Range<u64>) -> Result<Option<Difference>> {
         let mut offset = range.start;
         while offset < range.end {
@@ -135,7 +135,7 @@ impl Work<'_> {
             if statuses.0 != statuses.1 {
                 return Ok(Some(Difference::Status { offset, statuses }));
             }
-            // A source of the caller's own may answer for nothing, and the scan has to end.
+            // The scan must end even if a source of the caller returns empty extents.
             offset = a.end().min(b.end()).max(offset.saturating_add(1));
         }
         Ok(None)
@@ -152,7 +152,7 @@ impl Work<'_> {
     }
 }
 
-/// Where the zeros end that `source` is known to have from `start` on; `start` if it has none.
+/// Returns the end of the known zeros at `start`; `start` if there are none.
 fn zeros_to(source: &dyn BlockSource, start: u64, end: u64) -> Result<u64> {
     if start >= source.size() {
         return Ok(end);
@@ -166,12 +166,12 @@ fn zeros_to(source: &dyn BlockSource, start: u64, end: u64) -> Result<u64> {
 }
 
 fn read_padded(source: &dyn BlockSource, range: &Range<u64>, buf: &mut Vec<u8>) -> Result<()> {
-    let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or_default();
+    let len = range::buffer_len(range);
     buf.clear();
     buf.resize(len, 0);
-    let held = source.size().saturating_sub(range.start).min(len as u64);
-    match buf.get_mut(..usize::try_from(held).unwrap_or_default()) {
-        Some(held) if !held.is_empty() => source.read_at(range.start, held),
+    let stored = source.size().saturating_sub(range.start).min(len as u64);
+    match buf.get_mut(..usize::try_from(stored).unwrap_or_default()) {
+        Some(stored) if !stored.is_empty() => source.read_at(range.start, stored),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Verdicts over disks in memory.
+//! Comparisons of disks in memory.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use super::{CompareOptions, Comparison, Difference, Status, compare};
 use diskimg_core::conformance::painted;
 use diskimg_core::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Memory, Result};
 
-/// What any number of threads say.
-fn judged(a: &dyn BlockSource, b: &dyn BlockSource, strict: bool) -> Comparison {
+/// Compares with one and with several threads, and asserts equal results.
+fn compared(a: &dyn BlockSource, b: &dyn BlockSource, strict: bool) -> Comparison {
     let one = compare(a, b, &CompareOptions { threads: 1, strict }, &()).unwrap();
     assert_eq!(one, compare(a, b, &CompareOptions { threads: 3, strict }, &()).unwrap());
     one
@@ -15,11 +15,11 @@ fn judged(a: &dyn BlockSource, b: &dyn BlockSource, strict: bool) -> Comparison 
 
 fn differences(a: &[u8], b: &[u8]) -> Comparison {
     let (a, b) = (Memory::new(a.to_vec()), Memory::new(b.to_vec()));
-    judged(&a, &b, false)
+    compared(&a, &b, false)
 }
 
 #[test]
-fn the_first_difference_is_found_wherever_it_lies() {
+fn first_difference_is_found_at_any_offset() {
     let a = painted(0, 3 << 20);
     for at in [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) - 1] {
         let mut b = a.clone();
@@ -29,7 +29,7 @@ fn the_first_difference_is_found_wherever_it_lies() {
 }
 
 #[test]
-fn a_longer_disk_is_the_same_only_with_zeros_at_its_end() {
+fn longer_disk_is_equal_only_with_zeros_at_its_end() {
     let a = painted(0, 1000);
     let longer = [a.clone(), vec![0; 500]].concat();
     let comparison = differences(&a, &longer);
@@ -39,7 +39,7 @@ fn a_longer_disk_is_the_same_only_with_zeros_at_its_end() {
 }
 
 #[test]
-fn a_stopped_comparison_says_so() {
+fn cancelled_comparison_is_an_error() {
     let cancel = diskimg_core::Cancel::default();
     cancel.trigger();
     let disk = Memory::new(vec![1; 10]);
@@ -55,9 +55,9 @@ fn zeros_and_data_differ() {
     assert_eq!(differences(&zero, &data).first_difference(), Some(0));
 }
 
-/// Blocks of 64 KiB, each kept as said, answered for by `step` bytes at most. What is stored
-/// is ones, but for one byte.
-struct Kept {
+/// A disk of blocks of 64 KiB with the given status, whose extents end at multiples of `step`. Stored bytes are 1,
+/// except one.
+struct StatusDisk {
     blocks: Vec<Status>,
     step: u64,
     other_byte: Option<u64>,
@@ -65,27 +65,27 @@ struct Kept {
 
 const BLOCK: u64 = 64 << 10;
 
-const fn kept(kind: ExtentKind) -> Status {
+const fn unreserved(kind: ExtentKind) -> Status {
     Status { kind, reserved: false }
 }
 
-const DATA: Status = kept(ExtentKind::Data);
-const ENCODED: Status = kept(ExtentKind::Encoded);
-const ZERO: Status = kept(ExtentKind::Zero);
-const NOTHING: Status = kept(ExtentKind::Unallocated);
-const ROOM: Status = Status { kind: ExtentKind::Zero, reserved: true };
+const DATA: Status = unreserved(ExtentKind::Data);
+const ENCODED: Status = unreserved(ExtentKind::Encoded);
+const ZERO: Status = unreserved(ExtentKind::Zero);
+const UNALLOCATED: Status = unreserved(ExtentKind::Unallocated);
+const RESERVED: Status = Status { kind: ExtentKind::Zero, reserved: true };
 
-fn disk(blocks: &[Status]) -> Kept {
-    Kept { blocks: blocks.to_vec(), step: BLOCK, other_byte: None }
+fn disk(blocks: &[Status]) -> StatusDisk {
+    StatusDisk { blocks: blocks.to_vec(), step: BLOCK, other_byte: None }
 }
 
-impl Kept {
+impl StatusDisk {
     fn block(&self, offset: u64) -> Status {
         self.blocks[usize::try_from(offset / BLOCK).unwrap()]
     }
 }
 
-impl BlockSource for Kept {
+impl BlockSource for StatusDisk {
     fn size(&self) -> u64 {
         self.blocks.len() as u64 * BLOCK
     }
@@ -109,19 +109,19 @@ fn status(offset: u64, a: Status, b: Status) -> Option<Difference> {
 }
 
 #[test]
-fn every_two_ways_of_keeping_the_same_bytes_differ_strictly_and_only_strictly() {
-    for group in [&[DATA, ENCODED][..], &[ZERO, NOTHING, ROOM]] {
+fn status_of_equal_bytes_differs_only_in_a_strict_comparison() {
+    for group in [&[DATA, ENCODED][..], &[ZERO, UNALLOCATED, RESERVED]] {
         for (a, b) in group.iter().flat_map(|a| group.iter().map(move |b| (*a, *b))) {
             let (one, other) = (disk(&[DATA, a, ZERO]), disk(&[DATA, b, ZERO]));
-            assert!(judged(&one, &other, false).identical());
+            assert!(compared(&one, &other, false).identical());
             let expected = if a == b { None } else { status(BLOCK, a, b) };
-            assert_eq!(judged(&one, &other, true).difference, expected);
+            assert_eq!(compared(&one, &other, true).difference, expected);
         }
     }
 }
 
 #[test]
-fn sizes_that_differ_are_all_that_a_strict_comparison_looks_at() {
+fn strict_comparison_of_different_sizes_reads_nothing() {
     struct Unreadable;
     impl BlockSource for Unreadable {
         fn size(&self) -> u64 {
@@ -131,15 +131,15 @@ fn sizes_that_differ_are_all_that_a_strict_comparison_looks_at() {
             Err(Error::new(ErrorKind::Io))
         }
     }
-    let compared = judged(&Unreadable, &Memory::new(vec![0; 11]), true);
+    let compared = compared(&Unreadable, &Memory::new(vec![0; 11]), true);
     assert_eq!((compared.difference, compared.sizes), (Some(Difference::Size), (10, 11)));
     assert_eq!(compared.first_difference(), None);
     assert!(!compared.same());
 }
 
 #[test]
-fn the_first_difference_counts_whichever_it_is() {
-    // Blocks of 50 lie in several steps of the scan.
+fn first_difference_of_content_or_status_is_reported() {
+    // Block 50 is in a later step of the scan.
     let mut blocks = vec![DATA; 100];
     let one = disk(&blocks);
     blocks[50] = ENCODED;
@@ -150,22 +150,22 @@ fn the_first_difference_counts_whichever_it_is() {
         (at + 1, status(at, DATA, ENCODED)),
         (0, Some(Difference::Content { offset: 0 })),
     ] {
-        let other = Kept { other_byte: Some(byte), ..disk(&blocks) };
-        assert_eq!(judged(&one, &other, true).difference, expected);
+        let other = StatusDisk { other_byte: Some(byte), ..disk(&blocks) };
+        assert_eq!(compared(&one, &other, true).difference, expected);
     }
 }
 
 #[test]
-fn how_many_bytes_an_answer_is_for_does_not_count() {
-    let blocks = [[DATA; 40], [ROOM; 40], [NOTHING; 40]].concat();
+fn split_of_extents_does_not_matter() {
+    let blocks = [[DATA; 40], [RESERVED; 40], [UNALLOCATED; 40]].concat();
     for step in [512, 4096, 40 * BLOCK] {
-        let other = Kept { step, ..disk(&blocks) };
-        assert_eq!(judged(&disk(&blocks), &other, true).difference, None);
+        let other = StatusDisk { step, ..disk(&blocks) };
+        assert_eq!(compared(&disk(&blocks), &other, true).difference, None);
     }
 }
 
 #[test]
-fn a_source_that_answers_for_nothing_ends_the_scan() {
+fn source_with_empty_extents_ends_the_scan() {
     struct Stuck;
     impl BlockSource for Stuck {
         fn size(&self) -> u64 {
@@ -179,5 +179,5 @@ fn a_source_that_answers_for_nothing_ends_the_scan() {
             Ok(Extent::new(range.start..range.start, ExtentKind::Data))
         }
     }
-    assert!(judged(&Stuck, &Stuck, true).same());
+    assert!(compared(&Stuck, &Stuck, true).same());
 }

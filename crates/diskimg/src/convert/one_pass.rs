@@ -13,7 +13,7 @@ use super::engine::convert;
 use super::options::{ConvertOptions, Converted};
 use crate::foreign_formats::TRAILER;
 use crate::opener::Opener;
-use crate::sniff::{HEAD, Parts};
+use crate::sniff::{FileParts, HEAD};
 use crate::spool::ImageSpool;
 use crate::stream_input::{more_of_head, one_pass};
 use crate::tail::Tail;
@@ -58,7 +58,7 @@ impl RawCheck {
 
     fn check(&self, opener: &Opener) -> Result<()> {
         let trailer = self.tail.last(TRAILER);
-        let parts = Parts { head: &self.head, trailer: &trailer, size: Some(self.size) };
+        let parts = FileParts { head: &self.head, trailer: &trailer, size: Some(self.size) };
         opener.driver_for(parts).map(|_| ())
     }
 }
@@ -121,7 +121,7 @@ impl OnePass {
         };
         let head = head.bytes;
         let opener = &self.opener;
-        let driver = opener.driver_for(Parts::of_head(&head, size))?;
+        let driver = opener.driver_for(FileParts::of_head(&head, size))?;
         if let (None, Some(more)) = (size, more_of_head(opener, driver, &head)) {
             let enough = head.len().saturating_add(more);
             self.stage = PassStage::Head(HeadBuffer { bytes: head, enough });

@@ -1,42 +1,42 @@
-//! What is inside a stream once it is unwrapped: an image, or an OVA with one.
+//! Probing a decompressed stream: an image, or an OVA with one.
 
 use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
 
-use super::evaluate::Judgement;
+use super::evaluate::Evaluation;
 use super::payload::Payload;
 use crate::archive::{OVA, Unpacked, Unpacker};
 use crate::opener::Opener;
 
-/// The unwrapped bytes of a stream.
+/// Probes a decompressed stream.
 ///
-/// Of an OVA the disk is looked at as it passes, like any other image. Which one is meant, and that the archive is
-/// whole, is certain only where the archive ends; so it is for a file.
-pub(super) struct Inside {
+/// The disk in an OVA is probed like any other image. Only at the end of the archive is it certain that the disk is the
+/// selected one and the archive complete.
+pub(super) struct ContentProbe {
     unpacker: Unpacker,
-    image: Image,
-    /// What is wrong with an archive all of which has passed.
+    image: ProbedImage,
+    /// The result of an archive that has ended.
     ended: Option<Result<()>>,
 }
 
-/// The image, as it comes out of an archive or by itself.
-struct Image {
+/// The image, from an archive or alone.
+struct ProbedImage {
     payload: Payload,
-    /// Its name in the archive.
+    /// The name of its member in the archive.
     member: Option<String>,
-    /// Whether the archive holds others, and it may not be the one that is meant.
-    unclear: bool,
+    /// True if the archive has another disk and no name is requested.
+    ambiguous: bool,
 }
 
-impl Inside {
+impl ContentProbe {
     pub(super) fn new(opener: &Opener) -> Self {
-        let image = Image { payload: Payload::new(opener), member: None, unclear: false };
+        let image = ProbedImage { payload: Payload::new(opener), member: None, ambiguous: false };
         Self { unpacker: Unpacker::new(opener), image, ended: None }
     }
 
-    /// Takes the next bytes.
+    /// Probes the next bytes.
     ///
     /// # Errors
-    /// What is wrong with an archive; [`ErrorKind::Cancelled`] when all is certain and no more is wanted.
+    /// Defects of an archive; [`ErrorKind::Cancelled`] once everything is certain, to stop the decoder.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let Self { unpacker, image, .. } = self;
         unpacker.push(bytes, &mut |piece| image.take(piece))?;
@@ -49,7 +49,7 @@ impl Inside {
         }
     }
 
-    /// What is certain.
+    /// The state of the probe.
     pub(super) fn state(&self) -> Probed {
         match self.image.payload.state() {
             _ if self.ended.is_some() => Probed::Done,
@@ -60,22 +60,23 @@ impl Inside {
         }
     }
 
-    /// Whether the virtual size is certain; in an archive that another disk may follow, only at its end.
+    /// Returns true if the virtual size is certain. In an archive that is only at its end, because another disk may
+    /// follow.
     pub(super) fn is_sized(&self) -> bool {
         let certain = !self.unpacker.is_archive() || self.ended.is_some();
         certain && self.known().is_some() && self.image.payload.is_sized()
     }
 
-    /// What the image says about itself, as far as is known.
+    /// The description of the image so far.
     pub(super) fn known(&self) -> Option<&ImageInfo> {
         let failed = matches!(self.ended, Some(Err(_)));
-        if self.image.unclear || failed { None } else { self.image.payload.known() }
+        if self.image.ambiguous || failed { None } else { self.image.payload.known() }
     }
 
-    /// The stream has ended, or nothing more of it is wanted.
+    /// Completes the stream.
     ///
     /// # Errors
-    /// What is wrong with an archive, or with the disks in it.
+    /// Defects of an archive, and an ambiguous choice of its disk.
     pub(super) fn finish(&mut self) -> Result<()> {
         if let Some(ended) = self.ended.take() {
             return ended;
@@ -84,19 +85,19 @@ impl Inside {
         unpacker.finish(&mut |piece| image.take(piece))
     }
 
-    /// What is said of the image, and its name in the archive.
-    pub(super) fn judged(self) -> (Judgement, Option<String>) {
-        let Image { payload, member, unclear } = self.image;
-        let mut judgement = payload.finish();
-        let member = member.filter(|_| !unclear);
+    /// Returns the evaluation of the image and the name of its member.
+    pub(super) fn into_evaluation(self) -> (Evaluation, Option<String>) {
+        let ProbedImage { payload, member, ambiguous } = self.image;
+        let mut evaluation = payload.finish();
+        let member = member.filter(|_| !ambiguous);
         if self.unpacker.is_archive() && member.is_none() {
-            (judgement.formats, judgement.content) = (vec![OVA], None);
+            (evaluation.formats, evaluation.content) = (vec![OVA], None);
         }
-        (judgement, member)
+        (evaluation, member)
     }
 }
 
-impl Image {
+impl ProbedImage {
     fn take(&mut self, piece: Unpacked<'_>) -> Result<()> {
         match piece {
             Unpacked::Disk(disk) => {
@@ -107,7 +108,7 @@ impl Image {
             Unpacked::End => {
                 self.payload.end();
             }
-            Unpacked::Ambiguous(_) => self.unclear = true,
+            Unpacked::Ambiguous(_) => self.ambiguous = true,
         }
         Ok(())
     }

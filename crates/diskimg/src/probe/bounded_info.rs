@@ -1,83 +1,84 @@
-//! What is told of an image before its stream has ended, in bounded memory: the lists in it are as long as the image
-//! makes them.
+//! The description of an image before its stream has ended, in bounded memory. The image determines the length of its
+//! lists.
 
 use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
 
-/// Bytes of memory that each list of a description may take while the prober keeps it. Bounds of ours: 1000
-/// snapshots, 700 files, 500 facts of each; and all of it together with what else is kept is less than 2 MiB.
+/// The memory in bytes for each list of a description that a prober stores. Our limits: 1000 snapshots, 700 files, and
+/// 500 facts of each file. With everything else that a prober retains it is less than 2 MiB.
 const SNAPSHOTS: usize = 160 << 10;
 const REFERENCES: usize = 128 << 10;
 const DETAILS: usize = 320 << 10;
 const FINDINGS: usize = 32 << 10;
-/// The longest name of a layout.
+/// The longest name of a subformat in bytes.
 const SUBFORMAT: usize = 256;
 
-/// A description that takes bounded memory.
-pub(super) enum Bounded {
-    /// As it was.
+/// A description in bounded memory.
+pub(super) enum BoundedInfo {
+    /// The unchanged description.
     Whole(ImageInfo),
-    /// Without the ends of its lists, and with a finding for each that was cut.
-    Cut(ImageInfo),
+    /// A description with shortened lists, and a finding for each of them.
+    Shortened(ImageInfo),
 }
 
-impl Bounded {
+impl BoundedInfo {
     pub(super) fn into_info(self) -> ImageInfo {
         match self {
-            Self::Whole(info) | Self::Cut(info) => info,
+            Self::Whole(info) | Self::Shortened(info) => info,
         }
     }
 }
 
-/// The same description, if need be with lists that end where they become too long.
-pub(super) fn bounded(mut info: ImageInfo) -> Bounded {
-    let mut cut = Vec::new();
-    let mut tell = |what: &str, kept: usize, all: usize| {
+/// Shortens the lists of a description that are too long.
+pub(super) fn bounded(mut info: ImageInfo) -> BoundedInfo {
+    let mut shortened = Vec::new();
+    let mut note = |what: &str, kept: usize, all: usize| {
         if kept < all {
-            cut.push(format!("{kept} of {all} {what} are listed before the stream has ended"));
+            shortened.push(format!("{kept} of {all} {what} are listed before the stream has ended"));
         }
     };
     let all = info.snapshots.len();
-    keep(&mut info.snapshots, &mut Room(SNAPSHOTS), snapshot_bytes);
-    tell("snapshots", info.snapshots.len(), all);
+    truncate(&mut info.snapshots, &mut ListRoom(SNAPSHOTS), snapshot_bytes);
+    note("snapshots", info.snapshots.len(), all);
 
     let all = info.references.len();
     info.references = references(std::mem::take(&mut info.references));
-    tell("names of other files", info.references.len(), all);
+    note("names of other files", info.references.len(), all);
 
     let all = info.details.iter().map(|(_, detail)| length(detail)).sum();
-    let mut room = Room(DETAILS);
+    let mut room = ListRoom(DETAILS);
     info.details.retain_mut(|(name, detail)| room.take(name.len()) && shorten(detail, &mut room));
-    tell("facts", info.details.iter().map(|(_, detail)| length(detail)).sum(), all);
+    note("facts", info.details.iter().map(|(_, detail)| length(detail)).sum(), all);
 
     let all = info.findings.len();
-    keep(&mut info.findings, &mut Room(FINDINGS), finding_bytes);
-    tell("findings", info.findings.len(), all);
+    truncate(&mut info.findings, &mut ListRoom(FINDINGS), finding_bytes);
+    note("findings", info.findings.len(), all);
 
     let all = usize::from(info.subformat.is_some());
     info.subformat = info.subformat.filter(|name| name.len() <= SUBFORMAT);
-    tell("names of layouts", usize::from(info.subformat.is_some()), all);
+    note("names of layouts", usize::from(info.subformat.is_some()), all);
 
-    if cut.is_empty() {
-        return Bounded::Whole(info);
+    if shortened.is_empty() {
+        return BoundedInfo::Whole(info);
     }
-    info.findings.extend(cut.into_iter().map(|message| Finding::new(Severity::Note, "list_cut", message)));
-    Bounded::Cut(info)
+    info.findings
+        .extend(shortened.into_iter().map(|message| Finding::new(Severity::Note, "list_cut", message)));
+    BoundedInfo::Shortened(info)
 }
 
-/// Memory that is left for a list.
-struct Room(usize);
+/// The memory left for a list.
+struct ListRoom(usize);
 
-impl Room {
+impl ListRoom {
     fn take(&mut self, bytes: usize) -> bool {
-        // The allocator rounds up, and has its own notes.
+        // The allocator rounds up and stores its own data.
         let left = self.0.checked_sub(bytes.saturating_add(16));
         self.0 = left.unwrap_or(0);
         left.is_some()
     }
 }
 
-/// Keeps the first items, as many as there is room for.
-fn keep<T>(list: &mut Vec<T>, room: &mut Room, bytes: impl Fn(&T) -> usize) {
+/// Truncates a list to the items that there is room for.
+fn truncate<T>(list: &mut Vec<T>, room: &mut ListRoom, bytes: impl Fn(&T) -> usize) {
     let fits = list.iter().take_while(|item| room.take(bytes(item))).count();
     list.truncate(fits);
     list.shrink_to_fit();
@@ -94,9 +95,9 @@ fn snapshot_bytes(snapshot: &Snapshot) -> usize {
         .saturating_add(32)
 }
 
-/// The references that there is room for. What an image is based on comes before its many files.
+/// Returns the references that there is room for. Backing files and parents come before extents.
 fn references(all: Vec<Reference>) -> Vec<Reference> {
-    let mut room = Room(REFERENCES);
+    let mut room = ListRoom(REFERENCES);
     let mut fits = |reference: &Reference| {
         let format = reference.format.as_ref().map_or(0, String::len);
         room.take(size_of::<Reference>().saturating_add(reference.name.len()).saturating_add(format))
@@ -114,7 +115,7 @@ fn references(all: Vec<Reference>) -> Vec<Reference> {
     kept
 }
 
-/// Items of all lists in a fact, or the one that it is.
+/// The number of items in a fact.
 fn length(detail: &Detail) -> usize {
     match detail {
         Detail::List(items) => items.len(),
@@ -122,9 +123,8 @@ fn length(detail: &Detail) -> usize {
     }
 }
 
-/// Shortens the lists in a fact to those items that there is room for; `false` when there is none for what is no
-/// list.
-fn shorten(detail: &mut Detail, room: &mut Room) -> bool {
+/// Shortens a list to the items that there is room for. Returns false if there is no room for any other fact.
+fn shorten(detail: &mut Detail, room: &mut ListRoom) -> bool {
     match detail {
         Detail::List(items) => {
             let fits = items.iter_mut().take_while(|item| room.take(detail_bytes(item))).count();
@@ -136,7 +136,7 @@ fn shorten(detail: &mut Detail, room: &mut Room) -> bool {
     }
 }
 
-/// Bytes of memory that a fact takes.
+/// The memory of a fact in bytes.
 fn detail_bytes(detail: &Detail) -> usize {
     let more = match detail {
         Detail::Flag(_) | Detail::Number(_) => 0,
@@ -169,17 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn a_description_of_usual_length_stays_as_it_is() {
+    fn description_of_usual_length_is_unchanged() {
         let mut info = ImageInfo::new(FORMAT, 1);
         info.references = (0..300).map(|_| reference(ReferenceRole::Extent, "disk-s001.vmdk")).collect();
         let row = Detail::Table(vec![("name".to_owned(), Detail::Text("disk-s001.vmdk".to_owned()))]);
         info.details = vec![("extents".to_owned(), Detail::List(vec![row; 300]))];
-        info.findings.push(Finding::new(Severity::Note, "note", "as usual"));
-        assert!(matches!(bounded(info.clone()), Bounded::Whole(same) if same == info));
+        info.findings.push(Finding::new(Severity::Note, "note", "usual"));
+        assert!(matches!(bounded(info.clone()), BoundedInfo::Whole(same) if same == info));
     }
 
     #[test]
-    fn lists_end_where_they_become_too_long_and_a_finding_says_so() {
+    fn lists_that_are_too_long_are_shortened_with_a_finding() {
         let mut info = ImageInfo::new(FORMAT, 1);
         info.references = (0..9000).map(|_| reference(ReferenceRole::Extent, "disk")).collect();
         info.references.push(reference(ReferenceRole::Parent, "parent"));
@@ -187,12 +187,12 @@ mod tests {
             ("names".to_owned(), Detail::List(vec![Detail::Text("name".to_owned()); 50_000])),
             ("long".to_owned(), Detail::Text("x".repeat(1 << 20))),
         ];
-        let Bounded::Cut(told) = bounded(info) else { panic!("the lists are too long") };
-        assert!((100..1500).contains(&told.references.len()), "{}", told.references.len());
-        assert_eq!(told.references.last().unwrap().role, ReferenceRole::Parent);
-        assert_eq!(told.details.len(), 1);
-        assert_eq!(told.findings.len(), 2);
-        assert!(told.findings.iter().all(|finding| finding.check == "list_cut"));
-        assert_eq!(bounded(told.clone()).into_info(), told, "once is enough");
+        let BoundedInfo::Shortened(short) = bounded(info) else { panic!("the lists are too long") };
+        assert!((100..1500).contains(&short.references.len()), "{}", short.references.len());
+        assert_eq!(short.references.last().unwrap().role, ReferenceRole::Parent);
+        assert_eq!(short.details.len(), 1);
+        assert_eq!(short.findings.len(), 2);
+        assert!(short.findings.iter().all(|finding| finding.check == "list_cut"));
+        assert_eq!(bounded(short.clone()).into_info(), short, "once is enough");
     }
 }

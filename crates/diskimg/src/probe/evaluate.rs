@@ -1,4 +1,4 @@
-//! What can be said of a stream by what is kept of it, for one of two ends: here, or never.
+//! Evaluating the retained parts of a stream, as if it ended at the current position, or never.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -8,41 +8,41 @@ use diskimg_core::{
 };
 use diskimg_raw::Content;
 
-use super::retained::{ENDLESS, Kept};
+use super::retained::{ENDLESS, Retained};
 use crate::opener::Opener;
-use crate::sniff::{Likeness, Parts, Sniffed};
+use crate::sniff::{FileParts, FormatMatches, Sniffed};
 
-/// Where the stream is taken to end.
+/// The assumed end of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Behind what has passed.
+pub(super) enum StreamEnd {
+    /// After the bytes so far.
     Here,
-    /// Never, as far as is known.
+    /// Unknown; the stream has no end.
     Unknown,
 }
 
-/// What is said of a stream.
-pub(super) struct Judgement {
+/// The evaluation of a stream.
+pub(super) struct Evaluation {
     pub(super) formats: Vec<Format>,
     pub(super) content: Option<Content>,
     pub(super) image: Result<ImageInfo>,
-    /// The one format that it is, if it is one; never raw, unless that was asked for.
+    /// The format, if there is exactly one; raw only if the caller requested it.
     pub(super) named: Option<Format>,
-    /// Whether the last bytes of the stream could name a format that nothing else names.
+    /// True if a trailer could still indicate another format.
     pub(super) awaits_trailer: bool,
-    /// What was asked for and is not here.
+    /// The ranges that the format read and that are not retained.
     pub(super) missing: Vec<Range<u64>>,
 }
 
-/// Judges what is kept, for a stream that ends at `end`.
-pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
+/// Evaluates the retained parts of a stream that ends at `end`.
+pub(super) fn evaluate(retained: &Retained, end: StreamEnd, opener: &Opener) -> Evaluation {
     let size = match end {
-        End::Here => Some(kept.total()),
-        End::Unknown => None,
+        StreamEnd::Here => Some(retained.total()),
+        StreamEnd::Unknown => None,
     };
-    let trailer = if end == End::Here { kept.trailer() } else { Vec::new() };
-    let parts = Parts { head: kept.head(), trailer: &trailer, size };
-    let likeness = Likeness::of(parts);
+    let trailer = if end == StreamEnd::Here { retained.trailer() } else { Vec::new() };
+    let parts = FileParts { head: retained.head(), trailer: &trailer, size };
+    let likeness = FormatMatches::of(parts);
     let formats = match opener.format {
         Some(format) => vec![format],
         None => likeness.formats(),
@@ -57,34 +57,37 @@ pub(super) fn judge(kept: &Kept, end: End, opener: &Opener) -> Judgement {
             Ok(sniffed) => matches!(sniffed, Sniffed::Raw(_)),
             Err(error) => error.kind() == ErrorKind::UnknownFormat,
         };
-    let seen = Seen { kept, size: size.unwrap_or(ENDLESS), missing: Mutex::default() };
+    let seen = RetainedSource { retained, size: size.unwrap_or(ENDLESS), missing: Mutex::default() };
     let image = opener.driver_for(parts).and_then(|driver| (driver.inspect)(&seen, &opener.limits));
     let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let of_another = |error: &Error| matches!(error.kind(), ErrorKind::UnknownFormat | ErrorKind::Ambiguous);
-    let named = named.filter(|_| !image.as_ref().is_err_and(of_another));
-    Judgement { formats, content: likeness.content, image, named, awaits_trailer, missing }
+    let is_other_format =
+        |error: &Error| matches!(error.kind(), ErrorKind::UnknownFormat | ErrorKind::Ambiguous);
+    let named = named.filter(|_| !image.as_ref().is_err_and(is_other_format));
+    Evaluation { formats, content: likeness.content, image, named, awaits_trailer, missing }
 }
 
-/// What an image says about itself whose head alone is there, as if it ended there or else went on.
+/// Describes an image by its head, as if it ended there, or else as if it continued.
 pub(crate) fn inspect_head(opener: &Opener, head: &[u8]) -> Result<ImageInfo> {
-    let kept = Kept::of(head);
-    judge(&kept, End::Here, opener).image.or_else(|_| judge(&kept, End::Unknown, opener).image)
+    let retained = Retained::of(head);
+    evaluate(&retained, StreamEnd::Here, opener)
+        .image
+        .or_else(|_| evaluate(&retained, StreamEnd::Unknown, opener).image)
 }
 
-/// The longest head that is waited for. A bound of ours: the name of a qcow2's backing file is in its first
-/// cluster, of at most 2 MiB, and is read with what lies behind it.
+/// The longest head in bytes. Our limit: the name of the backing file of a qcow2 is in its first cluster of at most
+/// 2 MiB, and is read with the bytes after it.
 const LONGEST_HEAD: usize = (2 << 20) + (64 << 10);
 
-/// How long the head of an image that goes on has to be before the image can say anything about itself; `None`
-/// where this one will do, or none that is waited for.
+/// The length of the head that is required to describe the image. `None` if this head is sufficient, or the required
+/// one is too long.
 pub(crate) fn longer_head(opener: &Opener, head: &[u8]) -> Option<usize> {
-    let judged = judge(&Kept::of(head), End::Unknown, opener);
-    let end = judged.missing.iter().map(|range| range.end).max().filter(|_| judged.image.is_err())?;
+    let evaluation = evaluate(&Retained::of(head), StreamEnd::Unknown, opener);
+    let end = evaluation.missing.iter().map(|range| range.end).max().filter(|_| evaluation.image.is_err())?;
     usize::try_from(end).ok().filter(|end| *end > head.len() && *end <= LONGEST_HEAD)
 }
 
-impl Judgement {
-    /// Whether two ends make no difference.
+impl Evaluation {
+    /// Returns true if the evaluations for two ends agree.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         let image = match (&self.image, &other.image) {
             (Ok(one), Ok(other)) => one == other,
@@ -94,23 +97,23 @@ impl Judgement {
         image && self.formats == other.formats && self.content == other.content
     }
 
-    /// The virtual size, where it is told.
+    /// The virtual size, if known.
     fn size(&self) -> Option<u64> {
         self.image.as_ref().ok().map(|info| info.virtual_size)
     }
 
-    /// Whether no end can make another virtual size of it, where this is the judgement of a stream without end and
-    /// `here` that of one that ends here: there can only be an error instead.
+    /// Returns true if every end of the stream results in this virtual size or an error. `self` is the evaluation of a
+    /// stream without end, `here` that of one that ends at the current position.
     pub(super) fn settles_size(&self, here: &Self) -> bool {
         let ended_otherwise = here.size().is_some_and(|size| self.size() != Some(size));
         self.named.is_some() && self.named == here.named && self.size().is_some() && !ended_otherwise
     }
 
-    /// The same, with a note on what was asked for too late.
-    pub(super) fn noted(mut self) -> Self {
+    /// Adds a finding for a range that was not retained.
+    pub(super) fn with_missing_noted(mut self) -> Self {
         if let (Ok(info), Some(range)) = (&mut self.image, self.missing.first()) {
             let message = format!(
-                "what stands at bytes {} to {} had passed, or was too long to keep, when it was asked for",
+                "bytes {} to {} of the stream were already past, or too many to retain, when they were needed",
                 range.start, range.end
             );
             info.findings.push(Finding::new(Severity::Note, "not_seen", message).at(range.start));
@@ -119,19 +122,19 @@ impl Judgement {
     }
 }
 
-/// What an error is about, without values that a size is part of.
+/// The subject of an error, without values that depend on the size.
 fn place(error: &Error) -> (ErrorKind, Option<Format>, Option<&str>, Option<u64>) {
     (error.kind(), error.format_name(), error.field_name(), error.offset())
 }
 
-/// What is kept, as a source that has all of the stream.
-struct Seen<'a> {
-    kept: &'a Kept,
+/// The retained parts as a source with the size of the stream.
+struct RetainedSource<'a> {
+    retained: &'a Retained,
     size: u64,
     missing: Mutex<Vec<Range<u64>>>,
 }
 
-impl BlockSource for Seen<'_> {
+impl BlockSource for RetainedSource<'_> {
     fn size(&self) -> u64 {
         self.size
     }
@@ -139,11 +142,13 @@ impl BlockSource for Seen<'_> {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = buf.len() as u64;
         check_range(offset, len, self.size)?;
-        if self.kept.read(offset, buf) {
+        if self.retained.read(offset, buf) {
             return Ok(());
         }
         let range = offset..offset.saturating_add(len);
         self.missing.lock().unwrap_or_else(PoisonError::into_inner).push(range);
-        Err(Error::new(ErrorKind::NeedsSeek).at(offset).because("these bytes of the stream are not at hand"))
+        Err(Error::new(ErrorKind::NeedsSeek)
+            .at(offset)
+            .because("these bytes of the stream are not available"))
     }
 }

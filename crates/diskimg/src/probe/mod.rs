@@ -1,9 +1,9 @@
-//! What a stream holds, told as it passes by: format, wrapper, size, names and findings.
+//! Probing a stream: its format, compression, size, names and findings.
 //!
-//! The bytes are unwrapped ([`crate::unwrap`]) and taken out of an OVA ([`archive_probe`]), and of the image itself only
-//! the head, the last sectors and what its format asks for are kept ([`retained`]). A format is asked by its own
-//! `inspect`, over what is there ([`evaluate`]); what it missed is kept when it passes, and then it is asked again
-//! ([`payload`]). What is told before the end is told in bounded memory ([`bounded_info`]).
+//! The stream is decompressed, and the disk of an OVA extracted ([`archive_probe`]). Of the image only the head, the last
+//! sectors and the ranges that its format reads are retained ([`retained`]). The `inspect` function of the format reads
+//! the retained bytes ([`evaluate`]). Ranges that it missed are retained as they are streamed, and then it is called
+//! again ([`payload`]). Results before the end of the stream use bounded memory ([`bounded_info`]).
 
 mod archive_probe;
 mod bounded_info;

@@ -1,66 +1,65 @@
-//! The image inside a stream: when it is looked at, and when enough is known.
+//! Probing the image in a stream: when it is evaluated, and when the result is certain.
 
 use diskimg_core::{ImageInfo, Probed};
 
-use super::bounded_info::{Bounded, bounded};
-use super::evaluate::{End, Judgement, judge};
-use super::retained::Kept;
+use super::bounded_info::{BoundedInfo, bounded};
+use super::evaluate::{Evaluation, StreamEnd, evaluate};
+use super::retained::Retained;
 use crate::opener::Opener;
 use crate::sniff::HEAD;
 
-/// The unwrapped bytes of a stream.
+/// Probes the bytes of an image.
 ///
-/// It is looked at when the head is there, when all is there that a format asked for, and then whenever the
-/// stream has doubled. These places do not depend on how the bytes were cut. An answer, or a part of it, is certain
-/// once it is the same for a stream that ends here and for one that never does: every size in between lies between
-/// the two.
+/// The image is evaluated when the head is complete, when all ranges that its format read are retained, and then whenever
+/// the stream has doubled. These positions do not depend on how the stream is split. A result is certain once it is the
+/// same for a stream that ends at the current position and for one that never ends.
 pub(super) struct Payload {
     opener: Opener,
-    kept: Kept,
-    /// Whether the format is certain. It is never taken back.
+    retained: Retained,
+    /// True if the format is certain. It never changes after that.
     named: bool,
-    /// Whether the virtual size is.
+    /// True if the virtual size is certain.
     sized: bool,
-    next_look: u64,
-    /// What is known so far.
+    next_evaluation: u64,
+    /// The description so far.
     known: Option<ImageInfo>,
-    settled: Option<Judgement>,
+    settled: Option<Evaluation>,
 }
 
 impl Payload {
     pub(super) fn new(opener: &Opener) -> Self {
         Self {
             opener: opener.clone(),
-            kept: Kept::default(),
+            retained: Retained::default(),
             named: false,
             sized: false,
-            next_look: HEAD as u64,
+            next_evaluation: HEAD as u64,
             known: None,
             settled: None,
         }
     }
 
-    /// What comes was recognised by its first bytes and its length.
+    /// Marks the format as certain. An archive recognised it by the head and the length of its member.
     pub(super) fn recognise(&mut self) {
         self.named |= self.opener.format.is_none();
     }
 
-    /// Takes the next bytes, until the answer is certain.
+    /// Adds the next bytes. They are ignored once the result is certain.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while self.settled.is_none() && !rest.is_empty() {
-            let most = self.next_look.saturating_sub(self.kept.total());
+            let most = self.next_evaluation.saturating_sub(self.retained.total());
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
-            self.kept.push(now);
-            if self.kept.total() >= self.next_look {
-                self.look();
+            self.retained.push(now);
+            if self.retained.total() >= self.next_evaluation {
+                self.evaluate();
             }
             rest = later;
         }
     }
 
-    /// What is certain.
+    /// The state of the probe.
     pub(super) fn state(&self) -> Probed {
         match (&self.settled, self.named) {
             (Some(_), _) => Probed::Done,
@@ -69,74 +68,74 @@ impl Payload {
         }
     }
 
-    /// Whether the format is certain.
+    /// Returns true if the format is certain.
     pub(super) fn is_named(&self) -> bool {
         self.named
     }
 
-    /// Whether the virtual size is certain.
+    /// Returns true if the virtual size is certain.
     pub(super) fn is_sized(&self) -> bool {
         match &self.settled {
-            Some(judgement) => judgement.image.is_ok(),
+            Some(evaluation) => evaluation.image.is_ok(),
             None => self.sized,
         }
     }
 
-    /// What the image says about itself, as far as is known.
+    /// The description of the image so far.
     pub(super) fn known(&self) -> Option<&ImageInfo> {
         match &self.settled {
-            Some(judgement) => judgement.image.as_ref().ok(),
+            Some(evaluation) => evaluation.image.as_ref().ok(),
             None => self.known.as_ref(),
         }
     }
 
-    /// The image ends here, whatever follows in the stream; whether all that is told of it is kept.
+    /// Ends the image, although the stream continues. Returns true if the result is certain and stored whole.
     pub(super) fn end(&mut self) -> bool {
         if self.settled.is_none() {
-            self.settle(judge(&self.kept, End::Here, &self.opener));
+            self.settle(evaluate(&self.retained, StreamEnd::Here, &self.opener));
         }
         self.settled.is_some()
     }
 
-    /// The stream has ended, or nothing more of it is wanted.
-    pub(super) fn finish(self) -> Judgement {
+    /// Ends the stream.
+    pub(super) fn finish(self) -> Evaluation {
         match self.settled {
-            Some(judgement) => judgement,
-            None => judge(&self.kept, End::Here, &self.opener).noted(),
+            Some(evaluation) => evaluation,
+            None => evaluate(&self.retained, StreamEnd::Here, &self.opener).with_missing_noted(),
         }
     }
 
-    /// Nothing can change what is said, and what was kept to say it is not needed any more. Unless it is too long to
-    /// be kept: then it is told in short, and in full at the end if there is one.
-    fn settle(&mut self, mut judgement: Judgement) {
+    /// Stores a certain result and drops the retained bytes. A result that is too long is shortened, and its bytes are
+    /// retained to return it whole at the end of the stream.
+    fn settle(&mut self, mut evaluation: Evaluation) {
         let limit = self.opener.limits.virtual_size;
-        judgement.image = match judgement.image.map(bounded) {
-            Ok(Bounded::Cut(info)) if self.kept.total() <= limit => {
+        evaluation.image = match evaluation.image.map(bounded) {
+            Ok(BoundedInfo::Shortened(info)) if self.retained.total() <= limit => {
                 self.sized = true;
                 self.known = Some(info);
-                self.next_look = limit.saturating_add(1);
+                self.next_evaluation = limit.saturating_add(1);
                 return;
             }
-            image => image.map(Bounded::into_info),
+            image => image.map(BoundedInfo::into_info),
         };
-        self.settled = Some(judgement.noted());
+        self.settled = Some(evaluation.with_missing_noted());
         self.known = None;
-        self.kept = Kept::default();
+        self.retained = Retained::default();
     }
 
-    fn look(&mut self) {
+    fn evaluate(&mut self) {
         self.known = None;
-        let endless = judge(&self.kept, End::Unknown, &self.opener);
+        let endless = evaluate(&self.retained, StreamEnd::Unknown, &self.opener);
         for range in &endless.missing {
-            // What cannot be kept is told of at the end.
-            self.kept.want(range);
+            // A range that cannot be retained becomes a finding at the end.
+            self.retained.request(range);
         }
-        let here = judge(&self.kept, End::Here, &self.opener);
+        let here = evaluate(&self.retained, StreamEnd::Here, &self.opener);
         self.named |= endless.named.is_some() && endless.named == here.named;
         let limit = self.opener.limits.virtual_size;
-        let total = self.kept.total();
-        let coming = self.kept.coming().filter(|_| total <= limit);
-        // No image is longer than the largest disk, and a stream of zeros could be.
+        let total = self.retained.total();
+        let coming = self.retained.coming().filter(|_| total <= limit);
+        // No image is longer than the largest disk, but a stream of zeros may be.
         if total > limit || coming.is_none() && !endless.awaits_trailer && endless.agrees(&here) {
             self.settle(here);
             return;
@@ -148,6 +147,6 @@ impl Payload {
         };
         self.known = known.ok().map(|info| bounded(info).into_info());
         let next = coming.unwrap_or(total.saturating_mul(2));
-        self.next_look = next.min(limit.saturating_add(1));
+        self.next_evaluation = next.min(limit.saturating_add(1));
     }
 }

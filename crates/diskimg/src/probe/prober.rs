@@ -1,25 +1,25 @@
-//! The prober that a stream is pushed into.
+//! The prober for a stream that is pushed.
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{Error, ImageInfo, Probed};
 
-use super::archive_probe::Inside;
+use super::archive_probe::ContentProbe;
 use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
 use crate::opener::Opener;
 
-/// Tells what a stream holds that is pushed in pieces: an upload, a download, a layer of a registry.
+/// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
 ///
-/// It never goes back, writes no file, starts no process and does no I/O, so any runtime can drive it. gz, xz
-/// and zst are unwrapped on the fly, one level deep. Whatever arrives, it keeps less than 2 MiB from push to push,
-/// apart from the window of a decoder, which [`crate::Limits::decoder_memory`] bounds. The cut points change nothing.
+/// It reads each byte once and does no I/O, so that any runtime can drive it. gz, xz and zst are decompressed on the
+/// fly, one level deep. Between calls it uses less than 2 MiB, and the window of a decoder, which
+/// [`crate::Limits::decoder_memory`] limits. The result does not depend on how the stream is split.
 ///
-/// Each push says what is certain, and that is never taken back:
-/// - [`Probed::Format`]: which format it is. There may still be an error of what is damaged or missing, and no
-///   other format. It takes the first 68 KiB: until then an optical disc may follow, or a file system. A raw disk is
-///   never said to be one before its end, where the trailer of a VHD or DMG may stand.
-/// - [`Prober::size_is_known`]: how large the disk is. There may still be findings, and an error as above.
-/// - [`Probed::Done`]: all of it. Nothing that follows changes [`Prober::info`], and [`Prober::finish`] tells the same.
+/// Each push returns what is certain, which never changes afterwards:
+/// - [`Probed::Format`]: the format. Damage may still result in an error, but in no other format. It requires the first
+///   68 KiB, because the marks of optical discs and file systems are there. A raw disk is certain only at its end, where
+///   the trailer of a VHD or DMG may be.
+/// - [`Prober::size_is_known`]: the virtual size. Findings, and an error as above, may follow.
+/// - [`Probed::Done`]: everything. [`Prober::info`] does not change any more, and [`Prober::finish`] returns the same.
 ///
 /// | format | the size is known after | done after |
 /// |---|---|---|
@@ -27,11 +27,11 @@ use crate::opener::Opener;
 /// | VMDK, one sparse file | its descriptor, within the first 68 KiB as a rule | the same; with a footer, the end |
 /// | VMDK, a descriptor alone | the end | the end |
 /// | VDI | the first 68 KiB | the last block that the header counts |
-/// | raw, and what nothing recognises | the end | the end |
-/// | formats that are only named | never | the first 68 KiB |
+/// | raw, and unrecognised bytes | the end | the end |
+/// | unsupported formats | never | the first 68 KiB |
 ///
-/// A stream shorter than 68 KiB is told of at its end. A disk in an OVA is the one that is meant only when the archive
-/// has ended without another, and its size is known then.
+/// A stream shorter than 68 KiB is evaluated at its end. The size of a disk in an OVA is known at the end of the archive,
+/// because another disk may follow.
 ///
 /// ```
 /// use diskimg::{Probed, Prober};
@@ -52,7 +52,7 @@ use crate::opener::Opener;
 /// ```
 pub struct Prober {
     decompressor: AutoDecompressor,
-    inside: Inside,
+    content: ContentProbe,
     failed: Option<Error>,
     pushed: u64,
 }
@@ -64,50 +64,50 @@ impl Default for Prober {
 }
 
 impl Prober {
-    /// A prober with the defaults of [`Opener`], but for threads: it starts none.
+    /// Creates a prober with the defaults of [`Opener`], except that it starts no threads.
     #[must_use]
     pub fn new() -> Self {
         Self::with(&Opener { threads: 1, ..Opener::new() })
     }
 
-    /// A prober that heeds [`Opener::format`], [`Opener::allow_raw`], [`Opener::unwrap`],
-    /// [`Opener::member`], [`Opener::limits`] and [`Opener::threads`].
+    /// Creates a prober that uses [`Opener::format`], [`Opener::allow_raw`], [`Opener::decompress`], [`Opener::member`],
+    /// [`Opener::limits`] and [`Opener::threads`].
     #[must_use]
     pub fn with(opener: &Opener) -> Self {
         Self {
             decompressor: AutoDecompressor::new(opener),
-            inside: Inside::new(opener),
+            content: ContentProbe::new(opener),
             failed: None,
             pushed: 0,
         }
     }
 
-    /// Takes the next bytes of the stream, any number at a time, and says what is certain. What comes after
-    /// [`Probed::Done`] is only counted.
+    /// Probes the next bytes of the stream and returns what is certain. Bytes after [`Probed::Done`] are only counted.
     pub fn push(&mut self, chunk: &[u8]) -> Probed {
         self.pushed = self.pushed.saturating_add(chunk.len() as u64);
         if self.state() != Probed::Done {
-            let inside = &mut self.inside;
-            let decoded = self.decompressor.push(chunk, &mut |bytes| inside.push(bytes));
-            self.keep(decoded);
+            let content = &mut self.content;
+            let decoded = self.decompressor.push(chunk, &mut |bytes| content.push(bytes));
+            self.record(decoded);
         }
         self.state()
     }
 
-    /// What is certain so far.
+    /// The state of the probe.
     #[must_use]
     pub fn state(&self) -> Probed {
-        if self.failed.is_some() { Probed::Done } else { self.inside.state() }
+        if self.failed.is_some() { Probed::Done } else { self.content.state() }
     }
 
-    /// How the stream is compressed, as soon as that is known.
+    /// The compression of the stream, once known.
     #[must_use]
     pub fn wrapper(&self) -> Option<Wrapper> {
         self.decompressor.wrapper()
     }
 
-    /// Whether the virtual size that [`Prober::info`] tells is final: whatever follows, there is this size or an
-    /// error. Who wants no more may stop here; [`Prober::finish`] would take the stream for one that was cut.
+    /// Returns true if the virtual size in [`Prober::info`] is final: the rest of the stream results in this size or an
+    /// error. A caller that needs only the size can stop here, without [`Prober::finish`], which would report a truncated
+    /// stream.
     ///
     /// ```
     /// use diskimg::{Prober, Target, driver};
@@ -125,45 +125,45 @@ impl Prober {
     /// ```
     #[must_use]
     pub fn size_is_known(&self) -> bool {
-        self.failed.is_none() && self.inside.is_sized()
+        self.failed.is_none() && self.content.is_sized()
     }
 
-    /// What the image says about itself, as far as is known; `None` when [`Prober::finish`] will tell an error. Before
-    /// [`Probed::Done`] findings on a stream that was cut short may be missing or too many, lists may be
-    /// incomplete, and the size is that of what was looked at unless [`Prober::size_is_known`]. A list that is too long
-    /// to be kept ends early, with the finding `list_cut`; [`Prober::finish`] tells all of it.
+    /// The description of the image so far; `None` if [`Prober::finish`] will return an error. Before [`Probed::Done`],
+    /// findings about truncation are preliminary, lists may be incomplete, and the size is preliminary unless
+    /// [`Prober::size_is_known`]. A list that is too long is shortened, with the finding `list_cut`; [`Prober::finish`]
+    /// returns all of it.
     #[must_use]
     pub fn info(&self) -> Option<&ImageInfo> {
-        if self.failed.is_some() { None } else { self.inside.known() }
+        if self.failed.is_some() { None } else { self.content.known() }
     }
 
-    /// The stream has ended; or the caller stops after [`Probed::Done`]. A stream that is stopped before is
-    /// judged as one that ends there.
+    /// Ends the stream and returns the result. A stream that is stopped before [`Probed::Done`] is evaluated as one that
+    /// ends there.
     #[must_use]
     pub fn finish(mut self) -> ProbeReport {
         if self.state() != Probed::Done {
-            let inside = &mut self.inside;
-            let decoded = self.decompressor.finish(&mut |bytes| inside.push(bytes));
-            self.keep(decoded);
+            let content = &mut self.content;
+            let decoded = self.decompressor.finish(&mut |bytes| content.push(bytes));
+            self.record(decoded);
         }
-        // What has passed is judged even if it broke off.
-        let ended = self.inside.finish();
+        // The bytes so far are evaluated even if the stream failed.
+        let ended = self.content.finish();
         let whole = self.failed.map_or(ended, Err);
-        let (judgement, member) = self.inside.judged();
+        let (evaluation, member) = self.content.into_evaluation();
         ProbeReport {
             wrapper: self.decompressor.wrapper(),
-            formats: judgement.formats,
-            content: judgement.content,
-            image: whole.and(judgement.image),
+            formats: evaluation.formats,
+            content: evaluation.content,
+            image: whole.and(evaluation.image),
             member,
             pushed: self.pushed,
         }
     }
 
-    /// Keeps an error of the wrapper, unless it is only our way to stop a decoder.
-    fn keep(&mut self, decoded: diskimg_core::Result<()>) {
+    /// Stores an error of the decoder, except the one by which the probe stopped it.
+    fn record(&mut self, decoded: diskimg_core::Result<()>) {
         if let Err(error) = decoded
-            && self.inside.state() != Probed::Done
+            && self.content.state() != Probed::Done
         {
             self.failed = Some(error);
         }

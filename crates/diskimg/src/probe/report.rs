@@ -1,4 +1,4 @@
-//! What a prober found.
+//! The result of a prober.
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{Format, ImageInfo, Result};
@@ -6,31 +6,30 @@ use diskimg_raw::Content;
 
 use crate::inspection::Inspection;
 
-/// What a [`crate::Prober`] found.
+/// The result of a [`crate::Prober`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ProbeReport {
-    /// How the stream is compressed, if it is; what follows is about the image inside.
+    /// The compression of the stream, if any. The other fields describe the image inside.
     pub wrapper: Option<Wrapper>,
-    /// The formats that the bytes are valid as, those among them that this build cannot read. With more than
-    /// one, or with one and [`ProbeReport::content`], the stream is ambiguous. Of an OVA, those of its disk; `ova`
-    /// if it has none, or several and none was named.
+    /// The formats in which the bytes are valid, including unsupported ones. The stream is ambiguous if there are several,
+    /// or one and [`ProbeReport::content`]. For an OVA, the formats of its disk; `ova` if it has no disk, or several and
+    /// no name is requested.
     pub formats: Vec<Format>,
-    /// What the bytes begin with if they are a raw disk.
+    /// The content of the first bytes, if they are a raw disk.
     pub content: Option<Content>,
-    /// What the image says about itself: size, names, findings. Or why that cannot be told:
-    /// [`diskimg_core::ErrorKind::UnknownFormat`], [`diskimg_core::ErrorKind::Ambiguous`],
-    /// [`diskimg_core::ErrorKind::Unsupported`] for a format that is known and not read here, and what is
-    /// wrong with the header or the wrapper.
+    /// The description of the image: size, names, findings. Or an error: [`diskimg_core::ErrorKind::UnknownFormat`],
+    /// [`diskimg_core::ErrorKind::Ambiguous`], [`diskimg_core::ErrorKind::Unsupported`] for a format that is recognised
+    /// but not supported, and defects of the header or the compression.
     pub image: Result<ImageInfo>,
-    /// The name of the disk's file in the OVA that was pushed; not yet escaped for a terminal.
+    /// The name of the disk's member in an OVA; not yet escaped for a terminal.
     pub member: Option<String>,
-    /// Bytes that were pushed, still compressed if they were.
+    /// The number of bytes pushed, before decompression.
     pub pushed: u64,
 }
 
 impl ProbeReport {
-    /// The same as [`crate::Opener::inspect`] gives for a file.
+    /// Returns the result as [`crate::Opener::inspect`] does for a file.
     ///
     /// # Errors
     /// The error in [`ProbeReport::image`].

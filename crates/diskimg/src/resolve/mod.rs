@@ -1,7 +1,7 @@
-//! Following names inside an image, as far as its own directory.
+//! Following names in an image to files in its own directory.
 //!
-//! `unix` and `plain` open what lies in a directory, each as its system can; [`within`] decides what may be
-//! opened at all.
+//! [`within`] decides which names are followed. `unix` and `plain` open files in a directory with the calls of the
+//! system.
 
 mod names;
 #[cfg(not(unix))]
@@ -18,10 +18,10 @@ use unix::Directory;
 pub(crate) use names::{chain_loops, relative_to, same_file};
 pub use within::WithinDirectory;
 
-/// Why a name in a directory was not opened.
-enum Refused {
+/// The reason why a name in a directory was not opened.
+enum OpenRefusal {
     /// It leads out of the directory.
     Outside,
-    /// The system said so.
+    /// An error of the system.
     System(std::io::Error),
 }

@@ -1,4 +1,4 @@
-//! A directory on Unix, held open: it stays the same one whatever happens to its name.
+//! A directory on Unix. It is kept open, so that renaming it has no effect.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Refused;
+use super::OpenRefusal;
 
 #[derive(Debug)]
 pub(super) struct Directory(File);
@@ -22,19 +22,19 @@ impl Directory {
         Self(file)
     }
 
-    /// The names that lie directly in it.
+    /// The names directly in it.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
         let entries = Dir::read_from(&self.0)?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec())))
     }
 
-    /// Opens what `name` leads to for reading, if that lies in it or below.
-    pub(super) fn file(&self, name: &[u8]) -> Result<File, Refused> {
-        // Without O_NONBLOCK a FIFO put there by a stranger would hold us up for ever.
+    /// Opens `name` for reading if it leads to a file in the directory or below it.
+    pub(super) fn file(&self, name: &[u8]) -> Result<File, OpenRefusal> {
+        // Without O_NONBLOCK, opening a FIFO that an attacker created would block forever.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         beneath(&self.0, name, flags).map_err(|errno| match errno {
-            Errno::XDEV | Errno::LOOP | Errno::PERM => Refused::Outside,
-            errno => Refused::System(errno.into()),
+            Errno::XDEV | Errno::LOOP | Errno::PERM => OpenRefusal::Outside,
+            errno => OpenRefusal::System(errno.into()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Following names inside an image, as far as its own directory.
+//! Following names in an image to files in its own directory.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,22 +10,22 @@ use diskimg_core::{
 use diskimg_raw::FileSource;
 
 use super::names::{names_a_protocol, same_file};
-use super::{Directory, Refused};
+use super::{Directory, OpenRefusal};
 use crate::drivers::driver;
 
-/// Files that are looked at to find a parent by its UUID. A bound of ours.
-const SEARCHED: usize = 4096;
+/// The most files that a search for a parent by its UUID inspects. Our limit.
+const MAX_SEARCHED: usize = 4096;
 
-/// Follows references to regular files within one directory and below it, and nowhere else.
+/// Follows references to regular files in one directory and below it.
 ///
-/// On Linux by `openat2` with `RESOLVE_BENEATH`: neither `..`, nor an absolute name, nor a symbolic link or a
-/// magic link leads out, however it is swapped while we look. Elsewhere, and on kernels without the call,
-/// only plain names in the directory itself are followed, and no links. Devices, pipes and sockets are
-/// refused everywhere.
+/// On Linux, names are opened by `openat2` with `RESOLVE_BENEATH`: no `..`, absolute name, symbolic link or magic link
+/// leads out of the directory, even if it is replaced at the same time. On other systems and on kernels without the
+/// call, only plain names in the directory itself are followed, and no links. Devices, pipes and sockets are always
+/// refused.
 ///
-/// A parent that is known by its UUID alone, as VirtualBox records it, is searched for among the files of its
-/// format that lie directly in the directory. Two of them with that UUID, as a copy has it, are
-/// [`Ambiguous`](diskimg_core::ErrorKind::Ambiguous): which one was meant is for the caller to say.
+/// A parent that is recorded only by its UUID, as VirtualBox does, is searched for among the files of its format
+/// directly in the directory. Two files with that UUID, such as a copy, are
+/// [`Ambiguous`](diskimg_core::ErrorKind::Ambiguous); the caller has to pass the parent then.
 ///
 /// ```no_run
 /// use diskimg::{Opener, WithinDirectory};
@@ -44,7 +44,7 @@ impl WithinDirectory {
     /// Follows names within `directory`.
     ///
     /// # Errors
-    /// [`Io`](diskimg_core::ErrorKind::Io) when it cannot be opened.
+    /// [`Io`](diskimg_core::ErrorKind::Io) if it cannot be opened.
     pub fn new(directory: &Path) -> Result<Self> {
         match Directory::open(directory) {
             Ok(directory) => Ok(Self { directory }),
@@ -52,10 +52,10 @@ impl WithinDirectory {
         }
     }
 
-    /// Follows names within a directory that is open already.
+    /// Follows names within an open directory.
     ///
     /// # Errors
-    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) when it is no directory; [`Io`](diskimg_core::ErrorKind::Io).
+    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) if it is no directory; [`Io`](diskimg_core::ErrorKind::Io).
     #[cfg(unix)]
     pub fn opened(directory: File) -> Result<Self> {
         match directory.metadata().map_err(Error::from)?.is_dir() {
@@ -77,10 +77,10 @@ impl WithinDirectory {
         }
     }
 
-    /// The file of the wanted identity among those of its format beside the image.
+    /// Searches the directory for the file with the identity of the reference.
     fn search(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         if reference.identity.uuid.is_none() {
-            return Err(reference.denied().because("the image names nothing to look for"));
+            return Err(reference.denied().because("the image records neither a name nor a UUID"));
         }
         let driver = driver(reference.format.as_deref().unwrap_or(reference.found_in.name()))?;
         let mut found: Option<(Vec<u8>, FileSource)> = None;
@@ -92,7 +92,7 @@ impl WithinDirectory {
                 continue;
             }
             match &found {
-                // Another name of the same file.
+                // A hard link or symbolic link to the same file.
                 Some((_, first)) if same_file(first, &source) => {}
                 Some((first, _)) => return Err(found_twice(reference, first, &named.name)),
                 None => found = Some((named.name, source)),
@@ -106,7 +106,7 @@ impl WithinDirectory {
         }
     }
 
-    /// The names in the directory that end as files of the wanted format do.
+    /// The names in the directory with the extension of the format.
     fn names(&self, reference: &Reference) -> Result<Vec<Vec<u8>>> {
         let failed = |e| Error::from(e).format(reference.found_in).field("directory of the image");
         let ending = format!(".{}", reference.found_in.name()).into_bytes();
@@ -115,7 +115,7 @@ impl WithinDirectory {
             .names()
             .map_err(failed)?
             .filter(|name| name.to_ascii_lowercase().ends_with(&ending))
-            .take(SEARCHED)
+            .take(MAX_SEARCHED)
             .collect();
         names.sort_unstable();
         Ok(names)
@@ -131,8 +131,8 @@ impl WithinDirectory {
 
     fn open(&self, reference: &Reference) -> Result<File> {
         self.directory.file(&reference.name).map_err(|refused| match refused {
-            Refused::Outside => reference.denied().because("it leads out of the image's directory"),
-            Refused::System(error) => Error::from(error)
+            OpenRefusal::Outside => reference.denied().because("it leads out of the image's directory"),
+            OpenRefusal::System(error) => Error::from(error)
                 .format(reference.found_in)
                 .field(reference.role.name())
                 .found_name(&reference.name),
@@ -140,7 +140,7 @@ impl WithinDirectory {
     }
 }
 
-/// The error of two files that may each be the parent: a copy may have been written to since.
+/// The error for two files that may be the parent. One may be a copy that has changed.
 fn found_twice(reference: &Reference, one: &[u8], other: &[u8]) -> Error {
     let (one, other) = (Printable::new(one), Printable::new(other));
     Error::new(ErrorKind::Ambiguous)
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_beneath_the_directory_are_followed() {
+    fn only_regular_files_below_the_directory_are_followed() {
         let outer = tempfile::tempdir().unwrap();
         let dir = outer.path().join("images");
         std::fs::create_dir_all(dir.join("sub")).unwrap();
