@@ -1,13 +1,5 @@
 //! Checking the structure of an image.
 
-use std::sync::Arc;
-
-use crate::{BlockSource, OpenOptions, Result};
-
-/// Checks the structure of one layer of an image and opens no files but those of the layer: the type of
-/// [`crate::Driver::check`].
-pub type CheckFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<CheckReport>;
-
 /// The most problems that a [`CheckReport`] lists; all are counted. Our limit: a hostile image may have one per
 /// table entry.
 const MAX_LISTED: usize = 1000;

@@ -1,10 +1,11 @@
 //! The interface of a format.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, CheckFn, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
-    MeasureFn, Resolver, Result, Siblings, StreamDecoder,
+    BlockSink, BlockSource, CheckReport, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
+    Measured, Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
@@ -18,6 +19,16 @@ pub type SettingsOfFn = fn(&dyn BlockSource, &ImageInfo) -> Result<Vec<Setting>>
 
 /// Creates an image over a sink that grows: the type of [`Driver::create`].
 pub type CreateFn = fn(Box<dyn BlockSink>, &CreateOptions) -> Result<Box<dyn BlockSink>>;
+
+/// Measures the image that [`Driver::create`] would create with these options for a disk with data in these
+/// ranges: the type of [`Driver::measure`]. The ranges ascend and do not overlap; `None` is a disk that is
+/// created and not written.
+pub type MeasureFn =
+    fn(&CreateOptions, Option<&mut dyn Iterator<Item = Result<Range<u64>>>>) -> Result<Measured>;
+
+/// Checks the structure of one layer of an image and opens no files but those of the layer: the type of
+/// [`Driver::check`].
+pub type CheckFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<CheckReport>;
 
 /// The functions and properties of a format: one `static` per format crate, listed by the facade. Nothing registers
 /// itself.

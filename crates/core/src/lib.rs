@@ -44,6 +44,7 @@ mod progress;
 pub mod range;
 mod read_cursor;
 mod reference;
+mod reference_role;
 mod remedy;
 mod siblings;
 mod sink;
@@ -56,10 +57,10 @@ pub mod zeros;
 
 pub use cache::MetadataCache;
 pub use chain::Chain;
-pub use check::{CheckFn, CheckReport, Problem, ProblemKind};
+pub use check::{CheckReport, Problem, ProblemKind};
 pub use driver::{
-    CreateFn, CreateOptions, Driver, OpenFn, OpenOptions, Setting, SettingHelp, SettingsOfFn,
-    SnapshotSelector, StreamFn, Verdict,
+    CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
+    SettingsOfFn, SnapshotSelector, StreamFn, Verdict,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use extent::{Extent, ExtentKind, HostRange, Location};
@@ -68,14 +69,15 @@ pub use format::Format;
 pub use identity::Identity;
 pub use image::{Detail, Finding, Image, ImageInfo, Severity, Snapshot};
 pub use limits::{Budget, Limits};
-pub use measure::{MeasureFn, Measured, Touched};
+pub use measure::{Measured, Touched};
 pub use memory::{Memory, MemorySink};
 pub use offset::{GuestOffset, HostOffset};
 pub use printable::Printable;
 pub use prober::{FormatProber, FormatReport, Probed};
 pub use progress::{Cancel, Progress};
 pub use read_cursor::ReadCursor;
-pub use reference::{DenyReferences, Reference, ReferenceRole, Resolver};
+pub use reference::{DenyReferences, Reference, Resolver};
+pub use reference_role::ReferenceRole;
 pub use remedy::{LimitKind, Remedy};
 pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, SinkProperties, WriteOrder};

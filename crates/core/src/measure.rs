@@ -2,14 +2,6 @@
 
 use std::ops::Range;
 
-use crate::{CreateOptions, Result};
-
-/// Measures the image that [`crate::Driver::create`] would create with these options for a disk with data in these
-/// ranges: the type of [`crate::Driver::measure`]. The ranges ascend and do not overlap; `None` is a disk that is
-/// created and not written.
-pub type MeasureFn =
-    fn(&CreateOptions, Option<&mut dyn Iterator<Item = Result<Range<u64>>>>) -> Result<Measured>;
-
 /// The size of an image before it is written: the length of its file, or the sum of the lengths of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measured {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::{BlockSource, Error, ErrorKind, Format, Identity, Remedy, Result};
+use crate::{BlockSource, Error, ErrorKind, Format, Identity, ReferenceRole, Remedy, Result};
 
 /// A reference of an image to another file. It is untrusted input and must never be opened as a path directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,39 +41,6 @@ impl Reference {
         match self.offset {
             Some(offset) => error.at(offset),
             None => error,
-        }
-    }
-}
-
-/// The role of a file to which an image refers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum ReferenceRole {
-    /// The layer below, from which unallocated ranges are read.
-    Backing,
-    /// The file with the guest data (a qcow2 external data file).
-    DataFile,
-    /// One of the files that form the disk (an extent of a VMDK descriptor).
-    Extent,
-    /// The parent of a differencing image.
-    Parent,
-}
-
-impl ReferenceRole {
-    /// True if the file is the layer below.
-    #[must_use]
-    pub const fn is_below(self) -> bool {
-        matches!(self, Self::Backing | Self::Parent)
-    }
-
-    /// The role in words: `backing file`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Backing => "backing file",
-            Self::DataFile => "data file",
-            Self::Extent => "extent",
-            Self::Parent => "parent",
         }
     }
 }

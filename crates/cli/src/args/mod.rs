@@ -1,14 +1,16 @@
 //! Command-line arguments. Options with the same meaning have the same letters as in `qemu-img`.
 
 mod open;
+mod output;
 mod read;
 mod write;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 pub(crate) use open::{FollowArgs, OpenArgs};
+pub(crate) use output::Output;
 pub(crate) use read::{
     CatArgs, CheckArgs, CompareArgs, DescribeArgs, InfoArgs, InspectArgs, MapArgs, MeasureArgs, ProbeArgs,
 };
@@ -95,14 +97,4 @@ pub(crate) enum Command {
         /// The directory; created if it does not exist
         directory: PathBuf,
     },
-}
-
-/// The format of results.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Output {
-    /// Text
-    #[default]
-    Human,
-    /// JSON with the keys of `qemu-img`
-    Json,
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{FollowArgs, OpenArgs, Output};
+use super::open::{FollowArgs, OpenArgs};
+use super::output::Output;
 use crate::size::parse_size;
 
 /// The arguments of the commands that read an image and the files that it refers to.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{FollowArgs, OpenArgs};
+use super::open::{FollowArgs, OpenArgs};
 use crate::progress::ProgressMode;
 use crate::size::parse_size;
 

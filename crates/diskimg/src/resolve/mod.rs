@@ -4,6 +4,7 @@
 //! system.
 
 mod names;
+mod open_refusal;
 #[cfg(not(unix))]
 mod plain;
 #[cfg(unix)]
@@ -17,11 +18,3 @@ use unix::Directory;
 
 pub(crate) use names::{chain_loops, relative_to, same_file};
 pub use within::WithinDirectory;
-
-/// The reason why a name in a directory was not opened.
-enum OpenRefusal {
-    /// It leads out of the directory.
-    Outside,
-    /// An error of the system.
-    System(std::io::Error),
-}

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::OpenRefusal;
+use super::open_refusal::OpenRefusal;
 
 #[derive(Debug)]
 pub(super) struct Directory(PathBuf);

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::OpenRefusal;
+use super::open_refusal::OpenRefusal;
 
 #[derive(Debug)]
 pub(super) struct Directory(File);

@@ -9,8 +9,9 @@ use diskimg_core::{
 };
 use diskimg_raw::FileSource;
 
+use super::Directory;
 use super::names::{names_a_protocol, same_file};
-use super::{Directory, OpenRefusal};
+use super::open_refusal::OpenRefusal;
 use crate::drivers::driver;
 
 /// The most files that a search for a parent by its UUID inspects. Our limit.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::SeekResult;
+use super::file_status::SeekResult;
 
 /// Opens a file for direct I/O.
 pub(crate) fn open_direct(path: &Path) -> io::Result<File> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{FileStamp, HostFileKind};
+use super::file_status::{FileStamp, HostFileKind};
 
 /// Opens a file for reading. Does not wait for the writer of a FIFO.
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::{FileStamp, HostFileKind};
+use super::file_status::{FileStamp, HostFileKind};
 
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     File::open(path)
