@@ -1,21 +1,11 @@
-//! The converter to copy first: any image in, raw or qcow2 out, whole or not at all, Ctrl-C included.
-//!
-//!     cargo run --release --example convert -- disk.qcow2 disk.raw
-//!     cargo run --release --example convert -- disk.vmdk.xz disk.qcow2
-//!
-//! What comes from a stranger is safe to give to it: no name inside the image is followed, raw is not
-//! guessed, memory is bounded.
+//! Converts any image to raw or qcow2: `cargo run --release --example convert -- disk.vmdk.xz disk.qcow2`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use diskimg::{
-    BlockSource, ConvertOptions, Converted, Input, Opener, Progress, Result, Target, WriteOrder, convert,
-    convert_stream, driver,
-};
+use diskimg::{ConvertOptions, Converted, Opener, Progress, Result, Target, driver};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,55 +13,37 @@ fn main() -> ExitCode {
         eprintln!("usage: convert SOURCE TARGET");
         return ExitCode::from(2);
     };
-    match run(source.as_ref(), target.as_ref()) {
-        Ok(done) => {
-            eprintln!("{} bytes: {} stored, {} holes", done.virtual_size, done.written, done.zeros);
-            ExitCode::SUCCESS
-        }
+    match convert(source, target) {
+        Ok(done) => eprintln!("{} bytes: {} stored, {} holes", done.virtual_size, done.written, done.zeros),
         Err(error) => {
             eprintln!("convert: {error}");
-            if let Some(remedy) = error.remedy() {
-                eprintln!("hint: {remedy}");
-            }
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
-fn run(source: &Path, target: &Path) -> Result<Converted> {
-    let format = match target.extension() {
-        Some(extension) if extension == "qcow2" => driver("qcow2")?.format,
-        _ => driver("raw")?.format,
-    };
-    let opener = Opener::new();
+fn convert(source: &str, target: &str) -> Result<Converted> {
+    let format = driver(if target.ends_with(".qcow2") { "qcow2" } else { "raw" })?.format;
     let target = Target::file(target, format);
-    let disk = match opener.input(source)? {
-        Input::Disk(disk) => disk,
-        // A compressed image is converted as it is decoded. Its size may be known only at the end, which a raw
-        // file does not mind.
-        Input::Stream(image) if format.name() == "raw" && image.streams(WriteOrder::Any) => {
-            let options = ConvertOptions::default();
-            return convert_stream(image, target.create(None)?, &options, &Percent::default());
-        }
-        Input::Stream(image) => image.into_disk(&())?,
-    };
-    let sink = target.create(Some(disk.size()))?;
-    let percent = Percent { total: disk.size(), ..Percent::default() };
-    convert(&disk, sink, &ConvertOptions::default(), &percent)
+    Opener::new().input(source)?.convert_to(&target, &ConvertOptions::default(), &Percent::default())
 }
 
-/// Shows how far it is, where somebody looks.
 #[derive(Default)]
 struct Percent {
-    total: u64,
+    total: AtomicU64,
     done: AtomicU64,
 }
 
 impl Progress for Percent {
+    fn begin(&self, total: Option<u64>) {
+        self.total.store(total.unwrap_or(0), Relaxed);
+    }
+
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
-        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.total > 0 && std::io::stderr().is_terminal() {
-            let _ = write!(std::io::stderr(), "\r{:3} %", done * 100 / self.total);
+        let (done, total) = (self.done.fetch_add(bytes, Relaxed) + bytes, self.total.load(Relaxed));
+        if total > 0 && std::io::stderr().is_terminal() {
+            eprint!("\r{:3} %", done * 100 / total);
         }
         ControlFlow::Continue(())
     }

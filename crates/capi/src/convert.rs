@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{self, Read};
 
-use diskimg::{BlockSource, Result, WriteOrder, convert, convert_stream};
+use diskimg::{BlockSource, Result};
 
 use crate::callback_stream::{CallbackReader, CallbackWriter, ReadFn, WriteFn};
 use crate::convert_record::{ConvertOptionsRecord, ConvertResultRecord, Destination};
@@ -211,11 +211,10 @@ unsafe fn from_image(
         let options = sized_record::read(options)?;
         let disk = image.disk()?;
         options.check()?;
-        let target = options.target(place, Some(disk.size()))?;
-        target.ensure_not_source(disk)?;
+        let target = options.target(place)?;
         let progress =
             CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
-        let done = convert(disk, target.create(Some(disk.size()))?, &options.convert_options()?, &progress)?;
+        let done = disk.convert_to(&target, &options.convert_options()?, &progress)?;
         progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
@@ -236,27 +235,11 @@ unsafe fn from_stream(
         let opener = sized_record::read(open_options)?.opener(None)?;
         options.check()?;
         let progress = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
+        let target = options.target(place)?;
         let input = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
-        let done = if input.streams(order_of(&place)) && options.takes_any_size()? {
-            let target = options.target(place, None)?;
-            target.check_stream(&input)?;
-            convert_stream(input, target.create(None)?, &options.convert_options()?, &progress)?
-        } else {
-            let disk = input.into_disk(&progress)?;
-            let target = options.target(place, Some(disk.size()))?;
-            target.ensure_not_source(&disk)?;
-            convert(&disk, target.create(Some(disk.size()))?, &options.convert_options()?, &progress)?
-        };
+        let done = input.convert_to(&target, &options.convert_options()?, &progress)?;
         progress.end();
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
-    }
-}
-
-/// Returns the order in which a target must be written.
-fn order_of(place: &Destination) -> WriteOrder {
-    match place {
-        Destination::Stream(_) => WriteOrder::Ascending,
-        _ => WriteOrder::Any,
     }
 }
 

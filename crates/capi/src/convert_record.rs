@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use diskimg::{
-    BlockSource, ConvertOptions, Converted, Driver, Measured, Preallocation, Result, Setting, Sparse, Target,
-    driver,
+    BlockSink, BlockSource, ConvertOptions, Converted, Driver, Measured, Preallocation, Result, Setting,
+    Sparse, Target, driver,
 };
 
 use crate::argument::{check_flags, invalid};
@@ -140,15 +140,6 @@ impl ConvertOptionsRecord {
         }
     }
 
-    /// Returns true if the target can be created before the size of the disk is known.
-    pub(crate) fn takes_any_size(&self) -> Result<bool> {
-        Ok(self.is_raw()? && self.preallocation == DISKIMG_PREALLOCATION_OFF)
-    }
-
-    fn is_raw(&self) -> Result<bool> {
-        Ok(self.driver()?.format.name() == "raw")
-    }
-
     pub(crate) fn convert_options(&self) -> Result<ConvertOptions> {
         let mut options = ConvertOptions::default();
         options.threads = usize::try_from(self.threads).unwrap_or(usize::MAX);
@@ -166,14 +157,14 @@ impl ConvertOptionsRecord {
         Ok(options)
     }
 
-    /// Returns the target for a disk of `size` bytes; `None` if the size becomes known only at the end.
+    /// Returns the target at `place`.
     ///
     /// # Safety
     /// The strings are NULL or end with a NUL.
     ///
     /// # Errors
     /// Rejects invalid options.
-    pub(crate) unsafe fn target(&self, place: Destination, size: Option<u64>) -> Result<Target> {
+    pub(crate) unsafe fn target(&self, place: Destination) -> Result<Target> {
         self.check()?;
         let format = self.driver()?.format;
         let target = match place {
@@ -181,9 +172,7 @@ impl ConvertOptionsRecord {
             Destination::Stream(stream) => Target::stream(stream, format),
             Destination::File(file) if is_disk(&file)? => Target::open_file(file, format),
             Destination::File(file) => Target::stream(file, format),
-            Destination::Callbacks(callbacks) => {
-                Target::sink(Box::new(self.callbacks(callbacks, size)?), format)
-            }
+            Destination::Callbacks(callbacks) => self.callbacks(callbacks)?,
         };
         // SAFETY: guaranteed by the caller.
         unsafe { self.with_options(target) }
@@ -240,12 +229,15 @@ impl ConvertOptionsRecord {
         }
     }
 
-    fn callbacks(&self, callbacks: Callbacks, size: Option<u64>) -> Result<CallbackSink> {
-        let raw = self.is_raw()?;
+    fn callbacks(&self, callbacks: Callbacks) -> Result<Target> {
+        let format = self.driver()?.format;
         // A raw disk is written once per byte. An image may zero a range of its file that it has written.
-        let is_zero = raw && self.has(DISKIMG_CONVERT_TARGET_IS_ZERO);
-        let size = if raw { size } else { None };
-        CallbackSink::new(callbacks, size, is_zero, !self.has(DISKIMG_CONVERT_NO_SYNC))
+        let is_zero = format.name() == "raw" && self.has(DISKIMG_CONVERT_TARGET_IS_ZERO);
+        let sync = !self.has(DISKIMG_CONVERT_NO_SYNC);
+        let create = move |size| -> Result<Box<dyn BlockSink>> {
+            Ok(Box::new(CallbackSink::new(callbacks, size, is_zero, sync)?))
+        };
+        Ok(Target::sink_with(create, format))
     }
 }
 

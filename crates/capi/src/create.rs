@@ -95,7 +95,7 @@ unsafe fn create(
     options: *const ConvertOptionsRecord,
 ) -> Result<WriterHandle> {
     // SAFETY: guaranteed by the caller.
-    let target = unsafe { sized_record::read(options)?.target(place, Some(virtual_size)) }?;
+    let target = unsafe { sized_record::read(options)?.target(place) }?;
     let sink = target.create(Some(virtual_size))?;
     Ok(WriterHandle { sink: Some(sink), poison: Poison::default() })
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -35,9 +35,15 @@ const INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct ProgressDisplay {
     cancel: Arc<Cancel>,
     done: AtomicU64,
-    total: u64,
-    started: Instant,
+    started: OnceLock<WorkStart>,
     kind: DisplayKind,
+}
+
+/// The start of the displayed work.
+struct WorkStart {
+    time: Instant,
+    /// Bytes of work; 0 if unknown.
+    total: u64,
 }
 
 /// The outputs that progress may use.
@@ -50,35 +56,33 @@ pub(crate) struct ProgressOutputs {
 
 enum DisplayKind {
     Nothing,
-    Bar(ProgressBar),
+    Bar(OnceLock<ProgressBar>),
     Plain(Mutex<(Instant, Box<dyn Write + Send>)>),
     Json(Mutex<(Instant, Box<dyn Write + Send>)>),
 }
 
 impl ProgressDisplay {
-    /// Starts a display for `total` bytes of work; 0 if unknown.
-    pub(crate) fn new(
-        style: ProgressMode,
-        total: u64,
-        cancel: Arc<Cancel>,
-        outputs: &ProgressOutputs,
-    ) -> Result<Self> {
+    /// Prepares a display. It starts with [`Progress::begin`].
+    pub(crate) fn new(style: ProgressMode, cancel: Arc<Cancel>, outputs: &ProgressOutputs) -> Result<Self> {
         let long_ago = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
         let kind = match style {
             ProgressMode::Auto if !std::io::stderr().is_terminal() => DisplayKind::Nothing,
             ProgressMode::None => DisplayKind::Nothing,
-            ProgressMode::Auto | ProgressMode::Bar => DisplayKind::Bar(bar(total)),
+            ProgressMode::Auto | ProgressMode::Bar => DisplayKind::Bar(OnceLock::new()),
             ProgressMode::Plain => DisplayKind::Plain(Mutex::new((long_ago, plain_output(outputs)))),
             ProgressMode::Json => DisplayKind::Json(Mutex::new((long_ago, json_output(outputs)?))),
         };
-        Ok(Self { cancel, done: AtomicU64::new(0), total, started: Instant::now(), kind })
+        Ok(Self { cancel, done: AtomicU64::new(0), started: OnceLock::new(), kind })
     }
 
     /// Displays the end and removes the bar. `complete` is true if all work is done.
     pub(crate) fn finish(&self, complete: bool) {
+        if self.started.get().is_none() {
+            return;
+        }
         match &self.kind {
             DisplayKind::Nothing => {}
-            DisplayKind::Bar(bar) => bar.finish_and_clear(),
+            DisplayKind::Bar(bar) => bar.get().into_iter().for_each(ProgressBar::finish_and_clear),
             DisplayKind::Plain(line) => {
                 let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
                 self.print_plain(&mut *line.1, complete);
@@ -97,12 +101,16 @@ impl ProgressDisplay {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.started.get().map_or(Duration::ZERO, |start| start.time.elapsed())
+    }
+
+    fn total(&self) -> u64 {
+        self.started.get().map_or(0, |start| start.total)
     }
 
     fn print_plain(&self, output: &mut dyn Write, complete: bool) {
         let done = self.done.load(Ordering::Relaxed);
-        let hundredths = match self.total {
+        let hundredths = match self.total() {
             _ if complete => 10_000,
             // The total is known only at the end.
             0 => 0,
@@ -117,8 +125,8 @@ impl ProgressDisplay {
     fn print_json(&self, output: &mut dyn Write) {
         let line = json!({
             "transferred": self.done.load(Ordering::Relaxed),
-            "size": if self.total == 0 { None } else { Some(self.total) },
-            "elapsed": self.started.elapsed().as_secs_f64(),
+            "size": Some(self.total()).filter(|total| *total > 0),
+            "elapsed": self.elapsed().as_secs_f64(),
             "description": "convert",
         });
         let _ = writeln!(output, "{line}");
@@ -127,11 +135,22 @@ impl ProgressDisplay {
 }
 
 impl Progress for ProgressDisplay {
+    fn begin(&self, total: Option<u64>) {
+        let total = total.unwrap_or(0);
+        let _ = self.started.set(WorkStart { time: Instant::now(), total });
+        if let DisplayKind::Bar(cell) = &self.kind {
+            let _ = cell.set(bar(total));
+        }
+    }
+
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
+        if self.started.get().is_none() {
+            return self.cancel.advance(bytes);
+        }
         self.done.fetch_add(bytes, Ordering::Relaxed);
         match &self.kind {
             DisplayKind::Nothing => {}
-            DisplayKind::Bar(bar) => bar.inc(bytes),
+            DisplayKind::Bar(bar) => bar.get().into_iter().for_each(|bar| bar.inc(bytes)),
             DisplayKind::Plain(line) => {
                 if let Ok(mut line) = line.try_lock()
                     && line.0.elapsed() >= INTERVAL

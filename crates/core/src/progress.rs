@@ -11,6 +11,13 @@ pub trait Progress: Sync {
     /// Reports that `bytes` more guest bytes are done. [`ControlFlow::Break`] ends the operation with
     /// [`crate::ErrorKind::Cancelled`] as soon as each thread has finished its current step.
     fn advance(&self, bytes: u64) -> ControlFlow<()>;
+
+    /// Reports the number of guest bytes of the work before the first of them is done; `None` if the number becomes
+    /// known only at the end. Bytes reported before are those of a streamed image that is stored first. Called at
+    /// most once; does nothing by default.
+    fn begin(&self, total: Option<u64>) {
+        let _ = total;
+    }
 }
 
 impl Progress for () {

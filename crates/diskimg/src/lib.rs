@@ -58,9 +58,7 @@ mod wrappers;
 pub use archive::ArchivedDisk;
 pub use check::Checked;
 pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
-pub use convert::{
-    ConvertOptions, Converted, Sparse, StreamConvert, Target, TargetPlace, convert, convert_stream,
-};
+pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, convert, convert_stream};
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core::{
@@ -81,6 +79,6 @@ pub use opener::Opener;
 pub use opening::Input;
 pub use probe::{ProbeReport, Prober};
 pub use resolve::WithinDirectory;
-pub use sniff::{Sniffed, sniff, sniff_head};
+pub use sniff::{Sniffed, looks_like_image, sniff, sniff_head};
 pub use spool::Spool;
 pub use stream_input::StreamInput;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Result};
+use diskimg_core::{BlockSource, Progress, Result};
 use diskimg_raw::FileSource;
 
 use crate::byte_stream::SourceReader;
@@ -20,6 +20,19 @@ pub enum Input {
     Disk(Disk),
     /// An image that is read once, in order.
     Stream(StreamInput),
+}
+
+impl Input {
+    /// Opens the image for random access: stores a streamed image in a temporary file first.
+    ///
+    /// # Errors
+    /// As [`StreamInput::into_disk`].
+    pub fn into_disk(self, progress: &dyn Progress) -> Result<Disk> {
+        match self {
+            Self::Disk(disk) => Ok(disk),
+            Self::Stream(input) => input.into_disk(progress),
+        }
+    }
 }
 
 impl Opener {

@@ -50,6 +50,34 @@ pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
     FileParts::of_head(head, size).sniff()
 }
 
+/// The image format that the first bytes of a raw disk look like: the name of the format, or `an image` if several
+/// match. Such a disk must always be opened as raw, because probing would take it for the image that a guest wrote
+/// into it.
+///
+/// # Errors
+/// Errors of the source.
+///
+/// ```
+/// use diskimg::{Memory, looks_like_image};
+/// assert_eq!(looks_like_image(&Memory::new(b"QFI\xfb\0\0\0\x03".repeat(64)))?, Some("qcow2"));
+/// assert_eq!(looks_like_image(&Memory::new(vec![0; 512]))?, None);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+pub fn looks_like_image(disk: &dyn BlockSource) -> Result<Option<&'static str>> {
+    let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
+    disk.read_at(0, &mut head)?;
+    Ok(looks_like_image_head(&head))
+}
+
+/// As [`looks_like_image`], for the first bytes of a disk.
+pub(crate) fn looks_like_image_head(head: &[u8]) -> Option<&'static str> {
+    match sniff_head(head, None) {
+        Ok(Sniffed::Image(format) | Sniffed::Known(format)) => Some(format.name()),
+        Err(error) if error.kind() == ErrorKind::Ambiguous => Some("an image"),
+        _ => None,
+    }
+}
+
 /// The parts of a file by which it is recognised.
 #[derive(Clone, Copy)]
 pub(crate) struct FileParts<'a> {

@@ -102,6 +102,12 @@ impl StreamInput {
             .with_whole_head()
     }
 
+    /// Declares the file that the stream is read from. [`StreamInput::convert_to`] then refuses to overwrite it.
+    #[must_use]
+    pub fn read_from(self, file: &std::fs::Metadata) -> Self {
+        self.with_origin(HostId::of(file))
+    }
+
     /// Records the file that the stream is read from.
     pub(crate) fn with_origin(mut self, file: Option<HostId>) -> Self {
         self.origin = file;
@@ -152,7 +158,8 @@ impl StreamInput {
     /// The virtual size of the disk in bytes, if the head records it.
     #[must_use]
     pub fn virtual_size(&self) -> Option<u64> {
-        if self.driver.format == diskimg_raw::DRIVER.format {
+        // The size of a snapshot is not in the head.
+        if self.driver.format == diskimg_raw::DRIVER.format || self.opener.snapshot.is_some() {
             return None;
         }
         inspect_head(&pinned(&self.opener, self.driver), &self.head).ok().map(|info| info.virtual_size)

@@ -276,11 +276,8 @@ fn raw_target_keeps_its_length_and_the_bytes_past_a_streamed_disk() {
         bytes[100_000..300_000].fill(0);
         for (way, stream) in streams(sources.path(), &bytes).into_iter().enumerate() {
             fs::write(&path, vec![7; SIZE]).unwrap();
-            let target = target(&path, "raw");
-            target.check_stream(&stream).unwrap();
             assert!(stream.streams(diskimg::WriteOrder::Any), "{way}");
-            let sink = target.create(None).unwrap();
-            convert_stream(stream, sink, &ConvertOptions::default(), &()).unwrap();
+            stream.convert_to(&target(&path, "raw"), &ConvertOptions::default(), &()).unwrap();
             // A qcow2 counts sectors.
             let disk_len = if way < 2 { len } else { len.next_multiple_of(512) };
             let mut expected = vec![7; SIZE];
@@ -299,14 +296,21 @@ fn raw_target_shorter_than_a_streamed_disk_is_never_cut_or_grown() {
         for (way, stream) in streams(sources.path(), &bytes).into_iter().enumerate() {
             fs::write(&path, vec![7; (1 << 20) - 512]).unwrap();
             let target = target(&path, "raw");
-            let checked = target.check_stream(&stream);
-            assert_eq!(checked.is_err(), way >= 2, "the size is known of an image: {way}");
-            if let Err(error) = checked {
+            let error = stream.convert_to(&target, &ConvertOptions::default(), &()).unwrap_err();
+            // The head of an image records the size of the disk.
+            if way >= 2 {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{way}: {error}");
                 let error = error.to_string();
                 assert!(error.contains("1048064") && error.contains("1048576"), "{error}");
                 assert!(fs::read(&path).unwrap() == vec![7; (1 << 20) - 512]);
+            } else {
+                assert_eq!(error.kind(), ErrorKind::OutOfBounds, "{way}: {error}");
             }
-            let sink = target.create(None).unwrap();
+            assert_eq!(path.metadata().unwrap().len(), (1 << 20) - 512, "{way}");
+        }
+        for (way, stream) in streams(sources.path(), &bytes).into_iter().enumerate() {
+            fs::write(&path, vec![7; (1 << 20) - 512]).unwrap();
+            let sink = target(&path, "raw").create(None).unwrap();
             let error = convert_stream(stream, sink, &ConvertOptions::default(), &()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::OutOfBounds, "{way}: {error}");
             assert_eq!(path.metadata().unwrap().len(), (1 << 20) - 512, "{way}");

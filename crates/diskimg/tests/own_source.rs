@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg::{
-    BlockSink, Disk, ErrorKind, FileSource, Input, Opener, Setting, Target, WithinDirectory, convert, driver,
+    BlockSink, ConvertOptions, Disk, ErrorKind, FileSource, Input, Opener, Setting, StreamInput, Target,
+    WithinDirectory, convert, driver,
 };
 
 fn in_place(path: &Path) -> Target {
@@ -30,7 +31,7 @@ fn written(path: &Path, subformat: &str, byte: u8) {
     target.settings = Setting::parse_list(&format!("subformat={subformat}")).unwrap();
     let source = diskimg::Memory::new(vec![byte; 1 << 20]);
     let sink = target.create(Some(1 << 20)).unwrap();
-    convert(&source, sink, &diskimg::ConvertOptions::default(), &()).unwrap();
+    convert(&source, sink, &ConvertOptions::default(), &()).unwrap();
 }
 
 #[test]
@@ -131,10 +132,15 @@ fn compressed_file_that_a_disk_came_from_is_not_replaced() {
     assert!(target.ensure_not_source(&opener.open_source(source).unwrap()).is_err());
     let Input::Stream(stream) = opener.input(&path).unwrap() else { panic!("not a stream") };
     let raw = in_place(&path);
-    assert_eq!(raw.check_stream(&stream).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let before = fs::read(&path).unwrap();
+    let convert = |input: StreamInput| input.convert_to(&raw, &ConvertOptions::default(), &()).unwrap_err();
+    assert_eq!(convert(stream).kind(), ErrorKind::InvalidInput);
+    let Input::Stream(stream) = opener.input(&path).unwrap() else { panic!("not a stream") };
     let disk = stream.into_disk(&()).unwrap();
     assert!(target.ensure_not_source(&disk).is_err());
-    assert!(target.ensure_not_file(&path.metadata().unwrap(), None).is_err());
+    let stdin = opener.stream(fs::File::open(&path).unwrap()).unwrap();
+    assert_eq!(convert(stdin.read_from(&path.metadata().unwrap())).kind(), ErrorKind::InvalidInput);
+    assert!(fs::read(&path).unwrap() == before);
 }
 
 #[test]
@@ -161,7 +167,7 @@ fn failed_conversion_leaves_the_files_that_it_would_replace() {
         let source = diskimg::Memory::new(vec![0xAA; 1 << 20]);
         let cancel = diskimg::Cancel::default();
         cancel.trigger();
-        convert(&source, force(1 << 20), &diskimg::ConvertOptions::default(), &cancel).unwrap_err();
+        convert(&source, force(1 << 20), &ConvertOptions::default(), &cancel).unwrap_err();
         assert!(files() == before, "{subformat}");
     }
 }

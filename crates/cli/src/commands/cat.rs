@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use diskimg::{
-    BlockSource, ConvertOptions, Input, Target, Window, WriteOrder, convert, convert_stream, driver,
-};
+use diskimg::{BlockSource, ConvertOptions, Target, Window, convert, driver};
 
 use super::{input, opener, selector, shown};
 use crate::args::CatArgs;
@@ -22,18 +20,16 @@ fn work(args: &CatArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let target = Target::stream(std::io::stdout(), driver("raw")?.format);
     let file: &Path = shown(&args.file);
     let all = args.offset == 0 && args.length.is_none();
-    let disk = match input(&opener, &args.file, &interrupt.cancel)? {
-        Input::Stream(image) if all && image.streams(WriteOrder::Ascending) => {
-            convert_stream(image, target.create(None)?, &ConvertOptions::default(), &*interrupt.cancel)
-                .about(file)?;
-            return Ok(());
-        }
-        Input::Stream(image) => image.into_disk(&*interrupt.cancel).about(file)?,
-        Input::Disk(disk) => disk,
-    };
+    let (options, cancel) = (ConvertOptions::default(), &*interrupt.cancel);
+    let input = input(&opener, &args.file, &interrupt.cancel)?;
+    if all {
+        input.convert_to(&target, &options, cancel).about(file)?;
+        return Ok(());
+    }
+    let disk = input.into_disk(cancel).about(file)?;
     let end = args.length.map_or(disk.size(), |length| args.offset.saturating_add(length));
     let part = Window::new(&disk, args.offset..end.max(args.offset)).about(file)?;
     let sink = target.create(Some(part.size()))?;
-    convert(&part, sink, &ConvertOptions::default(), &*interrupt.cancel).about(file)?;
+    convert(&part, sink, &options, cancel).about(file)?;
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::{
-    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Inspection, Opener, Status, compare,
+    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Inspection, Opener, Progress,
+    Status, compare,
 };
 use serde_json::{Value, json};
 
@@ -49,7 +50,8 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     };
     let total = diskimg::BlockSource::size(&a).max(diskimg::BlockSource::size(&b));
     let outputs = ProgressOutputs { fd: None, stdout_is_data: common.output == Output::Json };
-    let shown = ProgressDisplay::new(style, total, interrupt.cancel.clone(), &outputs)?;
+    let shown = ProgressDisplay::new(style, interrupt.cancel.clone(), &outputs)?;
+    shown.begin(Some(total));
     let mut options = CompareOptions::default();
     options.strict = args.strict;
     let compared = compare(&a, &b, &options, &shown);

@@ -3,16 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use diskimg::{
-    BlockSource, ConvertOptions, Converted, Disk, Error, ErrorKind, Input, Preallocation, Result, Sparse,
-    Target, TargetPlace, WriteOrder, convert, convert_stream,
-};
+use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
 use super::target::{is_stdout, target};
-use super::{CommonArgs, first_bytes, input, looks_like, opener, selector, shown};
+use super::{CommonArgs, input, opener, selector, shown};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
-use crate::output::is_dash;
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::size::human_size;
@@ -29,62 +25,16 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.direct = args.source_cache == Cache::None;
-    let options = options(args)?;
-    let target = target(args)?;
-    let source = shown(&args.source);
-    // Preallocation needs the size of the disk before the first byte.
-    let streams = target.format.name() == "raw" && target.preallocation == Preallocation::Off;
+    let (options, target) = (options(args)?, target(args)?);
+    let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
     let input = input(&opener, &args.source, &interrupt.cancel)?;
-    let shown = |total| {
-        let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
-        ProgressDisplay::new(style(args, common), total, interrupt.cancel.clone(), &outputs)
-    };
+    let display = ProgressDisplay::new(style(args, common), interrupt.cancel.clone(), &outputs)?;
+    let done = input.convert_to(&target, &options, &display);
+    display.finish(done.is_ok());
     // Source or target may fail. The error names the file if it is known.
-    let both = format!("{} to {}", source.display(), args.target.display());
-    let (shown, done, head) = match input {
-        Input::Stream(image) if streams && image.streams(order(&target)) => {
-            let head = if image.format().name() == "raw" { image.head().to_vec() } else { Vec::new() };
-            target.check_stream(&image)?;
-            ensure_not_stdin(args, &target, image.virtual_size())?;
-            let shown = shown(0)?;
-            let sink = target.create(None)?;
-            let done = convert_stream(image, sink, &options, &shown);
-            (shown, done, head)
-        }
-        input => {
-            let disk = match input {
-                Input::Disk(disk) => disk,
-                Input::Stream(image) => image.into_disk(&*interrupt.cancel).about(source)?,
-            };
-            target.ensure_not_source(&disk)?;
-            ensure_not_stdin(args, &target, Some(disk.size()))?;
-            let shown = shown(disk.size())?;
-            let sink = target.create(Some(disk.size()))?;
-            let head = head_of(&disk, args).about(source)?;
-            let done = convert(&disk, sink, &options, &shown);
-            (shown, done, head)
-        }
-    };
-    shown.finish(done.is_ok());
-    let done = done.about(Path::new(&both))?;
-    report(args, common, &shown, &done, &head);
+    let both = format!("{} to {}", shown(&args.source).display(), args.target.display());
+    report(args, common, &display, &done.about(Path::new(&both))?);
     Ok(())
-}
-
-/// Checks that the target is not the file on standard input.
-fn ensure_not_stdin(args: &ConvertArgs, target: &Target, size: Option<u64>) -> Result<()> {
-    match Path::new("/dev/stdin").metadata() {
-        Ok(file) if is_dash(&args.source) => target.ensure_not_file(&file, size),
-        _ => Ok(()),
-    }
-}
-
-/// Returns the order in which the target must be written.
-fn order(target: &Target) -> WriteOrder {
-    match target.place {
-        TargetPlace::Stream(_) => WriteOrder::Ascending,
-        TargetPlace::Path(_) | TargetPlace::File(_) | TargetPlace::Sink(_) => WriteOrder::Any,
-    }
 }
 
 fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
@@ -117,15 +67,10 @@ fn style(args: &ConvertArgs, common: CommonArgs) -> ProgressMode {
     }
 }
 
-/// Returns the first bytes of the disk for a raw target, which has no header of its own before them.
-fn head_of(disk: &Disk, args: &ConvertArgs) -> Result<Vec<u8>> {
-    if args.target_format == "raw" { first_bytes(disk) } else { Ok(Vec::new()) }
-}
-
 /// Prints a summary, and a warning if a format would be detected in the content of a raw target.
-fn report(args: &ConvertArgs, common: CommonArgs, shown: &ProgressDisplay, done: &Converted, head: &[u8]) {
+fn report(args: &ConvertArgs, common: CommonArgs, display: &ProgressDisplay, done: &Converted) {
     let mut stderr = std::io::stderr().lock();
-    if (shown.is_bar() || common.verbose) && !common.quiet {
+    if (display.is_bar() || common.verbose) && !common.quiet {
         let _ = writeln!(
             stderr,
             "{}: {} read, {} written, {} holes, {:.1} s",
@@ -133,10 +78,10 @@ fn report(args: &ConvertArgs, common: CommonArgs, shown: &ProgressDisplay, done:
             human_size(done.virtual_size),
             human_size(done.written),
             human_size(done.zeros),
-            shown.elapsed().as_secs_f64(),
+            display.elapsed().as_secs_f64(),
         );
     }
-    if let Some(image) = looks_like(head) {
+    if let Some(image) = done.looks_like {
         let _ = writeln!(
             stderr,
             "diskimg: warning: the content looks like {image}; always open this disk as raw"

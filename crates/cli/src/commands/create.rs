@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use diskimg::json::full_name;
-use diskimg::{Driver, Error, ErrorKind, FileSource, Limits, Remedy, Result, Setting, Target, driver};
+use diskimg::{
+    Driver, Error, ErrorKind, FileSource, Limits, Remedy, Result, Setting, Target, driver, looks_like_image,
+};
 
 use super::target::{about, at, configure, exists, is_file, is_same_file};
-use super::{first_bytes, looks_like};
 use crate::args::CreateArgs;
 use crate::failure::{About, Failure, Outcome};
 
@@ -89,7 +90,7 @@ fn size_of(name: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
     let source = FileSource::open(&path).about(&path)?;
     let info = (driver.inspect)(&source, &Limits::default()).about(&path)?;
     if driver.format.name() == "raw"
-        && let Some(image) = looks_like(&first_bytes(&source).about(&path)?)
+        && let Some(image) = looks_like_image(&source).about(&path)?
     {
         eprintln!("diskimg: warning: {} looks like {image}, but its format is given as raw", path.display());
     }

@@ -19,10 +19,7 @@ mod target;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{
-    BlockSource, Cancel, ErrorKind, FileSource, Input, Inspection, Opener, SnapshotSelector, Sniffed,
-    WithinDirectory, driver, sniff_head,
-};
+use diskimg::{Cancel, FileSource, Input, Inspection, Opener, SnapshotSelector, WithinDirectory, driver};
 
 use crate::args::{Args, Command, FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
@@ -98,33 +95,19 @@ fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
 
 /// Opens the image in a file or on standard input, as a stream or for random access.
 fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
-    match is_dash(file) {
-        true => {
-            opener.stream(CancellableStdin::new(Arc::clone(cancel))).map(Input::Stream).about(shown(file))
-        }
-        false => opener.input(file).about(file),
+    if !is_dash(file) {
+        return opener.input(file).about(file);
     }
+    let input = opener.stream(CancellableStdin::new(Arc::clone(cancel))).about(shown(file))?;
+    Ok(Input::Stream(match Path::new("/dev/stdin").metadata() {
+        Ok(stdin) => input.read_from(&stdin),
+        Err(_) => input,
+    }))
 }
 
 /// Returns the name of a file for error messages.
 fn shown(file: &Path) -> &Path {
     if is_dash(file) { Path::new("standard input") } else { file }
-}
-
-/// Reads the first bytes of a disk, enough to detect any format.
-fn first_bytes(disk: &dyn BlockSource) -> diskimg::Result<Vec<u8>> {
-    let mut head = vec![0; usize::try_from(disk.size().min(64 << 10)).unwrap_or_default()];
-    disk.read_at(0, &mut head)?;
-    Ok(head)
-}
-
-/// Returns the format that a probe would detect in the first bytes of a raw disk.
-fn looks_like(head: &[u8]) -> Option<&'static str> {
-    match sniff_head(head, None) {
-        Ok(Sniffed::Image(format) | Sniffed::Known(format)) => Some(format.name()),
-        Err(error) if error.kind() == ErrorKind::Ambiguous => Some("an image"),
-        _ => None,
-    }
 }
 
 /// Parses the value of `-l`.

@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use diskimg::{
-    Error, ErrorKind, Format, Preallocation, Remedy, Result, Setting, Target, TargetPlace, driver,
-};
+use diskimg::{Error, ErrorKind, Format, Preallocation, Remedy, Result, Setting, Target, driver};
 
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
@@ -17,8 +15,9 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     let mut target = at(&args.target, format)?;
     target.overwrite = args.force;
     target.in_place = args.no_create;
-    if is_file(&target) {
-        check_file(args, &target)?;
+    let replaces = is_file(&target) && !target.writes_in_place();
+    if replaces && !args.force && args.target.symlink_metadata().is_ok_and(|there| there.is_file()) {
+        return Err(exists(&args.target));
     }
     target.compress = args.compress;
     target.level = args.level;
@@ -64,7 +63,7 @@ pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
 
 /// Returns true if the target is a file or block device, not a stream.
 pub(super) fn is_file(target: &Target) -> bool {
-    matches!(target.place, TargetPlace::Path(_))
+    target.path().is_some()
 }
 
 /// Returns the error for an existing file that must not be replaced.
@@ -80,20 +79,6 @@ pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
 /// Names the target at `path` in an error.
 pub(super) fn about(error: Error, path: &Path) -> Error {
     error.field(format!("target '{}'", path.display()))
-}
-
-fn check_file(args: &ConvertArgs, target: &Target) -> Result<()> {
-    let Ok(there) = args.target.symlink_metadata() else { return Ok(()) };
-    if there.is_file() && !args.force && !target.writes_in_place() {
-        return Err(exists(&args.target));
-    }
-    let stdin = Path::new("/dev/stdin");
-    let source = if is_dash(&args.source) { stdin } else { &args.source };
-    match is_same_file(source, &args.target) {
-        true => Err(about(Error::new(ErrorKind::InvalidInput), &args.target)
-            .because("it is the source: the conversion would destroy what it reads")),
-        false => Ok(()),
-    }
 }
 
 #[cfg(unix)]

@@ -43,6 +43,7 @@ impl ByteCounts {
             written: written.saturating_add(copied),
             copied,
             zeros,
+            looks_like: None,
         }
     }
 }

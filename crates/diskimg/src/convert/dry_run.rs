@@ -1,4 +1,4 @@
-//! Whether a target can be made, told before anything is touched.
+//! Checks a target before anything is written.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,25 +11,20 @@ use super::target::{Target, TargetPlace, at_path, is_device};
 use crate::drivers::driver_of;
 use crate::null_sink::NullSink;
 
-/// A size that every format takes, in bytes, for a disk whose size is not known yet.
-const SOME_SIZE: u64 = 1 << 20;
+/// A size in bytes that every format accepts, for a disk of unknown size.
+const ANY_SIZE: u64 = 1 << 20;
 
 impl Target {
-    /// Whether this target can be made for a disk of `size` bytes, as far as its place, its format and its settings
-    /// tell: nothing is opened, created or written. `None` for a size that is not known yet, for instance of a
-    /// source that comes only once.
+    /// Checks that this target can be created for a disk of `size` bytes, as far as its place, format and settings show.
+    /// Nothing is created or written. `None` is an unknown size, for instance of a stream.
     ///
-    /// [`Target::create`] does the same before it writes into something that is there already.
+    /// [`Target::create`] does the same before it writes into an existing file.
     ///
     /// # Errors
     /// As [`Target::create`].
     pub fn check(&self, size: Option<u64>) -> Result<()> {
-        let path = match &self.place {
-            TargetPlace::Path(path) => Some(path.as_path()),
-            _ => None,
-        };
-        let checked = self.check_present(path, size);
-        checked.map_err(|error| match path {
+        let path = self.path();
+        self.check_present(path, size).map_err(|error| match path {
             Some(path) if self.writes_in_place() => at_path(error, path),
             _ => error,
         })
@@ -39,39 +34,39 @@ impl Target {
         if let Some(file) = self.open_target()? {
             if let Some(image) = self.existing_image(&file, path)? {
                 image.check_size(size)?;
-                let names = self.rehearse(&image.settings(false), image.size())?;
+                let names = self.dry_run(&image.settings(false), image.size())?;
                 return image.check_extents(&names);
             }
             if let Some(size) = size.filter(|_| self.is_raw()) {
                 self.check_room(file, size)?;
             }
         }
-        self.rehearse(&self.settings, size.unwrap_or(SOME_SIZE)).map(drop)
+        self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE)).map(drop)
     }
 
-    /// The files that are written, replaced or removed for a disk of `size` bytes, as far as they have names.
+    /// The paths that are written, replaced or removed for a disk of `size` bytes.
     pub(super) fn files(&self, size: Option<u64>) -> Result<Vec<PathBuf>> {
         let TargetPlace::Path(path) = &self.place else { return Ok(Vec::new()) };
         let names = match self.open_target().unwrap_or_default() {
             Some(file) => match self.existing_image(&file, Some(path))? {
-                Some(image) => self.rehearse(&image.settings(false), image.size())?,
+                Some(image) => self.dry_run(&image.settings(false), image.size())?,
                 None => Vec::new(),
             },
-            None => self.rehearse(&self.settings, size.unwrap_or(SOME_SIZE))?,
+            None => self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?,
         };
         let directory = path.parent().unwrap_or(Path::new(""));
         let siblings = names.iter().map(|name| directory.join(name));
         Ok(std::iter::once(path.clone()).chain(siblings).collect())
     }
 
-    /// Makes the image as [`Target::create`] would, and writes it nowhere. Returns the names of its other files.
-    fn rehearse(&self, settings: &[Setting], size: u64) -> Result<Vec<String>> {
+    /// Creates the image like [`Target::create`] and stores nothing. Returns the names of its sibling files.
+    fn dry_run(&self, settings: &[Setting], size: u64) -> Result<Vec<String>> {
         let sink: Box<dyn BlockSink> = match &self.place {
             TargetPlace::Stream(_) => Box::new(StreamSink::new(std::io::sink(), None)),
-            _ => nowhere(),
+            _ => null_sink(),
         };
         let siblings = match &self.place {
-            TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => beside(path),
+            TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => sibling_names(path),
             _ => None,
         };
         let dynamic = siblings.clone().map(|siblings| siblings as Arc<dyn Siblings>);
@@ -84,12 +79,12 @@ impl Target {
                     .format(self.format)
                     .field(format!("target '{}'", path.display()))
                     .found("a block device")
-                    .expected("a file or a stream, which end where the image ends"));
+                    .expected("a file or a stream, which end with the image"));
             }
             _ => {}
         }
         let Some(siblings) = siblings else { return Ok(Vec::new()) };
-        // Files without data are made last. Only formats with subformats have images of several files.
+        // Files without data are created last. Only formats with subformats have images of several files.
         if driver_of(self.format)?.settings.iter().any(|help| help.name == "subformat") {
             sink.finish()?;
         }
@@ -97,35 +92,35 @@ impl Target {
     }
 }
 
-fn nowhere() -> Box<dyn BlockSink> {
+fn null_sink() -> Box<dyn BlockSink> {
     Box::new(NullSink(WriteOrder::Any))
 }
 
-/// Files beside the image that are not made.
-fn beside(path: &Path) -> Option<Arc<Unmade>> {
+fn sibling_names(path: &Path) -> Option<Arc<SiblingNames>> {
     let named = SiblingFiles::of(path, true, SinkOptions::default(), &Arc::default())?;
-    Some(Arc::new(Unmade { named, names: Mutex::default() }))
+    Some(Arc::new(SiblingNames { named, names: Mutex::default() }))
 }
 
-struct Unmade {
+/// Records the names of sibling files and creates none.
+struct SiblingNames {
     named: Arc<dyn Siblings>,
     names: Mutex<Vec<String>>,
 }
 
-impl Unmade {
+impl SiblingNames {
     fn names(&self) -> Vec<String> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Siblings for Unmade {
+impl Siblings for SiblingNames {
     fn image_name(&self) -> &str {
         self.named.image_name()
     }
 
     fn create(&self, name: &str, _: Option<u64>) -> Result<Box<dyn BlockSink>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
-        Ok(nowhere())
+        Ok(null_sink())
     }
 }
 
@@ -142,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays_when_a_setting_cannot_be_meant() {
+    fn existing_file_is_unchanged_by_an_invalid_setting() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("there");
         let cases = [
@@ -164,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_told_by_its_format_whatever_the_size() {
+    fn stream_target_is_checked_by_format_without_a_size() {
         let stream = |settings| {
             let mut target = Target::stream(Vec::new(), Format::new("vmdk"));
             target.settings = Setting::parse_list(settings).unwrap();
@@ -179,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn files_beside_an_image_are_not_made() {
+    fn check_creates_no_sibling_files() {
         let dir = tempfile::tempdir().unwrap();
         let mut target = target(&dir.path().join("disk.vmdk"), "vmdk", "subformat=twoGbMaxExtentFlat");
         target.in_place = false;

@@ -5,22 +5,26 @@
 //! them. [`sequencer`] orders the writes to sinks that need it, so that the output does not depend on the number of
 //! workers. Streamed images go through [`one_pass`] instead, which decodes them in order.
 
-mod atomic;
 mod byte_counts;
+mod convert_to;
 mod counting_sink;
 mod dry_run;
 mod engine;
 mod existing_image;
+mod image_files;
 mod in_place;
 mod one_pass;
 mod options;
 mod padded_sink;
+mod publishing_sink;
 mod segment_plan;
 mod sequencer;
 mod sibling_files;
+mod source_guard;
 mod stream_convert;
 mod stream_reader;
 mod target;
+mod unpublished_file;
 mod worker;
 mod workload;
 
@@ -28,7 +32,7 @@ pub use engine::convert;
 pub use options::{ConvertOptions, Converted, Sparse};
 pub use stream_convert::StreamConvert;
 pub use stream_reader::convert_stream;
-pub use target::{Target, TargetPlace};
+pub use target::Target;
 
 #[cfg(test)]
 mod tests;

@@ -50,4 +50,7 @@ pub struct Converted {
     pub copied: u64,
     /// Bytes left as holes or zeros.
     pub zeros: u64,
+    /// The image format that the content of a raw target looks like: see [`looks_like_image`](crate::looks_like_image).
+    /// Set by `convert_to` if the beginning of the disk was at hand.
+    pub looks_like: Option<&'static str>,
 }

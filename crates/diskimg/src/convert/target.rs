@@ -1,23 +1,20 @@
-//! Where a conversion goes.
+//! The target of a conversion.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use diskimg_core::{
-    BlockSink, BlockSource, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings,
-};
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
-use super::atomic::{Publishing, Unpublished};
-use super::sibling_files::{Part, SiblingFiles};
-use crate::disk::Disk;
+use super::image_files::{ImageFile, ImageFiles};
+use super::publishing_sink::PublishingSink;
+use super::sibling_files::SiblingFiles;
+use super::unpublished_file::UnpublishedFile;
 use crate::drivers::driver_of;
-use crate::host_id::HostId;
-use crate::stream_input::StreamInput;
 
-/// Where a conversion goes, and as what.
+/// The target of a conversion: its place, its format and its options.
 ///
 /// ```
 /// use diskimg::{BlockSink, Format, Target};
@@ -26,79 +23,91 @@ use crate::stream_input::StreamInput;
 /// let target = Target::file(&path, diskimg::driver("qcow2")?.format);
 /// let sink = target.create(Some(1 << 30))?;
 /// sink.write_at(4096, b"first bytes")?;
-/// assert!(!path.exists(), "nothing is there before it is whole");
+/// assert!(!path.exists(), "the file appears when it is complete");
 /// sink.finish()?;
 /// assert!(path.exists());
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 #[non_exhaustive]
 pub struct Target {
-    /// The file, device or stream.
-    pub place: TargetPlace,
-    /// The format it gets.
+    pub(super) place: TargetPlace,
+    /// The format of the target.
     pub format: Format,
-    /// Whether units are stored compressed.
+    /// Compresses clusters or grains.
     pub compress: bool,
-    /// The compression level; the method's default if not given. Refused where nothing is compressed.
+    /// The compression level; `None` is the default of the method. Refused unless the target is compressed.
     pub level: Option<i32>,
-    /// The format's own settings.
+    /// The settings of the format.
     pub settings: Vec<Setting>,
-    /// Whether a file that exists is replaced.
+    /// Replaces an existing file.
     pub overwrite: bool,
-    /// Writes into a file or block device that exists, and creates none. A raw target keeps its length, and its bytes
-    /// past the disk; it has to be at least as large as the disk, whatever it holds. Any other target has to be an empty
-    /// image of the format: one that reads as zeros and has no backing file, parent, data file, snapshot or bitmap. It is
-    /// written again with its own size and settings; the disk may be smaller. If not set, a block device is overwritten
-    /// with a new image.
+    /// Writes into an existing file or block device and creates none. A raw target keeps its length and its bytes past
+    /// the disk; it must be at least as large as the disk, and its content does not matter. Any other target must be
+    /// an empty image of the format: one that reads as zeros and has no backing file, parent, data file, snapshot or
+    /// bitmap. It is rewritten with its own size and settings; the disk may be smaller. If not set, a block device is
+    /// overwritten with a new image.
     pub in_place: bool,
     /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
-    /// How much of a raw file gets its space at once.
+    /// The space that is allocated for a raw file at once.
     pub preallocation: Preallocation,
-    /// Whether the file is written past the page cache (`O_DIRECT`), where the system can.
+    /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,
-    /// Whether the bytes, and the name, are on disk when the sink is finished. Default yes.
+    /// If set, the data and the file name are on disk when the sink is finished. Set by default.
     pub durable: bool,
 }
 
-/// A file, device, stream or sink.
-pub enum TargetPlace {
+/// The place of a target. Open files, streams and sinks are used once.
+pub(super) enum TargetPlace {
     /// A file or block device.
     Path(PathBuf),
-    /// A file or block device that is open for reading and writing. A file is emptied first, unless
-    /// [`Target::in_place`] is set.
+    /// A file or block device that is open for reading and writing.
     File(Mutex<Option<File>>),
-    /// Bytes in order, nothing else: a pipe, a socket, standard output.
+    /// A byte stream.
     Stream(Mutex<Option<Box<dyn Write + Send>>>),
-    /// A sink that takes the bytes of the file in any order, and grows: a caller's own, or an open file.
-    Sink(Mutex<Option<Box<dyn BlockSink>>>),
+    /// A sink of the caller, created for a size.
+    Sink(Mutex<Option<SinkFn>>),
 }
 
+/// Creates the sink of a file for a raw disk of this size; `None` for other formats or an unknown size.
+type SinkFn = Box<dyn FnOnce(Option<u64>) -> Result<Box<dyn BlockSink>> + Send>;
+
 impl Target {
-    /// A file or block device of this format, everything else as it is by default.
+    /// A file or block device of this format with default options.
     #[must_use]
     pub fn file(path: impl AsRef<Path>, format: Format) -> Self {
         Self::new(TargetPlace::Path(path.as_ref().to_owned()), format)
     }
 
-    /// An open file or block device of this format.
+    /// A file or block device that is open for reading and writing. A file is emptied first, unless
+    /// [`Target::in_place`] is set.
     #[must_use]
     pub fn open_file(file: File, format: Format) -> Self {
         Self::new(TargetPlace::File(Mutex::new(Some(file))), format)
     }
 
-    /// A stream of this format.
+    /// A byte stream of this format: a pipe, a socket, standard output.
     #[must_use]
     pub fn stream(stream: impl Write + Send + 'static, format: Format) -> Self {
         Self::new(TargetPlace::Stream(Mutex::new(Some(Box::new(stream)))), format)
     }
 
-    /// The file that a sink takes, of this format. What concerns files alone ([`Target::overwrite`],
-    /// [`Target::in_place`], [`Target::preallocation`], [`Target::direct`], [`Target::durable`]) is the
-    /// sink's business then. For raw the sink gets the disk itself, and has to take its size.
+    /// A sink that stores the bytes of a file of this format. It must accept any order and any offset; for raw, the
+    /// bytes of the file are those of the disk. The options of files ([`Target::overwrite`], [`Target::in_place`],
+    /// [`Target::preallocation`], [`Target::direct`], [`Target::durable`]) have no effect.
     #[must_use]
     pub fn sink(sink: Box<dyn BlockSink>, format: Format) -> Self {
-        Self::new(TargetPlace::Sink(Mutex::new(Some(sink))), format)
+        Self::sink_with(|_| Ok(sink), format)
+    }
+
+    /// Like [`Target::sink`], with a sink that is created when the conversion starts. `create` receives the size of a
+    /// raw disk; `None` for other formats, and if the size becomes known only at the end.
+    #[must_use]
+    pub fn sink_with(
+        create: impl FnOnce(Option<u64>) -> Result<Box<dyn BlockSink>> + Send + 'static,
+        format: Format,
+    ) -> Self {
+        Self::new(TargetPlace::Sink(Mutex::new(Some(Box::new(create)))), format)
     }
 
     fn new(place: TargetPlace, format: Format) -> Self {
@@ -117,8 +126,17 @@ impl Target {
         }
     }
 
-    /// Returns true if an existing file or device is written: with [`Target::in_place`], and for block devices and open
-    /// files.
+    /// The path of a file or block device; `None` for open files, streams and sinks.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            TargetPlace::Path(path) => Some(path),
+            TargetPlace::File(_) | TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
+        }
+    }
+
+    /// Returns true if an existing file or device is written: with [`Target::in_place`], and for block devices and
+    /// open files.
     #[must_use]
     pub fn writes_in_place(&self) -> bool {
         match &self.place {
@@ -128,72 +146,28 @@ impl Target {
         }
     }
 
-    /// Checks that no file of this target, written, replaced or removed, is one that the disk is read from: the image
-    /// itself, the compressed file it came in, or a file that it refers to.
+    /// Returns true if the target can be created before the size of the disk is known.
+    pub(super) fn accepts_unknown_size(&self) -> bool {
+        // Preallocation needs the size before the first byte.
+        self.is_raw() && self.preallocation == Preallocation::Off
+    }
+
+    /// Creates the target for a disk of `size` bytes; `None` if the size becomes known only at the end, which only a
+    /// raw target without preallocation accepts.
+    ///
+    /// A new file appears when the sink is finished, complete and durable. It never appears if the sink is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if one is.
-    pub fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
-        self.ensure_not_read(Some(disk.size()), &|file| disk.reads_from(file))
-    }
-
-    /// Checks this target as [`Target::check`] does, for the size that the first bytes of a stream record, and that no file
-    /// of this target is the one that the stream is read from.
-    ///
-    /// # Errors
-    /// As [`Target::check`] and [`Target::ensure_not_source`].
-    pub fn check_stream(&self, stream: &StreamInput) -> Result<()> {
-        let size = stream.virtual_size();
-        self.check(size)?;
-        match stream.origin() {
-            Some(origin) => self.ensure_not_host(origin, size),
-            None => Ok(()),
-        }
-    }
-
-    /// Checks that no file of this target is `file`, which a disk of `size` bytes is read from.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if one is.
-    pub fn ensure_not_file(&self, file: &Metadata, size: Option<u64>) -> Result<()> {
-        match HostId::of(file) {
-            Some(source) => self.ensure_not_host(source, size),
-            None => Ok(()),
-        }
-    }
-
-    fn ensure_not_host(&self, source: HostId, size: Option<u64>) -> Result<()> {
-        self.ensure_not_read(size, &|file| HostId::of(file) == Some(source))
-    }
-
-    fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {
-        if let TargetPlace::File(_) = &self.place {
-            return match self.open_target()? {
-                Some(file) if is_read(&file.metadata()?) => Err(source_is_target()),
-                _ => Ok(()),
-            };
-        }
-        for path in self.files(size)? {
-            if path.metadata().is_ok_and(|there| is_read(&there)) {
-                return Err(at_path(source_is_target(), &path));
-            }
-        }
-        Ok(())
-    }
-
-    /// Creates the target for a disk of `size` bytes; `None` when that is known only at its end, which only
-    /// raw can take.
-    ///
-    /// A new file appears when the sink is finished, whole and durable, and not at all if it is dropped.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the file exists and may not be replaced, or a setting cannot be
-    /// meant; [`ErrorKind::NeedsSeek`] when a stream is to get a layout that cannot be written in order;
-    /// [`ErrorKind::Unsupported`] when the format cannot be written; [`ErrorKind::Io`].
+    /// [`ErrorKind::InvalidInput`] if the file exists and must not be replaced, or a setting is invalid;
+    /// [`ErrorKind::NeedsSeek`] if a stream cannot have this layout; [`ErrorKind::Unsupported`] if the format cannot be
+    /// written; [`ErrorKind::Io`].
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         match &self.place {
             TargetPlace::Stream(stream) => self.create_stream(stream, size),
-            TargetPlace::Sink(sink) => self.formatted(take(sink, "sink")?, &self.settings, size, None),
+            TargetPlace::Sink(create) => {
+                let sink = take(create, "sink")?(size.filter(|_| self.is_raw()))?;
+                self.formatted(sink, &self.settings, size, None)
+            }
             TargetPlace::File(file) => {
                 self.check(size)?;
                 self.write_into(take(file, "file")?, None, size)
@@ -204,19 +178,18 @@ impl Target {
     }
 
     fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        let file = Unpublished::new(path, self.overwrite)?;
+        let file = UnpublishedFile::new(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
-        let made = Arc::default();
-        let siblings = SiblingFiles::of(path, self.overwrite, options, &made);
+        let files = Arc::new(ImageFiles::default());
+        let siblings = SiblingFiles::of(path, self.overwrite, options, &files);
         let sink = Box::new(FileSink::new(file.file()?, options)?);
         let sink = self.formatted(sink, &self.settings, size, siblings)?;
-        Ok(Box::new(Publishing { sink, file, part: Part::Image(made), durable: self.durable }))
+        Ok(Box::new(PublishingSink { sink, file, role: ImageFile::Main(files), durable: self.durable }))
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
         self.check(size)?;
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
+        let file = File::options().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
         self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
     }
 
@@ -230,7 +203,7 @@ impl Target {
         self.formatted(sink, &self.settings, size, None)
     }
 
-    /// The image over a sink that holds its file; raw needs nothing more.
+    /// Adds the format to a sink that stores the file. Raw adds nothing.
     pub(super) fn formatted(
         &self,
         sink: Box<dyn BlockSink>,
@@ -239,16 +212,16 @@ impl Target {
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Box<dyn BlockSink>> {
         if self.is_raw() {
-            return self.check_plain().map(|()| sink);
+            return self.check_raw_options().map(|()| sink);
         }
         let driver = driver_of(self.format)?;
         let create = driver.create.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported).format(self.format).because("this build cannot write it")
+            Error::new(ErrorKind::Unsupported).format(self.format).because("writing is not supported")
         })?;
         let virtual_size = size.ok_or_else(|| {
             Error::new(ErrorKind::NeedsSeek)
                 .format(self.format)
-                .because("needs the size of the disk before its data")
+                .because("the format needs the size of the disk before its data")
         })?;
         create(sink, &self.create_options(virtual_size, settings, siblings))
     }
@@ -263,23 +236,22 @@ impl Target {
         CreateOptions { virtual_size, compress, level, settings, siblings }
     }
 
-    /// The options by which an image is measured that [`Target::create`] would make; of the files beside it only the
-    /// names are asked for.
+    /// The options for measuring the image that [`Target::create`] would make. Sibling files are named but not
+    /// created.
     pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
         if self.is_raw() {
-            self.check_plain()?;
-            // Ignored by `create` too.
+            self.check_raw_options()?;
+            // `create` ignores them, too.
             return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
         }
-        let siblings = match &self.place {
-            TargetPlace::Path(path) => SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()),
-            TargetPlace::File(_) | TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
-        };
+        let siblings = self
+            .path()
+            .and_then(|path| SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()));
         Ok(self.create_options(virtual_size, &self.settings, siblings))
     }
 
-    /// Whether the options can be meant for a raw disk.
-    fn check_plain(&self) -> Result<()> {
+    /// Refuses options that raw does not support.
+    fn check_raw_options(&self) -> Result<()> {
         if self.compress || self.level.is_some() {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
@@ -296,7 +268,7 @@ impl Target {
         self.format == diskimg_raw::DRIVER.format
     }
 
-    /// A raw disk has the size of its file; an image's file grows as it is written.
+    /// The options of the file. A raw file has the size of the disk; the file of an image grows.
     pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
         SinkOptions {
             size: if self.is_raw() { size } else { None },
@@ -308,18 +280,14 @@ impl Target {
     }
 }
 
-/// What is there once, and then in use.
-fn take<T>(once: &Mutex<Option<T>>, what: &str) -> Result<T> {
+/// Takes a value that can be used once.
+fn take<T>(once: &Mutex<Option<T>>, name: &str) -> Result<T> {
     once.lock().map_or(None, |mut once| once.take()).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidInput).because(format_args!("the {what} is already in use"))
+        Error::new(ErrorKind::InvalidInput).because(format_args!("the {name} is already in use"))
     })
 }
 
-fn source_is_target() -> Error {
-    Error::new(ErrorKind::InvalidInput)
-        .because("the disk is read from it: the conversion would destroy its own source")
-}
-
+/// Names the target at `path` in an error.
 pub(super) fn at_path(error: Error, path: &Path) -> Error {
     if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
 }
@@ -340,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sink_takes_the_bytes_of_the_file() {
+    fn sink_receives_the_bytes_of_the_file_once() {
         let kept = diskimg_core::MemorySink::new(1 << 20);
         let target = Target::sink(Box::new(kept.clone()), Format::new("qcow2"));
         target.create(Some(1 << 20)).unwrap().finish().unwrap();
@@ -349,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_refused_where_nothing_is_compressed() {
+    fn level_is_refused_without_compression() {
         for format in ["raw", "qcow2", "vdi", "vmdk"] {
             let kept = diskimg_core::MemorySink::new(1 << 20);
             let target = Target::sink(Box::new(kept.clone()), Format::new(format));
@@ -360,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_written_in_place_has_room_for_the_disk() {
+    fn file_written_in_place_must_have_room_for_the_disk() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         std::fs::write(&path, [7; 4096]).unwrap();

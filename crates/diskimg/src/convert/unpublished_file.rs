@@ -1,74 +1,70 @@
-//! A file that appears whole and durable, or not at all.
+//! A file that appears complete and durable, or never.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diskimg_core::{Batch, BlockSink, Error, HostRange, Remedy, Result, SinkProperties};
-use std::ops::Range;
+use diskimg_core::{Error, ErrorKind, Remedy, Result};
 use tempfile::NamedTempFile;
 
-use super::sibling_files::Part;
-
-/// A new file that has no name yet, or only a temporary one beside its own.
+/// A new file without its name.
 ///
-/// Where the system can, it has no name at all until it is published: not even a kill leaves anything
-/// behind. Elsewhere a temporary name beside the target is removed when this is dropped.
-pub(super) struct Unpublished {
+/// If the system supports it, the file has no name until it is published, so that even a killed process leaves
+/// nothing. Otherwise it has a temporary name in the directory of the target, which is removed when this is dropped.
+pub(super) struct UnpublishedFile {
     target: PathBuf,
     overwrite: bool,
-    state: State,
+    name: FileName,
 }
 
-enum State {
+enum FileName {
     #[cfg(target_os = "linux")]
     Nameless(File),
     Named(NamedTempFile),
 }
 
-impl Unpublished {
-    /// A new file that will become `target`.
+impl UnpublishedFile {
+    /// Creates a file that will become `target`.
     ///
     /// # Errors
-    /// When `target` exists and may not be overwritten, or its directory cannot be written.
+    /// If `target` exists and must not be replaced, or its directory cannot be written.
     pub(super) fn new(target: &Path, overwrite: bool) -> Result<Self> {
         let target = real_target(target, overwrite)?;
         #[cfg(target_os = "linux")]
         if let Some(file) = nameless(directory_of(&target)) {
-            return Ok(Self { target, overwrite, state: State::Nameless(file) });
+            return Ok(Self { target, overwrite, name: FileName::Nameless(file) });
         }
         let named = named(&target).map_err(|e| about(e, &target))?;
-        Ok(Self { target, overwrite, state: State::Named(named) })
+        Ok(Self { target, overwrite, name: FileName::Named(named) })
     }
 
-    /// Another handle of the file, for writing it.
+    /// Another handle of the file.
     pub(super) fn file(&self) -> Result<File> {
-        let file = match &self.state {
+        let file = match &self.name {
             #[cfg(target_os = "linux")]
-            State::Nameless(file) => file.try_clone(),
-            State::Named(named) => named.as_file().try_clone(),
+            FileName::Nameless(file) => file.try_clone(),
+            FileName::Named(named) => named.as_file().try_clone(),
         };
         file.map_err(|e| about(e, &self.target))
     }
 
-    /// Returns true if there is a file that this one will replace.
+    /// Returns true if a file exists that this one will replace.
     pub(super) fn replaces(&self) -> bool {
         self.overwrite && self.target.symlink_metadata().is_ok()
     }
 
-    /// Gives the file its name. Its contents should be on disk by now if `durable`: then the name is too when
-    /// this returns.
+    /// Gives the file its name. If `durable`, the name is on disk when this returns; the caller syncs the data before.
     pub(super) fn publish(self, durable: bool) -> Result<()> {
         if self.overwrite {
             self.file()
                 .and_then(|file| keep_access(&file, &self.target).map_err(|e| about(e, &self.target)))?;
         }
         let target = self.target;
-        match self.state {
+        match self.name {
             #[cfg(target_os = "linux")]
-            State::Nameless(file) => link(&file, &target, self.overwrite),
-            State::Named(named) if self.overwrite => named.persist(&target).map(drop).map_err(|e| e.error),
-            State::Named(named) => named.persist_noclobber(&target).map(drop).map_err(|e| e.error),
+            FileName::Nameless(file) => link(&file, &target, self.overwrite),
+            FileName::Named(named) if self.overwrite => named.persist(&target).map(drop).map_err(|e| e.error),
+            FileName::Named(named) => named.persist_noclobber(&target).map(drop).map_err(|e| e.error),
         }
         .map_err(|e| about(e, &target))?;
         if durable {
@@ -78,28 +74,28 @@ impl Unpublished {
     }
 }
 
-/// The name to write: through symbolic links if the file is there. Only a regular file is ever replaced: a
-/// file in the place of `/dev/null` would harm the whole system.
+/// The path to write, with symbolic links resolved if the file exists. Only regular files are replaced: a file in place
+/// of `/dev/null` would harm the whole system.
 fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
     match target.symlink_metadata() {
         Err(_) => Ok(target.to_owned()),
         Ok(_) if !overwrite => Err(exists(target)),
-        Ok(_) if target.metadata().is_ok_and(|there| !there.is_file()) => Err(no_file(target)),
-        #[allow(clippy::disallowed_methods, reason = "a path of the caller's own, not one from an image")]
+        Ok(_) if target.metadata().is_ok_and(|there| !there.is_file()) => Err(not_a_file(target)),
+        #[allow(clippy::disallowed_methods, reason = "the path is from the caller, not from an image")]
         Ok(_) => std::fs::canonicalize(target).map_err(|e| about(e, target)),
     }
 }
 
-fn no_file(target: &Path) -> Error {
-    Error::new(diskimg_core::ErrorKind::InvalidInput)
+fn not_a_file(target: &Path) -> Error {
+    Error::new(ErrorKind::InvalidInput)
         .field(format!("target '{}'", target.display()))
         .expected("a regular file, a block device, or a new name")
-        .because("what is there cannot be replaced")
+        .because("only regular files are replaced")
 }
 
 pub(super) fn exists(target: &Path) -> Error {
     about(io::Error::from(io::ErrorKind::AlreadyExists), target)
-        .with_kind(diskimg_core::ErrorKind::InvalidInput)
+        .with_kind(ErrorKind::InvalidInput)
         .with_remedy(Remedy::Force)
 }
 
@@ -114,7 +110,7 @@ fn directory_of(target: &Path) -> &Path {
     }
 }
 
-/// The mode of a new file before the process's mask, as `open` has it.
+/// The mode of a new file before the umask of the process.
 #[cfg(target_os = "linux")]
 const MODE: u32 = 0o666;
 
@@ -123,7 +119,7 @@ fn nameless(directory: &Path) -> Option<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let fd = openat(CWD, directory, flags, Mode::from_raw_mode(MODE)).ok()?;
-    // Without /proc the file could never be given a name.
+    // Without /proc the file could never get a name.
     let proc = descriptor_path(&fd);
     rustix::fs::access(&proc, rustix::fs::Access::EXISTS).ok()?;
     Some(fd.into())
@@ -143,7 +139,7 @@ fn link(file: &File, target: &Path, overwrite: bool) -> io::Result<()> {
         Err(rustix::io::Errno::EXIST) if overwrite => {}
         other => return Ok(other?),
     }
-    // A link never replaces a name: take one that is free and rename it.
+    // A link never replaces a name: link to a free name and rename it.
     let directory = directory_of(target);
     let placed =
         tempfile::Builder::new().prefix(".diskimg-").make_in(directory, |name| Ok(link_as(name)?))?;
@@ -162,12 +158,12 @@ fn named(target: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(".diskimg-").tempfile_in(directory_of(target))
 }
 
-/// Gives a file that replaces `target` its owner and mode: what was private stays so.
+/// Gives a file that replaces `target` its owner and mode, so that a private file stays private.
 #[cfg(unix)]
 fn keep_access(file: &File, target: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let Ok(there) = target.metadata() else { return Ok(()) };
-    // Only a privileged process may give a file away; any other keeps what it has made.
+    // Only a privileged process can change the owner; otherwise it stays that of the process.
     let _ = fchown(file, Some(there.uid()), Some(there.gid()));
     file.set_permissions(there.permissions())
 }
@@ -180,7 +176,7 @@ fn keep_access(_: &File, _: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     match File::open(directory)?.sync_all() {
-        // Some file systems cannot sync a directory; they order names and data by themselves.
+        // File systems that cannot sync a directory order names and data themselves.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         other => other,
     }
@@ -191,75 +187,35 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A sink whose file gets its name when it is finished.
-pub(super) struct Publishing {
-    pub(super) sink: Box<dyn BlockSink>,
-    pub(super) file: Unpublished,
-    pub(super) part: Part,
-    pub(super) durable: bool,
-}
-
-impl BlockSink for Publishing {
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.sink.write_at(offset, data)
-    }
-    fn zero(&self, range: Range<u64>) -> Result<()> {
-        self.sink.zero(range)
-    }
-    fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
-        self.sink.copy_from(offset, from)
-    }
-    fn properties(&self) -> SinkProperties {
-        self.sink.properties()
-    }
-    fn batch(&self) -> Option<Box<dyn Batch + '_>> {
-        self.sink.batch()
-    }
-    fn finish(self: Box<Self>) -> Result<()> {
-        let this = *self;
-        let finished = this.sink.finish().and_then(|()| this.part.publish(this.file, this.durable));
-        if finished.is_err() {
-            this.part.withdraw();
-        }
-        finished
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn names(directory: &Path) -> Vec<String> {
         std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
-    fn dropped_unpublished_nothing_is_left() {
+    fn unpublished_file_leaves_nothing_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Unpublished::new(&dir.path().join("disk"), false).unwrap());
+        drop(UnpublishedFile::new(&dir.path().join("disk"), false).unwrap());
         let named = named(&dir.path().join("disk")).unwrap();
-        drop(Unpublished { target: dir.path().join("disk"), overwrite: false, state: State::Named(named) });
+        drop(UnpublishedFile {
+            target: dir.path().join("disk"),
+            overwrite: false,
+            name: FileName::Named(named),
+        });
         assert!(names(dir.path()).is_empty());
     }
 
     #[test]
-    fn publishing_forwards_the_properties_of_its_sink() {
-        let dir = tempfile::tempdir().unwrap();
-        diskimg_core::conformance::forwards_properties(&|sink| {
-            let file = Unpublished::new(&dir.path().join("disk"), false).unwrap();
-            Box::new(Publishing { sink, file, part: Part::Image(Arc::default()), durable: false })
-        });
-    }
-
-    #[test]
-    fn an_existing_file_is_kept_unless_told_otherwise() {
+    fn existing_file_is_replaced_only_if_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
         std::fs::write(&target, b"old").unwrap();
-        let error = Unpublished::new(&target, false).err().unwrap();
-        assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);
-        let new = Unpublished::new(&target, true).unwrap();
+        let error = UnpublishedFile::new(&target, false).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let new = UnpublishedFile::new(&target, true).unwrap();
         io::Write::write_all(&mut new.file().unwrap(), b"new").unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
         new.publish(true).unwrap();
@@ -269,38 +225,38 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_private_file_is_replaced_by_a_private_one() {
+    fn private_file_is_replaced_by_a_private_one() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
         std::fs::write(&target, b"old").unwrap();
         for mode in [0o600, 0o640, 0o666] {
             std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
-            Unpublished::new(&target, true).unwrap().publish(false).unwrap();
+            UnpublishedFile::new(&target, true).unwrap().publish(false).unwrap();
             assert_eq!(target.metadata().unwrap().permissions().mode() & 0o7777, mode);
         }
     }
 
     #[test]
     #[cfg(unix)]
-    fn what_is_no_regular_file_is_never_replaced() {
+    fn only_regular_files_are_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("socket");
         let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&socket, &link).unwrap();
         for target in [socket.as_path(), &link, dir.path()] {
-            let error = Unpublished::new(target, true).err().unwrap();
-            assert_eq!(error.kind(), diskimg_core::ErrorKind::InvalidInput);
+            let error = UnpublishedFile::new(target, true).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
         assert_eq!(names(dir.path()).len(), 2);
     }
 
     #[test]
-    fn a_file_that_appeared_meanwhile_is_not_overwritten() {
+    fn file_that_appeared_meanwhile_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
-        let new = Unpublished::new(&target, false).unwrap();
+        let new = UnpublishedFile::new(&target, false).unwrap();
         std::fs::write(&target, b"theirs").unwrap();
         assert!(new.publish(false).is_err());
         assert_eq!(std::fs::read(&target).unwrap(), b"theirs");

@@ -1,0 +1,56 @@
+//! Refuses targets that would overwrite the source of a conversion.
+
+use std::fs::Metadata;
+
+use diskimg_core::{BlockSource, Error, ErrorKind, Result};
+
+use super::target::{Target, TargetPlace, at_path};
+use crate::disk::Disk;
+use crate::host_id::HostId;
+use crate::stream_input::StreamInput;
+
+impl Target {
+    /// Checks that no file that this target writes, replaces or removes is one that the disk is read from: the image
+    /// itself, the compressed file that contained it, or a file that it refers to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if one is.
+    pub fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
+        self.ensure_not_read(Some(disk.size()), &|file| disk.reads_from(file))
+    }
+
+    /// Checks this target like [`Target::check`], for the size that the head of the stream records, and that no file of
+    /// this target is the one that the stream is read from.
+    ///
+    /// # Errors
+    /// As [`Target::check`] and [`Target::ensure_not_source`].
+    pub(super) fn check_stream(&self, stream: &StreamInput) -> Result<()> {
+        let size = stream.virtual_size();
+        self.check(size)?;
+        match stream.origin() {
+            Some(origin) => self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin)),
+            None => Ok(()),
+        }
+    }
+
+    fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {
+        if let TargetPlace::File(_) = &self.place {
+            return match self.open_target()? {
+                Some(file) if is_read(&file.metadata()?) => Err(source_is_target()),
+                _ => Ok(()),
+            };
+        }
+        for path in self.files(size)? {
+            if path.metadata().is_ok_and(|there| is_read(&there)) {
+                return Err(at_path(source_is_target(), &path));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn source_is_target() -> Error {
+    Error::new(ErrorKind::InvalidInput).because(
+        "it is the source, or a file that the source refers to: the conversion would destroy its own source",
+    )
+}
