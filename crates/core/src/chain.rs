@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::source::check_extent_range;
-use crate::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_range, range};
+use crate::{
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_extent_range, check_range, range,
+};
 
 /// Layers read as one disk, top first: ranges that are unallocated in a layer are read from the next one below.
 ///

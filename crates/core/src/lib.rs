@@ -81,7 +81,7 @@ pub use reference_role::ReferenceRole;
 pub use remedy::{LimitKind, Remedy};
 pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, SinkProperties, WriteOrder};
-pub use source::{BlockSource, check_range};
+pub use source::{BlockSource, check_extent_range, check_range};
 pub use stream::{SpillFile, StreamDecoder};
 pub use stream_writer::StreamWriter;
 pub use window::Window;

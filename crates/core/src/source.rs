@@ -126,7 +126,16 @@ pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
     }
 }
 
-/// The check of `extent_at`: a non-empty range on the disk.
-pub(crate) fn check_extent_range(range: &Range<u64>, size: u64) -> Result<()> {
-    check_range(range.start, crate::range::len(range).max(1), size)
+/// Checks that `range` is a non-empty range of a disk of `size` bytes: the first line of most `extent_at`s.
+///
+/// # Errors
+/// [`ErrorKind::OutOfBounds`] if it is empty or ends past the end of the disk.
+pub fn check_extent_range(range: &Range<u64>, size: u64) -> Result<()> {
+    if range.is_empty() {
+        return Err(Error::new(ErrorKind::OutOfBounds)
+            .field("range")
+            .found(format_args!("{}..{}", range.start, range.end))
+            .expected("at least one byte"));
+    }
+    check_range(range.start, crate::range::len(range), size)
 }

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use crate::source::check_extent_range;
-use crate::{BlockSource, Extent, Location, Result, check_range, range};
+use crate::{BlockSource, Extent, Location, Result, check_extent_range, check_range, range};
 
 /// A part of a source as a disk of its own: a partition, a file in a tar archive, a disk without its header.
 ///

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
     BlockSource, Error, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, ReadCursor, Result,
-    check_range, range,
+    check_extent_range, check_range, range,
 };
 
 use crate::cluster_codec::ClusterCodec;
@@ -31,7 +31,7 @@ impl BlockSource for Qcow2 {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range::len(&range).max(1), self.size)?;
+        check_extent_range(&range, self.size)?;
         let guest = GuestOffset(range.start);
         let mapping = self.lookup.mapping(guest, range.end)?;
         let (stored, len) = mapping.run(guest, range.end)?;

@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range, range,
+    BlockSource, Error, Extent, ExtentKind, HostRange, Location, Result, check_extent_range, check_range,
+    range,
 };
 
 use crate::aligned::{self, BufferPool};
@@ -54,8 +55,8 @@ impl FileSource {
     /// Opens `path` for reading.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device; a pipe is refused without
-    /// waiting for its writer. [`ErrorKind::Io`] if the system cannot open it.
+    /// [`diskimg_core::ErrorKind::InvalidInput`] if it is neither a regular file nor a block device; a pipe is refused
+    /// without waiting for its writer. [`diskimg_core::ErrorKind::Io`] if the system cannot open it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &SourceOptions::default())
     }
@@ -187,7 +188,7 @@ impl BlockSource for FileSource {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        let range = checked(range, self.size)?;
+        check_extent_range(&range, self.size)?;
         let (data, end) = self.holes.run_at(&self.file, range.start, self.size)?;
         let range = range.start..end.min(range.end);
         if !data {
@@ -208,16 +209,4 @@ impl BlockSource for FileSource {
         let host = HostRange { file: &self.file, offset: range.start, len };
         Location { host: Some(host), bytes: None }
     }
-}
-
-/// Checks the range of `extent_at`: at least one byte, within the disk.
-pub(crate) fn checked(range: Range<u64>, size: u64) -> Result<Range<u64>> {
-    if range.is_empty() {
-        return Err(Error::new(ErrorKind::OutOfBounds)
-            .field("range")
-            .found(format_args!("{}..{}", range.start, range.end))
-            .expected("at least one byte"));
-    }
-    check_range(range.start, range::len(&range), size)?;
-    Ok(range)
 }

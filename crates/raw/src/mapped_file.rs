@@ -5,12 +5,12 @@ use std::fs::File;
 use std::ops::Range;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_range, range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_extent_range,
+    check_range, range,
 };
 use memmap2::{Mmap, MmapOptions};
 
 use crate::error::disk_kind;
-use crate::file_source::checked;
 use crate::format::RAW;
 use crate::holes::Holes;
 use crate::platform::HostFileKind;
@@ -98,7 +98,7 @@ impl BlockSource for MappedFile {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        let range = checked(range, self.size())?;
+        check_extent_range(&range, self.size())?;
         let (data, end) = self.holes.run_at(&self.file, range.start, self.size())?;
         let range = range.start..end.min(range.end);
         if !data {

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use diskimg_core::{
-    BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_range, range,
+    BlockSource, Error, Extent, ExtentKind, Image, ImageInfo, ReadCursor, Result, check_extent_range,
+    check_range,
 };
 
 use crate::addr::GuestOffset;
@@ -29,7 +30,7 @@ impl BlockSource for Vdi {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range::len(&range).max(1), self.size())?;
+        check_extent_range(&range, self.size())?;
         let (guest, end) = (GuestOffset(range.start), GuestOffset(range.end));
         let (stored, len) = self.map.mapping(guest, end)?.run(guest, end)?;
         let kind = match stored {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, Location,
-    ReadCursor, Result, check_range, range,
+    ReadCursor, Result, check_extent_range, check_range,
 };
 
 use crate::addr::{ExtentOffset, SECTOR, span};
@@ -42,7 +42,7 @@ impl BlockSource for Vmdk {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range::len(&range).max(1), self.size())?;
+        check_extent_range(&range, self.size())?;
         let extent = self.extent(GuestOffset(range.start))?;
         let range = range.start..range.end.min(extent.end().0);
         match extent.content() {

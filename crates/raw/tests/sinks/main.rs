@@ -1,15 +1,17 @@
-//! Host files and streams as sinks: the suite with all options, copies, and random writes compared with a model.
+//! Host files and streams as sinks.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod copies;
+mod model;
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use diskimg_core::conformance::{self, painted};
-use diskimg_core::{BlockSink, ErrorKind, HostRange, Memory};
+use diskimg_core::{BlockSink, ErrorKind, Memory};
 use diskimg_raw::{Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 fn dir_with_path() -> (TempDir, PathBuf) {
@@ -213,156 +215,6 @@ fn zeros_are_holes_or_allocated_as_requested() {
         SinkOptions { preallocation: Preallocation::Full, ..SinkOptions::default() },
     ] {
         assert!(run(options) >= SIZE, "{options:?}");
-    }
-}
-
-#[test]
-fn copies_are_exact_and_end_with_the_source() {
-    let (dir, path) = dir_with_path();
-    let bytes = painted(0, (20 << 20) + 1234);
-    let from = dir.path().join("from");
-    fs::write(&from, &bytes).unwrap();
-    let file = File::open(&from).unwrap();
-    for sync in [false, true] {
-        let _ = fs::remove_file(&path);
-        let sink = FileSink::create_new(&path, SinkOptions { sync, ..copying() }).unwrap();
-        let len = bytes.len() as u64 - 77;
-        let copied = sink.copy_from(4097, HostRange { file: &file, offset: 77, len }).unwrap();
-        if !copied {
-            eprintln!("skipped: no copies inside the kernel here");
-            return;
-        }
-        let past = sink.copy_from(0, HostRange { file: &file, offset: bytes.len() as u64 - 10, len: 11 });
-        let error = past.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.offset()),
-            (ErrorKind::Truncated, Some(bytes.len() as u64)),
-            "{error}"
-        );
-        Box::new(sink).finish().unwrap();
-        assert!(fs::read(&path).unwrap()[4097..] == bytes[77..]);
-    }
-}
-
-#[test]
-fn holes_of_the_source_are_zeroed_over_old_bytes() {
-    let (dir, path) = dir_with_path();
-    let from = dir.path().join("from");
-    let mut bytes = vec![0; 8 << 20];
-    bytes[1 << 20..2 << 20].copy_from_slice(&painted(0, 1 << 20));
-    let sparse = File::create_new(&from).unwrap();
-    sparse.set_len(8 << 20).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&sparse, &bytes[1 << 20..2 << 20], 1 << 20).unwrap();
-    let file = File::open(&from).unwrap();
-    let sink = FileSink::create_new(&path, copying()).unwrap();
-    sink.write_at(5 << 20, &[7; 4096]).unwrap();
-    if !sink.copy_from(0, HostRange { file: &file, offset: 0, len: 8 << 20 }).unwrap() {
-        eprintln!("skipped: no copies inside the kernel here");
-        return;
-    }
-    Box::new(sink).finish().unwrap();
-    assert!(fs::read(&path).unwrap() == bytes);
-    let (taken, source) = (fs::metadata(&path).unwrap().blocks(), fs::metadata(&from).unwrap().blocks());
-    assert!(taken <= source + 16, "{taken} sectors are allocated, {source} in the source");
-}
-
-#[test]
-fn copy_that_the_kernel_refuses_is_left_to_the_caller() {
-    let (dir, path) = dir_with_path();
-    let from = dir.path().join("from");
-    fs::write(&from, [1; 8192]).unwrap();
-    let sink = FileSink::create_new(&path, SinkOptions { size: Some(8192), ..copying() }).unwrap();
-    // Not open for reading.
-    let file = File::options().append(true).open(&from).unwrap();
-    assert!(!sink.copy_from(0, HostRange { file: &file, offset: 0, len: 4096 }).unwrap());
-    // The target itself, with overlap.
-    sink.write_at(0, &[1; 4096]).unwrap();
-    let itself = HostRange { file: sink.file(), offset: 0, len: 4096 };
-    assert!(!sink.copy_from(100, itself).unwrap());
-    let file = File::open(&from).unwrap();
-    let error = sink.copy_from(8000, HostRange { file: &file, offset: 0, len: 4096 }).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutOfBounds);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Write(u64, usize, u8),
-    Zero(u64, u64),
-    Copy(u64, u64, u64),
-}
-
-/// Slightly more than four pages, so that most ranges share a page.
-const MODEL: u64 = 17_000;
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (0..MODEL, 0_usize..9000, 1_u8..255).prop_map(|(at, len, byte)| Step::Write(at, len, byte)),
-        2 => (0..MODEL, 0_u64..9000).prop_map(|(at, len)| Step::Zero(at, len)),
-        1 => (0..MODEL, 0_u64..8192, 0_u64..8192).prop_map(|(at, from, len)| Step::Copy(at, from, len)),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn random_writes_match_a_model(
-        steps in proptest::collection::vec(step(), 0..20),
-        options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3),
-    ) {
-        let (fixed, sparse, direct, fresh, preallocation) = options;
-        let (dir, path) = dir_with_path();
-        let from_bytes = painted(9, 8192);
-        fs::write(dir.path().join("from"), &from_bytes).unwrap();
-        let from = File::open(dir.path().join("from")).unwrap();
-        let options = SinkOptions {
-            size: fixed.then_some(MODEL),
-            sparse,
-            direct,
-            sync: false,
-            preallocation: match (fixed, preallocation) {
-                (true, 1) => Preallocation::Falloc,
-                (true, 2) => Preallocation::Full,
-                _ => Preallocation::Off,
-            },
-            ..copying()
-        };
-        let sink = if fresh {
-            FileSink::create_new(&path, options).unwrap()
-        } else {
-            FileSink::new(dirty_file(&path), options).unwrap()
-        };
-        let mut model: Vec<u8> = if fixed { vec![0; usize::try_from(MODEL).unwrap()] } else { Vec::new() };
-        let mut put = |at: u64, bytes: &[u8]| {
-            let at = usize::try_from(at).unwrap();
-            if !bytes.is_empty() {
-                model.resize(model.len().max(at + bytes.len()), 0);
-                model[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-        };
-        for step in steps {
-            match step {
-                Step::Write(at, len, byte) => {
-                    let bytes = vec![byte; len.min(usize::try_from(MODEL - at).unwrap())];
-                    sink.write_at(at, &bytes).unwrap();
-                    put(at, &bytes);
-                }
-                Step::Zero(at, len) => {
-                    let len = len.min(MODEL - at);
-                    sink.zero(at..at + len).unwrap();
-                    put(at, &vec![0; usize::try_from(len).unwrap()]);
-                }
-                Step::Copy(at, offset, len) => {
-                    let len = len.min(MODEL - at).min(8192 - offset);
-                    if sink.copy_from(at, HostRange { file: &from, offset, len }).unwrap() {
-                        put(at, &from_bytes[usize::try_from(offset).unwrap()..][..usize::try_from(len).unwrap()]);
-                    }
-                }
-            }
-        }
-        Box::new(sink).finish().unwrap();
-        let got = fs::read(&path).unwrap();
-        prop_assert_eq!(got.len(), model.len());
-        prop_assert_eq!(got.iter().zip(&model).position(|(a, b)| a != b), None);
     }
 }
 
