@@ -297,7 +297,49 @@ static void whole_unit_is_compressed_and_parts_are_not(void) {
     unlink(path);
 }
 
+/* An existing image at a path or descriptor is written again with its own size, if it is empty. */
+static void existing_image_keeps_its_size(void) {
+    diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
+    diskimg_image *image = open_good("mixed.qcow2"), *other;
+    uint64_t size = diskimg_size(image);
+    const char *path = in(scratch, "existing.qcow2");
+    diskimg_writer *writer;
+    struct stat before, after;
+    int fd;
+
+    for (int by_path = 0; by_path < 2; by_path++) {
+        unlink(path);
+        options.format = DISKIMG_FORMAT_QCOW2;
+        options.flags = 0;
+        GIVES(DISKIMG_OK, diskimg_create_path(path, size + (1 << 20), &options, &writer, &error));
+        GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
+        diskimg_writer_free(writer);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        options.flags = DISKIMG_CONVERT_IN_PLACE;
+        if (by_path) {
+            GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+        } else {
+            GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+        }
+        GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &other, &error));
+        CHECK(diskimg_size(other) == size + (1 << 20));
+        diskimg_close(other);
+        CHECK(fstat(fd, &before) == 0);
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, path, &options, NULL, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+        CHECK(fstat(fd, &after) == 0 && before.st_size == after.st_size);
+        options.format = DISKIMG_FORMAT_RAW;
+        CHECK(ftruncate(fd, (off_t)size + 4096) == 0);
+        GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+        CHECK(fstat(fd, &after) == 0 && (uint64_t)after.st_size == size + 4096);
+        close(fd);
+    }
+    unlink(path);
+    diskimg_close(image);
+}
+
 static void all(void) {
+    existing_image_keeps_its_size();
     measured_size_equals_the_size_written();
     disk_converts_to_path_descriptor_callbacks_and_stream();
     stream_converts_to_every_kind_of_target();

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use diskimg::json::full_name;
 use diskimg::{
-    Driver, Error, ErrorKind, FileSource, Limits, Remedy, Result, Setting, Target, driver, looks_like_image,
+    Driver, Error, ErrorKind, FileSource, Limits, Reference, Remedy, Result, Setting, Target, driver,
+    looks_like_image,
 };
 
 use super::target::{about, at, configure, exists, is_file, is_same_file};
@@ -89,6 +90,14 @@ fn size_of(name: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
     }
     let source = FileSource::open(&path).about(&path)?;
     let info = (driver.inspect)(&source, &Limits::default()).about(&path)?;
+    let names_file = |reference: &Reference| {
+        let name = full_name(&path.to_string_lossy(), &reference.name_lossy());
+        is_same_file(Path::new(&name), file)
+    };
+    if info.references.iter().any(names_file) {
+        let error = about(Error::new(ErrorKind::InvalidInput), file);
+        return Err(error.because("the backing file refers to it").into());
+    }
     if driver.format.name() == "raw"
         && let Some(image) = looks_like_image(&source).about(&path)?
     {

@@ -208,3 +208,70 @@ fn disk_that_looks_like_an_image_gives_a_warning() {
     assert!(dir.read("out.raw")[..4] == *b"QFI\xfb");
     assert_eq!(dir.run(&["convert", "-O", "qcow2", "outer.qcow2", "same.qcow2"]).stderr, "");
 }
+
+#[test]
+fn existing_image_is_written_again_with_its_own_size_and_options() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["create", "-f", "qcow2", "-o", "cluster_size=4k,extended_l2=off", "target", "2M"]);
+    let convert = |more: &[&str]| dir.run(&[&["convert", "-n", "-O", "qcow2"], more].concat());
+    convert(&["-o", "cluster_size=64k", "disk.raw", "target"])
+        .fails_with(1, &["cluster_size", "-o has no effect"]);
+    assert_eq!(convert(&["-f", "raw", "disk.raw", "target"]).code, 0);
+    let info = dir.ok(&["info", "--output=json", "target"]).json();
+    assert_eq!((&info["virtual-size"], &info["cluster-size"]), (&(2 << 20).into(), &4096.into()));
+    dir.ok(&["convert", "target", "back.raw"]);
+    assert!(dir.read("back.raw") == [&disk[..], &vec![0; 1 << 20]].concat());
+
+    let written = dir.read("target");
+    convert(&["disk.raw", "target"]).fails_with(1, &["'target'", "stores data"]);
+    assert!(dir.read("target") == written);
+    dir.ok(&["create", "-f", "qcow2", "small", "64k"]);
+    let small = dir.read("small");
+    convert(&["disk.raw", "small"]).fails_with(1, &["'small'", "65536", "1048576"]);
+    assert!(dir.read("small") == small);
+    dir.write("other", b"");
+    convert(&["disk.raw", "other"]).fails_with(1, &["'other'"]);
+    convert(&["disk.raw", "disk.raw"]).fails_with(1, &["it is the source"]);
+    assert_eq!(dir.run_fed(&["convert", "-n", "-f", "raw", "-O", "vdi", "-", "small"], &disk).code, 1);
+    assert!(dir.read("small") == small && dir.read("disk.raw") == disk);
+}
+
+#[test]
+fn compressed_or_piped_source_keeps_the_length_of_a_raw_target() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    let image = dir.read("disk.qcow2");
+    for source in [&disk, &image] {
+        dir.write("target", &vec![0xee; 2 << 20]);
+        let allow = if source == &disk { "--allow-raw" } else { "--verbose" };
+        assert_eq!(dir.run_fed(&["convert", allow, "-n", "-", "target"], source).code, 0);
+        assert!(dir.read("target") == [&disk[..], &vec![0xee; 1 << 20]].concat());
+    }
+    dir.write("small", &[7; 4096]);
+    dir.run_fed(&["convert", "-n", "-", "small"], &image).fails_with(1, &["'small'", "4096", "1048576"]);
+    assert_eq!(dir.read("small"), [7; 4096]);
+    assert_eq!(dir.run_fed(&["convert", "--allow-raw", "-n", "-", "small"], &disk).code, 1);
+    assert_eq!(dir.read("small").len(), 4096);
+}
+
+#[test]
+fn force_is_refused_if_the_source_would_be_replaced() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "disk.raw", "x.vmdk"]);
+    let names = dir.names();
+    let extent = dir.read("x-s001.vmdk");
+    let refused = |args: &[&str]| {
+        dir.run(&[&["convert", "--force"], args].concat()).fails_with(1, &["source"]);
+        assert!(dir.names() == names && dir.read("x-s001.vmdk") == extent && dir.read("disk.raw") == disk);
+    };
+    refused(&["-O", "qcow2", "-f", "raw", "disk.raw", "disk.raw"]);
+    refused(&["--follow", "x.vmdk", "x.vmdk"]);
+    refused(&["--follow", "x.vmdk", "x-s001.vmdk"]);
+    refused(&["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "-f", "raw", "x-s001.vmdk", "x.vmdk"]);
+}

@@ -206,3 +206,14 @@ fn streamable_image_is_written_to_standard_output() {
     dir.ok(&["convert", "disk.vmdk", "disk.raw"]);
     assert_eq!(dir.read("disk.raw"), vec![0; 1 << 20]);
 }
+
+#[test]
+fn file_that_the_backing_file_refers_to_is_never_replaced() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("base.raw", &disk);
+    dir.ok(&["create", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "middle.qcow2"]);
+    dir.run(&["create", "--force", "-f", "qcow2", "-b", "middle.qcow2", "-F", "qcow2", "base.raw"])
+        .fails_with(1, &["'base.raw'", "refers to it"]);
+    assert!(dir.read("base.raw") == disk);
+}
