@@ -12,9 +12,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use diskimg::core::CreateOptions;
 use diskimg::{
-    BlockSource, ConvertOptions, CreateOptions, Disk, Extents, Memory, MemorySink, Opener, Setting,
-    StreamConvert, convert, driver,
+    BlockSource, ConvertOptions, Disk, Extents, Memory, MemorySink, Opener, Setting, StreamConvert, convert,
+    driver,
 };
 
 const SIZE: usize = 64 << 20;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use diskimg::{
-    BlockSource, CompareOptions, ConvertOptions, CreateOptions, ExtentKind, Extents, Memory, MemorySink,
-    OpenOptions, Setting, compare,
-};
+use diskimg::core::{CreateOptions, OpenOptions};
+use diskimg::{BlockSource, CompareOptions, ConvertOptions, ExtentKind, Extents, Memory, MemorySink, Setting, compare};
 
 /// The number of extents to check, because each may require decompressing a cluster.
 const EXTENTS: usize = 4096;

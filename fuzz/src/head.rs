@@ -1,6 +1,7 @@
 //! Format detection from the first bytes of a file.
 
-use diskimg::{FormatProber, Memory, Opener, drivers, sniff_head};
+use diskimg::core::FormatProber;
+use diskimg::{Memory, Opener, drivers, sniff_head};
 
 use crate::limits;
 

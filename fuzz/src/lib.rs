@@ -11,7 +11,8 @@ mod wrapper;
 
 use std::sync::Arc;
 
-use diskimg::{BlockSource, DenyReferences, Driver, ErrorKind, Limits, Memory, OpenOptions, Opener, driver};
+use diskimg::core::{DenyReferences, OpenOptions};
+use diskimg::{BlockSource, Driver, ErrorKind, Limits, Memory, Opener, driver};
 
 pub use disk::exercise;
 pub use head::{raw_content, sniff};

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg::{BlockSink, Result, SinkProperties, check_range};
+use diskimg::core::{SinkProperties, check_range};
+use diskimg::{BlockSink, Result};
 
 use crate::argument::invalid;
 use crate::io::Callbacks;

@@ -3,7 +3,8 @@
 use std::ffi::c_void;
 use std::ops::Range;
 
-use diskimg::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Location, Result, check_range};
+use diskimg::core::{Location, check_range};
+use diskimg::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result};
 
 use crate::argument::{self, invalid};
 use crate::io::{Callbacks, broken};

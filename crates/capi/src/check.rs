@@ -4,7 +4,8 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg::{BlockSource, CheckReport, Error, ErrorKind, Extent, Location, Problem, ProblemKind, Result};
+use diskimg::core::{CheckReport, Location, Problem, ProblemKind};
+use diskimg::{BlockSource, Error, ErrorKind, Extent, Result};
 
 use crate::error::ErrorReport;
 use crate::guard::with;

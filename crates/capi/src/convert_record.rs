@@ -4,9 +4,10 @@ use std::ffi::{c_char, c_void};
 use std::fs::File;
 use std::path::PathBuf;
 
+use diskimg::core::Measured;
 use diskimg::{
-    BlockSink, BlockSource, ConvertOptions, Converted, Driver, Measured, Preallocation, Result, Setting,
-    Sparse, Target, driver,
+    BlockSink, BlockSource, ConvertOptions, Converted, Driver, Preallocation, Result, Setting, Sparse,
+    Target, driver,
 };
 
 use crate::argument::{check_flags, invalid};

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn diskimg_open_io(
 
 fn file(path: &Path, options: &OpenOptionsRecord) -> Result<FileSource> {
     let direct = options.has(DISKIMG_OPEN_DIRECT);
-    FileSource::open_with(path, &diskimg::SourceOptions { direct }).map_err(|error| name_file(error, path))
+    FileSource::open_with(path, &diskimg::raw::SourceOptions { direct })
+        .map_err(|error| name_file(error, path))
 }
 
 fn name_file(error: Error, path: &Path) -> Error {

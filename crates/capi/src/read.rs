@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 
-use diskimg::{BlockSource, Extent, ExtentKind, Extents, check_range};
+use diskimg::core::check_range;
+use diskimg::{BlockSource, Extent, ExtentKind, Extents};
 
 use crate::argument::{buffer, invalid};
 use crate::error::ErrorReport;

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use diskimg::{Error, ErrorKind, LimitKind, Remedy, driver};
+use diskimg::core::LimitKind;
+use diskimg::{Error, ErrorKind, Remedy, driver};
 use serde_json::json;
 
 /// The failure of a command: an error, the exit code, and the file concerned.

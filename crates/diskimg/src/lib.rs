@@ -1,29 +1,36 @@
 //! Virtual-disk images: recognise, inspect, read, compare and convert them, safely.
 //!
-//! Everything that can be read is a [`BlockSource`], everything that can be written a [`BlockSink`]. An
-//! [`Opener`] turns a file into a [`Disk`]; [`convert()`] turns a source into a sink; a [`Target`] makes the
-//! sink of a file that appears whole or not at all.
-//!
-//! The bytes of an image, and every name inside it, may come from a stranger: nothing a name points to is
-//! opened unless a [`Resolver`] allows it, raw is never guessed, every cost is bounded by [`Limits`], and
-//! bad input gives one [`Error`] that names format, field, byte offset, what was found and what was
-//! expected.
+//! An [`Opener`] opens a file, a source or a stream. A [`Disk`] is an opened image with all layers below it, read like
+//! any [`BlockSource`]. An [`Input`] converts itself to a [`Target`], which appears complete or not at all.
 //!
 //! ```
-//! use diskimg::{BlockSource, ConvertOptions, Opener, Target, convert, driver, inspect};
+//! use diskimg::{BlockSource, ConvertOptions, Opener, Target, driver, inspect};
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let (source, target) = (dir.path().join("disk.qcow2"), dir.path().join("disk.raw"));
 //! # Target::file(&source, driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
 //! println!("{} bytes", inspect(&source)?.info.virtual_size);
 //!
-//! let disk = Opener::new().open(&source)?;
-//! let sink = Target::file(&target, driver("raw")?.format).create(Some(disk.size()))?;
-//! convert(&disk, sink, &ConvertOptions::default(), &())?;
+//! let mut first_sector = [0; 512];
+//! Opener::new().open(&source)?.read_at(0, &mut first_sector)?;
+//!
+//! let target = Target::file(&target, driver("raw")?.format);
+//! Opener::new().input(&source)?.convert_to(&target, &ConvertOptions::default(), &())?;
 //! # Ok::<(), diskimg::Error>(())
 //! ```
 //!
-//! This is a library, not a process: it keeps no global state, installs no signal handler, prints nothing,
-//! and leaves no thread running after a call.
+//! Images, and all names inside them, may come from strangers. No name is followed unless a [`Resolver`] allows it,
+//! raw is never assumed, every cost is bounded by [`Limits`], and defects give one [`Error`] that names format, field,
+//! byte offset, found and expected value.
+//!
+//! The library keeps no global state, installs no signal handler, prints nothing, and leaves no thread running after
+//! a call.
+//!
+//! The modules [`core`] and [`raw`] hold what own sources, sinks, resolvers and formats need besides.
+//!
+//! # Features
+//! `qcow2`, `vmdk`, `vdi` and `wrappers` (gz, xz and zst files) are on by default. A build without one of them
+//! recognises such files and refuses them as unsupported. `bundled-xz`, on by default, links liblzma statically. `json`
+//! adds the module `json`.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -58,20 +65,17 @@ mod wrappers;
 pub use archive::ArchivedDisk;
 pub use check::Checked;
 pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
-pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, convert, convert_stream};
+pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, convert};
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
+pub use diskimg_core as core;
 pub use diskimg_core::{
-    Batch, BlockSink, BlockSource, Budget, Cancel, Chain, CheckReport, CreateOptions, DenyReferences, Detail,
-    Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format, FormatProber, FormatReport,
-    HostRange, Identity, Image, ImageInfo, LimitKind, Limits, Location, Measured, Memory, MemorySink,
-    OpenOptions, Printable, Probed, Problem, ProblemKind, Progress, Reference, ReferenceRole, Remedy,
-    Resolver, Result, Segment, Setting, SettingHelp, Severity, Siblings, SinkProperties, Snapshot,
-    SnapshotSelector, SpillFile, StreamDecoder, Verdict, Window, WriteOrder, check_range,
+    BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Format, Image,
+    ImageInfo, Limits, Memory, MemorySink, Printable, Probed, Progress, Reference, ReferenceRole, Remedy,
+    Resolver, Result, Setting, Severity, SnapshotSelector, Window,
 };
-pub use diskimg_raw::{
-    Content, Copies, FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StreamSink,
-};
+pub use diskimg_raw as raw;
+pub use diskimg_raw::{Content, FileSource, Preallocation};
 pub use drivers::{driver, drivers};
 pub use inspect::inspect;
 pub use inspection::Inspection;

@@ -165,8 +165,8 @@ impl StreamInput {
         inspect_head(&pinned(&self.opener, self.driver), &self.head).ok().map(|info| info.virtual_size)
     }
 
-    /// True if [`crate::convert_stream`] can convert the image in one pass to a sink of this order, as far as the
-    /// head shows. Otherwise the image is stored in a temporary file first.
+    /// True if the image can be converted in one pass to a raw target of this order, as far as the head shows. Otherwise
+    /// [`StreamInput::convert_to`] stores it in a temporary file first.
     #[must_use]
     pub fn streams(&self, order: WriteOrder) -> bool {
         one_pass(&self.opener, self.driver, &self.head, order).is_ok_and(|decoder| decoder.is_some())

@@ -9,9 +9,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use diskimg::core::DenyReferences;
 use diskimg::{
-    BlockSource, DenyReferences, Error, Format, Limits, Memory, MemorySink, Opener, Reference, Resolver,
-    Result, Setting, Spool, Target, WithinDirectory,
+    BlockSource, Error, Format, Limits, Memory, MemorySink, Opener, Reference, Resolver, Result, Setting,
+    Spool, Target, WithinDirectory,
 };
 
 /// No image here has a reason to take longer, on any machine and in any profile.

@@ -7,11 +7,11 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Good, good, read_all, sha256};
+use common::{Good, convert_stream, good, read_all, sha256};
+use diskimg::core::WriteOrder;
 use diskimg::{
     BlockSource, CompareOptions, ConvertOptions, Disk, ErrorKind, Extents, Image, Input, Memory, Opener,
-    Resolver, Setting, Severity, Sniffed, Target, WithinDirectory, WriteOrder, compare, convert,
-    convert_stream, driver, sniff,
+    Resolver, Setting, Severity, Sniffed, Target, WithinDirectory, compare, convert, driver, sniff,
 };
 use diskimg_core::conformance;
 

@@ -8,10 +8,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{have_qemu, images, qemu, read_all};
+use common::{convert_stream, have_qemu, images, qemu, read_all};
+use diskimg::core::Detail;
 use diskimg::{
-    BlockSource, ConvertOptions, Detail, ErrorKind, Input, Memory, Opener, Result, Setting, StreamInput,
-    Target, WithinDirectory, convert, convert_stream, driver, inspect,
+    BlockSource, ConvertOptions, ErrorKind, Input, Memory, Opener, Result, Setting, StreamInput, Target,
+    WithinDirectory, convert, driver, inspect,
 };
 use diskimg_core::conformance::painted;
 
@@ -276,7 +277,7 @@ fn raw_target_keeps_its_length_and_the_bytes_past_a_streamed_disk() {
         bytes[100_000..300_000].fill(0);
         for (way, stream) in streams(sources.path(), &bytes).into_iter().enumerate() {
             fs::write(&path, vec![7; SIZE]).unwrap();
-            assert!(stream.streams(diskimg::WriteOrder::Any), "{way}");
+            assert!(stream.streams(diskimg::core::WriteOrder::Any), "{way}");
             stream.convert_to(&target(&path, "raw"), &ConvertOptions::default(), &()).unwrap();
             // A qcow2 counts sectors.
             let disk_len = if way < 2 { len } else { len.next_multiple_of(512) };

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use common::{have_qemu, run};
+use diskimg::core::Measured;
 use diskimg::{
-    BlockSource, ConvertOptions, Extent, ExtentKind, Format, Measured, Opener, Result, Setting, Target,
-    convert,
+    BlockSource, ConvertOptions, Extent, ExtentKind, Format, Opener, Result, Setting, Target, convert,
 };
 
 const SETTINGS: [&str; 7] = [

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diskimg::{
-    BlockSource, CompareOptions, ErrorKind, ExtentKind, Extents, Limits, Opener, Result, check_range, compare,
-};
+use diskimg::core::check_range;
+use diskimg::{BlockSource, CompareOptions, ErrorKind, ExtentKind, Extents, Limits, Opener, Result, compare};
 
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;

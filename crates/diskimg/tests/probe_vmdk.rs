@@ -1,7 +1,8 @@
 //! VMDKs that arrive: what is wrong with their ends and headers is told of a stream as it is of a file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use diskimg::{BlockSink, CreateOptions, ImageInfo, Memory, MemorySink, Opener, Prober, Setting, driver};
+use diskimg::core::CreateOptions;
+use diskimg::{BlockSink, ImageInfo, Memory, MemorySink, Opener, Prober, Setting, driver};
 use diskimg_core::conformance::painted;
 
 /// A VMDK of this subformat with a megabyte of noise.

@@ -7,10 +7,12 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::{Good, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
+use common::{Good, convert_stream, good, have_qemu, images, qemu, qemu_io, read_all, sha256};
+use diskimg::core::{SinkProperties, WriteOrder};
+use diskimg::raw::StreamSink;
 use diskimg::{
-    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, SinkProperties, Spool,
-    StreamConvert, StreamSink, Target, WithinDirectory, WriteOrder, convert_stream, driver,
+    BlockSink, ConvertOptions, Error, ErrorKind, Limits, MemorySink, Opener, Result, Spool, StreamConvert,
+    Target, WithinDirectory, driver,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;

@@ -1,13 +1,17 @@
 //! Options of a conversion whose source arrives: heeded in one pass, and where the image is kept first.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+mod common;
+
 use std::io::Read;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::convert_stream;
+use diskimg::core::{SinkProperties, WriteOrder};
 use diskimg::{
     BlockSink, ConvertOptions, Converted, ErrorKind, Memory, MemorySink, Opener, Progress, Result, Setting,
-    SinkProperties, Sparse, StreamConvert, Target, WriteOrder, convert, convert_stream, driver,
+    Sparse, StreamConvert, Target, convert, driver,
 };
 use diskimg_core::conformance::painted;
 

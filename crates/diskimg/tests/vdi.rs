@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::read_all;
+use diskimg::core::SinkProperties;
 use diskimg::{
     BlockSink, BlockSource, Converted, Error, ErrorKind, Format, Memory, MemorySink, Opener, Result, Setting,
-    SinkProperties, Spool, StreamConvert, Target, WithinDirectory, convert,
+    Spool, StreamConvert, Target, WithinDirectory, convert,
 };
 use diskimg_core::conformance::painted;
 
@@ -101,12 +102,12 @@ fn a_stream_whose_map_does_not_fit_is_kept_first_where_that_is_allowed() {
     for image in [&ascending, &swapped] {
         let want = read_all(&opener.open_source(Arc::new(Memory::new(image.clone()))).unwrap()).unwrap();
         let arriving = |opener: &Opener| opener.stream(std::io::Cursor::new(image.clone())).unwrap();
-        assert!(arriving(&opener).streams(diskimg::WriteOrder::Any), "a map that fits needs no file");
+        assert!(arriving(&opener).streams(diskimg::core::WriteOrder::Any), "a map that fits needs no file");
         assert!(streamed(&without_files(&opener), image).unwrap() == want);
 
         let mut tight = opener.clone();
         tight.limits.metadata_cache -= 1;
-        assert!(!arriving(&tight).streams(diskimg::WriteOrder::Any));
+        assert!(!arriving(&tight).streams(diskimg::core::WriteOrder::Any));
         assert!(streamed(&tight, image).unwrap() == want);
         let error = streamed(&without_files(&tight), image).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use diskimg::{CheckReport, Checked, Printable, ProblemKind};
+use diskimg::core::{CheckReport, ProblemKind};
+use diskimg::{Checked, Printable};
 use serde_json::{Map, Value, json};
 
 use super::{CommonArgs, opener};

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use diskimg::{Driver, SettingHelp, Wrapper, drivers};
+use diskimg::core::SettingHelp;
+use diskimg::{Driver, Wrapper, drivers};
 use serde_json::{Value, json};
 
 use super::CommonArgs;

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use diskimg::Inspection;
+use diskimg::core::{Detail, Snapshot};
 use diskimg::json::{backing, file_name, full_name, severity};
-use diskimg::{Detail, Inspection, Snapshot};
 
 use crate::failure::Failure;
 use crate::output::shown;

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use diskimg::{Detail, Disk, Error, ErrorKind, Image, Measured, Result, Setting, Target, driver};
+use diskimg::core::{Detail, Measured};
+use diskimg::{Disk, Error, ErrorKind, Image, Result, Setting, Target, driver};
 use serde_json::{Map, Value};
 
 use super::target::configure;

@@ -69,7 +69,7 @@ impl StreamInput {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the stream is read from a file of the target; otherwise as
-    /// [`Target::create`], [`StreamInput::into_disk`] and [`convert_stream`]. Nothing is written before these checks.
+    /// [`Target::create`], [`StreamInput::into_disk`] and [`StreamConvert`](super::StreamConvert). Nothing is written before these checks.
     pub fn convert_to(
         self,
         target: &Target,

@@ -31,7 +31,6 @@ mod workload;
 pub use engine::convert;
 pub use options::{ConvertOptions, Converted, Sparse};
 pub use stream_convert::StreamConvert;
-pub use stream_reader::convert_stream;
 pub use target::Target;
 
 #[cfg(test)]

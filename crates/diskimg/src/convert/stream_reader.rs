@@ -26,7 +26,7 @@ const BUFFERS_AHEAD: usize = 4;
 ///
 /// # Errors
 /// As [`super::StreamConvert`]; [`ErrorKind::Cancelled`] if `progress` stops it.
-pub fn convert_stream(
+pub(super) fn convert_stream(
     input: StreamInput,
     sink: Box<dyn BlockSink>,
     options: &ConvertOptions,

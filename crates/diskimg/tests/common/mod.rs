@@ -8,7 +8,10 @@ mod tools;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diskimg::{BlockSource, Opener, Result, SnapshotSelector, WithinDirectory, driver};
+use diskimg::{
+    BlockSink, BlockSource, ConvertOptions, Converted, Opener, Progress, Result, SnapshotSelector,
+    StreamInput, Target, WithinDirectory, driver,
+};
 use sha2::{Digest, Sha256};
 
 #[allow(unused_imports, reason = "each test file uses a part of it")]
@@ -118,4 +121,15 @@ pub(crate) fn tar_member((name, data): &(&str, &[u8])) -> Vec<u8> {
     bytes.extend_from_slice(data);
     bytes.resize(bytes.len().next_multiple_of(512), 0);
     bytes
+}
+
+/// Converts a stream into a sink of raw bytes.
+pub(crate) fn convert_stream(
+    input: StreamInput,
+    sink: Box<dyn BlockSink>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+) -> Result<Converted> {
+    let target = Target::sink(sink, driver("raw")?.format);
+    input.convert_to(&target, options, progress)
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use diskimg::core::{CreateOptions, WriteOrder};
 use diskimg::{
-    ConvertOptions, CreateOptions, ErrorKind, Format, Input, MemorySink, Opener, Result, Setting, Spool,
-    StreamConvert, Target, Wrapper, WriteOrder, convert_stream, driver,
+    ConvertOptions, ErrorKind, Format, Input, MemorySink, Opener, Result, Setting, Spool, StreamConvert,
+    Target, Wrapper, driver,
 };
 use diskimg_core::conformance::{Numbers, painted};
 use proptest::prelude::*;
 
-use crate::common::{ova, read_all};
+use crate::common::{convert_stream, ova, read_all};
 use crate::{CHUNKS, archives, converted, disk_of, gz, image, of_file, wanting};
 
 #[test]

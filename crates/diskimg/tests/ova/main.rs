@@ -15,10 +15,10 @@ mod telling;
 use std::io::Write;
 use std::sync::Arc;
 
-use common::{images, ova, read_all, tar_member};
+use common::{convert_stream, images, ova, read_all, tar_member};
 use diskimg::{
     ConvertOptions, ErrorKind, Format, ImageInfo, Memory, MemorySink, Opener, ProbeReport, Prober, Result,
-    StreamConvert, convert_stream,
+    StreamConvert,
 };
 use diskimg_core::conformance::painted;
 use flate2::Compression;
