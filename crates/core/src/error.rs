@@ -258,6 +258,21 @@ impl Error {
     }
 }
 
+/// Returns the error that `error` makes if `holds` is false: the check of one rule.
+///
+/// ```
+/// use diskimg_core::{Error, ErrorKind, ensure};
+/// let version = 4;
+/// let checked = ensure(version <= 3, || Error::new(ErrorKind::Unsupported).field("version").found(version));
+/// assert_eq!(checked.unwrap_err().field_name(), Some("version"));
+/// ```
+///
+/// # Errors
+/// The error that `error` makes.
+pub fn ensure(holds: bool, error: impl FnOnce() -> Error) -> Result<()> {
+    if holds { Ok(()) } else { Err(error()) }
+}
+
 impl From<io::Error> for Error {
     /// Converts to [`ErrorKind::Io`], or to [`ErrorKind::Truncated`] for an unexpected end of file. An
     /// [`io::Error`] that contains an [`Error`] is unpacked.

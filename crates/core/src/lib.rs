@@ -62,7 +62,7 @@ pub use driver::{
     CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
     SettingsOfFn, SnapshotSelector, StreamFn, Verdict,
 };
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, ensure};
 pub use extent::{Extent, ExtentKind, HostRange, Location};
 pub use extents::Extents;
 pub use format::Format;

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Budget, Error, Result};
+use diskimg_core::{Budget, Error, Result, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u32, be_u64};
 use nom::{IResult, Parser};
@@ -142,9 +142,7 @@ impl Extensions {
             }
             CRYPTO_HEADER => {
                 once(self.crypto_header.is_some())?;
-                if len != 16 {
-                    return Err(wrong_length("encryption header pointer", at, len).expected(16));
-                }
+                ensure(len == 16, || wrong_length("encryption header pointer", at, len).expected(16))?;
                 self.crypto_header = Some(parsed(crypto_header(&data()?), data_at)?);
             }
             _ => {}

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, Result, ensure};
 
 use crate::addr::{Geometry, span};
 pub(crate) use crate::addr::{MAX_CLUSTER_BITS, MIN_CLUSTER_BITS};
@@ -182,11 +182,9 @@ impl HeaderFields {
         let geometry = Geometry::new(bits, extended);
         let length = self.header_length;
         let length_error = || corrupt("header_length").at(100).found(length);
-        if u64::from(length) > geometry.cluster_size() {
-            return Err(
-                length_error().expected(format_args!("at most a cluster, {}", geometry.cluster_size()))
-            );
-        }
+        ensure(u64::from(length) <= geometry.cluster_size(), || {
+            length_error().expected(format_args!("at most a cluster, {}", geometry.cluster_size()))
+        })?;
         if self.version == 3 && (length < V3_LENGTH || !length.is_multiple_of(8)) {
             return Err(length_error().expected(format_args!("a multiple of 8, at least {V3_LENGTH}")));
         }
@@ -291,11 +289,10 @@ impl HeaderFields {
 }
 
 fn aligned(field: &str, at: u64, value: u64, geometry: Geometry) -> Result<()> {
-    if geometry.in_cluster(value) == 0 {
-        return Ok(());
-    }
-    Err(corrupt(field)
-        .at(at)
-        .found_hex(value)
-        .expected(format_args!("a multiple of the cluster size {:#x}", geometry.cluster_size())))
+    ensure(geometry.in_cluster(value) == 0, || {
+        corrupt(field)
+            .at(at)
+            .found_hex(value)
+            .expected(format_args!("a multiple of the cluster size {:#x}", geometry.cluster_size()))
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Error, Result};
+use diskimg_core::{Error, Result, ensure};
 
 use crate::addr::{Geometry, HostOffset};
 use crate::entry_bits::{COPIED, HOST_OFFSET};
@@ -15,9 +15,9 @@ use crate::errors::{corrupt, truncated};
 /// # Errors
 /// [`diskimg_core::ErrorKind::Corrupt`], without an offset, for reserved bits and unaligned tables.
 pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset>> {
-    if entry & !(HOST_OFFSET | COPIED) != 0 {
-        return Err(corrupt("L1 entry").found_hex(entry).expected("bits 0 to 8 and 56 to 62 to be 0"));
-    }
+    ensure(entry & !(HOST_OFFSET | COPIED) == 0, || {
+        corrupt("L1 entry").found_hex(entry).expected("bits 0 to 8 and 56 to 62 to be 0")
+    })?;
     let offset = entry & HOST_OFFSET;
     if geometry.in_cluster(offset) != 0 {
         return Err(corrupt("L1 entry").found_hex(entry).expected(format_args!(
@@ -34,7 +34,6 @@ pub(crate) fn truncated_table(l1: &Range<u64>, file_size: u64) -> Error {
         .at(l1.start)
         .because(format_args!("it ends at byte {}, and the file ends at byte {file_size}", l1.end))
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

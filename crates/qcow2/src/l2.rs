@@ -3,7 +3,7 @@
 //! Source: QEMU `docs/interop/qcow2.txt`, "L2 table entry", "Standard Cluster Descriptor", "Extended L2
 //! Entries".
 
-use diskimg_core::Result;
+use diskimg_core::{Result, ensure};
 
 use crate::addr::{Geometry, HostOffset};
 use crate::compressed::CompressedRange;
@@ -54,11 +54,11 @@ impl L2Rules {
             return self.compressed(entry, bitmap);
         }
         let reserved = !(HOST_OFFSET | COPIED | if self.zero_flag { ZERO } else { 0 });
-        if entry & reserved != 0 {
-            return Err(corrupt("L2 entry")
+        ensure(entry & reserved == 0, || {
+            corrupt("L2 entry")
                 .found_hex(entry)
-                .expected(format_args!("bits {} to 8 and 56 to 61 to be 0", u8::from(self.zero_flag))));
-        }
+                .expected(format_args!("bits {} to 8 and 56 to 61 to be 0", u8::from(self.zero_flag)))
+        })?;
         let host = self.host(entry)?;
         if self.geometry.extended_l2() {
             let map = SubclusterMap::decode(bitmap, host)?;
@@ -95,15 +95,12 @@ impl L2Rules {
                 .found_hex(entry)
                 .expected("no compressed cluster in an image with an external data file"));
         }
-        if bitmap != 0 {
-            return Err(corrupt("subcluster bitmap")
-                .found_hex(bitmap)
-                .expected("0 for a compressed cluster"));
-        }
+        ensure(bitmap == 0, || {
+            corrupt("subcluster bitmap").found_hex(bitmap).expected("0 for a compressed cluster")
+        })?;
         Ok(ClusterDescriptor::Compressed(CompressedRange::decode(entry, self.geometry)))
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{Error, Result, range};
+use diskimg_core::{Error, Result, ensure, range};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
@@ -94,9 +94,7 @@ impl Lookup {
         let page = self.tables.page(at)?;
         let in_page = page.left() as u64 * 8 / geometry.l2_entry_bytes();
         let in_table = geometry.l2_entries() - first;
-        if in_page == 0 {
-            return Err(self.past_end("L2 table", at, guest));
-        }
+        ensure(in_page != 0, || self.past_end("L2 table", at, guest))?;
         let start = geometry.cluster_start(guest);
         let mapped = in_page.min(in_table) * geometry.cluster_size();
         let end = start.plus(mapped).0.min(end);
@@ -111,9 +109,7 @@ impl Lookup {
                 .found(format_args!("an L2 table at {:#x}", l2.0))
                 .expected(format_args!("no overlap with the {area}")));
         }
-        if l2.0 >= self.tables.file_size() {
-            return Err(self.past_end("L2 table", l2, guest));
-        }
+        ensure(l2.0 < self.tables.file_size(), || self.past_end("L2 table", l2, guest))?;
         Ok(())
     }
 
@@ -145,9 +141,7 @@ impl Lookup {
 
     fn check_compressed(&self, range: CompressedRange, guest: GuestOffset) -> Result<()> {
         let host = range.in_file(self.data_size);
-        if host.is_empty() {
-            return Err(past_end("compressed cluster", range.offset, guest, self.data_size));
-        }
+        ensure(!host.is_empty(), || past_end("compressed cluster", range.offset, guest, self.data_size))?;
         match self.overlapped(&host) {
             None => Ok(()),
             Some(area) => Err(corrupt("compressed cluster")

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, Result, ensure};
 
 use crate::addr::span;
 use crate::errors::{corrupt, limit};
@@ -35,12 +35,9 @@ impl SelectedL1 {
         let geometry = header.geometry;
         let disk_size = entry.snapshot.virtual_size;
         let fault = |field: &str, value: u64| corrupt(field).at(entry.at).found(value);
-        if i64::try_from(disk_size).is_err() {
-            return Err(limit("disk size of a snapshot")
-                .at(entry.at)
-                .found(disk_size)
-                .expected("less than 2^63 bytes"));
-        }
+        ensure(i64::try_from(disk_size).is_ok(), || {
+            limit("disk size of a snapshot").at(entry.at).found(disk_size).expected("less than 2^63 bytes")
+        })?;
         let needed = geometry.l1_entries_for(disk_size);
         if entry.l1_entries < needed {
             return Err(fault("L1 size of a snapshot", entry.l1_entries)
@@ -74,15 +71,10 @@ impl SelectedL1 {
         if l1.is_empty() {
             return Ok(());
         }
-        if l1.start < header.geometry.cluster_size() {
-            return Err(corrupt("l1_table_offset")
-                .at(40)
-                .found(l1.start)
-                .expected("no overlap with the header"));
-        }
-        if l1.end > file_size {
-            return Err(l1::truncated_table(&l1, file_size));
-        }
+        ensure(l1.start >= header.geometry.cluster_size(), || {
+            corrupt("l1_table_offset").at(40).found(l1.start).expected("no overlap with the header")
+        })?;
+        ensure(l1.end <= file_size, || l1::truncated_table(&l1, file_size))?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Snapshots".
 
-use diskimg_core::{Budget, Error, ErrorKind, Limits, Result, Snapshot, SnapshotSelector};
+use diskimg_core::{Budget, Error, ErrorKind, Limits, Result, Snapshot, SnapshotSelector, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
@@ -69,11 +69,9 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
 
     fn entry(&mut self) -> Result<SnapshotEntry> {
         let at = self.at;
-        if at >= self.end {
-            return Err(limit("snapshot table")
-                .at(at)
-                .expected(format_args!("a table of at most {MAX_TABLE} bytes")));
-        }
+        ensure(at < self.end, || {
+            limit("snapshot table").at(at).expected(format_args!("a table of at most {MAX_TABLE} bytes"))
+        })?;
         let fixed = whole(fixed(self.window.read("snapshot table", at, FIXED_BYTES)?), at)?;
         let extra_len = u64::from(fixed.extra_len);
         if extra_len > MAX_EXTRA {

@@ -2,7 +2,7 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Extended L2 Entries".
 
-use diskimg_core::Result;
+use diskimg_core::{Result, ensure};
 
 use crate::addr::{HostOffset, SUBCLUSTERS};
 use crate::errors::corrupt;
@@ -34,9 +34,7 @@ impl SubclusterMap {
         // The halves of a u64: lossless.
         let (allocated, zero) = ((bitmap & 0xFFFF_FFFF) as u32, (bitmap >> 32) as u32);
         let fault = || corrupt("subcluster bitmap").found_hex(bitmap);
-        if allocated & zero != 0 {
-            return Err(fault().expected("no subcluster both allocated and zero"));
-        }
+        ensure(allocated & zero == 0, || fault().expected("no subcluster both allocated and zero"))?;
         if allocated != 0 && host.is_none() {
             return Err(fault().expected("no allocated subcluster, because the entry has no host offset"));
         }
@@ -76,7 +74,6 @@ impl SubclusterMap {
         (kind, same.min(SUBCLUSTERS - index).max(1))
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

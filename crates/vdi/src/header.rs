@@ -3,7 +3,7 @@
 //! Source: VirtualBox, `src/VBox/Storage/VDICore.h` and `VDI.cpp` (`vdiValidateHeader`). There is no other
 //! specification; limits that it does not set are marked as ours.
 
-use diskimg_core::{Identity, Limits, Result};
+use diskimg_core::{Identity, Limits, Result, ensure};
 use uuid::Uuid;
 
 use crate::addr::{Geometry, GuestOffset, HostOffset};
@@ -121,13 +121,12 @@ impl Header {
     /// [`diskimg_core::ErrorKind::Corrupt`] if they do not.
     pub(crate) fn check_data_past_map(&self) -> Result<()> {
         let end = self.geometry.map_end();
-        if self.geometry.data >= end {
-            return Ok(());
-        }
-        Err(corrupt("offData")
-            .at(self.fields.offsets().data_offset)
-            .found(self.geometry.data.0)
-            .expected(format_args!("at least {}, the end of the block map", end.0)))
+        ensure(self.geometry.data >= end, || {
+            corrupt("offData")
+                .at(self.fields.offsets().data_offset)
+                .found(self.geometry.data.0)
+                .expected(format_args!("at least {}, the end of the block map", end.0))
+        })
     }
 
     /// The identity of the image.
@@ -160,10 +159,9 @@ impl HeaderFields {
     }
 
     fn check_sector(&self) -> Result<()> {
-        if self.sector == SECTOR {
-            return Ok(());
-        }
-        Err(unsupported("cbSector").at(self.offsets().sector).found(self.sector).expected(SECTOR))
+        ensure(self.sector == SECTOR, || {
+            unsupported("cbSector").at(self.offsets().sector).found(self.sector).expected(SECTOR)
+        })
     }
 
     fn geometry(&self) -> Result<Geometry> {
@@ -205,22 +203,17 @@ impl HeaderFields {
     }
 
     fn check_size(&self, geometry: &Geometry) -> Result<()> {
-        if i64::try_from(self.size).is_err() {
-            return Err(limit("cbDisk")
-                .at(self.offsets().size)
-                .found(self.size)
-                .expected("less than 2^63 bytes"));
-        }
+        ensure(i64::try_from(self.size).is_ok(), || {
+            limit("cbDisk").at(self.offsets().size).found(self.size).expected("less than 2^63 bytes")
+        })?;
         let needed = self.size.div_ceil(geometry.block_bytes());
-        if u64::from(self.blocks) < needed {
-            return Err(corrupt("cBlocks").at(self.offsets().blocks).found(self.blocks).expected(
-                format_args!(
-                    "at least {needed}, blocks of {} bytes for a disk of {} bytes",
-                    geometry.block_bytes(),
-                    self.size
-                ),
-            ));
-        }
+        ensure(u64::from(self.blocks) >= needed, || {
+            corrupt("cBlocks").at(self.offsets().blocks).found(self.blocks).expected(format_args!(
+                "at least {needed}, blocks of {} bytes for a disk of {} bytes",
+                geometry.block_bytes(),
+                self.size
+            ))
+        })?;
         Ok(())
     }
 }

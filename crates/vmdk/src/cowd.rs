@@ -2,7 +2,7 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "ESX Server Sparse Extent". Little-endian, counted in sectors.
 
-use diskimg_core::{ErrorKind, HostOffset, Result};
+use diskimg_core::{ErrorKind, HostOffset, Result, ensure};
 use nom::number::complete::le_u32;
 use nom::{IResult, Parser};
 
@@ -78,13 +78,9 @@ impl CowdHeader {
     }
 
     fn check(&self) -> Result<()> {
-        if self.version != 1 {
-            return Err(unsupported("version").at(4).found(self.version).expected("1"));
-        }
+        ensure(self.version == 1, || unsupported("version").at(4).found(self.version).expected("1"))?;
         let grain = u64::from(self.grain_sectors);
-        if grain == 0 {
-            return Err(corrupt("grainSize").at(16).found(0).expected("at least 1 sector"));
-        }
+        ensure(grain != 0, || corrupt("grainSize").at(16).found(0).expected("at least 1 sector"))?;
         if grain > MAX_GRAIN_SECTORS {
             return Err(limit("grainSize")
                 .at(16)

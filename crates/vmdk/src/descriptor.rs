@@ -4,7 +4,7 @@
 //! and line ends; all variants are accepted. File names are kept as bytes, whatever `encoding` says, and decoded
 //! when the file is opened.
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, Result, ensure};
 
 use crate::errors::{corrupt, limit, unsupported};
 use crate::extent_line::ExtentLine;
@@ -81,11 +81,9 @@ impl Descriptor {
         let mut seen = SeenKeys::default();
         let mut line_at = at.saturating_add(skipped);
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-            if number >= MAX_LINES {
-                return Err(limit("descriptor")
-                    .at(line_at)
-                    .expected(format_args!("at most {MAX_LINES} lines")));
-            }
+            ensure(number < MAX_LINES, || {
+                limit("descriptor").at(line_at).expected(format_args!("at most {MAX_LINES} lines"))
+            })?;
             descriptor.line(line.trim_ascii(), line_at, &mut seen)?;
             line_at = line_at.saturating_add(line.len() as u64).saturating_add(1);
         }

@@ -3,7 +3,7 @@
 //! Sources: VMware, "Virtual Disk Format 5.0", "Grain Directory" and "Grain Table"; for seSparse QEMU's
 //! `block/vmdk.c`.
 
-use diskimg_core::{Error, HostOffset, Result};
+use diskimg_core::{Error, HostOffset, Result, ensure};
 
 use crate::addr::{SECTOR, sector_offset};
 use crate::errors::corrupt;
@@ -90,9 +90,9 @@ pub(crate) struct SeSparseAreas {
 
 impl SeSparseAreas {
     fn table(self, entry: u64) -> Result<HostOffset> {
-        if entry >> 32 != TABLE_TYPE >> 32 {
-            return Err(bad_entry("grain directory entry", entry, "0x1000000000000000 and a table number"));
-        }
+        ensure(entry >> 32 == TABLE_TYPE >> 32, || {
+            bad_entry("grain directory entry", entry, "0x1000000000000000 and a table number")
+        })?;
         let number = entry & 0xFFFF_FFFF;
         Ok(self.tables.plus(number.saturating_mul(SESPARSE_TABLE_SECTORS * SECTOR)))
     }
@@ -115,7 +115,6 @@ impl SeSparseAreas {
 fn bad_entry(field: &str, entry: u64, expected: &str) -> Error {
     corrupt(field).found_hex(entry).expected(expected)
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Extent Description".
 
-use diskimg_core::{HostOffset, Result};
+use diskimg_core::{HostOffset, Result, ensure};
 use nom::bytes::complete::{tag, take_till, take_while1};
 use nom::character::complete::{digit1, space1};
 use nom::sequence::{delimited, preceded};
@@ -128,9 +128,7 @@ impl ExtentLine {
             return Ok(Some(parsed));
         }
         let (rest, name) = quoted(rest).map_err(|_| broken("a file name in quotes after the type"))?;
-        if name.is_empty() {
-            return Err(broken("a file name that is not empty"));
-        }
+        ensure(!name.is_empty(), || broken("a file name that is not empty"))?;
         parsed.name = Some(name.to_vec());
         parsed.offset_sectors = offset(rest).ok_or_else(|| broken("an offset in sectors, or nothing"))?;
         Ok(Some(parsed))
@@ -171,7 +169,6 @@ fn number(digits: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?;
     digits.parse().ok()
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

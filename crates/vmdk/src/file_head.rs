@@ -1,6 +1,6 @@
 //! The header of a file, and the descriptor embedded in it.
 
-use diskimg_core::{BlockSource, Budget, Error, ErrorKind, HostOffset, Limits, Result, range};
+use diskimg_core::{BlockSource, Budget, Error, ErrorKind, HostOffset, Limits, Result, ensure, range};
 
 use crate::addr::sectors;
 use crate::cowd::{self, CowdHeader};
@@ -149,12 +149,9 @@ pub(crate) fn read_structure(
 ) -> Result<Vec<u8>> {
     let size = source.size();
     let max = longest_descriptor(limits);
-    if len > max {
-        return Err(limit(structure)
-            .at(at.0)
-            .found(format_args!("{len} bytes"))
-            .expected(format_args!("at most {max}")));
-    }
+    ensure(len <= max, || {
+        limit(structure).at(at.0).found(format_args!("{len} bytes")).expected(format_args!("at most {max}"))
+    })?;
     if at.0.checked_add(len).is_none_or(|end| end > size) {
         return Err(truncated(structure)
             .at(at.0)

@@ -2,7 +2,7 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Grain Directory" and "Grain Table".
 
-use diskimg_core::{BlockSource, Error, GuestOffset, HostOffset, Result};
+use diskimg_core::{BlockSource, Error, GuestOffset, HostOffset, Result, ensure};
 
 use crate::addr::{ExtentOffset, round_up_to_sector, span};
 use crate::entry_format::{EntryFormat, GrainEntry};
@@ -110,9 +110,7 @@ impl GrainTables {
                 .found(format_args!("a grain table at {:#x}", table.0))
                 .expected(format_args!("no overlap with the {area}")));
         }
-        if table.0 >= self.file_size() {
-            return Err(self.ends_before("grain table", table, guest));
-        }
+        ensure(table.0 < self.file_size(), || self.ends_before("grain table", table, guest))?;
         Ok(table)
     }
 

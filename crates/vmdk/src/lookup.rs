@@ -3,7 +3,7 @@
 //! Sources: VMware, "Virtual Disk Format 5.0", "Grain Directory" and "Grain Table"; for seSparse QEMU's
 //! `block/vmdk.c`. Guest offsets are those of the extent; errors name those of the disk.
 
-use diskimg_core::{HostOffset, Result};
+use diskimg_core::{HostOffset, Result, ensure};
 
 use crate::addr::ExtentOffset;
 use crate::entry_format::GrainEntry;
@@ -66,9 +66,7 @@ impl SparseExtent {
         let at = file.entry_at(table, slot);
         let page = file.page(at)?;
         let grains = page.left().min(geometry.entries_per_table().saturating_sub(slot));
-        if grains == 0 {
-            return Err(tables.ends_before("grain table", at, guest));
-        }
+        ensure(grains != 0, || tables.ends_before("grain table", at, guest))?;
         let start = geometry.grain_start(guest);
         let end = start.plus(grains.saturating_mul(geometry.grain_bytes())).min(end);
         Ok(Mapping { extent: self, page: Some((page, at)), start, end })

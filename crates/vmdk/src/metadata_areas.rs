@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Result, range};
+use diskimg_core::{Result, ensure, range};
 
 use crate::addr::SECTOR;
 use crate::errors::truncated;
@@ -36,11 +36,10 @@ impl MetadataAreas {
 /// # Errors
 /// [`diskimg_core::ErrorKind::Truncated`] if it is not.
 pub(crate) fn check_in_file(field: &str, at: u64, area: &Range<u64>, file_size: u64) -> Result<()> {
-    if area.end <= file_size {
-        return Ok(());
-    }
-    Err(truncated(field)
-        .at(at)
-        .found(area.start / SECTOR)
-        .expected(format_args!("{} bytes inside the file, which ends at byte {file_size}", range::len(area))))
+    ensure(area.end <= file_size, || {
+        truncated(field).at(at).found(area.start / SECTOR).expected(format_args!(
+            "{} bytes inside the file, which ends at byte {file_size}",
+            range::len(area)
+        ))
+    })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use diskimg_core::{
     BlockSource, Error, HostOffset, Limits, OpenOptions, Reference, ReferenceRole, Remedy, Resolver, Result,
+    ensure,
 };
 
 use crate::addr::SECTOR;
@@ -30,9 +31,7 @@ pub(crate) fn open_extents(
     options: &OpenOptions<'_>,
 ) -> Result<()> {
     let (create_type, value) = create_type(descriptor)?;
-    if create_type == CreateType::Device {
-        return Err(device_denied(descriptor));
-    }
+    ensure(create_type != CreateType::Device, || device_denied(descriptor))?;
     let lines = &descriptor.extents;
     for line in lines {
         create_type.check(value, line)?;
@@ -54,9 +53,7 @@ pub(crate) fn open_extents(
 /// # Errors
 /// [`diskimg_core::ErrorKind::Corrupt`] without lines, [`diskimg_core::ErrorKind::Limit`] for 2^63 bytes and more.
 fn total_size(lines: &[ExtentLine]) -> Result<u64> {
-    if lines.is_empty() {
-        return Err(corrupt("extents").found(0).expected("at least 1"));
-    }
+    ensure(!lines.is_empty(), || corrupt("extents").found(0).expected("at least 1"))?;
     let mut total = 0_u64;
     for line in lines {
         total = total
@@ -100,19 +97,14 @@ fn open_extent(disk: &mut DiskBuilder, line: &ExtentLine, context: &ExtentContex
         return Ok(());
     };
     let reference = extent_reference(line, name);
-    if is_device_extent(line, name) {
-        return Err(denied(&reference, "the extent is a device of the host"));
-    }
+    ensure(!is_device_extent(line, name), || denied(&reference, "the extent is a device of the host"))?;
     let source = resolve(&reference, context.encoding, context.options.resolver)?;
     if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
         return disk.push_flat(line, source).map_err(|error| name_error(error, name));
     }
-    if line.offset_sectors != 0 {
-        return Err(unsupported("offset of a sparse extent")
-            .at(line.at)
-            .found(line.offset_sectors)
-            .expected("0"));
-    }
+    ensure(line.offset_sectors == 0, || {
+        unsupported("offset of a sparse extent").at(line.at).found(line.offset_sectors).expected("0")
+    })?;
     let file = ExtentFile { source, line: Some(line), last: context.last, named: true };
     open_sparse(disk, &file, line.kind, &context.options.limits)
         .map_err(|error| name_error(not_an_extent(error), name))
@@ -145,12 +137,9 @@ fn open_sparse(
         ExtentType::SeSparse => disk.push_sesparse(file, &SeSparseHeader::parse(&first)?, limits),
         _ => {
             let header = SparseHeader::parse(&first, HostOffset(0))?;
-            if header.is_descriptor_only() {
-                return Err(corrupt("capacity")
-                    .at(12)
-                    .found(0)
-                    .expected("an extent, not another descriptor"));
-            }
+            ensure(!header.is_descriptor_only(), || {
+                corrupt("capacity").at(12).found(0).expected("an extent, not another descriptor")
+            })?;
             disk.push_hosted(file, &header)
         }
     }

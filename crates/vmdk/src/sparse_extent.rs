@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use diskimg_core::{BlockSource, Budget, Error, GuestOffset, HostOffset, Result};
+use diskimg_core::{BlockSource, Budget, Error, GuestOffset, HostOffset, Result, ensure};
 
 use crate::addr::{ExtentOffset, span};
 use crate::errors::corrupt;
@@ -99,9 +99,7 @@ impl SparseExtent {
         if let Some(area) = self.tables.areas().overlapping(&header) {
             return Err(self.misplaced("compressed grain", host, guest, area));
         }
-        if header.end > self.file_size() {
-            return Err(self.tables.ends_before("compressed grain", host, guest));
-        }
+        ensure(header.end <= self.file_size(), || self.tables.ends_before("compressed grain", host, guest))?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{ErrorKind, HostOffset, Result};
+use diskimg_core::{ErrorKind, HostOffset, Result, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
@@ -208,12 +208,9 @@ impl SparseHeader {
                 .found(self.grain_sectors)
                 .expected(format_args!("at most {MAX_GRAIN_SECTORS} sectors")));
         }
-        if !self.grain_sectors.is_power_of_two() {
-            return Err(corrupt("grainSize")
-                .at(place(20))
-                .found(self.grain_sectors)
-                .expected("a power of 2"));
-        }
+        ensure(self.grain_sectors.is_power_of_two(), || {
+            corrupt("grainSize").at(place(20)).found(self.grain_sectors).expected("a power of 2")
+        })?;
         if self.entries_per_table == 0 {
             return Err(corrupt("numGTEsPerGT").at(place(44)).found(0).expected("at least 1"));
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, range};
+use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, ensure, range};
 
 use super::claims::{Claims, CompressedClaim, HostRun};
 use super::guest_output::GuestOutput;
@@ -268,16 +268,15 @@ impl Clusters {
         guest: GuestOffset,
         buf: &mut [u8],
     ) -> Result<()> {
-        if self.spill.read(host, buf)? {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::NeedsSeek)
-            .format(FORMAT)
-            .field(what)
-            .at(host.0)
-            .guest(guest.0)
-            .because("it was streamed before the table that refers to it")
-            .with_remedy(Remedy::AllowSpool))
+        ensure(self.spill.read(host, buf)?, || {
+            Error::new(ErrorKind::NeedsSeek)
+                .format(FORMAT)
+                .field(what)
+                .at(host.0)
+                .guest(guest.0)
+                .because("it was streamed before the table that refers to it")
+                .with_remedy(Remedy::AllowSpool)
+        })
     }
 
     /// Checks that the data cluster at `host` does not overlap metadata.
@@ -321,9 +320,7 @@ impl Clusters {
         let in_cluster = self.geometry.in_cluster(run.host.0);
         let cluster = HostOffset(run.host.0.saturating_sub(in_cluster));
         let rest = self.geometry.cluster_size().saturating_sub(in_cluster);
-        if cluster.0 >= size {
-            return Err(past_end("data cluster", cluster, run.guest, size));
-        }
+        ensure(cluster.0 < size, || past_end("data cluster", cluster, run.guest, size))?;
         if run.len > rest {
             let next = cluster.plus(self.geometry.cluster_size());
             return Err(past_end("data cluster", next, run.guest.plus(rest), size));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, WriteOrder};
+use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, WriteOrder, ensure};
 
 use super::block_reader::BlockReader;
 use crate::addr::{ENTRY_BYTES, HostOffset};
@@ -129,13 +129,12 @@ fn check_fits(header: &Header, limits: &Limits) -> Result<()> {
     let fields = &header.fields;
     let used = fields.blocks_allocated.min(header.geometry.blocks);
     let need = u64::from(used).saturating_mul(ENTRY_BYTES);
-    if need <= limits.metadata_cache {
-        return Ok(());
-    }
-    Err(too_large()
-        .at(fields.offsets().blocks_allocated)
-        .found(format_args!("{need} bytes for {used} blocks in use"))
-        .expected(format_args!("at most {} bytes", limits.metadata_cache)))
+    ensure(need <= limits.metadata_cache, || {
+        too_large()
+            .at(fields.offsets().blocks_allocated)
+            .found(format_args!("{need} bytes for {used} blocks in use"))
+            .expected(format_args!("at most {} bytes", limits.metadata_cache))
+    })
 }
 
 /// Zeros a range of guest blocks.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use byteorder::{ByteOrder, LittleEndian};
-use diskimg_core::{Budget, HostOffset, Limits, Result};
+use diskimg_core::{Budget, HostOffset, Limits, Result, ensure};
 
 use crate::addr::{SECTOR, sector_offset};
 use crate::errors::{FORMAT, corrupt, truncated};
@@ -123,11 +123,9 @@ impl CrossCheck {
     /// [`diskimg_core::ErrorKind::Corrupt`] for any other difference.
     pub(super) fn compare(&self, sector: u64, end: HostOffset, grain_bytes: u64) -> Result<()> {
         let last_grain = sector_offset(self.last_grain);
-        if last_grain >= end {
-            return Err(truncated("grain")
-                .at(last_grain.0)
-                .because(format_args!("the file ends at byte {}", end.0)));
-        }
+        ensure(last_grain < end, || {
+            truncated("grain").at(last_grain.0).because(format_args!("the file ends at byte {}", end.0))
+        })?;
         let Some(directory) = self.directory(sector) else {
             return Err(corrupt("gdOffset")
                 .found(sector)

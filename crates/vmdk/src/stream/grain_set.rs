@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use diskimg_core::{Budget, GuestOffset, HostOffset, Result};
+use diskimg_core::{Budget, GuestOffset, HostOffset, Result, ensure};
 
 use super::cross_check::charge;
 use crate::errors::{corrupt, limit};
@@ -43,12 +43,12 @@ impl GrainSet {
         guest: GuestOffset,
         budget: &Budget,
     ) -> Result<()> {
-        if grain < self.dropped {
-            return Err(limit("grain order")
+        ensure(grain >= self.dropped, || {
+            limit("grain order")
                 .at(at.0)
                 .guest(guest.0)
-                .because("too far back in the disk to detect a duplicate"));
-        }
+                .because("too far back in the disk to detect a duplicate")
+        })?;
         let (page, bit) = (grain / PAGE_GRAINS, grain % PAGE_GRAINS);
         if !self.pages.contains_key(&page) {
             self.make_room(budget)?;
@@ -75,7 +75,6 @@ impl GrainSet {
         charge(budget, PAGE_COST)
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The layout of a stream according to its header.
 
-use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result, ensure};
 
 use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::create_type::embedded_line;
@@ -32,11 +32,9 @@ impl StreamLayout {
         if header.is_descriptor_only() {
             return Err(needs_seek("the file contains only a descriptor, no grains"));
         }
-        if !header.has(COMPRESSED) {
-            return Err(needs_seek(
-                "only a stream-optimised image can be read in order, and this image is not one",
-            ));
-        }
+        ensure(header.has(COMPRESSED), || {
+            needs_seek("only a stream-optimised image can be read in order, and this image is not one")
+        })?;
         limits.check_virtual_size(header.capacity()).map_err(|error| error.format(FORMAT).at(12))?;
         let preamble_sectors = header.overhead_sectors.max(1);
         let preamble_end = preamble_sectors.checked_mul(SECTOR).filter(|end| i64::try_from(*end).is_ok());
