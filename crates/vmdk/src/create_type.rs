@@ -6,7 +6,7 @@ use diskimg_core::{Error, Result};
 
 use crate::descriptor::{Descriptor, Value};
 use crate::errors::{corrupt, unsupported};
-use crate::extent_line::{ExtentLine, ExtentType};
+use crate::extent_line::{ExtentLine, ExtentType, keyword};
 
 /// The extents that an image consists of, by its `createType`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,9 +59,7 @@ impl CreateType {
     /// [`diskimg_core::ErrorKind::Unsupported`] for an unknown name.
     pub(crate) fn parse(value: &Value) -> Result<Self> {
         let word = value.bytes.trim_ascii();
-        let found = NAMES.into_iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
-        found
-            .map(|(_, create_type)| create_type)
+        keyword(word, &NAMES)
             .ok_or_else(|| unsupported("createType").at(value.at).found_name(word).expected("a known type"))
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
     let mut info = ImageInfo::new(FORMAT, extents.map_or(claimed.size, DescriptorExtents::size));
     info.version = match &head.kind {
         FileKind::Hosted(header) => Some(header.version),
-        FileKind::Cowd(header) => Some(header.version()),
+        FileKind::Cowd(header) => Some(header.version),
         FileKind::SeSparse(_) => Some(2),
         FileKind::Text => descriptor.map(|descriptor| descriptor.version),
     };
@@ -61,8 +61,8 @@ fn claimed_disk(head: &FileHead) -> ExtentFacts {
             sparse(header.capacity(), header.grain_bytes(), header.has(COMPRESSED))
         }
         FileKind::Hosted(_) | FileKind::Text => ExtentFacts { size: sum, grains: None },
-        FileKind::Cowd(header) => sparse(header.capacity(), header.grain_bytes(), false),
-        FileKind::SeSparse(header) => sparse(header.capacity(), sesparse::GRAIN_BYTES, false),
+        FileKind::Cowd(header) => sparse(header.capacity, header.grain_bytes, false),
+        FileKind::SeSparse(header) => sparse(header.capacity, sesparse::GRAIN_BYTES, false),
     }
 }
 

@@ -7,7 +7,7 @@
 use diskimg_core::{ErrorKind, Result, ensure};
 
 use crate::errors::{corrupt, limit, unsupported};
-use crate::extent_line::ExtentLine;
+use crate::extent_line::{ExtentLine, keyword};
 
 /// The usual first line of a descriptor.
 pub(crate) const SIGNATURE: &[u8] = b"# Disk DescriptorFile";
@@ -49,16 +49,9 @@ pub(crate) struct Descriptor {
     encryption: Option<(Vec<u8>, u64)>,
 }
 
-/// The keys that were read. A second line with the same key makes the descriptor ambiguous.
-#[derive(Default)]
-struct SeenKeys {
-    version: bool,
-    encoding: bool,
-    cid: bool,
-    parent_cid: bool,
-    create_type: bool,
-    parent_file_name_hint: bool,
-}
+/// The keys, in lower case, that may occur once: a second line would make the descriptor ambiguous.
+const SINGLE_KEYS: [&[u8]; 6] =
+    [b"version", b"encoding", b"cid", b"parentcid", b"createtype", b"parentfilenamehint"];
 
 impl Descriptor {
     /// Parses the descriptor at byte `at` of its file. Bytes after a NUL are padding.
@@ -78,7 +71,7 @@ impl Descriptor {
             None => (0, text),
         };
         let mut descriptor = Self { version: 1, ..Self::default() };
-        let mut seen = SeenKeys::default();
+        let mut seen = Vec::new();
         let mut line_at = at.saturating_add(skipped);
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
             ensure(number < MAX_LINES, || {
@@ -126,7 +119,7 @@ impl Descriptor {
         self.encoding.as_deref().or_else(in_database)
     }
 
-    fn line(&mut self, line: &[u8], at: u64, seen: &mut SeenKeys) -> Result<()> {
+    fn line(&mut self, line: &[u8], at: u64, seen: &mut Vec<Vec<u8>>) -> Result<()> {
         if line.is_empty() || line.starts_with(b"#") {
             return Ok(());
         }
@@ -146,42 +139,24 @@ impl Descriptor {
         self.set(&key, Value { bytes: unquoted(value, at)?.to_vec(), at }, seen)
     }
 
-    fn set(&mut self, key: &[u8], value: Value, seen: &mut SeenKeys) -> Result<()> {
+    fn set(&mut self, key: &[u8], value: Value, seen: &mut Vec<Vec<u8>>) -> Result<()> {
         let at = value.at;
         if is_encryption(key, &value.bytes) {
             self.encryption.get_or_insert_with(|| (key.to_vec(), at));
         }
-        let once = |seen: &mut bool| {
-            if std::mem::replace(seen, true) {
-                return Err(corrupt("descriptor").at(at).found_name(key).expected("each key once"));
-            }
-            Ok(())
-        };
+        if SINGLE_KEYS.contains(&key) {
+            ensure(!seen.iter().any(|seen| seen == key), || {
+                corrupt("descriptor").at(at).found_name(key).expected("each key once")
+            })?;
+            seen.push(key.to_vec());
+        }
         match key {
-            b"version" => {
-                once(&mut seen.version)?;
-                self.version = version(&value)?;
-            }
-            b"encoding" => {
-                once(&mut seen.encoding)?;
-                self.encoding = Some(value.bytes);
-            }
-            b"cid" => {
-                once(&mut seen.cid)?;
-                self.cid = Some(content_id("CID", &value)?);
-            }
-            b"parentcid" => {
-                once(&mut seen.parent_cid)?;
-                self.parent_cid = Some(content_id("parentCID", &value)?);
-            }
-            b"createtype" => {
-                once(&mut seen.create_type)?;
-                self.create_type = Some(value);
-            }
-            b"parentfilenamehint" => {
-                once(&mut seen.parent_file_name_hint)?;
-                self.parent_file_name_hint = Some(value);
-            }
+            b"version" => self.version = version(&value)?,
+            b"encoding" => self.encoding = Some(value.bytes),
+            b"cid" => self.cid = Some(content_id("CID", &value)?),
+            b"parentcid" => self.parent_cid = Some(content_id("parentCID", &value)?),
+            b"createtype" => self.create_type = Some(value),
+            b"parentfilenamehint" => self.parent_file_name_hint = Some(value),
             key if key.starts_with(b"ddb.") => self.ddb.push((key.to_vec(), value)),
             _ => {}
         }
@@ -213,14 +188,9 @@ fn unquoted(value: &[u8], at: u64) -> Result<&[u8]> {
 }
 
 fn version(value: &Value) -> Result<u32> {
-    match value.bytes.as_slice() {
-        b"1" => Ok(1),
-        b"2" => Ok(2),
-        b"3" => Ok(3),
-        other => {
-            Err(unsupported("version of the descriptor").at(value.at).found_name(other).expected("1 to 3"))
-        }
-    }
+    keyword(&value.bytes, &[("1", 1), ("2", 2), ("3", 3)]).ok_or_else(|| {
+        unsupported("version of the descriptor").at(value.at).found_name(&value.bytes).expected("1 to 3")
+    })
 }
 
 fn content_id(field: &str, value: &Value) -> Result<u32> {

@@ -115,14 +115,14 @@ impl DiskBuilder {
     /// # Errors
     /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before its directory.
     pub(crate) fn push_cowd(&mut self, file: &ExtentFile<'_>, header: &CowdHeader) -> Result<()> {
-        let capacity = self.agreed_size(header.capacity(), file)?;
+        let capacity = self.agreed_size(header.capacity, file)?;
         if capacity == 0 {
             return Ok(());
         }
-        let geometry = Geometry::new(header.grain_bytes(), cowd::ENTRIES_PER_TABLE, capacity);
-        let directory = span(header.directory(), geometry.tables().saturating_mul(4));
+        let geometry = Geometry::new(header.grain_bytes, cowd::ENTRIES_PER_TABLE, capacity);
+        let directory = span(header.directory, geometry.tables().saturating_mul(4));
         check_in_file("gdOffset", 20, &directory, file.source.size())?;
-        let directories = GrainDirectories { primary: header.directory(), redundant: None };
+        let directories = GrainDirectories { primary: header.directory, redundant: None };
         let areas =
             MetadataAreas::new(vec![("header", 0..cowd::HEADER_BYTES), ("grain directory", directory)]);
         self.push_sparse(file, self.tables(file, EntryFormat::Cowd, geometry, directories, areas), 0);
@@ -141,16 +141,16 @@ impl DiskBuilder {
         header: &SeSparseHeader,
         limits: &Limits,
     ) -> Result<()> {
-        let volatile = header.volatile_header();
+        let volatile = header.volatile_header;
         let bytes = read_structure(file.source.as_ref(), "volatile header", volatile, SECTOR, limits)?;
         sesparse::check_volatile(&bytes, volatile)?;
-        let capacity = self.agreed_size(header.capacity(), file)?;
+        let capacity = self.agreed_size(header.capacity, file)?;
         if capacity == 0 {
             return Ok(());
         }
-        let directory = header.directory();
+        let directory = header.directory.clone();
         check_in_file("grain directory offset", 128, &directory, file.source.size())?;
-        let format = EntryFormat::SeSparse(header.areas());
+        let format = EntryFormat::SeSparse(header.areas);
         let geometry = Geometry::new(sesparse::GRAIN_BYTES, sesparse::ENTRIES_PER_TABLE, capacity);
         let directories = GrainDirectories { primary: HostOffset(directory.start), redundant: None };
         let areas = MetadataAreas::new(vec![

@@ -1,6 +1,6 @@
 //! Constructors for the errors and findings of this crate.
 
-use diskimg_core::{Error, ErrorKind, Finding, Format, Severity};
+use diskimg_core::{Error, ErrorKind, Finding, Format, HostOffset, Severity};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("vmdk");
@@ -13,6 +13,12 @@ pub(crate) fn corrupt(field: impl Into<String>) -> Error {
 /// A structure that ends after the file does.
 pub(crate) fn truncated(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Truncated).format(FORMAT).field(field)
+}
+
+/// The `bytes` from offset `at` to the end of the file, where a header of `needed` bytes should be.
+pub(crate) fn short_header(bytes: &[u8], at: HostOffset, needed: usize) -> Error {
+    let (found, expected) = (format!("{} bytes", bytes.len()), format_args!("at least {needed}"));
+    truncated("header").at(at.0).found(found).expected(expected)
 }
 
 /// A valid field with a value that this crate does not support.

@@ -46,33 +46,20 @@ pub(crate) enum ExtentType {
 }
 
 impl ExtentType {
-    const ALL: [Self; 8] = [
-        Self::Flat,
-        Self::Vmfs,
-        Self::Sparse,
-        Self::VmfsSparse,
-        Self::SeSparse,
-        Self::Zero,
-        Self::VmfsRdm,
-        Self::VmfsRaw,
+    const NAMES: [(&'static str, Self); 8] = [
+        ("FLAT", Self::Flat),
+        ("VMFS", Self::Vmfs),
+        ("SPARSE", Self::Sparse),
+        ("VMFSSPARSE", Self::VmfsSparse),
+        ("SESPARSE", Self::SeSparse),
+        ("ZERO", Self::Zero),
+        ("VMFSRDM", Self::VmfsRdm),
+        ("VMFSRAW", Self::VmfsRaw),
     ];
 
     /// The keyword in a descriptor.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Flat => "FLAT",
-            Self::Vmfs => "VMFS",
-            Self::Sparse => "SPARSE",
-            Self::VmfsSparse => "VMFSSPARSE",
-            Self::SeSparse => "SESPARSE",
-            Self::Zero => "ZERO",
-            Self::VmfsRdm => "VMFSRDM",
-            Self::VmfsRaw => "VMFSRAW",
-        }
-    }
-
-    fn of(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name().as_bytes().eq_ignore_ascii_case(word))
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -117,7 +104,7 @@ impl ExtentLine {
         let sectors = number(sectors)
             .filter(|sectors| *sectors < SECTORS_END)
             .ok_or_else(|| broken("a number of sectors below 2^54"))?;
-        let kind = ExtentType::of(kind).ok_or_else(|| {
+        let kind = keyword(kind, &ExtentType::NAMES).ok_or_else(|| {
             unsupported("extent type")
                 .at(at)
                 .found_name(kind)
@@ -140,10 +127,16 @@ fn access(line: &[u8]) -> Option<(&[u8], Access)> {
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
     let (word, rest) = line.split_at_checked(end)?;
     let known = [("RW", Access::ReadWrite), ("RDONLY", Access::ReadOnly), ("NOACCESS", Access::NoAccess)];
-    let found = known.into_iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word))?;
+    let access = keyword(word, &known)?;
     // A key may have the name of an access.
     let value = rest.trim_ascii_start().starts_with(b"=");
-    (!value).then_some((rest, found.1))
+    (!value).then_some((rest, access))
+}
+
+/// Returns the value that a word names, in any case.
+pub(crate) fn keyword<T: Copy>(word: &[u8], known: &[(&str, T)]) -> Option<T> {
+    let found = known.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
+    found.map(|(_, value)| *value)
 }
 
 fn sectors_and_type(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {

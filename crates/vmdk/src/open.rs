@@ -199,7 +199,7 @@ fn open_one(
         }
         FileKind::Cowd(header) => disk.push_cowd(&file, header),
         FileKind::SeSparse(header) => {
-            limits.check_virtual_size(header.capacity()).map_err(|error| error.format(FORMAT).at(16))?;
+            limits.check_virtual_size(header.capacity).map_err(|error| error.format(FORMAT).at(16))?;
             disk.push_sesparse(&file, header, limits)
         }
         FileKind::Text => Ok(()),

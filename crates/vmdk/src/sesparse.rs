@@ -12,7 +12,7 @@ use nom::number::complete::le_u64;
 
 use crate::addr::{SECTOR, sector_offset, sectors, span};
 use crate::entry_format::{SESPARSE_ENTRY_BYTES, SESPARSE_TABLE_SECTORS, SeSparseAreas};
-use crate::errors::{corrupt, truncated, unsupported};
+use crate::errors::{corrupt, short_header, unsupported};
 
 /// The first word of the constant header, and of the file.
 const MAGIC: u64 = 0xcafe_babe;
@@ -32,11 +32,14 @@ const SECTORS_END: u64 = (1 << 63) / SECTOR;
 /// The fields of the constant header that a reader needs, checked against each other.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SeSparseHeader {
-    capacity_sectors: u64,
-    volatile_sector: u64,
-    directory_sector: u64,
-    directory_sectors: u64,
-    areas: SeSparseAreas,
+    /// Bytes of guest data in the extent.
+    pub(crate) capacity: u64,
+    /// The offset of the volatile header, which is one sector.
+    pub(crate) volatile_header: HostOffset,
+    /// The bytes of the grain directory.
+    pub(crate) directory: Range<u64>,
+    /// The areas that table and grain numbers count from.
+    pub(crate) areas: SeSparseAreas,
 }
 
 /// The first 16 bytes of a file: magic and version. The magic alone is not rare.
@@ -95,32 +98,11 @@ impl SeSparseHeader {
                 .expected(format_args!("at least {needed} sectors for {capacity} sectors of disk")));
         }
         Ok(Self {
-            capacity_sectors: capacity,
-            volatile_sector: volatile,
-            directory_sector: directory,
-            directory_sectors: directory_size,
+            capacity: sectors(capacity),
+            volatile_header: sector_offset(volatile),
+            directory: span(sector_offset(directory), sectors(directory_size)),
             areas: SeSparseAreas { tables: sector_offset(tables), grains: sector_offset(grains) },
         })
-    }
-
-    /// Bytes of guest data in the extent.
-    pub(crate) const fn capacity(&self) -> u64 {
-        sectors(self.capacity_sectors)
-    }
-
-    /// The offset of the volatile header, which is one sector.
-    pub(crate) const fn volatile_header(&self) -> HostOffset {
-        sector_offset(self.volatile_sector)
-    }
-
-    /// The bytes of the grain directory.
-    pub(crate) const fn directory(&self) -> Range<u64> {
-        span(sector_offset(self.directory_sector), sectors(self.directory_sectors))
-    }
-
-    /// The areas that table and grain numbers count from.
-    pub(crate) const fn areas(&self) -> SeSparseAreas {
-        self.areas
     }
 }
 
@@ -151,9 +133,6 @@ fn words<const N: usize>(bytes: &[u8], at: HostOffset) -> Result<[u64; N]> {
     let parsed: nom::IResult<&[u8], ()> = fill(le_u64, &mut words).parse(bytes);
     match parsed {
         Ok(_) => Ok(words),
-        Err(_) => Err(truncated("header")
-            .at(at.0)
-            .found(format_args!("{} bytes", bytes.len()))
-            .expected(format_args!("at least {}", N.saturating_mul(8)))),
+        Err(_) => Err(short_header(bytes, at, N.saturating_mul(8))),
     }
 }

@@ -4,6 +4,7 @@ use diskimg_core::{BlockSource, ImageInfo, Limits, Result, Setting};
 
 use crate::descriptor::Descriptor;
 use crate::errors::{corrupt, unsupported};
+use crate::extent_line::keyword;
 use crate::file_head::{FileHead, FileKind};
 use crate::sparse_header::ZEROED_GRAIN;
 
@@ -45,9 +46,8 @@ pub(crate) fn settings_of(source: &dyn BlockSource, info: &ImageInfo) -> Result<
 fn subformat(descriptor: &Descriptor) -> Result<String> {
     let value = descriptor.create_type.as_ref().ok_or_else(|| corrupt("createType").found("none"))?;
     let word = value.bytes.trim_ascii();
-    let known =
-        crate::Subformat::ALL.into_iter().find(|known| known.name().as_bytes().eq_ignore_ascii_case(word));
-    known.map(|known| known.name().to_owned()).ok_or_else(|| {
+    let known = crate::Subformat::ALL.map(|known| (known.name(), known.name()));
+    keyword(word, &known).map(str::to_owned).ok_or_else(|| {
         unsupported("createType").at(value.at).found_name(word).expected("a type that can be written")
     })
 }

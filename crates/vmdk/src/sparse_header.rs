@@ -5,13 +5,13 @@
 
 use std::ops::Range;
 
-use diskimg_core::{ErrorKind, HostOffset, Result, ensure};
+use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{le_u8, le_u16, le_u32, le_u64};
 use nom::{IResult, Parser};
 
 use crate::addr::{SECTOR, sector_offset, sectors, span};
-use crate::errors::{corrupt, limit, truncated, unsupported};
+use crate::errors::{corrupt, limit, short_header, unsupported};
 
 /// The first four bytes.
 pub(crate) const MAGIC: [u8; 4] = *b"KDMV";
@@ -91,13 +91,13 @@ impl SparseHeader {
                 return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(at.0).found_name(magic));
             }
         }
-        let (_, header) = fields(bytes).map_err(|_| {
-            truncated("header")
-                .at(at.0)
-                .found(format_args!("{} bytes", bytes.len()))
-                .expected(format_args!("at least {HEADER_BYTES}"))
-        })?;
-        header.check(at)?;
+        let (_, header) = fields(bytes).map_err(|_| short_header(bytes, at, HEADER_BYTES))?;
+        // The checks give offsets in the header.
+        let locate = |error: Error| match error.offset() {
+            Some(field) => error.at(at.plus(field).0),
+            None => error,
+        };
+        header.check().map_err(locate)?;
         Ok(header)
     }
 
@@ -143,44 +143,42 @@ impl SparseHeader {
         self.directory_sectors == GD_AT_END
     }
 
-    fn check(&self, at: HostOffset) -> Result<()> {
-        let place = |field: u64| at.plus(field).0;
+    fn check(&self) -> Result<()> {
         if !(1..=3).contains(&self.version) {
-            return Err(unsupported("version").at(place(4)).found(self.version).expected("1 to 3"));
+            return Err(unsupported("version").at(4).found(self.version).expected("1 to 3"));
         }
         if self.has(NEWLINE_TEST_VALID) && self.newline_test != NEWLINE_TEST {
             return Err(corrupt("newline test")
-                .at(place(73))
+                .at(73)
                 .found_name(&self.newline_test)
                 .expected("\"\\n \\r\\n\"")
                 .because("the file went through a text-mode transfer"));
         }
-        self.check_flags(at)?;
+        self.check_flags()?;
         if self.capacity_sectors >= CAPACITY_END {
             return Err(limit("capacity")
-                .at(place(12))
+                .at(12)
                 .found(self.capacity_sectors)
                 .expected("less than 2^63 bytes, in sectors"));
         }
         if self.descriptor_offset_sectors != 0 && self.descriptor_size_sectors == 0 {
-            return Err(corrupt("descriptorSize").at(place(36)).found(0).expected("at least 1 sector"));
+            return Err(corrupt("descriptorSize").at(36).found(0).expected("at least 1 sector"));
         }
-        if self.is_descriptor_only() { Ok(()) } else { self.check_tables(at) }
+        if self.is_descriptor_only() { Ok(()) } else { self.check_tables() }
     }
 
-    fn check_flags(&self, at: HostOffset) -> Result<()> {
-        let place = |field: u64| at.plus(field).0;
+    fn check_flags(&self) -> Result<()> {
         let unknown = self.flags & INCOMPATIBLE & !(COMPRESSED | MARKERS);
         if unknown != 0 {
             return Err(unsupported("flags")
-                .at(place(8))
+                .at(8)
                 .found_hex(self.flags)
                 .expected("none but 0x30000 in the upper half"));
         }
         match (self.has(COMPRESSED), self.compress_algorithm) {
             (false, 0) | (true, DEFLATE) => {}
             (_, algorithm @ (0 | DEFLATE)) => {
-                return Err(corrupt("compressAlgorithm").at(place(77)).found(algorithm).expected(
+                return Err(corrupt("compressAlgorithm").at(77).found(algorithm).expected(
                     if algorithm == 0 {
                         "1 (deflate): the flag for compressed grains is set"
                     } else {
@@ -189,40 +187,39 @@ impl SparseHeader {
                 ));
             }
             (_, other) => {
-                return Err(unsupported("compressAlgorithm").at(place(77)).found(other).expected("0 or 1"));
+                return Err(unsupported("compressAlgorithm").at(77).found(other).expected("0 or 1"));
             }
         }
         if self.has(COMPRESSED) != self.has(MARKERS) {
-            return Err(unsupported("flags").at(place(8)).found_hex(self.flags).expected(
+            return Err(unsupported("flags").at(8).found_hex(self.flags).expected(
                 "compressed grains and markers together: readers interpret one without the other differently",
             ));
         }
         Ok(())
     }
 
-    fn check_tables(&self, at: HostOffset) -> Result<()> {
-        let place = |field: u64| at.plus(field).0;
+    fn check_tables(&self) -> Result<()> {
         if self.grain_sectors > MAX_GRAIN_SECTORS {
             return Err(limit("grainSize")
-                .at(place(20))
+                .at(20)
                 .found(self.grain_sectors)
                 .expected(format_args!("at most {MAX_GRAIN_SECTORS} sectors")));
         }
         ensure(self.grain_sectors.is_power_of_two(), || {
-            corrupt("grainSize").at(place(20)).found(self.grain_sectors).expected("a power of 2")
+            corrupt("grainSize").at(20).found(self.grain_sectors).expected("a power of 2")
         })?;
         if self.entries_per_table == 0 {
-            return Err(corrupt("numGTEsPerGT").at(place(44)).found(0).expected("at least 1"));
+            return Err(corrupt("numGTEsPerGT").at(44).found(0).expected("at least 1"));
         }
         if self.entries_per_table > MAX_ENTRIES_PER_TABLE {
             return Err(limit("numGTEsPerGT")
-                .at(place(44))
+                .at(44)
                 .found(self.entries_per_table)
                 .expected(format_args!("at most {MAX_ENTRIES_PER_TABLE}")));
         }
         let entries = self.directory_entries();
         if entries > MAX_DIRECTORY_ENTRIES {
-            return Err(limit("capacity").at(place(12)).found(self.capacity_sectors).expected(format_args!(
+            return Err(limit("capacity").at(12).found(self.capacity_sectors).expected(format_args!(
                 "a grain directory of at most {MAX_DIRECTORY_ENTRIES} entries, not {entries}"
             )));
         }
