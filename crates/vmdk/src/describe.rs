@@ -2,7 +2,7 @@
 
 use diskimg_core::{ImageInfo, Limits};
 
-use crate::details::{ExtentFacts, GrainFacts, details, text};
+use crate::details::{ExtentFacts, details, text};
 use crate::errors::FORMAT;
 use crate::extents::DescriptorExtents;
 use crate::file_head::{FileHead, FileKind};
@@ -10,6 +10,7 @@ use crate::findings::findings;
 use crate::lineage::identity;
 use crate::references::{extent_references, parent_reference};
 use crate::sesparse;
+use crate::sparse_extent::SparseExtent;
 use crate::sparse_header::COMPRESSED;
 
 /// Describes an image from its head and, once they are open, its extents.
@@ -17,7 +18,6 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
     let descriptor = head.valid_descriptor();
     let claimed = claimed_disk(head);
     let opened: Vec<ExtentFacts> = extents.map(extent_facts).unwrap_or_default();
-    let grains = claimed.grains.or(opened.iter().find_map(|extent| extent.grains));
     let mut info = ImageInfo::new(FORMAT, extents.map_or(claimed.size, DescriptorExtents::size));
     info.version = match &head.kind {
         FileKind::Hosted(header) => Some(header.version),
@@ -25,9 +25,9 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
         FileKind::SeSparse(_) => Some(2),
         FileKind::Text => descriptor.map(|descriptor| descriptor.version),
     };
-    info.allocation_unit = grains.map(|grains| grains.bytes);
-    let compressed = |extent: &ExtentFacts| extent.grains.is_some_and(|grains| grains.compressed);
-    info.compression = (compressed(&claimed) || opened.iter().any(compressed)).then_some("deflate");
+    let mut facts = std::iter::once(&claimed).chain(&opened);
+    info.allocation_unit = facts.clone().find_map(|extent| extent.grain_bytes);
+    info.compression = facts.any(|extent| extent.compressed).then_some("deflate");
     info.dirty = matches!(&head.kind, FileKind::Hosted(header) if header.unclean_shutdown);
     if let Some(descriptor) = descriptor {
         info.subformat = descriptor.create_type.as_ref().map(|value| text(value.bytes.trim_ascii()));
@@ -37,7 +37,7 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
             info.references = extent_references(descriptor);
         }
         info.references.extend(parent_reference(descriptor));
-        let own = claimed.grains.map(|_| claimed);
+        let own = claimed.grain_bytes.map(|_| claimed);
         info.details = details(descriptor, own, &opened);
     }
     info.findings = findings(head, &info, limits);
@@ -54,25 +54,26 @@ fn claimed_disk(head: &FileHead) -> ExtentFacts {
             [line] => capacity.min(line.bytes()),
             _ => capacity,
         },
-        grains: Some(GrainFacts { bytes, compressed }),
+        grain_bytes: Some(bytes),
+        compressed,
     };
     match &head.kind {
         FileKind::Hosted(header) if !header.is_descriptor_only() => {
             sparse(header.capacity(), header.grain_bytes(), header.has(COMPRESSED))
         }
-        FileKind::Hosted(_) | FileKind::Text => ExtentFacts { size: sum, grains: None },
+        FileKind::Hosted(_) | FileKind::Text => {
+            ExtentFacts { size: sum, grain_bytes: None, compressed: false }
+        }
         FileKind::Cowd(header) => sparse(header.capacity, header.grain_bytes, false),
         FileKind::SeSparse(header) => sparse(header.capacity, sesparse::GRAIN_BYTES, false),
     }
 }
 
 fn extent_facts(extents: &DescriptorExtents) -> Vec<ExtentFacts> {
-    let facts = extents.iter().map(|extent| {
-        let grains = extent.sparse().map(|sparse| GrainFacts {
-            bytes: sparse.geometry().grain_bytes(),
-            compressed: sparse.is_compressed(),
-        });
-        ExtentFacts { size: extent.len(), grains }
+    let facts = extents.iter().map(|extent| ExtentFacts {
+        size: extent.len(),
+        grain_bytes: extent.sparse().map(|sparse| sparse.geometry().grain_bytes()),
+        compressed: extent.sparse().is_some_and(SparseExtent::is_compressed),
     });
     facts.collect()
 }

@@ -5,18 +5,14 @@ use diskimg_core::Detail;
 use crate::descriptor::{Descriptor, NO_PARENT};
 use crate::extent_line::ExtentLine;
 
-/// The grains of a sparse extent.
-#[derive(Clone, Copy)]
-pub(crate) struct GrainFacts {
-    pub(crate) bytes: u64,
-    pub(crate) compressed: bool,
-}
-
-/// The facts on one extent: its size in bytes of the disk, and its grains if it is sparse.
+/// The facts on one extent.
 #[derive(Clone, Copy)]
 pub(crate) struct ExtentFacts {
+    /// Bytes of the disk.
     pub(crate) size: u64,
-    pub(crate) grains: Option<GrainFacts>,
+    /// Bytes of a grain, if it is sparse.
+    pub(crate) grain_bytes: Option<u64>,
+    pub(crate) compressed: bool,
 }
 
 /// Returns the facts in the order of `qemu-img info`.
@@ -43,18 +39,18 @@ pub(crate) fn details(
 }
 
 fn extent_detail(line: &ExtentLine, own: Option<ExtentFacts>, opened: Option<ExtentFacts>) -> Detail {
-    let grains = own.and_then(|own| own.grains).or(opened.and_then(|opened| opened.grains));
+    let sparse = own.or(opened).filter(|facts| facts.grain_bytes.is_some());
     let size = opened.or(own).map_or(line.bytes(), |facts| facts.size);
     let mut rows: Vec<(&str, Detail)> = Vec::new();
-    if grains.is_some_and(|grains| grains.compressed) {
+    if sparse.is_some_and(|facts| facts.compressed) {
         rows.push(("compressed", Detail::Flag(true)));
     }
     rows.push(("virtual-size", Detail::Number(size)));
     // An embedded descriptor has the name that the file was created with, not its present one.
     let name = if own.is_some() { String::new() } else { text(line.name.as_deref().unwrap_or_default()) };
     rows.push(("filename", Detail::File(name)));
-    if let Some(grains) = grains {
-        rows.push(("cluster-size", Detail::Number(grains.bytes)));
+    if let Some(bytes) = sparse.and_then(|facts| facts.grain_bytes) {
+        rows.push(("cluster-size", Detail::Number(bytes)));
     }
     // QEMU leaves it empty for an image in one file.
     let format = if own.is_some() { "" } else { line.kind.name() };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use byteorder::{ByteOrder, LittleEndian};
-use diskimg_core::{Budget, HostOffset, Limits, Result, ensure};
+use diskimg_core::{Budget, HostOffset, Result, ensure};
 
 use crate::addr::{SECTOR, sector_offset};
 use crate::errors::{FORMAT, corrupt, truncated};
@@ -56,11 +56,6 @@ impl CrossCheck {
             last_grain: 0,
             grains_per_table: grains_per_table.max(1),
         }
-    }
-
-    /// The budget of the checksums and of the set of grains.
-    pub(super) fn budget(limits: &Limits) -> Budget {
-        Budget::new("grain tables of a stream", limits.metadata_cache)
     }
 
     /// Adds a streamed grain, which began in `sector`.

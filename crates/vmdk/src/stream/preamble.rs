@@ -1,15 +1,15 @@
 //! The structures before the grains: the descriptor, and the tables of some writers.
 
-use diskimg_core::{Error, ErrorKind, HostOffset, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
 
 use super::input_buffer::InputBuffer;
 use crate::addr::{SECTOR, sector_offset};
-use crate::errors::{FORMAT, corrupt, limit};
+use crate::errors::{FORMAT, corrupt};
 
 /// The structures before the grains that have not been streamed yet.
 pub(super) struct Preamble {
-    descriptor: Option<PreambleRange>,
-    directory: Option<PreambleRange>,
+    /// The descriptor and the grain directory.
+    others: Vec<PreambleItem>,
     /// The sectors of the grain tables, ascending.
     tables: std::iter::Peekable<std::vec::IntoIter<u32>>,
     table_bytes: u64,
@@ -17,53 +17,35 @@ pub(super) struct Preamble {
     end: HostOffset,
 }
 
-/// The place of a structure.
+/// A structure and its place in the file.
 #[derive(Clone, Copy)]
-struct PreambleRange {
-    at: HostOffset,
-    len: u64,
+pub(super) struct PreambleItem {
+    pub(super) kind: PreambleKind,
+    pub(super) at: HostOffset,
+    pub(super) len: u64,
 }
 
-/// The bytes of one structure.
-pub(super) enum PreambleItem<'a> {
-    Descriptor { at: HostOffset, bytes: &'a [u8] },
-    Directory { sector: u64, bytes: &'a [u8] },
-    Table { sector: u64, bytes: &'a [u8] },
+/// The kind of a structure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PreambleKind {
+    Descriptor,
+    Directory,
+    Table,
 }
 
 impl Preamble {
     /// A preamble that ends at `end`. Grain tables have `table_bytes`.
     pub(super) fn new(end: HostOffset, table_bytes: u64) -> Self {
-        Self {
-            descriptor: None,
-            directory: None,
-            tables: Vec::new().into_iter().peekable(),
-            table_bytes,
-            end,
-        }
+        Self { others: Vec::new(), tables: Vec::new().into_iter().peekable(), table_bytes, end }
     }
 
-    /// Adds a descriptor of `len` bytes at `at`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] if it is not within the preamble, [`ErrorKind::Limit`] if it is longer than `max`.
-    pub(super) fn expect_descriptor(&mut self, at: HostOffset, len: u64, max: u64) -> Result<()> {
-        if len > max {
-            return Err(limit("descSize")
-                .at(36)
-                .found(format_args!("{len} bytes"))
-                .expected(format_args!("at most {max}")));
-        }
-        self.descriptor = Some(self.structure("descriptor", at, len)?);
-        Ok(())
-    }
-
-    /// Adds a grain directory of `len` bytes at `at`.
+    /// Adds a descriptor or a grain directory.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if it is not within the preamble.
-    pub(super) fn expect_directory(&mut self, at: HostOffset, len: u64) -> Result<()> {
-        self.directory = Some(self.structure("grain directory", at, len)?);
+    pub(super) fn expect(&mut self, item: PreambleItem) -> Result<()> {
+        self.check_inside(item)?;
+        self.others.push(item);
         Ok(())
     }
 
@@ -89,7 +71,7 @@ impl Preamble {
         Ok(())
     }
 
-    /// Skips to the next structure and returns its bytes and their number, without consuming them.
+    /// Skips to the next structure and returns it with its bytes, without consuming them.
     ///
     /// Returns `None` if more input is needed or, as [`Preamble::is_past`] reports then, the preamble has ended.
     ///
@@ -99,39 +81,28 @@ impl Preamble {
         &mut self,
         buffer: &'a mut InputBuffer,
         input: &mut &'i [u8],
-    ) -> Result<Option<(PreambleItem<'a>, usize)>> {
+    ) -> Result<Option<(PreambleItem, &'a [u8])>> {
+        let (kind, len) = (PreambleKind::Table, self.table_bytes);
         let table = self.tables.peek().map(|sector| sector_offset((*sector).into()));
-        let starts = [self.descriptor.map(|it| it.at), self.directory.map(|it| it.at), table];
-        let Some(at) = starts.into_iter().flatten().min() else {
+        let table = table.map(|at| PreambleItem { kind, at, len });
+        let Some(item) = self.others.iter().copied().chain(table).min_by_key(|item| item.at) else {
             buffer.skip_to(input, self.end);
             return Ok(None);
         };
-        if at < buffer.position() {
-            return Err(corrupt("header, descriptor and tables").at(at.0).expected("not to overlap"));
-        }
-        if !buffer.skip_to(input, at) {
+        ensure(item.at >= buffer.position(), || {
+            corrupt("header, descriptor and tables").at(item.at.0).expected("not to overlap")
+        })?;
+        if !buffer.skip_to(input, item.at) {
             return Ok(None);
         }
-        let [descriptor, directory, _] = starts.map(|start| start == Some(at));
-        let structure = match (self.descriptor, self.directory) {
-            (Some(structure), _) if descriptor => structure,
-            (_, Some(structure)) if directory => structure,
-            _ => self.structure("grain table", at, self.table_bytes)?,
-        };
-        let len = usize::try_from(structure.len).unwrap_or(usize::MAX);
+        self.check_inside(item)?;
+        let len = usize::try_from(item.len).unwrap_or(usize::MAX);
         let Some(bytes) = buffer.peek(input, len)? else { return Ok(None) };
-        let sector = at.0 / SECTOR;
-        let item = if descriptor {
-            self.descriptor = None;
-            PreambleItem::Descriptor { at, bytes }
-        } else if directory {
-            self.directory = None;
-            PreambleItem::Directory { sector, bytes }
-        } else {
+        if item.kind == PreambleKind::Table {
             self.tables.next();
-            PreambleItem::Table { sector, bytes }
-        };
-        Ok(Some((item, len)))
+        }
+        self.others.retain(|other| other.kind != item.kind);
+        Ok(Some((item, bytes)))
     }
 
     /// Returns true if the preamble ends at or before `position`.
@@ -140,13 +111,18 @@ impl Preamble {
     }
 
     /// Checks that a structure is between the header and the first grain.
-    fn structure(&self, what: &str, at: HostOffset, len: u64) -> Result<PreambleRange> {
-        if at.0 >= SECTOR && at.0.checked_add(len).is_some_and(|end| end <= self.end.0) {
-            return Ok(PreambleRange { at, len });
-        }
-        Err(corrupt(what)
-            .at(at.0)
-            .found(format_args!("{len} bytes"))
-            .expected(format_args!("a place between the header and the first grain at byte {}", self.end.0)))
+    fn check_inside(&self, item: PreambleItem) -> Result<()> {
+        let PreambleItem { kind, at, len } = item;
+        let what = match kind {
+            PreambleKind::Descriptor => "descriptor",
+            PreambleKind::Directory => "grain directory",
+            PreambleKind::Table => "grain table",
+        };
+        ensure(at.0 >= SECTOR && at.0.checked_add(len).is_some_and(|end| end <= self.end.0), || {
+            corrupt(what).at(at.0).found(format_args!("{len} bytes")).expected(format_args!(
+                "a place between the header and the first grain at byte {}",
+                self.end.0
+            ))
+        })
     }
 }

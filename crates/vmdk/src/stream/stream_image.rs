@@ -1,17 +1,17 @@
 //! Decodes an image after its header, structure by structure.
 
-use diskimg_core::{BlockSink, Budget, GuestOffset, HostOffset, Limits, Result, zeros};
+use diskimg_core::{BlockSink, Budget, GuestOffset, HostOffset, Limits, Result, ensure, zeros};
 
 use super::cross_check::{CrossCheck, charge};
 use super::grain_output::GrainOutput;
 use super::grain_set::GrainSet;
 use super::input_buffer::InputBuffer;
-use super::preamble::{Preamble, PreambleItem};
+use super::preamble::{Preamble, PreambleItem, PreambleKind};
 use super::stream_layout::StreamLayout;
 use super::stream_tail::{StreamTail, trailing_data};
 use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::descriptor::MAX_BYTES;
-use crate::errors::{corrupt, truncated};
+use crate::errors::{corrupt, limit, truncated};
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, Metadata, most_compressed};
 
 /// The next structure of the stream.
@@ -22,28 +22,19 @@ enum StreamStage {
     Marker {
         at: HostOffset,
     },
-    Grain(StreamedGrain),
-    Metadata(StreamedMetadata),
+    /// A grain whose marker is at `at`: its first guest sector, and its compressed bytes.
+    Grain {
+        at: HostOffset,
+        lba: u64,
+        bytes: u32,
+    },
+    /// Sectors of metadata at `at`, after their marker.
+    Metadata {
+        at: HostOffset,
+        kind: Metadata,
+        sectors: u64,
+    },
     Tail(StreamTail),
-}
-
-/// A grain with its marker.
-#[derive(Clone, Copy)]
-struct StreamedGrain {
-    /// The offset of the marker.
-    at: HostOffset,
-    /// The first guest sector.
-    lba: u64,
-    /// Compressed bytes.
-    bytes: u32,
-}
-
-/// The metadata after a marker.
-#[derive(Clone, Copy)]
-struct StreamedMetadata {
-    at: HostOffset,
-    kind: Metadata,
-    sectors: u64,
 }
 
 /// An image whose header is known.
@@ -53,6 +44,7 @@ pub(super) struct StreamImage {
     output: GrainOutput,
     grains: GrainSet,
     cross_check: CrossCheck,
+    /// The memory of the checksums and of the set of grains.
     budget: Budget,
     /// The sector of the grain directory, once it is known.
     directory: Option<u64>,
@@ -66,15 +58,20 @@ impl StreamImage {
         let header = &layout.header;
         if header.descriptor_offset_sectors != 0 {
             let at = sector_offset(header.descriptor_offset_sectors);
-            let len = sectors(header.descriptor_size_sectors);
-            preamble.expect_descriptor(at, len, limits.header_bytes.min(MAX_BYTES))?;
+            let (len, max) = (sectors(header.descriptor_size_sectors), limits.header_bytes.min(MAX_BYTES));
+            ensure(len <= max, || {
+                let found = format_args!("{len} bytes");
+                limit("descSize").at(36).found(found).expected(format_args!("at most {max}"))
+            })?;
+            preamble.expect(PreambleItem { kind: PreambleKind::Descriptor, at, len })?;
         }
         let directory = (!header.has_footer()).then_some(header.directory_sectors);
         if layout.tables_first() {
-            preamble.expect_directory(sector_offset(header.directory_sectors), layout.directory_bytes)?;
+            let (at, len) = (sector_offset(header.directory_sectors), layout.directory_bytes);
+            preamble.expect(PreambleItem { kind: PreambleKind::Directory, at, len })?;
         }
         // For assembling and sorting a directory. Its entries are charged when it is added.
-        let budget = CrossCheck::budget(limits);
+        let budget = Budget::new("grain tables of a stream", limits.metadata_cache);
         charge(&budget, layout.directory_bytes)?;
         Ok(Self {
             stage: StreamStage::Preamble(preamble),
@@ -104,8 +101,10 @@ impl StreamImage {
         match &mut self.stage {
             StreamStage::Preamble(_) => self.preamble(buffer, input),
             &mut StreamStage::Marker { at } => self.marker(at, buffer, input),
-            &mut StreamStage::Grain(grain) => self.grain(grain, buffer, input, sink),
-            &mut StreamStage::Metadata(metadata) => self.metadata(metadata, buffer, input),
+            &mut StreamStage::Grain { at, lba, bytes } => self.grain(at, lba, bytes, buffer, input, sink),
+            &mut StreamStage::Metadata { at, kind, sectors } => {
+                self.metadata(at, kind, sectors, buffer, input)
+            }
             StreamStage::Tail(tail) => {
                 tail.push(buffer.position(), buffer.buffered());
                 let buffered = buffer.buffered().len();
@@ -121,23 +120,21 @@ impl StreamImage {
 
     fn preamble(&mut self, buffer: &mut InputBuffer, input: &mut &[u8]) -> Result<bool> {
         let StreamStage::Preamble(preamble) = &mut self.stage else { return Ok(false) };
-        let Some((item, len)) = preamble.next(buffer, input)? else {
+        let Some((item, bytes)) = preamble.next(buffer, input)? else {
             let past = preamble.is_past(buffer.position());
             if past {
                 self.stage = StreamStage::Marker { at: self.layout.preamble_end };
             }
             return Ok(past);
         };
-        match item {
-            PreambleItem::Descriptor { at, bytes } => self.layout.apply_descriptor(bytes, at)?,
-            PreambleItem::Directory { sector, bytes } => {
-                let end = sector_offset(sector).plus(len as u64);
+        let (sector, len) = (item.at.0 / SECTOR, bytes.len());
+        match item.kind {
+            PreambleKind::Descriptor => self.layout.apply_descriptor(bytes, item.at)?,
+            PreambleKind::Directory => {
                 let entries = self.cross_check.add_directory(sector, bytes, &self.budget)?;
-                preamble.expect_tables(entries, end)?;
+                preamble.expect_tables(entries, item.at.plus(item.len))?;
             }
-            PreambleItem::Table { sector, bytes } => {
-                self.cross_check.add_table(sector, bytes, &self.budget)?;
-            }
+            PreambleKind::Table => self.cross_check.add_table(sector, bytes, &self.budget)?,
         }
         buffer.consume(input, len);
         Ok(true)
@@ -166,11 +163,11 @@ impl StreamImage {
         Ok(match marker {
             Marker::Grain { lba, bytes } => {
                 self.check_grain(at, lba, bytes)?;
-                StreamStage::Grain(StreamedGrain { at, lba, bytes })
+                StreamStage::Grain { at, lba, bytes }
             }
             Marker::EndOfStream => StreamStage::Tail(StreamTail::new(at)),
             Marker::Metadata { kind, sectors } => {
-                StreamStage::Metadata(StreamedMetadata { at: at.plus(SECTOR), kind, sectors })
+                StreamStage::Metadata { at: at.plus(SECTOR), kind, sectors }
             }
         })
     }
@@ -185,31 +182,29 @@ impl StreamImage {
 
     fn check_grain(&self, at: HostOffset, lba: u64, bytes: u32) -> Result<()> {
         let header = &self.layout.header;
+        let (multiple_of, capacity) = (header.grain_sectors, header.capacity_sectors);
+        let misplaced = || corrupt("grain LBA").at(at.0).found(lba);
         // The grain size is a power of two.
-        if lba & header.grain_sectors.saturating_sub(1) != 0 {
-            let expected = format_args!("a multiple of the grain size {}", header.grain_sectors);
-            return Err(corrupt("grain LBA").at(at.0).found(lba).expected(expected));
-        }
-        if lba >= header.capacity_sectors {
-            let expected = format_args!("less than the capacity {}", header.capacity_sectors);
-            return Err(corrupt("grain LBA").at(at.0).found(lba).expected(expected));
-        }
+        ensure(lba & multiple_of.saturating_sub(1) == 0, || {
+            misplaced().expected(format_args!("a multiple of the grain size {multiple_of}"))
+        })?;
+        ensure(lba < capacity, || misplaced().expected(format_args!("less than the capacity {capacity}")))?;
         let max = most_compressed(header.grain_bytes());
-        if u64::from(bytes) > max {
+        ensure(u64::from(bytes) <= max, || {
             let expected = format_args!("at most {max} bytes for a grain of {}", header.grain_bytes());
-            return Err(corrupt("compressed size").at(at.plus(8).0).found(bytes).expected(expected));
-        }
-        Ok(())
+            corrupt("compressed size").at(at.plus(8).0).found(bytes).expected(expected)
+        })
     }
 
     fn grain(
         &mut self,
-        grain: StreamedGrain,
+        at: HostOffset,
+        lba: u64,
+        bytes: u32,
         buffer: &mut InputBuffer,
         input: &mut &[u8],
         sink: &dyn BlockSink,
     ) -> Result<bool> {
-        let StreamedGrain { at, lba, bytes } = grain;
         let len =
             usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(GRAIN_HEADER).max(MARKER_LENGTH);
         let Some(unit) = buffer.peek(input, len)? else { return Ok(false) };
@@ -229,11 +224,12 @@ impl StreamImage {
 
     fn metadata(
         &mut self,
-        metadata: StreamedMetadata,
+        at: HostOffset,
+        kind: Metadata,
+        count: u64,
         buffer: &mut InputBuffer,
         input: &mut &[u8],
     ) -> Result<bool> {
-        let StreamedMetadata { at, kind, sectors: count } = metadata;
         if !buffer.skip_to(input, at) {
             return Ok(false);
         }
@@ -302,8 +298,8 @@ impl StreamImage {
                 return Ok(());
             }
             StreamStage::Marker { at } => (*at, "marker"),
-            StreamStage::Grain(grain) => (grain.at, "grain"),
-            StreamStage::Metadata(metadata) => (metadata.at, "metadata after a marker"),
+            StreamStage::Grain { at, .. } => (*at, "grain"),
+            StreamStage::Metadata { at, .. } => (*at, "metadata after a marker"),
             StreamStage::Tail(tail) => {
                 let at = tail.start();
                 let is_marker = end.since(at) >= SECTOR;
