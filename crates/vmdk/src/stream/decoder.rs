@@ -32,17 +32,17 @@ struct VmdkDecoder {
 
 impl StreamDecoder for VmdkDecoder {
     fn push(&mut self, input: &[u8], sink: &dyn BlockSink) -> Result<()> {
-        let mut input = input;
+        let mut input = self.buffer.with(input);
         let image = match &mut self.image {
             Some(image) => image,
             none => {
-                let Some(bytes) = self.buffer.peek(&mut input, HEADER_SECTOR)? else { return Ok(()) };
+                let Some(bytes) = input.peek(HEADER_SECTOR)? else { return Ok(()) };
                 let header = SparseHeader::parse(bytes, HostOffset(0))?;
-                self.buffer.consume(&mut input, HEADER_SECTOR);
+                input.consume(HEADER_SECTOR);
                 none.insert(StreamImage::new(StreamLayout::new(header, &self.limits)?, &self.limits)?)
             }
         };
-        image.push(&mut self.buffer, input, sink)
+        image.push(&mut input, sink)
     }
 
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64> {

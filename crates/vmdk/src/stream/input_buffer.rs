@@ -4,15 +4,21 @@ use diskimg_core::{HostOffset, Result};
 
 use crate::errors::limit;
 
-/// The unused bytes of earlier chunks. The rest of the current chunk is passed to each method as `input`.
-///
-/// A structure that is entirely in the current chunk is returned from there. Only one that is split between chunks is
-/// copied.
+/// The unused bytes of earlier chunks.
 #[derive(Default)]
 pub(super) struct InputBuffer {
     buffered: Vec<u8>,
     /// The host offset of the next byte.
     position: HostOffset,
+}
+
+/// The unused bytes of earlier chunks, and then the current chunk.
+///
+/// A structure that is entirely in the current chunk is returned from there. Only one that is split between chunks is
+/// copied.
+pub(super) struct StreamedBytes<'a> {
+    earlier: &'a mut InputBuffer,
+    chunk: &'a [u8],
 }
 
 impl InputBuffer {
@@ -26,46 +32,57 @@ impl InputBuffer {
         &self.buffered
     }
 
-    /// Returns the next `len` bytes without consuming them. If there are fewer, returns `None` and leaves `input` empty.
+    /// Adds the current chunk.
+    pub(super) fn with<'a>(&'a mut self, chunk: &'a [u8]) -> StreamedBytes<'a> {
+        StreamedBytes { earlier: self, chunk }
+    }
+}
+
+impl StreamedBytes<'_> {
+    /// The host offset of the next byte.
+    pub(super) const fn position(&self) -> HostOffset {
+        self.earlier.position
+    }
+
+    /// Returns the next `len` bytes without consuming them. If there are fewer, buffers them all and returns `None`.
     /// The caller limits `len`.
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::Limit`] if there is no memory for them.
-    pub(super) fn peek<'a, 'i: 'a>(
-        &'a mut self,
-        input: &mut &'i [u8],
-        len: usize,
-    ) -> Result<Option<&'a [u8]>> {
-        if self.buffered.is_empty()
-            && let Some(bytes) = input.get(..len)
+    pub(super) fn peek(&mut self, len: usize) -> Result<Option<&[u8]>> {
+        let buffered = &mut self.earlier.buffered;
+        if buffered.is_empty()
+            && let Some(bytes) = self.chunk.get(..len)
         {
             return Ok(Some(bytes));
         }
-        let missing = len.saturating_sub(self.buffered.len()).min(input.len());
-        let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
-        self.buffered
-            .try_reserve(taken.len())
-            .map_err(|_| limit("memory").found(format_args!("{} bytes", taken.len())))?;
-        self.buffered.extend_from_slice(taken);
-        *input = rest;
-        Ok(self.buffered.get(..len))
+        let missing = len.saturating_sub(buffered.len()).min(self.chunk.len());
+        let (taken, rest) = self.chunk.split_at_checked(missing).unwrap_or((self.chunk, &[]));
+        let no_memory = |_| limit("memory").found(format_args!("{missing} bytes"));
+        buffered.try_reserve(missing).map_err(no_memory)?;
+        buffered.extend_from_slice(taken);
+        self.chunk = rest;
+        Ok(buffered.get(..len))
     }
 
-    /// Consumes `len` bytes returned by [`InputBuffer::peek`].
-    pub(super) fn consume(&mut self, input: &mut &[u8], len: usize) {
-        let buffered = self.buffered.len().min(len);
-        self.buffered.drain(..buffered);
-        *input = input.get(len.saturating_sub(buffered)..).unwrap_or_default();
-        self.position = self.position.plus(len as u64);
+    /// Returns the next bytes, as many as are contiguous in memory; none at the end of the chunk.
+    pub(super) fn contiguous(&self) -> &[u8] {
+        if self.earlier.buffered.is_empty() { self.chunk } else { &self.earlier.buffered }
+    }
+
+    /// Consumes `len` bytes.
+    pub(super) fn consume(&mut self, len: usize) {
+        let buffered = self.earlier.buffered.len().min(len);
+        self.earlier.buffered.drain(..buffered);
+        self.chunk = self.chunk.get(len.saturating_sub(buffered)..).unwrap_or_default();
+        self.earlier.position = self.position().plus(len as u64);
     }
 
     /// Skips bytes up to `end`. Returns true if `end` was reached.
-    pub(super) fn skip_to(&mut self, input: &mut &[u8], end: HostOffset) -> bool {
-        let left = end.since(self.position);
-        let available = self.buffered.len().saturating_add(input.len());
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(available);
-        self.consume(input, len);
-        self.position >= end
+    pub(super) fn skip_to(&mut self, end: HostOffset) -> bool {
+        let left = usize::try_from(end.since(self.position())).unwrap_or(usize::MAX);
+        self.consume(left.min(self.earlier.buffered.len().saturating_add(self.chunk.len())));
+        self.position() >= end
     }
 }
 
@@ -79,17 +96,18 @@ mod tests {
         for step in 1..=100 {
             let mut buffer = InputBuffer::default();
             let (mut found, mut skipped) = (Vec::new(), false);
-            for mut chunk in bytes.chunks(step) {
+            for chunk in bytes.chunks(step) {
+                let mut input = buffer.with(chunk);
                 if found.is_empty() {
-                    match buffer.peek(&mut chunk, 7).unwrap() {
+                    match input.peek(7).unwrap() {
                         Some(bytes) => found.extend_from_slice(bytes),
                         None => continue,
                     }
-                    buffer.consume(&mut chunk, 5);
-                    assert_eq!(buffer.position(), HostOffset(5));
+                    input.consume(5);
+                    assert_eq!(input.position(), HostOffset(5));
                 }
-                skipped = skipped || buffer.skip_to(&mut chunk, HostOffset(60));
-                if let Some(last) = buffer.peek(&mut chunk, 40).unwrap().filter(|_| skipped) {
+                skipped = skipped || input.skip_to(HostOffset(60));
+                if let Some(last) = input.peek(40).unwrap().filter(|_| skipped) {
                     assert_eq!(last, &bytes[60..]);
                     found.push(99);
                 }

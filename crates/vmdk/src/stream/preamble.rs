@@ -2,7 +2,7 @@
 
 use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
 
-use super::input_buffer::InputBuffer;
+use super::input_buffer::StreamedBytes;
 use crate::addr::{SECTOR, sector_offset};
 use crate::errors::{FORMAT, corrupt};
 
@@ -77,27 +77,26 @@ impl Preamble {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if structures overlap.
-    pub(super) fn next<'a, 'i: 'a>(
+    pub(super) fn next<'a>(
         &mut self,
-        buffer: &'a mut InputBuffer,
-        input: &mut &'i [u8],
+        input: &'a mut StreamedBytes<'_>,
     ) -> Result<Option<(PreambleItem, &'a [u8])>> {
         let (kind, len) = (PreambleKind::Table, self.table_bytes);
         let table = self.tables.peek().map(|sector| sector_offset((*sector).into()));
         let table = table.map(|at| PreambleItem { kind, at, len });
         let Some(item) = self.others.iter().copied().chain(table).min_by_key(|item| item.at) else {
-            buffer.skip_to(input, self.end);
+            input.skip_to(self.end);
             return Ok(None);
         };
-        ensure(item.at >= buffer.position(), || {
+        ensure(item.at >= input.position(), || {
             corrupt("header, descriptor and tables").at(item.at.0).expected("not to overlap")
         })?;
-        if !buffer.skip_to(input, item.at) {
+        if !input.skip_to(item.at) {
             return Ok(None);
         }
         self.check_inside(item)?;
         let len = usize::try_from(item.len).unwrap_or(usize::MAX);
-        let Some(bytes) = buffer.peek(input, len)? else { return Ok(None) };
+        let Some(bytes) = input.peek(len)? else { return Ok(None) };
         if item.kind == PreambleKind::Table {
             self.tables.next();
         }

@@ -5,7 +5,7 @@ use diskimg_core::{BlockSink, Budget, GuestOffset, HostOffset, Limits, Result, e
 use super::cross_check::{CrossCheck, charge};
 use super::grain_output::GrainOutput;
 use super::grain_set::GrainSet;
-use super::input_buffer::InputBuffer;
+use super::input_buffer::{InputBuffer, StreamedBytes};
 use super::preamble::{Preamble, PreambleItem, PreambleKind};
 use super::stream_layout::StreamLayout;
 use super::stream_tail::{StreamTail, trailing_data};
@@ -85,43 +85,36 @@ impl StreamImage {
         })
     }
 
-    /// Processes a chunk.
-    pub(super) fn push(
-        &mut self,
-        buffer: &mut InputBuffer,
-        mut input: &[u8],
-        sink: &dyn BlockSink,
-    ) -> Result<()> {
-        while self.step(buffer, &mut input, sink)? {}
+    /// Processes as many structures as `input` has.
+    pub(super) fn push(&mut self, input: &mut StreamedBytes<'_>, sink: &dyn BlockSink) -> Result<()> {
+        while self.step(input, sink)? {}
         Ok(())
     }
 
     /// Processes one structure. Returns false if it needs more input.
-    fn step(&mut self, buffer: &mut InputBuffer, input: &mut &[u8], sink: &dyn BlockSink) -> Result<bool> {
+    fn step(&mut self, input: &mut StreamedBytes<'_>, sink: &dyn BlockSink) -> Result<bool> {
         match &mut self.stage {
-            StreamStage::Preamble(_) => self.preamble(buffer, input),
-            &mut StreamStage::Marker { at } => self.marker(at, buffer, input),
-            &mut StreamStage::Grain { at, lba, bytes } => self.grain(at, lba, bytes, buffer, input, sink),
-            &mut StreamStage::Metadata { at, kind, sectors } => {
-                self.metadata(at, kind, sectors, buffer, input)
-            }
+            StreamStage::Preamble(_) => self.preamble(input),
+            &mut StreamStage::Marker { at } => self.marker(at, input),
+            &mut StreamStage::Grain { at, lba, bytes } => self.grain(at, lba, bytes, input, sink),
+            &mut StreamStage::Metadata { at, kind, sectors } => self.metadata(at, kind, sectors, input),
             StreamStage::Tail(tail) => {
-                tail.push(buffer.position(), buffer.buffered());
-                let buffered = buffer.buffered().len();
-                tail.push(buffer.position().plus(buffered as u64), input);
-                buffer.consume(input, buffered.saturating_add(input.len()));
+                while !input.contiguous().is_empty() {
+                    tail.push(input.position(), input.contiguous());
+                    input.consume(input.contiguous().len());
+                }
                 if self.layout.header.has_footer() {
-                    tail.check(buffer.position())?;
+                    tail.check(input.position())?;
                 }
                 Ok(false)
             }
         }
     }
 
-    fn preamble(&mut self, buffer: &mut InputBuffer, input: &mut &[u8]) -> Result<bool> {
+    fn preamble(&mut self, input: &mut StreamedBytes<'_>) -> Result<bool> {
         let StreamStage::Preamble(preamble) = &mut self.stage else { return Ok(false) };
-        let Some((item, bytes)) = preamble.next(buffer, input)? else {
-            let past = preamble.is_past(buffer.position());
+        let Some((item, bytes)) = preamble.next(input)? else {
+            let past = preamble.is_past(input.position());
             if past {
                 self.stage = StreamStage::Marker { at: self.layout.preamble_end };
             }
@@ -136,15 +129,15 @@ impl StreamImage {
             }
             PreambleKind::Table => self.cross_check.add_table(sector, bytes, &self.budget)?,
         }
-        buffer.consume(input, len);
+        input.consume(len);
         Ok(true)
     }
 
-    fn marker(&mut self, at: HostOffset, buffer: &mut InputBuffer, input: &mut &[u8]) -> Result<bool> {
-        if !buffer.skip_to(input, at) {
+    fn marker(&mut self, at: HostOffset, input: &mut StreamedBytes<'_>) -> Result<bool> {
+        if !input.skip_to(at) {
             return Ok(false);
         }
-        let Some(bytes) = buffer.peek(input, MARKER_LENGTH)?.and_then(|bytes| bytes.first_chunk()) else {
+        let Some(bytes) = input.peek(MARKER_LENGTH)?.and_then(|bytes| bytes.first_chunk()) else {
             return Ok(false);
         };
         self.stage = match self.stage_after(at, bytes) {
@@ -201,13 +194,12 @@ impl StreamImage {
         at: HostOffset,
         lba: u64,
         bytes: u32,
-        buffer: &mut InputBuffer,
-        input: &mut &[u8],
+        input: &mut StreamedBytes<'_>,
         sink: &dyn BlockSink,
     ) -> Result<bool> {
         let len =
             usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(GRAIN_HEADER).max(MARKER_LENGTH);
-        let Some(unit) = buffer.peek(input, len)? else { return Ok(false) };
+        let Some(unit) = input.peek(len)? else { return Ok(false) };
         let compressed = unit.get(GRAIN_HEADER..).unwrap_or_default();
         let index = lba / self.layout.header.grain_sectors.max(1);
         let guest = self.layout.guest_range(lba);
@@ -216,8 +208,8 @@ impl StreamImage {
         if !guest.is_empty() {
             self.output.write_grain(guest, at, compressed, sink)?;
         }
-        buffer.consume(input, len);
-        let next = HostOffset(buffer.position().0.next_multiple_of(SECTOR));
+        input.consume(len);
+        let next = HostOffset(input.position().0.next_multiple_of(SECTOR));
         self.stage = StreamStage::Marker { at: next };
         Ok(true)
     }
@@ -227,10 +219,9 @@ impl StreamImage {
         at: HostOffset,
         kind: Metadata,
         count: u64,
-        buffer: &mut InputBuffer,
-        input: &mut &[u8],
+        input: &mut StreamedBytes<'_>,
     ) -> Result<bool> {
-        if !buffer.skip_to(input, at) {
+        if !input.skip_to(at) {
             return Ok(false);
         }
         let needed = match kind {
@@ -246,7 +237,7 @@ impl StreamImage {
                 .expected(format_args!("at least {needed} bytes")));
         }
         let len = usize::try_from(needed).unwrap_or(usize::MAX);
-        let Some(bytes) = buffer.peek(input, len)? else { return Ok(false) };
+        let Some(bytes) = input.peek(len)? else { return Ok(false) };
         let sector = at.0 / SECTOR;
         match kind {
             Metadata::GrainTable => self.cross_check.add_table(sector, bytes, &self.budget)?,
@@ -259,7 +250,7 @@ impl StreamImage {
             }
             Metadata::Progress => {}
         }
-        buffer.consume(input, len);
+        input.consume(len);
         self.stage = StreamStage::Marker { at: at.plus(sectors(count)) };
         Ok(true)
     }
