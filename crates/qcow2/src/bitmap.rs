@@ -54,9 +54,8 @@ pub(crate) fn list(
     window: &mut FileWindow<'_>,
 ) -> Result<Vec<Bitmap>> {
     if extension.count == 0 || extension.count > MAX_BITMAPS {
-        return Err(corrupt("nb_bitmaps")
-            .found(extension.count)
-            .expected(format_args!("1 to {MAX_BITMAPS}")));
+        let expected = format!("1 to {MAX_BITMAPS}");
+        return Err(corrupt("nb_bitmaps").found(extension.count).expected(expected));
     }
     let directory = span(extension.directory_offset, extension.directory_bytes);
     let mut at = directory.start;

@@ -91,10 +91,8 @@ impl Extensions {
             // Everything is in the first cluster: no overflow.
             let data = at + 8;
             if u64::from(len) > rest {
-                return Err(corrupt("header extension length")
-                    .at(at + 4)
-                    .found(len)
-                    .expected(format_args!("at most {rest}, where the extensions end")));
+                let expected = format!("at most {rest}, where the extensions end");
+                return Err(corrupt("header extension length").at(at + 4).found(len).expected(expected));
             }
             all.take(kind, at, len, budget, read)?;
             at = data + u64::from(len).next_multiple_of(8);

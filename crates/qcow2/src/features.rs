@@ -63,9 +63,8 @@ pub(crate) fn check_known(incompatible: u64, names: &[FeatureName]) -> Result<()
 }
 
 fn unknown(words: &str) -> Error {
-    unsupported("incompatible_features")
-        .at(72)
-        .because(format_args!("the image needs an unknown feature: {words}"))
+    let because = format!("the image needs an unknown feature: {words}");
+    unsupported("incompatible_features").at(72).because(because)
 }
 
 /// Returns the unknown incompatible features as `bit 5 ("name"), bit 63`; `None` if all are known. Names are

@@ -50,10 +50,8 @@ impl<'a> FileWindow<'a> {
         let loaded = span(self.start, self.bytes.len() as u64);
         if at < loaded.start || end > loaded.end {
             if len > self.longest {
-                return Err(limit(field)
-                    .at(at)
-                    .found(format_args!("{len} bytes"))
-                    .expected(format_args!("at most {}", self.longest)));
+                let expected = format!("at most {}", self.longest);
+                return Err(limit(field).at(at).found(format_args!("{len} bytes")).expected(expected));
             }
             self.load(at, len.max(NEXT).min(size - at))?;
         }

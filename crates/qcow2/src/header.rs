@@ -169,15 +169,13 @@ impl HeaderFields {
     fn geometry(&self) -> Result<Geometry> {
         let bits = self.cluster_bits;
         if !(MIN_CLUSTER_BITS..=MAX_CLUSTER_BITS).contains(&bits) {
-            let range = format_args!("{MIN_CLUSTER_BITS} to {MAX_CLUSTER_BITS}");
+            let range = format!("{MIN_CLUSTER_BITS} to {MAX_CLUSTER_BITS}");
             return Err(unsupported("cluster_bits").at(20).found(bits).expected(range));
         }
         let extended = self.incompatible & features::EXTENDED_L2 != 0;
         if extended && bits < MIN_EXTENDED_CLUSTER_BITS {
-            return Err(corrupt("cluster_bits")
-                .at(20)
-                .found(bits)
-                .expected(format_args!("at least {MIN_EXTENDED_CLUSTER_BITS} with extended L2 entries")));
+            let expected = format!("at least {MIN_EXTENDED_CLUSTER_BITS} with extended L2 entries");
+            return Err(corrupt("cluster_bits").at(20).found(bits).expected(expected));
         }
         let geometry = Geometry::new(bits, extended);
         let length = self.header_length;
@@ -246,20 +244,16 @@ impl HeaderFields {
         }
         aligned("l1_table_offset", 40, self.l1_table_offset, geometry)?;
         if self.l1_table_offset.checked_add(bytes).is_none_or(|end| i64::try_from(end).is_err()) {
-            return Err(corrupt("l1_table_offset")
-                .at(40)
-                .found_hex(self.l1_table_offset)
-                .expected("a table that ends before 2^63"));
+            let expected = "a table that ends before 2^63";
+            return Err(corrupt("l1_table_offset").at(40).found_hex(self.l1_table_offset).expected(expected));
         }
         Ok(entries)
     }
 
     fn refcount_order(&self) -> Result<u32> {
         if self.refcount_order > MAX_REFCOUNT_ORDER {
-            return Err(corrupt("refcount_order")
-                .at(96)
-                .found(self.refcount_order)
-                .expected(format_args!("at most {MAX_REFCOUNT_ORDER}, refcounts of 64 bits")));
+            let expected = format!("at most {MAX_REFCOUNT_ORDER}, refcounts of 64 bits");
+            return Err(corrupt("refcount_order").at(96).found(self.refcount_order).expected(expected));
         }
         Ok(self.refcount_order)
     }
@@ -267,10 +261,8 @@ impl HeaderFields {
     fn check_autoclear(&self) -> Result<()> {
         let raw_external = self.autoclear & features::RAW_EXTERNAL != 0;
         if raw_external && self.incompatible & features::DATA_FILE == 0 {
-            return Err(corrupt("autoclear_features")
-                .at(88)
-                .found_hex(self.autoclear)
-                .expected("no raw external data without the external data file feature"));
+            let expected = "no raw external data without the external data file feature";
+            return Err(corrupt("autoclear_features").at(88).found_hex(self.autoclear).expected(expected));
         }
         Ok(())
     }
@@ -290,9 +282,7 @@ impl HeaderFields {
 
 fn aligned(field: &str, at: u64, value: u64, geometry: Geometry) -> Result<()> {
     ensure(geometry.in_cluster(value) == 0, || {
-        corrupt(field)
-            .at(at)
-            .found_hex(value)
-            .expected(format_args!("a multiple of the cluster size {:#x}", geometry.cluster_size()))
+        let expected = format!("a multiple of the cluster size {:#x}", geometry.cluster_size());
+        corrupt(field).at(at).found_hex(value).expected(expected)
     })
 }

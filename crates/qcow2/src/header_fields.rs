@@ -50,10 +50,8 @@ impl HeaderFields {
     /// [`ErrorKind::Truncated`] if `bytes` ends before the header.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let short = |need: u32| {
-            truncated("header")
-                .at(0)
-                .found(format_args!("{} bytes", bytes.len()))
-                .expected(format_args!("at least {need}"))
+            let found = format!("{} bytes", bytes.len());
+            truncated("header").at(0).found(found).expected(format_args!("at least {need}"))
         };
         if let Some(magic) = bytes.first_chunk::<4>()
             && *magic != MAGIC
@@ -64,11 +62,8 @@ impl HeaderFields {
         match version {
             2 | 3 => {}
             1 => {
-                return Err(unsupported("version")
-                    .at(4)
-                    .found(1)
-                    .expected("2 or 3")
-                    .because("this is a qcow image, the format before qcow2"));
+                let because = "this is a qcow image, the format before qcow2";
+                return Err(unsupported("version").at(4).found(1).expected("2 or 3").because(because));
             }
             other => return Err(unsupported("version").at(4).found(other).expected("2 or 3")),
         }

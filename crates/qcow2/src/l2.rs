@@ -55,9 +55,8 @@ impl L2Rules {
         }
         let reserved = !(HOST_OFFSET | COPIED | if self.zero_flag { ZERO } else { 0 });
         ensure(entry & reserved == 0, || {
-            corrupt("L2 entry")
-                .found_hex(entry)
-                .expected(format_args!("bits {} to 8 and 56 to 61 to be 0", u8::from(self.zero_flag)))
+            let expected = format!("bits {} to 8 and 56 to 61 to be 0", u8::from(self.zero_flag));
+            corrupt("L2 entry").found_hex(entry).expected(expected)
         })?;
         let host = self.host(entry)?;
         if self.geometry.extended_l2() {
@@ -91,9 +90,8 @@ impl L2Rules {
 
     fn compressed(self, entry: u64, bitmap: u64) -> Result<ClusterDescriptor> {
         if self.data_file {
-            return Err(corrupt("L2 entry")
-                .found_hex(entry)
-                .expected("no compressed cluster in an image with an external data file"));
+            let expected = "no compressed cluster in an image with an external data file";
+            return Err(corrupt("L2 entry").found_hex(entry).expected(expected));
         }
         ensure(bitmap == 0, || {
             corrupt("subcluster bitmap").found_hex(bitmap).expected("0 for a compressed cluster")
@@ -101,6 +99,7 @@ impl L2Rules {
         Ok(ClusterDescriptor::Compressed(CompressedRange::decode(entry, self.geometry)))
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,10 +127,8 @@ impl Lookup {
         if !self.rules.data_file
             && let Some(area) = self.overlapped(&span(host.0, self.geometry().cluster_size()))
         {
-            return Err(corrupt("data cluster")
-                .at(host.0)
-                .guest(guest.0)
-                .expected(format_args!("no overlap with the {area}")));
+            let expected = format!("no overlap with the {area}");
+            return Err(corrupt("data cluster").at(host.0).guest(guest.0).expected(expected));
         }
         match range::len(&(host.0..self.data_size)) {
             0 => Err(past_end("data cluster", host, guest, self.data_size)),

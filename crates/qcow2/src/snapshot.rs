@@ -170,10 +170,8 @@ pub(crate) fn list(
         }
     }
     let over_limit = (header.snapshots > limits.snapshots).then(|| {
-        limit("nb_snapshots")
-            .at(60)
-            .found(header.snapshots)
-            .expected(format_args!("at most {}", limits.snapshots))
+        let expected = format!("at most {}", limits.snapshots);
+        limit("nb_snapshots").at(60).found(header.snapshots).expected(expected)
     });
     (listed, over_limit)
 }

@@ -74,6 +74,7 @@ impl SubclusterMap {
         (kind, same.min(SUBCLUSTERS - index).max(1))
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

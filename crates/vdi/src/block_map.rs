@@ -108,11 +108,8 @@ impl BlockMap {
     fn data(&self, index: u32, from: u64, len: u64, guest: GuestOffset) -> Result<(StoredRun, u64)> {
         if index >= self.geometry.blocks {
             let at = self.geometry.entry_at(self.geometry.block_of(guest));
-            return Err(corrupt("block map entry")
-                .at(at.0)
-                .guest(guest.0)
-                .found(index)
-                .expected(format_args!("less than the number of blocks, {}", self.geometry.blocks)));
+            let expected = format!("less than the number of blocks, {}", self.geometry.blocks);
+            return Err(corrupt("block map entry").at(at.0).guest(guest.0).found(index).expected(expected));
         }
         let host = self.geometry.host(index).plus(from);
         let file_size = self.source.size();

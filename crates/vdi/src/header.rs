@@ -175,23 +175,17 @@ impl HeaderFields {
             )));
         }
         if extra != 0 && (!extra.is_power_of_two() || extra > block) {
-            return Err(corrupt("cbBlockExtra")
-                .at(offsets.extra)
-                .found(extra)
-                .expected(format_args!("0 or a power of two up to the block size {block}")));
+            let expected = format!("0 or a power of two up to the block size {block}");
+            return Err(corrupt("cbBlockExtra").at(offsets.extra).found(extra).expected(expected));
         }
         if self.major > 0 && self.header_bytes < V1_HEADER_BYTES {
-            return Err(corrupt("cbHeader")
-                .at(72)
-                .found(self.header_bytes)
-                .expected(format_args!("at least {V1_HEADER_BYTES}")));
+            let expected = format!("at least {V1_HEADER_BYTES}");
+            return Err(corrupt("cbHeader").at(72).found(self.header_bytes).expected(expected));
         }
         let map = self.map_offset();
         if map < self.length() {
-            return Err(corrupt("offBlocks")
-                .at(offsets.map_offset)
-                .found(map)
-                .expected(format_args!("at least {}, the end of the header", self.length())));
+            let expected = format!("at least {}, the end of the header", self.length());
+            return Err(corrupt("offBlocks").at(offsets.map_offset).found(map).expected(expected));
         }
         Ok(Geometry {
             map: HostOffset(map),

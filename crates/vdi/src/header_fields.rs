@@ -110,10 +110,8 @@ impl HeaderFields {
     /// [`ErrorKind::Truncated`] if `bytes` ends before the header.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let short = |need: u64| {
-            truncated("header")
-                .at(0)
-                .found(format_args!("{} bytes", bytes.len()))
-                .expected(format_args!("at least {need}"))
+            let found = format!("{} bytes", bytes.len());
+            truncated("header").at(0).found(found).expected(format_args!("at least {need}"))
         };
         let (rest, (signature, version)) = signature_and_version(bytes).map_err(|_| short(V1_LENGTH))?;
         if *signature != SIGNATURE {
@@ -130,10 +128,8 @@ impl HeaderFields {
             0 => version_0(rest).map_err(|_| short(V0_LENGTH)),
             1 => version_1(rest).map_err(|_| short(V1_LENGTH)),
             _ => {
-                return Err(unsupported("u32Version")
-                    .at(68)
-                    .found(format_args!("{major}.{minor}"))
-                    .expected("version 0 or 1"));
+                let found = format!("{major}.{minor}");
+                return Err(unsupported("u32Version").at(68).found(found).expected("version 0 or 1"));
             }
         };
         let (_, fields) = parsed?;

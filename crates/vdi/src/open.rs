@@ -62,9 +62,8 @@ impl Vdi {
     /// [`diskimg_core::ErrorKind::Corrupt`] for invalid fields.
     pub fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Self> {
         if let Some(selector) = &options.snapshot {
-            return Err(invalid("snapshot")
-                .found(format_args!("{selector:?}"))
-                .expected("none: VDI images have no internal snapshots"));
+            let expected = "none: VDI images have no internal snapshots";
+            return Err(invalid("snapshot").found(format_args!("{selector:?}")).expected(expected));
         }
         let header = read_header(source.as_ref())?;
         header.check_readable(&options.limits)?;

@@ -52,12 +52,12 @@ impl CowdHeader {
         ensure(version == 1, || unsupported("version").at(4).found(version).expected("1"))?;
         ensure(grain != 0, || corrupt("grainSize").at(16).found(0).expected("at least 1 sector"))?;
         ensure(grain_sectors <= MAX_GRAIN_SECTORS, || {
-            let expected = format_args!("at most {MAX_GRAIN_SECTORS} sectors");
+            let expected = format!("at most {MAX_GRAIN_SECTORS} sectors");
             limit("grainSize").at(16).found(grain).expected(expected)
         })?;
         let needed = capacity_sectors.div_ceil(grain_sectors.saturating_mul(ENTRIES_PER_TABLE));
         ensure(u64::from(directory_entries) >= needed, || {
-            let expected = format_args!("at least {needed} for {capacity} sectors");
+            let expected = format!("at least {needed} for {capacity} sectors");
             corrupt("numGDEntries").at(24).found(directory_entries).expected(expected)
         })?;
         let directory = sector_offset(directory_sector.into());

@@ -79,10 +79,8 @@ impl CreateType {
             return Ok(());
         }
         let name = String::from_utf8_lossy(value.bytes.trim_ascii()).into_owned();
-        Err(corrupt("extent type")
-            .at(line.at)
-            .found(line.kind.name())
-            .expected(format_args!("one that fits the createType {}", name.escape_debug())))
+        let expected = format!("one that fits the createType {}", name.escape_debug());
+        Err(corrupt("extent type").at(line.at).found(line.kind.name()).expected(expected))
     }
 }
 

@@ -192,9 +192,8 @@ impl DiskBuilder {
     fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<u64> {
         let Some(line) = file.line.filter(|line| line.bytes() != capacity) else { return Ok(capacity) };
         if capacity < line.bytes() && !file.last {
-            return Err(corrupt("capacity")
-                .found(capacity)
-                .expected(format_args!("{} bytes, as in the descriptor", line.bytes())));
+            let expected = format!("{} bytes, as in the descriptor", line.bytes());
+            return Err(corrupt("capacity").found(capacity).expected(expected));
         }
         // For an image in one file, the description of its head has this finding.
         if file.named {

@@ -115,6 +115,7 @@ impl SeSparseAreas {
 fn bad_entry(field: &str, entry: u64, expected: &str) -> Error {
     corrupt(field).found_hex(entry).expected(expected)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -105,10 +105,8 @@ impl ExtentLine {
             .filter(|sectors| *sectors < SECTORS_END)
             .ok_or_else(|| broken("a number of sectors below 2^54"))?;
         let kind = keyword(kind, &ExtentType::NAMES).ok_or_else(|| {
-            unsupported("extent type")
-                .at(at)
-                .found_name(kind)
-                .expected("FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, VMFSRDM, VMFSRAW or SESPARSE")
+            let expected = "FLAT, SPARSE, ZERO, VMFS, VMFSSPARSE, VMFSRDM, VMFSRAW or SESPARSE";
+            unsupported("extent type").at(at).found_name(kind).expected(expected)
         })?;
         let mut parsed = Self { access, sectors, kind, name: None, offset_sectors: 0, at };
         if kind == ExtentType::Zero {
@@ -162,6 +160,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|c| c.is_ascii_digit()))?;
     digits.parse().ok()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -153,9 +153,8 @@ pub(crate) fn read_structure(
         limit(structure).at(at.0).found(format_args!("{len} bytes")).expected(format_args!("at most {max}"))
     })?;
     if at.0.checked_add(len).is_none_or(|end| end > size) {
-        return Err(truncated(structure)
-            .at(at.0)
-            .because(format_args!("it has {len} bytes, and the file ends at byte {size}")));
+        let because = format!("it has {len} bytes, and the file ends at byte {size}");
+        return Err(truncated(structure).at(at.0).because(because));
     }
     let mut bytes = Budget::new("header", max).zeroed(len)?;
     source.read_at(at.0, &mut bytes)?;

@@ -100,10 +100,8 @@ pub(crate) fn compressed_len(
     let end = host.plus(GRAIN_HEADER as u64).plus(bytes).0;
     let size = extent.file_size();
     if end > size {
-        return Err(truncated("compressed grain")
-            .at(host.0)
-            .guest(in_disk)
-            .because(format_args!("it ends at byte {end}, and the file ends at byte {size}")));
+        let because = format!("it ends at byte {end}, and the file ends at byte {size}");
+        return Err(truncated("compressed grain").at(host.0).guest(in_disk).because(because));
     }
     Ok(bytes)
 }

@@ -129,9 +129,7 @@ impl GrainTables {
 
     /// The error for a structure at `at` that is past the end of the file.
     pub(crate) fn ends_before(&self, structure: &str, at: HostOffset, guest: ExtentOffset) -> Error {
-        truncated(structure)
-            .at(at.0)
-            .guest(self.in_disk(guest).0)
-            .because(format_args!("the file ends at byte {}", self.file_size()))
+        let because = format!("the file ends at byte {}", self.file_size());
+        truncated(structure).at(at.0).guest(self.in_disk(guest).0).because(because)
     }
 }

@@ -68,10 +68,8 @@ impl Marker {
         let kind = match kind {
             0 if val == 0 => return Ok(Self::EndOfStream),
             0 => {
-                return Err(corrupt("end-of-stream marker")
-                    .at(at.0)
-                    .found(val)
-                    .expected("no sectors after it"));
+                let expected = "no sectors after it";
+                return Err(corrupt("end-of-stream marker").at(at.0).found(val).expected(expected));
             }
             1 => Metadata::GrainTable,
             2 => Metadata::GrainDirectory,

@@ -92,10 +92,8 @@ impl SeSparseHeader {
         let tables_needed = capacity.div_ceil(ENTRIES_PER_TABLE * GRAIN_SECTORS);
         let needed = tables_needed.saturating_mul(SESPARSE_ENTRY_BYTES).div_ceil(SECTOR);
         if directory_size < needed {
-            return Err(corrupt("grain directory size")
-                .at(136)
-                .found(directory_size)
-                .expected(format_args!("at least {needed} sectors for {capacity} sectors of disk")));
+            let expected = format!("at least {needed} sectors for {capacity} sectors of disk");
+            return Err(corrupt("grain directory size").at(136).found(directory_size).expected(expected));
         }
         Ok(Self {
             capacity: sectors(capacity),
@@ -113,10 +111,8 @@ impl SeSparseHeader {
 pub(crate) fn check_volatile(bytes: &[u8], at: HostOffset) -> Result<()> {
     let [magic, _, _, replay_journal] = words(bytes, at)?;
     if magic != VOLATILE_MAGIC {
-        return Err(corrupt("magic of the volatile header")
-            .at(at.0)
-            .found_hex(magic)
-            .expected(format_args!("{VOLATILE_MAGIC:#x}")));
+        let expected = format!("{VOLATILE_MAGIC:#x}");
+        return Err(corrupt("magic of the volatile header").at(at.0).found_hex(magic).expected(expected));
     }
     if replay_journal != 0 {
         return Err(unsupported("replay_journal")

@@ -115,9 +115,7 @@ impl SparseExtent {
     }
 
     fn misplaced(&self, field: &str, host: HostOffset, guest: ExtentOffset, area: &str) -> Error {
-        corrupt(field)
-            .at(host.0)
-            .guest(self.in_disk(guest).0)
-            .expected(format_args!("no overlap with the {area}"))
+        let expected = format!("no overlap with the {area}");
+        corrupt(field).at(host.0).guest(self.in_disk(guest).0).expected(expected)
     }
 }

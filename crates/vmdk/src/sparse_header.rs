@@ -156,10 +156,8 @@ impl SparseHeader {
         }
         self.check_flags()?;
         if self.capacity_sectors >= CAPACITY_END {
-            return Err(limit("capacity")
-                .at(12)
-                .found(self.capacity_sectors)
-                .expected("less than 2^63 bytes, in sectors"));
+            let expected = "less than 2^63 bytes, in sectors";
+            return Err(limit("capacity").at(12).found(self.capacity_sectors).expected(expected));
         }
         if self.descriptor_offset_sectors != 0 && self.descriptor_size_sectors == 0 {
             return Err(corrupt("descriptorSize").at(36).found(0).expected("at least 1 sector"));
@@ -170,10 +168,8 @@ impl SparseHeader {
     fn check_flags(&self) -> Result<()> {
         let unknown = self.flags & INCOMPATIBLE & !(COMPRESSED | MARKERS);
         if unknown != 0 {
-            return Err(unsupported("flags")
-                .at(8)
-                .found_hex(self.flags)
-                .expected("none but 0x30000 in the upper half"));
+            let expected = "none but 0x30000 in the upper half";
+            return Err(unsupported("flags").at(8).found_hex(self.flags).expected(expected));
         }
         match (self.has(COMPRESSED), self.compress_algorithm) {
             (false, 0) | (true, DEFLATE) => {}
@@ -200,10 +196,8 @@ impl SparseHeader {
 
     fn check_tables(&self) -> Result<()> {
         if self.grain_sectors > MAX_GRAIN_SECTORS {
-            return Err(limit("grainSize")
-                .at(20)
-                .found(self.grain_sectors)
-                .expected(format_args!("at most {MAX_GRAIN_SECTORS} sectors")));
+            let expected = format!("at most {MAX_GRAIN_SECTORS} sectors");
+            return Err(limit("grainSize").at(20).found(self.grain_sectors).expected(expected));
         }
         ensure(self.grain_sectors.is_power_of_two(), || {
             corrupt("grainSize").at(20).found(self.grain_sectors).expected("a power of 2")
@@ -212,10 +206,8 @@ impl SparseHeader {
             return Err(corrupt("numGTEsPerGT").at(44).found(0).expected("at least 1"));
         }
         if self.entries_per_table > MAX_ENTRIES_PER_TABLE {
-            return Err(limit("numGTEsPerGT")
-                .at(44)
-                .found(self.entries_per_table)
-                .expected(format_args!("at most {MAX_ENTRIES_PER_TABLE}")));
+            let expected = format!("at most {MAX_ENTRIES_PER_TABLE}");
+            return Err(limit("numGTEsPerGT").at(44).found(self.entries_per_table).expected(expected));
         }
         let entries = self.directory_entries();
         if entries > MAX_DIRECTORY_ENTRIES {

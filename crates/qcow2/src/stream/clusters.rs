@@ -226,10 +226,8 @@ impl Clusters {
     ) -> Result<()> {
         let host = range.offset.0..range.offset.plus(range.bytes).0;
         if let Some(what) = overlapped(&self.reserved, &host) {
-            return Err(corrupt("compressed cluster")
-                .at(host.start)
-                .guest(guest.0)
-                .expected(format_args!("no overlap with the {what}")));
+            let expected = format!("no overlap with the {what}");
+            return Err(corrupt("compressed cluster").at(host.start).guest(guest.0).expected(expected));
         }
         let streamed = self.position.0.min(host.end).saturating_sub(host.start);
         let mut bytes = vec![0; usize::try_from(streamed).unwrap_or_default()];

@@ -72,9 +72,8 @@ impl Qcow2Decoder {
                 self.position = self.position.plus(bytes.len() as u64);
             }
             DecoderState::Ended => {
-                return Err(Error::new(ErrorKind::InvalidInput)
-                    .format(FORMAT)
-                    .because("the decoder has ended or failed before and accepts no more input"));
+                let because = "the decoder has ended or failed before and accepts no more input";
+                return Err(Error::new(ErrorKind::InvalidInput).format(FORMAT).because(because));
             }
         }
         Ok(())

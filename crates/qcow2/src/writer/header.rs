@@ -32,12 +32,12 @@ pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result
     }
     if let Some(BackingName { name, format }) = &options.backing {
         if name.is_empty() || name.len() > usize::try_from(MAX_BACKING_NAME).unwrap_or(0) {
-            let expected = format_args!("1 to {MAX_BACKING_NAME} bytes");
+            let expected = format!("1 to {MAX_BACKING_NAME} bytes");
             return Err(invalid("backing_file").found_name(name.as_bytes()).expected(expected));
         }
         if format.as_ref().is_some_and(|format| format.is_empty() || format.len() > MAX_BACKING_FORMAT) {
             let found = format.as_deref().unwrap_or_default().as_bytes();
-            let expected = format_args!("1 to {MAX_BACKING_FORMAT} bytes");
+            let expected = format!("1 to {MAX_BACKING_FORMAT} bytes");
             return Err(invalid("backing_fmt").found_name(found).expected(expected));
         }
     }

@@ -81,10 +81,8 @@ impl BlockReader {
             let visible = size.saturating_sub(guest.0).min(geometry.block_bytes());
             let host = geometry.host(index);
             if visible > 0 && host.plus(visible) > end {
-                return Err(truncated("block")
-                    .at(host.0)
-                    .guest(guest.0)
-                    .because(format_args!("the file ends at byte {}", end.0)));
+                let because = format!("the file ends at byte {}", end.0);
+                return Err(truncated("block").at(host.0).guest(guest.0).because(because));
             }
         }
         Ok(())

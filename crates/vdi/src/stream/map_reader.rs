@@ -93,10 +93,8 @@ impl MapReader {
     /// Called when the map turns out not to ascend: zeros the unused guest blocks so far.
     fn leave_guest_order(&mut self, sink: &dyn BlockSink) -> Result<()> {
         if sink.properties().order == WriteOrder::Ascending {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field("block map")
-                .because("the blocks are not in guest order, and the target accepts no other"));
+            let because = "the blocks are not in guest order, and the target accepts no other";
+            return Err(Error::new(ErrorKind::NeedsSeek).format(FORMAT).field("block map").because(because));
         }
         let mut next = 0;
         for (_, block) in self.reverse_map.iter() {

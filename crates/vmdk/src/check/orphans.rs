@@ -77,7 +77,7 @@ impl ExtentCheck<'_> {
         let error = corrupt("compressed grain").at(host.0).guest(sparse.in_disk(guest).0);
         match named {
             Ok(other) => {
-                let because = format_args!("the tables name the one at byte {} instead", other.0);
+                let because = format!("the tables name the one at byte {} instead", other.0);
                 self.leaked_grain(host.0, error.because(because));
             }
             Err(_) => self.corruption(host.0, error.because("no grain table names it")),

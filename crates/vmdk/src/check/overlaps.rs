@@ -58,9 +58,8 @@ impl ExtentCheck<'_> {
         if range::len(units).div_ceil(max) <= MAX_PASSES {
             return Ok(max);
         }
-        Err(limit("memory for tables")
-            .found(self.budget.left())
-            .expected(format_args!("a bit for each {MAX_PASSES} of {} units of the file", units.end)))
+        let expected = format!("a bit for each {MAX_PASSES} of {} units of the file", units.end);
+        Err(limit("memory for tables").found(self.budget.left()).expected(expected))
     }
 
     /// Reports overlapping grains in `units` of the file.

@@ -88,9 +88,8 @@ impl CrossCheck {
     /// Adds the grain directory at `sector` and returns its entries.
     pub(super) fn add_directory(&mut self, sector: u64, bytes: &[u8], budget: &Budget) -> Result<&[u32]> {
         if self.directories.len() >= MAX_DIRECTORIES {
-            return Err(corrupt("grain directory")
-                .at(sector_offset(sector).0)
-                .because("more than a directory and its copy"));
+            let because = "more than a directory and its copy";
+            return Err(corrupt("grain directory").at(sector_offset(sector).0).because(because));
         }
         charge(budget, bytes.len() as u64)?;
         let entries = bytes.chunks_exact(4).map(LittleEndian::read_u32).collect();
@@ -122,19 +121,15 @@ impl CrossCheck {
             truncated("grain").at(last_grain.0).because(format_args!("the file ends at byte {}", end.0))
         })?;
         let Some(directory) = self.directory(sector) else {
-            return Err(corrupt("gdOffset")
-                .found(sector)
-                .expected("the sector of a grain directory, but there was none"));
+            let expected = "the sector of a grain directory, but there was none";
+            return Err(corrupt("gdOffset").found(sector).expected(expected));
         };
         for (index, entry) in (0_u64..).zip(directory.entries.iter().copied()) {
             let at = sector_offset(sector).plus(index.saturating_mul(4));
             let guest = index.saturating_mul(self.grains_per_table).saturating_mul(grain_bytes);
             let listed = self.listed(entry).ok_or_else(|| {
-                corrupt("grain directory entry")
-                    .at(at.0)
-                    .guest(guest)
-                    .found_hex(entry)
-                    .expected("the sector of a grain table, but there was none")
+                let expected = "the sector of a grain table, but there was none";
+                corrupt("grain directory entry").at(at.0).guest(guest).found_hex(entry).expected(expected)
             })?;
             if listed != self.streamed.get(&index).copied().unwrap_or_default() {
                 return Err(corrupt("grain table")

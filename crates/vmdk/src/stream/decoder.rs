@@ -52,7 +52,7 @@ impl StreamDecoder for VmdkDecoder {
         let bytes = self.buffer.buffered();
         // Errors other than the length come first.
         SparseHeader::parse(bytes, HostOffset(0))?;
-        let found = format_args!("{} bytes", bytes.len());
+        let found = format!("{} bytes", bytes.len());
         Err(truncated("header").at(0).found(found).expected("a sector of 512 bytes, then grains"))
     }
 }

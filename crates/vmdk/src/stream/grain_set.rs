@@ -44,10 +44,8 @@ impl GrainSet {
         budget: &Budget,
     ) -> Result<()> {
         ensure(grain >= self.dropped, || {
-            limit("grain order")
-                .at(at.0)
-                .guest(guest.0)
-                .because("too far back in the disk to detect a duplicate")
+            let because = "too far back in the disk to detect a duplicate";
+            limit("grain order").at(at.0).guest(guest.0).because(because)
         })?;
         let (page, bit) = (grain / PAGE_GRAINS, grain % PAGE_GRAINS);
         if !self.pages.contains_key(&page) {
@@ -75,6 +73,7 @@ impl GrainSet {
         charge(budget, PAGE_COST)
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,7 +60,7 @@ impl StreamImage {
             let at = sector_offset(header.descriptor_offset_sectors);
             let (len, max) = (sectors(header.descriptor_size_sectors), limits.header_bytes.min(MAX_BYTES));
             ensure(len <= max, || {
-                let found = format_args!("{len} bytes");
+                let found = format!("{len} bytes");
                 limit("descSize").at(36).found(found).expected(format_args!("at most {max}"))
             })?;
             preamble.expect(PreambleItem { kind: PreambleKind::Descriptor, at, len })?;
@@ -184,7 +184,7 @@ impl StreamImage {
         ensure(lba < capacity, || misplaced().expected(format_args!("less than the capacity {capacity}")))?;
         let max = most_compressed(header.grain_bytes());
         ensure(u64::from(bytes) <= max, || {
-            let expected = format_args!("at most {max} bytes for a grain of {}", header.grain_bytes());
+            let expected = format!("at most {max} bytes for a grain of {}", header.grain_bytes());
             corrupt("compressed size").at(at.plus(8).0).found(bytes).expected(expected)
         })
     }
