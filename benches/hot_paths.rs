@@ -1,11 +1,11 @@
 //! One bench for each hot path: reading each kind of cluster, grain and block, mapping, writing, streaming,
-//! unwrapping, finding zeros.
+//! decompressing, searching for zeros.
 //!
 //!     cargo bench -p diskimg
 //!
-//! The disk is made here, the same each time: text-like and noisy stretches with holes between, 64 MiB.
+//! The disk of 64 MiB is generated: text-like and noisy parts with holes between them.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that cannot go on should stop")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench stops at an error")]
 
 use std::hint::black_box;
 use std::io::Write;
@@ -32,7 +32,7 @@ fn disk() -> Memory {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            // Every third stretch is noise; the others repeat a small alphabet as text does.
+            // Every third part is noise. The others repeat a small alphabet, like text.
             let value =
                 if index % 3 == 0 { state } else { state & 0x0707_0707_0707_0707 | 0x6060_6060_6060_6060 };
             word.copy_from_slice(&value.to_le_bytes());
@@ -142,14 +142,14 @@ fn stream(c: &mut Criterion) {
     group.finish();
 }
 
-fn unwrap(c: &mut Criterion) {
+fn decompress(c: &mut Criterion) {
     let source = disk();
     let mut bytes = vec![0; SIZE];
     source.read_at(0, &mut bytes).unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     gz.write_all(&bytes).unwrap();
     let gz = gz.finish().unwrap();
-    let mut group = c.benchmark_group("unwrap");
+    let mut group = c.benchmark_group("decompress");
     group.throughput(Throughput::Bytes(SIZE as u64)).sample_size(10);
     let mut opener = Opener::new();
     opener.allow_raw = true;
@@ -173,5 +173,5 @@ fn zeros(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, read, map, write, stream, unwrap, zeros);
+criterion_group!(benches, read, map, write, stream, decompress, zeros);
 criterion_main!(benches);

@@ -1,9 +1,9 @@
-//! An image that is no file: a source of your own, opened and read like any other.
+//! Opens an image through a custom source.
 //!
 //!     cargo run --release --example custom_source -- disk.qcow2
 //!
-//! Here the source counts what is read of the image below it; it could as well fetch ranges from an object
-//! store or decrypt sectors.
+//! This source counts the reads of the file below it. A source can also fetch ranges from an object store or decrypt
+//! sectors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Which parts of a disk hold data, and where in the file they lie.
+//! Prints the extents of a disk and their offsets in the host file.
 //!
 //!     cargo run --release --example map -- disk.qcow2
 

@@ -1,9 +1,9 @@
-//! The prober to copy first: what is it that arrives on a pipe, and how large is the disk inside?
+//! Detects the format of a streamed image and the size of its disk.
 //!
 //!     curl -s https://example.org/disk.qcow2.xz | cargo run --release --example sniff_stdin
 //!
-//! Nothing is written to disk, and no more is read than it takes to be certain: of a qcow2 some 200 KiB. The
-//! prober itself does no I/O: an asynchronous server pushes what its socket gives in the same way.
+//! It writes nothing and reads only until the result is certain: about 200 KiB of a qcow2. The prober does no I/O, so an
+//! asynchronous server can push the bytes of a socket in the same way.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads until the prober is certain, or the stream ends.
+/// Reads until the result is certain or the stream ends.
 fn probe(stream: &mut dyn Read) -> std::io::Result<ProbeReport> {
     let mut prober = Prober::new();
     let mut buf = vec![0; 256 << 10];
@@ -32,7 +32,7 @@ fn probe(stream: &mut dyn Read) -> std::io::Result<ProbeReport> {
     }
 }
 
-/// Exit codes: 0 safe, 1 cannot tell, 3 unsafe.
+/// Exit codes: 0 safe, 1 not recognised, 3 unsafe.
 fn print(report: &ProbeReport) -> ExitCode {
     let wrapper = report.wrapper.map_or(String::new(), |wrapper| format!(" in {}", wrapper.name()));
     let info = match &report.image {

@@ -23,6 +23,16 @@ impl Opener {
     /// Checks the structure of the image in a file: one layer, and the files it consists of, as far as
     /// [`Opener::resolver`] allows. A compressed file is decompressed first, as [`Opener::open`] does.
     ///
+    /// ```
+    /// use diskimg::Opener;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let checked = Opener::new().check(&path)?;
+    /// assert_eq!((checked.format.name(), checked.report.problems.len()), ("qcow2", 0));
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] in the field `check` if the format has no structure to check; otherwise errors that
     /// prevent the check. Problems of the image are not errors but part of the [`CheckReport`].

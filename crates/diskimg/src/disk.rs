@@ -12,6 +12,17 @@ use crate::inspection::{FileSizes, Inspection};
 /// An opened image with all layers below it: the disk as a guest sees it.
 ///
 /// Cheap to clone; clones share caches. Readable from any thread.
+///
+/// ```
+/// use diskimg::{BlockSource, Image, Opener};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.vdi");
+/// # diskimg::Target::file(&path, diskimg::driver("vdi")?.format).create(Some(1 << 20))?.finish()?;
+/// let disk = Opener::new().open(&path)?;
+/// assert_eq!((disk.info().format.name(), disk.size()), ("vdi", 1 << 20));
+/// assert_eq!(disk.layers().len(), 1);
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Disk {
     layers: Vec<Arc<dyn Image>>,

@@ -13,6 +13,11 @@ static DRIVERS: &[&Driver] = &[
 ];
 
 /// The formats of this build, in the order in which they are probed.
+///
+/// ```
+/// let writable = diskimg::drivers().iter().filter(|driver| driver.create.is_some());
+/// assert!(writable.map(|driver| driver.format.name()).any(|name| name == "qcow2"));
+/// ```
 #[must_use]
 pub fn drivers() -> &'static [&'static Driver] {
     DRIVERS

@@ -14,6 +14,16 @@ use crate::sniff::FileEnds;
 
 /// Describes the image in a file with the default [`Opener`]: see [`Opener::inspect`].
 ///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.qcow2");
+/// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 30))?.finish()?;
+/// let info = diskimg::inspect(&path)?.info;
+/// assert_eq!((info.format.name(), info.virtual_size), ("qcow2", 1 << 30));
+/// assert!(info.references.is_empty() && info.findings.is_empty());
+/// # Ok::<(), diskimg::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`Opener::inspect`].
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {

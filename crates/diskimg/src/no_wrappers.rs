@@ -6,9 +6,12 @@ use std::marker::PhantomData;
 use diskimg_codec::Wrapper;
 use diskimg_core::{Error, ErrorKind, Limits, Result};
 
-pub(crate) enum Decompressor {}
+pub(crate) use NoDecompressReader as DecompressReader;
+pub(crate) use NoDecompressor as Decompressor;
 
-impl Decompressor {
+pub(crate) enum NoDecompressor {}
+
+impl NoDecompressor {
     pub(crate) fn wrapper(&self) -> Wrapper {
         match *self {}
     }
@@ -22,15 +25,15 @@ impl Decompressor {
     }
 }
 
-pub(crate) struct DecompressReader<R>(Decompressor, PhantomData<R>);
+pub(crate) struct NoDecompressReader<R>(NoDecompressor, PhantomData<R>);
 
-impl<R> Read for DecompressReader<R> {
+impl<R> Read for NoDecompressReader<R> {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
         match self.0 {}
     }
 }
 
-pub(crate) fn decompressor(wrapper: Wrapper, _: &Limits, _: u32) -> Result<Decompressor> {
+pub(crate) fn decompressor(wrapper: Wrapper, _: &Limits, _: u32) -> Result<NoDecompressor> {
     Err(unsupported(wrapper))
 }
 
@@ -39,7 +42,7 @@ pub(crate) fn decompress_reader<R>(
     wrapper: Wrapper,
     _: &Limits,
     _: u32,
-) -> Result<DecompressReader<R>> {
+) -> Result<NoDecompressReader<R>> {
     Err(unsupported(wrapper))
 }
 

@@ -45,6 +45,19 @@ impl Input {
 impl Disk {
     /// Converts the disk to `target`. Reports its size to [`Progress::begin`] before the first byte is copied.
     ///
+    /// ```
+    /// use diskimg::{ConvertOptions, ErrorKind, Opener, Target, driver};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # Target::file(&path, driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let disk = Opener::new().open(&path)?;
+    /// let mut own_source = Target::file(&path, driver("raw")?.format);
+    /// own_source.overwrite = true;
+    /// let refused = disk.convert_to(&own_source, &ConvertOptions::default(), &()).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the disk is read from a file of the target; otherwise as
     /// [`Target::create`] and [`convert()`]. Nothing is written before these checks.
@@ -66,6 +79,18 @@ impl StreamInput {
     /// Converts the streamed image to `target`: in one pass if format, layout and target allow it, otherwise through a
     /// temporary file. Reports the decompressed bytes of the image to `progress`, and those of the disk after the
     /// image was stored; [`Progress::begin`] is called before the first byte is written.
+    ///
+    /// ```
+    /// use diskimg::{ConvertOptions, MemorySink, Opener, Target, driver};
+    /// let mut opener = Opener::new();
+    /// opener.allow_raw = true;
+    /// let input = opener.stream(std::io::Cursor::new(vec![7; 100_000]))?;
+    /// let sink = MemorySink::new(1 << 20);
+    /// let target = Target::sink(Box::new(sink.clone()), driver("raw")?.format);
+    /// input.convert_to(&target, &ConvertOptions::default(), &())?;
+    /// assert_eq!(sink.bytes(), vec![7; 100_000]);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the stream is read from a file of the target; otherwise as

@@ -27,14 +27,14 @@ impl ImageFiles {
 }
 
 /// The role of a file in its image.
-pub(super) enum ImageFile {
+pub(super) enum ImageFileRole {
     /// The main file, which is published last.
     Main(Arc<ImageFiles>),
     /// Another file, with its path.
     Sibling(Arc<ImageFiles>, PathBuf),
 }
 
-impl ImageFile {
+impl ImageFileRole {
     /// Publishes a finished file; the main file with those that wait for it.
     pub(super) fn publish(&self, file: UnpublishedFile, durable: bool) -> Result<()> {
         match self {

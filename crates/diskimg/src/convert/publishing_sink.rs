@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use diskimg_core::{Batch, BlockSink, HostRange, Result, SinkProperties};
 
-use super::image_files::ImageFile;
+use super::image_files::ImageFileRole;
 use super::unpublished_file::UnpublishedFile;
 
 /// A sink whose file is published when it is finished.
 pub(super) struct PublishingSink {
     pub(super) sink: Box<dyn BlockSink>,
     pub(super) file: UnpublishedFile,
-    pub(super) role: ImageFile,
+    pub(super) role: ImageFileRole,
     pub(super) durable: bool,
 }
 
@@ -52,7 +52,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         diskimg_core::conformance::forwards_properties(&|sink| {
             let file = UnpublishedFile::new(&dir.path().join("disk"), false).unwrap();
-            Box::new(PublishingSink { sink, file, role: ImageFile::Main(Arc::default()), durable: false })
+            Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(Arc::default()), durable: false })
         });
     }
 }

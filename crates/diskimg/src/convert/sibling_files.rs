@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
 use diskimg_raw::{FileSink, SinkOptions};
 
-use super::image_files::{ImageFile, ImageFiles};
+use super::image_files::{ImageFileRole, ImageFiles};
 use super::publishing_sink::PublishingSink;
 use super::unpublished_file::UnpublishedFile;
 
@@ -50,7 +50,7 @@ impl Siblings for SiblingFiles {
         let path = self.directory.join(name);
         let file = UnpublishedFile::new(&path, self.overwrite)?;
         let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..self.options })?);
-        let role = ImageFile::Sibling(Arc::clone(&self.files), path);
+        let role = ImageFileRole::Sibling(Arc::clone(&self.files), path);
         Ok(Box::new(PublishingSink { sink, file, role, durable: self.options.sync }))
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         sink.finish().unwrap();
         assert_eq!(names(dir.path()), ["disk-flat.vmdk"]);
         assert_eq!(dir.path().join("disk-flat.vmdk").metadata().unwrap().len(), 4096);
-        ImageFile::Main(made).withdraw();
+        ImageFileRole::Main(made).withdraw();
         assert!(names(dir.path()).is_empty());
     }
 
@@ -99,12 +99,12 @@ mod tests {
         }
         assert_eq!(names(dir.path()).len(), 2);
         assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
-        ImageFile::Main(Arc::clone(&made)).withdraw();
+        ImageFileRole::Main(Arc::clone(&made)).withdraw();
         assert_eq!(names(dir.path()), ["disk-s001.vmdk"]);
         assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
 
         let image = UnpublishedFile::new(&dir.path().join("disk.vmdk"), true).unwrap();
-        ImageFile::Main(made).publish(image, true).unwrap();
+        ImageFileRole::Main(made).publish(image, true).unwrap();
         assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"new");
         assert!(dir.path().join("disk.vmdk").exists());
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Format, Remedy, Result, Setting, Siblings};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
-use super::image_files::{ImageFile, ImageFiles};
+use super::image_files::{ImageFileRole, ImageFiles};
 use super::publishing_sink::PublishingSink;
 use super::sibling_files::SiblingFiles;
 use super::unpublished_file::UnpublishedFile;
@@ -184,7 +184,7 @@ impl Target {
         let siblings = SiblingFiles::of(path, self.overwrite, options, &files);
         let sink = Box::new(FileSink::new(file.file()?, options)?);
         let sink = self.formatted(sink, &self.settings, size, siblings)?;
-        Ok(Box::new(PublishingSink { sink, file, role: ImageFile::Main(files), durable: self.durable }))
+        Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files), durable: self.durable }))
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
