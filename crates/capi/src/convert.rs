@@ -210,7 +210,6 @@ unsafe fn from_image(
         let place = place?;
         let options = sized_record::read(options)?;
         let disk = image.disk()?;
-        options.check()?;
         let target = options.target(place)?;
         let progress =
             CallProgress::begin(options.progress, options.progress_user, options.cancel, disk.size())?;
