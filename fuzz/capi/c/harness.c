@@ -3,8 +3,8 @@
 #define GUARD 64
 #define PAINT 0xA5
 
-void broken(const char *file, int line, const char *promise) {
-    fprintf(stderr, "%s:%d: not so: %s\n", file, line, promise);
+void broken(const char *file, int line, const char *rule) {
+    fprintf(stderr, "%s:%d: violated: %s\n", file, line, rule);
     abort();
 }
 

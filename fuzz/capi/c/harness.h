@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Checks a rule of the header. A violation crashes the run, and libFuzzer stores the input. */
-#define MUST(promise) ((promise) ? (void)0 : broken(__FILE__, __LINE__, #promise))
-void broken(const char *file, int line, const char *promise);
+#define MUST(rule) ((rule) ? (void)0 : broken(__FILE__, __LINE__, #rule))
+void broken(const char *file, int line, const char *rule);
 
 /* The largest disk to read. Small disks are enough to find faults. */
 #define LARGEST (4u << 20)
