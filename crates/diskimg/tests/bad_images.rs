@@ -1,5 +1,5 @@
-//! Every image of `tests/images/bad` is refused as its table says: soon, in bounded memory, and without
-//! opening anything that it names.
+//! Every image of `tests/images/bad` is refused as its table says: quickly, in bounded memory, and without opening a
+//! file that it names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -15,9 +15,9 @@ use diskimg::{
     Spool, Target, WithinDirectory,
 };
 
-/// No image here has a reason to take longer, on any machine and in any profile.
+/// The longest time for an image, on any machine and in any profile.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest disk, and the most that may come out of a compressed file.
+/// The largest disk, and the most decompressed bytes of a file.
 const LARGEST: u64 = 32 << 20;
 
 struct Bad {
@@ -39,7 +39,7 @@ fn bad() -> Vec<Bad> {
         .collect()
 }
 
-/// Remembers the names that somebody wanted opened; passes them on to `inner`.
+/// Records the names that are resolved, and passes them on to `inner`.
 struct Recorder {
     inner: Arc<dyn Resolver>,
     asked: Mutex<Vec<Vec<u8>>>,
@@ -71,7 +71,7 @@ fn opener(how: &str, path: &Path) -> (Opener, Arc<Recorder>) {
     (opener, recorder)
 }
 
-/// The error of opening an image and reading all of it.
+/// Opens an image and reads all of it. Returns the error.
 fn refusal(opener: &Opener, path: &Path) -> Option<Error> {
     opener.open(path).and_then(|disk| common::read_all(&disk)).err()
 }
@@ -88,13 +88,13 @@ fn in_time<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'sta
     }
 }
 
-/// Everything that is wrong, not only the first: the table is long.
+/// Fails with all errors, not only the first, because the table is long.
 fn report(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} of the images:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
-fn every_bad_image_is_refused_for_its_reason_and_in_time() {
+fn bad_image_is_refused_for_its_reason_in_time() {
     let mut wrong = Vec::new();
     for Bad { file, how, kind, words } in bad() {
         let path = common::images("bad").join(&file);
@@ -119,20 +119,20 @@ fn every_bad_image_is_refused_for_its_reason_and_in_time() {
     report(&wrong);
 }
 
-/// A name that tries to add lines to a log, to move a terminal's cursor and to turn text round, and is long.
+/// A long name with line feeds, escape sequences and a change of text direction.
 fn hostile_name() -> String {
     format!("x\nroot: ok\r\u{1b}[2J\u{202e}\u{7}{}", "y".repeat(900))
 }
 
-/// Images whose only names are [`hostile_name`]: a backing file, a parent and an extent.
+/// Images with [`hostile_name`] as backing file, parent and extent.
 fn images_of_hostile_names() -> Vec<Vec<u8>> {
     let name = hostile_name();
-    let kept = MemorySink::new(1 << 20);
-    let mut target = Target::sink(Box::new(kept.clone()), Format::new("qcow2"));
+    let file = MemorySink::new(1 << 20);
+    let mut target = Target::sink(Box::new(file.clone()), Format::new("qcow2"));
     let setting = |name: &str, value: &str| Setting { name: name.into(), value: value.into() };
     target.settings = vec![setting("backing_file", &name), setting("backing_fmt", "raw")];
     target.create(Some(1 << 20)).unwrap().finish().unwrap();
-    // A line of a descriptor ends where a line ends.
+    // A line feed would end the line of the descriptor.
     let name = name.replace(['\n', '\r'], "\u{1b}");
     let descriptor = |parent: &str, hint: &str| {
         format!(
@@ -142,11 +142,12 @@ fn images_of_hostile_names() -> Vec<Vec<u8>> {
         .into_bytes()
     };
     let hint = format!("parentFileNameHint=\"{name}\"\n");
-    vec![kept.bytes(), descriptor("ffffffff", ""), descriptor("00000002", &hint)]
+    vec![file.bytes(), descriptor("ffffffff", ""), descriptor("00000002", &hint)]
 }
 
+// Hostile case X05.
 #[test]
-fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
+fn name_in_an_error_or_finding_is_escaped_and_truncated() {
     let scratch = tempfile::tempdir().unwrap();
     let harmless = |message: &str| {
         assert!(!message.chars().any(|c| c.is_control() || c == '\u{202e}'), "{message:?}");
@@ -174,7 +175,7 @@ fn x05_a_name_in_an_error_or_a_finding_is_escaped_and_cut() {
 }
 
 #[test]
-fn nobody_asks_for_a_file_that_the_image_does_not_need() {
+fn resolver_is_asked_only_for_files_that_the_image_needs() {
     let mut wrong = Vec::new();
     for Bad { file, how, kind, .. } in bad() {
         let path = common::images("bad").join(&file);
@@ -198,10 +199,10 @@ fn nobody_asks_for_a_file_that_the_image_does_not_need() {
 }
 
 #[test]
-fn a_bad_image_is_refused_from_memory_as_from_a_file() {
+fn bad_image_in_memory_is_refused_like_the_file() {
     let mut wrong = Vec::new();
     for Bad { file, how, kind, .. } in bad() {
-        // Names and wrappers are a matter of files.
+        // References and compression need a file.
         if how == "files" || [".gz", ".xz", ".zst"].iter().any(|end| file.ends_with(end)) {
             continue;
         }
@@ -219,7 +220,7 @@ fn a_bad_image_is_refused_from_memory_as_from_a_file() {
 }
 
 #[test]
-fn a_bad_wrapper_is_refused_as_a_stream_too() {
+fn bad_compressed_stream_is_refused_like_the_file() {
     let mut wrong = Vec::new();
     for Bad { file, how, kind, .. } in bad() {
         if ![".gz", ".xz", ".zst"].iter().any(|end| file.ends_with(end)) {
@@ -229,7 +230,7 @@ fn a_bad_wrapper_is_refused_as_a_stream_too() {
         let (opener, _) = opener(&how, &path);
         let error = in_time(&file, move || {
             let stream = std::fs::File::open(&path).unwrap();
-            let disk = opener.stream(stream).and_then(|arriving| arriving.into_disk(&()));
+            let disk = opener.stream(stream).and_then(|input| input.into_disk(&()));
             disk.and_then(|disk| common::read_all(&disk)).err()
         });
         match error {
@@ -241,17 +242,17 @@ fn a_bad_wrapper_is_refused_as_a_stream_too() {
 }
 
 #[test]
-fn the_table_names_every_image_but_the_links_of_the_chain() {
+fn table_lists_every_image_except_the_links_of_the_chain() {
     let named: Vec<String> = bad().into_iter().map(|bad| bad.file).collect();
     for entry in std::fs::read_dir(common::images("bad")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let link = file.starts_with("q42-deep-") || file == "EXPECTED.tsv";
-        assert!(link || named.contains(&file), "{file} stands in no row of EXPECTED.tsv");
+        assert!(link || named.contains(&file), "{file} has no row in EXPECTED.tsv");
     }
 }
 
 #[test]
-fn the_recorder_of_these_tests_records() {
+fn recording_resolver_records_names() {
     let recorder = Recorder::new(Arc::new(DenyReferences));
     let path = common::images("bad").join("q14-backing-absolute.qcow2");
     let mut opener = Opener::new();

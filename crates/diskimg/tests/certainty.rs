@@ -1,4 +1,4 @@
-//! What a prober says to be certain stays so: states never go back, and no end contradicts them.
+//! The state of a prober never goes back, and no end of the stream contradicts it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -11,12 +11,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
-/// The sizes in which streams are cut: none of them divides the places that are looked at.
+/// The sizes of chunks. None of them divides the positions at which a stream is evaluated.
 const CHUNKS: [usize; 4] = [7, 1000, 65_537, usize::MAX];
 
-/// What a prober said to be certain of the part that was pushed.
+/// The certain results of a prober for the bytes pushed.
 #[derive(Default, Debug)]
-struct Said {
+struct Certain {
     named: bool,
     size: Option<u64>,
 }
@@ -29,12 +29,11 @@ const fn rank(state: Probed) -> u8 {
     }
 }
 
-/// Pushes a stream in pieces of these sizes, over and over, and checks each thing that is said to be certain against
-/// what the end says.
+/// Pushes a stream in chunks of these sizes, repeatedly, and compares each certain result with the final one.
 fn check(opener: &Opener, bytes: &[u8], sizes: &[usize], name: &str) {
     let mut prober = Prober::with(opener);
     let mut state = prober.state();
-    let mut said = Said::default();
+    let mut certain = Certain::default();
     let mut rest = bytes;
     for size in sizes.iter().cycle() {
         let (piece, later) = rest.split_at((*size).min(rest.len()));
@@ -45,15 +44,18 @@ fn check(opener: &Opener, bytes: &[u8], sizes: &[usize], name: &str) {
         let next = prober.push(piece);
         assert!(rank(next) >= rank(state), "{name}: {state:?}, and then {next:?}");
         state = next;
-        said.named |= state == Probed::Format;
+        certain.named |= state == Probed::Format;
         if prober.size_is_known() {
             let size = prober.info().map(|info| info.virtual_size);
-            assert!(size.is_some(), "{name}: a size is known and not told");
-            assert!(said.size.is_none() || said.size == size, "{name}: {said:?}, and then {size:?}");
-            said.size = size;
+            assert!(size.is_some(), "{name}: a size is known and not reported");
+            assert!(certain.size.is_none() || certain.size == size, "{name}: {certain:?}, and then {size:?}");
+            certain.size = size;
         } else {
-            // Damage to a wrapper ends it all.
-            assert!(said.size.is_none() || state == Probed::Done, "{name}: the size is not known any more");
+            // A damaged compressed stream ends the probe.
+            assert!(
+                certain.size.is_none() || state == Probed::Done,
+                "{name}: the size is not known any more"
+            );
         }
     }
     let known = prober.info().cloned();
@@ -63,14 +65,14 @@ fn check(opener: &Opener, bytes: &[u8], sizes: &[usize], name: &str) {
     }
     match &report.image {
         Ok(info) => {
-            if said.named {
+            if certain.named {
                 assert_eq!(report.formats, [info.format], "{name}");
             }
-            assert!(said.size.is_none_or(|size| size == info.virtual_size), "{name}: {said:?}");
+            assert!(certain.size.is_none_or(|size| size == info.virtual_size), "{name}: {certain:?}");
         }
         Err(error) => {
             let contradicts = matches!(error.kind(), ErrorKind::Ambiguous | ErrorKind::UnknownFormat);
-            assert!(!said.named || !contradicts, "{name}: {error}");
+            assert!(!certain.named || !contradicts, "{name}: {error}");
         }
     }
 }
@@ -85,7 +87,7 @@ fn check_all(opener: &Opener, bytes: &[u8], name: &str) {
 }
 
 #[test]
-fn nothing_that_is_said_of_any_image_is_taken_back() {
+fn prober_state_never_goes_back_for_any_image() {
     let mut opener = Opener::new();
     opener.limits = Limits { virtual_size: 1 << 40, ..Limits::default() };
     for image in good() {
@@ -106,7 +108,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_that_is_said_of_a_damaged_image_is_taken_back(
+    fn prober_state_never_goes_back_for_a_damaged_image(
         image in any::<prop::sample::Index>(),
         damage in proptest::collection::vec((0_usize..1024, any::<u8>()), 0..4),
         more in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
@@ -134,7 +136,7 @@ proptest! {
     }
 }
 
-/// A disc whose first bytes are a header of qcow2.
+/// A disc that begins with a qcow2 header.
 fn disc_with_header() -> Vec<u8> {
     let mut bytes = std::fs::read(images("good").join("v3.qcow2")).unwrap();
     bytes.resize(300_000, 0);
@@ -142,7 +144,7 @@ fn disc_with_header() -> Vec<u8> {
     bytes
 }
 
-/// A trailer as a VHD of fixed size has.
+/// The trailer of a VHD of fixed size.
 fn vhd_footer() -> Vec<u8> {
     let mut footer = vec![0; 512];
     footer[..8].copy_from_slice(b"conectix");
@@ -151,7 +153,7 @@ fn vhd_footer() -> Vec<u8> {
     footer
 }
 
-/// A trailer as a DMG has.
+/// The trailer of a DMG.
 fn koly() -> Vec<u8> {
     let mut trailer = vec![0; 512];
     trailer[..12].copy_from_slice(b"koly\0\0\0\x04\0\0\x02\0");
@@ -165,8 +167,8 @@ fn fixed_vhd() -> Vec<u8> {
     bytes
 }
 
-/// A descriptor of 125 KB whose last line says what it is.
-fn text_that_says_its_type_last() -> Vec<u8> {
+/// A descriptor of 125 KB with its `createType` in the last line.
+fn descriptor_with_its_type_last() -> Vec<u8> {
     let mut text = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n".to_owned();
     for number in 0..2500 {
         text.push_str(&format!("RW 8 FLAT \"a-name-of-some-length-{number:05}.vmdk\" 0\n"));
@@ -176,7 +178,7 @@ fn text_that_says_its_type_last() -> Vec<u8> {
 }
 
 #[test]
-fn nothing_that_is_said_of_what_is_made_to_mislead_is_taken_back() {
+fn prober_state_never_goes_back_for_misleading_streams() {
     let mut zeros_then_vhd = vec![0; 150_000];
     zeros_then_vhd.extend(vhd_footer());
     let noise: Vec<u8> =
@@ -184,7 +186,7 @@ fn nothing_that_is_said_of_what_is_made_to_mislead_is_taken_back() {
     let streams = [
         ("disc", disc_with_header()),
         ("vhd", fixed_vhd()),
-        ("text", text_that_says_its_type_last()),
+        ("text", descriptor_with_its_type_last()),
         ("zeros", zeros_then_vhd),
         ("noise", noise.clone()),
         ("dmg", [noise, koly()].concat()),
@@ -200,8 +202,9 @@ fn nothing_that_is_said_of_what_is_made_to_mislead_is_taken_back() {
     }
 }
 
+// Hostile case R01.
 #[test]
-fn r01_a_disc_is_no_image_however_its_first_bytes_look() {
+fn disc_that_begins_like_an_image_is_no_image() {
     let bytes = disc_with_header();
     let mut prober = Prober::new();
     assert_eq!(prober.push(&bytes[..8]), Probed::More);
@@ -210,8 +213,8 @@ fn r01_a_disc_is_no_image_however_its_first_bytes_look() {
 }
 
 #[test]
-fn the_size_that_a_long_descriptor_says_is_known_at_its_end() {
-    let bytes = text_that_says_its_type_last();
+fn size_in_a_long_descriptor_is_known_at_its_end() {
+    let bytes = descriptor_with_its_type_last();
     let mut prober = Prober::new();
     for piece in bytes.chunks(1000) {
         assert_ne!(prober.push(piece), Probed::Done);
@@ -221,7 +224,7 @@ fn the_size_that_a_long_descriptor_says_is_known_at_its_end() {
 }
 
 #[test]
-fn the_size_of_a_vdi_is_known_long_before_its_last_block() {
+fn size_of_a_vdi_is_known_before_its_last_block() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.vdi");
     let sink = diskimg::Target::file(&path, Format::new("vdi")).create(Some(64 << 20)).unwrap();
@@ -238,8 +241,9 @@ fn the_size_of_a_vdi_is_known_long_before_its_last_block() {
     assert_eq!(prober.finish().image.unwrap(), info);
 }
 
+// Hostile case R10.
 #[test]
-fn r10_a_trailer_names_what_nothing_else_recognises_in_a_file_and_in_a_stream() {
+fn trailer_is_recognised_in_a_file_and_in_a_stream() {
     let noise: Vec<u8> =
         (0..50_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0] | 1).collect();
     for (name, trailer) in [("vhd", vhd_footer()), ("dmg", koly())] {

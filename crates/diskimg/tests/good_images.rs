@@ -1,5 +1,4 @@
-//! Every image of `tests/images/good` is recognised, described and read as its table says, and survives being
-//! converted.
+//! Every image of `tests/images/good` is recognised, described and read as its table says, and can be converted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -15,7 +14,7 @@ use diskimg::{
 };
 use diskimg_core::conformance;
 
-/// Largest disk that is compared byte by byte in every way the conformance suite knows.
+/// The largest disk that runs the whole conformance suite.
 const SMALL: u64 = 1 << 20;
 
 fn open(image: &Good) -> Disk {
@@ -23,7 +22,7 @@ fn open(image: &Good) -> Disk {
 }
 
 #[test]
-fn the_guest_sees_the_bytes_that_the_table_names() {
+fn good_image_reads_as_the_table_says() {
     for image in good() {
         let disk = open(&image);
         assert_eq!(disk.size(), image.size, "{}", image.file);
@@ -35,7 +34,7 @@ fn the_guest_sees_the_bytes_that_the_table_names() {
 }
 
 #[test]
-fn every_small_disk_keeps_the_rules_of_a_source() {
+fn small_disk_passes_the_conformance_suite() {
     for image in good().iter().filter(|image| image.size <= SMALL) {
         let disk = open(image);
         let bytes = read_all(&disk).unwrap();
@@ -44,22 +43,23 @@ fn every_small_disk_keeps_the_rules_of_a_source() {
     }
 }
 
+// Hostile case X06.
 #[test]
-fn x06_many_threads_may_read_one_disk() {
+fn disk_is_read_by_many_threads() {
     for image in good() {
         let disk = open(&image);
         let bytes = read_all(&disk).unwrap();
         std::thread::scope(|scope| {
             for seed in 0..4 {
                 let (disk, bytes, file) = (&disk, &bytes, &image.file);
-                scope.spawn(move || read_here_and_there(disk, bytes, seed, file));
+                scope.spawn(move || read_random_ranges(disk, bytes, seed, file));
             }
         });
     }
 }
 
-/// Reads and maps ranges anywhere in a disk of these bytes.
-fn read_here_and_there(disk: &Disk, bytes: &[u8], seed: u64, file: &str) {
+/// Reads and maps random ranges of a disk with these bytes.
+fn read_random_ranges(disk: &Disk, bytes: &[u8], seed: u64, file: &str) {
     let mut numbers = conformance::Numbers::new(seed);
     for _ in 0..40 {
         let at = numbers.below(disk.size() + 1);
@@ -75,7 +75,7 @@ fn read_here_and_there(disk: &Disk, bytes: &[u8], seed: u64, file: &str) {
 }
 
 #[test]
-fn an_image_in_memory_is_the_same_disk() {
+fn image_in_memory_is_the_same_disk() {
     for image in good().iter().filter(|image| image.wrapper.is_none()) {
         let source = Arc::new(Memory::new(std::fs::read(image.path()).unwrap()));
         let disk = image.opener().open_source(source).unwrap_or_else(|e| panic!("{}: {e}", image.file));
@@ -84,14 +84,14 @@ fn an_image_in_memory_is_the_same_disk() {
 }
 
 #[test]
-fn sniffing_tells_format_content_and_wrapper() {
+fn sniff_recognises_format_content_and_compression() {
     for image in good() {
         let found = sniff(&Memory::new(std::fs::read(image.path()).unwrap()));
         match (&image.wrapper, &image.content, image.format.as_str(), image.how.as_str()) {
             (Some(wrapper), ..) => {
                 assert!(matches!(found, Ok(Sniffed::Wrapped(w)) if w.name() == wrapper), "{}", image.file);
             }
-            // What is in an archive is not looked at.
+            // The content of an archive is not inspected.
             _ if image.file.ends_with(".ova") => {
                 assert!(matches!(found, Ok(Sniffed::Known(f)) if f.name() == "tar"), "{}", image.file);
             }
@@ -99,8 +99,8 @@ fn sniffing_tells_format_content_and_wrapper() {
                 assert_eq!(found.unwrap_err().kind(), ErrorKind::UnknownFormat, "{}", image.file);
             }
             (_, Some(content), "raw", _) => {
-                let told = matches!(found, Ok(Sniffed::Raw(c)) if c.name() == content);
-                assert!(told, "{}: {found:?}, expected {content}", image.file);
+                let described = matches!(found, Ok(Sniffed::Raw(c)) if c.name() == content);
+                assert!(described, "{}: {found:?}, expected {content}", image.file);
             }
             (_, _, format, _) => {
                 assert!(matches!(found, Ok(Sniffed::Image(f)) if f.name() == format), "{}", image.file);
@@ -110,48 +110,54 @@ fn sniffing_tells_format_content_and_wrapper() {
 }
 
 #[test]
-fn inspecting_tells_the_same_as_opening_and_opens_nothing() {
+fn inspect_describes_like_open_and_opens_nothing() {
     for image in good() {
         if image.how.starts_with("snapshot=") {
             continue;
         }
         let mut opener = image.opener();
         opener.resolver = Arc::new(Nobody);
-        let told = opener.inspect(image.path()).unwrap_or_else(|error| panic!("{}: {error}", image.file));
-        assert_eq!(told.info.virtual_size, image.size, "{}", image.file);
-        assert_eq!(told.info.format.name(), image.format, "{}", image.file);
-        assert_eq!(told.wrapper.map(|w| w.name().to_owned()), image.wrapper, "{}", image.file);
-        assert_eq!(told.info.content.map(str::to_owned), image.content, "{}", image.file);
-        assert_eq!(told.file_size, Some(std::fs::metadata(image.path()).unwrap().len()), "{}", image.file);
-        assert_eq!(!told.info.references.is_empty(), image.how == "files", "{}", image.file);
-        let reaches_out = told.info.findings.iter().any(|finding| finding.severity == Severity::Unsafe);
-        assert_eq!(reaches_out, image.how == "files", "{}: {:?}", image.file, told.info.findings);
+        let described =
+            opener.inspect(image.path()).unwrap_or_else(|error| panic!("{}: {error}", image.file));
+        assert_eq!(described.info.virtual_size, image.size, "{}", image.file);
+        assert_eq!(described.info.format.name(), image.format, "{}", image.file);
+        assert_eq!(described.wrapper.map(|w| w.name().to_owned()), image.wrapper, "{}", image.file);
+        assert_eq!(described.info.content.map(str::to_owned), image.content, "{}", image.file);
+        assert_eq!(
+            described.file_size,
+            Some(std::fs::metadata(image.path()).unwrap().len()),
+            "{}",
+            image.file
+        );
+        assert_eq!(!described.info.references.is_empty(), image.how == "files", "{}", image.file);
+        let reaches_out = described.info.findings.iter().any(|finding| finding.severity == Severity::Unsafe);
+        assert_eq!(reaches_out, image.how == "files", "{}: {:?}", image.file, described.info.findings);
 
         let stream = std::fs::File::open(image.path()).unwrap();
         let streamed =
             opener.inspect_stream(stream).unwrap_or_else(|error| panic!("{}: {error}", image.file));
         assert_eq!(streamed.info.virtual_size, image.size, "{}", image.file);
-        assert_eq!(streamed.info.references, told.info.references, "{}", image.file);
-        assert_eq!(streamed.info.snapshots, told.info.snapshots, "{}", image.file);
+        assert_eq!(streamed.info.references, described.info.references, "{}", image.file);
+        assert_eq!(streamed.info.snapshots, described.info.snapshots, "{}", image.file);
     }
 }
 
-/// Fails the test when anybody wants a file.
+/// Fails the test if a file is resolved.
 struct Nobody;
 
 impl Resolver for Nobody {
     fn resolve(&self, reference: &diskimg::Reference) -> diskimg::Result<Arc<dyn BlockSource>> {
-        panic!("somebody wants {:?}", reference.name_lossy());
+        panic!("asked for {:?}", reference.name_lossy());
     }
 }
 
 #[test]
-fn what_is_odd_about_an_image_is_told() {
+fn unusual_image_has_a_finding() {
     let finding = |file: &str, check: &str| {
-        let told = Opener::new().inspect(common::images("good").join(file)).unwrap();
-        let found = told.info.findings.iter().any(|finding| finding.check == check);
-        assert!(found, "{file}: {check} is not among {:?}", told.info.findings);
-        told.info
+        let described = Opener::new().inspect(common::images("good").join(file)).unwrap();
+        let found = described.info.findings.iter().any(|finding| finding.check == check);
+        assert!(found, "{file}: {check} is not among {:?}", described.info.findings);
+        described.info
     };
     finding("size-1000.qcow2", "size_rounded");
     finding("bitmaps-wrong-length.qcow2", "bitmaps");
@@ -169,13 +175,13 @@ fn what_is_odd_about_an_image_is_told() {
         .map(|snapshot| snapshot.name)
         .collect();
     assert_eq!(names, ["first", "second"]);
-    let cut = Opener::new().inspect(common::images("good").join("cut.iso")).unwrap().info;
-    assert!(cut.is_optical_disc);
-    assert!(cut.findings.iter().any(|finding| finding.severity == Severity::Warning), "{:?}", cut.findings);
+    let disc = Opener::new().inspect(common::images("good").join("cut.iso")).unwrap().info;
+    assert!(disc.is_optical_disc);
+    assert!(disc.findings.iter().any(|finding| finding.severity == Severity::Warning), "{:?}", disc.findings);
 }
 
 #[test]
-fn nothing_below_an_image_is_opened_by_default() {
+fn backing_file_is_not_opened_by_default() {
     for image in good().iter().filter(|image| image.how == "files") {
         let error = Opener::new().open(image.path()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Denied, "{}: {error}", image.file);
@@ -183,7 +189,7 @@ fn nothing_below_an_image_is_opened_by_default() {
 }
 
 #[test]
-fn the_layers_of_a_chain_can_be_told_apart() {
+fn layers_of_a_chain_are_distinguished() {
     let path = common::images("good").join("chain-top.qcow2");
     let mut opener = Opener::new();
     opener.resolver = Arc::new(WithinDirectory::of_image(&path).unwrap());
@@ -196,7 +202,7 @@ fn the_layers_of_a_chain_can_be_told_apart() {
     assert_eq!(depths, [0, 1, 2]);
 }
 
-/// What an image is converted to.
+/// The target of a conversion.
 struct Form {
     format: &'static str,
     compress: bool,
@@ -223,16 +229,16 @@ fn target(path: &Path, form: &Form) -> Target {
     target
 }
 
-/// Converts an image as its place and wrapper allow.
+/// Converts an image, streamed if it is compressed.
 fn convert_image(image: &Good, path: &Path, form: &Form) {
     let options = ConvertOptions::default();
     match image.opener().input(image.path()).unwrap() {
-        Input::Stream(arriving) if form.format == "raw" && arriving.streams(WriteOrder::Any) => {
+        Input::Stream(input) if form.format == "raw" && input.streams(WriteOrder::Any) => {
             let sink = target(path, form).create(None).unwrap();
-            convert_stream(arriving, sink, &ConvertOptions::default(), &()).unwrap();
+            convert_stream(input, sink, &ConvertOptions::default(), &()).unwrap();
         }
-        Input::Stream(arriving) => {
-            let disk = arriving.into_disk(&()).unwrap();
+        Input::Stream(input) => {
+            let disk = input.into_disk(&()).unwrap();
             let sink = target(path, form).create(Some(disk.size())).unwrap();
             convert(&disk, sink, &options, &()).unwrap();
         }
@@ -244,19 +250,19 @@ fn convert_image(image: &Good, path: &Path, form: &Form) {
 }
 
 #[test]
-fn an_image_is_the_same_disk_in_every_format_and_back() {
+fn image_converts_to_every_format_and_back() {
     let scratch = tempfile::tempdir().unwrap();
     for (number, image) in good().iter().enumerate() {
         let original = open(image);
         for (index, form) in FORMS.iter().enumerate() {
             if image.size == 0 && form.format == "vmdk" {
-                // Its header says 0 for "no disk here".
+                // A capacity of 0 stands for a file without a disk.
                 continue;
             }
             let there = scratch.path().join(format!("{number}-{index}"));
             convert_image(image, &there, form);
             if image.size == 0 && form.format == "raw" {
-                // A raw file without a byte is no image, not even when it is pinned.
+                // An empty raw file is no image, even if its format is pinned.
                 assert_eq!(std::fs::metadata(&there).unwrap().len(), 0);
                 continue;
             }
@@ -264,7 +270,7 @@ fn an_image_is_the_same_disk_in_every_format_and_back() {
             opener.format = Some(driver(form.format).unwrap().format);
             let disk = opener.open(&there).unwrap();
             let context = format!("{} ({}) as {} {}", image.file, image.how, form.format, form.settings);
-            // Images count in sectors; a raw disk may end inside one.
+            // The size of an image is in sectors; a raw disk may end inside one.
             let size = if form.format == "raw" { image.size } else { image.size.next_multiple_of(512) };
             assert_eq!(disk.size(), size, "{context}");
             let mut one_thread = CompareOptions::default();
@@ -287,8 +293,8 @@ fn an_image_is_the_same_disk_in_every_format_and_back() {
 }
 
 #[test]
-fn what_the_converter_writes_is_not_probed_again() {
-    // A guest may put an image's header on its disk; the raw copy of it begins like an image.
+fn converted_raw_disk_is_not_probed_again() {
+    // A guest may write an image header to its disk. The raw copy then begins like an image.
     let image = common::images("good").join("qcow2-inside.qcow2");
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("disk.raw");
@@ -302,12 +308,12 @@ fn what_the_converter_writes_is_not_probed_again() {
 }
 
 #[test]
-fn the_table_names_every_image() {
+fn table_lists_every_image() {
     let named: Vec<String> = good().into_iter().map(|image| image.file).collect();
     for entry in std::fs::read_dir(common::images("good")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         let part = [".data", "-flat.vmdk", "-f001.vmdk"].iter().any(|end| file.ends_with(end));
         let known = part || named.contains(&file) || file == "IMAGES.tsv";
-        assert!(known, "{file} stands in no row of IMAGES.tsv");
+        assert!(known, "{file} has no row in IMAGES.tsv");
     }
 }

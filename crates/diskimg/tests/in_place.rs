@@ -45,7 +45,7 @@ fn disk(path: &Path) -> Vec<u8> {
 }
 
 /// The parts of a description that a conversion in place keeps.
-fn kept(path: &Path) -> String {
+fn layout(path: &Path) -> String {
     let info = inspect(path).unwrap().info;
     let details: Vec<&(String, Detail)> = info
         .details
@@ -109,9 +109,9 @@ fn empty_image_is_written_again_with_its_own_size_and_settings() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         created(&path, format, settings);
-        let (before, names) = (kept(&path), all_files(dir.path()).len());
+        let (before, names) = (layout(&path), all_files(dir.path()).len());
         written(&bytes, &target(&path, format)).unwrap_or_else(|e| panic!("{format} {settings}: {e}"));
-        assert_eq!(kept(&path), before, "{format} {settings}");
+        assert_eq!(layout(&path), before, "{format} {settings}");
         assert!(disk(&path) == expected, "{format} {settings}");
         assert_eq!(all_files(dir.path()).len(), names, "{format} {settings}");
         let stores = refused(&path, format, &bytes).to_string();
@@ -220,10 +220,10 @@ fn open_file_follows_the_rules_of_a_path() {
         target
     };
     created(&path, "qcow2", "cluster_size=4k");
-    let before = kept(&path);
+    let before = layout(&path);
     let bytes = painted(3, 1 << 20);
     written(&bytes, &open("qcow2", true)).unwrap();
-    assert_eq!(kept(&path), before);
+    assert_eq!(layout(&path), before);
     assert!(disk(&path)[..bytes.len()] == bytes);
     assert!(written(&bytes, &open("qcow2", true)).is_err(), "it stores data");
     written(&bytes, &open("raw", true)).unwrap();
@@ -320,7 +320,7 @@ fn raw_target_shorter_than_a_streamed_disk_is_never_cut_or_grown() {
 }
 
 #[test]
-fn raw_target_is_written_whatever_it_holds() {
+fn raw_target_is_written_over_any_content() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk");
     for name in ["snapshots.qcow2", "flat.vmdk", "iso9660.iso", "stream.vmdk.gz", "corrupt-bit.qcow2"] {
@@ -361,9 +361,9 @@ fn image_made_by_qemu_is_written_again_and_sound() {
         let path = dir.path().join("disk.vmdk");
         let name = path.to_str().unwrap();
         qemu(dir.path(), "qemu-img", &["create", "-q", "-f", format, "-o", settings, name, "4M"]);
-        let (before, blocks) = (kept(&path), allocated(&path));
+        let (before, blocks) = (layout(&path), allocated(&path));
         written(&bytes, &target(&path, format)).unwrap_or_else(|e| panic!("{format} {settings}: {e}"));
-        assert_eq!(kept(&path), before, "{format} {settings}");
+        assert_eq!(layout(&path), before, "{format} {settings}");
         if settings.contains("=falloc") || settings.contains("=full") {
             assert!(allocated(&path) >= blocks, "{format} {settings}: {} of {blocks}", allocated(&path));
         }

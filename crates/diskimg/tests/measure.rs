@@ -1,5 +1,5 @@
-//! What a conversion will take up, told before it: as `qemu-img measure` tells it, and never less than it takes; exactly
-//! what it takes, where layout and data leave no choice.
+//! The measured size of a conversion is that of `qemu-img measure` and never less than the actual size. It is exact if
+//! the layout and the data determine it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
@@ -49,7 +49,7 @@ fn target_of(format: &'static str, path: &Path, settings: &str) -> Target {
 }
 
 #[test]
-fn measures_are_those_of_qemu_img() {
+fn measure_agrees_with_qemu_img() {
     if !have_qemu() {
         return;
     }
@@ -77,7 +77,7 @@ fn measures_are_those_of_qemu_img() {
 }
 
 #[test]
-fn no_conversion_takes_more_than_it_was_measured_to() {
+fn conversion_is_never_larger_than_measured() {
     let scratch = tempfile::tempdir().unwrap();
     for image in images() {
         let disk = Opener::new().open(&image).unwrap();
@@ -97,14 +97,14 @@ fn no_conversion_takes_more_than_it_was_measured_to() {
     }
 }
 
-/// A disk of noise in some places, that does not compress and has no run of zeros, and of holes in all others.
+/// A disk of noise, which does not compress and has no zeros, and of holes.
 struct Noise {
     size: u64,
     stored: Vec<Range<u64>>,
 }
 
 impl Noise {
-    /// Noise at the beginning, at the end, and in places on the way that begin and end beside units of any size.
+    /// Noise at the beginning, at the end, and in ranges that do not begin or end at a unit of any size.
     fn in_places(size: u64) -> Self {
         let places =
             [0..1, 5000..5001, 65_535..65_537, 1 << 20..(1 << 20) + 4097, 3 << 30..(3 << 30) + 70_000];
@@ -144,17 +144,17 @@ impl BlockSource for Noise {
     }
 }
 
-/// A byte that is not zero, by the steps of SplitMix64.
+/// A byte other than zero, by SplitMix64.
 fn noise(at: u64) -> u8 {
     let mixed = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     (mixed ^ (mixed >> 27)).to_le_bytes()[2].max(1)
 }
 
-/// What a target is measured to take with a disk, and the length of all files that a conversion makes.
-fn measured_and_taken(format: &'static str, settings: &str, disk: &Noise) -> (Measured, u64) {
+/// Returns the measured size of a target, and the actual size of all its files.
+fn measured_and_actual(format: &'static str, settings: &str, disk: &Noise) -> (Measured, u64) {
     let scratch = tempfile::tempdir().unwrap();
-    // Names of other files, and with them the length of a descriptor, follow from this one.
+    // The names of the extents, and with them the length of the descriptor, depend on this name.
     let target = target_of(format, &scratch.path().join("a longer name.vmdk"), settings);
     let measured = target.measure(disk).unwrap();
     let sink = target.create(Some(disk.size)).unwrap();
@@ -181,13 +181,13 @@ const EXACT: [(&str, &str); 14] = [
 ];
 
 #[test]
-fn vmdk_and_vdi_take_exactly_what_they_were_measured_to() {
+fn vmdk_and_vdi_are_exactly_as_large_as_measured() {
     for (format, settings) in EXACT {
         for size in [1, 512, 65_536, (1 << 20) + 1, (5 << 20) + 300, (4 << 30) + 512] {
             if settings == "static=on" && size > 1 << 30 {
                 continue;
             }
-            let (measured, taken) = measured_and_taken(format, settings, &Noise::in_places(size));
+            let (measured, taken) = measured_and_actual(format, settings, &Noise::in_places(size));
             assert_eq!(measured.required, taken, "{format} {settings}: {size}");
             assert!(measured.required <= measured.fully_allocated, "{format} {settings}: {size}");
         }
@@ -195,10 +195,10 @@ fn vmdk_and_vdi_take_exactly_what_they_were_measured_to() {
 }
 
 #[test]
-fn a_full_disk_takes_exactly_what_it_was_measured_to() {
+fn full_disk_is_exactly_as_large_as_measured() {
     for (format, settings) in EXACT {
         let size = (5 << 20) + 300;
-        let (measured, taken) = measured_and_taken(format, settings, &Noise::everywhere(size));
+        let (measured, taken) = measured_and_actual(format, settings, &Noise::everywhere(size));
         assert_eq!(measured, Measured { required: taken, fully_allocated: taken }, "{format} {settings}");
         let empty = target_of(format, Path::new("a longer name.vmdk"), settings).measure_empty(size).unwrap();
         assert_eq!(empty.fully_allocated, taken, "{format} {settings}");
@@ -207,10 +207,10 @@ fn a_full_disk_takes_exactly_what_it_was_measured_to() {
 }
 
 #[test]
-fn a_stream_optimized_vmdk_takes_at_most_what_it_was_measured_to_and_not_much_less() {
+fn stream_optimized_vmdk_is_at_most_as_large_as_measured_and_not_much_smaller() {
     for settings in ["subformat=streamOptimized", "subformat=streamOptimized,grain_size=4k"] {
         for disk in [Noise::everywhere((5 << 20) + 300), Noise::in_places((4 << 30) + 512)] {
-            let (measured, taken) = measured_and_taken("vmdk", settings, &disk);
+            let (measured, taken) = measured_and_actual("vmdk", settings, &disk);
             assert!(taken <= measured.required, "{settings}: {taken} of {measured:?}");
             if disk.stored.len() == 1 {
                 assert!(taken > measured.required / 10 * 8, "{settings}: {taken} of {measured:?}");
@@ -220,7 +220,7 @@ fn a_stream_optimized_vmdk_takes_at_most_what_it_was_measured_to_and_not_much_le
 }
 
 #[test]
-fn what_is_created_and_not_written_takes_what_it_was_measured_to() {
+fn empty_image_is_as_large_as_measured() {
     let created = |format, settings: &str| {
         let scratch = tempfile::tempdir().unwrap();
         let target = target_of(format, &scratch.path().join("a longer name.vmdk"), settings);
@@ -242,7 +242,7 @@ fn what_is_created_and_not_written_takes_what_it_was_measured_to() {
 }
 
 #[test]
-fn what_cannot_be_created_cannot_be_measured() {
+fn measure_refuses_what_create_refuses() {
     let refused = [
         ("raw", "cluster_size=4k", 512),
         ("qcow2", "compat=0.10,extended_l2=on", 512),

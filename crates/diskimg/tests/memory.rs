@@ -1,4 +1,4 @@
-//! What huge disks cost: the bytes read from the file and the time, whatever they claim.
+//! The cost of huge disks: bytes read from the file, and time.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -15,7 +15,7 @@ use diskimg::{BlockSource, CompareOptions, ErrorKind, ExtentKind, Extents, Limit
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
-/// A file of any size that is zeros but for some pieces, and counts the bytes that are read from it.
+/// A file of zeros with some data, which counts the bytes read.
 struct Counting {
     size: u64,
     pieces: BTreeMap<u64, Vec<u8>>,
@@ -100,7 +100,7 @@ fn sparse() -> Counting {
 }
 
 #[test]
-fn opening_and_mapping_64_tib_reads_a_few_mib_and_takes_no_time() {
+fn disk_of_64_tib_opens_and_maps_with_few_reads() {
     let file = Arc::new(sparse());
     let started = Instant::now();
     let disk = Opener::new().open_source(Arc::clone(&file) as Arc<dyn BlockSource>).unwrap();
@@ -117,7 +117,7 @@ fn opening_and_mapping_64_tib_reads_a_few_mib_and_takes_no_time() {
 }
 
 #[test]
-fn comparing_two_disks_of_64_tib_reads_what_they_hold() {
+fn compare_of_two_disks_of_64_tib_reads_only_their_data() {
     let (a, b) = (Arc::new(sparse()), Arc::new(sparse()));
     let open = |file: &Arc<Counting>| Opener::new().open_source(Arc::clone(file) as Arc<dyn BlockSource>);
     let (left, right) = (open(&a).unwrap(), open(&b).unwrap());
@@ -130,7 +130,7 @@ fn comparing_two_disks_of_64_tib_reads_what_they_hold() {
     assert!(a.read() + b.read() < 16 * MIB, "{} bytes", a.read() + b.read());
 }
 
-/// All entries of the L1 table name one L2 table, and all of that one name one cluster.
+/// All entries of the L1 table refer to one L2 table, and all entries of that to one cluster.
 fn repeated() -> Counting {
     let cluster = 2 * MIB;
     let entries = 4 << 20;
@@ -143,7 +143,7 @@ fn repeated() -> Counting {
 }
 
 #[test]
-fn a_disk_that_says_the_same_everywhere_is_read_in_pieces_without_keeping_them() {
+fn disk_of_one_repeated_cluster_is_read_without_caching_it_all() {
     let file = Arc::new(repeated());
     let disk = Opener::new().open_source(Arc::clone(&file) as Arc<dyn BlockSource>).unwrap();
     for guest in [0, TIB, 63 * TIB + 12_345] {
@@ -151,7 +151,7 @@ fn a_disk_that_says_the_same_everywhere_is_read_in_pieces_without_keeping_them()
         disk.read_at(guest, &mut bytes).unwrap();
         assert_eq!(bytes, [0x41; 4096]);
     }
-    // There are 2^25 clusters, and nobody could list them all: each look at the map answers soon.
+    // There are 2^25 clusters. Each call must return quickly.
     let started = Instant::now();
     let mut at = 0;
     for _ in 0..1000 {
@@ -164,7 +164,7 @@ fn a_disk_that_says_the_same_everywhere_is_read_in_pieces_without_keeping_them()
 }
 
 #[test]
-fn a_caller_that_sets_a_limit_never_sees_a_larger_disk() {
+fn limit_of_the_virtual_size_refuses_a_larger_disk() {
     let mut opener = Opener::new();
     opener.limits = Limits { virtual_size: 64 * TIB - 1, ..Limits::default() };
     for file in [sparse(), repeated()] {
@@ -174,8 +174,8 @@ fn a_caller_that_sets_a_limit_never_sees_a_larger_disk() {
 }
 
 #[test]
-fn a_header_that_claims_tables_past_any_memory_costs_nothing() {
-    // The largest L1 table, and 65536 snapshots: the file does not hold them.
+fn header_with_huge_tables_allocates_nothing() {
+    // The largest L1 table and 65536 snapshots, which the file does not contain.
     let mut file = Counting::new(100 * MIB);
     let mut head = header(16, 64 * TIB, 4 << 20, 1 << 20);
     head[60..64].copy_from_slice(&65_536_u32.to_be_bytes());

@@ -1,4 +1,4 @@
-//! A target written in place is never one of the files that the disk is read from.
+//! A target is never one of the files that the disk is read from.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
@@ -35,7 +35,7 @@ fn written(path: &Path, subformat: &str, byte: u8) {
 }
 
 #[test]
-fn extents_and_the_descriptor_are_spared() {
+fn extents_and_the_descriptor_are_never_a_target() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("disk.vmdk");
     written(&path, "monolithicFlat", 0x55);
@@ -65,7 +65,7 @@ fn copied(dir: &Path, top: &str, needs: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn backing_files_and_data_files_are_spared() {
+fn backing_file_and_data_file_are_never_a_target() {
     let cases: [(&str, &[&str]); 3] = [
         ("top-on-raw.qcow2", &["base.raw"]),
         ("chain-top.qcow2", &["chain-middle.qcow2", "chain-base.qcow2"]),
@@ -85,7 +85,7 @@ fn backing_files_and_data_files_are_spared() {
 }
 
 #[test]
-fn a_parent_that_was_given_is_spared() {
+fn given_parent_is_never_a_target() {
     let dir = tempfile::tempdir().unwrap();
     let top = copied(dir.path(), "top-on-raw.qcow2", &["base.raw"]);
     let base = dir.path().join("base.raw");

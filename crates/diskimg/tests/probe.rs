@@ -1,4 +1,4 @@
-//! The prober: what is pushed is told as it is told of a file, however it is cut, and no later than it is certain.
+//! The prober describes a stream like a file, for any split, and reports a result once it is certain.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -15,10 +15,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
-/// The sizes in which streams are cut.
+/// The sizes of chunks.
 const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, 1 << 20];
 
-/// Pushes all of a stream, whether or not the prober wants more.
+/// Pushes all of a stream, even after the prober is done.
 fn probe(opener: &Opener, bytes: &[u8], chunk: usize) -> ProbeReport {
     let mut prober = Prober::with(opener);
     for chunk in bytes.chunks(chunk) {
@@ -27,8 +27,8 @@ fn probe(opener: &Opener, bytes: &[u8], chunk: usize) -> ProbeReport {
     prober.finish()
 }
 
-/// What is told, in a form that can be compared.
-fn told(report: &ProbeReport) -> String {
+/// The result in a form that can be compared.
+fn described(report: &ProbeReport) -> String {
     format!("{report:?}")
 }
 
@@ -38,13 +38,14 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An inspection without the sizes that only a file has.
+/// An inspection without the sizes of a file.
 fn without_sizes(inspection: Result<Inspection>) -> Result<(ImageInfo, Option<Wrapper>)> {
     inspection.map(|inspection| (inspection.info, inspection.wrapper))
 }
 
+// Hostile case X01.
 #[test]
-fn x01_a_good_image_is_told_as_of_its_file_however_it_is_cut() {
+fn good_stream_is_described_like_its_file_for_any_split() {
     for image in good().iter().filter(|image| !image.how.starts_with("snapshot=")) {
         let opener = image.opener();
         let expected = without_sizes(opener.inspect(image.path())).unwrap();
@@ -60,8 +61,9 @@ fn x01_a_good_image_is_told_as_of_its_file_however_it_is_cut() {
     }
 }
 
+// Hostile case X01.
 #[test]
-fn x01_a_good_image_wrapped_is_told_as_the_image() {
+fn compressed_stream_is_described_like_the_image() {
     for image in good().iter().filter(|image| !image.how.starts_with("snapshot=") && image.wrapper.is_none())
     {
         let opener = image.opener();
@@ -70,12 +72,13 @@ fn x01_a_good_image_wrapped_is_told_as_the_image() {
         let packed = gz(&bytes);
         let one = probe(&opener, &packed, 1000);
         assert_eq!(one.image.as_ref().unwrap(), &expected, "{}", image.file);
-        assert_eq!(told(&one), told(&probe(&opener, &packed, usize::MAX)), "{}", image.file);
+        assert_eq!(described(&one), described(&probe(&opener, &packed, usize::MAX)), "{}", image.file);
     }
 }
 
+// Hostile case X01.
 #[test]
-fn x01_a_bad_image_is_told_as_of_its_file_however_it_is_cut() {
+fn bad_stream_is_described_like_its_file_for_any_split() {
     for row in common::table(&images("bad").join("EXPECTED.tsv")) {
         let path = images("bad").join(&row[0]);
         let mut opener = Opener::new();
@@ -84,7 +87,7 @@ fn x01_a_bad_image_is_told_as_of_its_file_however_it_is_cut() {
         let bytes = std::fs::read(&path).unwrap();
         let whole = probe(&opener, &bytes, usize::MAX);
         for chunk in CHUNKS {
-            assert_eq!(told(&probe(&opener, &bytes, chunk)), told(&whole), "{} by {chunk}", row[0]);
+            assert_eq!(described(&probe(&opener, &bytes, chunk)), described(&whole), "{} by {chunk}", row[0]);
         }
         match (whole.image, expected) {
             (Ok(info), Ok((expected, _))) => assert_eq!(info, expected, "{}", row[0]),
@@ -94,24 +97,26 @@ fn x01_a_bad_image_is_told_as_of_its_file_however_it_is_cut() {
     }
 }
 
-fn read(folder: &str, name: &str) -> Vec<u8> {
-    std::fs::read(images(folder).join(name)).unwrap()
+fn read(directory: &str, name: &str) -> Vec<u8> {
+    std::fs::read(images(directory).join(name)).unwrap()
 }
 
 fn kind(report: &ProbeReport) -> ErrorKind {
     report.image.as_ref().expect_err("this is no good image").kind()
 }
 
+// Hostile case R01.
 #[test]
-fn r01_a_disc_with_an_image_header_is_ambiguous_and_both_are_named() {
+fn disc_with_an_image_header_is_ambiguous_and_lists_both() {
     let report = probe(&Opener::new(), &read("bad", "r01-iso-with-qcow2-header.iso"), 4096);
     assert_eq!(kind(&report), ErrorKind::Ambiguous);
     assert_eq!(report.formats, [Format::new("qcow2")]);
     assert_eq!(report.content.map(diskimg::Content::name), Some("iso9660"));
 }
 
+// Hostile case R02.
 #[test]
-fn r02_a_disk_with_partitions_and_the_head_of_an_image_is_ambiguous_unless_pinned() {
+fn partitioned_disk_with_an_image_header_is_ambiguous_unless_pinned() {
     let bytes = read("bad", "r02-mbr-with-vmdk-text.raw");
     let report = probe(&Opener::new(), &bytes, 4096);
     assert_eq!(kind(&report), ErrorKind::Ambiguous);
@@ -123,29 +128,33 @@ fn r02_a_disk_with_partitions_and_the_head_of_an_image_is_ambiguous_unless_pinne
     assert_eq!((info.format.name(), info.virtual_size), ("raw", bytes.len() as u64));
 }
 
+// Hostile case R04.
 #[test]
-fn r04_a_vdi_signature_in_boot_code_is_a_disk() {
+fn vdi_signature_in_boot_code_is_a_raw_disk() {
     let report = probe(&Opener::new(), &read("good", "vdi-signature-in-mbr.raw"), 100);
     assert!(report.formats.is_empty());
     assert_eq!(report.image.unwrap().content, Some("mbr"));
 }
 
+// Hostile case R06.
 #[test]
-fn r06_a_disc_with_a_senseless_block_size_is_a_disc_as_long_as_its_stream() {
+fn disc_with_an_invalid_block_size_has_the_size_of_its_stream() {
     let bytes = read("good", "block-size-0.iso");
     let info = probe(&Opener::new(), &bytes, 512).image.unwrap();
     assert!(info.is_optical_disc);
     assert_eq!(info.virtual_size, bytes.len() as u64);
 }
 
+// Hostile case R07.
 #[test]
-fn r07_a_disc_that_was_cut_short_has_a_finding() {
+fn truncated_disc_has_a_finding() {
     let info = probe(&Opener::new(), &read("good", "cut.iso"), 512).image.unwrap();
     assert!(info.findings.iter().any(|finding| finding.check == "truncated"));
 }
 
+// Hostile case R08.
 #[test]
-fn r08_an_empty_stream_is_an_error_wrapped_or_not() {
+fn empty_stream_is_an_error_compressed_or_not() {
     for bytes in [Vec::new(), gz(&[])] {
         let report = probe(&Opener::new(), &bytes, 1);
         assert_eq!(kind(&report), ErrorKind::UnknownFormat);
@@ -153,8 +162,9 @@ fn r08_an_empty_stream_is_an_error_wrapped_or_not() {
     }
 }
 
+// Hostile case R09.
 #[test]
-fn r09_the_size_of_a_raw_disk_is_exact() {
+fn size_of_a_raw_disk_is_exact() {
     let mut opener = Opener::new();
     opener.allow_raw = true;
     for len in [1, 511, 513, 69_631, 69_632, 69_633, 139_264, 300_001] {
@@ -165,8 +175,9 @@ fn r09_the_size_of_a_raw_disk_is_exact() {
     }
 }
 
+// Hostile case R10.
 #[test]
-fn r10_formats_that_cannot_be_read_are_named_and_never_raw() {
+fn unsupported_format_is_recognised_and_never_raw() {
     let mut opener = Opener::new();
     opener.allow_raw = true;
     for name in ["vhd", "vhdx", "qed", "luks", "zip", "bz2", "tar", "7z"] {
@@ -177,7 +188,7 @@ fn r10_formats_that_cannot_be_read_are_named_and_never_raw() {
     }
 }
 
-/// A disk with partitions and the footer of a VHD of fixed size behind it.
+/// A disk with partitions and the footer of a VHD of fixed size.
 fn fixed_vhd() -> Vec<u8> {
     let mut bytes = read("good", "mbr.raw");
     let mut footer = [0; 512];
@@ -189,8 +200,9 @@ fn fixed_vhd() -> Vec<u8> {
     bytes
 }
 
+// Hostile case R10.
 #[test]
-fn r10_a_vhd_of_fixed_size_is_no_raw_disk_although_it_begins_like_one() {
+fn fixed_vhd_is_no_raw_disk() {
     let bytes = fixed_vhd();
     for stream in [bytes.clone(), gz(&bytes)] {
         let report = probe(&Opener::new(), &stream, 1000);
@@ -208,9 +220,10 @@ fn r10_a_vhd_of_fixed_size_is_no_raw_disk_although_it_begins_like_one() {
     assert_eq!(probe(&pinned, &bytes, 1000).image.unwrap().virtual_size, bytes.len() as u64);
 }
 
+// Hostile case C01.
 #[test]
-fn c01_a_wrapper_cut_short_is_truncated_and_the_format_inside_is_still_told() {
-    // Noise does not shrink: the head is out before the cut.
+fn truncated_compressed_stream_still_reports_the_format() {
+    // Noise does not shrink, so that the head is decompressed before the truncation.
     let mut numbers = Numbers::new(3);
     let mut disk: Vec<u8> = (0..200_000).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
     disk[32_769..32_774].copy_from_slice(b"CD001");
@@ -221,14 +234,16 @@ fn c01_a_wrapper_cut_short_is_truncated_and_the_format_inside_is_still_told() {
     assert_eq!(report.content.map(diskimg::Content::name), Some("iso9660"));
 }
 
+// Hostile case C08.
 #[test]
-fn c08_only_one_wrapper_is_taken_off() {
+fn only_one_level_is_decompressed() {
     let packed = gz(&gz(&painted(0, 100_000)));
     assert_eq!(kind(&probe(&Opener::new(), &packed, 100)), ErrorKind::Limit);
 }
 
+// Hostile case C09.
 #[test]
-fn c09_a_bomb_is_left_alone_once_it_is_larger_than_any_disk() {
+fn decompression_bomb_ends_at_the_largest_virtual_size() {
     let mut opener = Opener::new();
     opener.limits = Limits { virtual_size: 1 << 20, ..Limits::default() };
     let bomb = gz(&vec![0; 64 << 20]);
@@ -252,16 +267,16 @@ fn qcow2(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_caller_may_stop_when_nothing_can_change_any_more() {
+fn stopped_stream_after_done_gives_the_full_result() {
     let image = qcow2(8 << 20);
     for bytes in [image.clone(), gz(&image)] {
         let mut prober = Prober::new();
         assert_eq!(prober.push(&bytes[..100]), Probed::More, "a disc may begin so");
-        let mut wanted = 100;
-        while prober.push(&bytes[wanted..wanted + 100]) != Probed::Done {
-            wanted += 100;
+        let mut pushed = 100;
+        while prober.push(&bytes[pushed..pushed + 100]) != Probed::Done {
+            pushed += 100;
         }
-        assert!(wanted < 300_000, "{wanted} bytes were wanted");
+        assert!(pushed < 300_000, "{pushed} bytes were needed");
         let stopped = prober.finish().image.unwrap();
         assert_eq!(stopped.virtual_size, 1 << 20);
         assert_eq!(stopped, probe(&Opener::new(), &bytes, usize::MAX).image.unwrap());
@@ -269,17 +284,17 @@ fn a_caller_may_stop_when_nothing_can_change_any_more() {
 }
 
 #[test]
-fn an_image_cut_before_its_tables_has_a_finding_and_a_whole_one_has_none() {
+fn image_truncated_before_its_tables_has_a_finding() {
     for len in [100_000, 3 << 16, (3 << 16) + 7, (3 << 16) + 8, 300_000] {
         let info = probe(&Opener::new(), &qcow2(len), 1000).image.unwrap();
-        let cut = info.findings.iter().any(|finding| finding.check == "truncated");
-        assert_eq!(cut, len < (3 << 16) + 8, "{len}");
+        let truncated = info.findings.iter().any(|finding| finding.check == "truncated");
+        assert_eq!(truncated, len < (3 << 16) + 8, "{len}");
     }
 }
 
 #[test]
-fn what_a_header_points_at_is_kept_as_it_passes() {
-    // A snapshot table far behind the head, in a stream that goes on.
+fn structures_that_a_header_points_to_are_retained() {
+    // A snapshot table far after the head, in a stream that continues.
     let mut image = qcow2(4 << 20);
     let at = 3 << 20;
     image[60..64].copy_from_slice(&2_u32.to_be_bytes());
@@ -299,7 +314,7 @@ fn what_a_header_points_at_is_kept_as_it_passes() {
 }
 
 #[test]
-fn what_is_known_so_far_can_be_asked_before_the_end() {
+fn info_is_available_before_the_end() {
     let mut prober = Prober::new();
     let mut disc = vec![0; 1 << 20];
     disc[32_769..32_774].copy_from_slice(b"CD001");
@@ -316,7 +331,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_cuts_tell_the_same(
+    fn result_does_not_depend_on_the_split(
         image in 0_usize..6,
         damage in proptest::collection::vec((0_usize..4096, any::<u8>()), 0..4),
         wrapped in any::<bool>(),
@@ -339,12 +354,12 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(told(&prober.finish()), told(&probe(&Opener::new(), &bytes, usize::MAX)));
+        prop_assert_eq!(described(&prober.finish()), described(&probe(&Opener::new(), &bytes, usize::MAX)));
     }
 }
 
 #[test]
-fn a_stream_is_read_no_further_than_it_has_to_be() {
+fn stream_is_read_only_as_far_as_needed() {
     struct Endless<'a>(&'a [u8], usize);
     impl std::io::Read for Endless<'_> {
         fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
@@ -363,7 +378,7 @@ fn a_stream_is_read_no_further_than_it_has_to_be() {
 }
 
 #[test]
-fn a_descriptor_longer_than_the_head_is_told_as_of_its_file() {
+fn descriptor_longer_than_the_head_is_described_like_its_file() {
     let line = |number: u32| format!("RW 8 FLAT \"a-name-of-some-length-{number:05}.vmdk\" 0\n");
     let head = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"custom\"\n";
     let text = head.to_owned() + &(0..3000).map(line).collect::<String>();

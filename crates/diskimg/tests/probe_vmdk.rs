@@ -1,4 +1,4 @@
-//! VMDKs that arrive: what is wrong with their ends and headers is told of a stream as it is of a file.
+//! Streamed VMDKs: defects of their ends and headers are reported like those of a file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use diskimg::core::CreateOptions;
@@ -27,7 +27,7 @@ fn noisy_vmdk(subformat: &str) -> Vec<u8> {
     bytes
 }
 
-fn told(bytes: &[u8], chunk: usize) -> ImageInfo {
+fn described(bytes: &[u8], chunk: usize) -> ImageInfo {
     let mut prober = Prober::new();
     for piece in bytes.chunks(chunk) {
         prober.push(piece);
@@ -35,8 +35,9 @@ fn told(bytes: &[u8], chunk: usize) -> ImageInfo {
     prober.finish().image.unwrap()
 }
 
+// Hostile case M16.
 #[test]
-fn m16_the_footer_of_a_stream_is_found_behind_the_zeros_that_it_is_found_behind_in_a_file() {
+fn footer_before_trailing_zeros_is_found_in_a_stream_as_in_a_file() {
     let whole = noisy_vmdk("streamOptimized");
     for zeros in [0, 1, 511, 512, 1024, 2048, 65_536, 129_536, 130_047, 130_048, 200_000] {
         let mut bytes = whole.clone();
@@ -44,26 +45,27 @@ fn m16_the_footer_of_a_stream_is_found_behind_the_zeros_that_it_is_found_behind_
         let expected = Opener::new().inspect_source(&Memory::new(bytes.clone())).unwrap().info;
         assert_eq!(expected.findings.is_empty(), zeros < 130_048, "{zeros}: {:?}", expected.findings);
         for chunk in [511, 512, 513, 64 << 10, 1 << 20, usize::MAX] {
-            assert_eq!(told(&bytes, chunk), expected, "{zeros} zeros, by {chunk}");
+            assert_eq!(described(&bytes, chunk), expected, "{zeros} zeros, by {chunk}");
         }
     }
 }
 
+// Hostile case M16.
 #[test]
-fn m16_other_bytes_behind_a_footer_are_told_of_alike() {
+fn other_bytes_after_a_footer_are_reported_alike() {
     let whole = noisy_vmdk("streamOptimized");
     for len in [1, 511, 512, 3000, 100_000] {
         let bytes = [whole.clone(), vec![7; len]].concat();
         let expected = Opener::new().inspect_source(&Memory::new(bytes.clone())).unwrap().info;
         assert_eq!(expected.findings.is_empty(), len < 512, "{len}: {:?}", expected.findings);
         for chunk in [1000, usize::MAX] {
-            assert_eq!(told(&bytes, chunk), expected, "{len} bytes, by {chunk}");
+            assert_eq!(described(&bytes, chunk), expected, "{len} bytes, by {chunk}");
         }
     }
 }
 
 #[test]
-fn what_a_header_and_its_tables_disagree_on_is_told_as_of_the_file() {
+fn contradiction_of_header_and_tables_is_reported_like_the_file() {
     let sound = noisy_vmdk("monolithicSparse");
     let directory = usize::try_from(u64::from_le_bytes(sound[56..64].try_into().unwrap())).unwrap() * 512;
     let damages: [(usize, &[u8], &str); 6] = [
@@ -74,7 +76,7 @@ fn what_a_header_and_its_tables_disagree_on_is_told_as_of_the_file() {
         (48, &(1_u64 << 40).to_le_bytes(), "grain_directory"),
         (directory, &u32::MAX.to_le_bytes(), "grain_directory"),
     ];
-    assert!(told(&sound, 1000).findings.is_empty());
+    assert!(described(&sound, 1000).findings.is_empty());
     for (at, damage, check) in damages {
         let mut bytes = sound.clone();
         bytes[at..at + damage.len()].copy_from_slice(damage);
@@ -82,7 +84,7 @@ fn what_a_header_and_its_tables_disagree_on_is_told_as_of_the_file() {
         let checks: Vec<_> = expected.findings.iter().map(|finding| finding.check).collect();
         assert_eq!(checks, [check], "{at}");
         for chunk in [1, 511, 512, 513, 64 << 10, 1 << 20] {
-            assert_eq!(told(&bytes, chunk), expected, "{at} by {chunk}");
+            assert_eq!(described(&bytes, chunk), expected, "{at} by {chunk}");
         }
     }
 }

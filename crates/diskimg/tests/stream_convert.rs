@@ -1,4 +1,4 @@
-//! Converting what is pushed: the bytes of the unpacked file, in one pass where that can be.
+//! Converting a stream that is pushed, in one pass if possible.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -28,7 +28,7 @@ fn push(opener: &Opener, bytes: &[u8], chunk: usize, sink: Box<dyn BlockSink>) -
     conversion.finish(&()).map(|_| ())
 }
 
-/// The disk in an image that is pushed in pieces.
+/// Converts an image that is pushed in chunks.
 fn converted(opener: &Opener, bytes: &[u8], chunk: usize) -> Result<Vec<u8>> {
     let sink = MemorySink::new(64 << 20);
     push(opener, bytes, chunk, Box::new(sink.clone())).map(|()| sink.bytes())
@@ -40,21 +40,21 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Nothing may be kept in a file.
+/// An opener without temporary files.
 fn without_files(image: &Good) -> Opener {
     let mut opener = image.opener();
     opener.spool = Spool::Never;
     opener
 }
 
-/// Whether an image is whole by itself, and yet its layout cannot be read in order: the tables of a sparse VMDK
-/// say nothing of the order of its grains.
+/// Returns true if an image is self-contained but cannot be streamed: the grains of a sparse VMDK have no order.
 fn is_out_of_order(image: &Good) -> bool {
     ["sparse.vmdk", "zeroed-grain.vmdk"].iter().any(|name| image.file.starts_with(name))
 }
 
+// Hostile case X01.
 #[test]
-fn x01_every_image_that_is_whole_by_itself_takes_one_pass_however_it_is_cut() {
+fn self_contained_image_converts_in_one_pass_for_any_split() {
     let whole = |image: &&Good| ["-", "raw"].contains(&image.how.as_str()) && !is_out_of_order(image);
     for image in good().iter().filter(whole) {
         let bytes = std::fs::read(image.path()).unwrap();
@@ -74,7 +74,7 @@ fn x01_every_image_that_is_whole_by_itself_takes_one_pass_however_it_is_cut() {
 }
 
 #[test]
-fn an_image_that_needs_others_or_a_snapshot_is_kept_and_read_as_from_its_file() {
+fn image_with_references_or_a_snapshot_is_spooled_and_reads_like_its_file() {
     let needs_more =
         |image: &&Good| image.how == "files" || image.how.starts_with("snapshot=") || is_out_of_order(image);
     for image in good().iter().filter(needs_more) {
@@ -87,7 +87,7 @@ fn an_image_that_needs_others_or_a_snapshot_is_kept_and_read_as_from_its_file() 
 }
 
 #[test]
-fn a_name_that_may_not_be_followed_is_denied_by_the_head() {
+fn reference_that_must_not_be_followed_is_denied_by_the_head() {
     for image in good().iter().filter(|image| image.how == "files") {
         let bytes = std::fs::read(image.path()).unwrap();
         for spool in [Spool::Never, Spool::default()] {
@@ -104,9 +104,9 @@ fn a_name_that_may_not_be_followed_is_denied_by_the_head() {
 }
 
 #[test]
-fn a_bad_image_is_refused_as_it_is_from_a_file() {
+fn bad_stream_is_refused_like_its_file() {
     for row in common::table(&images("bad").join("EXPECTED.tsv")) {
-        // Where names are followed a stream has no directory; those are about files.
+        // A stream has no directory in which names are followed.
         if row[1] == "files" {
             continue;
         }
@@ -121,7 +121,7 @@ fn a_bad_image_is_refused_as_it_is_from_a_file() {
     }
 }
 
-/// A sink that counts how often it was finished.
+/// A sink that counts calls of `finish`.
 struct Finishes(MemorySink, Arc<Mutex<u32>>);
 
 impl BlockSink for Finishes {
@@ -141,7 +141,7 @@ impl BlockSink for Finishes {
 }
 
 #[test]
-fn a_stream_that_was_cut_never_finishes_its_sink() {
+fn truncated_stream_never_finishes_its_sink() {
     let image = std::fs::read(images("good").join("cluster-512.qcow2")).unwrap();
     let packed = gz(&image);
     for bytes in [&image[..image.len() / 2], &packed[..packed.len() - 1], &packed[..10], &[]] {
@@ -153,19 +153,20 @@ fn a_stream_that_was_cut_never_finishes_its_sink() {
 }
 
 #[test]
-fn after_an_error_it_takes_no_more() {
+fn conversion_refuses_bytes_after_an_error() {
     let mut conversion = StreamConvert::new(&Opener::new(), Box::new(MemorySink::new(1 << 20)));
     assert_eq!(conversion.push(&painted(1, 100_000)).unwrap_err().kind(), ErrorKind::UnknownFormat);
     assert_eq!(conversion.push(&[0]).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
+// Hostile case C02.
 #[test]
-fn c02_a_wrapper_found_damaged_is_not_finished_by_a_caller_who_goes_on() {
+fn damaged_compressed_stream_cannot_be_finished() {
     let mut packed = gz(&std::fs::read(images("good").join("hybrid.iso")).unwrap());
     let at = packed.len() - 8;
     packed[at] ^= 1;
-    // Blocks behind the damaged sum, so that it is seen by a push.
+    // Blocks after the damaged checksum, so that a push detects it.
     packed.resize(64 << 10, 0);
     let finishes = Arc::new(Mutex::new(0));
     let sink = Finishes(MemorySink::new(64 << 20), Arc::clone(&finishes));
@@ -176,7 +177,7 @@ fn c02_a_wrapper_found_damaged_is_not_finished_by_a_caller_who_goes_on() {
 }
 
 #[test]
-fn format_and_wrapper_are_told_as_soon_as_they_are_known() {
+fn format_and_compression_are_reported_once_known() {
     let packed = gz(&std::fs::read(images("good").join("v3.qcow2")).unwrap());
     let mut conversion = StreamConvert::new(&Opener::new(), Box::new(MemorySink::new(64 << 20)));
     conversion.push(&packed[..5]).unwrap();
@@ -186,7 +187,7 @@ fn format_and_wrapper_are_told_as_soon_as_they_are_known() {
     conversion.finish(&()).unwrap();
 }
 
-/// A writer into shared memory.
+/// A writer to shared memory.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Vec<u8>>>);
 
@@ -200,7 +201,7 @@ impl Write for Pipe {
 }
 
 #[test]
-fn a_sink_that_wants_its_bytes_in_order_gets_them_so() {
+fn ascending_sink_is_written_in_order() {
     for image in good().iter().filter(|image| image.how == "-" && image.size > 0) {
         let bytes = std::fs::read(image.path()).unwrap();
         let pipe = Pipe::default();
@@ -210,7 +211,7 @@ fn a_sink_that_wants_its_bytes_in_order_gets_them_so() {
     }
 }
 
-/// Bytes that come as from a pipe, then an error.
+/// A stream that fails after some bytes.
 struct Broken(usize);
 
 impl Read for Broken {
@@ -225,19 +226,19 @@ impl Read for Broken {
     }
 }
 
+// Hostile case C16.
 #[test]
-fn c16_an_error_of_the_stream_is_passed_on() {
-    let arriving = Opener::new().stream(Broken(3 << 20)).unwrap();
-    let error =
-        convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
-            .unwrap_err();
+fn error_of_the_stream_is_returned() {
+    let input = Opener::new().stream(Broken(3 << 20)).unwrap();
+    let error = convert_stream(input, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("the line is dead"));
     let error: Error = Opener::new().inspect_stream(Broken(3 << 20)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
 }
 
-/// Streams an image file of QEMU's into a raw file; returns that.
+/// Converts a streamed image to a raw file, and returns its bytes.
 fn to_raw(directory: &Path, name: &str, opener: &Opener) -> Result<Vec<u8>> {
     let path = directory.join("ours.raw");
     let mut target = Target::file(&path, driver("raw")?.format);
@@ -248,7 +249,7 @@ fn to_raw(directory: &Path, name: &str, opener: &Opener) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn what_qemu_img_converts_takes_one_pass_without_a_file() {
+fn image_from_qemu_img_converts_in_one_pass_without_a_temporary_file() {
     if !have_qemu() {
         return;
     }
@@ -287,7 +288,7 @@ fn what_qemu_img_converts_takes_one_pass_without_a_file() {
 }
 
 #[test]
-fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
+fn image_written_by_a_guest_is_spilled_only_as_far_as_needed() {
     if !have_qemu() {
         return;
     }
@@ -298,7 +299,7 @@ fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
         "qemu-img",
         &["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "disk.qcow2", "512M"],
     );
-    // From the end to the beginning, with a snapshot between: tables come late, and clusters are shared.
+    // Written from the end to the beginning, with a snapshot between, so that tables follow data and clusters are shared.
     for round in 0..3 {
         let mut commands = Vec::new();
         for index in (0..120_u32).rev() {
@@ -320,16 +321,16 @@ fn an_image_that_guests_wrote_to_is_kept_where_it_has_to_be_and_no_further() {
 }
 
 /// A qcow2 of 2 MiB clusters over `base.raw`, in `directory`, whose backing name is 1 MiB into the file.
-fn with_a_late_name(directory: &Path) -> Vec<u8> {
+fn with_a_late_backing_name(directory: &Path) -> Vec<u8> {
     std::fs::write(directory.join("base.raw"), painted(5, 4 << 20)).unwrap();
-    let kept = MemorySink::new(64 << 20);
-    let mut target = Target::sink(Box::new(kept.clone()), driver("qcow2").unwrap().format);
+    let file = MemorySink::new(64 << 20);
+    let mut target = Target::sink(Box::new(file.clone()), driver("qcow2").unwrap().format);
     let settings = "cluster_size=2M,backing_file=base.raw,backing_fmt=raw";
     target.settings = diskimg::Setting::parse_list(settings).unwrap();
     let sink = target.create(Some(4 << 20)).unwrap();
     sink.write_at(2 << 20, &painted(9, 1 << 20)).unwrap();
     sink.finish().unwrap();
-    let mut image = kept.bytes();
+    let mut image = file.bytes();
     let late = 1 << 20;
     image[late..late + 8].copy_from_slice(b"base.raw");
     image[8..16].copy_from_slice(&(late as u64).to_be_bytes());
@@ -337,10 +338,10 @@ fn with_a_late_name(directory: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn a_name_behind_the_first_bytes_is_followed_or_denied_as_from_a_file() {
+fn name_after_the_first_bytes_is_followed_or_denied_like_in_a_file() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path();
-    let image = with_a_late_name(directory);
+    let image = with_a_late_backing_name(directory);
     std::fs::write(directory.join("top.qcow2"), &image).unwrap();
     let mut follows = Opener::new();
     follows.resolver = Arc::new(WithinDirectory::new(directory).unwrap());
@@ -353,9 +354,9 @@ fn a_name_behind_the_first_bytes_is_followed_or_denied_as_from_a_file() {
             assert!(converted(opener, &image, chunk).unwrap() == whole, "by {chunk}");
         }
         let stream = std::io::Cursor::new(image.clone());
-        let arriving = opener.stream(stream).unwrap();
-        assert!(!arriving.streams(WriteOrder::Any), "it has to be kept");
-        assert!(read_all(&arriving.into_disk(&()).unwrap()).unwrap() == whole);
+        let input = opener.stream(stream).unwrap();
+        assert!(!input.streams(WriteOrder::Any), "it has to be spooled");
+        assert!(read_all(&input.into_disk(&()).unwrap()).unwrap() == whole);
         let mut nowhere = opener.clone();
         nowhere.spool = Spool::Never;
         assert_eq!(converted(&nowhere, &image, 5000).unwrap_err().kind(), ErrorKind::NeedsSeek);

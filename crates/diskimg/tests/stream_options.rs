@@ -1,4 +1,4 @@
-//! Options of a conversion whose source arrives: heeded in one pass, and where the image is kept first.
+//! Options of a conversion from a stream, in one pass and through a temporary file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -15,7 +15,7 @@ use diskimg::{
 };
 use diskimg_core::conformance::painted;
 
-/// A MiB without a run of zeros, but for 8 KiB, 16 KiB and 512 bytes, each aligned to its own size.
+/// A MiB of data with zeros of 8 KiB, 16 KiB and 512 bytes, each aligned to its size.
 fn disk() -> Vec<u8> {
     let mut disk = painted(0, 1 << 20);
     for range in [520_192..528_384, 540_672..557_056, 700_416..700_928] {
@@ -24,7 +24,7 @@ fn disk() -> Vec<u8> {
     disk
 }
 
-/// What of it is zeros: by 4 KiB, by 16 KiB, by 512 bytes, and where nothing is searched.
+/// The zeros found by 4 KiB, 16 KiB, 512 bytes, and without a search.
 const CASES: [(Sparse, u64); 4] = [
     (Sparse::Auto, 24 << 10),
     (Sparse::Search(16 << 10), 16 << 10),
@@ -32,7 +32,7 @@ const CASES: [(Sparse, u64); 4] = [
     (Sparse::Never, 0),
 ];
 
-/// The disk in each format that takes one pass, with every byte stored.
+/// The disk in each format that can be streamed, with all bytes stored.
 fn images() -> Vec<(&'static str, Vec<u8>)> {
     let stored = sparse(Sparse::Never);
     let settings = [("raw", ""), ("qcow2", ""), ("vdi", ""), ("vmdk", "subformat=streamOptimized")];
@@ -70,7 +70,7 @@ fn pushed(image: &[u8], chunk: usize, sink: Box<dyn BlockSink>, options: &Conver
 }
 
 #[test]
-fn stored_zeros_become_holes_as_the_options_say_however_the_stream_is_cut() {
+fn stored_zeros_become_holes_by_the_options_for_any_split() {
     for (format, image) in images() {
         for (how, zeros) in CASES {
             for chunk in [1000, 64 << 10, 2 << 20] {
@@ -85,19 +85,19 @@ fn stored_zeros_become_holes_as_the_options_say_however_the_stream_is_cut() {
 }
 
 #[test]
-fn a_stream_that_is_read_heeds_them_too() {
+fn options_apply_to_a_stream_that_is_read() {
     for (format, image) in images() {
         for (how, zeros) in CASES {
-            let arriving = opener().stream(std::io::Cursor::new(image.clone())).unwrap();
+            let input = opener().stream(std::io::Cursor::new(image.clone())).unwrap();
             let sink = Box::new(MemorySink::new(1 << 20));
-            let done = convert_stream(arriving, sink, &sparse(how), &()).unwrap();
+            let done = convert_stream(input, sink, &sparse(how), &()).unwrap();
             assert_eq!(done.zeros, zeros, "{format}, {how:?}");
         }
     }
 }
 
 #[test]
-fn what_an_image_leaves_out_is_a_hole_whatever_the_options() {
+fn unallocated_range_is_a_hole_for_all_options() {
     let mut image = Vec::new();
     let scratch = tempfile::tempdir().unwrap();
     for format in ["qcow2", "vdi"] {
@@ -114,7 +114,7 @@ fn what_an_image_leaves_out_is_a_hole_whatever_the_options() {
     }
 }
 
-/// A pipe that is a [`MemorySink`]: an image whose decoder jumps about is kept for it.
+/// A [`MemorySink`] that is written in order like a pipe.
 struct Pipe(MemorySink);
 
 impl BlockSink for Pipe {
@@ -133,7 +133,7 @@ impl BlockSink for Pipe {
 }
 
 #[test]
-fn an_image_that_is_kept_first_is_converted_as_the_options_say() {
+fn options_apply_to_a_spooled_image() {
     let (_, image) = images().into_iter().find(|(format, _)| *format == "qcow2").unwrap();
     for (how, zeros) in CASES {
         let sink = MemorySink::new(1 << 20);
@@ -145,7 +145,7 @@ fn an_image_that_is_kept_first_is_converted_as_the_options_say() {
     }
 }
 
-/// Stops after so many bytes.
+/// Cancels after this number of bytes.
 struct Until(AtomicU64);
 
 impl Progress for Until {
@@ -157,9 +157,9 @@ impl Progress for Until {
 }
 
 #[test]
-fn an_image_without_end_is_kept_only_until_progress_stops_it() {
-    let arriving = opener().stream(std::io::repeat(7)).unwrap();
+fn endless_stream_is_spooled_until_it_is_cancelled() {
+    let input = opener().stream(std::io::repeat(7)).unwrap();
     let until = Until(AtomicU64::new(8 << 20));
-    let error = arriving.into_disk(&until).err().unwrap();
+    let error = input.into_disk(&until).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }

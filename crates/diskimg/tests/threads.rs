@@ -1,4 +1,4 @@
-//! What a conversion writes does not depend on how many threads do it, nor on the memory they get.
+//! The output of a conversion does not depend on the number of threads or the memory.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -8,7 +8,7 @@ use std::path::Path;
 use diskimg::{BlockSource, ConvertOptions, Memory, Opener, Setting, Sparse, Target, convert, driver};
 use diskimg_core::conformance::Numbers;
 
-/// A disk on which compressible, incompressible and empty stretches of all lengths follow each other.
+/// A disk of compressible, incompressible and empty ranges of all lengths.
 fn disk(size: usize) -> Vec<u8> {
     let mut numbers = Numbers::new(3);
     let mut bytes = Vec::with_capacity(size);
@@ -63,7 +63,7 @@ fn ways() -> Vec<ConvertOptions> {
 }
 
 #[test]
-fn a_file_is_the_same_with_any_number_of_threads_and_any_memory() {
+fn converted_file_does_not_depend_on_threads_or_memory() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("disk");
     let bytes = disk(9_000_000 - 512 + 64);
@@ -90,7 +90,7 @@ fn a_file_is_the_same_with_any_number_of_threads_and_any_memory() {
 }
 
 #[test]
-fn a_stream_is_the_same_with_any_number_of_threads() {
+fn converted_stream_does_not_depend_on_threads() {
     let bytes = disk(5_000_001);
     let source = Memory::new(bytes.clone());
     for options in ways() {
@@ -103,7 +103,7 @@ fn a_stream_is_the_same_with_any_number_of_threads() {
 }
 
 #[test]
-fn an_image_is_read_alike_by_any_number_of_threads() {
+fn image_reads_alike_by_any_number_of_threads() {
     let scratch = tempfile::tempdir().unwrap();
     let (image, copy) = (scratch.path().join("image.qcow2"), scratch.path().join("copy"));
     let bytes = disk(6 << 20);

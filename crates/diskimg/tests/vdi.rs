@@ -1,4 +1,4 @@
-//! VDI images as they come to the facade: as files and streams, damaged, and as parents known by their UUID.
+//! VDI images as files and streams, damaged, and as parents found by their UUID.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
@@ -25,17 +25,17 @@ const SIZE: usize = 368;
 const COUNT: usize = 384;
 const ALLOCATED: usize = 388;
 
-/// A VDI of these bytes; nothing is written if they are zeros.
+/// A VDI of these bytes, empty if they are zeros.
 fn vdi(disk: &[u8], settings: &str) -> Vec<u8> {
-    let kept = MemorySink::new(256 << 20);
-    let mut target = Target::sink(Box::new(kept.clone()), Format::new("vdi"));
+    let file = MemorySink::new(256 << 20);
+    let mut target = Target::sink(Box::new(file.clone()), Format::new("vdi"));
     target.settings = Setting::parse_list(settings).unwrap();
     let sink = target.create(Some(disk.len() as u64)).unwrap();
     if disk.iter().any(|byte| *byte != 0) {
         sink.write_at(0, disk).unwrap();
     }
     sink.finish().unwrap();
-    kept.bytes()
+    file.bytes()
 }
 
 fn number(image: &[u8], at: usize) -> usize {
@@ -51,7 +51,7 @@ fn put_entry(image: &mut [u8], block: usize, value: u32) {
     put(image, map + 4 * block, value);
 }
 
-/// The disk of an image that is pushed.
+/// Converts an image that is pushed.
 fn streamed(opener: &Opener, image: &[u8]) -> Result<Vec<u8>> {
     let sink = MemorySink::new(8 << 20);
     streamed_into(Box::new(sink.clone()), opener, image).map(|_| sink.bytes())
@@ -65,7 +65,7 @@ fn streamed_into(sink: Box<dyn BlockSink>, opener: &Opener, image: &[u8]) -> Res
     conversion.finish(&())
 }
 
-/// A sink that keeps nothing.
+/// A sink that discards everything.
 struct Nothing;
 
 impl BlockSink for Nothing {
@@ -90,7 +90,7 @@ fn without_files(opener: &Opener) -> Opener {
 }
 
 #[test]
-fn a_stream_whose_map_does_not_fit_is_kept_first_where_that_is_allowed() {
+fn stream_with_a_map_over_the_limit_is_spooled_if_allowed() {
     let blocks = 3000;
     let disk = painted(3, blocks * BLOCK);
     let ascending = vdi(&disk, "block_size=512");
@@ -101,22 +101,22 @@ fn a_stream_whose_map_does_not_fit_is_kept_first_where_that_is_allowed() {
     opener.limits.metadata_cache = 4 * blocks as u64;
     for image in [&ascending, &swapped] {
         let want = read_all(&opener.open_source(Arc::new(Memory::new(image.clone()))).unwrap()).unwrap();
-        let arriving = |opener: &Opener| opener.stream(std::io::Cursor::new(image.clone())).unwrap();
-        assert!(arriving(&opener).streams(diskimg::core::WriteOrder::Any), "a map that fits needs no file");
+        let input = |opener: &Opener| opener.stream(std::io::Cursor::new(image.clone())).unwrap();
+        assert!(input(&opener).streams(diskimg::core::WriteOrder::Any), "a map that fits needs no file");
         assert!(streamed(&without_files(&opener), image).unwrap() == want);
 
         let mut tight = opener.clone();
         tight.limits.metadata_cache -= 1;
-        assert!(!arriving(&tight).streams(diskimg::core::WriteOrder::Any));
+        assert!(!input(&tight).streams(diskimg::core::WriteOrder::Any));
         assert!(streamed(&tight, image).unwrap() == want);
         let error = streamed(&without_files(&tight), image).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
     }
 }
 
-/// A disk of four TiB and more, its blocks of 1 MiB all free but the first, though the header counts them all.
+/// A disk over four TiB with blocks of 1 MiB. Only the first is allocated, but the header counts all.
 #[test]
-fn a_stream_of_more_than_four_tib_that_counts_every_block_is_kept_first() {
+fn stream_over_four_tib_with_all_blocks_counted_is_spooled() {
     let mut image = vdi(&[7; 1 << 20], "block_size=1M");
     let (map, data) = (number(&image, MAP_OFFSET), number(&image, DATA_OFFSET));
     let blocks = (4 << 20) + 1;
@@ -137,8 +137,9 @@ fn a_stream_of_more_than_four_tib_that_counts_every_block_is_kept_first() {
     assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
 }
 
+// Hostile case V09.
 #[test]
-fn v09_a_block_used_twice_reads_the_same_from_a_file_a_stream_and_a_kept_stream_and_fails_its_check() {
+fn block_used_twice_reads_alike_in_every_way_and_fails_its_check() {
     let disk = painted(3, 100 * BLOCK);
     let mut image = vdi(&disk, "block_size=512");
     put_entry(&mut image, 9, 2);
@@ -151,15 +152,15 @@ fn v09_a_block_used_twice_reads_the_same_from_a_file_a_stream_and_a_kept_stream_
     convert(&opened, Box::new(of_file.clone()), &diskimg::ConvertOptions::default(), &()).unwrap();
     assert!(of_file.bytes() == want);
     assert!(streamed(&without_files(&Opener::new()), &image).unwrap() == want);
-    let arriving = Opener::new().stream(std::io::Cursor::new(image)).unwrap();
-    assert!(read_all(&arriving.into_disk(&()).unwrap()).unwrap() == want);
+    let input = Opener::new().stream(std::io::Cursor::new(image)).unwrap();
+    assert!(read_all(&input.into_disk(&()).unwrap()).unwrap() == want);
 
     let report = Opener::new().check_source(source).unwrap().report;
     assert_eq!((report.corruptions, report.leaks), (1, 1), "{report:?}");
 }
 
 #[test]
-fn a_damaged_header_without_its_text_is_never_a_raw_disk() {
+fn damaged_header_without_its_text_is_never_a_raw_disk() {
     let mut raw = Opener::new();
     raw.allow_raw = true;
     for (at, value) in [(TYPE, 9), (SECTOR, 0), (ALLOCATED - 12, 3), (68, 0x7777_7777)] {
@@ -172,14 +173,14 @@ fn a_damaged_header_without_its_text_is_never_a_raw_disk() {
         };
         refused(raw.open_source(Arc::new(Memory::new(image.clone()))).err().unwrap());
         refused(streamed(&raw, &image).unwrap_err());
-        // A boot sector may hold any four bytes.
+        // A boot sector may contain any four bytes.
         image[510..512].copy_from_slice(&[0x55, 0xAA]);
         let disk = raw.open_source(Arc::new(Memory::new(image.clone()))).unwrap();
         assert_eq!(disk.size(), image.len() as u64);
     }
 }
 
-/// A child without a block of its own, and parents with its parent's UUID.
+/// An empty child, and parents with the UUID of its parent.
 fn family(directory: &Path, parents: &[&str]) -> Opener {
     let uuids = "uuid=11111111-1111-1111-1111-111111111111,uuid_modify=22222222-2222-2222-2222-222222222222";
     let parent = vdi(&painted(3, 2 << 20), uuids);
@@ -199,7 +200,7 @@ fn family(directory: &Path, parents: &[&str]) -> Opener {
 }
 
 #[test]
-fn two_files_with_the_uuid_of_the_parent_are_ambiguous_and_both_are_named() {
+fn two_files_with_the_uuid_of_the_parent_are_ambiguous() {
     let scratch = tempfile::tempdir().unwrap();
     let opener = family(scratch.path(), &["base.vdi", "copy\n\u{1b}[2J.vdi"]);
     let error = opener.open(scratch.path().join("child.vdi")).err().unwrap();
@@ -207,7 +208,7 @@ fn two_files_with_the_uuid_of_the_parent_are_ambiguous_and_both_are_named() {
     let message = error.to_string();
     assert!(message.contains(r#""base.vdi" and "copy\n\u{1b}[2J.vdi""#), "{message}");
     assert!(!message.contains(char::is_control), "{message}");
-    // Whoever says which one is asked no more.
+    // A parent that the caller passes is used.
     let mut given = opener.clone();
     given.parents = vec![Arc::new(diskimg::FileSource::open(scratch.path().join("base.vdi")).unwrap())];
     let disk = given.open(scratch.path().join("child.vdi")).unwrap();
@@ -216,7 +217,7 @@ fn two_files_with_the_uuid_of_the_parent_are_ambiguous_and_both_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn two_names_of_one_parent_are_one_parent() {
+fn hard_link_to_the_parent_is_the_same_parent() {
     let scratch = tempfile::tempdir().unwrap();
     let opener = family(scratch.path(), &["base.vdi"]);
     std::fs::hard_link(scratch.path().join("base.vdi"), scratch.path().join("hard.vdi")).unwrap();

@@ -35,7 +35,7 @@ pub(crate) fn chain_loops(reference: &Reference) -> Error {
         .format(reference.found_in)
         .field(reference.role.name())
         .found_name(&reference.name)
-        .because("the chain of backing files returns to a file that it already contains")
+        .because("the chain of backing files comes back to a file that it already contains")
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! The whole library against QEMU's own tools: what they write we read and map as they do, and what we write
-//! they find whole and the same.
+//! The library compared with the tools of QEMU: their images read and map alike, and they accept our images.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,7 +20,7 @@ use std::sync::Arc;
 
 use diskimg::{Disk, Opener, WithinDirectory};
 
-/// A layout of the matrix: what `-o` says to both qemu-img and us.
+/// A layout of the matrix, as options of both tools.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     compat: &'static str,
@@ -38,7 +37,7 @@ enum Compression {
 }
 
 impl Layout {
-    /// Every combination that the format allows.
+    /// All combinations that the format allows.
     fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for compat in ["v2", "v3"] {
@@ -57,7 +56,7 @@ impl Layout {
         all
     }
 
-    /// Those without compression: it makes no difference to snapshots, chains and the like.
+    /// The layouts without compression, which does not matter for snapshots and chains.
     fn plain() -> impl Iterator<Item = Self> {
         Self::all().into_iter().filter(|layout| layout.compression == Compression::None)
     }
@@ -66,7 +65,7 @@ impl Layout {
         self.compression != Compression::None
     }
 
-    /// A size in bytes that takes several clusters and, where they are small, several L2 tables.
+    /// A size in bytes of several clusters and, if they are small, several L2 tables.
     fn size(self) -> u64 {
         match self.cluster_size {
             512 => 300 << 10,
@@ -75,7 +74,7 @@ impl Layout {
         }
     }
 
-    /// The options as both take them.
+    /// The options of both tools.
     fn options(self) -> String {
         let mut options = format!("compat={},cluster_size={}", self.compat, self.cluster_size);
         if self.extended_l2 {
@@ -88,7 +87,7 @@ impl Layout {
     }
 }
 
-/// Opens an image; names in its folder are followed.
+/// Opens an image with the files in its directory.
 fn open(directory: &Path, name: &str) -> Disk {
     let mut opener = Opener::new();
     opener.resolver = Arc::new(WithinDirectory::new(directory).unwrap());

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::common::qemu;
 
-/// A run as both sides tell it; host offsets only of data.
+/// A run as both tools report it, with host offsets of data only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Run {
     start: u64,
@@ -17,7 +17,7 @@ struct Run {
     host: Option<u64>,
 }
 
-/// Checks that a disk has the extents that `qemu-img map` tells of the image.
+/// Compares the extents of a disk with those of `qemu-img map`.
 #[track_caller]
 pub(crate) fn same_map(directory: &Path, name: &str, disk: &Disk) {
     let printed = qemu(directory, "qemu-img", &["map", "-f", "qcow2", "--output=json", name]);
@@ -29,8 +29,8 @@ pub(crate) fn same_map(directory: &Path, name: &str, disk: &Disk) {
     assert_eq!(ours.len(), theirs.len(), "{name}");
 }
 
-/// Runs that continue each other are one: QEMU cuts them where its requests end. Of what nobody holds no
-/// depth is compared: QEMU names the last layer it asked.
+/// Merges adjacent runs, because QEMU splits them at the end of a request. The depth of unallocated runs is not
+/// compared: QEMU reports the last layer it read.
 fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     let mut all: Vec<Run> = Vec::new();
     for mut run in runs {
@@ -50,10 +50,9 @@ fn merged(runs: impl Iterator<Item = Run>) -> Vec<Run> {
     all
 }
 
-/// An extent, cut where the layer that it comes from ends.
+/// Splits an extent at the end of its layer.
 ///
-/// Past the end of a shorter layer we say that its zeros hide what lies below; QEMU says the same of the
-/// bytes, and calls them absent.
+/// After the end of a shorter layer, our extents are zeros of that layer. QEMU reports absent bytes.
 fn our_runs(disk: &Disk, extent: &Extent<'_>) -> Vec<Run> {
     let held = disk.layers()[extent.depth as usize].size().clamp(extent.offset, extent.end());
     let host = extent.location.host.map(|host| host.offset);
@@ -68,7 +67,7 @@ fn their_run(row: &Value) -> Run {
     let is = |name: &str| row[name].as_bool().unwrap();
     let kind = match (is("present"), is("compressed"), is("data"), is("zero")) {
         (true, true, ..) => ExtentKind::Encoded,
-        // QEMU looks for holes in clusters that were allocated ahead: data all the same.
+        // QEMU searches preallocated clusters for holes. They are data here.
         (true, _, true, _) => ExtentKind::Data,
         (true, _, false, true) => ExtentKind::Zero,
         (false, ..) => ExtentKind::Unallocated,

@@ -1,4 +1,4 @@
-//! Writes that look random: as commands of qemu-io, and as bytes.
+//! Pseudo-random writes, as commands of qemu-io and as bytes.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ pub(crate) struct Write {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum What {
-    /// This byte, repeated; not zero.
+    /// This byte, repeated, which is not zero.
     Byte(u8),
     /// Explicit zeros.
     Zeros,
-    /// Zeros, and the space is given back where that is possible.
+    /// Zeros that free the space if possible.
     Unmapped,
-    /// Discarded: of what is allocated nothing is promised, so it has to come before everything else.
+    /// A discard. The content of allocated clusters is undefined then, so that it has to be the first write.
     Discarded,
 }
 
@@ -38,7 +38,7 @@ impl Write {
     }
 }
 
-/// Some writes on a disk of `size` bytes, around multiples of `unit`.
+/// Writes on a disk of `size` bytes, around multiples of `unit`.
 pub(crate) fn writes(seed: u64, size: u64, unit: u64, count: usize) -> Vec<Write> {
     let mut numbers = Numbers::new(seed);
     (0..count)
@@ -67,7 +67,7 @@ pub(crate) fn writes(seed: u64, size: u64, unit: u64, count: usize) -> Vec<Write
         .collect()
 }
 
-/// Does the writes to an image by qemu-io.
+/// Executes the writes on an image with qemu-io.
 pub(crate) fn write_all(directory: &Path, name: &str, writes: &[Write]) {
     let commands: Vec<String> = writes.iter().map(Write::command).collect();
     let mut arguments = vec!["-f", "qcow2", "-d", "unmap"];

@@ -1,4 +1,4 @@
-//! Any writes, in both directions.
+//! Random writes by either side, read by the other.
 
 use diskimg::{BlockSource, Image};
 use proptest::prelude::*;
@@ -9,17 +9,17 @@ use crate::patterns::{What, Write, bytes, write_all};
 use crate::writing::{target, whole_and_same};
 use crate::{Layout, open};
 
-/// Small enough that a case takes a fraction of a second, large enough for several L2 tables of 512 bytes.
+/// Small enough for quick tests, large enough for several L2 tables of 512 bytes.
 const SIZE: u64 = 200 << 10;
 
-fn a_layout() -> impl Strategy<Value = Layout> {
+fn layouts() -> impl Strategy<Value = Layout> {
     // Clusters of 2 MiB would make every case one cluster.
     let small: Vec<Layout> =
         Layout::all().into_iter().filter(|layout| layout.cluster_size < 1 << 20).collect();
     proptest::sample::select(small)
 }
 
-fn a_write() -> impl Strategy<Value = Write> {
+fn writes() -> impl Strategy<Value = Write> {
     let what = prop_oneof![
         4 => (1..=255_u8).prop_map(What::Byte),
         1 => Just(What::Zeros),
@@ -36,9 +36,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_qemu_wrote_we_read(
-        layout in a_layout(),
-        writes in proptest::collection::vec(a_write(), 0..12),
+    fn image_written_by_qemu_reads_alike(
+        layout in layouts(),
+        writes in proptest::collection::vec(writes(), 0..12),
     ) {
         if !have_qemu() {
             return Ok(());
@@ -55,8 +55,8 @@ proptest! {
     }
 
     #[test]
-    fn what_we_wrote_qemu_reads(
-        layout in a_layout(),
+    fn written_image_reads_alike_in_qemu(
+        layout in layouts(),
         pieces in proptest::collection::vec((1..30_000_u64, any::<Option<u8>>()), 1..20),
         shuffle in any::<u64>(),
     ) {
@@ -67,7 +67,7 @@ proptest! {
         let mut writes = apart(&pieces);
         let expected = bytes(SIZE, &writes);
         let sink = target(scratch.path(), "image.qcow2", layout, "").create(Some(SIZE)).unwrap();
-        // Any order: the sink says it takes them so.
+        // The sink accepts any order.
         let mut numbers = diskimg_core::conformance::Numbers::new(shuffle);
         for index in (1..writes.len()).rev() {
             writes.swap(index, usize::try_from(numbers.below(index as u64 + 1)).unwrap());
@@ -86,7 +86,7 @@ proptest! {
     }
 }
 
-/// Pieces one behind the other, so that no byte is written twice: every third is left out.
+/// Places writes one after another, so that no byte is written twice. Every third is a gap.
 fn apart(pieces: &[(u64, Option<u8>)]) -> Vec<Write> {
     let mut writes = Vec::new();
     let mut offset = 0;

@@ -1,4 +1,4 @@
-//! Images that qemu-img and qemu-io made, read by us.
+//! Images of qemu-img and qemu-io.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::map::same_map;
 use crate::patterns::{mixed, write_all, writes};
 use crate::{Layout, open};
 
-/// The guest's bytes as qemu-img has them.
+/// The disk as qemu-img reads it.
 fn theirs(directory: &Path, name: &str, more: &[&str]) -> Vec<u8> {
     let mut arguments = vec!["convert", "-f", "qcow2"];
     arguments.extend(more);
@@ -21,7 +21,7 @@ fn theirs(directory: &Path, name: &str, more: &[&str]) -> Vec<u8> {
     std::fs::read(directory.join("theirs.raw")).unwrap()
 }
 
-/// Bytes, map and conversion of an image, by us and by QEMU.
+/// Compares bytes, map and conversion of an image with QEMU.
 #[track_caller]
 fn same_disk(directory: &Path, name: &str) {
     let disk = open(directory, name);
@@ -32,7 +32,7 @@ fn same_disk(directory: &Path, name: &str) {
     } else {
         assert!(read_all(&disk).unwrap() == expected, "{name}: the bytes differ");
     }
-    // Past the end of a shorter layer QEMU counts the zeros to the layer above; the command follows it there.
+    // After the end of a shorter layer, QEMU assigns the zeros to the layer above. Only the command does the same.
     if disk.layers().len() == 1 {
         same_map(directory, name, &disk);
     }
@@ -54,7 +54,7 @@ fn create(directory: &Path, name: &str, layout: Layout, more: &[&str], size: u64
 }
 
 #[test]
-fn every_layout_reads_and_maps_as_in_qemu() {
+fn layout_reads_and_maps_as_in_qemu() {
     if !have_qemu() {
         return;
     }
@@ -72,14 +72,14 @@ fn every_layout_reads_and_maps_as_in_qemu() {
         } else {
             create(directory, "image.qcow2", layout, &[], layout.size());
         }
-        // Over compressed clusters too: a guest's writes leave them mixed.
+        // Also over compressed clusters, as the writes of a guest.
         write_all(directory, "image.qcow2", &writes(seed, layout.size(), layout.cluster_size, 25));
         same_disk(directory, "image.qcow2");
     }
 }
 
 #[test]
-fn sizes_that_fill_no_cluster_read_as_in_qemu() {
+fn size_that_is_no_multiple_of_a_cluster_reads_as_in_qemu() {
     if !have_qemu() {
         return;
     }
@@ -203,7 +203,7 @@ fn preallocated_images_read_and_map_as_in_qemu() {
 }
 
 #[test]
-fn a_name_in_another_folder_is_not_followed_and_qemu_would() {
+fn name_in_another_directory_is_not_followed() {
     if !have_qemu() {
         return;
     }

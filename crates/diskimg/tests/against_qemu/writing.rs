@@ -1,4 +1,4 @@
-//! Images that we made, checked and read by qemu-img.
+//! Our images, checked and read by qemu-img.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::map::same_map;
 use crate::patterns::{mixed, writes};
 use crate::{Compression, Layout, open};
 
-/// Where `name` goes, as a qcow2 image of this layout.
+/// The target `name`, a qcow2 image of this layout.
 pub(crate) fn target(directory: &Path, name: &str, layout: Layout, more: &str) -> Target {
     let mut target = Target::file(directory.join(name), driver("qcow2").unwrap().format);
     target.compress = layout.compressed();
@@ -18,7 +18,7 @@ pub(crate) fn target(directory: &Path, name: &str, layout: Layout, more: &str) -
     target
 }
 
-/// Has qemu-img check an image that we made and compare it with the bytes it should hold.
+/// Checks one of our images with qemu-img and compares its content.
 #[track_caller]
 pub(crate) fn whole_and_same(directory: &Path, name: &str, expected: &[u8]) {
     let printed = qemu(directory, "qemu-img", &["check", "-f", "qcow2", name]);
@@ -32,7 +32,7 @@ pub(crate) fn whole_and_same(directory: &Path, name: &str, expected: &[u8]) {
 }
 
 #[test]
-fn every_layout_we_write_is_whole_and_the_same_for_qemu() {
+fn written_layout_passes_the_check_of_qemu() {
     if !have_qemu() {
         return;
     }
@@ -53,7 +53,7 @@ fn every_layout_we_write_is_whole_and_the_same_for_qemu() {
 }
 
 #[test]
-fn every_setting_we_write_is_whole_and_the_same_for_qemu() {
+fn written_setting_passes_the_check_of_qemu() {
     if !have_qemu() {
         return;
     }
@@ -73,7 +73,7 @@ fn every_setting_we_write_is_whole_and_the_same_for_qemu() {
 }
 
 #[test]
-fn an_image_that_qemu_made_is_the_same_after_our_conversion() {
+fn image_of_qemu_is_the_same_after_a_conversion() {
     if !have_qemu() {
         return;
     }
@@ -97,7 +97,7 @@ fn an_image_that_qemu_made_is_the_same_after_our_conversion() {
 }
 
 #[test]
-fn qemu_can_go_on_writing_into_what_we_wrote() {
+fn written_image_can_be_changed_by_qemu() {
     if !have_qemu() {
         return;
     }

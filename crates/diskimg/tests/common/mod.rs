@@ -1,4 +1,4 @@
-//! What several of these tests need: the images of the repository, qemu-img, and whole disks as bytes.
+//! Shared helpers: the images of the repository, qemu-img, and whole disks as bytes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 #[allow(unused_imports, reason = "each test file uses a part of it")]
 pub(crate) use tools::{have_qemu, qemu, qemu_io, run};
 
-/// The folder of checked-in images: `good` or `bad`.
-pub(crate) fn images(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/images").join(folder)
+/// The directory of checked-in images: `good` or `bad`.
+pub(crate) fn images(directory: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/images").join(directory)
 }
 
-/// The rows of a table with tabs and a heading.
+/// The rows of a tab-separated table with a heading.
 pub(crate) fn table(path: &Path) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
@@ -44,7 +44,7 @@ impl Good {
         images("good").join(&self.file)
     }
 
-    /// An opener that may do what this image needs, and no more.
+    /// An opener with the permissions that this image needs.
     pub(crate) fn opener(&self) -> Opener {
         let mut opener = opener_for(&self.how, &self.path());
         if let Some(name) = self.how.strip_prefix("snapshot=") {
@@ -54,7 +54,7 @@ impl Good {
     }
 }
 
-/// An opener that may do what a table's `how` says.
+/// An opener with the permissions in the column `how`.
 pub(crate) fn opener_for(how: &str, path: &Path) -> Opener {
     let mut opener = Opener::new();
     match how {
@@ -82,7 +82,7 @@ pub(crate) fn good() -> Vec<Good> {
         .collect()
 }
 
-/// All bytes of a disk, read by the MiB.
+/// Reads all bytes of a disk.
 pub(crate) fn read_all(disk: &dyn BlockSource) -> Result<Vec<u8>> {
     let mut bytes = vec![0xA5; usize::try_from(disk.size()).unwrap()];
     for (index, part) in bytes.chunks_mut(1 << 20).enumerate() {
@@ -100,7 +100,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// An OVA of these files, in order: a tar whose first member is a descriptor.
+/// An OVA of these files: a tar whose first member is a descriptor.
 pub(crate) fn ova(files: &[(&str, &[u8])]) -> Vec<u8> {
     let descriptor: (&str, &[u8]) = ("box.ovf", b"<Envelope/>");
     let mut bytes: Vec<u8> = std::iter::once(&descriptor).chain(files).flat_map(tar_member).collect();
@@ -108,7 +108,7 @@ pub(crate) fn ova(files: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// A file in a tar archive: its header and its bytes, filled up with zeros.
+/// The header and the padded bytes of a file in a tar archive.
 pub(crate) fn tar_member((name, data): &(&str, &[u8])) -> Vec<u8> {
     let mut bytes = vec![0; 512];
     bytes[..name.len()].copy_from_slice(name.as_bytes());

@@ -1,4 +1,4 @@
-//! The disk in an OVA, converted as it comes.
+//! Converting a streamed OVA.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use diskimg_core::conformance::{Numbers, painted};
 use proptest::prelude::*;
 
 use crate::common::{convert_stream, ova, read_all};
-use crate::{CHUNKS, archives, converted, disk_of, gz, image, of_file, wanting};
+use crate::{CHUNKS, archives, converted, disk_of, gz, image, of_file, requesting};
 
 #[test]
-fn an_ova_is_converted_in_one_pass_however_it_is_cut() {
+fn streamed_ova_converts_in_one_pass_for_any_split() {
     for (what, member, bytes) in archives() {
-        let mut opener = wanting(member);
+        let mut opener = requesting(member);
         let Ok(expected) = disk_of(&opener, &bytes) else { continue };
         opener.spool = Spool::Never;
         for chunk in CHUNKS {
@@ -24,11 +24,11 @@ fn an_ova_is_converted_in_one_pass_however_it_is_cut() {
             assert!(disk == expected, "{what} by {chunk}");
         }
         assert!(converted(&opener, &gz(&bytes), 1000).unwrap() == expected, "{what} in gz");
-        let arriving = opener.stream(std::io::Cursor::new(bytes)).unwrap();
-        assert!(arriving.streams(WriteOrder::Any), "{what}");
+        let input = opener.stream(std::io::Cursor::new(bytes)).unwrap();
+        assert!(input.streams(WriteOrder::Any), "{what}");
         let sink = MemorySink::new(64 << 20);
-        convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
-        assert!(sink.bytes() == expected, "{what} arriving");
+        convert_stream(input, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
+        assert!(sink.bytes() == expected, "{what} input");
     }
 }
 
@@ -47,9 +47,9 @@ fn vmdk(subformat: &str, disk: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn of_an_ova_that_has_to_be_kept_only_the_disk_is() {
+fn only_the_disk_of_an_ova_is_spooled() {
     let disk = painted(3, 256 << 10);
-    // Its tables say nothing of the order of its grains.
+    // Its grains have no order.
     let vmdk = vmdk("monolithicSparse", &disk);
     let bytes = ova(&[("a", &painted(0, 1 << 20)), ("disk.vmdk", &vmdk), ("b", &painted(0, 1 << 20))]);
     let mut opener = Opener::new();
@@ -57,26 +57,26 @@ fn of_an_ova_that_has_to_be_kept_only_the_disk_is() {
     for chunk in [511, 1 << 20] {
         assert!(converted(&opener, &bytes, chunk).unwrap() == disk, "{chunk}");
     }
-    let arriving = opener.stream(std::io::Cursor::new(bytes.clone())).unwrap();
-    assert_eq!((arriving.member(), arriving.format().name()), (Some("disk.vmdk"), "vmdk"));
-    let kept = arriving.into_disk(&()).unwrap();
-    assert_eq!(kept.member(), Some("disk.vmdk"));
-    assert!(read_all(&kept).unwrap() == disk);
+    let input = opener.stream(std::io::Cursor::new(bytes.clone())).unwrap();
+    assert_eq!((input.member(), input.format().name()), (Some("disk.vmdk"), "vmdk"));
+    let spooled = input.into_disk(&()).unwrap();
+    assert_eq!(spooled.member(), Some("disk.vmdk"));
+    assert!(read_all(&spooled).unwrap() == disk);
 
     opener.spool = Spool::Never;
     assert_eq!(converted(&opener, &bytes, 4096).unwrap_err().kind(), ErrorKind::NeedsSeek);
 }
 
-/// A target in a folder that is otherwise empty.
-fn target(folder: &Path) -> Target {
-    let mut target = Target::file(folder.join("disk.raw"), driver("raw").unwrap().format);
+/// A target in an empty directory.
+fn target(directory: &Path) -> Target {
+    let mut target = Target::file(directory.join("disk.raw"), driver("raw").unwrap().format);
     target.durable = false;
     target
 }
 
 #[test]
-fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
-    // Noise does not shrink: the first disk is on its way before the second comes.
+fn ova_with_two_disks_creates_no_target_unless_one_is_named() {
+    // Noise does not shrink, so that the first disk is converted before the second is read.
     let mut numbers = Numbers::new(5);
     let disk: Vec<u8> = (0..1 << 20).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
     let vmdk = vmdk("streamOptimized", &disk);
@@ -85,15 +85,15 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let is_empty = || std::fs::read_dir(scratch.path()).unwrap().next().is_none();
     for stream in [bytes.clone(), gz(&bytes)] {
-        let arriving = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
+        let input = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
         let sink = target(scratch.path()).create(None).unwrap();
-        let error = convert_stream(arriving, sink, &ConvertOptions::default(), &()).unwrap_err();
+        let error = convert_stream(input, sink, &ConvertOptions::default(), &()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("one.vmdk, two.vmdk"), "{error}");
         assert!(is_empty());
 
-        let arriving = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
-        let error = arriving.into_disk(&()).err().unwrap();
+        let input = Opener::new().stream(std::io::Cursor::new(stream.clone())).unwrap();
+        let error = input.into_disk(&()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
 
         for chunk in CHUNKS {
@@ -105,15 +105,15 @@ fn an_ova_with_two_disks_leaves_no_target_unless_one_is_named() {
             assert!(is_empty(), "by {chunk}");
         }
     }
-    let opener = wanting(Some("two.vmdk"));
-    let arriving = opener.stream(std::io::Cursor::new(bytes)).unwrap();
-    convert_stream(arriving, target(scratch.path()).create(None).unwrap(), &ConvertOptions::default(), &())
+    let opener = requesting(Some("two.vmdk"));
+    let input = opener.stream(std::io::Cursor::new(bytes)).unwrap();
+    convert_stream(input, target(scratch.path()).create(None).unwrap(), &ConvertOptions::default(), &())
         .unwrap();
     assert!(std::fs::read(scratch.path().join("disk.raw")).unwrap() == disk);
 }
 
 #[test]
-fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
+fn compressed_ova_opens_and_converts_as_its_disk() {
     let bytes = ova(&[("disk.vmdk", &image("stream.vmdk"))]);
     let expected = disk_of(&Opener::new(), &bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -126,9 +126,9 @@ fn a_compressed_ova_is_opened_and_converted_as_the_disk_in_it() {
     let inspection = opener.inspect(&path).unwrap();
     assert_eq!(inspection.info, of_file(&opener, &bytes).unwrap());
     assert_eq!(inspection.wrapper, Some(Wrapper::Gzip));
-    let Input::Stream(arriving) = opener.input(&path).unwrap() else { panic!("it is compressed") };
+    let Input::Stream(input) = opener.input(&path).unwrap() else { panic!("it is compressed") };
     let sink = MemorySink::new(64 << 20);
-    convert_stream(arriving, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
+    convert_stream(input, Box::new(sink.clone()), &ConvertOptions::default(), &()).unwrap();
     assert!(sink.bytes() == expected);
 }
 
@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_damaged_ova_is_converted_as_its_file_is_or_refused(
+    fn damaged_streamed_ova_is_refused_or_converts_like_its_file(
         archive in 0_usize..17,
         damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 1..4),
         chunk in 1_usize..5000,
@@ -146,7 +146,7 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] = value;
         }
-        let mut opener = wanting(member);
+        let mut opener = requesting(member);
         opener.limits.virtual_size = 16 << 20;
         opener.spool = Spool::Never;
         let pieces = converted(&opener, &bytes, chunk);
@@ -155,7 +155,7 @@ proptest! {
         prop_assert_eq!(text(&pieces), text(&whole));
         match (pieces, disk_of(&opener, &bytes)) {
             (Ok(disk), Ok(expected)) => prop_assert!(disk == expected && whole.unwrap() == expected),
-            // Whoever reads a VMDK by its tables does not see what is wrong between them.
+            // A VMDK that is read by its tables does not show damage between the grains.
             (Err(error), Ok(_)) => prop_assert!(
                 error.format_name() == Some(Format::new("vmdk")) || error.kind() == ErrorKind::NeedsSeek,
                 "{error}"

@@ -1,4 +1,4 @@
-//! An OVA that arrives as a stream: told as its file is, and converted as the disk in it.
+//! A streamed OVA is described and converted like its file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod converting;
-mod telling;
+mod probing;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use diskimg_core::conformance::painted;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The sizes in which streams are cut.
+/// The sizes of chunks.
 const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, 1 << 20];
 
 fn image(name: &str) -> Vec<u8> {
@@ -37,7 +37,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn wanting(member: Option<&str>) -> Opener {
+fn requesting(member: Option<&str>) -> Opener {
     let mut opener = Opener::new();
     opener.member = member.map(str::to_owned);
     opener
@@ -55,8 +55,8 @@ fn of_file(opener: &Opener, bytes: &[u8]) -> Result<ImageInfo> {
     opener.inspect_source(&Memory::new(bytes.to_vec())).map(|inspection| inspection.info)
 }
 
-/// What is told, in a form that can be compared.
-fn told(image: &Result<ImageInfo>) -> String {
+/// The result in a form that can be compared.
+fn described(image: &Result<ImageInfo>) -> String {
     match image {
         Ok(info) => format!("{info:?}"),
         Err(error) => format!("{:?}: {error}", error.kind()),
@@ -72,12 +72,12 @@ fn converted(opener: &Opener, bytes: &[u8], chunk: usize) -> Result<Vec<u8>> {
     Ok(sink.bytes())
 }
 
-/// The disk in an image that can be read anywhere.
+/// Reads the disk of an image with random access.
 fn disk_of(opener: &Opener, bytes: &[u8]) -> Result<Vec<u8>> {
     read_all(&opener.open_source(Arc::new(Memory::new(bytes.to_vec())))?)
 }
 
-/// Archives, good and bad, with the name that is wanted.
+/// Archives, good and bad, with the requested name.
 fn archives() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
     let (vmdk, qcow2, disk) = (image("stream.vmdk"), image("cluster-512.qcow2"), image("mbr.raw"));
     let big = painted(0, 150_000);
@@ -102,15 +102,15 @@ fn archives() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
         ("none that is recognised", None, ova(&[("disk.img", &disk), ("disk.vmdk", b"")])),
         ("none at all", None, ova(&[])),
         ("no end", None, [tar_member(&("box.ovf", b"")), tar_member(&("d", &qcow2))].concat()),
-        ("cut in the disk", None, one[..4000].to_vec()),
-        ("cut behind the disk", None, one[..one.len() - 1024 - 512].to_vec()),
-        ("a damaged header behind the disk", None, damaged.clone()),
-        ("a damaged header behind the disk that is named", Some("disk.vmdk"), damaged),
+        ("truncated in the disk", None, one[..4000].to_vec()),
+        ("truncated after the disk", None, one[..one.len() - 1024 - 512].to_vec()),
+        ("a damaged header after the disk", None, damaged.clone()),
+        ("a damaged header after the disk that is named", Some("disk.vmdk"), damaged),
     ]
 }
 
 #[test]
-fn the_errors_are_of_the_kind_that_says_what_to_do() {
+fn error_of_an_ova_has_its_kind() {
     let kinds = [
         ("another name", ErrorKind::InvalidInput),
         ("a header of a version that is not known", ErrorKind::Unsupported),
@@ -118,35 +118,35 @@ fn the_errors_are_of_the_kind_that_says_what_to_do() {
         ("neither of two", ErrorKind::InvalidInput),
         ("none that is recognised", ErrorKind::Unsupported),
         ("none at all", ErrorKind::Unsupported),
-        ("cut in the disk", ErrorKind::Truncated),
-        ("cut behind the disk", ErrorKind::Truncated),
-        ("a damaged header behind the disk", ErrorKind::Corrupt),
-        ("a damaged header behind the disk that is named", ErrorKind::Corrupt),
+        ("truncated in the disk", ErrorKind::Truncated),
+        ("truncated after the disk", ErrorKind::Truncated),
+        ("a damaged header after the disk", ErrorKind::Corrupt),
+        ("a damaged header after the disk that is named", ErrorKind::Corrupt),
     ];
     for (what, member, bytes) in archives() {
         let expected = kinds.iter().find(|(name, _)| *name == what).map(|(_, kind)| *kind);
-        let opener = wanting(member);
+        let opener = requesting(member);
         let probed = probe(&opener, &bytes, 4096);
         assert_eq!(probed.image.err().map(|error| error.kind()), expected, "{what}");
         for chunk in CHUNKS {
             let error = converted(&opener, &bytes, chunk).err();
             assert_eq!(error.map(|error| error.kind()), expected, "{what} by {chunk}, converted");
         }
-        let arrived = opener.stream(std::io::Cursor::new(bytes)).and_then(|arriving| {
-            convert_stream(arriving, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
+        let streamed = opener.stream(std::io::Cursor::new(bytes)).and_then(|input| {
+            convert_stream(input, Box::new(MemorySink::new(64 << 20)), &ConvertOptions::default(), &())
                 .map(|_| ())
         });
-        assert_eq!(arrived.err().map(|error| error.kind()), expected, "{what}, arriving");
+        assert_eq!(streamed.err().map(|error| error.kind()), expected, "{what}, input");
     }
 }
 
 #[test]
-fn a_tar_that_is_no_ova_is_named_and_not_opened() {
+fn tar_that_is_no_ova_is_recognised_and_not_opened() {
     let bytes = [tar_member(&("disk.vmdk", &image("stream.vmdk"))), vec![0; 1024]].concat();
     for chunk in CHUNKS {
         let report = probe(&Opener::new(), &bytes, chunk);
         assert_eq!(report.formats, [Format::new("tar")]);
-        assert_eq!(told(&report.image), told(&of_file(&Opener::new(), &bytes)));
+        assert_eq!(described(&report.image), described(&of_file(&Opener::new(), &bytes)));
         let error = converted(&Opener::new(), &bytes, chunk).unwrap_err();
         assert_eq!((error.kind(), error.format_name()), (ErrorKind::Unsupported, Some(Format::new("tar"))));
     }
@@ -155,7 +155,7 @@ fn a_tar_that_is_no_ova_is_named_and_not_opened() {
 }
 
 #[test]
-fn an_ova_that_is_wanted_raw_is_its_own_bytes() {
+fn ova_opened_as_raw_is_its_own_bytes() {
     let bytes = ova(&[("disk.vmdk", &image("stream.vmdk"))]);
     let mut opener = Opener::new();
     opener.format = Some(Format::new("raw"));

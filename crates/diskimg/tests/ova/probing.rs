@@ -1,20 +1,21 @@
-//! What a prober tells of an OVA, and when.
+//! Probing an OVA.
 
 use diskimg::{ErrorKind, Opener, Probed, Prober, Wrapper};
 use diskimg_core::conformance::painted;
 use proptest::prelude::*;
 
 use crate::common::ova;
-use crate::{CHUNKS, archives, gz, image, of_file, probe, told, wanting};
+use crate::{CHUNKS, archives, described, gz, image, of_file, probe, requesting};
 
+// Hostile case X01.
 #[test]
-fn x01_an_ova_is_told_as_its_file_is_however_it_is_cut() {
+fn streamed_ova_is_described_like_its_file_for_any_split() {
     for (what, member, bytes) in archives() {
-        let opener = wanting(member);
-        let expected = told(&of_file(&opener, &bytes));
+        let opener = requesting(member);
+        let expected = described(&of_file(&opener, &bytes));
         for chunk in CHUNKS {
             let report = probe(&opener, &bytes, chunk);
-            assert_eq!(told(&report.image), expected, "{what} by {chunk}");
+            assert_eq!(described(&report.image), expected, "{what} by {chunk}");
             assert_eq!(report.pushed, bytes.len() as u64);
         }
         let whole = format!("{:?}", probe(&opener, &bytes, usize::MAX));
@@ -22,30 +23,30 @@ fn x01_an_ova_is_told_as_its_file_is_however_it_is_cut() {
             assert_eq!(format!("{:?}", probe(&opener, &bytes, chunk)), whole, "{what} by {chunk}");
         }
         let report = probe(&opener, &gz(&bytes), 1000);
-        assert_eq!(told(&report.image), expected, "{what} in gz");
+        assert_eq!(described(&report.image), expected, "{what} in gz");
         assert_eq!(report.wrapper, Some(Wrapper::Gzip));
         let streamed = opener.inspect_stream(&bytes[..]).map(|inspection| inspection.info);
-        assert_eq!(told(&streamed), expected, "{what} read");
+        assert_eq!(described(&streamed), expected, "{what} read");
     }
 }
 
 #[test]
-fn an_ova_cut_anywhere_is_told_as_its_file_is() {
+fn truncated_ova_is_described_like_its_file() {
     let whole = ova(&[("disk.qcow2", &image("cluster-512.qcow2")), ("box.cert", b"x")]);
     let opener = Opener::new();
     let near = |len: &usize| len % 512 < 2 || len % 512 > 510;
     for len in (0..=whole.len()).filter(near) {
         let found = probe(&opener, &whole[..len], 1000);
-        assert_eq!(told(&found.image), told(&of_file(&opener, &whole[..len])), "{len}");
+        assert_eq!(described(&found.image), described(&of_file(&opener, &whole[..len])), "{len}");
     }
 }
 
 #[test]
-fn the_disk_that_is_told_of_is_named() {
+fn report_names_the_member() {
     let (vmdk, qcow2) = (image("stream.vmdk"), image("cluster-512.qcow2"));
     let bytes = ova(&[("one.vmdk", &vmdk), ("two.qcow2", &qcow2)]);
     let of = |member| {
-        let report = probe(&wanting(member), &bytes, 5000);
+        let report = probe(&requesting(member), &bytes, 5000);
         (report.member, report.formats.iter().map(|format| format.name()).collect::<Vec<_>>())
     };
     assert_eq!(of(Some("two.qcow2")), (Some("two.qcow2".to_owned()), vec!["qcow2"]));
@@ -55,7 +56,7 @@ fn the_disk_that_is_told_of_is_named() {
 }
 
 #[test]
-fn nothing_is_certain_before_the_archive_has_ended() {
+fn size_is_uncertain_until_the_archive_ends() {
     let whole = ova(&[("disk.qcow2", &image("large-sparse.qcow2")), ("second", &image("v3.qcow2"))]);
     let second = whole.len() - 1024 - image("v3.qcow2").len().next_multiple_of(512) - 512;
     let mut prober = Prober::new();
@@ -79,24 +80,24 @@ fn nothing_is_certain_before_the_archive_has_ended() {
 }
 
 #[test]
-fn a_disk_that_has_passed_is_told_of_before_the_archive_ends() {
+fn complete_disk_is_described_before_the_archive_ends() {
     let disk = image("cluster-512.qcow2");
     let whole = ova(&[("disk.qcow2", &disk), ("box.cert", &painted(0, 100_000))]);
     let mut prober = Prober::new();
-    let behind = 1024 + 512 + disk.len();
-    prober.push(&whole[..behind - 1]);
-    assert!(prober.info().is_none(), "it is shorter than what is looked at first");
-    assert_eq!(prober.push(&whole[behind - 1..behind]), Probed::Format);
-    let told = prober.info().unwrap().clone();
-    assert_eq!(prober.push(&whole[behind..]), Probed::Done);
-    assert_eq!(prober.finish().image.unwrap(), told);
+    let after_disk = 1024 + 512 + disk.len();
+    prober.push(&whole[..after_disk - 1]);
+    assert!(prober.info().is_none(), "it is shorter than the head");
+    assert_eq!(prober.push(&whole[after_disk - 1..after_disk]), Probed::Format);
+    let described = prober.info().unwrap().clone();
+    assert_eq!(prober.push(&whole[after_disk..]), Probed::Done);
+    assert_eq!(prober.finish().image.unwrap(), described);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_cuts_tell_the_same_as_the_file(
+    fn result_is_that_of_the_file_for_any_split(
         archive in 0_usize..17,
         damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 0..3),
         wrapped in any::<bool>(),
@@ -107,8 +108,8 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] = value;
         }
-        let opener = wanting(member);
-        let expected = told(&of_file(&opener, &bytes));
+        let opener = requesting(member);
+        let expected = described(&of_file(&opener, &bytes));
         let stream = if wrapped { gz(&bytes) } else { bytes };
         let mut prober = Prober::with(&opener);
         let mut rest = &stream[..];
@@ -120,6 +121,6 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(told(&prober.finish().image), expected);
+        prop_assert_eq!(described(&prober.finish().image), expected);
     }
 }

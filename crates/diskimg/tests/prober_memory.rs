@@ -1,4 +1,4 @@
-//! What a prober holds, measured: less than 2 MiB between pushes, whatever arrives.
+//! The memory of a prober between pushes, which is less than 2 MiB for any stream.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
@@ -10,24 +10,24 @@ use diskimg::{Memory, Opener, Prober};
 
 const MIB: usize = 1 << 20;
 
-/// Counts the bytes that are allocated.
+/// Counts allocated bytes.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is handed on to the allocator of the system as it came.
+// SAFETY: every call is passed unchanged to the allocator of the system.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         MOST.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(place, layout) }
     }
 }
@@ -49,7 +49,7 @@ fn qcow2(version: u8, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// `count` snapshots of which each has a name of `name_len` bytes, behind everything else or in the second cluster.
+/// `count` snapshots with names of `name_len` bytes each, with the table at `at`.
 fn snapshots(count: u32, name_len: u16, at: usize) -> Vec<u8> {
     let entry = (40 + usize::from(name_len)).next_multiple_of(8);
     let mut bytes = qcow2(2, at + usize::try_from(count).unwrap() * entry + 65_536);
@@ -79,7 +79,7 @@ fn bitmaps(count: u32) -> Vec<u8> {
     bytes
 }
 
-/// A descriptor of so many lines.
+/// A descriptor with this number of lines.
 fn descriptor(lines: usize, line: &str) -> Vec<u8> {
     let mut text = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n".to_owned();
     text.push_str("createType=\"custom\"\n");
@@ -89,7 +89,7 @@ fn descriptor(lines: usize, line: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A stream-optimised VMDK whose grain directory is at its end, and with so many lines in its descriptor.
+/// A stream-optimised VMDK with its grain directory at its end, and this number of lines in its descriptor.
 fn stream_optimised(lines: usize, line: &str, len: usize) -> Vec<u8> {
     let mut text = descriptor(lines, line);
     text.resize(text.len().next_multiple_of(512), 0);
@@ -123,7 +123,7 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
     disc[32_769..32_774].copy_from_slice(b"CD001");
     vec![
         ("snapshots without names", snapshots(40_000, 0, 65_536)),
-        ("snapshots without names, far behind", snapshots(40_000, 0, 2 * MIB)),
+        ("snapshots without names, far after the head", snapshots(40_000, 0, 2 * MIB)),
         ("snapshots with names", snapshots(20_000, 100, 65_536)),
         ("snapshots with long names", snapshots(100, 60_000, 65_536)),
         ("some snapshots", snapshots(3, 10, 65_536)),
@@ -145,7 +145,7 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn less_than_2_mib_are_held_whatever_arrives() {
+fn prober_uses_less_than_2_mib_for_any_stream() {
     for (name, bytes) in streams() {
         for chunk in [997, 65_536, usize::MAX] {
             let before = NOW.load(Ordering::Relaxed);
@@ -162,19 +162,19 @@ fn less_than_2_mib_are_held_whatever_arrives() {
             assert!(most < 16 * MIB, "{name} by {chunk}: {most} bytes for a moment");
             drop(prober.finish());
         }
-        told_as_its_file(name, bytes);
+        described_like_its_file(name, bytes);
     }
 }
 
-/// Lists too long to be kept are told at the end, in full.
-fn told_as_its_file(name: &str, bytes: Vec<u8>) {
+/// Lists that are too long before the end are complete at the end.
+fn described_like_its_file(name: &str, bytes: Vec<u8>) {
     let mut opener = Opener::new();
     opener.threads = 1;
     let found = opener.inspect_stream(&bytes[..]).map(|inspection| inspection.info);
     let expected = opener.inspect_source(&Memory::new(bytes)).map(|inspection| inspection.info);
     match (found, expected) {
         (Ok(mut found), Ok(expected)) => {
-            // What stands too far behind, and is too long, is not seen, and that is said.
+            // A table that is too long and too far from the head is not read, which is a finding.
             if found.findings.iter().any(|finding| finding.check == "not_seen") {
                 eprintln!("{name}: not all was seen");
                 (found.findings, found.snapshots) = (expected.findings.clone(), expected.snapshots.clone());
