@@ -141,10 +141,10 @@ impl TemporarySpillFile {
     }
 
     fn file(&mut self) -> Result<&mut File> {
-        if self.file.is_none() {
-            self.file = Some(temporary(&self.spool)?.0);
-        }
-        self.file.as_mut().ok_or_else(|| Error::new(ErrorKind::Io).field("temporary file"))
+        Ok(match &mut self.file {
+            Some(file) => file,
+            none => none.insert(temporary(&self.spool)?.0),
+        })
     }
 }
 

@@ -24,6 +24,7 @@ mod source_guard;
 mod stream_convert;
 mod stream_reader;
 mod target;
+mod target_sink;
 mod unpublished_file;
 mod worker;
 mod workload;

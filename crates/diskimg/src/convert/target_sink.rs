@@ -1,0 +1,196 @@
+//! Creating the sink of a target.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, Siblings};
+use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
+
+use super::image_files::{ImageFileRole, ImageFiles};
+use super::publishing_sink::PublishingSink;
+use super::sibling_files::SiblingFiles;
+use super::target::{Target, TargetPlace, at_path};
+use super::unpublished_file::UnpublishedFile;
+use crate::drivers::driver_of;
+
+impl Target {
+    /// Returns true if the target can be created before the size of the disk is known.
+    pub(super) fn accepts_unknown_size(&self) -> bool {
+        // Preallocation needs the size before the first byte.
+        self.is_raw() && self.preallocation == Preallocation::Off
+    }
+
+    /// Creates the target for a disk of `size` bytes; `None` if the size becomes known only at the end, which only a
+    /// raw target without preallocation accepts.
+    ///
+    /// A new file appears when the sink is finished, complete and durable. It never appears if the sink is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the file exists and must not be replaced, or a setting is invalid;
+    /// [`ErrorKind::NeedsSeek`] if a stream cannot have this layout; [`ErrorKind::Unsupported`] if the format cannot be
+    /// written; [`ErrorKind::Io`].
+    pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        match &self.place {
+            TargetPlace::Stream(stream) => self.create_stream(stream, size),
+            TargetPlace::Sink(create) => {
+                let sink = take(create, "sink")?(size.filter(|_| self.is_raw()))?;
+                self.formatted(sink, &self.settings, size, None)
+            }
+            TargetPlace::File(file) => {
+                self.check(size)?;
+                self.write_into(take(file, "file")?, None, size)
+            }
+            TargetPlace::Path(path) if self.writes_in_place() => self.create_in_place(path, size),
+            TargetPlace::Path(path) => self.create_file(path, size),
+        }
+    }
+
+    fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        let file = UnpublishedFile::new(path, self.overwrite)?;
+        let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
+        let files = Arc::new(ImageFiles::default());
+        let siblings = SiblingFiles::of(path, self.overwrite, options, &files);
+        let sink = Box::new(FileSink::new(file.file()?, options)?);
+        let sink = self.formatted(sink, &self.settings, size, siblings)?;
+        Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files), durable: self.durable }))
+    }
+
+    fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        self.check(size)?;
+        let file = File::options().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
+        self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
+    }
+
+    fn create_stream(
+        &self,
+        stream: &Mutex<Option<Box<dyn Write + Send>>>,
+        size: Option<u64>,
+    ) -> Result<Box<dyn BlockSink>> {
+        let length = if self.is_raw() { size } else { None };
+        let sink = Box::new(StreamSink::new(take(stream, "stream")?, length));
+        self.formatted(sink, &self.settings, size, None)
+    }
+
+    /// Adds the format to a sink that stores the file. Raw adds nothing.
+    pub(super) fn formatted(
+        &self,
+        sink: Box<dyn BlockSink>,
+        settings: &[Setting],
+        size: Option<u64>,
+        siblings: Option<Arc<dyn Siblings>>,
+    ) -> Result<Box<dyn BlockSink>> {
+        if self.is_raw() {
+            return self.check_raw_options().map(|()| sink);
+        }
+        let driver = driver_of(self.format)?;
+        let create = driver.create.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported).format(self.format).because("writing is not supported")
+        })?;
+        let virtual_size = size.ok_or_else(|| {
+            Error::new(ErrorKind::NeedsSeek)
+                .format(self.format)
+                .because("the format needs the size of the disk before its data")
+        })?;
+        create(sink, &self.create_options(virtual_size, settings, siblings))
+    }
+
+    fn create_options(
+        &self,
+        virtual_size: u64,
+        settings: &[Setting],
+        siblings: Option<Arc<dyn Siblings>>,
+    ) -> CreateOptions {
+        let (compress, level, settings) = (self.compress, self.level, settings.to_vec());
+        CreateOptions { virtual_size, compress, level, settings, siblings }
+    }
+
+    /// The options for measuring the image that [`Target::create`] would make. Sibling files are named but not
+    /// created.
+    pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
+        if self.is_raw() {
+            self.check_raw_options()?;
+            // `create` ignores them, too.
+            return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
+        }
+        let siblings = self
+            .path()
+            .and_then(|path| SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()));
+        Ok(self.create_options(virtual_size, &self.settings, siblings))
+    }
+
+    /// Refuses options that raw does not support.
+    fn check_raw_options(&self) -> Result<()> {
+        if self.compress || self.level.is_some() {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .because("cannot be compressed")
+                .with_remedy(Remedy::CompressAfterwards { or_format: "qcow2" }));
+        }
+        match self.settings.first() {
+            Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
+            None => Ok(()),
+        }
+    }
+
+    /// The options of the file. A raw file has the size of the disk; the file of an image grows.
+    pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
+        SinkOptions {
+            size: if self.is_raw() { size } else { None },
+            preallocation: self.preallocation,
+            direct: self.direct,
+            sync: self.durable,
+            ..SinkOptions::default()
+        }
+    }
+}
+
+/// Takes a value that can be used once.
+fn take<T>(once: &Mutex<Option<T>>, name: &str) -> Result<T> {
+    once.lock().map_or(None, |mut once| once.take()).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput).because(format_args!("the {name} is already in use"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use diskimg_core::Format;
+
+    use super::*;
+
+    #[test]
+    fn sink_receives_the_bytes_of_the_file_once() {
+        let kept = diskimg_core::MemorySink::new(1 << 20);
+        let target = Target::sink(Box::new(kept.clone()), Format::new("qcow2"));
+        target.create(Some(1 << 20)).unwrap().finish().unwrap();
+        assert_eq!(kept.bytes()[..4], *b"QFI\xfb");
+        assert_eq!(target.create(Some(1 << 20)).err().unwrap().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn level_is_refused_without_compression() {
+        for format in ["raw", "qcow2", "vdi", "vmdk"] {
+            let kept = diskimg_core::MemorySink::new(1 << 20);
+            let target = Target::sink(Box::new(kept.clone()), Format::new(format));
+            let error = Target { level: Some(5), ..target }.create(Some(1 << 20)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{format}: {error}");
+            assert!(kept.bytes().is_empty(), "{format}");
+        }
+    }
+
+    #[test]
+    fn file_written_in_place_must_have_room_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let target = Target { in_place: true, ..Target::file(&path, diskimg_raw::DRIVER.format) };
+        let error = target.create(Some(4097)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 4096]);
+        target.create(Some(4000)).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [&[0; 4000][..], &[7; 96]].concat());
+        target.create(Some(4096)).unwrap().finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [0; 4096]);
+    }
+}
