@@ -129,7 +129,8 @@ fn allocated_image_stays_allocated() {
     assert!(path.metadata().unwrap().len() >= len);
     let map = Opener::new().open(&path).unwrap();
     let extents = diskimg::Extents::new(&map, 0..SIZE as u64);
-    for extent in extents.map(Result::unwrap) {
+    for extent in extents {
+        let extent = extent.unwrap();
         assert!(extent.location.host.is_some() || extent.reserved.is_some(), "{extent:?}");
     }
 }

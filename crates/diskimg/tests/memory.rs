@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diskimg::core::check_range;
-use diskimg::{BlockSource, CompareOptions, ErrorKind, ExtentKind, Extents, Limits, Opener, Result, compare};
+use diskimg::{
+    BlockSource, CompareOptions, ErrorKind, Extent, ExtentKind, Extents, Limits, Opener, Result, compare,
+};
 
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
@@ -105,8 +107,9 @@ fn disk_of_64_tib_opens_and_maps_with_few_reads() {
     let started = Instant::now();
     let disk = Opener::new().open_source(Arc::clone(&file) as Arc<dyn BlockSource>).unwrap();
     assert!(file.read() < MIB / 2, "opening reads {} bytes", file.read());
-    let runs: Vec<(u64, u64)> = Extents::new(&disk, 0..disk.size())
-        .map(Result::unwrap)
+    let extents: Vec<Extent<'_>> = Extents::new(&disk, 0..disk.size()).collect::<Result<_>>().unwrap();
+    let runs: Vec<(u64, u64)> = extents
+        .iter()
         .filter(|extent| extent.kind == ExtentKind::Data)
         .map(|extent| (extent.offset, extent.len))
         .collect();
