@@ -25,7 +25,17 @@ pub(crate) fn limit(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Limit).format(FORMAT).field(field)
 }
 
-/// The error for a bug in this crate.
-pub(crate) fn internal(cause: &str) -> Error {
-    Error::new(ErrorKind::Internal).format(FORMAT).because(cause)
+/// An invalid option.
+pub(crate) fn invalid_option(name: &str) -> Error {
+    misuse(format!("option {name}"))
+}
+
+/// A call with invalid arguments, or out of order.
+pub(crate) fn misuse(field: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput).format(FORMAT).field(field)
+}
+
+/// A bug of this crate.
+pub(crate) fn internal(field: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal).format(FORMAT).field(field)
 }

@@ -56,7 +56,7 @@ impl<'a> FileWindow<'a> {
             self.load(at, len.max(NEXT).min(size - at))?;
         }
         range::slice(&self.bytes, self.start, &(at..end))
-            .ok_or_else(|| internal("a structure was not loaded"))
+            .ok_or_else(|| internal("file window").because("a structure was not loaded"))
     }
 
     fn load(&mut self, start: u64, len: u64) -> Result<()> {

@@ -122,5 +122,5 @@ impl UnitMap for CompressedClusters<'_> {
 
 /// The error for a run that is empty or longer than the rest of the read buffer.
 fn bad_run() -> Error {
-    internal("a run is empty or longer than the read")
+    internal("read").because("a run is empty or longer than the read")
 }

@@ -2,13 +2,13 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Snapshots".
 
-use diskimg_core::{Budget, Error, ErrorKind, Limits, Result, Snapshot, SnapshotSelector, ensure};
+use diskimg_core::{Budget, Error, Limits, Result, Snapshot, SnapshotSelector, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
 use crate::addr::span;
-use crate::errors::{FORMAT, corrupt, limit};
+use crate::errors::{corrupt, limit, misuse};
 use crate::file_window::FileWindow;
 use crate::header::{Header, SECTOR};
 
@@ -179,8 +179,8 @@ pub(crate) fn list(
 /// Finds a snapshot. An id takes precedence over a name.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`] if the image has no such snapshot; the error of the table if it is damaged before
-/// the snapshot is found.
+/// [`diskimg_core::ErrorKind::InvalidInput`] if the image has no such snapshot; the error of the table if it is
+/// damaged before the snapshot is found.
 pub(crate) fn find(
     header: &Header,
     limits: &Limits,
@@ -207,14 +207,10 @@ pub(crate) fn find(
     by_name.ok_or_else(|| {
         let (SnapshotSelector::Id(text) | SnapshotSelector::Name(text) | SnapshotSelector::IdOrName(text)) =
             wanted;
-        Error::new(ErrorKind::InvalidInput)
-            .format(FORMAT)
-            .field("snapshot")
-            .found_name(text.as_bytes())
-            .expected(match wanted {
-                SnapshotSelector::Id(_) => "the id of a snapshot of this image",
-                SnapshotSelector::Name(_) => "the name of a snapshot of this image",
-                SnapshotSelector::IdOrName(_) => "the id or name of a snapshot of this image",
-            })
+        misuse("snapshot").found_name(text.as_bytes()).expected(match wanted {
+            SnapshotSelector::Id(_) => "the id of a snapshot of this image",
+            SnapshotSelector::Name(_) => "the name of a snapshot of this image",
+            SnapshotSelector::IdOrName(_) => "the id or name of a snapshot of this image",
+        })
     })
 }

@@ -35,3 +35,18 @@ pub(crate) fn limit(field: impl Into<String>) -> Error {
 pub(crate) fn warning(check: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(Severity::Warning, check, message)
 }
+
+/// An invalid option.
+pub(crate) fn invalid_option(name: &str) -> Error {
+    misuse(format!("option {name}"))
+}
+
+/// A call with invalid arguments, or out of order.
+pub(crate) fn misuse(field: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput).format(FORMAT).field(field)
+}
+
+/// A bug of this crate.
+pub(crate) fn internal(field: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal).format(FORMAT).field(field)
+}

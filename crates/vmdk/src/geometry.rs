@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::addr::ExtentOffset;
+use crate::addr::{ExtentOffset, SECTOR};
 
 /// The sizes of a sparse extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,8 +49,23 @@ impl Geometry {
         self.capacity.div_ceil(self.table_span().get())
     }
 
+    /// Sectors of guest data; the last may be partial.
+    pub(crate) const fn capacity_sectors(self) -> u64 {
+        self.capacity.div_ceil(SECTOR)
+    }
+
+    /// Sectors of a grain.
+    pub(crate) const fn grain_sectors(self) -> u64 {
+        self.grain_bytes.get() / SECTOR
+    }
+
+    /// Sectors of a grain directory with entries of 4 bytes.
+    pub(crate) const fn directory_sectors(self) -> u64 {
+        self.tables().saturating_mul(4).div_ceil(SECTOR)
+    }
+
     /// Guest bytes that one grain table maps: at most 4 GiB, by the limits on grains and tables.
-    const fn table_span(self) -> NonZeroU64 {
+    pub(crate) const fn table_span(self) -> NonZeroU64 {
         self.grain_bytes.saturating_mul(self.entries_per_table)
     }
 

@@ -4,15 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_codec::units::UnitReader;
-use diskimg_core::{
-    BlockSource, Error, ErrorKind, Finding, HostOffset, Image, ImageInfo, Limits, OpenOptions, Result,
-};
+use diskimg_core::{BlockSource, Error, Finding, HostOffset, Image, ImageInfo, Limits, OpenOptions, Result};
 
 use crate::create_type::{embedded_line, missing};
 use crate::describe::describe;
 use crate::descriptor::Descriptor;
 use crate::disk_builder::{DiskBuilder, ExtentFile};
-use crate::errors::{FORMAT, corrupt, warning};
+use crate::errors::{FORMAT, corrupt, misuse, warning};
 use crate::extent_line::{Access, ExtentLine};
 use crate::extents::DescriptorExtents;
 use crate::file_head::{FileHead, FileKind};
@@ -39,9 +37,10 @@ use crate::sparse_header::SparseHeader;
 /// assert_eq!(error.kind(), ErrorKind::UnknownFormat);
 /// ```
 pub struct Vmdk {
-    extents: DescriptorExtents,
-    compressed_grains: UnitReader<GrainCodec>,
-    info: ImageInfo,
+    pub(crate) extents: DescriptorExtents,
+    /// Reads compressed grains and caches some of them.
+    pub(crate) compressed_grains: UnitReader<GrainCodec>,
+    pub(crate) info: ImageInfo,
 }
 
 impl fmt::Debug for Vmdk {
@@ -59,29 +58,27 @@ impl Vmdk {
     /// another descriptor. Devices are never requested.
     ///
     /// The size of a sparse extent is the capacity in its header, as in QEMU, or the size in the descriptor if
-    /// that is smaller; a difference is a warning in [`ImageInfo::findings`]. A capacity that is smaller than
-    /// the size in the descriptor is [`ErrorKind::Corrupt`] if another extent follows, because all of its bytes
-    /// would move. `RDONLY` extents are read like others. `ZERO` and `NOACCESS` extents read as zeros, and their
-    /// files are not opened.
+    /// that is smaller; a difference is a warning in [`ImageInfo::findings`]. A capacity that is smaller than the
+    /// size in the descriptor is [`diskimg_core::ErrorKind::Corrupt`] if another extent follows, because all of
+    /// its bytes would move. `RDONLY` extents are read like others. `ZERO` and `NOACCESS` extents read as zeros,
+    /// and their files are not opened.
     ///
-    /// Grain tables are read in pages on first use, and damage is reported when it is read. Grains and tables
-    /// past the end of the file are [`ErrorKind::Truncated`], never zeros. Grains that overlap the header, the
-    /// descriptor, a grain directory or a grain table are [`ErrorKind::Corrupt`]; of grain tables, the first two
-    /// million of a directory are checked, and compressed grains are checked by their markers instead. If an
-    /// entry of the grain directory is damaged, the redundant directory is used.
+    /// Grain tables are read in pages on first use, and damage is reported when it is read. Grains and tables past
+    /// the end of the file are [`diskimg_core::ErrorKind::Truncated`], never zeros. Grains that overlap the
+    /// header, the descriptor, a grain directory or a grain table are [`diskimg_core::ErrorKind::Corrupt`]; of
+    /// grain tables, the first two million of a directory are checked, and compressed grains are checked by their
+    /// markers instead. If an entry of the grain directory is damaged, the redundant directory is used.
     ///
     /// # Errors
-    /// [`ErrorKind::Encrypted`] for an encrypted image; [`ErrorKind::Denied`], or the error of the resolver, for
-    /// the files of the image, for devices, and for a file with a descriptor but no disk;
-    /// [`ErrorKind::Unsupported`] for unknown versions and types; [`ErrorKind::Limit`] for a disk larger than
-    /// the limit; [`ErrorKind::InvalidInput`] for a snapshot, which the format does not have;
-    /// [`ErrorKind::Corrupt`] and [`ErrorKind::Truncated`] for damage.
+    /// [`diskimg_core::ErrorKind::Encrypted`] for an encrypted image; [`diskimg_core::ErrorKind::Denied`], or the
+    /// error of the resolver, for the files of the image, for devices, and for a file with a descriptor but no
+    /// disk; [`diskimg_core::ErrorKind::Unsupported`] for unknown versions and types;
+    /// [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limit;
+    /// [`diskimg_core::ErrorKind::InvalidInput`] for a snapshot, which the format does not have;
+    /// [`diskimg_core::ErrorKind::Corrupt`] and [`diskimg_core::ErrorKind::Truncated`] for damage.
     pub fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Self> {
         if options.snapshot.is_some() {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .format(FORMAT)
-                .field("snapshot")
-                .because("VMDK images have no internal snapshots"));
+            return Err(misuse("snapshot").because("VMDK images have no internal snapshots"));
         }
         let head = FileHead::read(source.as_ref(), &options.limits)?.require_descriptor()?;
         let descriptor = head.valid_descriptor();
@@ -98,21 +95,6 @@ impl Vmdk {
         let mut info = describe(&head, &options.limits, Some(&extents));
         info.findings.append(&mut findings);
         Ok(Self { extents, compressed_grains: UnitReader::new(), info })
-    }
-
-    /// The extents that the disk consists of.
-    pub(crate) const fn extents(&self) -> &DescriptorExtents {
-        &self.extents
-    }
-
-    /// The reader of compressed grains, which caches some of them.
-    pub(crate) const fn compressed_grains(&self) -> &UnitReader<GrainCodec> {
-        &self.compressed_grains
-    }
-
-    /// The description of the image.
-    pub(crate) const fn description(&self) -> &ImageInfo {
-        &self.info
     }
 }
 
@@ -141,8 +123,9 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::UnknownFormat`], [`ErrorKind::Truncated`], [`ErrorKind::Unsupported`], [`ErrorKind::Corrupt`] or
-/// [`ErrorKind::Limit`] for an invalid header, or an invalid descriptor that is a file of its own.
+/// [`diskimg_core::ErrorKind::UnknownFormat`], [`diskimg_core::ErrorKind::Truncated`],
+/// [`diskimg_core::ErrorKind::Unsupported`], [`diskimg_core::ErrorKind::Corrupt`] or
+/// [`diskimg_core::ErrorKind::Limit`] for an invalid header, or an invalid descriptor that is a file of its own.
 pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let head = FileHead::read(source, limits)?;
     let mut info = describe(&head, limits, None);

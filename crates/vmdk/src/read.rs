@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, Location,
-    ReadCursor, Result, check_extent_range, check_range,
+    BlockSource, Error, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, Location, ReadCursor,
+    Result, check_extent_range, check_range,
 };
 
 use crate::addr::{ExtentOffset, SECTOR, span};
-use crate::errors::FORMAT;
+use crate::errors::internal;
 use crate::extents::{DescriptorExtent, ExtentContent};
 use crate::grain_codec::GrainCodec;
 use crate::lookup::{GrainContent, Mapping};
@@ -18,7 +18,7 @@ use crate::sparse_extent::SparseExtent;
 
 impl BlockSource for Vmdk {
     fn size(&self) -> u64 {
-        self.extents().size()
+        self.extents.size()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
@@ -28,7 +28,7 @@ impl BlockSource for Vmdk {
             let at = GuestOffset(rest.offset());
             let extent = self.extent(at)?;
             let end = extent.end().min(GuestOffset(rest.end()));
-            let part = rest.take(end.since(at)).ok_or_else(internal)?;
+            let part = rest.take(end.since(at)).ok_or_else(bad_run)?;
             let inside = extent.offset_of(at);
             match extent.content() {
                 ExtentContent::Zero => part.fill(0),
@@ -73,13 +73,13 @@ impl BlockSource for Vmdk {
     }
 
     fn decode_unit(&self) -> u64 {
-        self.description().allocation_unit.unwrap_or(1)
+        self.info.allocation_unit.unwrap_or(1)
     }
 }
 
 impl Image for Vmdk {
     fn info(&self) -> &ImageInfo {
-        self.description()
+        &self.info
     }
 }
 
@@ -107,7 +107,7 @@ fn sparse_extent_at<'a>(
 impl Vmdk {
     /// The extent that contains `offset`.
     fn extent(&self, offset: GuestOffset) -> Result<&DescriptorExtent> {
-        self.extents().at(offset).ok_or_else(internal)
+        self.extents.at(offset).ok_or_else(bad_run)
     }
 
     /// Fills `buf` with the bytes at `guest` of a sparse extent.
@@ -116,7 +116,7 @@ impl Vmdk {
         while !rest.is_empty() {
             let at = ExtentOffset(rest.offset());
             let mapping = sparse.mapping(at, ExtentOffset(rest.end()))?;
-            let part = rest.take(mapping.end().since(at)).ok_or_else(internal)?;
+            let part = rest.take(mapping.end().since(at)).ok_or_else(bad_run)?;
             self.read_mapped(sparse, &mapping, at, part)?;
         }
         Ok(())
@@ -134,12 +134,12 @@ impl Vmdk {
         while !rest.is_empty() {
             let at = ExtentOffset(rest.offset());
             let (content, len) = mapping.run(at, ExtentOffset(rest.end()))?;
-            let run = rest.take(len).ok_or_else(internal)?;
+            let run = rest.take(len).ok_or_else(bad_run)?;
             match content {
                 GrainContent::Unallocated | GrainContent::Zero => run.fill(0),
                 GrainContent::Data(host) => sparse.source().read_at(host.0, run)?,
                 GrainContent::Compressed => {
-                    self.compressed_grains().read(
+                    self.compressed_grains.read(
                         &CompressedGrains { sparse, mapping },
                         GuestOffset(at.0),
                         run,
@@ -200,7 +200,7 @@ impl UnitMap for CompressedGrains<'_> {
     }
 }
 
-/// The error for a bug in this crate, not a fault of the image.
-fn internal() -> Error {
-    Error::new(ErrorKind::Internal).format(FORMAT).because("lengths do not add up")
+/// The error for a run that is empty or longer than the rest of the read buffer.
+fn bad_run() -> Error {
+    internal("read").because("lengths do not add up")
 }

@@ -6,12 +6,11 @@ use diskimg_core::writer::WritePlan;
 use diskimg_core::{Error, Result};
 
 use super::cluster_allocator::ClusterAllocator;
-use super::error::misuse;
 use super::image_geometry::ImageGeometry;
 use super::l2_tables::{ClusterState, L2Tables};
 use super::options::{ClusterPreallocation, Version, WriterOptions};
 use crate::addr::{GuestOffset, HostOffset};
-use crate::errors::limit;
+use crate::errors::{limit, misuse};
 
 /// All subclusters of a cluster.
 pub(super) const ALL_SUBCLUSTERS: u32 = u32::MAX;
@@ -134,9 +133,8 @@ impl GuestMap {
             ClusterState::Unallocated | ClusterState::Zero => {
                 let host = self.allocator.allocate_compressed(len, plan)?;
                 if !table.set_compressed(slot, self.geometry.clusters, host, len) {
-                    return Err(limit("compressed cluster")
-                        .at(host.0)
-                        .because("an L2 entry cannot store an offset so large"));
+                    let because = "an L2 entry cannot store an offset so large";
+                    return Err(limit("compressed cluster").at(host.0).because(because));
                 }
                 Ok(ClusterPlacement::Compressed(host))
             }
@@ -262,8 +260,7 @@ impl GuestMap {
     }
 
     fn already_compressed(&self, cluster: u64) -> Error {
-        misuse("compressed cluster")
-            .guest(self.geometry.clusters.guest_start(cluster).0)
-            .because("it was written before, and a compressed cluster cannot be changed")
+        let because = "it was written before, and a compressed cluster cannot be changed";
+        misuse("compressed cluster").guest(self.geometry.clusters.guest_start(cluster).0).because(because)
     }
 }

@@ -4,11 +4,11 @@
 
 use diskimg_core::Result;
 
-use super::error::{internal, invalid};
 use super::guest_map::TopTables;
 use super::image_geometry::ImageGeometry;
 use super::options::{BackingName, Version, WriterOptions};
 use crate::addr::HostOffset;
+use crate::errors::{internal, invalid_option};
 use crate::extensions::{BACKING_FORMAT, END, FEATURE_NAME_TABLE, FEATURE_ROW_BYTES};
 use crate::features::{COMPRESSION_TYPE, EXTENDED_L2, FEATURE_NAMES, LAZY_REFCOUNTS};
 use crate::header::{Compression, MAGIC, MAX_BACKING_NAME, V2_LENGTH, V3_LENGTH_WITH_COMPRESSION};
@@ -28,23 +28,23 @@ pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result
     if options.version == Version::V2
         && let Some((option, _)) = only_v3.iter().find(|(_, used)| *used)
     {
-        return Err(invalid(option).because("not supported by version 2 of the format"));
+        return Err(invalid_option(option).because("not supported by version 2 of the format"));
     }
     if let Some(BackingName { name, format }) = &options.backing {
         if name.is_empty() || name.len() > usize::try_from(MAX_BACKING_NAME).unwrap_or(0) {
             let expected = format!("1 to {MAX_BACKING_NAME} bytes");
-            return Err(invalid("backing_file").found_name(name.as_bytes()).expected(expected));
+            return Err(invalid_option("backing_file").found_name(name.as_bytes()).expected(expected));
         }
         if format.as_ref().is_some_and(|format| format.is_empty() || format.len() > MAX_BACKING_FORMAT) {
             let found = format.as_deref().unwrap_or_default().as_bytes();
             let expected = format!("1 to {MAX_BACKING_FORMAT} bytes");
-            return Err(invalid("backing_fmt").found_name(found).expected(expected));
+            return Err(invalid_option("backing_fmt").found_name(found).expected(expected));
         }
     }
     let none = HostOffset(0);
     let tables = TopTables { l1_table: none, refcount_table: none, refcount_table_clusters: 0 };
     if encode(options, geometry, &tables)?.len() as u64 > geometry.clusters.cluster_size() {
-        return Err(invalid("backing_file").because(format_args!(
+        return Err(invalid_option("backing_file").because(format_args!(
             "header and name do not fit into the first cluster of {} bytes",
             geometry.clusters.cluster_size()
         )));

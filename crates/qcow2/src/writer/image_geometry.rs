@@ -4,12 +4,11 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Result, check_range, range};
+use diskimg_core::{Result, check_range, ensure, range};
 
-use super::error::invalid;
 use super::options::{Version, WriterOptions};
 use crate::addr::{Geometry, GuestOffset, HostOffset};
-use crate::errors::limit;
+use crate::errors::{invalid_option, limit};
 use crate::header::{
     DEFAULT_REFCOUNT_ORDER, MAX_CLUSTER_BITS, MAX_L1_BYTES, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS,
     MIN_EXTENDED_CLUSTER_BITS, SECTOR,
@@ -36,7 +35,7 @@ impl ImageGeometry {
         let refcount_order = refcount_order(options)?;
         let size = options.virtual_size;
         if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
-            return Err(invalid("virtual_size").found(size).expected("less than 2^63 bytes"));
+            return Err(invalid_option("virtual_size").found(size).expected("less than 2^63 bytes"));
         }
         let fits = |clusters: Geometry| clusters.l1_entries_for(size) <= MAX_L1_BYTES / 8;
         if !fits(clusters) {
@@ -47,7 +46,7 @@ impl ImageGeometry {
                 Some(larger) => format!("at least {} for a disk of {size} bytes", larger.cluster_size()),
                 None => format!("a disk smaller than {size} bytes"),
             };
-            return Err(invalid("cluster_size").found(clusters.cluster_size()).expected(expected));
+            return Err(invalid_option("cluster_size").found(clusters.cluster_size()).expected(expected));
         }
         Ok(Self { clusters, refcount_order, size })
     }
@@ -103,7 +102,7 @@ fn cluster_bits(options: &WriterOptions) -> Result<u32> {
         return Ok(bits);
     }
     let with = if options.extended_l2 { " with extended_l2" } else { "" };
-    Err(invalid("cluster_size").found(size).expected(format_args!(
+    Err(invalid_option("cluster_size").found(size).expected(format_args!(
         "a power of two from {} to {}{with}",
         1_u64 << least,
         1_u64 << MAX_CLUSTER_BITS
@@ -113,20 +112,17 @@ fn cluster_bits(options: &WriterOptions) -> Result<u32> {
 fn refcount_order(options: &WriterOptions) -> Result<u32> {
     let bits = options.refcount_bits;
     if options.version == Version::V2 && bits != 1 << DEFAULT_REFCOUNT_ORDER {
-        return Err(invalid("refcount_bits").found(bits).expected("16 in version 2"));
+        return Err(invalid_option("refcount_bits").found(bits).expected("16 in version 2"));
     }
     if bits.is_power_of_two() && bits <= 1 << MAX_REFCOUNT_ORDER {
         return Ok(bits.trailing_zeros());
     }
-    Err(invalid("refcount_bits").found(bits).expected("a power of two from 1 to 64"))
+    Err(invalid_option("refcount_bits").found(bits).expected("a power of two from 1 to 64"))
 }
 
 /// Checks the end of the image file: L2 entries and the header store host offsets below 2^56.
 pub(super) fn check_host_end(end: HostOffset) -> Result<()> {
-    if end.0 <= 1 << 56 {
-        return Ok(());
-    }
-    Err(limit("image file").found(end.0).expected("at most 2^56 bytes"))
+    ensure(end.0 <= 1 << 56, || limit("image file").found(end.0).expected("at most 2^56 bytes"))
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use diskimg_core::{Batch, BlockSink, Result, SinkProperties, zeros};
 
 use super::cluster_encoder::ClusterEncoder;
 use super::cluster_store::{ClusterStore, JobEncoder};
-use super::error::invalid;
 use super::guest_map::GuestMap;
 use super::header;
 use super::image_geometry::ImageGeometry;
 use super::options::{ClusterPreallocation, WriterOptions};
 use crate::addr::{GuestOffset, HostOffset};
+use crate::errors::invalid_option;
 
 /// Guest bytes of a direct write that are compressed at a time, or one cluster if that is more. Our limit: it bounds
 /// the memory for compressed bytes.
@@ -64,10 +64,10 @@ impl ImageWriter {
         if options.preallocation == ClusterPreallocation::Metadata
             && (options.compress || options.backing.is_some())
         {
-            return Err(invalid("preallocation").because("not with compression or a backing file"));
+            return Err(invalid_option("preallocation").because("not with compression or a backing file"));
         }
         if options.level.is_some() && !options.compress {
-            return Err(invalid("level").because("compression is not enabled"));
+            return Err(invalid_option("level").because("compression is not enabled"));
         }
         // An invalid level is found here, not at the first cluster.
         let first = SegmentJob::new(job_encoder(options)?);

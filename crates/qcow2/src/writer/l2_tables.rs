@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use diskimg_core::writer::WritePlan;
-use diskimg_core::{Budget, Error, Remedy, Result};
+use diskimg_core::{Budget, Error, Remedy, Result, ensure};
 
 use super::cluster_allocator::ClusterAllocator;
-use super::error::{internal, misuse};
 use super::image_geometry::ImageGeometry;
 use crate::addr::{Geometry, HostOffset};
 use crate::compressed::CompressedRange;
 use crate::entry_bits::{COMPRESSED, COPIED, HOST_OFFSET, ZERO};
-use crate::errors::{FORMAT, limit};
+use crate::errors::{FORMAT, internal, limit, misuse};
 
 /// The half of an extended entry's second word with the bits of allocated subclusters. The upper half has the bits of
 /// zero subclusters.
@@ -137,9 +136,7 @@ impl L2Tables {
         plan: &mut WritePlan,
     ) -> Result<&mut L2Table> {
         if !self.open.contains_key(&index) {
-            if self.l1_entry(index) != Some(HostOffset(0)) {
-                return Err(self.already_closed(index));
-            }
+            ensure(self.l1_entry(index) == Some(HostOffset(0)), || self.already_closed(index))?;
             let bytes = self.geometry.clusters.cluster_size();
             if self.budget.take(bytes).is_err() {
                 self.close_full(plan);
@@ -200,9 +197,8 @@ impl L2Tables {
     }
 
     fn already_closed(&self, index: u64) -> Error {
-        misuse("L2 table")
-            .guest(index.saturating_mul(self.geometry.clusters.l1_span()))
-            .because("it is complete and in the file: this range of the disk cannot be written again")
+        let because = "it is complete and in the file: this range of the disk cannot be written again";
+        misuse("L2 table").guest(index.saturating_mul(self.geometry.clusters.l1_span())).because(because)
     }
 
     /// Returns true if L2 table `index` is in the file.

@@ -12,7 +12,6 @@
 mod cluster_allocator;
 mod cluster_encoder;
 mod cluster_store;
-mod error;
 mod guest_map;
 mod header;
 mod image_geometry;

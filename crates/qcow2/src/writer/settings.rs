@@ -2,13 +2,12 @@
 
 use diskimg_core::writer::{choose, unknown_setting};
 use diskimg_core::{
-    BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, SettingHelp, WriteOrder,
+    BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, SettingHelp, WriteOrder, ensure,
 };
 
-use super::error::invalid;
 use super::image_writer::ImageWriter;
 use super::options::{BackingName, ClusterPreallocation, Version, WriterOptions};
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, invalid_option};
 use crate::header::Compression;
 
 /// The settings of `-o`, with the names and values of `qemu-img`.
@@ -73,12 +72,12 @@ pub const SETTINGS: &[SettingHelp] = &[
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<dyn BlockSink>> {
-    if sink.properties().order == WriteOrder::Ascending {
-        return Err(Error::new(ErrorKind::NeedsSeek)
+    ensure(sink.properties().order != WriteOrder::Ascending, || {
+        Error::new(ErrorKind::NeedsSeek)
             .format(FORMAT)
             .because("cannot be written to a stream: its tables precede its data")
-            .with_remedy(Remedy::WriteToFile { or_format: "raw" }));
-    }
+            .with_remedy(Remedy::WriteToFile { or_format: "raw" })
+    })?;
     Ok(Box::new(ImageWriter::new(sink, &from_settings(options)?)?))
 }
 
@@ -112,7 +111,7 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
         (Some(name), format) => Some(BackingName { name, format }),
         (None, None) => None,
         (None, Some(_)) => {
-            return Err(invalid("backing_fmt").because("there is no backing_file"));
+            return Err(invalid_option("backing_fmt").because("there is no backing_file"));
         }
     };
     Ok(parsed)

@@ -56,10 +56,8 @@ impl ImageWriter {
         let layout = ImageLayout::new(options)?;
         let uuids = ImageUuids::new(options)?;
         if sink.properties().order == WriteOrder::Ascending {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field("target")
-                .because("the block map precedes the blocks and is known last"));
+            let because = "the block map precedes the blocks and is known last";
+            return Err(Error::new(ErrorKind::NeedsSeek).format(FORMAT).field("target").because(because));
         }
         Ok(Self { store: BlockStore::new(layout, sink)?, uuids })
     }

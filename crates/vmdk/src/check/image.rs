@@ -38,8 +38,8 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
         Err(error) => return Err(error),
     };
     report_findings(&image, &mut report);
-    file_claims::check_overlaps(image.extents(), &mut report);
-    for extent in image.extents().iter() {
+    file_claims::check_overlaps(&image.extents, &mut report);
+    for extent in image.extents.iter() {
         if let Some(sparse) = extent.sparse() {
             let mut checked = ExtentCheck::new(extent, sparse, &mut report, &options.limits);
             checked.check_tables()?;
@@ -47,7 +47,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
             let end = checked.end();
             checked.check_overlaps()?;
             checked.check_orphans()?;
-            report.image_end = (image.extents().len() == 1).then_some(end);
+            report.image_end = (image.extents.len() == 1).then_some(end);
         }
     }
     Ok(report)
@@ -56,11 +56,11 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
 /// Reports an unclean shutdown, and a directory that is not usable at all. Findings on single entries have an
 /// offset; the check of the tables reports those.
 fn report_findings(image: &Vmdk, report: &mut CheckReport) {
-    if image.description().dirty {
+    if image.info.dirty {
         let message = "uncleanShutdown at byte 72 is set: the last writer did not close the image";
         report.corruption(Some(72), message);
     }
-    for finding in image.description().findings.iter().filter(|finding| finding.check == "grain_directory") {
+    for finding in image.info.findings.iter().filter(|finding| finding.check == "grain_directory") {
         if finding.offset.is_none() {
             report.corruption(None, finding.message.clone());
         }

@@ -4,12 +4,12 @@
 //! 1026254, "Recreating a missing virtual machine disk descriptor file". QEMU requires a key, `=` and the value
 //! without blanks, and an exact `createType`.
 
-use diskimg_core::{Remedy, Result};
+use diskimg_core::{Remedy, Result, ensure};
 
-use super::error::invalid;
 use super::extent_layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
 use super::options::{AdapterType, WriterOptions};
 use crate::addr::SECTOR;
+use crate::errors::invalid_option;
 
 /// The most bytes of a descriptor file. QEMU ignores bytes past this limit.
 const LONGEST: usize = (1 << 20) - 1;
@@ -38,12 +38,12 @@ pub(super) fn render(options: &WriterOptions, extents: &[ExtentEntry]) -> Result
         text.push_str(&line(extent));
     }
     text.push_str(&database(options));
-    if text.len() > LONGEST {
-        return Err(invalid("virtual_size")
+    ensure(text.len() <= LONGEST, || {
+        invalid_option("virtual_size")
             .found(options.virtual_size)
             .because(format_args!("{} files need a descriptor longer than readers accept", extents.len()))
-            .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])));
-    }
+            .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")]))
+    })?;
     Ok(text)
 }
 
@@ -52,9 +52,7 @@ pub(super) fn embedded(options: &WriterOptions, extent: ExtentEntry) -> Result<V
     let mut bytes = render(options, &[extent])?.into_bytes();
     let room = usize::try_from(DESCRIPTOR_SECTORS).unwrap_or_default().saturating_mul(SECTOR_BYTES);
     // A file name of 255 characters of four bytes each, the longest of any system, fits.
-    if bytes.len() > room {
-        return Err(invalid("file name").found(format_args!("{} bytes", bytes.len())));
-    }
+    ensure(bytes.len() <= room, || invalid_option("file name").found(format_args!("{} bytes", bytes.len())))?;
     bytes.resize(room, 0);
     Ok(bytes)
 }

@@ -5,12 +5,13 @@ use std::ops::Range;
 use diskimg_core::{GuestOffset, Remedy, Result};
 
 use super::descriptor::{self, ExtentEntry};
-use super::error::invalid;
-use super::extent_layout::{ExtentLayout, check_grain_size};
+use super::extent_layout::{check_grain_size, checked_geometry};
 use super::file_names::FileNames;
 use super::options::{Subformat, WriterOptions};
 use crate::addr::{SECTOR, sectors};
 use crate::descriptor::MAX_EXTENTS;
+use crate::errors::invalid_option;
+use crate::geometry::Geometry;
 
 /// Sectors of the disk in each sparse file but the last: VMware's number, 2047 MiB. With its tables the file is smaller
 /// than 2 GiB.
@@ -48,7 +49,7 @@ impl ExtentFiles {
             return Ok(count);
         }
         let most = self.file_span.saturating_mul(MAX_EXTENTS as u64);
-        let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
+        let error = invalid_option("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
         Err(error
             .because(format_args!("in {MAX_EXTENTS} files"))
             .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])))
@@ -97,11 +98,11 @@ impl ExtentFiles {
     }
 
     /// The layout of file `index`; `None` if it is flat.
-    pub(super) fn sparse_layout(&self, index: u64) -> Result<Option<ExtentLayout>> {
+    pub(super) fn sparse_layout(&self, index: u64) -> Result<Option<Geometry>> {
         if !self.are_sparse() {
             return Ok(None);
         }
-        ExtentLayout::new(self.guest_bytes(index), self.options.grain_size).map(Some)
+        checked_geometry(self.guest_bytes(index), self.options.grain_size).map(Some)
     }
 
     /// True if the files are sparse extents, false if they are flat.

@@ -4,11 +4,10 @@
 
 use std::ops::Range;
 
-use diskimg_core::{HostOffset, Remedy, Result};
+use diskimg_core::{HostOffset, Remedy, Result, ensure};
 
-use super::error::invalid;
 use crate::addr::{ExtentOffset, SECTOR, sector_offset};
-use crate::errors::limit;
+use crate::errors::{invalid_option, limit};
 use crate::geometry::Geometry;
 use crate::sparse_header::{MAX_DIRECTORY_ENTRIES, MAX_ENTRIES_PER_TABLE};
 
@@ -26,64 +25,24 @@ const ENTRIES: u64 = GRAIN_TABLE_ENTRIES as u64;
 /// accept it. The maximum is our limit: some readers have a fixed buffer of this size.
 const GRAIN_SIZES: Range<u64> = 4096..65_537;
 
-/// The checked sizes of a sparse extent being written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ExtentLayout {
-    /// Its capacity is the size in bytes that the caller writes.
-    pub(super) geometry: Geometry,
+/// The geometry of an extent for `size` bytes of the disk, which is its capacity.
+pub(super) fn checked_geometry(size: u64, grain_size: u64) -> Result<Geometry> {
+    check_grain_size(grain_size)?;
+    let geometry = Geometry::new(grain_size, ENTRIES, size);
+    ensure(geometry.tables() <= MAX_DIRECTORY_ENTRIES, || {
+        let expected =
+            format!("at most {} bytes", geometry.table_span().get().saturating_mul(MAX_DIRECTORY_ENTRIES));
+        invalid_option("virtual_size").found(size).expected(expected).with_remedy(Remedy::SetOption(&[
+            ("grain_size", "a larger size"),
+            ("subformat", "one of several files, or a flat one"),
+        ]))
+    })?;
+    Ok(geometry)
 }
 
-impl ExtentLayout {
-    /// The layout of an extent for `size` bytes of the disk.
-    pub(super) fn new(size: u64, grain_size: u64) -> Result<Self> {
-        check_grain_size(grain_size)?;
-        let layout = Self { geometry: Geometry::new(grain_size, ENTRIES, size) };
-        if layout.geometry.tables() > MAX_DIRECTORY_ENTRIES {
-            let most = MAX_DIRECTORY_ENTRIES.saturating_mul(layout.table_span());
-            let error = invalid("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
-            return Err(error.with_remedy(Remedy::SetOption(&[
-                ("grain_size", "a larger size"),
-                ("subformat", "one of several files, or a flat one"),
-            ])));
-        }
-        Ok(layout)
-    }
-
-    /// The size in bytes that the caller writes.
-    pub(super) fn size(&self) -> u64 {
-        self.geometry.capacity()
-    }
-
-    /// The sectors of the extent; the last may be partial.
-    pub(super) fn capacity_sectors(&self) -> u64 {
-        self.size().div_ceil(SECTOR)
-    }
-
-    pub(super) fn grain_sectors(&self) -> u64 {
-        self.geometry.grain_bytes() / SECTOR
-    }
-
-    /// Guest bytes that one grain table maps.
-    pub(super) fn table_span(&self) -> u64 {
-        self.geometry.table_start(1).0
-    }
-
-    /// Sectors of the grain directory.
-    pub(super) fn directory_sectors(&self) -> u64 {
-        self.geometry.tables().saturating_mul(4).div_ceil(SECTOR)
-    }
-
-    /// The index of the grain table that maps `guest`, and the index of its entry in that table.
-    pub(super) fn slot(&self, guest: ExtentOffset) -> (u64, usize) {
-        let slot = usize::try_from(self.geometry.slot(guest)).unwrap_or_default();
-        (self.geometry.table_index(guest), slot)
-    }
-
-    /// The part of a range, starting at `start`, that lies in one grain.
-    pub(super) fn range_in_grain(&self, start: ExtentOffset, end: ExtentOffset) -> Range<ExtentOffset> {
-        let grain_end = self.geometry.grain_start(start).plus(self.geometry.grain_bytes());
-        start..grain_end.min(end)
-    }
+/// The index of the grain table that maps `guest`, and the index of its entry in that table.
+pub(super) fn table_and_slot(geometry: Geometry, guest: ExtentOffset) -> (u64, usize) {
+    (geometry.table_index(guest), usize::try_from(geometry.slot(guest)).unwrap_or_default())
 }
 
 /// The offsets of the metadata of a sparse extent, in sectors. All tables precede the grains.
@@ -99,15 +58,15 @@ pub(super) struct MetadataLayout {
 
 impl MetadataLayout {
     /// The header, `descriptor_sectors`, then twice a directory and tables, padded to a whole grain.
-    pub(super) fn new(layout: &ExtentLayout, descriptor_sectors: u64) -> Result<Self> {
-        let directory_sectors = layout.directory_sectors();
-        let tables_sectors = layout.geometry.tables().saturating_mul(GRAIN_TABLE_BYTES / SECTOR);
+    pub(super) fn new(geometry: Geometry, descriptor_sectors: u64) -> Result<Self> {
+        let directory_sectors = geometry.directory_sectors();
+        let tables_sectors = geometry.tables().saturating_mul(GRAIN_TABLE_BYTES / SECTOR);
         let redundant_directory = descriptor_sectors.saturating_add(1);
         let redundant_tables = redundant_directory.saturating_add(directory_sectors);
         let directory = redundant_tables.saturating_add(tables_sectors);
         let tables = directory.saturating_add(directory_sectors);
         let end = tables.saturating_add(tables_sectors);
-        let overhead = end.checked_next_multiple_of(layout.grain_sectors()).unwrap_or(u64::MAX);
+        let overhead = end.checked_next_multiple_of(geometry.grain_sectors()).unwrap_or(u64::MAX);
         sector_number(overhead)?;
         Ok(Self { redundant_directory, redundant_tables, directory, tables, overhead })
     }
@@ -121,10 +80,9 @@ impl MetadataLayout {
 
 /// Checks the grain size alone.
 pub(super) fn check_grain_size(size: u64) -> Result<()> {
-    if size.is_power_of_two() && GRAIN_SIZES.contains(&size) {
-        return Ok(());
-    }
-    Err(invalid("grain_size").found(size).expected("a power of two from 4096 to 65536"))
+    ensure(size.is_power_of_two() && GRAIN_SIZES.contains(&size), || {
+        invalid_option("grain_size").found(size).expected("a power of two from 4096 to 65536")
+    })
 }
 
 /// Narrows a sector to an entry of a table or directory.
@@ -155,8 +113,8 @@ mod tests {
     #[test]
     fn metadata_is_contiguous_up_to_a_whole_grain() {
         // Three tables of four sectors; a directory of one sector.
-        let layout = ExtentLayout::new((64 << 20) + 1, 65_536).unwrap();
-        let metadata = MetadataLayout::new(&layout, DESCRIPTOR_SECTORS).unwrap();
+        let geometry = checked_geometry((64 << 20) + 1, 65_536).unwrap();
+        let metadata = MetadataLayout::new(geometry, DESCRIPTOR_SECTORS).unwrap();
         let expected = MetadataLayout {
             redundant_directory: 21,
             redundant_tables: 22,
@@ -169,12 +127,12 @@ mod tests {
 
     #[test]
     fn disk_with_more_tables_than_readers_accept_is_rejected() {
-        assert!(ExtentLayout::new(1 << 50, 65_536).is_ok());
-        let error = ExtentLayout::new((1 << 50) + 1, 65_536).unwrap_err();
+        assert!(checked_geometry(1 << 50, 65_536).is_ok());
+        let error = checked_geometry((1 << 50) + 1, 65_536).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(ExtentLayout::new(u64::MAX, 65_536).is_err());
+        assert!(checked_geometry(u64::MAX, 65_536).is_err());
         for size in [0, 512, 2048, 5000, 131_072, u64::MAX] {
-            assert_eq!(ExtentLayout::new(1, size).unwrap_err().kind(), ErrorKind::InvalidInput, "{size}");
+            assert_eq!(checked_geometry(1, size).unwrap_err().kind(), ErrorKind::InvalidInput, "{size}");
         }
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Extent Descriptions".
 
-use diskimg_core::Result;
-
-use super::error::misuse;
+use crate::errors::misuse;
+use diskimg_core::{Result, ensure};
 
 /// The names of an image's files, checked to fit in a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,16 +16,14 @@ impl FileNames {
     pub(super) fn new(image: &str) -> Result<Self> {
         let rejected = |why: &str| misuse("file name").found_name(image.as_bytes()).because(why.to_owned());
         // Readers end a name at the next quote, and an extent line at the next line break.
-        if image.chars().any(|c| c == '"' || c.is_control()) {
-            return Err(rejected("a descriptor supports neither quotes nor control characters"));
-        }
+        ensure(!image.chars().any(|c| c == '"' || c.is_control()), || {
+            rejected("a descriptor supports neither quotes nor control characters")
+        })?;
         let stem = match image.len().checked_sub(ENDING.len()).and_then(|at| image.split_at_checked(at)) {
             Some((stem, ending)) if ending.eq_ignore_ascii_case(ENDING) => stem,
             _ => image,
         };
-        if stem.is_empty() {
-            return Err(rejected("the names of the other files are derived from it"));
-        }
+        ensure(!stem.is_empty(), || rejected("the names of the other files are derived from it"))?;
         Ok(Self { stem: stem.to_owned() })
     }
 

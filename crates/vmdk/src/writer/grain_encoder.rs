@@ -9,9 +9,9 @@ use diskimg_codec::cluster::ZlibEncoder;
 use diskimg_core::Result;
 use diskimg_core::writer::{EncodeBuffer, UnitPadding};
 
-use super::error::internal;
 use super::extent_layout::{SECTOR_BYTES, table_bytes};
 use crate::addr::{ExtentOffset, SECTOR};
+use crate::errors::internal;
 use crate::marker::{GRAIN_HEADER, Metadata};
 
 /// A compressor, reused for all grains of a worker.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use diskimg_core::{
     Batch, BlockSink, Error, ErrorKind, HostRange, Remedy, Result, Siblings, SinkProperties, WriteOrder,
+    ensure,
 };
 
 use super::descriptor::{self, ExtentEntry};
-use super::error::{invalid, misuse};
-use super::extent_layout::ExtentLayout;
+use super::extent_layout::checked_geometry;
 use super::file_names::FileNames;
 use super::multi_file_writer::MultiFileWriter;
 use super::options::{Subformat, WriterOptions};
@@ -17,7 +17,8 @@ use super::sparse_writer::SparseWriter;
 use super::stream_optimized_writer::StreamOptimizedWriter;
 use crate::addr::SECTOR;
 use crate::descriptor::NO_PARENT;
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, invalid_option, misuse};
+use crate::geometry::Geometry;
 
 /// The file name in the descriptor of a streamOptimized image: VMware's. It is constant, so that the bytes do not depend
 /// on the target.
@@ -82,12 +83,11 @@ impl ImageWriter {
             Subformat::StreamOptimized => Box::new(stream_optimized(sink, options)?),
             _ => {
                 let siblings = siblings.ok_or_else(|| {
-                    misuse(options.subformat.name())
-                        .because("needs files beside it, and only one file can be written")
-                        .with_remedy(Remedy::SetOption(&[(
-                            "subformat",
-                            "monolithicSparse or streamOptimized",
-                        )]))
+                    let because = "needs files beside it, and only one file can be written";
+                    misuse(options.subformat.name()).because(because).with_remedy(Remedy::SetOption(&[(
+                        "subformat",
+                        "monolithicSparse or streamOptimized",
+                    )]))
                 })?;
                 Box::new(MultiFileWriter::new(sink, options, siblings)?)
             }
@@ -99,22 +99,22 @@ impl ImageWriter {
 pub(super) fn check(options: &WriterOptions) -> Result<()> {
     let size = options.virtual_size;
     // QEMU rejects a header of no sectors: the file would be only a descriptor.
-    if size == 0 {
-        return Err(invalid("virtual_size").found(size).expected("at least one byte"));
-    }
+    ensure(size != 0, || invalid_option("virtual_size").found(size).expected("at least one byte"))?;
     if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
-        return Err(invalid("virtual_size").found(size).expected("less than 2^63 bytes"));
+        return Err(invalid_option("virtual_size").found(size).expected("less than 2^63 bytes"));
     }
     if options.cid == NO_PARENT {
-        return Err(invalid("cid").found("ffffffff").expected("any other: this value means no parent"));
+        return Err(invalid_option("cid")
+            .found("ffffffff")
+            .expected("any other: this value means no parent"));
     }
     let marks = matches!(options.subformat, Subformat::MonolithicSparse | Subformat::TwoGbMaxExtentSparse);
     if options.zeroed_grain && !marks {
         let why = "only monolithicSparse and twoGbMaxExtentSparse support it";
-        return Err(invalid("zeroed_grain").because(why));
+        return Err(invalid_option("zeroed_grain").because(why));
     }
     if options.level.is_some() && options.subformat != Subformat::StreamOptimized {
-        return Err(invalid("level").because("only streamOptimized is compressed"));
+        return Err(invalid_option("level").because("only streamOptimized is compressed"));
     }
     Ok(())
 }
@@ -124,22 +124,22 @@ fn monolithic_sparse(
     options: &WriterOptions,
     siblings: Option<&dyn Siblings>,
 ) -> Result<SparseWriter> {
-    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
+    let geometry = checked_geometry(options.virtual_size, options.grain_size)?;
     let name = siblings.map(Siblings::image_name).filter(|name| FileNames::new(name).is_ok());
-    let extent = own_extent("RW", &layout, name.unwrap_or(OWN_NAME));
+    let extent = own_extent("RW", geometry, name.unwrap_or(OWN_NAME));
     let descriptor = descriptor::embedded(options, extent)?;
-    SparseWriter::new(sink, layout, options.zeroed_grain, descriptor)
+    SparseWriter::new(sink, geometry, options.zeroed_grain, descriptor)
 }
 
 fn stream_optimized(sink: Box<dyn BlockSink>, options: &WriterOptions) -> Result<StreamOptimizedWriter> {
-    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
-    let descriptor = descriptor::embedded(options, own_extent("RDONLY", &layout, STREAM_NAME))?;
-    StreamOptimizedWriter::new(sink, layout, options.level, descriptor)
+    let geometry = checked_geometry(options.virtual_size, options.grain_size)?;
+    let descriptor = descriptor::embedded(options, own_extent("RDONLY", geometry, STREAM_NAME))?;
+    StreamOptimizedWriter::new(sink, geometry, options.level, descriptor)
 }
 
 /// The entry of the extent in which the descriptor is embedded.
-fn own_extent(access: &'static str, layout: &ExtentLayout, name: &str) -> ExtentEntry {
-    ExtentEntry { access, sectors: layout.capacity_sectors(), kind: "SPARSE", name: name.to_owned() }
+fn own_extent(access: &'static str, geometry: Geometry, name: &str) -> ExtentEntry {
+    ExtentEntry { access, sectors: geometry.capacity_sectors(), kind: "SPARSE", name: name.to_owned() }
 }
 
 impl BlockSink for ImageWriter {

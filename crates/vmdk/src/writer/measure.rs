@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{CreateOptions, Measured, Result, Siblings, Touched};
 
 use super::extent_files::ExtentFiles;
-use super::extent_layout::{DESCRIPTOR_SECTORS, ExtentLayout, GRAIN_TABLE_BYTES, MetadataLayout};
+use super::extent_layout::{DESCRIPTOR_SECTORS, GRAIN_TABLE_BYTES, MetadataLayout, checked_geometry};
 use super::grain_encoder::GrainEncoder;
 use super::image_writer::{OWN_NAME, check};
 use super::options::{Subformat, WriterOptions};
@@ -84,8 +84,8 @@ impl ExtentFileSizes {
 }
 
 fn sparse(options: &WriterOptions) -> Result<ExtentFileSizes> {
-    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
-    let fixed = sectors(MetadataLayout::new(&layout, DESCRIPTOR_SECTORS)?.overhead);
+    let geometry = checked_geometry(options.virtual_size, options.grain_size)?;
+    let fixed = sectors(MetadataLayout::new(geometry, DESCRIPTOR_SECTORS)?.overhead);
     Ok(ExtentFileSizes {
         fixed,
         grain: (options.grain_size, options.grain_size),
@@ -94,15 +94,15 @@ fn sparse(options: &WriterOptions) -> Result<ExtentFileSizes> {
 }
 
 fn stream_optimized(options: &WriterOptions) -> Result<ExtentFileSizes> {
-    let layout = ExtentLayout::new(options.virtual_size, options.grain_size)?;
+    let geometry = checked_geometry(options.virtual_size, options.grain_size)?;
     // An invalid level is rejected here too.
     let record = GrainEncoder::new(options.grain_size, options.level)?.max_record_bytes();
     // The marker and sectors of the directory; then a marker, the footer, and the end of the stream.
-    let end_sectors = layout.directory_sectors().saturating_add(4);
+    let end_sectors = geometry.directory_sectors().saturating_add(4);
     Ok(ExtentFileSizes {
-        fixed: sectors(overhead_sectors(&layout, DESCRIPTOR_SECTORS).saturating_add(end_sectors)),
+        fixed: sectors(overhead_sectors(geometry, DESCRIPTOR_SECTORS).saturating_add(end_sectors)),
         grain: (options.grain_size, record as u64),
-        table: (layout.table_span(), SECTOR + GRAIN_TABLE_BYTES),
+        table: (geometry.table_span().get(), SECTOR + GRAIN_TABLE_BYTES),
     })
 }
 
@@ -114,9 +114,9 @@ fn several_files(options: &WriterOptions, image_name: &str) -> Result<ExtentFile
     for (index, entry) in (0..).zip(&entries) {
         let file_sectors = match files.sparse_layout(index)? {
             // Each file has whole grains.
-            Some(layout) => {
+            Some(geometry) => {
                 sizes.grain = (options.grain_size, options.grain_size);
-                MetadataLayout::new(&layout, 0)?.overhead
+                MetadataLayout::new(geometry, 0)?.overhead
             }
             None => entry.sectors,
         };

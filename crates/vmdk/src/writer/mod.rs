@@ -12,7 +12,6 @@
 //! the sink. [`measure`](self::measure()) computes the sizes of the files.
 
 mod descriptor;
-mod error;
 mod extent_files;
 mod extent_layout;
 mod file_names;

@@ -8,12 +8,11 @@ use diskimg_core::{
     Batch, BlockSink, GuestOffset, HostRange, Result, Segment, Siblings, SinkProperties, check_range, range,
 };
 
-use super::error::{internal, misuse};
 use super::extent_files::ExtentFiles;
 use super::options::WriterOptions;
 use super::sparse_writer::SparseWriter;
 use crate::addr::{ExtentOffset, sectors};
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, internal, misuse};
 
 /// Files that are created at once, so that an existing one is detected before any work. The others are created when
 /// they are needed: a process can have only so many open. Our limit.
@@ -127,11 +126,11 @@ impl MultiFileWriter {
 
 fn create_file(files: &ExtentFiles, siblings: &dyn Siblings, index: u64) -> Result<Box<dyn BlockSink>> {
     let entry = files.entry(index);
-    let Some(layout) = files.sparse_layout(index)? else {
+    let Some(geometry) = files.sparse_layout(index)? else {
         return siblings.create(&entry.name, Some(sectors(entry.sectors)));
     };
     let file = siblings.create(&entry.name, None)?;
-    Ok(Box::new(SparseWriter::new(file, layout, files.zeroed_grain(), Vec::new())?))
+    Ok(Box::new(SparseWriter::new(file, geometry, files.zeroed_grain(), Vec::new())?))
 }
 
 impl BlockSink for MultiFileWriter {

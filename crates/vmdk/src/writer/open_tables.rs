@@ -6,12 +6,12 @@ use std::ops::Range;
 use diskimg_core::writer::WritePlan;
 use diskimg_core::{Budget, Error, HostOffset, Remedy, Result};
 
-use super::error::{internal, misuse};
 use super::extent_layout::{
-    ExtentLayout, GRAIN_TABLE_BYTES, GRAIN_TABLE_ENTRIES, MetadataLayout, sector_number, table_bytes,
+    GRAIN_TABLE_BYTES, GRAIN_TABLE_ENTRIES, MetadataLayout, sector_number, table_and_slot, table_bytes,
 };
 use crate::addr::{ExtentOffset, sector_offset};
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, internal, misuse};
+use crate::geometry::Geometry;
 
 /// The most bytes of grain tables in memory. Our limit, reached only if a disk is not written in order: 256 MiB map
 /// 4 TiB at grains of 64 KiB, twice the capacity of the file.
@@ -28,7 +28,7 @@ struct OpenTable {
 /// The grain tables of a sparse extent, and the next free sector. Grains are allocated in ascending order.
 #[derive(Debug)]
 pub(super) struct OpenTables {
-    layout: ExtentLayout,
+    geometry: Geometry,
     metadata: MetadataLayout,
     open: BTreeMap<u64, OpenTable>,
     /// All tables below this index are complete and in the file.
@@ -41,9 +41,9 @@ pub(super) struct OpenTables {
 
 impl OpenTables {
     /// Tables without grains.
-    pub(super) fn new(layout: ExtentLayout, metadata: MetadataLayout) -> Self {
+    pub(super) fn new(geometry: Geometry, metadata: MetadataLayout) -> Self {
         Self {
-            layout,
+            geometry,
             metadata,
             open: BTreeMap::new(),
             closed_below: 0,
@@ -64,9 +64,9 @@ impl OpenTables {
         guest: ExtentOffset,
         plan: &mut WritePlan,
     ) -> Result<(HostOffset, bool)> {
-        let (index, slot) = self.layout.slot(guest);
-        let in_grain = self.layout.geometry.in_grain(guest);
-        let (next, grain_sectors) = (self.next_sector, self.layout.grain_sectors());
+        let (index, slot) = table_and_slot(self.geometry, guest);
+        let in_grain = self.geometry.in_grain(guest);
+        let (next, grain_sectors) = (self.next_sector, self.geometry.grain_sectors());
         let table = self.table(index, plan)?;
         let entry = table.sectors.get_mut(slot).ok_or_else(|| internal("grain table"))?;
         if *entry != 0 {
@@ -98,10 +98,10 @@ impl OpenTables {
         &self,
         range: Range<ExtentOffset>,
     ) -> Result<impl Iterator<Item = Range<HostOffset>> + '_> {
-        let span = self.layout.table_span();
+        let span = self.geometry.table_span().get();
         let tables = range.start.0 / span..range.end.0.div_ceil(span);
         self.check_open(&tables)?;
-        let geometry = self.layout.geometry;
+        let geometry = self.geometry;
         let open = if tables.is_empty() { None } else { Some(self.open.range(tables)) };
         Ok(open.into_iter().flatten().flat_map(move |(index, table)| {
             let range = range.clone();
@@ -124,15 +124,14 @@ impl OpenTables {
     }
 
     fn already_closed(&self, index: u64) -> Error {
-        misuse("grain table")
-            .guest(self.layout.geometry.table_start(index).0)
-            .because("it is complete and in the file: this range of the disk cannot be written again")
+        let because = "it is complete and in the file: this range of the disk cannot be written again";
+        misuse("grain table").guest(self.geometry.table_start(index).0).because(because)
     }
 
     /// Plans to write the tables below guest offset `end`, up to which the extent is complete.
     pub(super) fn complete_below(&mut self, end: ExtentOffset, plan: &mut WritePlan) {
-        let at_end = end.0 >= self.layout.size();
-        let index = if at_end { u64::MAX } else { self.layout.geometry.table_index(end) };
+        let at_end = end.0 >= self.geometry.capacity();
+        let index = if at_end { u64::MAX } else { self.geometry.table_index(end) };
         while let Some(first) = self.open.first_entry().filter(|first| *first.key() < index) {
             let (index, table) = first.remove_entry();
             self.budget.give_back(GRAIN_TABLE_BYTES);
@@ -168,12 +167,13 @@ mod tests {
     use diskimg_core::writer::PlannedWrite;
 
     use super::*;
+    use crate::writer::extent_layout::checked_geometry;
 
     /// Tables of grains of 4 KiB, which map 2 MiB each. The first grain is at sector `first`.
     fn tables(first: u64) -> OpenTables {
-        let layout = ExtentLayout::new(1 << 30, 4096).unwrap();
-        let metadata = MetadataLayout { overhead: first, ..MetadataLayout::new(&layout, 0).unwrap() };
-        OpenTables::new(layout, metadata)
+        let geometry = checked_geometry(1 << 30, 4096).unwrap();
+        let metadata = MetadataLayout { overhead: first, ..MetadataLayout::new(geometry, 0).unwrap() };
+        OpenTables::new(geometry, metadata)
     }
 
     fn place(tables: &mut OpenTables, grain: u64, plan: &mut WritePlan) -> Result<u64> {

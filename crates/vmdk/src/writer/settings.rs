@@ -3,10 +3,9 @@
 use diskimg_core::writer::{choose, unknown_setting};
 use diskimg_core::{BlockSink, CreateOptions, Result, Setting, SettingHelp};
 
-use super::error::invalid;
 use super::image_writer::ImageWriter;
 use super::options::{AdapterType, Subformat, WriterOptions};
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, invalid_option};
 
 /// The virtual hardware version of `compat6`.
 const COMPAT6: u32 = 6;
@@ -109,10 +108,10 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     let grains = options.settings.iter().any(|setting| setting.name == "grain_size");
     if grains && !parsed.subformat.has_grains() {
         let flat = parsed.subformat.name();
-        return Err(invalid("grain_size").because(format_args!("{flat} has no grains")));
+        return Err(invalid_option("grain_size").because(format_args!("{flat} has no grains")));
     }
     if compat6 && version.is_some() {
-        return Err(invalid("compat6").because("not together with hwversion"));
+        return Err(invalid_option("compat6").because("not together with hwversion"));
     }
     if compat6 {
         version = Some(COMPAT6);
@@ -127,7 +126,7 @@ fn compressed(asked: Option<Subformat>, compress: bool) -> Result<Subformat> {
         (Some(Subformat::StreamOptimized) | None, true) => Ok(Subformat::StreamOptimized),
         (None, false) => Ok(WriterOptions::default().subformat),
         (Some(asked), false) => Ok(asked),
-        (Some(asked), true) => Err(invalid("subformat")
+        (Some(asked), true) => Err(invalid_option("subformat")
             .found(asked.name())
             .expected("streamOptimized, the only one that is compressed")),
     }

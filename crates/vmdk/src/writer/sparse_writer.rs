@@ -12,13 +12,12 @@ use diskimg_core::writer::{
 };
 use diskimg_core::{Batch, BlockSink, GuestOffset, HostOffset, Result, SinkProperties};
 
-use super::extent_layout::{
-    ExtentLayout, GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes,
-};
+use super::extent_layout::{GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes};
 use super::header::Header;
 use super::open_tables::OpenTables;
 use crate::addr::{ExtentOffset, SECTOR, sector_offset};
 use crate::errors::FORMAT;
+use crate::geometry::Geometry;
 use crate::sparse_header::{NEWLINE_TEST_VALID, REDUNDANT_DIRECTORY, ZEROED_GRAIN};
 
 /// Entries of a grain directory per write. Our limit.
@@ -27,7 +26,7 @@ const DIRECTORY_STEP: u64 = 65_536;
 /// A sparse extent being written over a sink that grows and accepts any order.
 pub(super) struct SparseWriter {
     file: ImageFile,
-    layout: ExtentLayout,
+    geometry: Geometry,
     metadata: MetadataLayout,
     zeroed_grain: bool,
     /// Whole sectors; empty if the descriptor is in its own file.
@@ -39,19 +38,19 @@ impl SparseWriter {
     /// Begins an extent in an empty sink.
     pub(super) fn new(
         sink: Box<dyn BlockSink>,
-        layout: ExtentLayout,
+        geometry: Geometry,
         zeroed_grain: bool,
         descriptor: Vec<u8>,
     ) -> Result<Self> {
-        let metadata = MetadataLayout::new(&layout, descriptor_sectors(&descriptor))?;
-        let tables = Mutex::new(OpenTables::new(layout, metadata));
+        let metadata = MetadataLayout::new(geometry, descriptor_sectors(&descriptor))?;
+        let tables = Mutex::new(OpenTables::new(geometry, metadata));
         let file = ImageFile::new(FORMAT, sink);
-        Ok(Self { file, layout, metadata, zeroed_grain, descriptor, tables })
+        Ok(Self { file, geometry, metadata, zeroed_grain, descriptor, tables })
     }
 
     /// Writes a grain directory whose tables are adjacent; both arguments are sectors.
     fn write_directory(&self, directory: u64, tables: u64) -> Result<()> {
-        let count = self.layout.geometry.tables();
+        let count = self.geometry.tables();
         let mut at = 0;
         while at < count {
             let end = at.saturating_add(DIRECTORY_STEP).min(count);
@@ -71,8 +70,8 @@ impl SparseWriter {
         Header {
             version: if self.zeroed_grain { 2 } else { 1 },
             flags: NEWLINE_TEST_VALID | REDUNDANT_DIRECTORY | zeroed_grain,
-            capacity_sectors: self.layout.capacity_sectors(),
-            grain_sectors: self.layout.grain_sectors(),
+            capacity_sectors: self.geometry.capacity_sectors(),
+            grain_sectors: self.geometry.grain_sectors(),
             descriptor_sectors: descriptor_sectors(&self.descriptor),
             redundant_directory_sector: self.metadata.redundant_directory,
             directory_sector: self.metadata.directory,
@@ -85,7 +84,7 @@ impl SparseWriter {
         self.file.check_complete()?;
         let mut plan = WritePlan::default();
         let mut tables = lock(&self.tables);
-        tables.complete_below(ExtentOffset(self.layout.size()), &mut plan);
+        tables.complete_below(ExtentOffset(self.geometry.capacity()), &mut plan);
         plan.execute_without_guest(&self.file, &EncodeBuffer::default())?;
         self.write_directory(self.metadata.redundant_directory, self.metadata.redundant_tables)?;
         self.write_directory(self.metadata.directory, self.metadata.tables)?;
@@ -105,8 +104,8 @@ impl UnitImage for SparseWriter {
     type EncodedUnit = ();
 
     fn units(&self) -> DiskUnits {
-        let unit_bytes = self.layout.geometry.grain_bytes();
-        DiskUnits { format: FORMAT, disk_bytes: self.layout.size(), unit_bytes, name: "grain" }
+        let unit_bytes = self.geometry.grain_bytes();
+        DiskUnits { format: FORMAT, disk_bytes: self.geometry.capacity(), unit_bytes, name: "grain" }
     }
 
     fn file(&self) -> &ImageFile {
@@ -149,7 +148,7 @@ impl BlockSink for SparseWriter {
     }
 
     fn properties(&self) -> SinkProperties {
-        SinkProperties { granularity: self.layout.geometry.grain_bytes(), ..SinkProperties::default() }
+        SinkProperties { granularity: self.geometry.grain_bytes(), ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

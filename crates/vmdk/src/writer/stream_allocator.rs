@@ -5,17 +5,17 @@ use std::ops::Range;
 use diskimg_core::writer::WritePlan;
 use diskimg_core::{HostOffset, Result};
 
-use super::error::internal;
-use super::extent_layout::{ExtentLayout, GRAIN_TABLE_ENTRIES, SECTOR_BYTES, sector_number};
+use super::extent_layout::{GRAIN_TABLE_ENTRIES, SECTOR_BYTES, sector_number, table_and_slot};
 use super::grain_encoder::{marked_table, marker};
 use crate::addr::{ExtentOffset, SECTOR, sector_offset};
-use crate::errors::limit;
+use crate::errors::{internal, limit};
+use crate::geometry::Geometry;
 use crate::marker::Metadata;
 
 /// The next free offset, the grain directory, and the grain table of the last grain.
 #[derive(Debug)]
 pub(super) struct StreamAllocator {
-    layout: ExtentLayout,
+    geometry: Geometry,
     /// The first free byte, at a sector.
     next: HostOffset,
     /// The sector of each grain table, 0 if there is none.
@@ -26,13 +26,13 @@ pub(super) struct StreamAllocator {
 
 impl StreamAllocator {
     /// An allocator whose first record is at `first_sector`.
-    pub(super) fn new(layout: ExtentLayout, first_sector: u64) -> Result<Self> {
-        let tables = usize::try_from(layout.geometry.tables()).unwrap_or(usize::MAX);
+    pub(super) fn new(geometry: Geometry, first_sector: u64) -> Result<Self> {
+        let tables = usize::try_from(geometry.tables()).unwrap_or(usize::MAX);
         let mut directory = Vec::new();
         let no_memory = |_| limit("grain directory").because("no memory for it");
         directory.try_reserve_exact(tables).map_err(no_memory)?;
         directory.resize(tables, 0);
-        Ok(Self { layout, next: sector_offset(first_sector), directory, table: None })
+        Ok(Self { geometry, next: sector_offset(first_sector), directory, table: None })
     }
 
     /// Allocates the record of the grain at `start`, whose bytes are at `record` in the job's buffer. Grains must come
@@ -43,7 +43,7 @@ impl StreamAllocator {
         record: Range<usize>,
         plan: &mut WritePlan,
     ) -> Result<()> {
-        let (table, slot) = self.layout.slot(start);
+        let (table, slot) = table_and_slot(self.geometry, start);
         if self.table.as_ref().is_none_or(|(open, _)| *open != table) {
             self.close_table(plan)?;
             self.table = Some((table, vec![0; usize::try_from(GRAIN_TABLE_ENTRIES).unwrap_or_default()]));

@@ -16,12 +16,13 @@ use diskimg_core::{
     check_range, range, zeros,
 };
 
-use super::extent_layout::{ExtentLayout, SECTOR_BYTES};
+use super::extent_layout::SECTOR_BYTES;
 use super::grain_encoder::GrainEncoder;
 use super::header::Header;
 use super::stream_allocator::StreamAllocator;
 use crate::addr::{ExtentOffset, sector_offset};
 use crate::errors::FORMAT;
+use crate::geometry::Geometry;
 use crate::sparse_header::{COMPRESSED, GD_AT_END, MARKERS, NEWLINE_TEST_VALID};
 
 /// A stream-optimized extent being written over a sink that grows.
@@ -29,7 +30,7 @@ pub(super) struct StreamOptimizedWriter {
     file: ImageFile,
     /// True if the sink accepts only ascending offsets.
     ascending: bool,
-    layout: ExtentLayout,
+    geometry: Geometry,
     level: Option<i32>,
     /// Whole sectors.
     descriptor: Vec<u8>,
@@ -51,18 +52,18 @@ impl StreamOptimizedWriter {
     /// Begins an extent in an empty sink.
     pub(super) fn new(
         sink: Box<dyn BlockSink>,
-        layout: ExtentLayout,
+        geometry: Geometry,
         level: Option<i32>,
         descriptor: Vec<u8>,
     ) -> Result<Self> {
-        let encoder = GrainEncoder::new(layout.geometry.grain_bytes(), level)?;
+        let encoder = GrainEncoder::new(geometry.grain_bytes(), level)?;
         let (position, buffer) = (ExtentOffset(0), EncodeBuffer::default());
         let pending = Mutex::new(PendingGrain { position, bytes: Vec::new(), encoder, buffer });
-        let overhead = overhead_sectors(&layout, sectors_of(&descriptor));
-        let allocator = Mutex::new(StreamAllocator::new(layout, overhead)?);
+        let overhead = overhead_sectors(geometry, sectors_of(&descriptor));
+        let allocator = Mutex::new(StreamAllocator::new(geometry, overhead)?);
         let file = ImageFile::new(FORMAT, sink);
         let ascending = file.order() == WriteOrder::Ascending;
-        let this = Self { file, ascending, layout, level, descriptor, pending, allocator };
+        let this = Self { file, ascending, geometry, level, descriptor, pending, allocator };
         if ascending {
             this.write_header()?;
             this.write_descriptor()?;
@@ -75,12 +76,12 @@ impl StreamOptimizedWriter {
         Header {
             version: 3,
             flags: NEWLINE_TEST_VALID | COMPRESSED | MARKERS,
-            capacity_sectors: self.layout.capacity_sectors(),
-            grain_sectors: self.layout.grain_sectors(),
+            capacity_sectors: self.geometry.capacity_sectors(),
+            grain_sectors: self.geometry.grain_sectors(),
             descriptor_sectors,
             redundant_directory_sector: 0,
             directory_sector,
-            overhead_sectors: overhead_sectors(&self.layout, descriptor_sectors),
+            overhead_sectors: overhead_sectors(self.geometry, descriptor_sectors),
         }
     }
 
@@ -119,8 +120,8 @@ impl StreamOptimizedWriter {
                 .found(format_args!("already at guest byte {}", pending.position.0))
                 .expected(format_args!("to write at guest byte {}", offset.0)));
         }
-        let grain = self.layout.geometry.grain_start(pending.position);
-        if self.layout.geometry.grain_start(offset) != grain {
+        let grain = self.geometry.grain_start(pending.position);
+        if self.geometry.grain_start(offset) != grain {
             self.write_pending(pending, grain)?;
         }
         pending.position = offset;
@@ -137,11 +138,12 @@ impl StreamOptimizedWriter {
 
     /// Writes `data` at the position.
     fn append(&self, pending: &mut PendingGrain, data: &[u8]) -> Result<()> {
-        let geometry = self.layout.geometry;
+        let geometry = self.geometry;
         let mut rest = data;
         while !rest.is_empty() {
             let start = pending.position;
-            let part = self.layout.range_in_grain(start, start.plus(rest.len() as u64));
+            let part = start
+                ..geometry.grain_start(start).plus(geometry.grain_bytes()).min(start.plus(rest.len() as u64));
             let len = part.end.since(part.start);
             let (bytes, more) =
                 rest.split_at_checked(usize::try_from(len).unwrap_or(usize::MAX)).unwrap_or((rest, &[]));
@@ -162,7 +164,7 @@ impl StreamOptimizedWriter {
     fn complete(&self) -> Result<()> {
         self.file.check_complete()?;
         let mut pending = lock(&self.pending);
-        let start = self.layout.geometry.grain_start(pending.position);
+        let start = self.geometry.grain_start(pending.position);
         self.write_pending(&mut pending, start)?;
         let mut plan = WritePlan::default();
         lock(&self.allocator).finish(|directory| self.header(directory).encode(), &mut plan)?;
@@ -180,8 +182,8 @@ fn sectors_of(descriptor: &[u8]) -> u64 {
 }
 
 /// The first sector of the first grain: header and descriptor, padded to a whole grain.
-pub(super) fn overhead_sectors(layout: &ExtentLayout, descriptor_sectors: u64) -> u64 {
-    descriptor_sectors.saturating_add(1).next_multiple_of(layout.grain_sectors())
+pub(super) fn overhead_sectors(geometry: Geometry, descriptor_sectors: u64) -> u64 {
+    descriptor_sectors.saturating_add(1).next_multiple_of(geometry.grain_sectors())
 }
 
 impl UnitImage for StreamOptimizedWriter {
@@ -190,8 +192,8 @@ impl UnitImage for StreamOptimizedWriter {
     type EncodedUnit = Range<usize>;
 
     fn units(&self) -> DiskUnits {
-        let unit_bytes = self.layout.geometry.grain_bytes();
-        DiskUnits { format: FORMAT, disk_bytes: self.layout.size(), unit_bytes, name: "grain" }
+        let unit_bytes = self.geometry.grain_bytes();
+        DiskUnits { format: FORMAT, disk_bytes: self.geometry.capacity(), unit_bytes, name: "grain" }
     }
 
     fn file(&self) -> &ImageFile {
@@ -227,26 +229,26 @@ impl UnitImage for StreamOptimizedWriter {
 
 impl BlockSink for StreamOptimizedWriter {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        check_range(offset, data.len() as u64, self.layout.size())?;
+        check_range(offset, data.len() as u64, self.geometry.capacity())?;
         let mut pending = lock(&self.pending);
         let skipped = self.skip_to(&mut pending, ExtentOffset(offset));
         self.file.record(skipped.and_then(|()| self.append(&mut pending, data)))
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        check_range(range.start, range::len(&range), self.layout.size())?;
+        check_range(range.start, range::len(&range), self.geometry.capacity())?;
         let mut pending = lock(&self.pending);
         let skipped = self.skip_to(&mut pending, ExtentOffset(range.start));
         self.file.record(skipped.and_then(|()| self.skip_to(&mut pending, ExtentOffset(range.end))))
     }
 
     fn properties(&self) -> SinkProperties {
-        let granularity = self.layout.geometry.grain_bytes();
+        let granularity = self.geometry.grain_bytes();
         SinkProperties { order: WriteOrder::Ascending, granularity, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
-        let encoder = GrainEncoder::new(self.layout.geometry.grain_bytes(), self.level).ok()?;
+        let encoder = GrainEncoder::new(self.geometry.grain_bytes(), self.level).ok()?;
         Some(Box::new(SegmentBatch::new(self, encoder)))
     }
 
