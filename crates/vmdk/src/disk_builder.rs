@@ -15,7 +15,7 @@ use crate::findings::size_mismatch;
 use crate::footer;
 use crate::geometry::Geometry;
 use crate::grain_directories;
-use crate::grain_tables::{GrainDirectories, GrainTables};
+use crate::grain_tables::{GrainDirectories, GrainTables, TableLayout};
 use crate::metadata_areas::{MetadataAreas, check_in_file};
 use crate::sesparse::{self, SeSparseHeader};
 use crate::sparse_extent::SparseExtent;
@@ -90,10 +90,7 @@ impl DiskBuilder {
     /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Truncated`] if footer or directories
     /// are damaged.
     pub(crate) fn push_hosted(&mut self, file: &ExtentFile<'_>, header: &SparseHeader) -> Result<()> {
-        let capacity = self.agreed_size(header.capacity(), file)?;
-        if capacity == 0 {
-            return Ok(());
-        }
+        let Some(capacity) = self.agreed_size(header.capacity(), file)? else { return Ok(()) };
         let source = file.source.as_ref();
         let (header, at) = match header.has_footer() {
             true => footer::find(source, header)?,
@@ -106,7 +103,7 @@ impl DiskBuilder {
         let geometry = Geometry::new(header.grain_bytes(), header.entries_per_table.into(), capacity);
         let areas = grain_directories::areas(&header, directories);
         let overhead = sectors(header.overhead_sectors);
-        self.push_sparse(file, self.tables(file, format, geometry, directories, areas), overhead);
+        self.push_sparse(file, TableLayout { format, geometry, directories, areas }, overhead);
         Ok(())
     }
 
@@ -115,17 +112,14 @@ impl DiskBuilder {
     /// # Errors
     /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before its directory.
     pub(crate) fn push_cowd(&mut self, file: &ExtentFile<'_>, header: &CowdHeader) -> Result<()> {
-        let capacity = self.agreed_size(header.capacity, file)?;
-        if capacity == 0 {
-            return Ok(());
-        }
+        let Some(capacity) = self.agreed_size(header.capacity, file)? else { return Ok(()) };
         let geometry = Geometry::new(header.grain_bytes, cowd::ENTRIES_PER_TABLE, capacity);
         let directory = span(header.directory, geometry.tables().saturating_mul(4));
         check_in_file("gdOffset", 20, &directory, file.source.size())?;
         let directories = GrainDirectories { primary: header.directory, redundant: None };
         let areas =
             MetadataAreas::new(vec![("header", 0..cowd::HEADER_BYTES), ("grain directory", directory)]);
-        self.push_sparse(file, self.tables(file, EntryFormat::Cowd, geometry, directories, areas), 0);
+        self.push_sparse(file, TableLayout { format: EntryFormat::Cowd, geometry, directories, areas }, 0);
         Ok(())
     }
 
@@ -144,10 +138,7 @@ impl DiskBuilder {
         let volatile = header.volatile_header;
         let bytes = read_structure(file.source.as_ref(), "volatile header", volatile, SECTOR, limits)?;
         sesparse::check_volatile(&bytes, volatile)?;
-        let capacity = self.agreed_size(header.capacity, file)?;
-        if capacity == 0 {
-            return Ok(());
-        }
+        let Some(capacity) = self.agreed_size(header.capacity, file)? else { return Ok(()) };
         let directory = header.directory.clone();
         check_in_file("grain directory offset", 128, &directory, file.source.size())?;
         let format = EntryFormat::SeSparse(header.areas);
@@ -158,47 +149,41 @@ impl DiskBuilder {
             ("volatile header", span(volatile, SECTOR)),
             ("grain directory", directory),
         ]);
-        self.push_sparse(file, self.tables(file, format, geometry, directories, areas), 0);
+        self.push_sparse(file, TableLayout { format, geometry, directories, areas }, 0);
         Ok(())
     }
 
-    fn tables(
-        &self,
-        file: &ExtentFile<'_>,
-        format: EntryFormat,
-        geometry: Geometry,
-        directories: GrainDirectories,
-        areas: MetadataAreas,
-    ) -> GrainTables {
+    fn push_sparse(&mut self, file: &ExtentFile<'_>, layout: TableLayout, overhead: u64) {
         let number = self.extents.len() as u64;
         let (source, pages) = (Arc::clone(&file.source), Arc::clone(&self.pages));
-        let entries = TableFile::new(source, pages, number, format.entry_bytes(), format.is_compressed());
-        GrainTables::new(entries, format, geometry, directories, areas, GuestOffset(self.size()))
-    }
-
-    fn push_sparse(&mut self, file: &ExtentFile<'_>, tables: GrainTables, overhead: u64) {
-        let capacity = tables.geometry().capacity();
+        let entries = TableFile::new(source, pages, number, layout.format);
+        let capacity = layout.geometry.capacity();
+        let tables = GrainTables::new(entries, layout, GuestOffset(self.size()));
         let extent = SparseExtent::new(tables, overhead, Arc::clone(&self.ranges_budget));
         let line = file.line.filter(|_| file.named);
         self.extents.push(capacity, ExtentContent::Sparse(Box::new(extent)), line);
     }
 
     /// Returns the size of a sparse extent: the capacity in its header, as in QEMU, or the size in its line if
-    /// that is smaller. VirtualBox rounds the capacity up and writes the exact size in the line.
+    /// that is smaller. VirtualBox rounds the capacity up and writes the exact size in the line. `None` if the
+    /// size is 0: such an extent is not part of the disk.
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::Corrupt`] if the capacity is smaller and another extent follows: all of its
     /// bytes would move.
-    fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<u64> {
-        let Some(line) = file.line.filter(|line| line.bytes() != capacity) else { return Ok(capacity) };
-        if capacity < line.bytes() && !file.last {
-            let expected = format!("{} bytes, as in the descriptor", line.bytes());
-            return Err(corrupt("capacity").found(capacity).expected(expected));
+    fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<Option<u64>> {
+        let mut size = capacity;
+        if let Some(line) = file.line.filter(|line| line.bytes() != capacity) {
+            if capacity < line.bytes() && !file.last {
+                let expected = format!("{} bytes, as in the descriptor", line.bytes());
+                return Err(corrupt("capacity").found(capacity).expected(expected));
+            }
+            // For an image in one file, the description of its head has this finding.
+            if file.named {
+                self.findings.push(size_mismatch(capacity, line));
+            }
+            size = capacity.min(line.bytes());
         }
-        // For an image in one file, the description of its head has this finding.
-        if file.named {
-            self.findings.push(size_mismatch(capacity, line));
-        }
-        Ok(capacity.min(line.bytes()))
+        Ok((size > 0).then_some(size))
     }
 }

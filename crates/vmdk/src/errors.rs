@@ -36,6 +36,16 @@ pub(crate) fn warning(check: &'static str, message: impl Into<String>) -> Findin
     Finding::new(Severity::Warning, check, message)
 }
 
+/// A finding on something that is not damage.
+pub(crate) fn note(check: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(Severity::Note, check, message)
+}
+
+/// A finding that makes the image unsafe to open without its caller's consent.
+pub(crate) fn danger(check: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(Severity::Unsafe, check, message)
+}
+
 /// An invalid option.
 pub(crate) fn invalid_option(name: &str) -> Error {
     misuse(format!("option {name}"))

@@ -1,11 +1,11 @@
 //! Findings on the head of an image, known without opening the files it names.
 
-use diskimg_core::{Finding, ImageInfo, Limits, Printable, Severity};
+use diskimg_core::{Finding, ImageInfo, Limits, Printable};
 
 use crate::create_type::CreateType;
 use crate::descriptor::Descriptor;
 use crate::encoding;
-use crate::errors::warning;
+use crate::errors::{danger, note, warning};
 use crate::extent_line::{Access, ExtentLine};
 use crate::file_head::{FileHead, FileKind};
 use crate::references::{is_device_extent, leaves_directory, parent_reference};
@@ -29,11 +29,10 @@ pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Ve
         }
     }
     if let Err(error) = limits.check_virtual_size(info.virtual_size) {
-        all.push(Finding::new(Severity::Unsafe, "virtual_size", error.to_string()));
+        all.push(danger("virtual_size", error.to_string()));
     }
     if info.dirty {
-        let message = "the image was not closed cleanly; reading is not affected";
-        all.push(Finding::new(Severity::Note, "dirty", message).at(72));
+        all.push(note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
     }
     all
 }
@@ -47,24 +46,26 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
         if let Some((line, name)) = named.iter().find(|(_, name)| leaves_directory(name)) {
             let message =
                 format!("the image names an extent outside its directory: {}", Printable::new(name));
-            all.push(Finding::new(Severity::Unsafe, "extents", message).at(line.at));
+            all.push(danger("extents", message).at(line.at));
         } else if let Some((line, name)) = named.first() {
             let message =
                 format!("the disk is in {} other files, the first is {}", named.len(), Printable::new(name));
-            all.push(Finding::new(Severity::Unsafe, "extents", message).at(line.at));
+            all.push(danger("extents", message).at(line.at));
         }
         if let Some((line, _)) = named.iter().find(|(line, name)| is_device_extent(line, name)) {
-            let message = "an extent is a device of the host, which is never opened";
-            all.push(Finding::new(Severity::Unsafe, "device", message).at(line.at));
+            all.push(
+                danger("device", "an extent is a device of the host, which is never opened").at(line.at),
+            );
         }
         if !matches!(head.kind, FileKind::Text) {
-            let message = "the file contains no disk, and its descriptor names other files";
-            all.push(Finding::new(Severity::Unsafe, "descriptor", message).at(12));
+            all.push(
+                danger("descriptor", "the file contains no disk, and its descriptor names other files")
+                    .at(12),
+            );
         }
     }
     if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {
-        let message = "an extent is marked NOACCESS and reads as zeros";
-        all.push(Finding::new(Severity::Note, "no_access", message).at(line.at));
+        all.push(note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at));
     }
 }
 
@@ -91,11 +92,7 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
             [] => "the image is based on a parent and does not name its file".to_owned(),
             name => format!("the image is based on a parent: {}", Printable::new(name)),
         };
-        let finding = Finding::new(Severity::Unsafe, "parent", message);
-        all.push(match reference.offset {
-            Some(offset) => finding.at(offset),
-            None => finding,
-        });
+        all.push(Finding { offset: reference.offset, ..danger("parent", message) });
     }
     let create_type = descriptor.create_type.as_ref().map(CreateType::parse);
     if let Some(Err(error)) = create_type {
@@ -111,6 +108,6 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
         };
         let name = Printable::new(encoding);
         let message = format!("file names are not UTF-8 (encoding {name}): {lookup}");
-        all.push(Finding::new(Severity::Note, "encoding", message));
+        all.push(note("encoding", message));
     }
 }

@@ -20,27 +20,27 @@ pub(crate) struct GrainDirectories {
     pub(crate) redundant: Option<HostOffset>,
 }
 
+/// The properties that the header of a sparse extent gives to its tables.
+pub(crate) struct TableLayout {
+    /// The encoding of the entries.
+    pub(crate) format: EntryFormat,
+    pub(crate) geometry: Geometry,
+    pub(crate) directories: GrainDirectories,
+    /// The areas of metadata other than grain tables.
+    pub(crate) areas: MetadataAreas,
+}
+
 /// The tables of one sparse extent. Errors name offsets in the disk.
 pub(crate) struct GrainTables {
     file: TableFile,
-    format: EntryFormat,
-    geometry: Geometry,
-    directories: GrainDirectories,
-    areas: MetadataAreas,
+    layout: TableLayout,
     /// The offset in the disk at which the extent begins.
     guest_start: GuestOffset,
 }
 
 impl GrainTables {
-    pub(crate) fn new(
-        file: TableFile,
-        format: EntryFormat,
-        geometry: Geometry,
-        directories: GrainDirectories,
-        areas: MetadataAreas,
-        guest_start: GuestOffset,
-    ) -> Self {
-        Self { file, format, geometry, directories, areas, guest_start }
+    pub(crate) fn new(file: TableFile, layout: TableLayout, guest_start: GuestOffset) -> Self {
+        Self { file, layout, guest_start }
     }
 
     /// The file, as table entries.
@@ -58,29 +58,19 @@ impl GrainTables {
         self.source().size()
     }
 
-    /// The encoding of the entries.
-    pub(crate) const fn format(&self) -> EntryFormat {
-        self.format
+    /// The properties of the tables.
+    pub(crate) const fn layout(&self) -> &TableLayout {
+        &self.layout
     }
 
     /// The sizes of the extent.
     pub(crate) const fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    /// The offsets of the grain directories.
-    pub(crate) const fn directories(&self) -> GrainDirectories {
-        self.directories
-    }
-
-    /// The areas of metadata other than grain tables.
-    pub(crate) const fn areas(&self) -> &MetadataAreas {
-        &self.areas
+        self.layout.geometry
     }
 
     /// Bytes of a grain table.
     pub(crate) const fn table_bytes(&self) -> u64 {
-        self.geometry.entries_per_table().saturating_mul(self.file.entry_bytes())
+        self.layout.geometry.entries_per_table().saturating_mul(self.file.entry_bytes())
     }
 
     /// Bytes of the sectors that a grain table occupies.
@@ -99,11 +89,11 @@ impl GrainTables {
     /// [`diskimg_core::ErrorKind::Corrupt`] if the table overlaps other metadata,
     /// [`diskimg_core::ErrorKind::Truncated`] if it begins past the end of the file.
     pub(crate) fn table(&self, entry: TableEntry) -> Result<HostOffset> {
-        let guest = self.geometry.table_start(entry.index);
+        let guest = self.layout.geometry.table_start(entry.index);
         let in_disk = self.in_disk(guest);
-        let located = self.format.table(entry.value);
+        let located = self.layout.format.table(entry.value);
         let table = located.map_err(|error| error.at(entry.at.0).guest(in_disk.0))?;
-        if let Some(area) = self.areas.overlapping(&span(table, self.table_bytes())) {
+        if let Some(area) = self.layout.areas.overlapping(&span(table, self.table_bytes())) {
             return Err(corrupt("grain directory entry")
                 .at(entry.at.0)
                 .guest(in_disk.0)
@@ -116,14 +106,14 @@ impl GrainTables {
 
     /// Returns the offset of table `index` by the redundant directory, if there is one and its entry is valid.
     pub(crate) fn redundant_table(&self, index: u64) -> Option<HostOffset> {
-        let at = self.file.entry_at(self.directories.redundant?, index);
+        let at = self.file.entry_at(self.layout.directories.redundant?, index);
         let value = self.file.page(at).ok()?.entry(0).filter(|value| *value != 0)?;
         self.table(TableEntry { index, at, value }).ok()
     }
 
     /// Decodes the grain table entry at `at`, which maps `guest`.
     pub(crate) fn grain(&self, value: u64, at: HostOffset, guest: ExtentOffset) -> Result<GrainEntry> {
-        let entry = self.format.grain(value, self.geometry.grain_bytes());
+        let entry = self.layout.format.grain(value, self.layout.geometry.grain_bytes());
         entry.map_err(|error| error.at(at.0).guest(self.in_disk(guest).0))
     }
 

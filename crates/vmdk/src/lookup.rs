@@ -53,7 +53,7 @@ impl SparseExtent {
         let (tables, geometry) = (self.tables(), self.geometry());
         let file = tables.file();
         let index = geometry.table_index(guest);
-        let at = file.entry_at(tables.directories().primary, index);
+        let at = file.entry_at(tables.layout().directories.primary, index);
         let page = file.page(at)?;
         let value = page.entry(0).ok_or_else(|| tables.ends_before("grain directory", at, guest))?;
         if value == 0 {

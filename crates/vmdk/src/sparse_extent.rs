@@ -49,7 +49,7 @@ impl SparseExtent {
 
     /// Returns true if grains are compressed.
     pub(crate) const fn is_compressed(&self) -> bool {
-        self.tables.format().is_compressed()
+        self.tables.layout().format.is_compressed()
     }
 
     /// The byte by which the metadata in front of the grains ends; 0 if no header gives it.
@@ -78,7 +78,7 @@ impl SparseExtent {
     ) -> Result<u64> {
         let first = grain.plus(skip);
         let range = span(grain, skip.saturating_add(len));
-        if let Some(area) = self.tables.areas().overlapping(&range) {
+        if let Some(area) = self.tables.layout().areas.overlapping(&range) {
             return Err(self.misplaced("grain", grain, guest, area));
         }
         if self.table_ranges()?.overlap(&range) {
@@ -96,7 +96,7 @@ impl SparseExtent {
     /// As [`check_data`](Self::check_data).
     pub(crate) fn check_compressed(&self, host: HostOffset, guest: ExtentOffset) -> Result<()> {
         let header = span(host, GRAIN_HEADER as u64);
-        if let Some(area) = self.tables.areas().overlapping(&header) {
+        if let Some(area) = self.tables.layout().areas.overlapping(&header) {
             return Err(self.misplaced("compressed grain", host, guest, area));
         }
         ensure(header.end <= self.file_size(), || self.tables.ends_before("compressed grain", host, guest))?;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, HostOffset, MetadataCache, Result};
 
+use crate::entry_format::EntryFormat;
+
 /// log2 of the smallest page in bytes: no I/O is cheaper than 4 KiB.
 const MIN_PAGE_BITS: u32 = 12;
 /// Bytes of a page of an extent whose tables are contiguous. Our choice: it maps 256 MiB in grains of 64 KiB.
@@ -62,16 +64,15 @@ impl EntryPage {
 }
 
 impl TableFile {
-    /// The entries of file `number`, of 4 or 8 bytes each. `scattered` tables are read in short pages.
+    /// The entries of file `number`. Tables between compressed grains are read in short pages.
     pub(crate) fn new(
         source: Arc<dyn BlockSource>,
         pages: PageCache,
         number: u64,
-        entry_bytes: u64,
-        scattered: bool,
+        format: EntryFormat,
     ) -> Self {
-        let page_bytes = if scattered { SHORT_PAGE } else { LONG_PAGE };
-        Self { source, pages, number, entry_bytes, page_bytes }
+        let page_bytes = if format.is_compressed() { SHORT_PAGE } else { LONG_PAGE };
+        Self { source, pages, number, entry_bytes: format.entry_bytes(), page_bytes }
     }
 
     /// The file.

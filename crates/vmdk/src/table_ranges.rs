@@ -30,7 +30,7 @@ impl TableRanges {
     /// Errors of reading the file.
     pub(crate) fn collect(tables: &GrainTables, overhead: u64, budget: &Budget) -> Result<Self> {
         let mut ranges = Self::default();
-        let directories = tables.directories();
+        let directories = tables.layout().directories;
         ranges.add(tables, directories.primary, u64::MAX, budget)?;
         if let Some(redundant) = directories.redundant {
             ranges.add(tables, redundant, overhead, budget)?;

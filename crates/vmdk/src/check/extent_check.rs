@@ -50,7 +50,7 @@ impl<'a> ExtentCheck<'a> {
             budget: Budget::new("the check of grain tables", limits.metadata_cache),
             tables: Vec::new(),
             metadata: Vec::new(),
-            end: sparse.tables().areas().end(),
+            end: sparse.tables().layout().areas.end(),
             order: GrainOrder::default(),
         }
     }

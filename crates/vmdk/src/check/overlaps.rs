@@ -124,7 +124,7 @@ impl ExtentCheck<'_> {
     /// Returns true if unused places are leaks. In seSparse extents ESXi keeps a list of free grains, and between
     /// compressed grains there are markers.
     fn reports_leaks(&self) -> bool {
-        let plain = match self.sparse.tables().format() {
+        let plain = match self.sparse.tables().layout().format {
             EntryFormat::Hosted { compressed } => !compressed,
             EntryFormat::Cowd => true,
             EntryFormat::SeSparse(_) => false,

@@ -35,7 +35,7 @@ impl DirectoryTables {
 impl ExtentCheck<'_> {
     /// Checks the directories, and compares the redundant tables with the primary ones.
     pub(super) fn check_tables(&mut self) -> Result<()> {
-        let directories = self.sparse.tables().directories();
+        let directories = self.sparse.tables().layout().directories;
         let mut all = self.directory_tables(directories.primary, false)?;
         // If both offsets are equal, there is only one directory.
         if let Some(redundant) = directories.redundant.filter(|redundant| *redundant != directories.primary) {
@@ -84,7 +84,7 @@ impl ExtentCheck<'_> {
     /// Sorts all metadata, and reports overlaps.
     fn merge_metadata(&mut self) {
         let mut all = std::mem::take(&mut self.metadata);
-        all.extend(self.sparse.tables().areas().ranges().cloned());
+        all.extend(self.sparse.tables().layout().areas.ranges().cloned());
         all.retain(|range| !range.is_empty());
         all.sort_unstable_by_key(|range| (range.start, range.end));
         all.dedup();
@@ -103,7 +103,7 @@ impl ExtentCheck<'_> {
     /// The offset of the directory entry of a table.
     fn entry_at(&self, table: CheckedTable) -> HostOffset {
         let tables = self.sparse.tables();
-        let directories = tables.directories();
+        let directories = tables.layout().directories;
         let directory =
             if table.redundant { directories.redundant.unwrap_or_default() } else { directories.primary };
         tables.file().entry_at(directory, table.index)
