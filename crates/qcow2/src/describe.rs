@@ -102,11 +102,7 @@ fn external_file(check: &'static str, reference: &Reference) -> Finding {
             Printable::new(format.as_bytes())
         ),
     };
-    let finding = Finding::new(Severity::Unsafe, check, message);
-    match reference.offset {
-        Some(offset) => finding.at(offset),
-        None => finding,
-    }
+    Finding { offset: reference.offset, ..Finding::new(Severity::Unsafe, check, message) }
 }
 
 /// Reports a refcount table that QEMU rejects. Reading does not need the table.

@@ -1,7 +1,5 @@
 //! The walk from a guest offset over the L1 and L2 tables to the content at that offset.
 
-use std::ops::Range;
-
 use diskimg_codec::units::CompressedUnit;
 use diskimg_core::{Error, Result, ensure, range};
 
@@ -10,7 +8,7 @@ use crate::compressed::CompressedRange;
 use crate::errors::{corrupt, truncated};
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
-use crate::metadata_area::{MetadataArea, overlapped};
+use crate::metadata_area::{MetadataArea, check_free};
 use crate::subcluster::Subcluster;
 use crate::table_words::{TableWords, WordPage};
 
@@ -102,19 +100,11 @@ impl Lookup {
     }
 
     fn check_l2_table(&self, l2: HostOffset, l1_at: HostOffset, guest: GuestOffset) -> Result<()> {
-        if let Some(area) = self.overlapped(&span(l2.0, self.geometry().cluster_size())) {
-            return Err(corrupt("L1 entry")
-                .at(l1_at.0)
-                .guest(guest.0)
-                .found(format_args!("an L2 table at {:#x}", l2.0))
-                .expected(format_args!("no overlap with the {area}")));
-        }
-        ensure(l2.0 < self.tables.file_size(), || self.past_end("L2 table", l2, guest))?;
-        Ok(())
-    }
-
-    fn overlapped(&self, range: &Range<u64>) -> Option<&'static str> {
-        overlapped(&self.reserved, range)
+        check_free(&self.reserved, &span(l2.0, self.geometry().cluster_size()), || {
+            let found = format!("an L2 table at {:#x}", l2.0);
+            corrupt("L1 entry").at(l1_at.0).guest(guest.0).found(found)
+        })?;
+        ensure(l2.0 < self.tables.file_size(), || self.past_end("L2 table", l2, guest))
     }
 
     fn past_end(&self, field: &str, at: HostOffset, guest: GuestOffset) -> Error {
@@ -124,11 +114,9 @@ impl Lookup {
     /// Returns the content of `len` guest bytes that are `skip` bytes into the host cluster at `host`: data up to
     /// the end of the file, and zeros in the rest of a cluster in which the file ends, as in QEMU.
     fn data(&self, host: HostOffset, skip: u64, len: u64, guest: GuestOffset) -> Result<(RunContent, u64)> {
-        if !self.rules.data_file
-            && let Some(area) = self.overlapped(&span(host.0, self.geometry().cluster_size()))
-        {
-            let expected = format!("no overlap with the {area}");
-            return Err(corrupt("data cluster").at(host.0).guest(guest.0).expected(expected));
+        if !self.rules.data_file {
+            let cluster = span(host.0, self.geometry().cluster_size());
+            check_free(&self.reserved, &cluster, || corrupt("data cluster").at(host.0).guest(guest.0))?;
         }
         match range::len(&(host.0..self.data_size)) {
             0 => Err(past_end("data cluster", host, guest, self.data_size)),
@@ -140,13 +128,7 @@ impl Lookup {
     fn check_compressed(&self, range: CompressedRange, guest: GuestOffset) -> Result<()> {
         let host = range.in_file(self.data_size);
         ensure(!host.is_empty(), || past_end("compressed cluster", range.offset, guest, self.data_size))?;
-        match self.overlapped(&host) {
-            None => Ok(()),
-            Some(area) => Err(corrupt("compressed cluster")
-                .at(range.offset.0)
-                .guest(guest.0)
-                .expected(format_args!("no overlap with the {area}"))),
-        }
+        check_free(&self.reserved, &host, || corrupt("compressed cluster").at(range.offset.0).guest(guest.0))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::range;
+use diskimg_core::{Error, Result, range};
 
 /// A part of the file that holds metadata. No guest cluster may be there.
 pub(crate) struct MetadataArea {
@@ -10,7 +10,17 @@ pub(crate) struct MetadataArea {
     pub(crate) range: Range<u64>,
 }
 
-/// Returns the name of an area that `range` overlaps.
-pub(crate) fn overlapped(areas: &[MetadataArea], range: &Range<u64>) -> Option<&'static str> {
-    areas.iter().find(|area| range::overlaps(&area.range, range)).map(|area| area.name)
+/// Checks that no area has bytes of `range`.
+///
+/// # Errors
+/// The error that `error` makes, with the name of the area.
+pub(crate) fn check_free(
+    areas: &[MetadataArea],
+    range: &Range<u64>,
+    error: impl FnOnce() -> Error,
+) -> Result<()> {
+    match areas.iter().find(|area| range::overlaps(&area.range, range)) {
+        None => Ok(()),
+        Some(area) => Err(error().expected(format_args!("no overlap with the {}", area.name))),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{CheckReport, Error, Result, range};
+use diskimg_core::{CheckReport, Result, range};
 
 use crate::addr::{Geometry, HostOffset};
 use crate::errors::limit;
@@ -52,9 +52,9 @@ impl<'a> CountedRefs<'a> {
         }
     }
 
-    /// Reports the error of the entry at `offset` as a corruption.
-    pub(super) fn invalid(&mut self, offset: u64, error: &Error) {
-        self.corruption(offset, error.to_string());
+    /// Returns the value, or reports the error of the entry at `offset` as a corruption.
+    pub(super) fn valid<T>(&mut self, offset: u64, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.corruption(offset, error.to_string())).ok()
     }
 
     /// Counts one reference to each cluster that `range` touches. `by` names the structure that refers to it.

@@ -70,10 +70,8 @@ impl ReferenceWalk<'_, '_> {
             }
             let block = entry & REFCOUNT_BLOCK_OFFSET;
             if entry != block || walk.geometry().in_cluster(block) != 0 {
-                refs.corruption(
-                    at,
-                    format!("refcount table entry {entry:#x} is not the offset of a cluster"),
-                );
+                let message = format!("refcount table entry {entry:#x} is not the offset of a cluster");
+                refs.corruption(at, message);
             } else {
                 refs.reference(&span(block, cluster_size), "a refcount block");
             }
@@ -89,10 +87,8 @@ impl ReferenceWalk<'_, '_> {
         let mut l1_tables = Vec::new();
         let mut table = SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
-            match entry {
-                Ok(entry) => l1_tables.push(span(entry.l1_table_offset, entry.l1_entries * 8)),
-                Err(error) => refs.invalid(header.snapshots_offset, &error),
-            }
+            let entry = refs.valid(header.snapshots_offset, entry);
+            l1_tables.extend(entry.map(|entry| span(entry.l1_table_offset, entry.l1_entries * 8)));
         }
         let table = header.snapshots_offset..table.offset();
         refs.reference(&table, "the snapshot table");
@@ -108,15 +104,9 @@ impl ReferenceWalk<'_, '_> {
         let directory = span(extension.directory_offset, extension.directory_bytes);
         refs.reference(&directory, "the bitmap directory");
         let budget = Budget::new("header", self.limits.header_bytes);
-        let bitmaps = match bitmap::list(extension, &budget, self.file) {
-            Ok(bitmaps) => bitmaps,
-            Err(error) => {
-                refs.invalid(directory.start, &error);
-                return Ok(());
-            }
-        };
+        let bitmaps = refs.valid(directory.start, bitmap::list(extension, &budget, self.file));
         let cluster_size = self.geometry().cluster_size();
-        for bitmap in bitmaps {
+        for bitmap in bitmaps.unwrap_or_default() {
             refs.reference(&bitmap.table, "a bitmap table");
             self.words(&bitmap.table, |_, _, entry| {
                 if entry & HOST_OFFSET != 0 {
@@ -144,14 +134,7 @@ impl ReferenceWalk<'_, '_> {
         let most = self.tables.file_size().div_ceil(cluster_size);
         let mut seen = 0_u64;
         self.words(&l1.range, |walk, at, entry| {
-            let host = match l1::decode(entry, walk.geometry()) {
-                Ok(Some(host)) => host,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    refs.invalid(at, &error);
-                    return Ok(());
-                }
-            };
+            let Some(Some(host)) = refs.valid(at, l1::decode(entry, walk.geometry())) else { return Ok(()) };
             seen += 1;
             if seen > most {
                 return Ok(());
@@ -164,10 +147,8 @@ impl ReferenceWalk<'_, '_> {
             Ok(())
         })?;
         if seen > most {
-            refs.corruption(
-                l1.range.start,
-                format!("{name} has {seen} L2 tables in a file of {most} clusters"),
-            );
+            let message = format!("{name} has {seen} L2 tables in a file of {most} clusters");
+            refs.corruption(l1.range.start, message);
         }
         Ok(())
     }
@@ -200,13 +181,7 @@ impl ReferenceWalk<'_, '_> {
         if entry == 0 && bitmap == 0 {
             return Ok(());
         }
-        let cluster = match self.rules().decode(entry, bitmap) {
-            Ok(cluster) => cluster,
-            Err(error) => {
-                refs.invalid(at, &error);
-                return Ok(());
-            }
-        };
+        let Some(cluster) = refs.valid(at, self.rules().decode(entry, bitmap)) else { return Ok(()) };
         if let ClusterDescriptor::Compressed(range) = cluster {
             if l1.active {
                 refs.compressed();
@@ -251,12 +226,8 @@ impl ReferenceWalk<'_, '_> {
         let copied = entry & COPIED != 0;
         if copied != (count == 1) {
             let marked = if copied { "marked" } else { "not marked" };
-            refs.corruption(
-                at,
-                format!(
-                    "the cluster at {host:#x} has a reference count of {count} and is {marked} as having one"
-                ),
-            );
+            let found = format!("the cluster at {host:#x} has a reference count of {count}");
+            refs.corruption(at, format!("{found} and is {marked} as having one"));
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Remedy, Result, ensure, range};
 use super::claims::{Claims, CompressedClaim, HostRun};
 use super::guest_output::GuestOutput;
 use super::spill::Spill;
-use crate::addr::{Geometry, GuestOffset, HostOffset};
+use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
 use crate::errors::{FORMAT, corrupt, truncated};
-use crate::metadata_area::{MetadataArea, overlapped};
+use crate::metadata_area::{MetadataArea, check_free};
 
 /// The most bytes of a run that are read from the spill at once. Our limit.
 const MAX_READ: u64 = 2 << 20;
@@ -225,10 +225,7 @@ impl Clusters {
         sink: &dyn BlockSink,
     ) -> Result<()> {
         let host = range.offset.0..range.offset.plus(range.bytes).0;
-        if let Some(what) = overlapped(&self.reserved, &host) {
-            let expected = format!("no overlap with the {what}");
-            return Err(corrupt("compressed cluster").at(host.start).guest(guest.0).expected(expected));
-        }
+        check_free(&self.reserved, &host, || corrupt("compressed cluster").at(host.start).guest(guest.0))?;
         let streamed = self.position.0.min(host.end).saturating_sub(host.start);
         let mut bytes = vec![0; usize::try_from(streamed).unwrap_or_default()];
         self.read_spilled("compressed cluster", range.offset, guest, &mut bytes)?;
@@ -279,18 +276,13 @@ impl Clusters {
 
     /// Checks that the data cluster at `host` does not overlap metadata.
     pub(super) fn check_data(&self, host: HostOffset, guest: GuestOffset) -> Result<()> {
-        match self.overlapped_metadata(host) {
-            None => Ok(()),
-            Some(what) => Err(corrupt("data cluster")
-                .at(host.0)
-                .guest(guest.0)
-                .expected(format_args!("no overlap with the {what}"))),
-        }
+        self.check_cluster(host, || corrupt("data cluster").at(host.0).guest(guest.0))
     }
 
-    /// Returns the name of the metadata that the cluster at `host` overlaps.
-    pub(super) fn overlapped_metadata(&self, host: HostOffset) -> Option<&'static str> {
-        overlapped(&self.reserved, &(host.0..host.plus(self.geometry.cluster_size()).0))
+    /// Checks that the cluster at `host` does not overlap metadata. The error is that of `error`, with the name of
+    /// the metadata.
+    pub(super) fn check_cluster(&self, host: HostOffset, error: impl FnOnce() -> Error) -> Result<()> {
+        check_free(&self.reserved, &span(host.0, self.geometry.cluster_size()), error)
     }
 
     /// Settles the claims that are left at the end of the file.

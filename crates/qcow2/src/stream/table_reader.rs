@@ -125,7 +125,9 @@ impl TableReader {
                     self.clusters.zero(guest..end, sink)?;
                 }
                 Some(table) => {
-                    self.check_table(table).map_err(place)?;
+                    let misplaced =
+                        || corrupt("L1 entry").found(format_args!("an L2 table at {:#x}", table.0));
+                    self.clusters.check_cluster(table, misplaced).map_err(place)?;
                     self.clusters.spend(size_of::<L2TableRef>() as u64)?;
                     self.tables.push(L2TableRef { at: table, l1_index });
                 }
@@ -136,15 +138,6 @@ impl TableReader {
         }
         self.tables.sort_unstable_by(|a, b| b.cmp(a));
         self.read_streamed_tables(cluster.start, sink)
-    }
-
-    fn check_table(&self, table: HostOffset) -> Result<()> {
-        match self.clusters.overlapped_metadata(table) {
-            None => Ok(()),
-            Some(what) => Err(corrupt("L1 entry")
-                .found(format_args!("an L2 table at {:#x}", table.0))
-                .expected(format_args!("no overlap with the {what}"))),
-        }
     }
 
     /// Defers the table at `at` if it may need more claims than fit in memory: the table and the clusters it
