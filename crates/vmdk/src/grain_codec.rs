@@ -37,7 +37,7 @@ impl GrainCodec {
             Some(data) => data,
             None => {
                 self.single.resize(len, 0);
-                extent.source().read_at(host.plus(GRAIN_HEADER as u64).0, &mut self.single)?;
+                extent.tables().source().read_at(host.plus(GRAIN_HEADER as u64).0, &mut self.single)?;
                 &self.single
             }
         };
@@ -98,7 +98,7 @@ pub(crate) fn compressed_len(
             .expected(format_args!("at most {max} for a grain of {grain_bytes} bytes")));
     }
     let end = host.plus(GRAIN_HEADER as u64).plus(bytes).0;
-    let size = extent.file_size();
+    let size = extent.tables().file_size();
     if end > size {
         let because = format!("it ends at byte {end}, and the file ends at byte {size}");
         return Err(truncated("compressed grain").at(host.0).guest(in_disk).because(because));

@@ -7,7 +7,6 @@ mod cowd;
 mod create_type;
 mod describe;
 mod descriptor;
-mod details;
 mod disk_builder;
 mod driver;
 mod encoding;

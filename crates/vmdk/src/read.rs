@@ -99,7 +99,7 @@ fn sparse_extent_at<'a>(
     };
     let mut answer = Extent::new(range.start..range.start.saturating_add(len), kind);
     if let GrainContent::Data(host) = content {
-        answer.location = sparse.source().locate(span(host, len));
+        answer.location = sparse.tables().source().locate(span(host, len));
     }
     Ok(answer)
 }
@@ -137,7 +137,7 @@ impl Vmdk {
             let run = rest.take(len).ok_or_else(bad_run)?;
             match content {
                 GrainContent::Unallocated | GrainContent::Zero => run.fill(0),
-                GrainContent::Data(host) => sparse.source().read_at(host.0, run)?,
+                GrainContent::Data(host) => sparse.tables().source().read_at(host.0, run)?,
                 GrainContent::Compressed => {
                     self.compressed_grains.read(
                         &CompressedGrains { sparse, mapping },
@@ -169,7 +169,7 @@ impl UnitMap for CompressedGrains<'_> {
     }
 
     fn source(&self) -> &dyn BlockSource {
-        self.sparse.source()
+        self.sparse.tables().source()
     }
 
     /// The marker, which is not read here, has the compressed length. Assumes that a grain ends where the next
@@ -180,7 +180,7 @@ impl UnitMap for CompressedGrains<'_> {
         let max = start.plus(grain_bytes).plus(SECTOR);
         let next = self.mapping.compressed(ExtentOffset(guest.plus(grain_bytes).0)).ok();
         let end = next.filter(|next| *next > start).map_or(max, |next| next.min(max));
-        Ok(CompressedUnit { host: start.0..end.0.min(self.sparse.file_size()), truncated: false })
+        Ok(CompressedUnit { host: start.0..end.0.min(self.sparse.tables().file_size()), truncated: false })
     }
 
     fn decode(

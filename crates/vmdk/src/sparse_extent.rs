@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use diskimg_core::{BlockSource, Budget, Error, GuestOffset, HostOffset, Result, ensure};
+use diskimg_core::{Budget, Error, GuestOffset, HostOffset, Result, ensure};
 
 use crate::addr::{ExtentOffset, span};
 use crate::errors::corrupt;
@@ -30,16 +30,6 @@ impl SparseExtent {
     /// The grain directory and grain tables.
     pub(crate) const fn tables(&self) -> &GrainTables {
         &self.tables
-    }
-
-    /// The file.
-    pub(crate) fn source(&self) -> &dyn BlockSource {
-        self.tables.source()
-    }
-
-    /// Bytes of the file.
-    pub(crate) fn file_size(&self) -> u64 {
-        self.tables.file_size()
     }
 
     /// The sizes of the extent.
@@ -84,7 +74,7 @@ impl SparseExtent {
         if self.table_ranges()?.overlap(&range) {
             return Err(self.misplaced("grain", grain, guest, "grain tables"));
         }
-        match self.file_size().saturating_sub(first.0) {
+        match self.tables.file_size().saturating_sub(first.0) {
             0 => Err(self.tables.ends_before("grain", first, guest)),
             stored => Ok(len.min(stored)),
         }
@@ -99,7 +89,9 @@ impl SparseExtent {
         if let Some(area) = self.tables.layout().areas.overlapping(&header) {
             return Err(self.misplaced("compressed grain", host, guest, area));
         }
-        ensure(header.end <= self.file_size(), || self.tables.ends_before("compressed grain", host, guest))?;
+        ensure(header.end <= self.tables.file_size(), || {
+            self.tables.ends_before("compressed grain", host, guest)
+        })?;
         Ok(())
     }
 

@@ -106,12 +106,12 @@ impl ExtentCheck<'_> {
         }
         let len = if sparse.is_compressed() { MARKER_LENGTH as u64 } else { geometry.grain_len(guest) };
         let mut range = span(host, len);
-        if range.end > sparse.file_size() {
+        if range.end > sparse.tables().file_size() {
             return Ok(CheckedEntry::Damaged(at, sparse.tables().ends_before("grain", host, guest)));
         }
         if sparse.is_compressed() && !self.is_on_metadata(&range) {
             let mut head = [0; MARKER_LENGTH];
-            sparse.source().read_at(host.0, &mut head)?;
+            sparse.tables().source().read_at(host.0, &mut head)?;
             match compressed_len(sparse, host, guest, &head) {
                 Ok(bytes) => {
                     let stored = round_up_to_sector(bytes.saturating_add(GRAIN_HEADER as u64));

@@ -18,7 +18,7 @@ impl ExtentCheck<'_> {
             return Ok(());
         }
         let first = self.sparse.overhead().max(SECTOR);
-        let units = first / SECTOR..self.sparse.file_size() / SECTOR;
+        let units = first / SECTOR..self.sparse.tables().file_size() / SECTOR;
         let max = self.units_per_pass(&units)?;
         let mut at = first;
         while at / SECTOR < units.end {
@@ -46,7 +46,7 @@ impl ExtentCheck<'_> {
                 continue;
             }
             let mut head = [0; MARKER_LENGTH];
-            sparse.source().read_at(at, &mut head)?;
+            sparse.tables().source().read_at(at, &mut head)?;
             let len = match Marker::parse(&head, HostOffset(at)) {
                 Ok(Marker::Metadata { sectors: count, .. }) => sectors(count.saturating_add(1)),
                 Ok(Marker::Grain { lba, bytes }) if self.is_grain(lba, bytes) => {

@@ -11,7 +11,7 @@ use diskimg_core::{
 use super::extent_files::ExtentFiles;
 use super::options::WriterOptions;
 use super::sparse_writer::SparseWriter;
-use crate::addr::{ExtentOffset, sectors};
+use crate::addr::sectors;
 use crate::errors::{FORMAT, internal, misuse};
 
 /// Files that are created at once, so that an existing one is detected before any work. The others are created when
@@ -69,18 +69,13 @@ impl MultiFileWriter {
         }
     }
 
-    /// Splits a guest range at the ends of files: the index of each file, and the guest bytes in it.
-    fn split(&self, guest: Range<GuestOffset>) -> impl Iterator<Item = (u64, Range<GuestOffset>)> + '_ {
+    /// Splits a guest range at the ends of files.
+    fn split(&self, guest: Range<GuestOffset>) -> impl Iterator<Item = FileRange> + '_ {
         self.files.touched(&guest).map(move |index| {
             let file = self.files.guest_range(index);
-            (index, guest.start.max(file.start)..guest.end.min(file.end))
+            let guest = guest.start.max(file.start)..guest.end.min(file.end);
+            FileRange { index, guest, file_start: file.start }
         })
-    }
-
-    /// Returns a guest range in file `index` as an offset range of its extent.
-    fn in_extent(&self, index: u64, guest: &Range<GuestOffset>) -> Range<ExtentOffset> {
-        let base = self.files.guest_range(index).start;
-        ExtentOffset(guest.start.since(base))..ExtentOffset(guest.end.since(base))
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<Range<GuestOffset>> {
@@ -90,21 +85,20 @@ impl MultiFileWriter {
 
     fn write_split(&self, guest: Range<GuestOffset>, data: &[u8]) -> Result<()> {
         let mut rest = data;
-        for (index, guest) in self.split(guest) {
-            let len = usize::try_from(guest.end.since(guest.start)).unwrap_or(usize::MAX);
+        for part in self.split(guest) {
+            let len = usize::try_from(part.len()).unwrap_or(usize::MAX);
             let (bytes, more) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-            self.sink(index)?.write_at(self.in_extent(index, &guest).start.0, bytes)?;
+            self.sink(part.index)?.write_at(part.in_extent().start, bytes)?;
             rest = more;
         }
         Ok(())
     }
 
     fn zero_split(&self, guest: Range<GuestOffset>) -> Result<()> {
-        for (index, guest) in self.split(guest) {
+        for part in self.split(guest) {
             // A file that does not exist yet reads as zeros.
-            if let Some(sink) = self.slot(index)?.get() {
-                let range = self.in_extent(index, &guest);
-                sink.zero(range.start.0..range.end.0)?;
+            if let Some(sink) = self.slot(part.index)?.get() {
+                sink.zero(part.in_extent())?;
             }
         }
         Ok(())
@@ -112,15 +106,35 @@ impl MultiFileWriter {
 
     fn copy_split(&self, guest: Range<GuestOffset>, from: HostRange<'_>) -> Result<bool> {
         let start = guest.start;
-        for (index, guest) in self.split(guest) {
-            let offset = from.offset.saturating_add(guest.start.since(start));
-            let host = HostRange { offset, len: guest.end.since(guest.start), ..from };
+        for part in self.split(guest) {
+            let offset = from.offset.saturating_add(part.guest.start.since(start));
+            let host = HostRange { offset, len: part.len(), ..from };
             // If a later file refuses, the caller rewrites the bytes that earlier ones have copied.
-            if !self.sink(index)?.copy_from(self.in_extent(index, &guest).start.0, host)? {
+            if !self.sink(part.index)?.copy_from(part.in_extent().start, host)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+}
+
+/// The part of a guest range in one file.
+struct FileRange {
+    /// The index of the file.
+    index: u64,
+    guest: Range<GuestOffset>,
+    /// The guest offset of the first byte of the file.
+    file_start: GuestOffset,
+}
+
+impl FileRange {
+    fn len(&self) -> u64 {
+        self.guest.end.since(self.guest.start)
+    }
+
+    /// The range as offsets of the extent in the file, for its sink.
+    fn in_extent(&self) -> Range<u64> {
+        self.guest.start.since(self.file_start)..self.guest.end.since(self.file_start)
     }
 }
 
@@ -188,30 +202,21 @@ struct MultiFileBatch<'a> {
 /// The part of a segment in one file.
 struct FileSegment<'a> {
     batch: Box<dyn Batch + 'a>,
-    guest: Range<GuestOffset>,
-    extent: Range<ExtentOffset>,
+    part: FileRange,
     /// Known zeros, as offsets in the extent.
     zeros: Vec<Range<u64>>,
 }
 
 impl<'a> MultiFileBatch<'a> {
-    fn file_segment(
-        &self,
-        index: u64,
-        guest: Range<GuestOffset>,
-        segment: &Segment<'_>,
-    ) -> Result<FileSegment<'a>> {
-        let batch = self.image.sink(index)?.batch().ok_or_else(|| internal("extent file"))?;
-        let extent = self.image.in_extent(index, &guest);
-        let inside =
-            segment.zeros.iter().filter_map(|zeros| range::intersect(zeros, &(guest.start.0..guest.end.0)));
-        let zeros = inside
-            .map(|zeros| {
-                let zeros = self.image.in_extent(index, &(GuestOffset(zeros.start)..GuestOffset(zeros.end)));
-                zeros.start.0..zeros.end.0
-            })
-            .collect();
-        Ok(FileSegment { batch, guest, extent, zeros })
+    fn file_segment(&self, part: FileRange, segment: &Segment<'_>) -> Result<FileSegment<'a>> {
+        let batch = self.image.sink(part.index)?.batch().ok_or_else(|| internal("extent file"))?;
+        let guest = part.guest.start.0..part.guest.end.0;
+        let zeros = segment
+            .zeros
+            .iter()
+            .filter_map(|zeros| range::relative(&range::intersect(zeros, &guest)?, part.file_start.0));
+        let zeros = zeros.collect();
+        Ok(FileSegment { batch, part, zeros })
     }
 
     /// Calls `step` with the batch of each file and its part of the segment.
@@ -220,15 +225,11 @@ impl<'a> MultiFileBatch<'a> {
         segment: &Segment<'_>,
         step: impl Fn(&mut dyn Batch, &Segment<'_>) -> Result<()>,
     ) -> Result<()> {
-        for FileSegment { batch, guest, extent, zeros } in &mut self.parts {
-            let bytes = range::slice(segment.bytes, segment.offset, &(guest.start.0..guest.end.0));
-            let in_file = Segment {
-                offset: extent.start.0,
-                len: extent.end.since(extent.start),
-                bytes: bytes.unwrap_or_default(),
-                zeros,
-            };
-            step(batch.as_mut(), &in_file)?;
+        for FileSegment { batch, part, zeros } in &mut self.parts {
+            let guest = part.guest.start.0..part.guest.end.0;
+            let bytes = range::slice(segment.bytes, segment.offset, &guest).unwrap_or_default();
+            let (offset, len) = (part.in_extent().start, part.len());
+            step(batch.as_mut(), &Segment { offset, len, bytes, zeros })?;
         }
         Ok(())
     }
@@ -244,8 +245,8 @@ impl Batch for MultiFileBatch<'_> {
         if (segment.bytes.len() as u64) < segment.len {
             return Err(misuse("segment").because("its bytes are fewer than its length"));
         }
-        for (index, guest) in self.image.split(guest) {
-            let part = self.file_segment(index, guest, segment)?;
+        for part in self.image.split(guest) {
+            let part = self.file_segment(part, segment)?;
             self.parts.push(part);
         }
         self.for_each(segment, |batch, segment| batch.prepare(segment))

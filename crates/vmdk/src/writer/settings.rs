@@ -93,8 +93,12 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
     let (mut version, mut compat6) = (None, false);
     for setting in &options.settings {
         match setting.name.as_str() {
-            "subformat" => subformat = Some(self::subformat(setting)?),
-            "adapter_type" => parsed.adapter_type = adapter(setting)?,
+            "subformat" => {
+                subformat = Some(choose_by_name(setting, Subformat::ALL.map(|it| (it.name(), it)))?);
+            }
+            "adapter_type" => {
+                parsed.adapter_type = choose_by_name(setting, AdapterType::ALL.map(|it| (it.name(), it)))?;
+            }
             "grain_size" => parsed.grain_size = setting.as_size()?,
             "zeroed_grain" => parsed.zeroed_grain = setting.as_bool()?,
             "hwversion" => version = Some(number(setting)?),
@@ -130,14 +134,6 @@ fn compressed(asked: Option<Subformat>, compress: bool) -> Result<Subformat> {
             .found(asked.name())
             .expected("streamOptimized, the only one that is compressed")),
     }
-}
-
-fn subformat(setting: &Setting) -> Result<Subformat> {
-    choose_by_name(setting, Subformat::ALL.map(|subformat| (subformat.name(), subformat)))
-}
-
-fn adapter(setting: &Setting) -> Result<AdapterType> {
-    choose_by_name(setting, AdapterType::ALL.map(|adapter| (adapter.name(), adapter)))
 }
 
 fn number(setting: &Setting) -> Result<u32> {
