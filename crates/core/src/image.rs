@@ -141,6 +141,24 @@ impl Finding {
         Self { severity, check, message: message.into(), offset: None }
     }
 
+    /// Creates a finding of [`Severity::Note`].
+    #[must_use]
+    pub fn note(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, check, message)
+    }
+
+    /// Creates a finding of [`Severity::Warning`].
+    #[must_use]
+    pub fn warning(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, check, message)
+    }
+
+    /// Creates a finding of [`Severity::Unsafe`].
+    #[must_use]
+    pub fn hazard(check: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Unsafe, check, message)
+    }
+
     /// Adds the byte offset in the image file.
     #[must_use]
     pub fn at(mut self, offset: u64) -> Self {

@@ -1,6 +1,6 @@
 //! The description of an image as [`ImageInfo`].
 
-use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Reference, Severity};
+use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Reference};
 
 use crate::bitmap::{self, Bitmap};
 use crate::errors::FORMAT;
@@ -34,20 +34,13 @@ pub(crate) fn describe(
     let (listed, error) = snapshot::list(header, limits, budget, window);
     info.snapshots = listed;
     if let Some(error) = error {
-        info.findings.push(warning("snapshots", format!("not all snapshots can be listed: {error}")));
+        info.findings
+            .push(Finding::warning("snapshots", format!("not all snapshots can be listed: {error}")));
     }
     let bitmaps = bitmaps(parsed, budget, window, &mut info.findings);
     let encryption = encryption(parsed, window, &mut info.findings);
     info.details = details(parsed, &bitmaps, encryption);
     info
-}
-
-fn warning(check: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(Severity::Warning, check, message)
-}
-
-fn note(check: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(Severity::Note, check, message)
 }
 
 fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings: &mut Vec<Finding>) {
@@ -60,10 +53,10 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
     }
     if let Some(words) = features::unknown_in_words(header.incompatible, &parsed.extensions.feature_names) {
         let message = format!("the image needs unknown features: {words}");
-        findings.push(Finding::new(Severity::Unsafe, "unknown_features", message).at(72));
+        findings.push(Finding::hazard("unknown_features", message).at(72));
     }
     if let Err(error) = limits.check_virtual_size(header.virtual_size()) {
-        findings.push(Finding::new(Severity::Unsafe, "virtual_size", error.to_string()).at(24));
+        findings.push(Finding::hazard("virtual_size", error.to_string()).at(24));
     }
     if header.size != header.virtual_size() {
         let message = format!(
@@ -71,20 +64,24 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
             header.size,
             header.virtual_size()
         );
-        findings.push(note("size_rounded", message).at(24));
+        findings.push(Finding::note("size_rounded", message).at(24));
     }
     let l1 = SelectedL1::active(header).mapping_bytes(header);
     if !l1.is_empty() && l1.end > file_size {
-        findings.push(warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start));
+        findings.push(
+            Finding::warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start),
+        );
     }
     if header.has(features::CORRUPT) {
-        findings.push(warning("corrupt", "a writer marked the image as corrupt").at(72));
+        findings.push(Finding::warning("corrupt", "a writer marked the image as corrupt").at(72));
     }
     if header.has(features::DIRTY) {
-        findings.push(note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
+        findings
+            .push(Finding::note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
     }
     if parsed.data_file.is_none() && parsed.extensions.data_file.is_some() {
-        findings.push(note("data_file_ignored", "a data file is named, but the image does not use one"));
+        findings
+            .push(Finding::note("data_file_ignored", "a data file is named, but the image does not use one"));
     }
     findings.extend(refcount_table(header));
 }
@@ -102,7 +99,7 @@ fn external_file(check: &'static str, reference: &Reference) -> Finding {
             Printable::new(format.as_bytes())
         ),
     };
-    Finding { offset: reference.offset, ..Finding::new(Severity::Unsafe, check, message) }
+    Finding { offset: reference.offset, ..Finding::hazard(check, message) }
 }
 
 /// Reports a refcount table that QEMU rejects. Reading does not need the table.
@@ -115,7 +112,7 @@ fn refcount_table(header: &Header) -> Option<Finding> {
         ),
         _ => return None,
     };
-    Some(warning("refcount_table", message).at(56))
+    Some(Finding::warning("refcount_table", message).at(56))
 }
 
 fn bitmaps(
@@ -134,7 +131,7 @@ fn bitmaps(
         Some(Ok(extension)) => bitmap::list(extension, budget, window).map_err(|error| error.to_string()),
     };
     listed.unwrap_or_else(|why| {
-        findings.push(warning("bitmaps", format!("the bitmaps cannot be listed: {why}")));
+        findings.push(Finding::warning("bitmaps", format!("the bitmaps cannot be listed: {why}")));
         Vec::new()
     })
 }
@@ -149,7 +146,7 @@ fn encryption(
     let name_alone = || vec![("format".to_owned(), Detail::Text(method.name().to_owned()))];
     let rows = match parsed.extensions.crypto_header {
         Some(at) => luks::details(at, window).unwrap_or_else(|error| {
-            findings.push(warning("encryption", error.to_string()).at(at.offset));
+            findings.push(Finding::warning("encryption", error.to_string()).at(at.offset));
             name_alone()
         }),
         None => name_alone(),

@@ -1,6 +1,6 @@
-//! Constructors for the errors and findings of this crate.
+//! Constructors for the errors of this crate.
 
-use diskimg_core::{Error, ErrorKind, Finding, Format, HostOffset, Severity};
+use diskimg_core::{Error, ErrorKind, Format, HostOffset};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("vmdk");
@@ -29,21 +29,6 @@ pub(crate) fn unsupported(field: impl Into<String>) -> Error {
 /// A value past a limit of the caller, of QEMU or of this crate.
 pub(crate) fn limit(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Limit).format(FORMAT).field(field)
-}
-
-/// A finding that does not keep the image from being read.
-pub(crate) fn warning(check: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(Severity::Warning, check, message)
-}
-
-/// A finding on something that is not damage.
-pub(crate) fn note(check: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(Severity::Note, check, message)
-}
-
-/// A finding that makes the image unsafe to open without its caller's consent.
-pub(crate) fn danger(check: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(Severity::Unsafe, check, message)
 }
 
 /// An invalid option.

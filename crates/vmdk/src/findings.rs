@@ -5,7 +5,6 @@ use diskimg_core::{Finding, ImageInfo, Limits, Printable};
 use crate::create_type::CreateType;
 use crate::descriptor::Descriptor;
 use crate::encoding;
-use crate::errors::{danger, note, warning};
 use crate::extent_line::{Access, ExtentLine};
 use crate::file_head::{FileHead, FileKind};
 use crate::references::{is_device_extent, leaves_directory, parent_reference};
@@ -19,20 +18,20 @@ pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Ve
             all.extend(own_size_mismatch(head, descriptor));
             add_descriptor_findings(descriptor, &mut all);
         }
-        Ok(None) => all.push(warning(
+        Ok(None) => all.push(Finding::warning(
             "descriptor",
             "the file is one extent of an image whose descriptor is another file",
         )),
         Err(error) => {
             let message = format!("the descriptor cannot be read: {error}");
-            all.push(warning("descriptor", message).at(head.descriptor_at.0));
+            all.push(Finding::warning("descriptor", message).at(head.descriptor_at.0));
         }
     }
     if let Err(error) = limits.check_virtual_size(info.virtual_size) {
-        all.push(danger("virtual_size", error.to_string()));
+        all.push(Finding::hazard("virtual_size", error.to_string()));
     }
     if info.dirty {
-        all.push(note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
+        all.push(Finding::note("dirty", "the image was not closed cleanly; reading is not affected").at(72));
     }
     all
 }
@@ -46,26 +45,30 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
         if let Some((line, name)) = named.iter().find(|(_, name)| leaves_directory(name)) {
             let message =
                 format!("the image names an extent outside its directory: {}", Printable::new(name));
-            all.push(danger("extents", message).at(line.at));
+            all.push(Finding::hazard("extents", message).at(line.at));
         } else if let Some((line, name)) = named.first() {
             let message =
                 format!("the disk is in {} other files, the first is {}", named.len(), Printable::new(name));
-            all.push(danger("extents", message).at(line.at));
+            all.push(Finding::hazard("extents", message).at(line.at));
         }
         if let Some((line, _)) = named.iter().find(|(line, name)| is_device_extent(line, name)) {
             all.push(
-                danger("device", "an extent is a device of the host, which is never opened").at(line.at),
+                Finding::hazard("device", "an extent is a device of the host, which is never opened")
+                    .at(line.at),
             );
         }
         if !matches!(head.kind, FileKind::Text) {
             all.push(
-                danger("descriptor", "the file contains no disk, and its descriptor names other files")
-                    .at(12),
+                Finding::hazard(
+                    "descriptor",
+                    "the file contains no disk, and its descriptor names other files",
+                )
+                .at(12),
             );
         }
     }
     if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {
-        all.push(note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at));
+        all.push(Finding::note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at));
     }
 }
 
@@ -83,7 +86,7 @@ pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
     let message = format!(
         "the extent's header gives {capacity} bytes and the descriptor {bytes}: the smaller size is used"
     );
-    warning("size_mismatch", message).at(line.at)
+    Finding::warning("size_mismatch", message).at(line.at)
 }
 
 fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
@@ -92,11 +95,11 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
             [] => "the image is based on a parent and does not name its file".to_owned(),
             name => format!("the image is based on a parent: {}", Printable::new(name)),
         };
-        all.push(Finding { offset: reference.offset, ..danger("parent", message) });
+        all.push(Finding { offset: reference.offset, ..Finding::hazard("parent", message) });
     }
     let create_type = descriptor.create_type.as_ref().map(CreateType::parse);
     if let Some(Err(error)) = create_type {
-        all.push(warning("descriptor", error.to_string()));
+        all.push(Finding::warning("descriptor", error.to_string()));
     }
     let names = descriptor.extents.iter().filter_map(|line| line.name.as_deref());
     let hint = descriptor.parent_file_name_hint.as_ref().map(|hint| hint.bytes.as_slice());
@@ -108,6 +111,6 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
         };
         let name = Printable::new(encoding);
         let message = format!("file names are not UTF-8 (encoding {name}): {lookup}");
-        all.push(note("encoding", message));
+        all.push(Finding::note("encoding", message));
     }
 }

@@ -7,7 +7,7 @@ use byteorder::{ByteOrder, LittleEndian};
 use diskimg_core::{BlockSource, Error, Finding, HostOffset, Result};
 
 use crate::addr::{SECTOR, sector_offset, span};
-use crate::errors::{corrupt, warning};
+use crate::errors::corrupt;
 use crate::grain_tables::GrainDirectories;
 use crate::metadata_areas::{MetadataAreas, check_in_file};
 use crate::sparse_header::{REDUNDANT_DIRECTORY, SparseHeader};
@@ -50,7 +50,7 @@ pub(crate) fn select(
 }
 
 fn only_one(error: &Error) -> Finding {
-    warning(CHECK, format!("only one of two grain directories is usable: {error}"))
+    Finding::warning(CHECK, format!("only one of two grain directories is usable: {error}"))
 }
 
 /// Counts damaged entries in the first part of the primary directory, if there is a redundant one to replace
@@ -81,7 +81,7 @@ pub(crate) fn damaged_entries(
         damaged => {
             let message =
                 format!("{damaged} entries of the grain directory are damaged: the redundant one is used");
-            Some(warning(CHECK, message).at(directories.primary.0))
+            Some(Finding::warning(CHECK, message).at(directories.primary.0))
         }
     })
 }
@@ -102,11 +102,13 @@ pub(crate) fn findings(
         Ok((directories, finding)) => {
             let damage = if read_directory { damaged_entries(source, header, directories) } else { Ok(None) };
             let damage = damage.unwrap_or_else(|error| {
-                Some(warning(CHECK, format!("the grain directory cannot be read: {error}")))
+                Some(Finding::warning(CHECK, format!("the grain directory cannot be read: {error}")))
             });
             finding.into_iter().chain(damage).collect()
         }
-        Err(error) => vec![warning(CHECK, format!("neither of two grain directories is usable: {error}"))],
+        Err(error) => {
+            vec![Finding::warning(CHECK, format!("neither of two grain directories is usable: {error}"))]
+        }
     }
 }
 

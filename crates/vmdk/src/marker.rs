@@ -33,23 +33,18 @@ pub(crate) enum Marker {
 /// The content of the sectors after a metadata marker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Metadata {
-    GrainTable,
-    GrainDirectory,
+    GrainTable = 1,
+    GrainDirectory = 2,
     /// A copy of the header with the offset of the grain directory.
-    Footer,
+    Footer = 3,
     /// Undocumented data that vSphere writes now and then. Readers do not need it.
-    Progress,
+    Progress = 4,
 }
 
 impl Metadata {
     /// The marker's type, the word at byte 12.
     pub(crate) const fn code(self) -> u32 {
-        match self {
-            Self::GrainTable => 1,
-            Self::GrainDirectory => 2,
-            Self::Footer => 3,
-            Self::Progress => 4,
-        }
+        self as u32
     }
 }
 

@@ -10,7 +10,7 @@ use crate::create_type::{embedded_line, missing};
 use crate::describe::describe;
 use crate::descriptor::Descriptor;
 use crate::disk_builder::{DiskBuilder, ExtentFile};
-use crate::errors::{FORMAT, corrupt, misuse, warning};
+use crate::errors::{FORMAT, corrupt, misuse};
 use crate::extent_line::{Access, ExtentLine};
 use crate::extents::DescriptorExtents;
 use crate::file_head::{FileHead, FileKind};
@@ -152,7 +152,7 @@ fn directory_findings(source: &dyn BlockSource, header: &SparseHeader, read_dire
     }
     match footer::find(source, header) {
         Ok((footer, at)) => grain_directories::findings(source, &footer, at, false),
-        Err(error) => vec![warning("footer", error.to_string())],
+        Err(error) => vec![Finding::warning("footer", error.to_string())],
     }
 }
 
