@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Ok(done) => eprintln!("{} bytes: {} stored, {} holes", done.virtual_size, done.written, done.zeros),
         Err(error) => {
             eprintln!("convert: {error}");
+            error.remedy().iter().for_each(|remedy| eprintln!("hint: {remedy}"));
             return ExitCode::FAILURE;
         }
     }
