@@ -1,4 +1,4 @@
-//! Detects the format of any bytes, as a whole and in chunks.
+//! Detects the format of any bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -3,13 +3,13 @@
 use std::io::Read;
 use std::path::Path;
 
-use diskimg_core::{BlockSource, ImageInfo, Probed, Result, Window};
+use diskimg_core::{BlockSource, ImageInfo, Result, Window};
 
 use crate::byte_stream::SourceReader;
 use crate::host_file::open_stream;
 use crate::inspection::{FileSizes, Inspection};
 use crate::opener::Opener;
-use crate::probe::Prober;
+use crate::probe::{Probed, Prober};
 use crate::sniff::FileEnds;
 
 /// Describes the image in a file with the default [`Opener`]: see [`Opener::inspect`].

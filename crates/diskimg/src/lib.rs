@@ -71,8 +71,8 @@ pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;
 pub use diskimg_core::{
     BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Format, Image,
-    ImageInfo, Limits, Memory, MemorySink, Printable, Probed, Progress, Reference, ReferenceRole, Remedy,
-    Resolver, Result, Setting, Severity, SnapshotSelector, Window,
+    ImageInfo, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole, Remedy, Resolver,
+    Result, Setting, Severity, SnapshotSelector, Window,
 };
 pub use diskimg_raw as raw;
 pub use diskimg_raw::{Content, FileSource, Preallocation};
@@ -81,7 +81,7 @@ pub use inspect::inspect;
 pub use inspection::Inspection;
 pub use opener::Opener;
 pub use opening::Input;
-pub use probe::{ProbeReport, Prober};
+pub use probe::{ProbeReport, Probed, Prober};
 pub use resolve::WithinDirectory;
 pub use sniff::{Sniffed, looks_like_image, sniff, sniff_head};
 pub use spool::Spool;

@@ -1,9 +1,10 @@
 //! Probing a decompressed stream: an image, or an OVA with one.
 
-use diskimg_core::{Error, ErrorKind, ImageInfo, Probed, Result};
+use diskimg_core::{Error, ErrorKind, ImageInfo, Result};
 
 use super::evaluate::Evaluation;
 use super::payload::Payload;
+use super::probed::Probed;
 use crate::archive::{OVA, Unpacked, Unpacker};
 use crate::opener::Opener;
 

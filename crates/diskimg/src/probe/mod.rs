@@ -9,10 +9,12 @@ mod archive_probe;
 mod bounded_info;
 mod evaluate;
 mod payload;
+mod probed;
 mod prober;
 mod report;
 mod retained;
 
 pub(crate) use evaluate::{inspect_head, longer_head};
+pub use probed::Probed;
 pub use prober::Prober;
 pub use report::ProbeReport;

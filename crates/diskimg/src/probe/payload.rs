@@ -1,9 +1,10 @@
 //! Probing the image in a stream: when it is evaluated, and when the result is certain.
 
-use diskimg_core::{ImageInfo, Probed};
+use diskimg_core::ImageInfo;
 
 use super::bounded_info::{BoundedInfo, bounded};
 use super::evaluate::{Evaluation, StreamEnd, evaluate};
+use super::probed::Probed;
 use super::retained::Retained;
 use crate::opener::Opener;
 use crate::sniff::HEAD;

@@ -1,9 +1,10 @@
 //! The prober for a stream that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ImageInfo, Probed};
+use diskimg_core::{Error, ImageInfo};
 
 use super::archive_probe::ContentProbe;
+use super::probed::Probed;
 use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
 use crate::opener::Opener;
