@@ -40,10 +40,7 @@ impl Wrapper {
     /// Returns the wrapper of this name or file name extension: `gzip` or `gz`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|wrapper| wrapper.name() == name || wrapper.extensions().contains(&name))
+        Self::ALL.iter().copied().find(|kind| kind.name() == name || kind.extensions().contains(&name))
     }
 
     /// The name as users type it: `gzip`, `xz`, `zstd`.

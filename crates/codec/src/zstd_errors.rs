@@ -21,19 +21,24 @@ pub(crate) fn number(error: ErrorCode) -> usize {
 /// Converts an error of decoding.
 pub(crate) fn decode_error(error: ErrorCode) -> Error {
     let kind = match number(error) {
-        code::VERSION_UNSUPPORTED | code::FRAME_PARAMETER_UNSUPPORTED | code::DICTIONARY_WRONG => {
-            ErrorKind::Unsupported
+        code::DICTIONARY_WRONG => {
+            return Error::new(ErrorKind::Unsupported).because("the frame needs a dictionary");
         }
-        code::WINDOW_TOO_LARGE | code::MEMORY_ALLOCATION => ErrorKind::Limit,
+        code::WINDOW_TOO_LARGE => {
+            return Error::new(ErrorKind::Limit).because("the frame needs a window larger than allowed");
+        }
+        code::CHECKSUM_WRONG => {
+            return Error::new(ErrorKind::Corrupt)
+                .because("the checksum of the frame does not match its content");
+        }
+        code::VERSION_UNSUPPORTED | code::FRAME_PARAMETER_UNSUPPORTED => ErrorKind::Unsupported,
+        code::MEMORY_ALLOCATION => ErrorKind::Limit,
         _ => ErrorKind::Corrupt,
     };
-    let why = match number(error) {
-        code::DICTIONARY_WRONG => "the frame needs a dictionary",
-        code::WINDOW_TOO_LARGE => "the frame needs a window larger than allowed",
-        code::CHECKSUM_WRONG => "the checksum of the frame does not match its content",
-        _ => {
-            return Error::new(kind).because(format_args!("libzstd reports {:?}", get_error_name(error)));
-        }
-    };
-    Error::new(kind).because(why)
+    Error::new(kind).because(format_args!("libzstd reports {:?}", get_error_name(error)))
+}
+
+/// Returns the error for a context that libzstd cannot allocate.
+pub(crate) fn no_memory() -> Error {
+    Error::new(ErrorKind::Limit).because("no memory for a zstd context")
 }

@@ -20,6 +20,5 @@ pub(crate) fn decompress_reader<R: Read + Send>(
     limits: &Limits,
     threads: u32,
 ) -> Result<DecompressReader<R>> {
-    let options = DecompressOptions { threads, ..DecompressOptions::default() };
-    DecompressReader::with_options(stream, wrapper, limits, &options)
+    Ok(DecompressReader::new(stream, decompressor(wrapper, limits, threads)?))
 }

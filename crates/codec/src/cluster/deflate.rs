@@ -3,12 +3,11 @@
 use diskimg_core::{Error, ErrorKind, Result};
 use flate2::{Compress, Compression, FlushCompress, Status};
 
+use super::deflate_level::deflate_level;
+
 /// The window of 4 KiB that QEMU writes (`qcow2_zlib_compress`, `windowBits` -12). QEMU reads any window, but
 /// readers that also read with this window refuse longer distances.
 const WINDOW_BITS: u8 = 12;
-
-/// The default of zlib.
-const DEFAULT_LEVEL: i32 = 6;
 
 /// Deflates qcow2 clusters to raw deflate streams with a window of 4 KiB, as QEMU does. Create one per thread.
 #[derive(Debug)]
@@ -23,14 +22,7 @@ impl Deflater {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for any other level.
     pub fn new(level: Option<i32>) -> Result<Self> {
-        let level = level.unwrap_or(DEFAULT_LEVEL);
-        let known = u32::try_from(level).ok().filter(|level| (1..=9).contains(level)).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput)
-                .field("compression level")
-                .found(level)
-                .expected("1 to 9 for deflate")
-        })?;
-        let level = Compression::new(known);
+        let level = Compression::new(deflate_level(level)?);
         Ok(Self { stream: new_stream(level), level })
     }
 

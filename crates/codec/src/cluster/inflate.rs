@@ -79,12 +79,6 @@ impl Default for Inflater {
     }
 }
 
-impl std::fmt::Debug for Inflater {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inflater").finish_non_exhaustive()
-    }
-}
-
 fn garbage(what: &str, error: &flate2::DecompressError) -> Error {
     let why = error.message().unwrap_or("invalid data");
     Error::new(ErrorKind::Corrupt).because(format_args!("not a valid {what} stream: {why}"))

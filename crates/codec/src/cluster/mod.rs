@@ -17,6 +17,7 @@
 //! ```
 
 mod deflate;
+mod deflate_level;
 mod inflate;
 #[cfg(test)]
 mod tests;

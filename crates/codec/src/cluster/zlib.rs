@@ -1,9 +1,8 @@
 //! zlib compression of VMDK grains: RFC 1950 with a window of 32 KiB.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::Result;
 
-/// The default of zlib.
-const DEFAULT_LEVEL: i32 = 6;
+use super::deflate_level::deflate_level;
 
 /// Compresses VMDK grains to zlib streams (RFC 1950) with an Adler-32. Create one per thread.
 ///
@@ -16,17 +15,9 @@ impl ZlibEncoder {
     /// Creates an encoder of this level, 1 (fast) to 9 (small); `None` is 6.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for any other level.
+    /// [`diskimg_core::ErrorKind::InvalidInput`] for any other level.
     pub fn new(level: Option<i32>) -> Result<Self> {
-        let level = level.unwrap_or(DEFAULT_LEVEL);
-        let stream = (1..=9).contains(&level).then(|| backend::ZlibBackend::new(level)).flatten();
-        let stream = stream.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput)
-                .field("compression level")
-                .found(level)
-                .expected("1 to 9 for deflate")
-        })?;
-        Ok(Self { stream })
+        Ok(Self { stream: backend::ZlibBackend::new(deflate_level(level)?) })
     }
 
     /// Writes `input` as one zlib stream to the start of `output` and returns its length; `None` if it does not
@@ -35,7 +26,7 @@ impl ZlibEncoder {
     /// A grain that does not compress grows by some bytes; [`ZlibEncoder::max_len`] bytes always suffice.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if the library fails for lack of memory.
+    /// [`diskimg_core::ErrorKind::Limit`] if the library fails for lack of memory.
     pub fn encode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.stream.encode(input, output)
     }
@@ -49,12 +40,6 @@ impl ZlibEncoder {
     }
 }
 
-impl std::fmt::Debug for ZlibEncoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ZlibEncoder").finish_non_exhaustive()
-    }
-}
-
 #[cfg(feature = "libdeflate")]
 mod backend {
     use diskimg_core::Result;
@@ -63,8 +48,10 @@ mod backend {
     pub(super) struct ZlibBackend(Compressor);
 
     impl ZlibBackend {
-        pub(super) fn new(level: i32) -> Option<Self> {
-            CompressionLvl::new(level).ok().map(|level| Self(Compressor::new(level)))
+        /// A backend of this level, 1 to 9.
+        pub(super) fn new(level: u32) -> Self {
+            let level = i32::try_from(level).ok().and_then(|level| CompressionLvl::new(level).ok());
+            Self(Compressor::new(level.unwrap_or_default()))
         }
 
         /// libdeflate fails only if the output is too small.
@@ -82,8 +69,8 @@ mod backend {
     pub(super) struct ZlibBackend(Compression);
 
     impl ZlibBackend {
-        pub(super) fn new(level: i32) -> Option<Self> {
-            u32::try_from(level).ok().map(|level| Self(Compression::new(level)))
+        pub(super) fn new(level: u32) -> Self {
+            Self(Compression::new(level))
         }
 
         /// Uses a new stream for each grain: a stream that ran out of room cannot be reused (zlib-rs 0.6.8), and a

@@ -4,7 +4,7 @@ use diskimg_core::{Error, ErrorKind, Result};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::zstd_frame::window_size;
-use crate::zstd_errors::{decode_error, number};
+use crate::zstd_errors::{decode_error, no_memory, number};
 
 /// The largest window of a frame, as a power of two. Our limit: 8 MiB is four times the largest cluster, and
 /// RFC 8878, section 3.1.1.1.2, recommends that every decoder supports it.
@@ -120,25 +120,9 @@ impl ZstdEncoder {
     }
 }
 
-impl std::fmt::Debug for ZstdDecoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ZstdDecoder").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for ZstdEncoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ZstdEncoder").finish_non_exhaustive()
-    }
-}
-
 fn encode_error(error: zstd::zstd_safe::ErrorCode) -> Error {
     Error::new(ErrorKind::Limit)
         .because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
-}
-
-fn no_memory() -> Error {
-    Error::new(ErrorKind::Limit).because("no memory for a zstd context")
 }
 
 fn short(len: usize, expected: usize) -> Error {

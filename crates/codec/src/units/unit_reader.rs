@@ -1,6 +1,5 @@
 //! Guest bytes from compressed units.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,8 +95,7 @@ impl<C> UnitReader<C> {
         guest: GuestOffset,
         buf: &mut [u8],
     ) -> Result<()> {
-        let skip = guest.0 % map.unit_size().max(1);
-        let start = GuestOffset(guest.0 - skip);
+        let start = GuestOffset(guest.0 - guest.0 % map.unit_size().max(1));
         let key = map.cache_key(start);
         let unit = match self.cache.get(key) {
             Some(unit) => unit,
@@ -107,8 +105,8 @@ impl<C> UnitReader<C> {
                 unit
             }
         };
-        let part = range::from_len(skip, buf.len() as u64).ok_or_else(internal)?;
-        buf.copy_from_slice(range::slice(&unit, 0, &part).ok_or_else(internal)?);
+        let part = guest.0..guest.plus(buf.len() as u64).0;
+        buf.copy_from_slice(range::slice(&unit, start.0, &part).ok_or_else(internal)?);
         Ok(())
     }
 }
@@ -116,12 +114,6 @@ impl<C> UnitReader<C> {
 impl<C> Default for UnitReader<C> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<C> fmt::Debug for UnitReader<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnitReader").finish_non_exhaustive()
     }
 }
 

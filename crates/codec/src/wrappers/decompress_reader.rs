@@ -2,11 +2,7 @@
 
 use std::io::{self, Read};
 
-use diskimg_core::{Limits, Result};
-
-use super::decompress_options::DecompressOptions;
 use super::decompressor::Decompressor;
-use crate::wrapper::Wrapper;
 
 /// The size of the input buffer. Our limit: few calls for a pipe (64 KiB at most on Linux), one read-ahead of a
 /// file.
@@ -20,16 +16,16 @@ const INPUT_LEN: usize = 128 << 10;
 /// end is reported only if the file is complete.
 ///
 /// ```
-/// use diskimg_codec::{DecompressReader, Wrapper};
+/// use diskimg_codec::{DecompressReader, Decompressor, Wrapper};
 /// use diskimg_core::Limits;
 /// use std::io::Read;
 /// let file = zstd::encode_all(&b"a disk"[..], 0)?;
 /// let mut disk = String::new();
-/// DecompressReader::new(&file[..], Wrapper::Zstd, &Limits::default())?.read_to_string(&mut disk)?;
+/// let decompressor = Decompressor::new(Wrapper::Zstd, &Limits::default())?;
+/// DecompressReader::new(&file[..], decompressor).read_to_string(&mut disk)?;
 /// assert_eq!(disk, "a disk");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct DecompressReader<R> {
     reader: R,
     decompressor: Decompressor,
@@ -43,34 +39,12 @@ pub struct DecompressReader<R> {
 }
 
 impl<R: Read> DecompressReader<R> {
-    /// Creates a reader of the compressed file that starts at the current position of `reader`.
-    ///
-    /// # Errors
-    /// As [`Decompressor::new`].
-    pub fn new(reader: R, wrapper: Wrapper, limits: &Limits) -> Result<Self> {
-        Self::with_options(reader, wrapper, limits, &DecompressOptions::default())
-    }
-
-    /// Like [`DecompressReader::new`], with options.
-    ///
-    /// # Errors
-    /// As [`Decompressor::with_options`].
-    pub fn with_options(
-        reader: R,
-        wrapper: Wrapper,
-        limits: &Limits,
-        options: &DecompressOptions,
-    ) -> Result<Self> {
-        let decompressor = Decompressor::with_options(wrapper, limits, options)?;
-        Ok(Self {
-            reader,
-            decompressor,
-            input: vec![0; INPUT_LEN],
-            start: 0,
-            end: 0,
-            at_end: false,
-            more: false,
-        })
+    /// Creates a reader of the compressed file that starts at the current position of `reader`. Nothing must have been
+    /// pushed to `decompressor`.
+    #[must_use]
+    pub fn new(reader: R, decompressor: Decompressor) -> Self {
+        let input = vec![0; INPUT_LEN];
+        Self { reader, decompressor, input, start: 0, end: 0, at_end: false, more: false }
     }
 
     /// Returns the inner reader. Input that was read and not yet decompressed is lost.

@@ -56,7 +56,7 @@ pub struct Decompressor {
     output: Vec<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 enum DecompressState {
     Running,
     Finished,
@@ -188,14 +188,5 @@ impl Decompressor {
         Err(Error::new(ErrorKind::Limit)
             .field("compressed input without content")
             .expected("at most 64 MiB, or 16384 empty members, streams or frames, in a row"))
-    }
-}
-
-impl std::fmt::Debug for Decompressor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decompressor")
-            .field("wrapper", &self.wrapper)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
     }
 }

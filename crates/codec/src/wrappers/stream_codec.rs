@@ -24,12 +24,17 @@ pub(super) trait StreamCodec: Send {
     fn units(&self) -> u64;
 }
 
+/// Returns the error for `field`, which starts at byte `offset` of the file.
+pub(super) fn error_at(kind: ErrorKind, field: &str, offset: u64) -> Error {
+    Error::new(kind).field(field).at(offset)
+}
+
 /// Returns the error for bytes after the last member, stream or frame.
 pub(super) fn trailing_data(offset: u64) -> Error {
-    Error::new(ErrorKind::Corrupt).field("trailing data").at(offset).because("more bytes follow the end")
+    error_at(ErrorKind::Corrupt, "trailing data", offset).because("more bytes follow the end")
 }
 
 /// Returns the error for a file that ends at `offset`, within `field`.
-pub(super) fn truncated(field: &'static str, offset: u64) -> Error {
-    Error::new(ErrorKind::Truncated).field(field).at(offset).because("the file ends here")
+pub(super) fn truncated(field: &str, offset: u64) -> Error {
+    error_at(ErrorKind::Truncated, field, offset).because("the file ends here")
 }

@@ -9,7 +9,7 @@ use flate2::Crc;
 use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
 
 use super::decompress_options::DecompressOptions;
-use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
+use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
 
 const MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
 const HEADER_LEN: usize = 12;
@@ -78,20 +78,18 @@ impl Xz {
     fn describe(&self, error: xz2::stream::Error, offset: u64) -> Error {
         use xz2::stream::Error as Lzma;
         match error {
-            Lzma::MemLimit => Error::new(ErrorKind::Limit)
-                .field("dictionary")
-                .at(offset)
+            Lzma::MemLimit => error_at(ErrorKind::Limit, "dictionary", offset)
                 .expected(format_args!("one that {} bytes of memory can decode", self.memory))
                 .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
             Lzma::Mem => Error::new(ErrorKind::Limit).at(offset).because("no memory for the decoder"),
-            Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => Error::new(ErrorKind::Unsupported)
-                .field("filters")
-                .at(offset)
-                .because("the filter, or one of its options, is not supported"),
-            Lzma::Data | Lzma::Format | Lzma::Program => Error::new(ErrorKind::Corrupt)
-                .field("compressed data")
-                .at(offset)
-                .because("the data, its check or its index is wrong"),
+            Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => {
+                error_at(ErrorKind::Unsupported, "filters", offset)
+                    .because("the filter, or one of its options, is not supported")
+            }
+            Lzma::Data | Lzma::Format | Lzma::Program => {
+                error_at(ErrorKind::Corrupt, "compressed data", offset)
+                    .because("the data, its check or its index is wrong")
+            }
         }
     }
 
@@ -110,7 +108,10 @@ impl Xz {
                     }
                     let start = here.saturating_sub(before as u64);
                     if header.iter().zip(&MAGIC).take(*len).any(|(found, expected)| found != expected) {
-                        return Err(not_a_stream(self.streams == 0, start));
+                        return Err(match self.streams {
+                            0 => error_at(ErrorKind::Corrupt, "magic", start).expected("fd 37 7a 58 5a 00"),
+                            _ => trailing_data(start),
+                        });
                     }
                     read = read.saturating_add(len.saturating_sub(before));
                     if *len < HEADER_LEN {
@@ -144,14 +145,10 @@ impl Xz {
                     let zeros = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
                     *padding = padding.saturating_add(zeros as u64);
                     read = read.saturating_add(zeros);
-                    let after = here.saturating_add(zeros as u64);
-                    let whole = padding.is_multiple_of(4);
-                    let found = *padding;
-                    if !whole && (end || zeros < rest.len()) {
-                        return Err(Error::new(ErrorKind::Corrupt)
-                            .field("stream padding")
-                            .at(after.saturating_sub(found))
-                            .found(format_args!("{found} bytes"))
+                    if !padding.is_multiple_of(4) && (end || zeros < rest.len()) {
+                        let start = here.saturating_add(zeros as u64).saturating_sub(*padding);
+                        return Err(error_at(ErrorKind::Corrupt, "stream padding", start)
+                            .found(format_args!("{padding} bytes"))
                             .expected("a multiple of 4"));
                     }
                     if zeros == rest.len() {
@@ -200,14 +197,12 @@ fn check_header(header: &[u8; HEADER_LEN], start: u64) -> Result<()> {
     crc.update(&[reserved, check]);
     let found = u32::from_le_bytes([crc0, crc1, crc2, crc3]);
     if found != crc.sum() {
-        return Err(Error::new(ErrorKind::Corrupt)
-            .field("stream header crc32")
-            .at(start.saturating_add(8))
+        return Err(error_at(ErrorKind::Corrupt, "stream header crc32", start.saturating_add(8))
             .found_hex(found)
             .expected(format_args!("{:#x} computed from the header", crc.sum())));
     }
-    let unsupported = |field: &str, at: u64, found: u8| {
-        Error::new(ErrorKind::Unsupported).field(field).at(start.saturating_add(at)).found_hex(found)
+    let unsupported = |field, at: u64, found: u8| {
+        error_at(ErrorKind::Unsupported, field, start.saturating_add(at)).found_hex(found)
     };
     if reserved != 0 {
         return Err(unsupported("stream flags", 6, reserved).expected("0"));
@@ -216,12 +211,4 @@ fn check_header(header: &[u8; HEADER_LEN], start: u64) -> Result<()> {
         return Err(unsupported("check", 7, check).expected("0 (none), 1 (CRC32), 4 (CRC64) or 10 (SHA-256)"));
     }
     Ok(())
-}
-
-fn not_a_stream(first: bool, start: u64) -> Error {
-    if first {
-        Error::new(ErrorKind::Corrupt).field("magic").at(start).expected("fd 37 7a 58 5a 00")
-    } else {
-        trailing_data(start)
-    }
 }

@@ -5,8 +5,8 @@
 use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_frame_content_size};
 
-use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
-use crate::zstd_errors::{code, decode_error, number};
+use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
+use crate::zstd_errors::{code, decode_error, no_memory, number};
 
 /// The window sizes that libzstd supports, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
 const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=30;
@@ -36,8 +36,7 @@ pub(super) struct Zstd {
 
 impl Zstd {
     pub(super) fn new(memory: u64) -> Result<Self> {
-        let mut context = DCtx::try_create()
-            .ok_or_else(|| Error::new(ErrorKind::Limit).because("no memory for a zstd context"))?;
+        let mut context = DCtx::try_create().ok_or_else(no_memory)?;
         let log = memory.checked_ilog2().unwrap_or(0).clamp(*WINDOW_LOG.start(), *WINDOW_LOG.end());
         context.set_parameter(DParameter::WindowLogMax(log)).map_err(decode_error)?;
         Ok(Self {
@@ -57,12 +56,8 @@ impl Zstd {
     fn describe(&self, error: zstd::zstd_safe::ErrorCode) -> Error {
         match number(error) {
             PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
-            PREFIX_UNKNOWN => {
-                Error::new(ErrorKind::Corrupt).field("magic").at(self.frame).expected("28 b5 2f fd")
-            }
-            code::WINDOW_TOO_LARGE => Error::new(ErrorKind::Limit)
-                .field("window")
-                .at(self.frame)
+            PREFIX_UNKNOWN => error_at(ErrorKind::Corrupt, "magic", self.frame).expected("28 b5 2f fd"),
+            code::WINDOW_TOO_LARGE => error_at(ErrorKind::Limit, "window", self.frame)
                 .expected(format_args!("at most {} bytes", self.window_max))
                 .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
             code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(self.frame),
@@ -70,20 +65,15 @@ impl Zstd {
         }
     }
 
-    fn keep_header(&mut self, read: &[u8]) {
-        let room = HEADER_LEN.saturating_sub(self.header.len());
-        self.header.extend_from_slice(read.get(..room).unwrap_or(read));
-    }
-
     /// Compares the output of the frame with the content size in its header. In streaming mode libzstd does not
     /// do so if the last block is empty.
     fn check_content_size(&self, content: u64) -> Result<()> {
         match get_frame_content_size(&self.header) {
-            Ok(Some(size)) if size != content => Err(Error::new(ErrorKind::Corrupt)
-                .field("frame content size")
-                .at(self.frame)
-                .found(size)
-                .expected(format_args!("{content}, the bytes in the frame"))),
+            Ok(Some(size)) if size != content => {
+                Err(error_at(ErrorKind::Corrupt, "frame content size", self.frame)
+                    .found(size)
+                    .expected(format_args!("{content}, the bytes in the frame")))
+            }
             _ => Ok(()),
         }
     }
@@ -117,7 +107,8 @@ impl Zstd {
             let expected =
                 self.context.decompress_stream(&mut output, &mut piece).map_err(|e| self.describe(e))?;
             read = read.saturating_add(piece.pos());
-            self.keep_header(rest.get(..piece.pos()).unwrap_or_default());
+            let room = HEADER_LEN.saturating_sub(self.header.len());
+            self.header.extend(rest.iter().take(piece.pos().min(room)));
             self.in_frame = expected != 0;
             let written = output.pos() as u64;
             if !self.in_frame {

@@ -2,10 +2,10 @@
 //!
 //! Source: RFC 1952, section 2.3.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{ErrorKind, Result};
 use flate2::Crc;
 
-use crate::wrappers::stream_codec::trailing_data;
+use crate::wrappers::stream_codec::{error_at, trailing_data};
 
 const MAGIC: [u8; 2] = [0x1F, 0x8B];
 const DEFLATE: u8 = 8;
@@ -24,7 +24,7 @@ pub(super) struct MemberHeader {
     extra_len: u16,
     crc: Crc,
     /// The computed CRC, without its own two bytes.
-    header_crc: u16,
+    header_crc: u32,
     /// The stored CRC, as far as it was read.
     found_crc: u16,
     field: HeaderField,
@@ -32,7 +32,8 @@ pub(super) struct MemberHeader {
     at: u16,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The fields in the order of the file. All but the first are optional.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum HeaderField {
     Fixed,
     ExtraLen,
@@ -87,7 +88,7 @@ impl MemberHeader {
                 HeaderField::Comment => self.text(rest, HeaderField::HeaderCrc),
                 HeaderField::HeaderCrc => {
                     if self.at == 0 {
-                        self.header_crc = low_half(self.crc.sum());
+                        self.header_crc = self.crc.sum() & 0xFFFF;
                     }
                     self.found_crc = push_byte(self.found_crc, self.at, rest);
                     self.numbered(2, HeaderField::Done)
@@ -105,7 +106,7 @@ impl MemberHeader {
     fn fixed(&mut self, rest: &[u8], first: bool) -> Result<usize> {
         let Some(&byte) = rest.first() else { return Ok(0) };
         let offset = self.start.saturating_add(u64::from(self.at));
-        let wrong = |field: &str| Error::new(ErrorKind::Corrupt).field(field).at(offset).found_hex(byte);
+        let wrong = |field| error_at(ErrorKind::Corrupt, field, offset).found_hex(byte);
         match (self.at, byte) {
             (0, byte) if byte == MAGIC[0] => {}
             (1, byte) if byte == MAGIC[1] => {}
@@ -145,33 +146,27 @@ impl MemberHeader {
     /// Continues with `field`, or with the first field after it that the flags announce.
     fn enter(&mut self, field: HeaderField) {
         let has = |flag: u8| self.flags & flag != 0;
-        self.field = match field {
-            HeaderField::ExtraLen if has(FEXTRA) => HeaderField::ExtraLen,
-            HeaderField::Extra if self.extra_len > 0 => HeaderField::Extra,
-            HeaderField::ExtraLen | HeaderField::Extra | HeaderField::Name if has(FNAME) => HeaderField::Name,
-            HeaderField::ExtraLen | HeaderField::Extra | HeaderField::Name | HeaderField::Comment
-                if has(FCOMMENT) =>
-            {
-                HeaderField::Comment
-            }
-            HeaderField::Done | HeaderField::Fixed => field,
-            _ if field != HeaderField::Done && has(FHCRC) => HeaderField::HeaderCrc,
-            _ => HeaderField::Done,
-        };
+        let optional = [
+            (HeaderField::ExtraLen, has(FEXTRA)),
+            (HeaderField::Extra, self.extra_len > 0),
+            (HeaderField::Name, has(FNAME)),
+            (HeaderField::Comment, has(FCOMMENT)),
+            (HeaderField::HeaderCrc, has(FHCRC)),
+        ];
+        let next = optional.iter().find(|(optional, present)| *optional >= field && *present);
+        self.field = next.map_or(HeaderField::Done, |(field, _)| *field);
         self.at = 0;
     }
 
     fn check(&self, limit: u64) -> Result<()> {
         if self.len > limit {
-            return Err(Error::new(ErrorKind::Limit)
-                .field("header")
-                .at(self.start)
+            return Err(error_at(ErrorKind::Limit, "header", self.start)
                 .expected(format_args!("extra field, name and comment within {limit} bytes")));
         }
-        if self.field == HeaderField::Done && self.flags & FHCRC != 0 && self.found_crc != self.header_crc {
-            return Err(Error::new(ErrorKind::Corrupt)
-                .field("header crc16")
-                .at(self.start.saturating_add(self.len).saturating_sub(2))
+        let has_crc = self.field == HeaderField::Done && self.flags & FHCRC != 0;
+        if has_crc && u32::from(self.found_crc) != self.header_crc {
+            let at = self.start.saturating_add(self.len).saturating_sub(2);
+            return Err(error_at(ErrorKind::Corrupt, "header crc16", at)
                 .found_hex(self.found_crc)
                 .expected(format_args!("{:#x} computed from the header", self.header_crc)));
         }
@@ -183,9 +178,4 @@ impl MemberHeader {
 fn push_byte(value: u16, at: u16, rest: &[u8]) -> u16 {
     let byte = u16::from(rest.first().copied().unwrap_or_default());
     if at == 0 { byte } else { value | byte << 8 }
-}
-
-fn low_half(crc: u32) -> u16 {
-    let [low, high, ..] = crc.to_le_bytes();
-    u16::from_le_bytes([low, high])
 }

@@ -5,10 +5,10 @@
 
 mod member_header;
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{ErrorKind, Result};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::stream_codec::{CodecStep, StreamCodec, trailing_data, truncated};
+use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
 use member_header::MemberHeader;
 
 /// CRC-32 and ISIZE, RFC 1952 section 2.3.1.
@@ -54,9 +54,8 @@ impl Gzip {
     fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<(CodecStep, bool)> {
         let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
         let status = self.inflate.decompress(input, output, FlushDecompress::None).map_err(|error| {
-            Error::new(ErrorKind::Corrupt)
-                .field("deflate data")
-                .at(self.body.saturating_add(self.inflate.total_in()))
+            let at = self.body.saturating_add(self.inflate.total_in());
+            error_at(ErrorKind::Corrupt, "deflate data", at)
                 .because(error.message().unwrap_or("invalid data"))
         })?;
         // Lossless: neither is longer than its buffer.
@@ -74,23 +73,15 @@ impl Gzip {
         let (crc, size) = trailer.split_at(TRAILER_LEN / 2);
         let value =
             |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
-        let differs = |field, found: u64, expected: u64, at| {
-            Error::new(ErrorKind::Corrupt)
-                .field(field)
-                .at(at)
+        let check = |field, found: u64, expected: u64, at| match found == expected {
+            true => Ok(()),
+            false => Err(error_at(ErrorKind::Corrupt, field, at)
                 .found_hex(found)
-                .expected(format_args!("{expected:#x} computed from the content"))
+                .expected(format_args!("{expected:#x} computed from the content"))),
         };
-        let (found, expected) = (value(crc), u64::from(self.crc.sum()));
-        if found != expected {
-            return Err(differs("crc32", found, expected, end.saturating_sub(8)));
-        }
+        check("crc32", value(crc), self.crc.sum().into(), end.saturating_sub(8))?;
         // The size is stored modulo 2^32.
-        let (found, expected) = (value(size), self.inflate.total_out() & 0xFFFF_FFFF);
-        if found != expected {
-            return Err(differs("isize", found, expected, end.saturating_sub(4)));
-        }
-        Ok(())
+        check("isize", value(size), self.inflate.total_out() & 0xFFFF_FFFF, end.saturating_sub(4))
     }
 
     /// Continues until it produced output or consumed the input.
@@ -160,12 +151,13 @@ impl StreamCodec for Gzip {
         if !end || step.written > 0 {
             return Ok(step);
         }
-        match self.state {
-            GzipState::Between | GzipState::Padding => Ok(step),
-            GzipState::Header(_) => Err(truncated("header", self.offset)),
-            GzipState::Body => Err(truncated("deflate data", self.offset)),
-            GzipState::Trailer(..) => Err(truncated("trailer", self.offset)),
-        }
+        let incomplete = match self.state {
+            GzipState::Between | GzipState::Padding => return Ok(step),
+            GzipState::Header(_) => "header",
+            GzipState::Body => "deflate data",
+            GzipState::Trailer(..) => "trailer",
+        };
+        Err(truncated(incomplete, self.offset))
     }
 
     fn units(&self) -> u64 {

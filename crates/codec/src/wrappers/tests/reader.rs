@@ -41,12 +41,16 @@ impl Read for Script {
     }
 }
 
+fn reader_of<R: Read>(file: R, wrapper: Wrapper) -> DecompressReader<R> {
+    DecompressReader::new(file, Decompressor::new(wrapper, &Limits::default()).unwrap())
+}
+
 #[test]
 fn reader_returns_the_disk_with_buffers_of_any_size() {
     let disk = words(1, 500_000);
     for (wrapper, file) in files(&disk) {
         for len in [1000, 4096, 128 << 10, 1 << 20] {
-            let mut reader = DecompressReader::new(&file[..], wrapper, &Limits::default()).unwrap();
+            let mut reader = reader_of(&file[..], wrapper);
             let (mut back, mut buf) = (Vec::new(), vec![0; len]);
             loop {
                 assert_eq!(reader.read(&mut []).unwrap(), 0);
@@ -72,7 +76,7 @@ fn short_and_interrupted_reads_change_nothing() {
             script.push_back(Ok(piece.to_vec()));
         }
         let mut back = Vec::new();
-        let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        let mut reader = reader_of(Script(script), wrapper);
         reader.read_to_end(&mut back).unwrap();
         assert!(back == disk, "{wrapper}");
     }
@@ -88,7 +92,7 @@ fn reading_continues_after_an_error_of_the_reader() {
             script.push_back(Ok(piece.to_vec()));
             script.push_back(Err(io::Error::from_raw_os_error(5)));
         }
-        let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+        let mut reader = reader_of(Script(script), wrapper);
         let (mut back, mut buf, mut errors) = (Vec::new(), [0; 777], 0);
         loop {
             match reader.read(&mut buf) {
@@ -112,7 +116,7 @@ fn pending_output_is_returned_before_more_input_is_read() {
     let (wrapper, file) = files(&disk)[0].clone();
     let failing = io::Error::from(io::ErrorKind::WouldBlock);
     let script = VecDeque::from([Ok(file), Err(failing)]);
-    let mut reader = DecompressReader::new(Script(script), wrapper, &Limits::default()).unwrap();
+    let mut reader = reader_of(Script(script), wrapper);
     let mut back = vec![0; 1 << 20];
     for piece in back.chunks_mut(10_000) {
         reader.read_exact(piece).unwrap();
@@ -126,7 +130,7 @@ fn pending_output_is_returned_before_more_input_is_read() {
 fn input_that_ends_early_is_truncated() {
     for (wrapper, file) in files(&words(4, 50_000)) {
         for len in [0, 3, file.len() / 2, file.len() - 1] {
-            let mut reader = DecompressReader::new(&file[..len], wrapper, &Limits::default()).unwrap();
+            let mut reader = reader_of(&file[..len], wrapper);
             let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{wrapper}, {len} bytes");
             let error = Error::from(error);
@@ -147,7 +151,7 @@ fn reader_that_claims_too_many_bytes_is_an_error() {
             Ok(buf.len() + 1)
         }
     }
-    let mut reader = DecompressReader::new(Liar, Wrapper::Gzip, &Limits::default()).unwrap();
+    let mut reader = reader_of(Liar, Wrapper::Gzip);
     assert_eq!(reader.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::Other);
 }
 
