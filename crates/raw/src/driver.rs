@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Image, OpenOptions, Result, Verdict};
+use diskimg_core::{BlockSource, Driver, ErrorKind, Image, OpenOptions, Result, Verdict};
 
 use crate::decoder::RawDecoder;
+use crate::error::error;
 use crate::format::RAW;
 use crate::image::{RawImage, describe};
 use crate::raw_sink;
@@ -41,9 +42,7 @@ pub static DRIVER: Driver = Driver {
 
 fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Arc<dyn Image>> {
     if let Some(selector) = &options.snapshot {
-        return Err(Error::new(ErrorKind::InvalidInput)
-            .format(RAW)
-            .field("snapshot")
+        return Err(error(ErrorKind::InvalidInput, "snapshot")
             .found(format_args!("{selector:?}"))
             .expected("none: a raw disk has no snapshots"));
     }

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use diskimg_core::{Error, ErrorKind, HostRange, Result, range};
 
 use crate::aligned::{self, ALIGN_BYTES, BufferPool};
-use crate::error::io_at;
+use crate::error::{error, io_at};
 use crate::platform;
 
 /// Zeros to write if no cheaper call is supported. Our choice of size: few calls, and it stays in the CPU cache.
@@ -228,9 +228,7 @@ fn with_direct(file: File, direct: bool) -> (File, Option<File>) {
 }
 
 fn ended_early(from: HostRange<'_>, at: u64) -> Error {
-    Error::new(ErrorKind::Truncated)
-        .format(crate::format::RAW)
-        .field("source of the copy")
+    error(ErrorKind::Truncated, "source of the copy")
         .at(at)
         .found("at its end")
         .expected(format_args!("{} bytes at {}", from.len, from.offset))

@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range, range};
 
 use crate::coverage::Coverage;
-use crate::error::{disk_kind, io_at};
+use crate::disk_file::{DiskFile, disk_file};
+use crate::error::{error, io_at};
 use crate::file_ops::FileOps;
-use crate::format::RAW;
-use crate::platform::{self, HostFileKind, SeekResult};
+use crate::platform::{self, SeekResult};
 
 /// The longest file. A limit of the systems: offsets are signed 64-bit integers.
 const MAX_FILE_LEN: u64 = i64::MAX as u64;
@@ -153,33 +153,22 @@ impl FileSink {
     /// [`ErrorKind::OutOfBounds`] if a block device is smaller than the size; [`ErrorKind::Io`] if the length cannot be
     /// set or the blocks cannot be allocated.
     pub fn new(file: File, options: SinkOptions) -> Result<Self> {
-        let kind = disk_kind(&file)?;
+        let disk = disk_file(&file)?;
         if options.size.is_none() && options.preallocation != Preallocation::Off {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .format(RAW)
-                .field("preallocation")
-                .because("it needs a size"));
+            return Err(error(ErrorKind::InvalidInput, "preallocation").because("it needs a size"));
         }
         if platform::is_append(&file).map_err(|error| io_at(error, "file flags", 0))? {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .format(RAW)
-                .field("file")
+            return Err(error(ErrorKind::InvalidInput, "file")
                 .found("open for appending")
                 .expected("a file that can be written at any offset"));
         }
         let allocated = !options.sparse || options.preallocation != Preallocation::Off;
-        let ops = FileOps::new(file, matches!(kind, HostFileKind::Device(_)), options.direct, options.sync);
-        let background = match kind {
-            HostFileKind::Device(device) => prepare_device(&ops, device, &options)?,
-            HostFileKind::Regular(len) => prepare_file(&ops, len, &options)?,
-            HostFileKind::Other(_) => prepare_file(&ops, 0, &options)?,
-        };
-        let (limit, end) = match (options.size, kind) {
-            (Some(size), _) => (size, None),
-            (None, HostFileKind::Device(size)) => (size, Some(AtomicU64::new(0))),
-            (None, HostFileKind::Regular(len)) if options.keep_length => (len, Some(AtomicU64::new(0))),
-            (None, _) => (MAX_FILE_LEN, Some(AtomicU64::new(0))),
-        };
+        let ops = FileOps::new(file, disk.is_device, options.direct, options.sync);
+        let prepare = if disk.is_device { prepare_device } else { prepare_file };
+        let background = prepare(&ops, disk.size, &options)?;
+        let is_fixed = disk.is_device || options.keep_length;
+        let limit = options.size.unwrap_or(if is_fixed { disk.size } else { MAX_FILE_LEN });
+        let end = options.size.is_none().then(AtomicU64::default);
         let covered = Mutex::default();
         let copies = options.copies == Copies::Always || platform::shares_blocks(ops.file());
         let (sync, keeps_length) = (options.sync, options.keep_length);
@@ -224,7 +213,10 @@ impl FileSink {
             }
         }
         let grows = self.end.is_some() && !self.keeps_length;
-        if grows && matches!(disk_kind(self.file())?, HostFileKind::Regular(len) if len != end) {
+        if grows
+            && let DiskFile { size, is_device: false } = disk_file(self.file())?
+            && size != end
+        {
             self.file().set_len(end).map_err(|error| io_at(error, "length", end))?;
         }
         if self.sync {

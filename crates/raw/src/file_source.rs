@@ -11,9 +11,10 @@ use diskimg_core::{
 };
 
 use crate::aligned::{self, BufferPool};
-use crate::error::{disk_kind, ended, io_at, no_disk};
+use crate::disk_file::{DiskFile, disk_file};
+use crate::error::{ended, io_at, no_disk};
 use crate::holes::Holes;
-use crate::platform::{self, HostFileKind};
+use crate::platform;
 
 /// Options for reading a host file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl FileSource {
         };
         let file = platform::open_read(path).map_err(failed)?;
         // Checked first, so that a directory or a pipe is reported as such and not as a failure of direct I/O.
-        disk_kind(&file)?;
+        disk_file(&file)?;
         if options.direct
             && let Ok(direct) = platform::open_direct(path)
         {
@@ -88,13 +89,9 @@ impl FileSource {
     /// # Errors
     /// As [`FileSource::open`].
     pub fn new(file: File) -> Result<Self> {
-        let (size, holes) = match disk_kind(&file)? {
-            HostFileKind::Regular(len) => (len, true),
-            HostFileKind::Device(size) => (size, false),
-            HostFileKind::Other(_) => (0, false),
-        };
+        let DiskFile { size, is_device } = disk_file(&file)?;
         let direct = platform::set_direct(&file, None).unwrap_or(false).then(BufferPool::default);
-        Ok(Self { file, size, direct, holes: Holes::new(holes) })
+        Ok(Self { file, size, direct, holes: Holes::new(!is_device) })
     }
 
     /// The file handle. It must not be used to change the bytes while the disk is read.
@@ -107,10 +104,6 @@ impl FileSource {
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.direct.is_some()
-    }
-
-    fn truncated(&self, end: u64) -> Error {
-        ended(end, self.size)
     }
 
     /// Fills `buf` with direct I/O, through an aligned buffer unless `buf` itself is aligned.
@@ -130,7 +123,7 @@ impl FileSource {
                 let fresh = window.get(skip..got).unwrap_or_default();
                 let len = fresh.len().min(rest.len());
                 let (Some(fresh), true) = (fresh.get(..len), len > 0) else {
-                    return Err(self.truncated(start.saturating_add(got as u64)));
+                    return Err(ended(start.saturating_add(got as u64), self.size));
                 };
                 let (filled, left) = std::mem::take(&mut rest).split_at_mut(len);
                 filled.copy_from_slice(fresh);
@@ -147,7 +140,7 @@ impl FileSource {
         while !rest.is_empty() {
             let got = self.read_some(at, rest)?;
             if got == 0 {
-                return Err(self.truncated(at));
+                return Err(ended(at, self.size));
             }
             rest = std::mem::take(&mut rest).get_mut(got..).unwrap_or_default();
             at = at.saturating_add(got as u64);

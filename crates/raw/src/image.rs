@@ -9,7 +9,8 @@ use crate::content::Content;
 use crate::error::empty_image;
 use crate::format::RAW;
 use crate::head::read_head;
-use crate::recognise::{findings, recognise_head};
+use crate::optical::findings;
+use crate::recognise::recognise_head;
 
 /// Any source read as a raw disk. Its description contains what its first bytes indicate.
 pub struct RawImage {

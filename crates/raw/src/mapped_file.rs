@@ -4,16 +4,12 @@
 use std::fs::File;
 use std::ops::Range;
 
-use diskimg_core::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, HostRange, Location, Result, check_extent_range,
-    check_range, range,
-};
+use diskimg_core::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Location, Result, check_range, range};
 use memmap2::{Mmap, MmapOptions};
 
-use crate::error::disk_kind;
+use crate::error::error;
+use crate::file_source::FileSource;
 use crate::format::RAW;
-use crate::holes::Holes;
-use crate::platform::HostFileKind;
 
 /// A host file mapped into memory, read as a disk.
 ///
@@ -21,9 +17,8 @@ use crate::platform::HostFileKind;
 /// [`crate::FileSource`].
 #[derive(Debug)]
 pub struct MappedFile {
-    file: File,
+    file: FileSource,
     map: Mmap,
-    holes: Holes,
 }
 
 impl MappedFile {
@@ -52,26 +47,23 @@ impl MappedFile {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub unsafe fn map(file: File) -> Result<Self> {
-        let (size, holes) = match disk_kind(&file)? {
-            HostFileKind::Regular(len) => (len, true),
-            HostFileKind::Device(size) => (size, false),
-            HostFileKind::Other(_) => (0, false),
-        };
+        let file = FileSource::new(file)?;
+        let size = file.size();
         let len = usize::try_from(size).map_err(|_| {
-            let error = Error::new(ErrorKind::Limit).format(RAW).field("mapping");
+            let error = error(ErrorKind::Limit, "mapping");
             error.found(format_args!("{size} bytes")).expected("a file that fits the address space")
         })?;
         // SAFETY: the caller guarantees that the file neither shrinks nor changes while the map exists. `len` is the
         // length that the system just reported, so every page of the map contains a byte of the file.
-        let map = unsafe { MmapOptions::new().len(len).map(&file) };
+        let map = unsafe { MmapOptions::new().len(len).map(file.file()) };
         let map = map.map_err(|error| Error::from(error).format(RAW).field("mapping"))?;
-        Ok(Self { file, map, holes: Holes::new(holes) })
+        Ok(Self { file, map })
     }
 
     /// The file handle.
     #[must_use]
     pub fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
     /// All bytes of the disk.
@@ -98,19 +90,15 @@ impl BlockSource for MappedFile {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_extent_range(&range, self.size())?;
-        let (data, end) = self.holes.run_at(&self.file, range.start, self.size())?;
-        let range = range.start..end.min(range.end);
-        if !data {
-            return Ok(Extent::new(range, ExtentKind::Zero));
+        let mut extent = self.file.extent_at(range)?;
+        if extent.kind == ExtentKind::Data {
+            extent.location = self.locate(extent.range());
         }
-        let location = self.locate(range.clone());
-        Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
+        Ok(extent)
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        let Some(bytes) = self.slice(&range) else { return Location::default() };
-        let host = HostRange { file: &self.file, offset: range.start, len: range::len(&range) };
-        Location { host: Some(host), bytes: Some(bytes) }
+        let bytes = self.slice(&range);
+        Location { bytes, ..self.file.locate(range) }
     }
 }

@@ -57,42 +57,22 @@ fn has_udf(head: &[u8]) -> bool {
     false
 }
 
-/// The sizes in the primary volume descriptor of ISO 9660. Each number is stored twice, in both byte orders.
-struct PrimaryDescriptor {
-    offset: usize,
-    blocks: u32,
-    blocks_big: u32,
-    block_size: u16,
-    block_size_big: u16,
+/// Returns the offset of the primary volume descriptor of ISO 9660.
+fn primary_descriptor(head: &[u8]) -> Option<usize> {
+    let descriptors = (0..16_usize).map(|index| DESCRIPTORS + index * DESCRIPTOR);
+    descriptors.take_while(|at| is_iso(head, *at)).find(|at| head.get(*at) == Some(&1))
 }
 
-impl PrimaryDescriptor {
-    fn find(head: &[u8], first: usize, stride: usize) -> Option<Self> {
-        let at = (0..16_usize)
-            .map(|index| first + index * stride)
-            .take_while(|at| is_iso(head, *at))
-            .find(|at| head.get(*at) == Some(&1))?;
-        let descriptor = head.get(at..)?;
-        Some(Self {
-            offset: at,
-            blocks: u32::from_le_bytes(field(descriptor, 80)?),
-            blocks_big: u32::from_be_bytes(field(descriptor, 84)?),
-            block_size: u16::from_le_bytes(field(descriptor, 128)?),
-            block_size_big: u16::from_be_bytes(field(descriptor, 130)?),
-        })
-    }
-}
-
-/// Returns warnings about an optical disc. It remains a disc of the size of its file.
-pub(crate) fn findings(head: &[u8], size: u64) -> Vec<Finding> {
+/// Returns findings about the content of a disk of `size` bytes that begins with `head`: a truncated disc, or one with
+/// contradictory sizes. It remains a disc of the size of its file.
+#[must_use]
+pub fn findings(head: &[u8], size: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut warn = |check, message: String, at: usize| {
         findings.push(Finding::new(Severity::Warning, check, message).at(at as u64));
     };
     if is_iso(head, DESCRIPTORS) {
-        if let Some(primary) = PrimaryDescriptor::find(head, DESCRIPTORS, DESCRIPTOR) {
-            sizes(&primary, size, &mut warn);
-        }
+        primary_descriptor(head).and_then(|at| check_sizes(head, at, size, &mut warn));
     } else if let Some(at) = raw_sectors(head) {
         let message = "sectors of 2352 bytes; a machine needs only the 2048 data bytes of each".to_owned();
         warn("cd_sectors", message, at);
@@ -100,22 +80,29 @@ pub(crate) fn findings(head: &[u8], size: u64) -> Vec<Finding> {
     findings
 }
 
-/// Compares the sizes of the descriptor with each other and with the size of the disc.
-fn sizes(primary: &PrimaryDescriptor, size: u64, warn: &mut impl FnMut(&'static str, String, usize)) {
-    let PrimaryDescriptor { offset, blocks, block_size, .. } = *primary;
-    if blocks != primary.blocks_big || block_size != primary.block_size_big {
+/// Compares the sizes in the primary volume descriptor at `offset` with each other and with the size of the disc. Each
+/// number is stored twice, in both byte orders. `None` if `head` ends before them.
+fn check_sizes(
+    head: &[u8],
+    offset: usize,
+    size: u64,
+    warn: &mut impl FnMut(&'static str, String, usize),
+) -> Option<()> {
+    let descriptor = head.get(offset..)?;
+    let blocks = u32::from_le_bytes(field(descriptor, 80)?);
+    let blocks_big = u32::from_be_bytes(field(descriptor, 84)?);
+    let block_size = u16::from_le_bytes(field(descriptor, 128)?);
+    let block_size_big = u16::from_be_bytes(field(descriptor, 130)?);
+    if (blocks, block_size) != (blocks_big, block_size_big) {
         let message = format!(
-            "ISO 9660 volume size is {blocks} blocks of {block_size} bytes in one byte order, {} of {} in the other",
-            primary.blocks_big, primary.block_size_big
+            "ISO 9660 volume size is {blocks} blocks of {block_size} bytes in one byte order, {blocks_big} of \
+             {block_size_big} in the other"
         );
         warn("iso9660_sizes", message, offset);
     }
     if !matches!(block_size, 512 | 1024 | 2048) {
-        warn(
-            "iso9660_block_size",
-            format!("ISO 9660 logical block size is {block_size}, expected 2048"),
-            offset,
-        );
+        let message = format!("ISO 9660 logical block size is {block_size}, expected 2048");
+        warn("iso9660_block_size", message, offset);
     }
     // At most 48 bits.
     let recorded = u64::from(blocks) * u64::from(block_size);
@@ -124,4 +111,5 @@ fn sizes(primary: &PrimaryDescriptor, size: u64, warn: &mut impl FnMut(&'static 
             format!("ISO 9660 volume has {recorded} bytes and the disc only {size}: it is truncated");
         warn("truncated", message, offset);
     }
+    Some(())
 }

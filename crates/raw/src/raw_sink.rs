@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{
-    Batch, BlockSink, CreateOptions, Error, ErrorKind, HostRange, Measured, Result, SinkProperties,
-    check_range, range,
+    BlockSink, CreateOptions, ErrorKind, HostRange, Measured, Result, SinkProperties, check_range, range,
 };
 
+use crate::error::error;
 use crate::format::RAW;
 
-/// Forwards to a sink, refuses bytes past the end of the disk, and extends the sink to the size of the disk.
+/// Forwards to a sink, refuses bytes past the end of the disk, and extends the sink to the size of the disk. It has no
+/// batches: they would bypass `end`, and the sinks of files have none.
 struct RawSink {
     inner: Box<dyn BlockSink>,
     /// Virtual size in bytes.
@@ -30,10 +31,8 @@ fn check_options(options: &CreateOptions) -> Result<()> {
         return Err(setting.invalid("none: raw has no options").format(RAW));
     }
     if options.compress || options.level.is_some() {
-        return Err(Error::new(ErrorKind::InvalidInput)
-            .format(RAW)
-            .field("compression")
-            .because("a raw disk stores its bytes as they are"));
+        let cause = "a raw disk stores its bytes as they are";
+        return Err(error(ErrorKind::InvalidInput, "compression").because(cause));
     }
     Ok(())
 }
@@ -76,11 +75,6 @@ impl BlockSink for RawSink {
 
     fn properties(&self) -> SinkProperties {
         self.inner.properties()
-    }
-
-    /// None: a batch would bypass `end`, and the sinks of files have no batches.
-    fn batch(&self) -> Option<Box<dyn Batch + '_>> {
-        None
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

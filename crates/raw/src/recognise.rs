@@ -1,6 +1,6 @@
 //! Recognising the content of a raw disk. The result is a hint, never a format.
 
-use diskimg_core::{BlockSource, Finding, Result, zeros};
+use diskimg_core::{BlockSource, Result, zeros};
 
 use crate::content::Content;
 use crate::head::read_head;
@@ -51,13 +51,6 @@ pub fn recognise_head(head: &[u8], size: Option<u64>) -> Option<Content> {
         (false, None) if !head.is_empty() && zeros::is_zero(head) => Some(Content::Zeros),
         (false, None) => superblocks::superblock(head).map(Content::FileSystem),
     }
-}
-
-/// Returns findings about the content of a disk of `size` bytes that begins with `head`: a truncated disc, or one with
-/// contradictory sizes.
-#[must_use]
-pub fn findings(head: &[u8], size: u64) -> Vec<Finding> {
-    optical::findings(head, size)
 }
 
 #[cfg(test)]

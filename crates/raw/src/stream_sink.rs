@@ -4,11 +4,10 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range};
+use diskimg_core::{BlockSink, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range};
 
-use crate::error::io_at;
+use crate::error::{error, io_at};
 use crate::file_ops::ZEROS;
-use crate::format::RAW;
 
 /// A sink that writes a disk to a pipe, a socket or any other [`Write`], from the first byte to the last.
 ///
@@ -55,9 +54,7 @@ impl<W: Write + Send> StreamSink<W> {
         }
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         if range.start < output.position {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(RAW)
-                .field("stream")
+            return Err(error(ErrorKind::NeedsSeek, "stream")
                 .found(format_args!("a stream at byte {}", output.position))
                 .expected(format_args!("one at byte {} or before", range.start)));
         }

@@ -30,22 +30,21 @@ pub(crate) fn is_socket(path: &Path) -> bool {
 pub(crate) fn kind(file: &File) -> io::Result<HostFileKind> {
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
-    Ok(if file_type.is_file() {
-        HostFileKind::Regular(metadata.len())
-    } else if file_type.is_block_device() {
+    if file_type.is_file() {
+        return Ok(HostFileKind::Regular(metadata.len()));
+    }
+    if file_type.is_block_device() {
         let mut file = file;
-        HostFileKind::Device(file.seek(SeekFrom::End(0))?)
-    } else if file_type.is_dir() {
-        HostFileKind::Other("a directory")
-    } else if file_type.is_fifo() {
-        HostFileKind::Other("a pipe")
-    } else if file_type.is_socket() {
-        HostFileKind::Other("a socket")
-    } else if file_type.is_char_device() {
-        HostFileKind::Other("a character device")
-    } else {
-        HostFileKind::Other("not a regular file")
-    })
+        return Ok(HostFileKind::Device(file.seek(SeekFrom::End(0))?));
+    }
+    let kinds = [
+        (file_type.is_dir(), "a directory"),
+        (file_type.is_fifo(), "a pipe"),
+        (file_type.is_socket(), "a socket"),
+        (file_type.is_char_device(), "a character device"),
+    ];
+    let kind = kinds.iter().find(|(is_it, _)| *is_it);
+    Ok(HostFileKind::Other(kind.map_or("not a regular file", |(_, name)| *name)))
 }
 
 pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -3,6 +3,7 @@
 use diskimg_core::{ErrorKind, Memory, Severity};
 
 use super::*;
+use crate::findings;
 use crate::head::HEAD;
 
 /// Returns [`HEAD`] zeros with these bytes at these offsets.
