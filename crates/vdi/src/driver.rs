@@ -1,12 +1,14 @@
 //! The driver of this format.
 
+use std::sync::Arc;
+
 use diskimg_core::{Driver, ErrorKind, Verdict};
 
 use crate::check::check;
 use crate::errors::FORMAT;
 use crate::header::Header;
 use crate::header_fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
-use crate::open::{inspect, open};
+use crate::open::{Vdi, inspect};
 use crate::settings_of::settings_of;
 use crate::stream::stream;
 use crate::writer;
@@ -28,7 +30,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["vdi"],
     probe,
     inspect,
-    open,
+    open: |source, options| Ok(Arc::new(Vdi::open(source, options)?)),
     stream: Some(stream),
     create: Some(writer::create),
     measure: Some(writer::measure),

@@ -149,13 +149,11 @@ fn identity(uuid: Uuid, modification: Uuid) -> Identity {
 
 impl HeaderFields {
     fn kind(&self) -> Result<VdiKind> {
-        match self.kind {
-            1 => Ok(VdiKind::Dynamic),
-            2 => Ok(VdiKind::Fixed),
-            3 => Ok(VdiKind::Undo),
-            4 => Ok(VdiKind::Differencing),
-            other => Err(unsupported("u32Type").at(self.offsets().kind).found(other).expected("1 to 4")),
-        }
+        let kinds = [VdiKind::Dynamic, VdiKind::Fixed, VdiKind::Undo, VdiKind::Differencing];
+        kinds
+            .into_iter()
+            .find(|kind| *kind as u32 == self.kind)
+            .ok_or_else(|| unsupported("u32Type").at(self.offsets().kind).found(self.kind).expected("1 to 4"))
     }
 
     fn check_sector(&self) -> Result<()> {

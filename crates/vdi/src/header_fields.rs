@@ -28,7 +28,7 @@ pub(crate) const V1_LENGTH: u64 = PREHEADER_BYTES + V1_HEADER_BYTES as u64;
 const COMMENT_BYTES: usize = 256;
 
 /// The fields of a header of either version.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct HeaderFields {
     pub(crate) major: u16,
     pub(crate) minor: u16,
@@ -50,7 +50,7 @@ pub(crate) struct HeaderFields {
 }
 
 /// The UUIDs of the image and its parent; nil if unknown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct HeaderUuids {
     pub(crate) create: Uuid,
     pub(crate) modify: Uuid,
@@ -176,54 +176,28 @@ fn signature_and_version(bytes: &[u8]) -> IResult<&[u8], (&[u8], u32)> {
 }
 
 fn version_0(bytes: &[u8]) -> IResult<&[u8], HeaderFields> {
-    let (rest, (kind, flags, comment)) = (le_u32, le_u32, comment).parse(bytes)?;
-    let (rest, (_, sector, size)) = (take(12_usize), le_u32, le_u64).parse(rest)?;
-    let (rest, (block, blocks, blocks_allocated)) = (le_u32, le_u32, le_u32).parse(rest)?;
-    let (rest, (create, modify, parent)) = (uuid, uuid, uuid).parse(rest)?;
-    let fields = HeaderFields {
-        major: 0,
-        minor: 0,
-        header_bytes: 0,
-        kind,
-        flags,
-        comment,
-        map_offset: 0,
-        data_offset: 0,
-        sector,
-        size,
-        block,
-        extra: 0,
-        blocks,
-        blocks_allocated,
-        uuids: HeaderUuids { create, modify, parent, parent_modify: Uuid::nil() },
-    };
+    let mut fields = HeaderFields::default();
+    let mut rest = bytes;
+    (rest, (fields.kind, fields.flags, fields.comment)) = (le_u32, le_u32, comment).parse(rest)?;
+    (rest, (_, fields.sector, fields.size)) = (take(12_usize), le_u32, le_u64).parse(rest)?;
+    (rest, (fields.block, fields.blocks, fields.blocks_allocated)) = (le_u32, le_u32, le_u32).parse(rest)?;
+    let uuids = &mut fields.uuids;
+    (rest, (uuids.create, uuids.modify, uuids.parent)) = (uuid, uuid, uuid).parse(rest)?;
     Ok((rest, fields))
 }
 
 fn version_1(bytes: &[u8]) -> IResult<&[u8], HeaderFields> {
-    let (rest, (header_bytes, kind, flags, comment)) = (le_u32, le_u32, le_u32, comment).parse(bytes)?;
-    let (rest, (map_offset, data_offset, _, sector)) =
-        (le_u32, le_u32, take(12_usize), le_u32).parse(rest)?;
-    let (rest, (_, size, block, extra)) = (le_u32, le_u64, le_u32, le_u32).parse(rest)?;
-    let (rest, (blocks, blocks_allocated)) = (le_u32, le_u32).parse(rest)?;
-    let (rest, (create, modify, parent, parent_modify)) = (uuid, uuid, uuid, uuid).parse(rest)?;
-    let fields = HeaderFields {
-        major: 1,
-        minor: 1,
-        header_bytes,
-        kind,
-        flags,
-        comment,
-        map_offset,
-        data_offset,
-        sector,
-        size,
-        block,
-        extra,
-        blocks,
-        blocks_allocated,
-        uuids: HeaderUuids { create, modify, parent, parent_modify },
-    };
+    let mut fields = HeaderFields::default();
+    let mut rest = bytes;
+    (rest, (fields.header_bytes, fields.kind, fields.flags)) = (le_u32, le_u32, le_u32).parse(rest)?;
+    (rest, (fields.comment, fields.map_offset, fields.data_offset)) =
+        (comment, le_u32, le_u32).parse(rest)?;
+    (rest, (_, fields.sector)) = (take(12_usize), le_u32).parse(rest)?;
+    (rest, (_, fields.size, fields.block, fields.extra)) = (le_u32, le_u64, le_u32, le_u32).parse(rest)?;
+    (rest, (fields.blocks, fields.blocks_allocated)) = (le_u32, le_u32).parse(rest)?;
+    let uuids = &mut fields.uuids;
+    (rest, (uuids.create, uuids.modify, uuids.parent, uuids.parent_modify)) =
+        (uuid, uuid, uuid, uuid).parse(rest)?;
     Ok((rest, fields))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Image, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{BlockSource, ImageInfo, Limits, OpenOptions, Result};
 
 use crate::block_map::BlockMap;
 use crate::describe::describe;
@@ -73,14 +73,6 @@ impl Vdi {
         let map = BlockMap::new(Arc::clone(&source), header.geometry, &options.limits);
         Ok(Self { source, map, info })
     }
-}
-
-/// Opens one layer: [`diskimg_core::Driver::open`] of this format.
-///
-/// # Errors
-/// As [`Vdi::open`].
-pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Arc<dyn Image>> {
-    Ok(Arc::new(Vdi::open(source, options)?))
 }
 
 /// Describes an image by its header, even if it cannot be opened: a truncated block map, unknown flags and a disk

@@ -47,13 +47,22 @@ impl BlockReader {
             return Ok(up_to(host));
         }
         let used = up_to(host.plus(geometry.block_bytes()));
+        let mut done = self.done;
         for block in self.reverse_map.guest_blocks(index) {
             let guest = self.header.clipped_start(block).plus(position.since(host));
             let visible = self.header.size().saturating_sub(guest.0);
             let visible = usize::try_from(visible).unwrap_or(usize::MAX).min(used);
             let bytes = input.get(..visible).unwrap_or_default();
-            self.done = write(self.done, guest, bytes, writer, sink)?;
+            if bytes.is_empty() {
+                continue;
+            }
+            if let Some(done) = &mut done {
+                writer.append_zeros(done.0..guest.0, sink)?;
+                *done = guest.plus(bytes.len() as u64);
+            }
+            writer.append(guest.0, bytes, sink)?;
         }
+        self.done = done;
         Ok(used)
     }
 
@@ -87,22 +96,4 @@ impl BlockReader {
         }
         Ok(())
     }
-}
-
-/// Writes the bytes at `guest`: with `done` after zeros from there on, otherwise in any order. Returns the new `done`.
-fn write(
-    done: Option<GuestOffset>,
-    guest: GuestOffset,
-    bytes: &[u8],
-    writer: &mut StreamWriter,
-    sink: &dyn BlockSink,
-) -> Result<Option<GuestOffset>> {
-    if bytes.is_empty() {
-        return Ok(done);
-    }
-    if let Some(done) = done {
-        writer.append_zeros(done.0..guest.0, sink)?;
-    }
-    writer.append(guest.0, bytes, sink)?;
-    Ok(done.map(|_| guest.plus(bytes.len() as u64)))
 }

@@ -58,7 +58,7 @@ pub(super) fn encode(layout: &ImageLayout, uuids: &ImageUuids, blocks_allocated:
     bytes.resize(MAP_OFFSET_AT, 0);
     // Two offsets, then cylinders, heads and sectors left at 0, the sector size, and an unused field.
     put(&mut bytes, &[narrow(geometry.map.0)?, narrow(geometry.data.0)?, 0, 0, 0, SECTOR, 0]);
-    bytes.extend(layout.size_in_header().to_le_bytes());
+    bytes.extend(layout.size_in_header.to_le_bytes());
     put(&mut bytes, &[narrow(geometry.block_bytes())?, 0, geometry.blocks, blocks_allocated]);
     for uuid in [uuids.create, uuids.modify, Uuid::nil(), Uuid::nil()] {
         bytes.extend(uuid.to_bytes_le());

@@ -22,6 +22,8 @@ const MAX_BLOCKS: u64 = 0x1FFF_FF80;
 pub(super) struct ImageLayout {
     /// The size of the disk in bytes, as the caller gave it.
     pub(super) size: u64,
+    /// The size of the disk in the header: whole sectors.
+    pub(super) size_in_header: u64,
     pub(super) allocation: Allocation,
     pub(super) geometry: Geometry,
 }
@@ -40,10 +42,11 @@ impl ImageLayout {
         }
         let size = options.virtual_size;
         let too_large = |most: &dyn std::fmt::Display| invalid("virtual size").found(size).expected(most);
-        let in_header = in_sectors(size)
+        let size_in_header = size
+            .checked_next_multiple_of(SECTOR.into())
             .filter(|size| i64::try_from(*size).is_ok())
             .ok_or_else(|| too_large(&"less than 2^63 bytes"))?;
-        let needed = in_header.div_ceil(block);
+        let needed = size_in_header.div_ceil(block);
         let blocks = u32::try_from(needed)
             .ok()
             .filter(|blocks| u64::from(*blocks) <= MAX_BLOCKS)
@@ -60,15 +63,6 @@ impl ImageLayout {
             extra: 0,
             blocks,
         };
-        Ok(Self { size, allocation: options.allocation, geometry })
+        Ok(Self { size, size_in_header, allocation: options.allocation, geometry })
     }
-
-    /// The size of the disk in the header: whole sectors.
-    pub(super) fn size_in_header(&self) -> u64 {
-        in_sectors(self.size).unwrap_or(self.size)
-    }
-}
-
-fn in_sectors(size: u64) -> Option<u64> {
-    size.checked_next_multiple_of(SECTOR.into())
 }
