@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{
-    BlockSource, Error, ErrorKind, Extent, ExtentKind, Result, check_extent_range, check_range, range,
+    BlockSource, Error, ErrorKind, Extent, ExtentKind, Location, ReadCursor, Result, check_extent_range,
+    check_range, range,
 };
 
 /// Layers read as one disk, top first: ranges that are unallocated in a layer are read from the next one below.
@@ -21,8 +22,8 @@ use crate::{
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
 pub struct Chain {
-    top: Arc<dyn BlockSource>,
-    below: Vec<Arc<dyn BlockSource>>,
+    /// At least one.
+    layers: Vec<Arc<dyn BlockSource>>,
 }
 
 impl Chain {
@@ -31,52 +32,38 @@ impl Chain {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is no layer.
     pub fn new(layers: Vec<Arc<dyn BlockSource>>) -> Result<Self> {
-        let mut layers = layers.into_iter();
-        let top = layers
-            .next()
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput).because("a chain needs at least one layer"))?;
-        Ok(Self { top, below: layers.collect() })
+        if layers.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput).because("a chain needs at least one layer"));
+        }
+        Ok(Self { layers })
     }
+}
 
-    /// The layers, top first.
-    pub fn layers(&self) -> impl Iterator<Item = &Arc<dyn BlockSource>> {
-        std::iter::once(&self.top).chain(&self.below)
+/// Fills `buf` from these layers, top first. Adjacent runs of one layer are read in one call, so that a format can
+/// batch them.
+fn read_layers(layers: &[Arc<dyn BlockSource>], offset: u64, buf: &mut [u8]) -> Result<()> {
+    let Some((layer, below)) = layers.split_first() else {
+        buf.fill(0);
+        return Ok(());
+    };
+    let held = layer.size().saturating_sub(offset).min(buf.len() as u64);
+    let (held, past_end) = buf.split_at_mut(usize::try_from(held).unwrap_or(usize::MAX));
+    past_end.fill(0);
+    if below.is_empty() {
+        return if held.is_empty() { Ok(()) } else { layer.read_at(offset, held) };
     }
-
-    fn layer(&self, depth: usize) -> Option<&Arc<dyn BlockSource>> {
-        match depth.checked_sub(1) {
-            None => Some(&self.top),
-            Some(below) => self.below.get(below),
+    let mut rest = ReadCursor::new(offset, held);
+    while !rest.is_empty() {
+        let at = rest.offset();
+        let (own, len) = run_of(layer, at..rest.end())?;
+        let run = rest.take(len.min(rest.len())).unwrap_or_default();
+        if own {
+            layer.read_at(at, run)?;
+        } else {
+            read_layers(below, at, run)?;
         }
     }
-
-    /// Fills `buf` from the layer at `depth` and those below it. Adjacent runs of one layer are read in one call,
-    /// so that a format can batch them.
-    fn read_from(&self, depth: usize, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let Some(layer) = self.layer(depth) else {
-            buf.fill(0);
-            return Ok(());
-        };
-        let held = layer.size().saturating_sub(offset).min(buf.len() as u64);
-        let (mut rest, past_end) = buf.split_at_mut(usize::try_from(held).unwrap_or(usize::MAX));
-        past_end.fill(0);
-        if depth == self.below.len() {
-            return if rest.is_empty() { Ok(()) } else { layer.read_at(offset, rest) };
-        }
-        let mut at = offset;
-        while !rest.is_empty() {
-            let (own, len) = run_of(layer, at..at.saturating_add(rest.len() as u64))?;
-            let (run, tail) = rest.split_at_mut(usize::try_from(len).unwrap_or(usize::MAX).min(rest.len()));
-            if own {
-                layer.read_at(at, run)?;
-            } else {
-                self.read_from(depth.saturating_add(1), at, run)?;
-            }
-            at = at.saturating_add(len);
-            rest = tail;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Returns the length of the longest run at the start of `range` that is all allocated in the layer (`true`) or all
@@ -105,19 +92,19 @@ fn run_of(layer: &dyn BlockSource, range: Range<u64>) -> Result<(bool, u64)> {
 
 impl BlockSource for Chain {
     fn size(&self) -> u64 {
-        self.top.size()
+        self.layers.first().map_or(0, BlockSource::size)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        self.read_from(0, offset, buf)
+        read_layers(&self.layers, offset, buf)
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
         check_extent_range(&range, self.size())?;
         let mut range = range;
         let mut answer = Extent::new(range.clone(), ExtentKind::Unallocated);
-        for (depth, layer) in (0_u32..).zip(self.layers()) {
+        for (depth, layer) in (0_u32..).zip(&self.layers) {
             if range.start >= layer.size() {
                 return Ok(Extent { depth, ..Extent::new(range, ExtentKind::Zero) });
             }
@@ -131,12 +118,15 @@ impl BlockSource for Chain {
         Ok(answer)
     }
 
-    fn locate(&self, range: Range<u64>) -> crate::Location<'_> {
-        if self.below.is_empty() { self.top.locate(range) } else { crate::Location::default() }
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        match self.layers.as_slice() {
+            [only] => only.locate(range),
+            _ => Location::default(),
+        }
     }
 
     fn decode_unit(&self) -> u64 {
-        self.layers().map(BlockSource::decode_unit).max().unwrap_or(1)
+        self.layers.iter().map(BlockSource::decode_unit).max().unwrap_or(1)
     }
 }
 

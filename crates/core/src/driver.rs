@@ -116,18 +116,6 @@ pub struct CreateOptions {
     pub siblings: Option<Arc<dyn Siblings>>,
 }
 
-impl std::fmt::Debug for CreateOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreateOptions")
-            .field("virtual_size", &self.virtual_size)
-            .field("compress", &self.compress)
-            .field("level", &self.level)
-            .field("settings", &self.settings)
-            .field("siblings", &self.siblings.as_ref().map(|siblings| siblings.image_name()))
-            .finish()
-    }
-}
-
 /// One `name=value` of [`CreateOptions::settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -225,35 +213,22 @@ fn parse_size(text: &str) -> Option<u64> {
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return u64::from_str_radix(hex, 16).ok().filter(|size| i64::try_from(*size).is_ok());
     }
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'b' | b'B' => (text.get(..text.len().checked_sub(1)?)?, 0),
-        b'0'..=b'9' => (text, 0),
-        suffix => {
-            let power = b"kmgtpe".iter().position(|c| *c == suffix.to_ascii_lowercase())?;
-            (
-                text.get(..text.len().checked_sub(1)?)?,
-                (u32::try_from(power).ok()?.checked_add(1)?).checked_mul(10)?,
-            )
-        }
+    let suffix = text.chars().last()?.to_ascii_lowercase();
+    let (number, power) = match "bkmgtpe".find(suffix) {
+        Some(power) => (text.get(..text.len().checked_sub(1)?)?, power),
+        None => (text, 0),
     };
-    let scaled = match digits.split_once('.') {
-        None => digits.parse::<u64>().ok()?.checked_mul(1_u64.checked_shl(shift)?)?,
-        Some((whole, fraction)) => fractional(whole, fraction, shift)?,
-    };
-    i64::try_from(scaled).is_ok().then_some(scaled)
-}
-
-/// Parses the size `1.5G` exactly, in integers. Digits past the ninth are ignored.
-fn fractional(whole: &str, fraction: &str, shift: u32) -> Option<u64> {
-    let unit = 1_u128.checked_shl(shift)?;
-    let whole = u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?;
+    let unit = 1024_u128.checked_pow(u32::try_from(power).ok()?)?;
+    // A fraction is computed exactly, in integers. Its digits past the ninth are ignored.
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     if fraction.is_empty() || !fraction.bytes().all(|c| c.is_ascii_digit()) {
         return None;
     }
     let digits = fraction.get(..9).unwrap_or(fraction);
     let scale = 10_u128.checked_pow(u32::try_from(digits.len()).ok()?)?;
     let part = digits.parse::<u128>().ok()?.checked_mul(unit)?.checked_div(scale)?;
-    u64::try_from(whole.checked_add(part)?).ok()
+    let size = u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?.checked_add(part)?;
+    i64::try_from(size).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Errors: a kind for programs, place and values for people.
 
+use std::fmt;
+use std::io::{self, ErrorKind as IoKind};
 use std::sync::Arc;
-use std::{fmt, io};
 
 use crate::{Format, Printable, Remedy};
 
@@ -247,14 +248,9 @@ impl Error {
     /// The error number of the operating system, if it is among the causes.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-                return Some(code);
-            }
-            cause = error.source();
-        }
-        None
+        let first: &(dyn std::error::Error + 'static) = self;
+        std::iter::successors(Some(first), |error| error.source())
+            .find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error())
     }
 }
 
@@ -277,36 +273,25 @@ impl From<io::Error> for Error {
     /// Converts to [`ErrorKind::Io`], or to [`ErrorKind::Truncated`] for an unexpected end of file. An
     /// [`io::Error`] that contains an [`Error`] is unpacked.
     fn from(error: io::Error) -> Self {
-        if let Some(inner) = error.get_ref()
-            && inner.is::<Self>()
-        {
-            let Some(inner) = error.into_inner() else { return Self::new(ErrorKind::Io) };
-            return match inner.downcast::<Self>() {
-                Ok(ours) => *ours,
-                Err(other) => Self::new(ErrorKind::Io).source(other),
+        error.downcast::<Self>().unwrap_or_else(|error| {
+            let kind = match error.kind() {
+                IoKind::UnexpectedEof => ErrorKind::Truncated,
+                _ => ErrorKind::Io,
             };
-        }
-        let kind = match error.kind() {
-            io::ErrorKind::UnexpectedEof => ErrorKind::Truncated,
-            _ => ErrorKind::Io,
-        };
-        Self::new(kind).source(error)
+            Self::new(kind).source(error)
+        })
     }
 }
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
-            ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
-            ErrorKind::Corrupt | ErrorKind::UnknownFormat | ErrorKind::Ambiguous => {
-                io::ErrorKind::InvalidData
-            }
-            ErrorKind::Unsupported | ErrorKind::Encrypted | ErrorKind::NeedsSeek => {
-                io::ErrorKind::Unsupported
-            }
-            ErrorKind::Denied => io::ErrorKind::PermissionDenied,
-            ErrorKind::OutOfBounds | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
-            _ => io::ErrorKind::Other,
+            ErrorKind::Truncated => IoKind::UnexpectedEof,
+            ErrorKind::Corrupt | ErrorKind::UnknownFormat | ErrorKind::Ambiguous => IoKind::InvalidData,
+            ErrorKind::Unsupported | ErrorKind::Encrypted | ErrorKind::NeedsSeek => IoKind::Unsupported,
+            ErrorKind::Denied => IoKind::PermissionDenied,
+            ErrorKind::OutOfBounds | ErrorKind::InvalidInput => IoKind::InvalidInput,
+            _ => IoKind::Other,
         };
         Self::new(kind, error)
     }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::ops::Range;
 
+use crate::range;
+
 /// A run of guest bytes of one kind: the answer of [`crate::BlockSource::extent_at`].
 #[derive(Clone, Copy, Debug)]
 pub struct Extent<'a> {
@@ -31,7 +33,7 @@ impl Extent<'_> {
     pub fn new(range: Range<u64>, kind: ExtentKind) -> Self {
         Self {
             offset: range.start,
-            len: crate::range::len(&range),
+            len: range::len(&range),
             kind,
             depth: 0,
             location: Location::default(),
@@ -54,10 +56,8 @@ impl Extent<'_> {
     /// Returns the first `len` bytes of the extent, with the location clipped too.
     #[must_use]
     pub fn truncated(mut self, len: u64) -> Self {
-        if len < self.len {
-            self.len = len;
-            self.location = self.location.truncated(len);
-        }
+        self.len = self.len.min(len);
+        self.location = self.location.part(&(0..self.len));
         self
     }
 
@@ -65,16 +65,10 @@ impl Extent<'_> {
     #[must_use]
     pub fn without_first(mut self, len: u64) -> Self {
         let len = len.min(self.len);
+        self.location = self.location.part(&(len..self.len));
         self.offset = self.offset.saturating_add(len);
         self.len = self.len.saturating_sub(len);
         self.reserved = self.reserved.map(|offset| offset.saturating_add(len));
-        self.location.host = self.location.host.map(|host| HostRange {
-            offset: host.offset.saturating_add(len),
-            len: host.len.saturating_sub(len),
-            ..host
-        });
-        let skipped = |bytes: &'_ [u8]| usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-        self.location.bytes = self.location.bytes.and_then(|bytes| bytes.get(skipped(bytes)..));
         self
     }
 }
@@ -110,14 +104,12 @@ pub struct Location<'a> {
 }
 
 impl Location<'_> {
-    /// Returns the location of the first `len` bytes.
-    #[must_use]
-    pub fn truncated(self, len: u64) -> Self {
+    /// Returns the location of the bytes `part`, counted from the first one.
+    fn part(self, part: &Range<u64>) -> Self {
+        let (skip, len) = (part.start, range::len(part));
         Self {
-            host: self.host.map(|host| HostRange { len: host.len.min(len), ..host }),
-            bytes: self
-                .bytes
-                .map(|bytes| usize::try_from(len).ok().and_then(|len| bytes.get(..len)).unwrap_or(bytes)),
+            host: self.host.map(|host| HostRange { offset: host.offset.saturating_add(skip), len, ..host }),
+            bytes: self.bytes.and_then(|bytes| range::slice(bytes, 0, part)),
         }
     }
 }
@@ -131,12 +123,4 @@ pub struct HostRange<'a> {
     pub offset: u64,
     /// The length in bytes.
     pub len: u64,
-}
-
-impl HostRange<'_> {
-    /// Returns true if `next` directly follows this range in the same open file.
-    #[must_use]
-    pub fn is_followed_by(&self, next: &HostRange<'_>) -> bool {
-        std::ptr::eq(self.file, next.file) && self.offset.checked_add(self.len) == Some(next.offset)
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BlockSource, Error, ErrorKind, Extent, Location, Result, check_range, range};
+use crate::{BlockSource, Error, ErrorKind, Extent, HostRange, Location, Result, check_range, range};
 
 /// The extents of a range in ascending order. They tile the range, and adjacent extents that could be one are merged.
 ///
@@ -37,16 +37,10 @@ impl<'a> Extents<'a> {
         if self.failed.is_some() || self.rest.start >= self.rest.end {
             return None;
         }
-        match self.source.extent_at(self.rest.clone()).and_then(|extent| self.checked(extent)) {
-            Ok(extent) => {
-                self.rest.start = extent.end();
-                Some(extent)
-            }
-            Err(error) => {
-                self.failed = Some(error);
-                None
-            }
-        }
+        let extent = self.source.extent_at(self.rest.clone()).and_then(|extent| self.checked(extent));
+        let extent = extent.map_err(|error| self.failed = Some(error)).ok()?;
+        self.rest.start = extent.end();
+        Some(extent)
     }
 
     /// Checks the answer of `extent_at`. A caller's own source may violate its rules, and the iteration must still end.
@@ -87,24 +81,22 @@ impl<'a> Iterator for Extents<'a> {
 }
 
 fn merged<'a>(run: &Extent<'a>, next: &Extent<'a>) -> Option<Extent<'a>> {
-    if run.kind != next.kind || run.depth != next.depth {
-        return None;
-    }
+    let alike = run.kind == next.kind && run.depth == next.depth;
     let adjacent = run.reserved.map(|offset| offset.checked_add(run.len)) == next.reserved.map(Some);
-    if !adjacent {
+    let in_memory = run.location.bytes.is_some() || next.location.bytes.is_some();
+    if !alike || !adjacent || in_memory {
         return None;
     }
-    let location = match (run.location, next.location) {
-        (Location { host: None, bytes: None }, Location { host: None, bytes: None }) => Location::default(),
-        (Location { host: Some(a), bytes: None }, Location { host: Some(b), bytes: None })
-            if a.is_followed_by(&b) =>
+    let host = match (run.location.host, next.location.host) {
+        (None, None) => None,
+        (Some(a), Some(b))
+            if std::ptr::eq(a.file, b.file) && a.offset.checked_add(a.len) == Some(b.offset) =>
         {
-            let host = crate::HostRange { len: a.len.checked_add(b.len)?, ..a };
-            Location { host: Some(host), bytes: None }
+            Some(HostRange { len: a.len.checked_add(b.len)?, ..a })
         }
         _ => return None,
     };
-    Some(Extent { len: run.len.checked_add(next.len)?, location, ..*run })
+    Some(Extent { len: run.len.checked_add(next.len)?, location: Location { host, bytes: None }, ..*run })
 }
 
 #[cfg(test)]

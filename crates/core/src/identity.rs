@@ -33,19 +33,17 @@ impl Identity {
     /// assert!(recorded.accepts(&Identity { content_id: Some(8), ..Identity::default() }).is_err());
     /// ```
     pub fn accepts(&self, parent: &Self) -> Result<()> {
-        let number = |id: &u32| format!("{id:08x}");
-        agree("content id of the parent", self.content_id.as_ref(), parent.content_id.as_ref(), number)?;
-        agree("UUID of the parent", self.uuid.as_ref(), parent.uuid.as_ref(), uuid)?;
-        let (ours, theirs) = (self.modification_uuid.as_ref(), parent.modification_uuid.as_ref());
-        agree("modification UUID of the parent", ours, theirs, uuid)
+        agree("content id of the parent", self.content_id, parent.content_id, |id| format!("{id:08x}"))?;
+        agree("UUID of the parent", self.uuid, parent.uuid, uuid)?;
+        agree("modification UUID of the parent", self.modification_uuid, parent.modification_uuid, uuid)
     }
 }
 
-fn agree<T: PartialEq>(
-    field: &'static str,
-    recorded: Option<&T>,
-    found: Option<&T>,
-    show: impl Fn(&T) -> String,
+fn agree<T: Copy + PartialEq>(
+    field: &str,
+    recorded: Option<T>,
+    found: Option<T>,
+    show: fn(T) -> String,
 ) -> Result<()> {
     match (recorded, found) {
         (Some(recorded), Some(found)) if recorded != found => Err(Error::new(ErrorKind::Denied)
@@ -57,7 +55,7 @@ fn agree<T: PartialEq>(
     }
 }
 
-fn uuid(bytes: &[u8; 16]) -> String {
+fn uuid(bytes: [u8; 16]) -> String {
     let hex = |range: std::ops::Range<usize>| -> String {
         bytes.get(range).unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
     };

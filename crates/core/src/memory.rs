@@ -23,12 +23,6 @@ impl Memory {
     }
 }
 
-impl From<Arc<[u8]>> for Memory {
-    fn from(bytes: Arc<[u8]>) -> Self {
-        Self(bytes)
-    }
-}
-
 impl BlockSource for Memory {
     fn size(&self) -> u64 {
         self.0.len() as u64
@@ -83,19 +77,14 @@ impl MemorySink {
     fn with_range(&self, offset: u64, len: u64, change: impl FnOnce(&mut [u8])) -> Result<()> {
         let over =
             || Error::new(ErrorKind::Limit).field("memory disk").at(offset).because("grows past its limit");
-        let end = offset.checked_add(len).filter(|end| *end <= self.limit).ok_or_else(over)?;
-        let (Ok(start), Ok(end)) = (usize::try_from(offset), usize::try_from(end)) else {
-            return Err(over());
-        };
+        let end = offset.checked_add(len).filter(|end| *end <= self.limit);
+        let part = end.and_then(|end| range::indices(&(offset..end), 0)).ok_or_else(over)?;
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes.len() < end {
-            let more = end.saturating_sub(bytes.len());
-            bytes.try_reserve(more).map_err(|_| over())?;
-            bytes.resize(end, 0);
-        }
-        if let Some(range) = bytes.get_mut(start..end) {
-            change(range);
-        }
+        let more = part.end.saturating_sub(bytes.len());
+        bytes.try_reserve(more).map_err(|_| over())?;
+        let len = bytes.len().max(part.end);
+        bytes.resize(len, 0);
+        bytes.get_mut(part).map(change);
         Ok(())
     }
 }

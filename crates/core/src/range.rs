@@ -32,12 +32,6 @@ pub fn buffer_len(range: &Range<u64>) -> usize {
     usize::try_from(len(range)).unwrap_or(usize::MAX)
 }
 
-/// The range of `len` bytes at `start`; `None` if it ends past `u64::MAX`.
-#[must_use]
-pub fn from_len(start: u64, len: u64) -> Option<Range<u64>> {
-    Some(start..start.checked_add(len)?)
-}
-
 /// Returns true if the two ranges have a byte in common.
 #[must_use]
 pub const fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
@@ -93,13 +87,6 @@ mod tests {
         }
         assert_eq!(buffer_len(&(10..14)), 4);
         assert_eq!(buffer_len(&REVERSED), 0);
-    }
-
-    #[test]
-    fn range_from_length_ends_at_most_at_the_last_offset() {
-        assert_eq!(from_len(5, 0), Some(5..5));
-        assert_eq!(from_len(u64::MAX - 2, 2), Some(u64::MAX - 2..u64::MAX));
-        assert_eq!(from_len(u64::MAX - 2, 3), None);
     }
 
     #[test]

@@ -105,7 +105,18 @@ impl fmt::Display for Remedy {
             Self::NameMember => "name the disk to read",
             Self::Force => "allow overwriting, or choose another name",
             Self::PrefixCurrentDirectory => "put ./ in front of the file name",
-            Self::RaiseLimit(limit) => limit.clause(),
+            Self::RaiseLimit(LimitKind::VirtualSize) => {
+                "raise the limit for virtual sizes if the image is trusted"
+            }
+            Self::RaiseLimit(LimitKind::DecoderMemory) => {
+                "raise the limit for decoder memory if the file is trusted"
+            }
+            Self::RaiseLimit(LimitKind::Tables) => {
+                "raise the limit for tables, or read the image from a file"
+            }
+            Self::RaiseLimit(LimitKind::TemporaryFiles) => {
+                "raise the limit for temporary files, or write the uncompressed image to a file first"
+            }
             Self::AllowSpool => "allow a temporary file, or write the uncompressed image to a file first",
             Self::ReadFromFile => "read the image from a file",
             Self::WriteToFile { or_format } => return write!(f, "write to a file, or write {or_format}"),
@@ -116,30 +127,12 @@ impl fmt::Display for Remedy {
             Self::WriteAscending { unit_option } => {
                 return write!(f, "write the disk in ascending order, or with a larger {unit_option}");
             }
-            Self::SetOption(choices) => return write_choices(choices, f),
+            Self::SetOption(choices) => {
+                let each: Vec<_> = choices.iter().map(|(name, value)| format!("{name} to {value}")).collect();
+                return write!(f, "set {}", each.join(", or "));
+            }
         })
     }
-}
-
-impl LimitKind {
-    const fn clause(self) -> &'static str {
-        match self {
-            Self::VirtualSize => "raise the limit for virtual sizes if the image is trusted",
-            Self::DecoderMemory => "raise the limit for decoder memory if the file is trusted",
-            Self::Tables => "raise the limit for tables, or read the image from a file",
-            Self::TemporaryFiles => {
-                "raise the limit for temporary files, or write the uncompressed image to a file first"
-            }
-        }
-    }
-}
-
-fn write_choices(choices: &[(&str, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (index, (option, value)) in choices.iter().enumerate() {
-        f.write_str(if index == 0 { "set " } else { ", or " })?;
-        write!(f, "{option} to {value}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

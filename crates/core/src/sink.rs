@@ -51,27 +51,6 @@ pub trait BlockSink: Send + Sync {
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-impl<S: BlockSink + ?Sized> BlockSink for Box<S> {
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        (**self).write_at(offset, data)
-    }
-    fn zero(&self, range: Range<u64>) -> Result<()> {
-        (**self).zero(range)
-    }
-    fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
-        (**self).copy_from(offset, from)
-    }
-    fn properties(&self) -> SinkProperties {
-        (**self).properties()
-    }
-    fn batch(&self) -> Option<Box<dyn Batch + '_>> {
-        (**self).batch()
-    }
-    fn finish(self: Box<Self>) -> Result<()> {
-        (*self).finish()
-    }
-}
-
 /// The properties of a [`BlockSink`] that decide how a caller writes to it.
 ///
 /// ```

@@ -76,41 +76,31 @@ pub trait BlockSource: Send + Sync {
     }
 }
 
-impl<S: BlockSource + ?Sized> BlockSource for Arc<S> {
-    fn size(&self) -> u64 {
-        (**self).size()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        (**self).read_at(offset, buf)
-    }
-    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        (**self).extent_at(range)
-    }
-    fn locate(&self, range: Range<u64>) -> Location<'_> {
-        (**self).locate(range)
-    }
-    fn decode_unit(&self) -> u64 {
-        (**self).decode_unit()
-    }
+/// Implements [`BlockSource`] for a pointer to a source.
+macro_rules! forward_to_source {
+    ($pointer:ty) => {
+        impl<S: BlockSource + ?Sized> BlockSource for $pointer {
+            fn size(&self) -> u64 {
+                (**self).size()
+            }
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+                (**self).read_at(offset, buf)
+            }
+            fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+                (**self).extent_at(range)
+            }
+            fn locate(&self, range: Range<u64>) -> Location<'_> {
+                (**self).locate(range)
+            }
+            fn decode_unit(&self) -> u64 {
+                (**self).decode_unit()
+            }
+        }
+    };
 }
 
-impl<S: BlockSource + ?Sized> BlockSource for &S {
-    fn size(&self) -> u64 {
-        (**self).size()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        (**self).read_at(offset, buf)
-    }
-    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        (**self).extent_at(range)
-    }
-    fn locate(&self, range: Range<u64>) -> Location<'_> {
-        (**self).locate(range)
-    }
-    fn decode_unit(&self) -> u64 {
-        (**self).decode_unit()
-    }
-}
+forward_to_source!(Arc<S>);
+forward_to_source!(&S);
 
 /// Checks that `len` bytes at `offset` are within a disk of `size` bytes: the first line of most `read_at`s.
 ///

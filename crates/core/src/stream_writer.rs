@@ -54,25 +54,16 @@ impl StreamWriter {
     pub fn append(&mut self, offset: u64, bytes: &[u8], sink: &dyn BlockSink) -> Result<()> {
         self.move_to(offset, sink)?;
         let unit = unit(sink);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let past = remainder(self.end(), unit);
-            if self.pending.is_empty() && past == 0 && rest.len() >= unit {
-                let whole = rest.len().saturating_sub(rest.len().checked_rem(unit).unwrap_or(0));
-                let (units, later) = rest.split_at_checked(whole).unwrap_or((rest, &[]));
-                write(self.position, units, &mut self.runs, sink)?;
-                self.position = self.position.saturating_add(units.len() as u64);
-                rest = later;
-                continue;
-            }
-            let missing = unit.saturating_sub(past);
-            let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-            self.pending.extend_from_slice(now);
-            if now.len() == missing {
-                self.flush(sink)?;
-            }
-            rest = later;
+        let (head, rest) = bytes.split_at_checked(to_next_unit(offset, unit)).unwrap_or((bytes, &[]));
+        self.pending.extend_from_slice(head);
+        if to_next_unit(self.end(), unit) == 0 {
+            self.flush(sink)?;
         }
+        let whole = rest.len().saturating_sub(rest.len().checked_rem(unit).unwrap_or(0));
+        let (units, tail) = rest.split_at_checked(whole).unwrap_or((rest, &[]));
+        write(self.position, units, &mut self.runs, sink)?;
+        self.position = self.position.saturating_add(units.len() as u64);
+        self.pending.extend_from_slice(tail);
         Ok(())
     }
 
@@ -87,17 +78,14 @@ impl StreamWriter {
         }
         self.move_to(range.start, sink)?;
         let unit = unit(sink);
-        let past = |at: u64| remainder(at, unit) as u64;
-        let head = match past(range.start) {
-            0 => range.start,
-            past => range.start.saturating_add(unit as u64).saturating_sub(past),
-        };
+        let head = range.start.saturating_add(to_next_unit(range.start, unit) as u64);
         self.pad_to(head.min(range.end));
         if head > range.end {
             return Ok(());
         }
         self.flush(sink)?;
-        let tail = range.end.saturating_sub(past(range.end)).max(head);
+        let past = range.end.checked_rem(unit as u64).unwrap_or(0);
+        let tail = range.end.saturating_sub(past).max(head);
         if head < tail {
             sink.zero(head..tail)?;
             self.position = tail;
@@ -151,8 +139,10 @@ fn unit(sink: &dyn BlockSink) -> usize {
         .map_or(MAX_UNIT, |unit| unit.clamp(zeros::GRANULARITY, MAX_UNIT))
 }
 
-fn remainder(at: u64, unit: usize) -> usize {
-    at.checked_rem(unit as u64).and_then(|past| usize::try_from(past).ok()).unwrap_or(0)
+/// The distance from `at` to the next multiple of `unit`; 0 at a multiple.
+fn to_next_unit(at: u64, unit: usize) -> usize {
+    let past = at.checked_rem(unit as u64).unwrap_or(0);
+    if past == 0 { 0 } else { unit.saturating_sub(usize::try_from(past).unwrap_or(unit)) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg::{
-    BlockSink, ConvertOptions, Disk, ErrorKind, FileSource, Input, Opener, Setting, StreamInput, Target,
+    ConvertOptions, Disk, ErrorKind, FileSource, Input, Opener, Setting, StreamInput, Target,
     WithinDirectory, convert, driver,
 };
 

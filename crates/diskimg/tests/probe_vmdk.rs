@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use diskimg::core::CreateOptions;
-use diskimg::{BlockSink, ImageInfo, Memory, MemorySink, Opener, Prober, Setting, driver};
+use diskimg::{ImageInfo, Memory, MemorySink, Opener, Prober, Setting, driver};
 use diskimg_core::conformance::painted;
 
 /// A VMDK of this subformat with a megabyte of noise.

@@ -1,9 +1,10 @@
 //! The conformance suite of sources.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::Numbers;
-use crate::{BlockSource, ErrorKind, Extent, ExtentKind, Extents};
+use crate::{BlockSource, ErrorKind, Extent, ExtentKind, Extents, HostRange, Location};
 
 /// Checks a source against the expected guest bytes: reads of many sizes and at the edges, extents that tile the disk
 /// and match the bytes, and use from several threads.
@@ -99,13 +100,11 @@ fn extents_match(source: &dyn BlockSource, expected: &[u8]) {
         next = extent.end();
         let range = usize::try_from(extent.offset).unwrap()..usize::try_from(extent.end()).unwrap();
         extent_matches(&extent, &expected[range]);
-        let location = &extent.location;
-        if location.host.is_none() && location.bytes.is_none() && extent.reserved.is_none() {
-            assert_ne!(last, Some((extent.kind, extent.depth)), "adjacent extents are merged");
-            last = Some((extent.kind, extent.depth));
-        } else {
-            last = None;
-        }
+        let Location { host, bytes } = extent.location;
+        let is_nowhere = host.is_none() && bytes.is_none() && extent.reserved.is_none();
+        let mergeable = is_nowhere.then_some((extent.kind, extent.depth));
+        assert!(mergeable.is_none() || mergeable != last, "adjacent extents are merged");
+        last = mergeable;
     }
     assert_eq!(next, source.size(), "extents reach the end of the disk");
 }
@@ -135,16 +134,8 @@ fn extent_matches(extent: &Extent<'_>, want: &[u8]) {
     }
 }
 
-#[cfg(unix)]
-fn read_host(host: crate::HostRange<'_>, buf: &mut [u8]) {
-    use std::os::unix::fs::FileExt;
-    host.file.read_exact_at(buf, host.offset).expect("a location is inside its file");
-}
-
-#[cfg(not(unix))]
-fn read_host(host: crate::HostRange<'_>, buf: &mut [u8]) {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = host.file.try_clone().expect("a second handle");
+fn read_host(host: HostRange<'_>, buf: &mut [u8]) {
+    let mut file = host.file;
     file.seek(SeekFrom::Start(host.offset)).expect("a seekable file");
     file.read_exact(buf).expect("a location is inside its file");
 }

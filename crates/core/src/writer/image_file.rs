@@ -52,20 +52,10 @@ impl ImageFile {
         if written < end { self.zero(written..end) } else { Ok(()) }
     }
 
-    /// Returns `result`, and remembers an error in it.
-    ///
-    /// # Errors
-    /// The error in `result`.
-    pub fn record<T>(&self, result: Result<T>) -> Result<T> {
-        self.ledger.record(result)
-    }
-
-    /// Checks that every allocated segment is written and that no write has failed.
-    ///
-    /// # Errors
-    /// Those of [`WriteLedger::check_complete`].
-    pub fn check_complete(&self) -> Result<()> {
-        self.ledger.check_complete()
+    /// The record of outstanding and failed writes. [`ImageFile::write_at`] and [`ImageFile::zero`] add their failures.
+    #[must_use]
+    pub fn ledger(&self) -> &WriteLedger {
+        &self.ledger
     }
 
     /// Completes the file.
@@ -74,9 +64,5 @@ impl ImageFile {
     /// An error of the sink.
     pub fn finish(self) -> Result<()> {
         self.sink.finish()
-    }
-
-    pub(super) fn ledger(&self) -> &WriteLedger {
-        &self.ledger
     }
 }

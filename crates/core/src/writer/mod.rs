@@ -55,7 +55,7 @@
 //! let mut bytes = [0; 1536];
 //! bytes[1024..].fill(7);
 //! SegmentJob::new(()).write_at(&image, 0, &bytes)?;
-//! image.file().check_complete()?;
+//! image.file().ledger().check_complete()?;
 //! assert_eq!(sink.bytes(), [7; 512]);
 //! # Ok::<(), diskimg_core::Error>(())
 //! ```

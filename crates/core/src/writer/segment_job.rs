@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::encode_buffer::EncodeBuffer;
 use super::image_file::ImageFile;
-use super::write_plan::{WritePlan, guest_bytes, too_few_bytes};
+use super::write_plan::{WritePlan, guest_bytes};
 use crate::{Batch, Error, ErrorKind, Format, GuestOffset, Result, Segment, check_range, range, zeros};
 
 /// The units that a format stores a disk in.
@@ -29,16 +29,13 @@ impl DiskUnits {
     fn check_whole_units(&self, segment: &Segment<'_>) -> Result<()> {
         let splits_unit = |at: u64| at & self.unit_bytes.saturating_sub(1) != 0 && at != self.disk_bytes;
         if splits_unit(segment.offset) || splits_unit(segment.end()) {
-            return Err(self
-                .invalid_segment()
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .field("segment")
                 .found(format_args!("{} bytes at {}", segment.len, segment.offset))
                 .expected(format_args!("whole {}s of {} bytes", self.name, self.unit_bytes)));
         }
         Ok(())
-    }
-
-    fn invalid_segment(&self) -> Error {
-        Error::new(ErrorKind::InvalidInput).format(self.format).field("segment")
     }
 }
 
@@ -155,9 +152,6 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
             self.push_zeros(segment.offset..segment.end());
             return Ok(());
         }
-        if (segment.bytes.len() as u64) < segment.len {
-            return Err(too_few_bytes(units.invalid_segment()));
-        }
         let mut known = segment.zeros.iter().peekable();
         let mut at = segment.offset;
         while at < segment.end() {
@@ -167,7 +161,7 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
             let known_zeros =
                 known.peek().is_some_and(|zeros| zeros.start <= unit.start && unit.end <= zeros.end);
             let guest = GuestOffset(unit.start)..GuestOffset(unit.end);
-            let bytes = guest_bytes(segment, &guest)?;
+            let bytes = guest_bytes(segment, &guest).map_err(|error| error.format(units.format))?;
             if known_zeros || zeros::is_zero(bytes) {
                 self.push_zeros(unit);
             } else {

@@ -163,14 +163,14 @@ fn failed_or_unwritten_segment_prevents_completion() {
     let image = FlatImage::over(&CallLog::default());
     let mut batch = SegmentBatch::new(&image, ());
     batch.prepare(&segment).unwrap();
-    assert!(image.file().check_complete().is_ok());
+    assert!(image.file().ledger().check_complete().is_ok());
     batch.place(&segment).unwrap();
-    assert!(image.file().check_complete().is_err());
+    assert!(image.file().ledger().check_complete().is_err());
     batch.write(&segment).unwrap();
-    assert!(image.file().check_complete().is_ok());
+    assert!(image.file().ledger().check_complete().is_ok());
     let broken = FlatImage::over(&CallLog { broken_at: Some(5000), ..CallLog::default() });
     assert_eq!(SegmentJob::new(()).write_segment(&broken, &segment).unwrap_err().kind(), ErrorKind::Io);
-    assert_eq!(broken.file().check_complete().unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(broken.file().ledger().check_complete().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

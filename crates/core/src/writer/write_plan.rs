@@ -174,11 +174,8 @@ fn write_verbatim(
 
 /// The bytes of a guest range that lies in the segment.
 pub(super) fn guest_bytes<'a>(segment: &Segment<'a>, guest: &Range<GuestOffset>) -> Result<&'a [u8]> {
-    range::slice(segment.bytes, segment.offset, &(guest.start.0..guest.end.0))
-        .ok_or_else(|| too_few_bytes(Error::new(ErrorKind::InvalidInput).field("segment")))
-}
-
-/// Completes the error for a segment with fewer bytes than its length.
-pub(super) fn too_few_bytes(error: Error) -> Error {
-    error.because("its bytes are fewer than its length")
+    range::slice(segment.bytes, segment.offset, &(guest.start.0..guest.end.0)).ok_or_else(|| {
+        let error = Error::new(ErrorKind::InvalidInput).field("segment");
+        error.because("its bytes are fewer than its length")
+    })
 }

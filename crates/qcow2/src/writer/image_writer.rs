@@ -83,7 +83,7 @@ impl ImageWriter {
         let (mut plan, file) = (WritePlan::default(), self.store.file());
         let changed = change(&mut lock(&self.store.map), &mut plan);
         let written = plan.execute_without_guest(file, &EncodeBuffer::default());
-        file.record(changed.and_then(|value| written.map(|()| value)))
+        file.ledger().record(changed.and_then(|value| written.map(|()| value)))
     }
 
     /// Writes a range inside one cluster.
@@ -118,7 +118,7 @@ impl ImageWriter {
 
     fn complete(&self) -> Result<()> {
         let file = self.store.file();
-        file.check_complete()?;
+        file.ledger().check_complete()?;
         let geometry = &self.store.geometry;
         for table in 0..geometry.l1_entries() {
             self.change(|map, plan| map.complete_table(table, plan))?;

@@ -64,7 +64,7 @@ impl ImageWriter {
 
     fn complete(&self) -> Result<()> {
         let (layout, file) = (&self.store.layout, self.store.file());
-        file.check_complete()?;
+        file.ledger().check_complete()?;
         let blocks = lock(&self.store.blocks);
         let allocated = match layout.allocation {
             Allocation::Dynamic => blocks.allocated(),

@@ -81,7 +81,7 @@ impl SparseWriter {
 
     /// Writes the metadata. The header is last, so that the file is not a valid extent before.
     fn complete(&self) -> Result<()> {
-        self.file.check_complete()?;
+        self.file.ledger().check_complete()?;
         let mut plan = WritePlan::default();
         let mut tables = lock(&self.tables);
         tables.complete_below(ExtentOffset(self.geometry.capacity()), &mut plan);

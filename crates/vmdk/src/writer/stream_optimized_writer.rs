@@ -162,7 +162,7 @@ impl StreamOptimizedWriter {
     }
 
     fn complete(&self) -> Result<()> {
-        self.file.check_complete()?;
+        self.file.ledger().check_complete()?;
         let mut pending = lock(&self.pending);
         let start = self.geometry.grain_start(pending.position);
         self.write_pending(&mut pending, start)?;
@@ -232,14 +232,14 @@ impl BlockSink for StreamOptimizedWriter {
         check_range(offset, data.len() as u64, self.geometry.capacity())?;
         let mut pending = lock(&self.pending);
         let skipped = self.skip_to(&mut pending, ExtentOffset(offset));
-        self.file.record(skipped.and_then(|()| self.append(&mut pending, data)))
+        self.file.ledger().record(skipped.and_then(|()| self.append(&mut pending, data)))
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
         check_range(range.start, range::len(&range), self.geometry.capacity())?;
         let mut pending = lock(&self.pending);
         let skipped = self.skip_to(&mut pending, ExtentOffset(range.start));
-        self.file.record(skipped.and_then(|()| self.skip_to(&mut pending, ExtentOffset(range.end))))
+        self.file.ledger().record(skipped.and_then(|()| self.skip_to(&mut pending, ExtentOffset(range.end))))
     }
 
     fn properties(&self) -> SinkProperties {
