@@ -259,15 +259,9 @@ impl BlockSink for FileSink {
         if self.ops.is_direct() || !self.copies {
             return Ok(false);
         }
-        let mut done = 0;
-        while done < from.len {
-            let rest = HostRange {
-                offset: from.offset.saturating_add(done),
-                len: from.len.saturating_sub(done),
-                ..from
-            };
+        let (mut at, mut rest) = (offset, from);
+        while rest.len > 0 {
             let (data, len) = run_at(rest)?;
-            let at = offset.saturating_add(done);
             let range = at..at.saturating_add(len);
             if data {
                 self.cover(range)?;
@@ -277,7 +271,9 @@ impl BlockSink for FileSink {
             } else {
                 self.zero(range)?;
             }
-            done = done.saturating_add(len);
+            at = at.saturating_add(len);
+            rest.offset = rest.offset.saturating_add(len);
+            rest.len = rest.len.saturating_sub(len);
         }
         Ok(true)
     }

@@ -84,10 +84,9 @@ impl<'a> BlockMapCheck<'a> {
         let at = Some(geometry.entry_at(block).0);
         if index >= geometry.blocks {
             let blocks = geometry.blocks;
-            report.corruption(
-                at,
-                format!("block {block} is stored in file block {index}, but there are {blocks} blocks"),
-            );
+            let message =
+                format!("block {block} is stored in file block {index}, but there are {blocks} blocks");
+            report.corruption(at, message);
             return;
         }
         self.allocated = self.allocated.saturating_add(1);

@@ -36,6 +36,8 @@ fn parent(header: &Header) -> Option<Reference> {
 
 fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {
     let (fields, offsets) = (&header.fields, header.fields.offsets());
+    let (blocks, allocated, size) = (fields.blocks, fields.blocks_allocated, header.size());
+    let (block, extra) = (header.geometry.block_bytes(), header.geometry.extra);
     let mut findings = Vec::new();
     let mut report = |severity, check, message: String, at| {
         findings.push(Finding::new(severity, check, message).at(at));
@@ -49,7 +51,7 @@ fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {
         let message = format!("the image has unknown flags: {flags:#x}");
         report(Severity::Unsafe, "unknown_features", message, offsets.flags);
     }
-    if let Err(error) = limits.check_virtual_size(header.size()) {
+    if let Err(error) = limits.check_virtual_size(size) {
         report(Severity::Unsafe, "virtual_size", error.to_string(), offsets.size);
     }
     if let Err(error) = header.check_map_in_file(file_size) {
@@ -58,36 +60,27 @@ fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {
         report(Severity::Warning, "corrupt", error.to_string(), offsets.data_offset);
     } else if let Some(end) = missing_end(header, file_size) {
         let message = format!(
-            "the header counts {} allocated blocks, which end at byte {end}, past the end of the file at byte \
-             {file_size}",
-            fields.blocks_allocated
+            "the header counts {allocated} allocated blocks, which end at byte {end}, past the end of the file at \
+             byte {file_size}"
         );
         report(Severity::Warning, "truncated", message, offsets.blocks_allocated);
     }
-    if fields.blocks_allocated > fields.blocks {
-        let message =
-            format!("the header counts {} allocated blocks of {}", fields.blocks_allocated, fields.blocks);
+    if allocated > blocks {
+        let message = format!("the header counts {allocated} allocated blocks of {blocks}");
         report(Severity::Warning, "blocks_allocated", message, offsets.blocks_allocated);
     }
-    if header.geometry.extra != 0 {
-        let message = format!(
-            "each block starts with {} extra bytes, which QEMU ignores: it reads wrong bytes",
-            header.geometry.extra
-        );
+    if extra != 0 {
+        let message =
+            format!("each block starts with {extra} extra bytes, which QEMU ignores: it reads wrong bytes");
         report(Severity::Warning, "block_extra", message, offsets.extra);
     }
-    if header.geometry.block_bytes() != USUAL_BLOCK {
-        let message = format!(
-            "blocks have {} bytes; QEMU supports only blocks of 1 MiB",
-            header.geometry.block_bytes()
-        );
+    if block != USUAL_BLOCK {
+        let message = format!("blocks have {block} bytes; QEMU supports only blocks of 1 MiB");
         report(Severity::Note, "block_size", message, offsets.block);
     }
-    if !header.size().is_multiple_of(SECTOR.into()) {
-        let message = format!(
-            "the size of {} bytes is not a multiple of 512: QEMU rounds it up, VirtualBox down",
-            header.size()
-        );
+    if !size.is_multiple_of(SECTOR.into()) {
+        let message =
+            format!("the size of {size} bytes is not a multiple of 512: QEMU rounds it up, VirtualBox down");
         report(Severity::Note, "size_odd", message, offsets.size);
     }
     findings
