@@ -1,7 +1,7 @@
 //! Decompression of one grain.
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{Error, ErrorKind, HostOffset, Result};
+use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
 
 use crate::addr::{ExtentOffset, SECTOR};
 use crate::errors::{FORMAT, corrupt, truncated};
@@ -70,38 +70,37 @@ pub(crate) fn compressed_len(
     for (to, from) in marker.iter_mut().zip(head) {
         *to = *from;
     }
-    let in_disk = extent.in_disk(guest).0;
-    let (lba, bytes) = match Marker::parse(&marker, host).map_err(|error| error.guest(in_disk))? {
-        Marker::Grain { lba, bytes } => (lba, u64::from(bytes)),
-        other => {
-            return Err(corrupt("marker")
-                .at(host.0)
-                .guest(in_disk)
-                .found(format_args!("{other:?}"))
-                .expected("a compressed grain"));
-        }
+    let marker = Marker::parse(&marker, host);
+    let len = marker.and_then(|marker| len_in_marker(marker, extent, host, guest));
+    len.map_err(|error| error.guest(extent.in_disk(guest).0))
+}
+
+/// The checks of [`compressed_len`]. Errors do not name the guest offset.
+fn len_in_marker(
+    marker: Marker,
+    extent: &SparseExtent,
+    host: HostOffset,
+    guest: ExtentOffset,
+) -> Result<u64> {
+    let Marker::Grain { lba, bytes } = marker else {
+        let found = format!("{marker:?}");
+        return Err(corrupt("marker").at(host.0).found(found).expected("a compressed grain"));
     };
-    if lba.checked_mul(SECTOR) != Some(guest.0) {
-        return Err(corrupt("first sector of a compressed grain")
-            .at(host.0)
-            .guest(in_disk)
-            .found(lba)
-            .expected(format_args!("{}, by the grain table", guest.0 / SECTOR)));
-    }
-    let grain_bytes = extent.geometry().grain_bytes();
+    ensure(lba.checked_mul(SECTOR) == Some(guest.0), || {
+        let expected = format!("{}, by the grain table", guest.0 / SECTOR);
+        corrupt("first sector of a compressed grain").at(host.0).found(lba).expected(expected)
+    })?;
+    let (grain_bytes, bytes) = (extent.geometry().grain_bytes(), u64::from(bytes));
     let max = most_compressed(grain_bytes);
-    if bytes > max {
-        return Err(corrupt("size of a compressed grain")
-            .at(host.plus(8).0)
-            .guest(in_disk)
-            .found(bytes)
-            .expected(format_args!("at most {max} for a grain of {grain_bytes} bytes")));
-    }
+    ensure(bytes <= max, || {
+        let expected = format!("at most {max} for a grain of {grain_bytes} bytes");
+        corrupt("size of a compressed grain").at(host.plus(8).0).found(bytes).expected(expected)
+    })?;
     let end = host.plus(GRAIN_HEADER as u64).plus(bytes).0;
     let size = extent.tables().file_size();
-    if end > size {
+    ensure(end <= size, || {
         let because = format!("it ends at byte {end}, and the file ends at byte {size}");
-        return Err(truncated("compressed grain").at(host.0).guest(in_disk).because(because));
-    }
+        truncated("compressed grain").at(host.0).because(because)
+    })?;
     Ok(bytes)
 }

@@ -230,12 +230,10 @@ impl StreamImage {
             Metadata::Footer => SECTOR,
             Metadata::Progress => 0,
         };
-        if sectors(count) < needed {
-            return Err(corrupt("marker")
-                .at(at.0.saturating_sub(SECTOR))
-                .found(format_args!("{count} sectors"))
-                .expected(format_args!("at least {needed} bytes")));
-        }
+        ensure(sectors(count) >= needed, || {
+            let (marker_at, found) = (at.0.saturating_sub(SECTOR), format!("{count} sectors"));
+            corrupt("marker").at(marker_at).found(found).expected(format_args!("at least {needed} bytes"))
+        })?;
         let len = usize::try_from(needed).unwrap_or(usize::MAX);
         let Some(bytes) = input.peek(len)? else { return Ok(false) };
         let sector = at.0 / SECTOR;
@@ -259,16 +257,12 @@ impl StreamImage {
     pub(super) fn finish(&mut self, buffer: &InputBuffer, sink: &dyn BlockSink) -> Result<u64> {
         let end = buffer.position().plus(buffer.buffered().len() as u64);
         self.check_end(end, buffer.buffered())?;
-        match self.directory {
-            Some(sector) if self.cross_check.has_directory() || self.layout.directory_bytes == 0 => {
-                self.cross_check.compare(sector, end, self.layout.header.grain_bytes())?;
-            }
-            _ => {
-                return Err(corrupt(if self.has_footer { "grain directory" } else { "footer" })
-                    .at(end.0)
-                    .because("the stream ended without it"));
-            }
-        }
+        let has_tables = self.cross_check.has_directory() || self.layout.directory_bytes == 0;
+        let directory = self.directory.filter(|_| has_tables).ok_or_else(|| {
+            let missing = if self.has_footer { "grain directory" } else { "footer" };
+            corrupt(missing).at(end.0).because("the stream ended without it")
+        })?;
+        self.cross_check.compare(directory, end, self.layout.header.grain_bytes())?;
         self.output.finish(self.layout.size, sink)?;
         Ok(self.layout.size)
     }

@@ -46,7 +46,9 @@ pub fn measure(
         Subformat::StreamOptimized => stream_optimized(&parsed)?,
         _ => several_files(&parsed, options.siblings.as_deref().map_or(OWN_NAME, Siblings::image_name))?,
     };
-    sizes.measured(parsed.virtual_size, data)
+    let required = data.map_or(Ok(sizes.fixed), |data| sizes.file_bytes(data))?;
+    let fully_allocated = sizes.file_bytes(&mut std::iter::once(Ok(0..parsed.virtual_size)))?;
+    Ok(Measured { required, fully_allocated })
 }
 
 /// The parts of the file sizes: a constant, and bytes per stored grain and per grain table.
@@ -61,25 +63,17 @@ struct ExtentFileSizes {
 }
 
 impl ExtentFileSizes {
-    fn measured(
-        &self,
-        size: u64,
-        data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
-    ) -> Result<Measured> {
-        let counts = || (Touched::new(self.grain.0), Touched::new(self.table.0));
-        let (mut stored, mut all) = (counts(), counts());
-        for range in data.into_iter().flatten() {
+    /// The bytes of the files if these ranges of the disk are stored.
+    fn file_bytes(&self, stored: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<u64> {
+        let (mut grains, mut tables) = (Touched::new(self.grain.0), Touched::new(self.table.0));
+        for range in stored {
             let range = range?;
-            stored.0.add(&range);
-            stored.1.add(&range);
+            grains.add(&range);
+            tables.add(&range);
         }
-        all.0.add(&(0..size));
-        all.1.add(&(0..size));
-        let bytes = |(grains, tables): (Touched, Touched)| {
-            let grains = grains.count().saturating_mul(self.grain.1);
-            self.fixed.saturating_add(grains).saturating_add(tables.count().saturating_mul(self.table.1))
-        };
-        Ok(Measured { required: bytes(stored), fully_allocated: bytes(all) })
+        let grain_bytes = grains.count().saturating_mul(self.grain.1);
+        let table_bytes = tables.count().saturating_mul(self.table.1);
+        Ok(self.fixed.saturating_add(grain_bytes).saturating_add(table_bytes))
     }
 }
 
