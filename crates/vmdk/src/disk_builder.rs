@@ -7,7 +7,7 @@ use diskimg_core::{BlockSource, Budget, Finding, GuestOffset, HostOffset, Limits
 use crate::addr::{SECTOR, sectors, span};
 use crate::cowd::{self, CowdHeader};
 use crate::entry_format::EntryFormat;
-use crate::errors::{FORMAT, corrupt, truncated};
+use crate::errors::{corrupt, truncated};
 use crate::extent_line::ExtentLine;
 use crate::extents::{DescriptorExtents, ExtentContent};
 use crate::file_head::read_structure;
@@ -74,11 +74,9 @@ impl DiskBuilder {
         let offset = line.file_offset();
         let size = source.size();
         if offset.0.checked_add(line.bytes()).is_none_or(|end| end > size) {
-            return Err(truncated("extent")
-                .format(FORMAT)
-                .at(line.at)
-                .found(format_args!("a file of {size} bytes"))
-                .expected(format_args!("{} bytes from byte {} on", line.bytes(), offset.0)));
+            let found = format!("a file of {size} bytes");
+            let expected = format!("{} bytes from byte {} on", line.bytes(), offset.0);
+            return Err(truncated("extent").at(line.at).found(found).expected(expected));
         }
         self.extents.push(line.bytes(), ExtentContent::Flat { source, offset }, Some(line));
         Ok(())

@@ -103,11 +103,9 @@ fn read_text(source: &dyn BlockSource, limits: &Limits) -> Result<FileHead> {
 /// whose guest wrote a descriptor into it to have it read as an image.
 fn check_padding(text: &[u8]) -> Result<()> {
     let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len()).saturating_add(LEFT_OVER);
-    match text.iter().skip(end).position(|byte| *byte != 0) {
+    match (0..).zip(text).skip(end).find(|(_, byte)| **byte != 0) {
         None => Ok(()),
-        Some(more) => Err(corrupt("descriptor")
-            .at(end.saturating_add(more) as u64)
-            .because("bytes other than zeros follow its end")),
+        Some((at, _)) => Err(corrupt("descriptor").at(at).because("bytes other than zeros follow its end")),
     }
 }
 

@@ -52,19 +52,12 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
             all.push(Finding::hazard("extents", message).at(line.at));
         }
         if let Some((line, _)) = named.iter().find(|(line, name)| is_device_extent(line, name)) {
-            all.push(
-                Finding::hazard("device", "an extent is a device of the host, which is never opened")
-                    .at(line.at),
-            );
+            let message = "an extent is a device of the host, which is never opened";
+            all.push(Finding::hazard("device", message).at(line.at));
         }
         if !matches!(head.kind, FileKind::Text) {
-            all.push(
-                Finding::hazard(
-                    "descriptor",
-                    "the file contains no disk, and its descriptor names other files",
-                )
-                .at(12),
-            );
+            let message = "the file contains no disk, and its descriptor names other files";
+            all.push(Finding::hazard("descriptor", message).at(12));
         }
     }
     if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {

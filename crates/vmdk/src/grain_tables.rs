@@ -94,11 +94,9 @@ impl GrainTables {
         let located = self.layout.format.table(entry.value);
         let table = located.map_err(|error| error.at(entry.at.0).guest(in_disk.0))?;
         if let Some(area) = self.layout.areas.overlapping(&span(table, self.table_bytes())) {
-            return Err(corrupt("grain directory entry")
-                .at(entry.at.0)
-                .guest(in_disk.0)
-                .found(format_args!("a grain table at {:#x}", table.0))
-                .expected(format_args!("no overlap with the {area}")));
+            let misplaced = corrupt("grain directory entry").at(entry.at.0).guest(in_disk.0);
+            let misplaced = misplaced.found(format_args!("a grain table at {:#x}", table.0));
+            return Err(misplaced.expected(format_args!("no overlap with the {area}")));
         }
         ensure(table.0 < self.file_size(), || self.ends_before("grain table", table, guest))?;
         Ok(table)

@@ -80,10 +80,10 @@ impl Marker {
             .and_then(|len| at.0.checked_add(len));
         match end {
             Some(end) if i64::try_from(end).is_ok() => Ok(Self::Metadata { kind, sectors: val }),
-            _ => Err(corrupt("marker")
-                .at(at.0)
-                .found(format_args!("{val} sectors"))
-                .expected("metadata that ends before 2^63")),
+            _ => {
+                let found = format!("{val} sectors");
+                Err(corrupt("marker").at(at.0).found(found).expected("metadata that ends before 2^63"))
+            }
         }
     }
 }

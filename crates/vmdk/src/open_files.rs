@@ -75,10 +75,8 @@ fn device_denied(descriptor: &Descriptor) -> Error {
 }
 
 fn denied(reference: &Reference, because: &str) -> Error {
-    reference
-        .denied()
-        .because(format_args!("{because}, which is never opened"))
-        .with_remedy(Remedy::ReadDevice)
+    let because = format!("{because}, which is never opened");
+    reference.denied().because(because).with_remedy(Remedy::ReadDevice)
 }
 
 /// The part of an image that the opening of one extent depends on.

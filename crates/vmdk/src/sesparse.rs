@@ -115,11 +115,9 @@ pub(crate) fn check_volatile(bytes: &[u8], at: HostOffset) -> Result<()> {
         return Err(corrupt("magic of the volatile header").at(at.0).found_hex(magic).expected(expected));
     }
     if replay_journal != 0 {
-        return Err(unsupported("replay_journal")
-            .at(at.plus(24).0)
-            .found(replay_journal)
-            .expected("0")
-            .because("the extent was not closed cleanly, and only ESXi can replay its journal"));
+        let because = "the extent was not closed cleanly, and only ESXi can replay its journal";
+        let found = unsupported("replay_journal").at(at.plus(24).0).found(replay_journal);
+        return Err(found.expected("0").because(because));
     }
     Ok(())
 }

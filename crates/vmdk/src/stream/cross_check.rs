@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use byteorder::{ByteOrder, LittleEndian};
 use diskimg_core::{Budget, HostOffset, Result, ensure};
 
-use crate::addr::{SECTOR, sector_offset};
+use crate::addr::sector_offset;
 use crate::errors::{FORMAT, corrupt, truncated};
 
 /// Memory charged for the sum of the streamed grains of one table, including its share of the map.
@@ -132,10 +132,9 @@ impl CrossCheck {
                 corrupt("grain directory entry").at(at.0).guest(guest).found_hex(entry).expected(expected)
             })?;
             if listed != self.streamed.get(&index).copied().unwrap_or_default() {
-                return Err(corrupt("grain table")
-                    .at(u64::from(entry).saturating_mul(SECTOR))
-                    .guest(guest)
-                    .because("a grain is missing or not at the sector in the table"));
+                let because = "a grain is missing or not at the sector in the table";
+                let table = sector_offset(entry.into());
+                return Err(corrupt("grain table").at(table.0).guest(guest).because(because));
             }
         }
         Ok(())

@@ -44,11 +44,8 @@ impl GrainOutput {
         let len = self.inflater.zlib(compressed, &mut self.grain).map_err(place)?;
         let needed = range::buffer_len(&guest);
         let Some(bytes) = self.grain.get(..needed).filter(|_| len >= needed) else {
-            return Err(corrupt("compressed grain")
-                .at(at.0)
-                .guest(guest.start)
-                .found(format_args!("{len} bytes"))
-                .expected(format_args!("at least {needed}")));
+            let (found, expected) = (format!("{len} bytes"), format!("at least {needed}"));
+            return Err(place(corrupt("compressed grain").found(found).expected(expected)));
         };
         self.writer.write(guest.start, bytes, sink)?;
         self.end = self.end.max(GuestOffset(guest.end));
