@@ -31,6 +31,11 @@ pub(crate) fn limit(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Limit).format(FORMAT).field(field)
 }
 
+/// An operation that a stream does not support.
+pub(crate) fn needs_seek(field: impl Into<String>) -> Error {
+    Error::new(ErrorKind::NeedsSeek).format(FORMAT).field(field)
+}
+
 /// An invalid option.
 pub(crate) fn invalid_option(name: &str) -> Error {
     misuse(format!("option {name}"))

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use diskimg_codec::cluster::Inflater;
 use diskimg_core::{
-    BlockSink, Error, ErrorKind, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder, range,
+    BlockSink, Error, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder, range,
 };
 
-use crate::errors::{FORMAT, corrupt, limit};
+use crate::errors::{FORMAT, corrupt, limit, needs_seek};
 
 /// Decompresses grains and writes them to the sink.
 pub(super) struct GrainOutput {
@@ -67,9 +67,7 @@ impl GrainOutput {
             return Ok(());
         }
         if start < self.end {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field("grain order")
+            return Err(needs_seek("grain order")
                 .at(at.0)
                 .guest(start.0)
                 .because("the grains are not in guest order, and the target accepts no other")

@@ -1,10 +1,10 @@
 //! The structures before the grains: the descriptor, and the tables of some writers.
 
-use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
+use diskimg_core::{HostOffset, Result, ensure};
 
 use super::input_buffer::StreamedBytes;
 use crate::addr::{SECTOR, sector_offset};
-use crate::errors::{FORMAT, corrupt};
+use crate::errors::{corrupt, needs_seek};
 
 /// The structures before the grains that have not been streamed yet.
 pub(super) struct Preamble {
@@ -42,7 +42,7 @@ impl Preamble {
     /// Adds a descriptor or a grain directory.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it is not within the preamble.
+    /// [`diskimg_core::ErrorKind::Corrupt`] if it is not within the preamble.
     pub(super) fn expect(&mut self, item: PreambleItem) -> Result<()> {
         self.check_inside(item)?;
         self.others.push(item);
@@ -52,7 +52,7 @@ impl Preamble {
     /// Adds the grain tables of the directory's `entries`. Tables past the preamble have markers and are not added.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] if one is before `position`.
+    /// [`diskimg_core::ErrorKind::NeedsSeek`] if one is before `position`.
     pub(super) fn expect_tables(&mut self, entries: &[u32], position: HostOffset) -> Result<()> {
         let is_inside = |entry: &u32| *entry != 0 && sector_offset((*entry).into()) < self.end;
         let mut tables: Vec<u32> = entries.iter().copied().filter(is_inside).collect();
@@ -61,9 +61,7 @@ impl Preamble {
         if let Some(first) = tables.first().map(|first| sector_offset((*first).into()))
             && first < position
         {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field("grain table")
+            return Err(needs_seek("grain table")
                 .at(first.0)
                 .because("it precedes the grain directory that refers to it"));
         }
@@ -76,7 +74,7 @@ impl Preamble {
     /// Returns `None` if more input is needed or, as [`Preamble::is_past`] reports then, the preamble has ended.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if structures overlap.
+    /// [`diskimg_core::ErrorKind::Corrupt`] if structures overlap.
     pub(super) fn next<'a>(
         &mut self,
         input: &'a mut StreamedBytes<'_>,

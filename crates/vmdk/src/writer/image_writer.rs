@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_core::{
-    Batch, BlockSink, Error, ErrorKind, HostRange, Remedy, Result, Siblings, SinkProperties, WriteOrder,
-    ensure,
+    Batch, BlockSink, HostRange, Remedy, Result, Siblings, SinkProperties, WriteOrder, ensure,
 };
 
 use super::descriptor::{self, ExtentEntry};
@@ -17,31 +16,32 @@ use super::sparse_writer::SparseWriter;
 use super::stream_optimized_writer::StreamOptimizedWriter;
 use crate::addr::SECTOR;
 use crate::descriptor::NO_PARENT;
-use crate::errors::{FORMAT, invalid_option, misuse};
+use crate::errors::{invalid_option, misuse, needs_seek};
 use crate::geometry::Geometry;
 
-/// The file name in the descriptor of a streamOptimized image: VMware's. It is constant, so that the bytes do not depend
-/// on the target.
+/// The file name in the descriptor of a streamOptimized image: VMware's. It is constant, so that the bytes do not
+/// depend on the target.
 const STREAM_NAME: &str = "generated-stream.vmdk";
-/// The file name in the descriptor of a monolithicSparse image whose name is unknown. Readers use the file that they have
-/// open.
+/// The file name in the descriptor of a monolithicSparse image whose name is unknown. Readers use the file that they
+/// have open.
 pub(super) const OWN_NAME: &str = "disk.vmdk";
 
 /// A VMDK image being written over a sink that grows, and over other files if the subformat has some.
 ///
 /// Grains of zeros are not stored. Ranges may be written in any order, split in any way, and rewritten. Only
-/// [`Subformat::StreamOptimized`] requires ascending offsets; its sink may be a pipe. The files depend on the bytes, the
-/// options, the name of the image and the order of the calls; with [`BlockSink::batch`] they do not depend on the order
-/// or the number of threads.
+/// [`Subformat::StreamOptimized`] requires ascending offsets; its sink may be a pipe. The files depend on the bytes,
+/// the options, the name of the image and the order of the calls; with [`BlockSink::batch`] they do not depend on the
+/// order or the number of threads.
 ///
-/// [`BlockSink::batch`] writes a sparse image in order. Grain tables leave memory as soon as they are complete, and their
-/// range of the disk cannot be rewritten. With direct writes, up to 256 MiB of grain tables per extent stay in memory
-/// (4 TiB of touched disk at grains of 64 KiB). Then tables with all grains written leave memory; if that is not enough,
-/// the error is [`ErrorKind::Limit`]. A sparse extent has at most 2 TiB, which is an [`ErrorKind::Limit`] too.
+/// [`BlockSink::batch`] writes a sparse image in order. Grain tables leave memory as soon as they are complete, and
+/// their range of the disk cannot be rewritten. With direct writes, up to 256 MiB of grain tables per extent stay in
+/// memory (4 TiB of touched disk at grains of 64 KiB). Then tables with all grains written leave memory; if that is
+/// not enough, the error is [`diskimg_core::ErrorKind::Limit`]. A sparse extent has at most 2 TiB, which is an
+/// [`diskimg_core::ErrorKind::Limit`] too.
 ///
-/// The files are not a valid image until [`BlockSink::finish`]: headers are written last, a streamOptimized image has no
-/// footer before, and a descriptor file is written when all other files are complete. After an error the writer can only
-/// be dropped.
+/// The files are not a valid image until [`BlockSink::finish`]: headers are written last, a streamOptimized image has
+/// no footer before, and a descriptor file is written when all other files are complete. After an error the writer can
+/// only be dropped.
 ///
 /// ```
 /// use diskimg_core::{BlockSink, MemorySink};
@@ -57,13 +57,14 @@ pub(super) const OWN_NAME: &str = "disk.vmdk";
 pub struct ImageWriter(Box<dyn BlockSink>);
 
 impl ImageWriter {
-    /// Begins an image in `sink`, which must be empty. `siblings` creates the other files and knows the name of the image.
+    /// Begins an image in `sink`, which must be empty. `siblings` creates the other files and knows the name of the
+    /// image.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for invalid options and for options that exclude each other, for a disk that is empty
-    /// or too large for the subformat, and for a subformat of several files without `siblings` or with a name that a
-    /// descriptor does not support; [`ErrorKind::NeedsSeek`] if `sink` accepts only ascending offsets and the image is
-    /// not streamOptimized; errors of creating the files.
+    /// [`diskimg_core::ErrorKind::InvalidInput`] for invalid options and for options that exclude each other, for a
+    /// disk that is empty or too large for the subformat, and for a subformat of several files without `siblings` or
+    /// with a name that a descriptor does not support; [`diskimg_core::ErrorKind::NeedsSeek`] if `sink` accepts only
+    /// ascending offsets and the image is not streamOptimized; errors of creating the files.
     pub fn new(
         sink: Box<dyn BlockSink>,
         options: &WriterOptions,
@@ -72,9 +73,7 @@ impl ImageWriter {
         check(options)?;
         if options.subformat != Subformat::StreamOptimized && sink.properties().order == WriteOrder::Ascending
         {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field(options.subformat.name())
+            return Err(needs_seek(options.subformat.name())
                 .because("cannot be written to a stream: its tables precede its data")
                 .with_remedy(Remedy::WriteToFile { or_format: "streamOptimized" }));
         }

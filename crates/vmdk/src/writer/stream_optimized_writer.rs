@@ -12,8 +12,7 @@ use diskimg_core::writer::{
     lock,
 };
 use diskimg_core::{
-    Batch, BlockSink, Error, ErrorKind, GuestOffset, HostOffset, Result, SinkProperties, WriteOrder,
-    check_range, range, zeros,
+    Batch, BlockSink, GuestOffset, HostOffset, Result, SinkProperties, WriteOrder, check_range, range, zeros,
 };
 
 use super::extent_layout::SECTOR_BYTES;
@@ -21,7 +20,7 @@ use super::grain_encoder::GrainEncoder;
 use super::header::Header;
 use super::stream_allocator::StreamAllocator;
 use crate::addr::{ExtentOffset, sector_offset};
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, needs_seek};
 use crate::geometry::Geometry;
 use crate::sparse_header::{COMPRESSED, GD_AT_END, MARKERS, NEWLINE_TEST_VALID};
 
@@ -114,9 +113,7 @@ impl StreamOptimizedWriter {
     /// Moves the position to `offset`; the bytes in between are zeros.
     fn skip_to(&self, pending: &mut PendingGrain, offset: ExtentOffset) -> Result<()> {
         if offset < pending.position {
-            return Err(Error::new(ErrorKind::NeedsSeek)
-                .format(FORMAT)
-                .field("streamOptimized")
+            return Err(needs_seek("streamOptimized")
                 .found(format_args!("already at guest byte {}", pending.position.0))
                 .expected(format_args!("to write at guest byte {}", offset.0)));
         }
