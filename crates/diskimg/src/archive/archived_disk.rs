@@ -7,8 +7,9 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, Format, Result, Window};
 
 use super::disk_choice::{DiskChoice, DiskMatch};
-use super::members::Members;
+use super::members::for_each_member;
 use super::recognise::is_archive;
+use super::tar::TarMember;
 use crate::opener::Opener;
 use crate::sniff::{Sniffed, sniff};
 
@@ -31,10 +32,11 @@ impl Opener {
     /// Defects of the archive. A member that is no image is not an error.
     pub fn archived(&self, path: impl AsRef<Path>) -> Result<Vec<ArchivedDisk>> {
         let source = self.file(path.as_ref())?;
-        match is_archive(&source)? {
-            true => disks(&source).collect(),
-            false => Ok(Vec::new()),
+        let mut disks = Vec::new();
+        if is_archive(&source)? {
+            for_each_disk(&source, |disk| disks.push(disk))?;
         }
+        Ok(disks)
     }
 
     /// Returns the disk in an OVA with its name, or any other source unchanged.
@@ -56,29 +58,22 @@ impl Opener {
         }
         let mut choice = DiskChoice::new(self.member.as_deref());
         let mut selected = None;
-        for disk in disks(source) {
-            let disk = disk?;
+        for_each_disk(source, |disk| {
             if choice.add(&disk.name) == DiskMatch::Selected {
                 selected = Some(disk);
             }
-        }
+        })?;
         choice.check()?;
         Ok(selected)
     }
 }
 
-/// The disk images in an archive, recognised by their bytes.
-pub(super) fn disks(source: &dyn BlockSource) -> impl Iterator<Item = Result<ArchivedDisk>> {
-    Members::new(source).filter_map(move |member| {
-        let disk = member.and_then(|member| {
-            let window = Window::new(source, member.range.clone())?;
-            Ok(match sniff(&window) {
-                Ok(Sniffed::Image(format)) => {
-                    Some(ArchivedDisk { name: member.name, range: member.range, format })
-                }
-                _ => None,
-            })
-        });
-        disk.transpose()
+/// Calls `found` for the disk images in an archive, which are recognised by their bytes.
+pub(super) fn for_each_disk(source: &dyn BlockSource, mut found: impl FnMut(ArchivedDisk)) -> Result<()> {
+    for_each_member(source, |TarMember { name, range }| {
+        if let Ok(Sniffed::Image(format)) = sniff(&Window::new(source, range.clone())?) {
+            found(ArchivedDisk { name, range, format });
+        }
+        Ok(())
     })
 }

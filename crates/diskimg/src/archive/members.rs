@@ -4,54 +4,33 @@ use diskimg_core::{BlockSource, Result, range};
 
 use super::tar::{BLOCK, BLOCK_LEN, TarEntry, TarHeaders, TarMember, truncated};
 
-/// The regular files of an archive, in order. It ends after an error.
+/// Calls `found` for the regular files of an archive, in order.
 ///
-/// Items are errors of [`TarHeaders`], and [`diskimg_core::ErrorKind::Truncated`] for an entry that extends past the end
-/// of the source.
-pub(super) struct Members<'a> {
-    source: &'a dyn BlockSource,
-    headers: TarHeaders,
-    has_ended: bool,
-}
-
-impl<'a> Members<'a> {
-    pub(super) fn new(source: &'a dyn BlockSource) -> Self {
-        Self { source, headers: TarHeaders::default(), has_ended: false }
-    }
-
-    fn advance(&mut self) -> Result<Option<TarMember>> {
-        let size = self.source.size();
-        while size.saturating_sub(self.headers.next()) >= BLOCK {
-            let mut block = [0; BLOCK_LEN];
-            self.source.read_at(self.headers.next(), &mut block)?;
-            let Some(entry) = self.headers.header(&block)? else { return Ok(None) };
-            let data = entry.range();
-            if data.end > size {
-                return Err(truncated(data, size));
-            }
-            match entry {
-                TarEntry::File(member) => return Ok(Some(member)),
-                TarEntry::Extension(kind, data) => {
-                    let mut bytes = vec![0; range::buffer_len(&data)];
-                    self.source.read_at(data.start, &mut bytes)?;
-                    self.headers.extend(kind, &bytes, data.start)?;
-                }
-                TarEntry::Skipped(_) => {}
-            }
+/// # Errors
+/// As [`TarHeaders`] and `found`; [`diskimg_core::ErrorKind::Truncated`] for an entry that extends past the end of the
+/// source.
+pub(super) fn for_each_member(
+    source: &dyn BlockSource,
+    mut found: impl FnMut(TarMember) -> Result<()>,
+) -> Result<()> {
+    let mut headers = TarHeaders::default();
+    let size = source.size();
+    while size.saturating_sub(headers.next()) >= BLOCK {
+        let mut block = [0; BLOCK_LEN];
+        source.read_at(headers.next(), &mut block)?;
+        let Some(entry) = headers.header(&block)? else { break };
+        if entry.range().end > size {
+            return Err(truncated(entry.range(), size));
         }
-        Ok(None)
-    }
-}
-
-impl Iterator for Members<'_> {
-    type Item = Result<TarMember>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.has_ended {
-            return None;
+        match entry {
+            TarEntry::File(member) => found(member)?,
+            TarEntry::Extension(kind, data) => {
+                let mut bytes = vec![0; range::buffer_len(&data)];
+                source.read_at(data.start, &mut bytes)?;
+                headers.extend(kind, &bytes, data.start)?;
+            }
+            TarEntry::Skipped(_) => {}
         }
-        let member = self.advance().transpose();
-        self.has_ended = !matches!(member, Some(Ok(_)));
-        member
     }
+    Ok(())
 }

@@ -111,15 +111,7 @@ impl TarHeaders {
         if let Some(key) = extended.unsupported {
             return Err(unsupported(&name, offset).found(format_args!("extended header key {key}")));
         }
-        match storage(header.kind, &name) {
-            MemberStorage::Plain => Ok(Some(TarEntry::File(TarMember { name, range }))),
-            MemberStorage::List => Ok(Some(TarEntry::Skipped(range))),
-            MemberStorage::Nothing if len == 0 => Ok(Some(TarEntry::Skipped(range))),
-            MemberStorage::Nothing => Err(unsupported(&name, offset)
-                .found(format_args!("type '{}' with {len} bytes", char::from(header.kind).escape_debug()))),
-            MemberStorage::Unsupported(what) => Err(unsupported(&name, offset)
-                .found(format_args!("type '{}'{what}", char::from(header.kind).escape_debug()))),
-        }
+        entry(header.kind, name, range, offset).map(Some)
     }
 
     /// Parses an extended header of this type at `offset`.
@@ -129,8 +121,7 @@ impl TarHeaders {
     pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
         match kind {
             b'L' => self.extended.name = Some(path(bytes, offset)?),
-            b'x' | b'X' => self.extended.add(bytes, offset, PaxScope::Member)?,
-            b'g' => self.extended.add(bytes, offset, PaxScope::Archive)?,
+            b'x' | b'X' | b'g' => self.extended.add(kind, bytes, offset)?,
             // The target of a link, which is refused when its own header comes.
             _ => {}
         }
@@ -179,72 +170,37 @@ impl TarHeader {
     }
 }
 
-/// How a type flag stores a member.
-enum MemberStorage {
-    /// The bytes of a file, as they are.
-    Plain,
-    /// The names in a directory, which only restoring a backup needs.
-    List,
-    /// No bytes.
-    Nothing,
-    /// In a way that is not supported. The text describes it where it has a name.
-    Unsupported(&'static str),
-}
-
-fn storage(type_flag: u8, name: &str) -> MemberStorage {
-    match type_flag {
+/// The entry of a member with this type flag, whose header is at `offset`.
+fn entry(type_flag: u8, name: String, range: Range<u64>, offset: u64) -> Result<TarEntry> {
+    let storage: &str = match type_flag {
+        b'7' => return Ok(TarEntry::File(TarMember { name, range })),
         // Archives older than ustar mark a directory by its name alone.
-        0 | b'0' if name.ends_with('/') => MemberStorage::Nothing,
-        0 | b'0' | b'7' => MemberStorage::Plain,
+        0 | b'0' if !name.ends_with('/') => return Ok(TarEntry::File(TarMember { name, range })),
+        // The names in a directory, which only restoring a backup needs.
+        b'D' => return Ok(TarEntry::Skipped(range)),
         // Device, directory, named pipe, and GNU's label of a volume.
-        b'3'..=b'6' | b'V' => MemberStorage::Nothing,
-        b'D' => MemberStorage::List,
-        b'1' => MemberStorage::Unsupported(", a hard link"),
-        b'2' => MemberStorage::Unsupported(", a symbolic link"),
-        b'M' => MemberStorage::Unsupported(", the rest of a file from another volume"),
-        b'S' => MemberStorage::Unsupported(", a sparse file"),
-        _ => MemberStorage::Unsupported(""),
-    }
+        0 | b'0' | b'3'..=b'6' | b'V' if range.is_empty() => return Ok(TarEntry::Skipped(range)),
+        0 | b'0' | b'3'..=b'6' | b'V' => &format!(" with {} bytes", range::len(&range)),
+        b'1' => ", a hard link",
+        b'2' => ", a symbolic link",
+        b'M' => ", the rest of a file from another volume",
+        b'S' => ", a sparse file",
+        _ => "",
+    };
+    let type_flag = char::from(type_flag).escape_debug();
+    Err(unsupported(&name, offset).found(format_args!("type '{type_flag}'{storage}")))
 }
 
-/// Keys of extended headers that change neither the bytes nor the name of a member. A key that ends with a dot
-/// stands for all that begin so.
-const HARMLESS: [&str; 22] = [
-    "atime",
-    "charset",
-    "comment",
-    "ctime",
-    "gid",
-    "gname",
-    "hdrcharset",
-    "linkpath",
-    "mtime",
-    "uid",
-    "uname",
-    "LIBARCHIVE.creationtime",
-    "LIBARCHIVE.xattr.",
-    "MSWINDOWS.",
-    "RHT.security.selinux",
-    "SCHILY.acl.",
-    "SCHILY.dev",
-    "SCHILY.fflags",
-    "SCHILY.ino",
-    "SCHILY.nlink",
-    "SCHILY.xattr.",
-    "security.",
-];
-
+/// Returns true for keys of extended headers that change neither the bytes nor the name of a member.
 fn is_harmless(key: &str) -> bool {
-    HARMLESS.iter().any(|known| if known.ends_with('.') { key.starts_with(known) } else { key == *known })
-}
-
-/// The members that an extended header applies to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PaxScope {
-    /// The next one.
-    Member,
-    /// All that follow.
-    Archive,
+    const HARMLESS: [&str; 2] = ["LIBARCHIVE.creationtime", "RHT.security.selinux"];
+    const HARMLESS_PREFIXES: [&str; 5] =
+        ["LIBARCHIVE.xattr.", "MSWINDOWS.", "SCHILY.acl.", "SCHILY.xattr.", "security."];
+    match key {
+        "atime" | "charset" | "comment" | "ctime" | "gid" | "gname" | "hdrcharset" | "linkpath" | "mtime"
+        | "uid" | "uname" | "SCHILY.dev" | "SCHILY.fflags" | "SCHILY.ino" | "SCHILY.nlink" => true,
+        _ => HARMLESS.contains(&key) || HARMLESS_PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+    }
 }
 
 /// The contents of the extended headers before a member.
@@ -257,14 +213,15 @@ struct PaxRecords {
 }
 
 impl PaxRecords {
-    /// Reads records `LENGTH KEY=VALUE\n`, the length counting all of the record.
-    fn add(&mut self, mut bytes: &[u8], offset: u64, scope: PaxScope) -> Result<()> {
+    /// Reads records `LENGTH KEY=VALUE\n`, the length counting all of the record. A header of the kind `g` applies to
+    /// all members that follow.
+    fn add(&mut self, kind: u8, mut bytes: &[u8], offset: u64) -> Result<()> {
         while !bytes.is_empty() {
             let (record, rest) =
                 split_record(bytes).ok_or_else(|| bad(ErrorKind::Corrupt, "extended header", offset))?;
             bytes = rest;
             match record.iter().position(|byte| *byte == b'=').and_then(|at| record.split_at_checked(at)) {
-                Some((key, value)) => self.set(key, value.get(1..).unwrap_or_default(), offset, scope)?,
+                Some((key, value)) => self.set(kind, key, value.get(1..).unwrap_or_default(), offset)?,
                 None if record.is_empty() => {}
                 None => return Err(bad(ErrorKind::Corrupt, "extended header", offset)),
             }
@@ -272,10 +229,10 @@ impl PaxRecords {
         Ok(())
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], offset: u64, scope: PaxScope) -> Result<()> {
-        match (key, scope) {
-            (b"path", PaxScope::Member) => self.name = Some(path(value, offset)?),
-            (b"size", PaxScope::Member) => {
+    fn set(&mut self, kind: u8, key: &[u8], value: &[u8], offset: u64) -> Result<()> {
+        match key {
+            b"path" if kind != b'g' => self.name = Some(path(value, offset)?),
+            b"size" if kind != b'g' => {
                 let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
                 self.len = Some(size.ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?);
             }

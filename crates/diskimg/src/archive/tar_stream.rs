@@ -1,7 +1,5 @@
 //! The files of an archive that is pushed.
 
-use std::ops::Range;
-
 use diskimg_core::Result;
 
 use super::tar::{BLOCK, TarEntry, TarHeaders, TarMember, truncated};
@@ -29,9 +27,7 @@ pub(super) struct TarStream {
 enum TarSection {
     #[default]
     Header,
-    Extension(u8, Range<u64>),
-    File(Range<u64>),
-    Skipped(Range<u64>),
+    Data(TarEntry),
     /// Zeros up to the next header.
     Padding,
     /// Anything after the block that ends the archive.
@@ -66,9 +62,11 @@ impl TarStream {
             let most = usize::try_from(left).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
             match self.section {
-                TarSection::Header | TarSection::Extension(..) => self.buffer.extend_from_slice(now),
-                TarSection::File(_) => out(StreamedFile::Bytes(now))?,
-                TarSection::Skipped(_) | TarSection::Padding | TarSection::End => {}
+                TarSection::Header | TarSection::Data(TarEntry::Extension(..)) => {
+                    self.buffer.extend_from_slice(now);
+                }
+                TarSection::Data(TarEntry::File(_)) => out(StreamedFile::Bytes(now))?,
+                _ => {}
             }
             self.position = self.position.saturating_add(now.len() as u64);
             rest = later;
@@ -82,10 +80,8 @@ impl TarStream {
     /// [`diskimg_core::ErrorKind::Truncated`].
     pub(super) fn finish(&self) -> Result<()> {
         match &self.section {
-            TarSection::Extension(_, range) | TarSection::File(range) | TarSection::Skipped(range)
-                if self.position < range.end =>
-            {
-                Err(truncated(range, self.position))
+            TarSection::Data(entry) if self.position < entry.range().end => {
+                Err(truncated(entry.range(), self.position))
             }
             _ => Ok(()),
         }
@@ -94,9 +90,7 @@ impl TarStream {
     fn section_end(&self) -> u64 {
         match &self.section {
             TarSection::Header => self.headers.next().saturating_add(BLOCK),
-            TarSection::Extension(_, range) | TarSection::File(range) | TarSection::Skipped(range) => {
-                range.end
-            }
+            TarSection::Data(entry) => entry.range().end,
             TarSection::Padding => self.headers.next(),
             TarSection::End => u64::MAX,
         }
@@ -105,24 +99,19 @@ impl TarStream {
     /// Goes on to the next section after the last byte of one.
     fn step(&mut self, out: &mut dyn FnMut(StreamedFile<'_>) -> Result<()>) -> Result<()> {
         self.section = match std::mem::take(&mut self.section) {
-            TarSection::Header => match self.buffer.first_chunk() {
-                Some(block) => match self.headers.header(block)? {
-                    Some(TarEntry::File(member)) => {
-                        let range = member.range.clone();
-                        out(StreamedFile::Start(member))?;
-                        TarSection::File(range)
-                    }
-                    Some(TarEntry::Extension(kind, range)) => TarSection::Extension(kind, range),
-                    Some(TarEntry::Skipped(range)) => TarSection::Skipped(range),
-                    None => TarSection::End,
-                },
-                None => TarSection::End,
-            },
-            TarSection::Extension(kind, range) => {
-                self.headers.extend(kind, &self.buffer, range.start)?;
+            TarSection::Header => {
+                let entry = self.buffer.first_chunk().map_or(Ok(None), |block| self.headers.header(block))?;
+                if let Some(TarEntry::File(member)) = &entry {
+                    out(StreamedFile::Start(member.clone()))?;
+                }
+                entry.map_or(TarSection::End, TarSection::Data)
+            }
+            TarSection::Data(entry) => {
+                if let TarEntry::Extension(kind, range) = entry {
+                    self.headers.extend(kind, &self.buffer, range.start)?;
+                }
                 TarSection::Padding
             }
-            TarSection::File(_) | TarSection::Skipped(_) => TarSection::Padding,
             TarSection::Padding => TarSection::Header,
             TarSection::End => TarSection::End,
         };

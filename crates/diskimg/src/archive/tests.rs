@@ -1,9 +1,9 @@
 use super::*;
 use crate::Opener;
-use archived_disk::disks;
+use archived_disk::for_each_disk;
 use disk_choice::{DiskChoice, DiskMatch};
 use diskimg_core::{BlockSource, ErrorKind, Memory, Result, Verdict};
-use members::Members;
+use members::for_each_member;
 use proptest::prelude::*;
 use recognise::{is_archive, probe};
 use std::sync::Arc;
@@ -11,7 +11,12 @@ use tar::TarMember;
 use tar_stream::{StreamedFile, TarStream};
 
 fn members(source: &dyn BlockSource) -> Result<Vec<TarMember>> {
-    Members::new(source).collect()
+    let mut members = Vec::new();
+    for_each_member(source, |member| {
+        members.push(member);
+        Ok(())
+    })?;
+    Ok(members)
 }
 
 /// A tar header for a member of this name, length and kind.
@@ -59,7 +64,8 @@ fn ova_is_recognised_by_its_first_member_and_lists_its_disks() {
         member("two.qcow2", 0, &qcow2(512)),
     ]);
     assert!(is_archive(&ova).unwrap());
-    let found = disks(&ova).collect::<Result<Vec<_>>>().unwrap();
+    let mut found = Vec::new();
+    for_each_disk(&ova, |disk| found.push(disk)).unwrap();
     let names: Vec<&str> = found.iter().map(|disk| disk.name.as_str()).collect();
     assert_eq!(names, ["one.qcow2", "two.qcow2"]);
     assert_eq!(found[0].range.end - found[0].range.start, 700);
@@ -297,14 +303,14 @@ type Files = Vec<(String, Vec<u8>)>;
 /// Reads the files of an archive with random access.
 fn read(bytes: &[u8]) -> Result<Files> {
     let source = Memory::new(bytes.to_vec());
-    Members::new(&source)
-        .map(|member| {
-            let TarMember { name, range } = member?;
-            let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
-            source.read_at(range.start, &mut bytes)?;
-            Ok((name, bytes))
-        })
-        .collect()
+    let mut files = Files::new();
+    for_each_member(&source, |TarMember { name, range }| {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
+        source.read_at(range.start, &mut bytes)?;
+        files.push((name, bytes));
+        Ok(())
+    })?;
+    Ok(files)
 }
 
 /// Reads the files of an archive that is pushed in chunks.
