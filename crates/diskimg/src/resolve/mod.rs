@@ -4,7 +4,6 @@
 //! system.
 
 mod names;
-mod open_refusal;
 #[cfg(not(unix))]
 mod plain;
 #[cfg(unix)]

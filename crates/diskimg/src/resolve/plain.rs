@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::open_refusal::OpenRefusal;
-
 #[derive(Debug)]
 pub(super) struct Directory(PathBuf);
 
@@ -23,21 +21,21 @@ impl Directory {
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?.into_bytes())))
     }
 
-    /// Opens the file `name` for reading. A name that the directory does not list is outside: `..`, drives, streams of a
-    /// file, and names that the system reserves for devices.
-    pub(super) fn file(&self, name: &[u8]) -> Result<File, OpenRefusal> {
-        let text =
-            std::str::from_utf8(name).map_err(|_| OpenRefusal::System(io::ErrorKind::NotFound.into()))?;
+    /// Opens the file `name` for reading; `None` for names that the directory cannot list: `..`, drives, streams of a
+    /// file, and for links.
+    pub(super) fn file(&self, name: &[u8]) -> io::Result<Option<File>> {
+        let text = std::str::from_utf8(name).map_err(|_| io::ErrorKind::NotFound)?;
         if text == ".." || text.contains(['/', '\\', ':']) {
-            return Err(OpenRefusal::Outside);
+            return Ok(None);
         }
-        if !self.names().map_err(OpenRefusal::System)?.any(|listed| listed == name) {
-            return Err(OpenRefusal::System(io::ErrorKind::NotFound.into()));
+        // The system reserves names for devices, which the directory does not list.
+        if !self.names()?.any(|listed| listed == name) {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let path = self.0.join(text);
-        match path.symlink_metadata().map_err(OpenRefusal::System)?.is_symlink() {
-            true => Err(OpenRefusal::Outside),
-            false => File::open(path).map_err(OpenRefusal::System),
+        match path.symlink_metadata()?.is_symlink() {
+            true => Ok(None),
+            false => File::open(path).map(Some),
         }
     }
 }

@@ -7,8 +7,6 @@ use std::path::Path;
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::open_refusal::OpenRefusal;
-
 #[derive(Debug)]
 pub(super) struct Directory(File);
 
@@ -28,14 +26,14 @@ impl Directory {
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec())))
     }
 
-    /// Opens `name` for reading if it leads to a file in the directory or below it.
-    pub(super) fn file(&self, name: &[u8]) -> Result<File, OpenRefusal> {
+    /// Opens `name` for reading; `None` if it leads out of the directory.
+    pub(super) fn file(&self, name: &[u8]) -> io::Result<Option<File>> {
         // Without O_NONBLOCK, opening a FIFO that an attacker created would block forever.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        beneath(&self.0, name, flags).map_err(|errno| match errno {
-            Errno::XDEV | Errno::LOOP | Errno::PERM => OpenRefusal::Outside,
-            errno => OpenRefusal::System(errno.into()),
-        })
+        match beneath(&self.0, name, flags) {
+            Err(Errno::XDEV | Errno::LOOP | Errno::PERM) => Ok(None),
+            opened => Ok(Some(opened?)),
+        }
     }
 }
 

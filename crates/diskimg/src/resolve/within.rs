@@ -11,7 +11,6 @@ use diskimg_raw::FileSource;
 
 use super::Directory;
 use super::names::{names_a_protocol, same_file};
-use super::open_refusal::OpenRefusal;
 use crate::drivers::driver;
 
 /// The most files that a search for a parent by its UUID inspects. Our limit.
@@ -47,10 +46,8 @@ impl WithinDirectory {
     /// # Errors
     /// [`Io`](diskimg_core::ErrorKind::Io) if it cannot be opened.
     pub fn new(directory: &Path) -> Result<Self> {
-        match Directory::open(directory) {
-            Ok(directory) => Ok(Self { directory }),
-            Err(error) => Err(Error::from(error).field("directory of the image")),
-        }
+        let opened = Directory::open(directory);
+        Ok(Self { directory: opened.map_err(|e| Error::from(e).field("directory of the image"))? })
     }
 
     /// Follows names within an open directory.
@@ -124,20 +121,18 @@ impl WithinDirectory {
 
     fn candidate(&self, reference: &Reference) -> Option<FileSource> {
         let file = self.open(reference).ok()?;
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
-        FileSource::new(file).ok()
+        let is_file = file.metadata().ok()?.is_file();
+        if is_file { FileSource::new(file).ok() } else { None }
     }
 
     fn open(&self, reference: &Reference) -> Result<File> {
-        self.directory.file(&reference.name).map_err(|refused| match refused {
-            OpenRefusal::Outside => reference.denied().because("it leads out of the image's directory"),
-            OpenRefusal::System(error) => Error::from(error)
+        let opened = self.directory.file(&reference.name).map_err(|error| {
+            Error::from(error)
                 .format(reference.found_in)
                 .field(reference.role.name())
-                .found_name(&reference.name),
-        })
+                .found_name(&reference.name)
+        })?;
+        opened.ok_or_else(|| reference.denied().because("it leads out of the image's directory"))
     }
 }
 
