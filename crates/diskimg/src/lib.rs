@@ -50,7 +50,6 @@ mod inspection;
 pub mod json;
 mod layers;
 mod measure;
-mod null_sink;
 mod opener;
 mod opening;
 mod probe;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Format, Progress, Reference, Result, StreamDecoder, WriteOrder,
+    BlockSource, Driver, Error, ErrorKind, Format, NullSink, Progress, Reference, Result, SinkProperties,
+    StreamDecoder, WriteOrder,
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
@@ -15,7 +16,6 @@ use crate::disk::Disk;
 use crate::drivers::driver_of;
 use crate::host_file::open_stream;
 use crate::host_id::HostId;
-use crate::null_sink::NullSink;
 use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{FileParts, HEAD};
@@ -227,10 +227,9 @@ pub(crate) fn one_pass(
 
 /// True if a new decoder accepts the head. Only some layouts of a format can be decoded in order.
 fn accepts_head(mut decoder: Box<dyn StreamDecoder>, head: &[u8], order: WriteOrder) -> bool {
-    match decoder.push(head, &NullSink(order)) {
-        Err(error) => !matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::UnknownFormat),
-        Ok(()) => true,
-    }
+    let sink = NullSink(SinkProperties { order, ..SinkProperties::default() });
+    let refuses = |error: &Error| matches!(error.kind(), ErrorKind::NeedsSeek | ErrorKind::UnknownFormat);
+    !decoder.push(head, &sink).is_err_and(|error| refuses(&error))
 }
 
 /// The number of bytes missing from the head to find the names of all files that the image needs.

@@ -17,19 +17,13 @@ pub(super) struct CountingSink<'a> {
 
 impl BlockSink for CountingSink<'_> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        match self.sparse {
-            // Finer than decoders search.
-            Sparse::Search(step) if step < zeros::GRANULARITY as u64 => {
-                let mut runs = Vec::new();
-                zeros::runs(data, usize::try_from(step).unwrap_or(zeros::GRANULARITY), offset, &mut runs);
-                self.counts.add(data.len() as u64, &runs);
-                zeros::write_runs(self.sink, offset, data, &runs)
-            }
-            Sparse::Search(_) | Sparse::Auto | Sparse::Never => {
-                self.counts.add_written(data.len() as u64);
-                self.sink.write_at(offset, data)
-            }
+        let mut runs = Vec::new();
+        // Finer than decoders search.
+        if let Some(step) = self.sparse.step().filter(|step| *step < zeros::GRANULARITY) {
+            zeros::runs(data, step, offset, &mut runs);
         }
+        self.counts.add(data.len() as u64, &runs);
+        zeros::write_runs(self.sink, offset, data, &runs)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
@@ -55,25 +49,7 @@ impl BlockSink for CountingSink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::WriteOrder;
-
-    /// A sink with given properties that discards every byte.
-    struct Properties(SinkProperties);
-
-    impl BlockSink for Properties {
-        fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-            Ok(())
-        }
-        fn zero(&self, _: Range<u64>) -> Result<()> {
-            Ok(())
-        }
-        fn properties(&self) -> SinkProperties {
-            self.0
-        }
-        fn finish(self: Box<Self>) -> Result<()> {
-            Ok(())
-        }
-    }
+    use diskimg_core::{NullSink, WriteOrder};
 
     #[test]
     fn sparse_option_changes_one_property_of_the_sink_and_no_other() {
@@ -82,7 +58,7 @@ mod tests {
             for wants_holes in [false, true] {
                 let inner = SinkProperties { order, granularity: 8192, wants_holes };
                 let of =
-                    |sparse| CountingSink { sink: &Properties(inner), counts: &counts, sparse }.properties();
+                    |sparse| CountingSink { sink: &NullSink(inner), counts: &counts, sparse }.properties();
                 assert_eq!(of(Sparse::Auto), inner);
                 assert_eq!(of(Sparse::Search(4096)), inner);
                 let coarse = SinkProperties { granularity: 65536, ..inner };

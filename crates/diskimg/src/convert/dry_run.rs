@@ -1,15 +1,14 @@
 //! Checks a target before anything is written.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::channel;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, Setting, Siblings, WriteOrder};
-use diskimg_raw::{SinkOptions, StreamSink};
+use diskimg_core::{BlockSink, Error, ErrorKind, NullSink, Result, Setting, WriteOrder};
+use diskimg_raw::StreamSink;
 
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, at_path, is_device};
 use crate::drivers::driver_of;
-use crate::null_sink::NullSink;
 
 /// A size in bytes that every format accepts, for a disk of unknown size.
 const ANY_SIZE: u64 = 1 << 20;
@@ -34,8 +33,8 @@ impl Target {
         if let Some(file) = self.open_target()? {
             if let Some(image) = self.existing_image(&file, path)? {
                 image.check_size(size)?;
-                let names = self.dry_run(&image.settings(false), image.size())?;
-                return image.check_extents(&names);
+                let paths = self.dry_run(&image.settings(false), image.size())?;
+                return image.check_extents(&paths);
             }
             if let Some(size) = size.filter(|_| self.is_raw()) {
                 self.check_room(file, size)?;
@@ -47,80 +46,50 @@ impl Target {
     /// The paths that are written, replaced or removed for a disk of `size` bytes.
     pub(super) fn files(&self, size: Option<u64>) -> Result<Vec<PathBuf>> {
         let TargetPlace::Path(path) = &self.place else { return Ok(Vec::new()) };
-        let names = match self.open_target().unwrap_or_default() {
+        let mut paths = match self.open_target().unwrap_or_default() {
             Some(file) => match self.existing_image(&file, Some(path))? {
                 Some(image) => self.dry_run(&image.settings(false), image.size())?,
                 None => Vec::new(),
             },
             None => self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?,
         };
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let siblings = names.iter().map(|name| directory.join(name));
-        Ok(std::iter::once(path.clone()).chain(siblings).collect())
+        paths.push(path.clone());
+        Ok(paths)
     }
 
-    /// Creates the image like [`Target::create`] and stores nothing. Returns the names of its sibling files.
-    fn dry_run(&self, settings: &[Setting], size: u64) -> Result<Vec<String>> {
+    /// Creates the image like [`Target::create`] and stores nothing. Returns the paths of its sibling files.
+    fn dry_run(&self, settings: &[Setting], size: u64) -> Result<Vec<PathBuf>> {
         let sink: Box<dyn BlockSink> = match &self.place {
             TargetPlace::Stream(_) => Box::new(StreamSink::new(std::io::sink(), None)),
-            _ => null_sink(),
+            _ => Box::new(NullSink::default()),
         };
+        let (created, paths) = channel();
         let siblings = match &self.place {
-            TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => sibling_names(path),
+            TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => {
+                SiblingFiles::of(path, move |path, _| {
+                    let _ = created.send(path);
+                    Ok(Box::new(NullSink::default()))
+                })
+            }
             _ => None,
         };
-        let dynamic = siblings.clone().map(|siblings| siblings as Arc<dyn Siblings>);
-        let sink = self.formatted(sink, settings, Some(size), dynamic)?;
-        match &self.place {
-            TargetPlace::Path(path)
-                if sink.properties().order == WriteOrder::Ascending && is_device(path) =>
-            {
-                return Err(Error::new(ErrorKind::InvalidInput)
-                    .format(self.format)
-                    .field(format!("target '{}'", path.display()))
-                    .found("a block device")
-                    .expected("a file or a stream, which end with the image"));
-            }
-            _ => {}
+        let has_siblings = siblings.is_some();
+        let sink = self.formatted(sink, settings, Some(size), siblings)?;
+        if let TargetPlace::Path(path) = &self.place
+            && sink.properties().order == WriteOrder::Ascending
+            && is_device(path)
+        {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .field(format!("target '{}'", path.display()))
+                .found("a block device")
+                .expected("a file or a stream, which end with the image"));
         }
-        let Some(siblings) = siblings else { return Ok(Vec::new()) };
         // Files without data are created last. Only formats with subformats have images of several files.
-        if driver_of(self.format)?.settings.iter().any(|help| help.name == "subformat") {
+        if has_siblings && driver_of(self.format)?.settings.iter().any(|help| help.name == "subformat") {
             sink.finish()?;
         }
-        Ok(siblings.names())
-    }
-}
-
-fn null_sink() -> Box<dyn BlockSink> {
-    Box::new(NullSink(WriteOrder::Any))
-}
-
-fn sibling_names(path: &Path) -> Option<Arc<SiblingNames>> {
-    let named = SiblingFiles::of(path, true, SinkOptions::default(), &Arc::default())?;
-    Some(Arc::new(SiblingNames { named, names: Mutex::default() }))
-}
-
-/// Records the names of sibling files and creates none.
-struct SiblingNames {
-    named: Arc<dyn Siblings>,
-    names: Mutex<Vec<String>>,
-}
-
-impl SiblingNames {
-    fn names(&self) -> Vec<String> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Siblings for SiblingNames {
-    fn image_name(&self) -> &str {
-        self.named.image_name()
-    }
-
-    fn create(&self, name: &str, _: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
-        Ok(null_sink())
+        Ok(paths.try_iter().collect())
     }
 }
 

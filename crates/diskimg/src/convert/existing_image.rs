@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg_core::{
@@ -81,18 +81,19 @@ impl ExistingImage {
         }
     }
 
-    /// Checks that the image consists of these other files.
+    /// Checks that the image consists of the files at these paths besides its own.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if its extents have other names.
-    pub(super) fn check_extents(&self, names: &[String]) -> Result<()> {
-        let own = self.image.info().references.iter().map(|reference| reference.name.as_slice());
-        let own: BTreeSet<&[u8]> = own.collect();
-        if own == names.iter().map(String::as_bytes).collect() {
+    pub(super) fn check_extents(&self, paths: &[PathBuf]) -> Result<()> {
+        let names = paths.iter().filter_map(|path| Some(path.file_name()?.as_encoded_bytes()));
+        let names: BTreeSet<&[u8]> = names.collect();
+        let references = &self.image.info().references;
+        let own: BTreeSet<&[u8]> = references.iter().map(|reference| reference.name.as_slice()).collect();
+        if own == names {
             return Ok(());
         }
-        let other = own.iter().find(|own| !names.iter().any(|name| name.as_bytes() == **own));
-        let other = other.copied().unwrap_or_default();
+        let other = own.difference(&names).next().copied().unwrap_or_default();
         Err(refused(
             self.driver.format,
             format_args!(

@@ -1,14 +1,15 @@
 //! Targets that exist and are written in place.
 
 use std::fs::{File, Metadata};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::path::Path;
+use std::sync::PoisonError;
 
-use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result, Siblings};
+use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 use super::existing_image::ExistingImage;
 use super::padded_sink::PaddedSink;
+use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, is_device};
 
 impl Target {
@@ -32,7 +33,8 @@ impl Target {
         let settings = image.settings(is_allocated && !self.compress);
         let keeps_blocks = is_allocated && has_blocks(&file.metadata()?, image.size());
         let options = SinkOptions { sparse: !keeps_blocks, ..self.sink_options(None) };
-        let siblings = path.and_then(|path| ExistingSiblings::of(path, options));
+        let existing = move |path: std::path::PathBuf, size| existing_file(&path, size, options);
+        let siblings = path.and_then(|path| SiblingFiles::of(path, existing));
         let sink = Box::new(FileSink::new(file, options)?);
         let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
         Ok(Box::new(PaddedSink::new(sink, image.size())))
@@ -80,37 +82,16 @@ impl Target {
     }
 }
 
-/// Writes into the existing files of an image of several files.
-struct ExistingSiblings {
-    directory: PathBuf,
-    image_name: String,
-    options: SinkOptions,
-}
-
-impl ExistingSiblings {
-    fn of(image: &Path, options: SinkOptions) -> Option<Arc<dyn Siblings>> {
-        let image_name = image.file_name()?.to_str()?.to_owned();
-        let directory = image.parent().map(Path::to_owned).unwrap_or_default();
-        Some(Arc::new(Self { directory, image_name, options }))
+/// Opens an existing file of an image of several files to write into it.
+fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
+    let named = |error: Error| error.field(format!("target '{}'", path.display()));
+    let there = path.symlink_metadata().map_err(|error| named(error.into()))?;
+    if !there.is_file() {
+        return Err(named(Error::new(ErrorKind::InvalidInput).expected("a regular file")));
     }
-}
-
-impl Siblings for ExistingSiblings {
-    fn image_name(&self) -> &str {
-        &self.image_name
-    }
-
-    fn create(&self, name: &str, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        let path = self.directory.join(name);
-        let named = |error: Error| error.field(format!("target '{}'", path.display()));
-        let there = path.symlink_metadata().map_err(|error| named(error.into()))?;
-        if !there.is_file() {
-            return Err(named(Error::new(ErrorKind::InvalidInput).expected("a regular file")));
-        }
-        let file = File::options().read(true).write(true).open(&path).map_err(|error| named(error.into()))?;
-        let options = SinkOptions { size, sparse: !has_blocks(&there, there.len()), ..self.options };
-        Ok(Box::new(FileSink::new(file, options)?))
-    }
+    let file = File::options().read(true).write(true).open(path).map_err(|error| named(error.into()))?;
+    let options = SinkOptions { size, sparse: !has_blocks(&there, there.len()), ..options };
+    Ok(Box::new(FileSink::new(file, options)?))
 }
 
 /// Returns true if a file has blocks for `bytes`: it was preallocated.

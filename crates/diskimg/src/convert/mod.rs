@@ -11,7 +11,6 @@ mod counting_sink;
 mod dry_run;
 mod engine;
 mod existing_image;
-mod image_files;
 mod in_place;
 mod one_pass;
 mod options;

@@ -1,5 +1,7 @@
 //! The options of a conversion and its result.
 
+use diskimg_core::zeros;
+
 /// The options of a conversion.
 ///
 /// ```
@@ -37,6 +39,17 @@ pub enum Sparse {
     Search(u64),
     /// Searches nothing: stored zeros are written as bytes.
     Never,
+}
+
+impl Sparse {
+    /// The step in bytes in which bytes that are read are searched; `None` if they are not.
+    pub(super) fn step(self) -> Option<usize> {
+        match self {
+            Self::Auto => Some(zeros::GRANULARITY),
+            Self::Search(step) => Some(usize::try_from(step).unwrap_or(zeros::GRANULARITY)),
+            Self::Never => None,
+        }
+    }
 }
 
 /// The result of a conversion, in bytes of the guest disk.

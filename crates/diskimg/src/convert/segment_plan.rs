@@ -57,18 +57,16 @@ impl PlannedSegment<'_> {
 
     /// The range of one host file that stores all of it.
     pub(super) fn host(&self) -> Option<HostRange<'_>> {
-        match self.extents.as_slice() {
-            [one] => one.location.host,
-            _ => None,
-        }
+        self.single()?.location.host
     }
 
     /// Its bytes, if they are in memory.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match self.extents.as_slice() {
-            [one] => one.location.bytes,
-            _ => None,
-        }
+        self.single()?.location.bytes
+    }
+
+    fn single(&self) -> Option<&Extent<'_>> {
+        if let [one] = self.extents.as_slice() { Some(one) } else { None }
     }
 }
 
@@ -143,10 +141,7 @@ impl<'a> SegmentPlan<'a> {
 
 impl<'a> ExtentCursor<'a> {
     fn take(&mut self) -> Result<Option<Extent<'a>>> {
-        match self.rest.take() {
-            Some(extent) => Ok(Some(extent)),
-            None => self.extents.next().transpose(),
-        }
+        self.rest.take().map(Ok).or_else(|| self.extents.next()).transpose()
     }
 
     /// Returns the part of `extent` before `end` and keeps the rest for the next segment.

@@ -41,7 +41,7 @@ impl Sequencer {
             };
         }
         if state.stopped {
-            return Err(stopped());
+            return Err(Error::new(ErrorKind::Cancelled).because("another worker stopped the conversion"));
         }
         drop(state);
         work()?;
@@ -73,10 +73,7 @@ impl Sequencer {
     /// # Errors
     /// That error.
     pub(super) fn outcome(&self) -> Result<()> {
-        match self.lock().failed.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.lock().failed.take().map_or(Ok(()), Err)
     }
 
     fn lock(&self) -> MutexGuard<'_, SequencerState> {
@@ -87,10 +84,6 @@ impl Sequencer {
         let index = number.checked_rem(self.waiting.len() as u64)?;
         self.waiting.get(usize::try_from(index).ok()?)
     }
-}
-
-fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled).because("another worker stopped the conversion")
 }
 
 #[cfg(test)]

@@ -6,36 +6,33 @@ use std::sync::Arc;
 use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
 use diskimg_raw::{FileSink, SinkOptions};
 
-use super::image_files::{ImageFileRole, ImageFiles};
-use super::publishing_sink::PublishingSink;
+use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
 use super::unpublished_file::UnpublishedFile;
 
-/// Creates files in the directory of a target. A new file appears when its sink is finished, one that replaces a file
-/// just before the target.
-pub(super) struct SiblingFiles {
+/// The files in the directory of an image, which `F` creates by their path and size.
+pub(super) struct SiblingFiles<F> {
     directory: PathBuf,
     image_name: String,
-    overwrite: bool,
-    options: SinkOptions,
-    files: Arc<ImageFiles>,
+    create: F,
 }
 
-impl SiblingFiles {
-    /// Creates files in the directory of `target`, written with `options` except for their sizes. `None` if the name of
-    /// the target, from which their names derive, is not UTF-8.
-    pub(super) fn of(
-        target: &Path,
-        overwrite: bool,
-        options: SinkOptions,
-        files: &Arc<ImageFiles>,
-    ) -> Option<Arc<dyn Siblings>> {
+impl<F> SiblingFiles<F>
+where
+    F: Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync + 'static,
+{
+    /// The files in the directory of `target`. `None` if the name of the target, from which their names derive, is not
+    /// UTF-8.
+    pub(super) fn of(target: &Path, create: F) -> Option<Arc<dyn Siblings>> {
         let image_name = target.file_name()?.to_str()?.to_owned();
         let directory = target.parent().map(Path::to_owned).unwrap_or_default();
-        Some(Arc::new(Self { directory, image_name, overwrite, options, files: Arc::clone(files) }))
+        Some(Arc::new(Self { directory, image_name, create }))
     }
 }
 
-impl Siblings for SiblingFiles {
+impl<F> Siblings for SiblingFiles<F>
+where
+    F: Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync,
+{
     fn image_name(&self) -> &str {
         &self.image_name
     }
@@ -47,12 +44,24 @@ impl Siblings for SiblingFiles {
                 .found_name(name.as_bytes())
                 .expected("a plain name that is not that of the image"));
         }
-        let path = self.directory.join(name);
-        let file = UnpublishedFile::new(&path, self.overwrite)?;
-        let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..self.options })?);
-        let role = ImageFileRole::Sibling(Arc::clone(&self.files), path);
-        Ok(Box::new(PublishingSink { sink, file, role, durable: self.options.sync }))
+        (self.create)(self.directory.join(name), size)
     }
+}
+
+/// New files in the directory of `target`, written with `options` except for their sizes. A file appears when its sink
+/// is finished, one that replaces a file just before the target.
+pub(super) fn new_siblings(
+    target: &Path,
+    overwrite: bool,
+    options: SinkOptions,
+    files: Arc<ImageFiles>,
+) -> Option<Arc<dyn Siblings>> {
+    SiblingFiles::of(target, move |path, size| {
+        let file = UnpublishedFile::new(&path, overwrite)?;
+        let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..options })?);
+        let role = ImageFileRole::Sibling(Arc::clone(&files), path);
+        Ok(Box::new(PublishingSink { sink, file, role, durable: options.sync }))
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +70,7 @@ mod tests {
 
     fn siblings_in(dir: &Path, made: &Arc<ImageFiles>) -> Arc<dyn Siblings> {
         let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        SiblingFiles::of(&dir.join("disk.vmdk"), false, options, made).unwrap()
+        new_siblings(&dir.join("disk.vmdk"), false, options, Arc::clone(made)).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -88,10 +97,10 @@ mod tests {
     #[test]
     fn failed_image_removes_no_file_that_it_did_not_make() {
         let dir = tempfile::tempdir().unwrap();
-        let made = Arc::default();
+        let made: Arc<ImageFiles> = Arc::default();
         std::fs::write(dir.path().join("disk-s001.vmdk"), b"old").unwrap();
         let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        let siblings = SiblingFiles::of(&dir.path().join("disk.vmdk"), true, options, &made).unwrap();
+        let siblings = new_siblings(&dir.path().join("disk.vmdk"), true, options, Arc::clone(&made)).unwrap();
         for name in ["disk-s001.vmdk", "disk-s002.vmdk"] {
             let sink = siblings.create(name, None).unwrap();
             sink.write_at(0, b"new").unwrap();

@@ -1,16 +1,14 @@
 //! Creating the sink of a target.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, Remedy, Result, Setting, Siblings};
+use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, NullSink, Remedy, Result, Setting, Siblings};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
-use super::image_files::{ImageFileRole, ImageFiles};
-use super::publishing_sink::PublishingSink;
-use super::sibling_files::SiblingFiles;
+use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
+use super::sibling_files::{SiblingFiles, new_siblings};
 use super::target::{Target, TargetPlace, at_path};
 use super::unpublished_file::UnpublishedFile;
 use crate::drivers::driver_of;
@@ -32,11 +30,14 @@ impl Target {
     /// [`ErrorKind::NeedsSeek`] if a stream cannot have this layout; [`ErrorKind::Unsupported`] if the format cannot be
     /// written; [`ErrorKind::Io`].
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        let length = size.filter(|_| self.is_raw());
         match &self.place {
-            TargetPlace::Stream(stream) => self.create_stream(stream, size),
+            TargetPlace::Stream(stream) => {
+                let sink = StreamSink::new(take(stream, "stream")?, length);
+                self.formatted(Box::new(sink), &self.settings, size, None)
+            }
             TargetPlace::Sink(create) => {
-                let sink = take(create, "sink")?(size.filter(|_| self.is_raw()))?;
-                self.formatted(sink, &self.settings, size, None)
+                self.formatted(take(create, "sink")?(length)?, &self.settings, size, None)
             }
             TargetPlace::File(file) => {
                 self.check(size)?;
@@ -51,7 +52,7 @@ impl Target {
         let file = UnpublishedFile::new(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
         let files = Arc::new(ImageFiles::default());
-        let siblings = SiblingFiles::of(path, self.overwrite, options, &files);
+        let siblings = new_siblings(path, self.overwrite, options, Arc::clone(&files));
         let sink = Box::new(FileSink::new(file.file()?, options)?);
         let sink = self.formatted(sink, &self.settings, size, siblings)?;
         Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files), durable: self.durable }))
@@ -61,16 +62,6 @@ impl Target {
         self.check(size)?;
         let file = File::options().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
         self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
-    }
-
-    fn create_stream(
-        &self,
-        stream: &Mutex<Option<Box<dyn Write + Send>>>,
-        size: Option<u64>,
-    ) -> Result<Box<dyn BlockSink>> {
-        let length = if self.is_raw() { size } else { None };
-        let sink = Box::new(StreamSink::new(take(stream, "stream")?, length));
-        self.formatted(sink, &self.settings, size, None)
     }
 
     /// Adds the format to a sink that stores the file. Raw adds nothing.
@@ -116,7 +107,7 @@ impl Target {
         }
         let siblings = self
             .path()
-            .and_then(|path| SiblingFiles::of(path, false, SinkOptions::default(), &Arc::default()));
+            .and_then(|path| SiblingFiles::of(path, |_, _| Ok(Box::new(NullSink::default()))));
         Ok(self.create_options(virtual_size, &self.settings, siblings))
     }
 
@@ -137,7 +128,7 @@ impl Target {
     /// The options of the file. A raw file has the size of the disk; the file of an image grows.
     pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
         SinkOptions {
-            size: if self.is_raw() { size } else { None },
+            size: size.filter(|_| self.is_raw()),
             preallocation: self.preallocation,
             direct: self.direct,
             sync: self.durable,

@@ -111,7 +111,7 @@ fn directory_of(target: &Path) -> &Path {
 }
 
 /// The mode of a new file before the umask of the process.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 const MODE: u32 = 0o666;
 
 #[cfg(target_os = "linux")]
@@ -146,16 +146,11 @@ fn link(file: &File, target: &Path, overwrite: bool) -> io::Result<()> {
     placed.into_temp_path().persist(target).map_err(|e| e.error)
 }
 
-#[cfg(unix)]
 fn named(target: &Path) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".diskimg-").permissions(permissions).tempfile_in(directory_of(target))
-}
-
-#[cfg(not(unix))]
-fn named(target: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".diskimg-").tempfile_in(directory_of(target))
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(MODE));
+    builder.prefix(".diskimg-").tempfile_in(directory_of(target))
 }
 
 /// Gives a file that replaces `target` its owner and mode, so that a private file stays private.

@@ -81,8 +81,7 @@ impl<'a> ConvertWorker<'a> {
             self.conversion.counts.add_copied(range::len(&range));
             return Ok(());
         }
-        let len = range::len(&range);
-        if planned.is_zeros() || len <= self.segment as u64 {
+        if planned.is_zeros() || range::len(&range) <= self.segment as u64 {
             self.load(planned)?;
             return self.write(planned);
         }
@@ -134,13 +133,8 @@ impl<'a> ConvertWorker<'a> {
         self.buffer.try_reserve(len).map_err(|_| no_memory(len))?;
         self.buffer.resize(len, 0);
         self.read(planned)?;
-        let granularity = match self.conversion.sparse {
-            Sparse::Auto => Some(zeros::GRANULARITY),
-            Sparse::Search(bytes) => Some(usize::try_from(bytes).unwrap_or(zeros::GRANULARITY)),
-            Sparse::Never => None,
-        };
-        match granularity {
-            Some(granularity) => zeros::runs(&self.buffer, granularity, range.start, &mut self.zeros),
+        match self.conversion.sparse.step() {
+            Some(step) => zeros::runs(&self.buffer, step, range.start, &mut self.zeros),
             None => self.zeros.extend(known_zeros(planned)),
         }
         if self.batch.is_some() && self.zeros.first() == Some(&range) {
@@ -173,25 +167,16 @@ impl<'a> ConvertWorker<'a> {
             conversion.counts.add_zeros(range::len(&range));
             return conversion.sink.zero(range);
         }
-        match planned.bytes() {
-            Some(bytes) if self.buffer.is_empty() => {
-                let mut runs = Vec::new();
-                match conversion.sparse {
-                    Sparse::Never => {}
-                    Sparse::Auto => zeros::runs(bytes, zeros::GRANULARITY, range.start, &mut runs),
-                    Sparse::Search(step) => {
-                        let step = usize::try_from(step).unwrap_or(zeros::GRANULARITY);
-                        zeros::runs(bytes, step, range.start, &mut runs);
-                    }
-                }
-                conversion.counts.add(bytes.len() as u64, &runs);
-                zeros::write_runs(conversion.sink, range.start, bytes, &runs)
-            }
-            _ => {
-                conversion.counts.add(self.buffer.len() as u64, &self.zeros);
-                zeros::write_runs(conversion.sink, range.start, &self.buffer, &self.zeros)
-            }
+        let Some(bytes) = planned.bytes().filter(|_| self.buffer.is_empty()) else {
+            conversion.counts.add(self.buffer.len() as u64, &self.zeros);
+            return zeros::write_runs(conversion.sink, range.start, &self.buffer, &self.zeros);
+        };
+        let mut runs = Vec::new();
+        if let Some(step) = conversion.sparse.step() {
+            zeros::runs(bytes, step, range.start, &mut runs);
         }
+        conversion.counts.add(bytes.len() as u64, &runs);
+        zeros::write_runs(conversion.sink, range.start, bytes, &runs)
     }
 }
 
