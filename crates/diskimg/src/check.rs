@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
 
+use crate::host_file::open_stream;
 use crate::opener::Opener;
 use crate::sniff::FileEnds;
 use crate::stream_input::StreamInput;
@@ -42,7 +43,8 @@ impl Opener {
         match self.wrapper_of(&source)? {
             None => self.check_source(Arc::new(source)),
             Some(wrapper) => {
-                self.check_source(StreamInput::compressed_file(path, wrapper, self)?.into_file(&())?)
+                let input = StreamInput::compressed(open_stream(path)?, wrapper, self)?;
+                self.check_source(input.into_file(&())?)
             }
         }
     }

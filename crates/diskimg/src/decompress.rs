@@ -1,7 +1,7 @@
 //! Decompressing a stream that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Limits, Result};
+use diskimg_core::Result;
 
 use crate::opener::Opener;
 use crate::wrappers::{Decompressor, decompressor};
@@ -17,8 +17,7 @@ type EmitBytes<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 /// Recognises the compression of a pushed stream and decompresses it, one level deep.
 pub(crate) struct AutoDecompressor {
     stage: DecompressStage,
-    limits: Limits,
-    threads: u32,
+    opener: Opener,
 }
 
 enum DecompressStage {
@@ -39,7 +38,7 @@ impl AutoDecompressor {
             true => DecompressStage::Start(Vec::new()),
             false => DecompressStage::Plain,
         };
-        Self { stage, limits: opener.limits.clone(), threads: opener.threads }
+        Self { stage, opener: opener.clone() }
     }
 
     /// The compression of the stream, once it is known.
@@ -89,7 +88,7 @@ impl AutoDecompressor {
             return Ok(());
         };
         if let Some(wrapper) = Wrapper::recognise(&start) {
-            let decoder = Box::new(decompressor(wrapper, &self.limits, self.threads)?);
+            let decoder = Box::new(decompressor(wrapper, &self.opener)?);
             self.stage = DecompressStage::Compressed { decoder, block: Vec::new() };
         }
         self.forward(&start, emit)

@@ -32,9 +32,10 @@ pub struct Disk {
     member: Option<String>,
     file: Arc<dyn BlockSource>,
     files: Vec<Arc<dyn BlockSource>>,
-    sizes: FileSizes,
+    /// The sizes of the file; if the image is compressed, those of the compressed file.
+    pub(crate) sizes: FileSizes,
     /// The compressed file that the image was in.
-    origin: Option<HostId>,
+    pub(crate) origin: Option<HostId>,
 }
 
 impl Disk {
@@ -49,22 +50,15 @@ impl Disk {
     ) -> Result<Self> {
         let mut layers = vec![Arc::clone(&top)];
         layers.extend(below);
-        let sources: Vec<Arc<dyn BlockSource>> =
-            layers.iter().map(|layer| Arc::clone(layer) as Arc<dyn BlockSource>).collect();
-        let whole: Arc<dyn BlockSource> = match sources.as_slice() {
-            [one] => Arc::clone(one),
-            _ => Arc::new(Chain::new(sources)?),
+        let sources = layers.iter().map(|layer| Arc::clone(layer) as Arc<dyn BlockSource>);
+        let whole: Arc<dyn BlockSource> = match layers.as_slice() {
+            [one] => Arc::clone(one) as Arc<dyn BlockSource>,
+            _ => Arc::new(Chain::new(sources.collect())?),
         };
         let sizes = FileSizes::of(&file);
         let mut files = vec![Arc::clone(&file)];
         files.extend(others);
         Ok(Self { layers, top, whole, wrapper, member, file, files, sizes, origin: None })
-    }
-
-    /// The same disk, decompressed from a file of these sizes.
-    pub(crate) fn with_file_sizes(mut self, sizes: FileSizes) -> Self {
-        self.sizes = sizes;
-        self
     }
 
     /// The layers, top first: the image itself, then its backing files or parents.
@@ -92,12 +86,6 @@ impl Disk {
     #[must_use]
     pub fn inspection(&self) -> Inspection {
         Inspection::new(self.top.info().clone(), self.wrapper, self.sizes)
-    }
-
-    /// The same disk, decompressed from this file.
-    pub(crate) fn decompressed_from(mut self, file: Option<HostId>) -> Self {
-        self.origin = file;
-        self
     }
 
     /// The compression of the file, if any.

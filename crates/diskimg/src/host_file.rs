@@ -1,7 +1,6 @@
 //! Host files: opening them and detecting their compression.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use diskimg_codec::Wrapper;
@@ -9,7 +8,6 @@ use diskimg_core::{BlockSource, Error, Result};
 use diskimg_raw::{FileSource, SourceOptions};
 
 use crate::opener::Opener;
-use crate::wrappers::{DecompressReader, decompress_reader};
 
 impl Opener {
     /// Opens a host file as a source.
@@ -27,11 +25,6 @@ impl Opener {
         let magic = magic.get_mut(..len).unwrap_or_default();
         source.read_at(0, magic)?;
         Ok(Wrapper::recognise(magic))
-    }
-
-    /// Decompresses a stream.
-    pub(crate) fn decode<R: Read + Send>(&self, stream: R, wrapper: Wrapper) -> Result<DecompressReader<R>> {
-        decompress_reader(stream, wrapper, &self.limits, self.threads)
     }
 }
 

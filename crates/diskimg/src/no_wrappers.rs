@@ -1,12 +1,12 @@
-//! The decompressors of a build without the feature `wrappers`: no value of them exists.
+//! The decompressor of a build without the feature `wrappers`: no value of it exists.
 
 use std::io::Read;
-use std::marker::PhantomData;
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ErrorKind, Limits, Result};
+use diskimg_core::{Error, ErrorKind, Result};
 
-pub(crate) use NoDecompressReader as DecompressReader;
+use crate::opener::Opener;
+
 pub(crate) use NoDecompressor as Decompressor;
 
 pub(crate) enum NoDecompressor {}
@@ -25,24 +25,11 @@ impl NoDecompressor {
     }
 }
 
-pub(crate) struct NoDecompressReader<R>(NoDecompressor, PhantomData<R>);
-
-impl<R> Read for NoDecompressReader<R> {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        match self.0 {}
-    }
-}
-
-pub(crate) fn decompressor(wrapper: Wrapper, _: &Limits, _: u32) -> Result<NoDecompressor> {
+pub(crate) fn decompressor(wrapper: Wrapper, _: &Opener) -> Result<NoDecompressor> {
     Err(unsupported(wrapper))
 }
 
-pub(crate) fn decompress_reader<R>(
-    _: R,
-    wrapper: Wrapper,
-    _: &Limits,
-    _: u32,
-) -> Result<NoDecompressReader<R>> {
+pub(crate) fn decompress_reader(_: impl Read, wrapper: Wrapper, _: &Opener) -> Result<Box<dyn Read + Send>> {
     Err(unsupported(wrapper))
 }
 

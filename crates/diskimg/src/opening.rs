@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Progress, Result};
-use diskimg_raw::FileSource;
 
 use crate::byte_stream::SourceReader;
 use crate::disk::Disk;
+use crate::host_file::open_stream;
 use crate::host_id::HostId;
 use crate::inspection::FileSizes;
 use crate::opener::Opener;
@@ -45,12 +45,7 @@ impl Opener {
     /// defects of the file, by [`ErrorKind`](crate::ErrorKind).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
         let path = path.as_ref();
-        let source = self.file(path)?;
-        let sizes = FileSizes::of(&source);
-        match self.input_of(path, source)? {
-            Input::Disk(disk) => Ok(disk),
-            Input::Stream(input) => Ok(input.into_disk(&())?.with_file_sizes(sizes)),
-        }
+        self.disk_in(&(Arc::new(self.file(path)?) as Arc<dyn BlockSource>), || open_stream(path))
     }
 
     /// Opens the image in a source, decompressed if [`Opener::decompress`] is set.
@@ -67,15 +62,7 @@ impl Opener {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub fn open_source(&self, source: Arc<dyn BlockSource>) -> Result<Disk> {
-        match self.wrapper_of(&source)? {
-            None => self.open_unpacked(&source),
-            Some(wrapper) => {
-                let sizes = FileSizes::of(&source);
-                let origin = HostId::of_source(&source);
-                let input = StreamInput::compressed(SourceReader::new(source), wrapper, self)?;
-                Ok(input.with_origin(origin).into_disk(&())?.with_file_sizes(sizes))
-            }
-        }
+        self.disk_in(&Arc::clone(&source), || Ok(SourceReader::new(source)))
     }
 
     /// Reads the head of a streamed image: a pipe, a download. The stream is decompressed if it is compressed, and
@@ -94,23 +81,34 @@ impl Opener {
     /// As [`Opener::open`] and [`Opener::stream`].
     pub fn input(&self, path: impl AsRef<Path>) -> Result<Input> {
         let path = path.as_ref();
-        self.input_of(path, self.file(path)?)
+        self.input_in(&(Arc::new(self.file(path)?) as Arc<dyn BlockSource>), || open_stream(path))
     }
 
-    fn input_of(&self, path: &Path, source: FileSource) -> Result<Input> {
-        Ok(match self.wrapper_of(&source)? {
-            None => Input::Disk(self.open_unpacked(&(Arc::new(source) as Arc<dyn BlockSource>))?),
-            Some(wrapper) => {
-                let input = StreamInput::compressed_file(path, wrapper, self)?;
-                Input::Stream(input.with_origin(HostId::of_source(&source)))
-            }
-        })
+    /// The image in a source, whose bytes `stream` returns in order if they are compressed.
+    fn input_in<R: Read + Send + 'static>(
+        &self,
+        source: &Arc<dyn BlockSource>,
+        stream: impl FnOnce() -> Result<R>,
+    ) -> Result<Input> {
+        let Some(wrapper) = self.wrapper_of(source)? else {
+            let (source, member) = self.unpacked(source)?;
+            return self.open_image(&source, None, member).map(Input::Disk);
+        };
+        let mut input = StreamInput::compressed(stream()?, wrapper, self)?;
+        input.origin = HostId::of_source(source);
+        Ok(Input::Stream(input))
     }
 
-    /// Opens the image in an uncompressed source, or the disk in an OVA.
-    fn open_unpacked(&self, source: &Arc<dyn BlockSource>) -> Result<Disk> {
-        let (source, member) = self.unpacked(source)?;
-        self.open_image(&source, None, member)
+    fn disk_in<R: Read + Send + 'static>(
+        &self,
+        source: &Arc<dyn BlockSource>,
+        stream: impl FnOnce() -> Result<R>,
+    ) -> Result<Disk> {
+        let mut disk = self.input_in(source, stream)?.into_disk(&())?;
+        if disk.wrapper().is_some() {
+            disk.sizes = FileSizes::of(source);
+        }
+        Ok(disk)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Images that are streamed: read once, in order.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
@@ -14,12 +13,12 @@ use crate::archive::{DiskReader, OVA, is_ova};
 use crate::byte_stream::read_full;
 use crate::disk::Disk;
 use crate::drivers::driver_of;
-use crate::host_file::open_stream;
 use crate::host_id::HostId;
 use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{FileParts, HEAD};
 use crate::spool::{TemporarySpillFile, spool};
+use crate::wrappers::decompress_reader;
 
 /// A streamed image whose head is read and whose format is known. From an OVA, it is the disk inside; a second
 /// disk is detected only at the end of the archive and is an error then.
@@ -41,7 +40,7 @@ pub struct StreamInput {
     wrapper: Option<Wrapper>,
     member: Option<String>,
     /// The compressed file that the stream is read from.
-    origin: Option<HostId>,
+    pub(crate) origin: Option<HostId>,
 }
 
 impl StreamInput {
@@ -61,13 +60,8 @@ impl StreamInput {
         wrapper: Wrapper,
         opener: &Opener,
     ) -> Result<Self> {
-        let mut decoded = opener.decode(stream, wrapper)?;
-        Self::plain(read_head(&mut decoded)?, Box::new(decoded), Some(wrapper), opener)
-    }
-
-    /// Reads the image in a compressed host file.
-    pub(crate) fn compressed_file(path: &Path, wrapper: Wrapper, opener: &Opener) -> Result<Self> {
-        Self::compressed(open_stream(path)?, wrapper, opener)
+        let mut decoded = decompress_reader(stream, wrapper, opener)?;
+        Self::plain(read_head(&mut decoded)?, decoded, Some(wrapper), opener)
     }
 
     fn plain(
@@ -104,19 +98,9 @@ impl StreamInput {
 
     /// Declares the file that the stream is read from. [`StreamInput::convert_to`] then refuses to overwrite it.
     #[must_use]
-    pub fn read_from(self, file: &std::fs::Metadata) -> Self {
-        self.with_origin(HostId::of(file))
-    }
-
-    /// Records the file that the stream is read from.
-    pub(crate) fn with_origin(mut self, file: Option<HostId>) -> Self {
-        self.origin = file;
+    pub fn read_from(mut self, file: &std::fs::Metadata) -> Self {
+        self.origin = HostId::of(file);
         self
-    }
-
-    /// The compressed file that the stream is read from.
-    pub(crate) fn origin(&self) -> Option<HostId> {
-        self.origin
     }
 
     /// Extends the head until it contains the names of all files that the image needs.
@@ -183,8 +167,9 @@ impl StreamInput {
         check_references(&self.opener, self.driver, &self.head)?;
         let (opener, wrapper, member) = (self.opener.clone(), self.wrapper, self.member.clone());
         let origin = self.origin;
-        let disk = opener.open_image(&self.into_file(progress)?, wrapper, member)?;
-        Ok(disk.decompressed_from(origin))
+        let mut disk = opener.open_image(&self.into_file(progress)?, wrapper, member)?;
+        disk.origin = origin;
+        Ok(disk)
     }
 
     /// Stores the whole image in a temporary file.

@@ -2,23 +2,24 @@
 
 use std::io::Read;
 
-use diskimg_codec::{DecompressOptions, Wrapper};
-use diskimg_core::{Limits, Result};
+use diskimg_codec::{DecompressOptions, DecompressReader, Wrapper};
+use diskimg_core::Result;
 
-pub(crate) use diskimg_codec::{DecompressReader, Decompressor};
+pub(crate) use diskimg_codec::Decompressor;
 
-/// A decompressor of pushed bytes with this number of threads.
-pub(crate) fn decompressor(wrapper: Wrapper, limits: &Limits, threads: u32) -> Result<Decompressor> {
-    let options = DecompressOptions { threads, ..DecompressOptions::default() };
-    Decompressor::with_options(wrapper, limits, &options)
+use crate::opener::Opener;
+
+/// A decompressor of pushed bytes.
+pub(crate) fn decompressor(wrapper: Wrapper, opener: &Opener) -> Result<Decompressor> {
+    let options = DecompressOptions { threads: opener.threads, ..DecompressOptions::default() };
+    Decompressor::with_options(wrapper, &opener.limits, &options)
 }
 
-/// The decompressed bytes of a stream, with this number of threads.
-pub(crate) fn decompress_reader<R: Read + Send>(
-    stream: R,
+/// The decompressed bytes of a stream.
+pub(crate) fn decompress_reader(
+    stream: impl Read + Send + 'static,
     wrapper: Wrapper,
-    limits: &Limits,
-    threads: u32,
-) -> Result<DecompressReader<R>> {
-    Ok(DecompressReader::new(stream, decompressor(wrapper, limits, threads)?))
+    opener: &Opener,
+) -> Result<Box<dyn Read + Send>> {
+    Ok(Box::new(DecompressReader::new(stream, decompressor(wrapper, opener)?)))
 }

@@ -102,7 +102,9 @@ impl StreamInput {
         progress: &dyn Progress,
     ) -> Result<Converted> {
         target.check_stream(&self)?;
-        if !target.accepts_unknown_size() || !self.streams(target.order()) {
+        let is_pipe = matches!(target.place, TargetPlace::Stream(_));
+        let order = if is_pipe { WriteOrder::Ascending } else { WriteOrder::Any };
+        if !target.accepts_unknown_size() || !self.streams(order) {
             return self.into_disk(progress)?.convert_to(target, options, progress);
         }
         let is_raw = self.format() == diskimg_raw::DRIVER.format;
@@ -110,15 +112,5 @@ impl StreamInput {
         let sink = target.create(None)?;
         progress.begin(None);
         Ok(Converted { looks_like, ..convert_stream(self, sink, options, progress)? })
-    }
-}
-
-impl Target {
-    /// The order in which a raw target is written.
-    fn order(&self) -> WriteOrder {
-        match &self.place {
-            TargetPlace::Stream(_) => WriteOrder::Ascending,
-            TargetPlace::Path(_) | TargetPlace::File(_) | TargetPlace::Sink(_) => WriteOrder::Any,
-        }
     }
 }

@@ -27,10 +27,8 @@ impl Target {
     pub(super) fn check_stream(&self, stream: &StreamInput) -> Result<()> {
         let size = stream.virtual_size();
         self.check(size)?;
-        match stream.origin() {
-            Some(origin) => self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin)),
-            None => Ok(()),
-        }
+        let Some(origin) = stream.origin else { return Ok(()) };
+        self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin))
     }
 
     fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {
