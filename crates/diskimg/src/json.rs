@@ -6,7 +6,7 @@
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::inspection::Inspection;
 
@@ -24,40 +24,30 @@ use crate::inspection::Inspection;
 #[must_use]
 pub fn info(inspection: &Inspection, filename: &str) -> Value {
     let info = &inspection.info;
-    let mut object = Map::new();
-    if inspection.file_size.is_some() {
-        object
-            .insert("children".into(), json!([{ "name": "file", "info": file_node(inspection, filename) }]));
+    let (backing, format) = (backing(info), info.format.name());
+    let children = || json!([{ "name": "file", "info": file_node(inspection, filename) }]);
+    let specific = || json!({ "type": format, "data": table(&info.details, filename) });
+    let snapshots = || info.snapshots.iter().map(snapshot).collect::<Value>();
+    let mut object = json!({
+        "children": inspection.file_size.map(|_| children()),
+        "backing-filename-format": backing.and_then(|backing| backing.format.as_ref()),
+        "snapshots": (!info.snapshots.is_empty()).then(snapshots),
+        "virtual-size": info.virtual_size,
+        "filename": filename,
+        "cluster-size": info.allocation_unit,
+        "format": format,
+        "actual-size": inspection.allocated_size,
+        "format-specific": (!info.details.is_empty()).then(specific),
+        "full-backing-filename": backing.map(|backing| full_name(filename, &backing.name_lossy())),
+        "backing-filename": backing.map(Reference::name_lossy),
+        "encrypted": info.encryption.is_some().then_some(true),
+        "dirty-flag": info.dirty,
+        "diskimg": additions(inspection),
+    });
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
     }
-    if let Some(format) = backing(info).and_then(|backing| backing.format.as_ref()) {
-        object.insert("backing-filename-format".into(), json!(format));
-    }
-    if !info.snapshots.is_empty() {
-        object.insert("snapshots".into(), info.snapshots.iter().map(snapshot).collect());
-    }
-    object.insert("virtual-size".into(), json!(info.virtual_size));
-    object.insert("filename".into(), json!(filename));
-    if let Some(unit) = info.allocation_unit {
-        object.insert("cluster-size".into(), json!(unit));
-    }
-    object.insert("format".into(), json!(info.format.name()));
-    if let Some(bytes) = inspection.allocated_size {
-        object.insert("actual-size".into(), json!(bytes));
-    }
-    if !info.details.is_empty() {
-        let data = table(&info.details, filename);
-        object.insert("format-specific".into(), json!({ "type": info.format.name(), "data": data }));
-    }
-    if let Some(backing) = backing(info) {
-        object.insert("full-backing-filename".into(), json!(full_name(filename, &backing.name_lossy())));
-        object.insert("backing-filename".into(), json!(backing.name_lossy()));
-    }
-    if info.encryption.is_some() {
-        object.insert("encrypted".into(), json!(true));
-    }
-    object.insert("dirty-flag".into(), json!(info.dirty));
-    object.insert("diskimg".into(), additions(inspection));
-    Value::Object(object)
+    object
 }
 
 /// The backing file or parent that an image names, if any.
@@ -167,8 +157,7 @@ pub const fn severity(severity: Severity) -> &'static str {
 }
 
 fn table(details: &[(String, Detail)], image: &str) -> Value {
-    let rows = details.iter().map(|(name, detail)| (name.clone(), self::detail(detail, image)));
-    Value::Object(rows.collect())
+    details.iter().map(|(name, detail)| (name.clone(), self::detail(detail, image))).collect()
 }
 
 fn detail(detail: &Detail, image: &str) -> Value {
