@@ -30,39 +30,33 @@ impl BoundedInfo {
 
 /// Shortens the lists of a description that are too long.
 pub(super) fn bounded(mut info: ImageInfo) -> BoundedInfo {
-    let mut shortened = Vec::new();
-    let mut note = |what: &str, kept: usize, all: usize| {
-        if kept < all {
-            shortened.push(format!("{kept} of {all} {what} are listed before the stream has ended"));
-        }
-    };
-    let all = info.snapshots.len();
+    let all = counts(&info);
     truncate(&mut info.snapshots, &mut ListRoom(SNAPSHOTS), snapshot_bytes);
-    note("snapshots", info.snapshots.len(), all);
-
-    let all = info.references.len();
     info.references = references(std::mem::take(&mut info.references));
-    note("names of other files", info.references.len(), all);
-
-    let all = info.details.iter().map(|(_, detail)| length(detail)).sum();
     let mut room = ListRoom(DETAILS);
     info.details.retain_mut(|(name, detail)| room.take(name.len()) && shorten(detail, &mut room));
-    note("facts", info.details.iter().map(|(_, detail)| length(detail)).sum(), all);
-
-    let all = info.findings.len();
     truncate(&mut info.findings, &mut ListRoom(FINDINGS), finding_bytes);
-    note("findings", info.findings.len(), all);
-
-    let all = usize::from(info.subformat.is_some());
     info.subformat = info.subformat.filter(|name| name.len() <= SUBFORMAT);
-    note("names of layouts", usize::from(info.subformat.is_some()), all);
-
-    if shortened.is_empty() {
+    let kept = counts(&info);
+    if kept == all {
         return BoundedInfo::Whole(info);
     }
-    info.findings
-        .extend(shortened.into_iter().map(|message| Finding::new(Severity::Note, "list_cut", message)));
+    for ((what, kept), (_, all)) in kept.into_iter().zip(all).filter(|(kept, all)| kept != all) {
+        let message = format!("{kept} of {all} {what} are listed before the stream has ended");
+        info.findings.push(Finding::new(Severity::Note, "list_cut", message));
+    }
     BoundedInfo::Shortened(info)
+}
+
+/// The lengths of the lists of a description.
+fn counts(info: &ImageInfo) -> [(&'static str, usize); 5] {
+    [
+        ("snapshots", info.snapshots.len()),
+        ("names of other files", info.references.len()),
+        ("facts", info.details.iter().map(|(_, detail)| length(detail)).sum()),
+        ("findings", info.findings.len()),
+        ("names of layouts", usize::from(info.subformat.is_some())),
+    ]
 }
 
 /// The memory left for a list.

@@ -13,7 +13,7 @@ use crate::opener::Opener;
 use crate::sniff::{FileParts, FormatMatches, Sniffed};
 
 /// The assumed end of a stream.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum StreamEnd {
     /// After the bytes so far.
     Here,
@@ -36,17 +36,13 @@ pub(super) struct Evaluation {
 
 /// Evaluates the retained parts of a stream that ends at `end`.
 pub(super) fn evaluate(retained: &Retained, end: StreamEnd, opener: &Opener) -> Evaluation {
-    let size = match end {
-        StreamEnd::Here => Some(retained.total()),
-        StreamEnd::Unknown => None,
+    let (size, trailer) = match end {
+        StreamEnd::Here => (Some(retained.total()), retained.trailer()),
+        StreamEnd::Unknown => (None, Vec::new()),
     };
-    let trailer = if end == StreamEnd::Here { retained.trailer() } else { Vec::new() };
     let parts = FileParts { head: retained.head(), trailer: &trailer, size };
     let likeness = FormatMatches::of(parts);
-    let formats = match opener.format {
-        Some(format) => vec![format],
-        None => likeness.formats(),
-    };
+    let formats = opener.format.map_or_else(|| likeness.formats(), |format| vec![format]);
     let sniffed = parts.sniff();
     let named = match (&opener.format, &sniffed) {
         (Some(format), _) | (None, Ok(Sniffed::Image(format) | Sniffed::Known(format))) => Some(*format),

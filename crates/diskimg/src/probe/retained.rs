@@ -118,23 +118,18 @@ impl Retained {
     }
 
     /// The bytes from `at` to the end of the part that retains them.
-    fn retained_at(&self, at: u64) -> &[u8] {
+    fn retained_at<'s>(&'s self, at: u64) -> &'s [u8] {
         let (tail, end) = self.tail.slices();
         let end_start = self.total.saturating_sub(end.len() as u64);
         let tail_start = end_start.saturating_sub(tail.len() as u64);
-        let parts = std::iter::once((0, self.head.as_slice()))
+        let mut parts = std::iter::once((0, self.head.as_slice()))
             .chain(self.requested.iter().map(|part| (part.range.start, part.bytes.as_slice())))
             .chain([(tail_start, tail), (end_start, end)]);
-        let from = |(start, bytes): (u64, &'_ [u8])| {
+        let from = |(start, bytes): (u64, &'s [u8])| {
             let skip = usize::try_from(at.checked_sub(start)?).ok()?;
-            Some(skip).filter(|skip| *skip < bytes.len())
+            bytes.get(skip..).filter(|bytes| !bytes.is_empty())
         };
-        for (start, bytes) in parts {
-            if let Some(skip) = from((start, bytes)) {
-                return bytes.get(skip..).unwrap_or_default();
-            }
-        }
-        &[]
+        parts.find_map(from).unwrap_or_default()
     }
 
     /// Requests a range. Returns false if a part of it is past and not retained, or it is too long.
@@ -180,12 +175,8 @@ impl Retained {
 
     /// The start of the first requested range after `at`.
     fn next_requested(&self, at: u64) -> u64 {
-        self.requested
-            .iter()
-            .map(|part| part.range.start)
-            .filter(|start| *start > at)
-            .min()
-            .unwrap_or(u64::MAX)
+        let starts = self.requested.iter().map(|part| part.range.start);
+        starts.filter(|start| *start > at).min().unwrap_or(u64::MAX)
     }
 
     /// The end of the last requested range that is incomplete.
