@@ -51,13 +51,14 @@ impl FileSizes {
     }
 }
 
+/// The bytes that the file system has allocated for a file, if known.
 #[cfg(unix)]
-fn allocated(file: &std::fs::Metadata) -> Option<u64> {
+pub(crate) fn allocated(file: &std::fs::Metadata) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     file.blocks().checked_mul(512)
 }
 
 #[cfg(not(unix))]
-fn allocated(_: &std::fs::Metadata) -> Option<u64> {
+pub(crate) fn allocated(_: &std::fs::Metadata) -> Option<u64> {
     None
 }

@@ -65,7 +65,11 @@ impl Opener {
                 return Err(chain_loops(&reference));
             }
             opened.add(&file);
-            layers.push(self.checked_layer(&reference, Arc::clone(&file), opened)?);
+            let driver = declared_driver(&reference)?;
+            let layer = self.layer(driver, Arc::clone(&file), &reference.name, None, opened)?;
+            let accepted = reference.identity.accepts(&layer.info().identity);
+            accepted.map_err(|e| e.format(reference.found_in))?;
+            layers.push(layer);
             files.push(file);
             referrer = reference.name;
         }
@@ -86,18 +90,6 @@ impl Opener {
                 .found(format_args!("{} files", self.parents.len()))
                 .expected(format_args!("at most {layers}, as many as the chain has below the image")),
         })
-    }
-
-    /// Opens the file of `reference` and checks that it is the file that the reference identifies.
-    fn checked_layer(
-        &self,
-        reference: &Reference,
-        file: Arc<dyn BlockSource>,
-        opened: &OpenedFiles,
-    ) -> Result<Arc<dyn Image>> {
-        let layer = self.layer(declared_driver(reference)?, file, &reference.name, None, opened)?;
-        reference.identity.accepts(&layer.info().identity).map_err(|e| e.format(reference.found_in))?;
-        Ok(layer)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, LimitKind, Progress, Remedy, Result, SpillFile, zeros};
 use diskimg_raw::{FileSink, FileSource, SinkOptions};
@@ -37,22 +37,10 @@ impl Default for Spool {
     }
 }
 
-/// Creates a temporary file; returns it with its largest size in bytes.
-///
-/// # Errors
-/// [`ErrorKind::NeedsSeek`] if temporary files are disabled.
-fn temporary(spool: &Spool) -> Result<(File, u64)> {
-    let Spool::Temporary { directory, limit } = spool else {
-        return Err(Error::new(ErrorKind::NeedsSeek)
-            .because("the image needs random access, and temporary files are not allowed")
-            .with_remedy(Remedy::AllowSpool));
-    };
-    let file = match directory {
-        Some(directory) => tempfile::tempfile_in(directory),
-        None => tempfile::tempfile(),
-    }
-    .map_err(|e| Error::from(e).field("temporary file"))?;
-    Ok((file, *limit))
+/// Creates a temporary file in this directory, or in the system's.
+fn temporary(directory: Option<&Path>) -> Result<File> {
+    let file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
+    file.map_err(|e| Error::from(e).field("temporary file"))
 }
 
 fn too_long(limit: u64) -> Error {
@@ -72,11 +60,19 @@ pub(crate) struct ImageSpool {
 
 impl ImageSpool {
     /// An empty file for at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NeedsSeek`] if temporary files are disabled.
     pub(crate) fn new(spool: &Spool, most: u64) -> Result<Self> {
-        let (file, limit) = temporary(spool)?;
+        let Spool::Temporary { directory, limit } = spool else {
+            return Err(Error::new(ErrorKind::NeedsSeek)
+                .because("the image needs random access, and temporary files are not allowed")
+                .with_remedy(Remedy::AllowSpool));
+        };
+        let file = temporary(directory.as_deref())?;
         let options = SinkOptions { is_zero: true, sync: false, ..SinkOptions::default() };
         let sink = FileSink::new(file.try_clone()?, options)?;
-        Ok(Self { file, sink, limit: limit.min(most), length: 0 })
+        Ok(Self { file, sink, limit: most.min(*limit), length: 0 })
     }
 
     /// Appends bytes, zeros as holes.
@@ -126,9 +122,10 @@ pub(crate) fn spool(
 
 /// A temporary file for the parts of a stream that a decoder reads later. Created by the first write.
 pub(crate) struct TemporarySpillFile {
-    spool: Spool,
+    directory: Option<PathBuf>,
+    limit: u64,
+    used: u64,
     file: Option<File>,
-    left: u64,
 }
 
 impl TemporarySpillFile {
@@ -136,25 +133,24 @@ impl TemporarySpillFile {
     pub(crate) fn new(spool: &Spool) -> Option<Self> {
         match spool {
             Spool::Never => None,
-            Spool::Temporary { limit, .. } => Some(Self { spool: spool.clone(), file: None, left: *limit }),
+            Spool::Temporary { directory, limit } => {
+                Some(Self { directory: directory.clone(), limit: *limit, used: 0, file: None })
+            }
         }
     }
 
     fn file(&mut self) -> Result<&mut File> {
-        Ok(match &mut self.file {
-            Some(file) => file,
-            none => none.insert(temporary(&self.spool)?.0),
-        })
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(temporary(self.directory.as_deref())?)),
+        }
     }
 }
 
 impl SpillFile for TemporarySpillFile {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let Some(left) = self.left.checked_sub(bytes.len() as u64) else {
-            let Spool::Temporary { limit, .. } = self.spool else { return Err(too_long(0)) };
-            return Err(too_long(limit));
-        };
-        self.left = left;
+        let used = self.used.checked_add(bytes.len() as u64).filter(|used| *used <= self.limit);
+        self.used = used.ok_or_else(|| too_long(self.limit))?;
         let file = self.file()?;
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes).map_err(|error| Error::from(error).field("temporary file"))

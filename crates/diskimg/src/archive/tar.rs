@@ -93,7 +93,7 @@ impl TarHeaders {
                 bad(ErrorKind::Limit, "members", offset).expected(format_args!("at most {MAX_HEADERS}"))
             );
         }
-        let is_extension = header.is_extension();
+        let is_extension = matches!(header.kind, b'x' | b'X' | b'g' | b'L' | b'K');
         let len = if is_extension { header.len } else { self.extended.len.unwrap_or(header.len) };
         let start = offset.saturating_add(BLOCK);
         let range = start..start.saturating_add(len);
@@ -162,11 +162,6 @@ impl TarHeader {
         let name = if is_ustar && !prefix.is_empty() { format!("{prefix}/{name}") } else { name };
         let kind = field(156..157).first().copied().unwrap_or_default();
         Ok(Some(Self { name, len, kind }))
-    }
-
-    /// Returns true for an extended header.
-    fn is_extension(&self) -> bool {
-        matches!(self.kind, b'x' | b'X' | b'g' | b'L' | b'K')
     }
 }
 

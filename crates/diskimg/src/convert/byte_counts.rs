@@ -16,10 +16,6 @@ pub(super) struct ByteCounts {
 }
 
 impl ByteCounts {
-    pub(super) fn add_written(&self, bytes: u64) {
-        self.written.fetch_add(bytes, Ordering::Relaxed);
-    }
-
     pub(super) fn add_copied(&self, bytes: u64) {
         self.copied.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -32,7 +28,7 @@ impl ByteCounts {
     pub(super) fn add(&self, len: u64, zeros: &[Range<u64>]) {
         let zeros: u64 = zeros.iter().map(range::len).sum();
         self.add_zeros(zeros);
-        self.add_written(len.saturating_sub(zeros));
+        self.written.fetch_add(len.saturating_sub(zeros), Ordering::Relaxed);
     }
 
     pub(super) fn totals(&self) -> Converted {

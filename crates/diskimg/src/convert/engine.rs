@@ -44,18 +44,15 @@ pub fn convert(
         progress,
         counts: ByteCounts::default(),
     };
-    run(&conversion, workload.threads, workload.segment);
+    let work = || ConvertWorker::new(&conversion, workload.segment).run();
+    std::thread::scope(|scope| {
+        for _ in 1..workload.threads {
+            scope.spawn(work);
+        }
+        work();
+    });
     let counts = conversion.counts.totals();
     conversion.sequencer.outcome()?;
     sink.finish()?;
     Ok(counts)
-}
-
-fn run<'a>(conversion: &'a Conversion<'a>, threads: usize, segment: usize) {
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| ConvertWorker::new(conversion, segment).run());
-        }
-        ConvertWorker::new(conversion, segment).run();
-    });
 }

@@ -1,13 +1,15 @@
 //! An existing image that is written again.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg_core::{
     BlockSource, DenyReferences, Driver, Error, ErrorKind, Extent, Extents, Format, Image, ImageInfo, Limits,
-    OpenOptions, Printable, ReferenceRole, Resolver, Result, Setting,
+    OpenOptions, Printable, ReferenceRole, Resolver, Result, Setting, range, zeros,
 };
 use diskimg_raw::FileSource;
 
@@ -69,15 +71,12 @@ impl ExistingImage {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] naming both sizes.
     pub(super) fn check_size(&self, size: Option<u64>) -> Result<()> {
-        match size {
-            Some(size) if size > self.size() => Err(refused(
-                self.driver.format,
-                format_args!(
-                    "the existing image has a virtual size of {} bytes, which is smaller than the disk of {size} bytes",
-                    self.size()
-                ),
-            )),
-            _ => Ok(()),
+        let own = self.size();
+        match size.filter(|size| *size > own) {
+            Some(size) => Err(self.refused(format_args!(
+                "has a virtual size of {own} bytes, which is smaller than the disk of {size} bytes"
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -94,13 +93,8 @@ impl ExistingImage {
             return Ok(());
         }
         let other = own.difference(&names).next().copied().unwrap_or_default();
-        Err(refused(
-            self.driver.format,
-            format_args!(
-                "the existing image consists of other files than the new one would: {}",
-                Printable::new(other)
-            ),
-        ))
+        let other = Printable::new(other);
+        Err(self.refused(format_args!("consists of other files than the new one would: {other}")))
     }
 
     /// Checks that the image reads as zeros. Returns true if all of it is allocated.
@@ -124,57 +118,52 @@ impl ExistingImage {
     /// Checks that a stored extent reads as zeros. Holes of the host file are not read.
     fn check_zeros(&self, extent: &Extent<'_>, buf: &mut [u8]) -> Result<()> {
         let Some(host) = extent.location.host else {
-            return self.check_range(extent.offset, extent.len, buf);
+            return self.check_range(extent.range(), buf);
         };
         let file = FileSource::new(host.file.try_clone()?)?;
         let end = host.offset.saturating_add(extent.len).min(file.size());
         for stored in Extents::new(&file, host.offset..end) {
             let stored = stored?;
             if !stored.kind.reads_as_zeros() {
-                let at = stored.offset.saturating_sub(host.offset);
-                self.check_range(extent.offset.saturating_add(at), stored.len, buf)?;
+                let start = extent.offset.saturating_add(stored.offset.saturating_sub(host.offset));
+                self.check_range(start..start.saturating_add(stored.len), buf)?;
             }
         }
         Ok(())
     }
 
-    fn check_range(&self, offset: u64, len: u64, buf: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while done < len {
-            let at = offset.saturating_add(done);
-            let step = len.saturating_sub(done).min(STEP);
-            let part = buf.get_mut(..usize::try_from(step).unwrap_or_default()).unwrap_or_default();
-            self.image.read_at(at, part)?;
-            if part.iter().any(|byte| *byte != 0) {
-                return Err(refused(self.driver.format, "the existing image stores data").guest(at));
+    fn check_range(&self, range: Range<u64>, buf: &mut [u8]) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at.saturating_add(STEP));
+            let bytes = buf.get_mut(..range::buffer_len(&(at..end))).unwrap_or_default();
+            self.image.read_at(at, bytes)?;
+            if !zeros::is_zero(bytes) {
+                return Err(self.refused("stores data").guest(at));
             }
-            done = done.saturating_add(step);
+            at = end;
         }
         Ok(())
+    }
+
+    fn refused(&self, because: impl Display) -> Error {
+        refused(self.driver.format, because)
     }
 }
 
 /// Checks that nothing but the guest's data would be lost, or be missing, if an image were written again.
 fn check_alone(info: &ImageInfo) -> Result<()> {
     let other = info.references.iter().find(|reference| reference.role != ReferenceRole::Extent);
-    if let Some(reference) = other {
-        return Err(refused(
-            info.format,
-            format_args!("the existing image refers to another one: {}", Printable::new(&reference.name)),
-        ));
-    }
-    if !info.snapshots.is_empty() {
-        return Err(refused(info.format, "the existing image has internal snapshots"));
-    }
-    if info.details.iter().any(|(name, _)| name == "bitmaps") {
-        return Err(refused(info.format, "the existing image has bitmaps"));
-    }
-    if info.corrupt {
-        return Err(refused(info.format, "the existing image is marked as corrupt"));
-    }
-    Ok(())
+    let reason: &str = match other {
+        Some(other) => &format!("refers to another one: {}", Printable::new(&other.name)),
+        None if !info.snapshots.is_empty() => "has internal snapshots",
+        None if info.details.iter().any(|(name, _)| name == "bitmaps") => "has bitmaps",
+        None if info.corrupt => "is marked as corrupt",
+        None => return Ok(()),
+    };
+    Err(refused(info.format, reason))
 }
 
-fn refused(format: Format, because: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidInput).format(format).because(because)
+fn refused(format: Format, because: impl Display) -> Error {
+    Error::new(ErrorKind::InvalidInput).format(format).because(format_args!("the existing image {because}"))
 }

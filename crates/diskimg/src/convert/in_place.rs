@@ -11,6 +11,7 @@ use super::existing_image::ExistingImage;
 use super::padded_sink::PaddedSink;
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, is_device};
+use crate::inspection::allocated;
 
 impl Target {
     /// Begins to write into an open file or device, after [`Target::check`].
@@ -95,13 +96,6 @@ fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result
 }
 
 /// Returns true if a file has blocks for `bytes`: it was preallocated.
-#[cfg(unix)]
 fn has_blocks(file: &Metadata, bytes: u64) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    file.is_file() && bytes > 0 && file.blocks().saturating_mul(512) >= bytes
-}
-
-#[cfg(not(unix))]
-fn has_blocks(_: &Metadata, _: u64) -> bool {
-    false
+    file.is_file() && bytes > 0 && allocated(file).is_some_and(|allocated| allocated >= bytes)
 }

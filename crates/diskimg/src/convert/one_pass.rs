@@ -31,16 +31,13 @@ pub(super) struct OnePass {
 
 enum PassStage {
     /// Too few bytes to recognise the format, or the files that the image needs.
-    Head(HeadBuffer),
+    Head {
+        bytes: Vec<u8>,
+        enough: usize,
+    },
     Decoding(&'static Driver, Box<dyn StreamDecoder>),
     Spooling(&'static Driver, Box<ImageSpool>),
     Failed,
-}
-
-/// The head of the image until it is complete.
-struct HeadBuffer {
-    bytes: Vec<u8>,
-    enough: usize,
 }
 
 /// The bytes that decide at the end of a stream if it was a raw disk.
@@ -65,7 +62,7 @@ impl RawCheck {
 
 impl OnePass {
     pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
-        let stage = PassStage::Head(HeadBuffer { bytes: Vec::new(), enough: HEAD });
+        let stage = PassStage::Head { bytes: Vec::new(), enough: HEAD };
         let (opener, options) = (opener.clone(), options.clone());
         Self { opener, options, sink, counts: ByteCounts::default(), stage, raw: None }
     }
@@ -74,7 +71,7 @@ impl OnePass {
     pub(super) fn driver(&self) -> Option<&'static Driver> {
         match &self.stage {
             PassStage::Decoding(driver, _) | PassStage::Spooling(driver, _) => Some(driver),
-            PassStage::Head(_) | PassStage::Failed => None,
+            PassStage::Head { .. } | PassStage::Failed => None,
         }
     }
 
@@ -100,11 +97,11 @@ impl OnePass {
     /// Completes the head; returns the bytes after it, which are empty as long as the head is incomplete.
     fn push_head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let mut rest = bytes;
-        while let PassStage::Head(head) = &mut self.stage {
-            let missing = head.enough.saturating_sub(head.bytes.len());
+        while let PassStage::Head { bytes: head, enough } = &mut self.stage {
+            let missing = enough.saturating_sub(head.len());
             let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-            head.bytes.extend_from_slice(now);
-            if head.bytes.len() < head.enough {
+            head.extend_from_slice(now);
+            if head.len() < *enough {
                 return Ok(&[]);
             }
             self.leave_head(None)?;
@@ -116,15 +113,15 @@ impl OnePass {
     /// Recognises the format by the head and chooses how to convert it, or asks for a longer head. `size` is that of
     /// the image if it has ended.
     fn leave_head(&mut self, size: Option<u64>) -> Result<()> {
-        let PassStage::Head(head) = std::mem::replace(&mut self.stage, PassStage::Failed) else {
+        let PassStage::Head { bytes: head, .. } = std::mem::replace(&mut self.stage, PassStage::Failed)
+        else {
             return Ok(());
         };
-        let head = head.bytes;
         let opener = &self.opener;
         let driver = opener.driver_for(FileParts::of_head(&head, size))?;
         if let (None, Some(more)) = (size, more_of_head(opener, driver, &head)) {
             let enough = head.len().saturating_add(more);
-            self.stage = PassStage::Head(HeadBuffer { bytes: head, enough });
+            self.stage = PassStage::Head { bytes: head, enough };
             return Ok(());
         }
         self.stage = match one_pass(opener, driver, &head, self.sink.properties().order)? {
@@ -148,17 +145,16 @@ impl OnePass {
         match &mut self.stage {
             PassStage::Decoding(_, decoder) => decoder.push(bytes, &sink),
             PassStage::Spooling(_, spool) => spool.push(bytes),
-            PassStage::Head(_) if bytes.is_empty() => Ok(()),
-            PassStage::Head(_) | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
+            PassStage::Head { .. } if bytes.is_empty() => Ok(()),
+            PassStage::Head { .. } | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed and accepts no more bytes")),
         }
     }
 
     /// Ends the image: converts it if it was stored, and finishes the sink.
     pub(super) fn finish(mut self, wrapper: Option<Wrapper>, progress: &dyn Progress) -> Result<Converted> {
-        if let PassStage::Head(head) = &self.stage {
-            let size = head.bytes.len() as u64;
-            self.leave_head(Some(size))?;
+        if let PassStage::Head { bytes, .. } = &self.stage {
+            self.leave_head(Some(bytes.len() as u64))?;
         }
         if let Some(raw) = &self.raw {
             raw.check(&self.opener)?;
@@ -177,7 +173,7 @@ impl OnePass {
                 let disk = self.opener.open_image(&file, wrapper, None)?;
                 convert(&disk, self.sink, &self.options, progress)
             }
-            PassStage::Head(_) | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
+            PassStage::Head { .. } | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
                 .because("the conversion has failed and cannot be finished")),
         }
     }

@@ -132,13 +132,11 @@ impl StreamConvert {
 /// Forwards the disk of an archive to the conversion. Fails at a second disk if none was named.
 fn forward(pass: &mut OnePass, piece: Unpacked<'_>) -> Result<()> {
     match piece {
-        Unpacked::Disk(disk) => {
-            pass.recognised(disk.format);
-            Ok(())
-        }
-        Unpacked::Bytes(bytes) => pass.push(bytes),
+        Unpacked::Disk(disk) => pass.recognised(disk.format),
+        Unpacked::Bytes(bytes) => return pass.push(bytes),
         // A second disk may follow.
-        Unpacked::End => Ok(()),
-        Unpacked::Ambiguous(choice) => choice.check(),
+        Unpacked::End => {}
+        Unpacked::Ambiguous(choice) => return choice.check(),
     }
+    Ok(())
 }

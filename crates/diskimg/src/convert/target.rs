@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use diskimg_core::{BlockSink, Error, Format, Result, Setting};
 use diskimg_raw::Preallocation;
 
+use crate::host_id::HostId;
+
 /// The target of a conversion: its place, its format and its options.
 ///
 /// ```
@@ -150,13 +152,6 @@ pub(super) fn at_path(error: Error, path: &Path) -> Error {
     if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
 }
 
-#[cfg(unix)]
 pub(super) fn is_device(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_device(_: &Path) -> bool {
-    false
+    path.metadata().is_ok_and(|there| matches!(HostId::of(&there), Some(HostId::Device(_))))
 }

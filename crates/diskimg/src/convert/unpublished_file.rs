@@ -40,12 +40,7 @@ impl UnpublishedFile {
 
     /// Another handle of the file.
     pub(super) fn file(&self) -> Result<File> {
-        let file = match &self.name {
-            #[cfg(target_os = "linux")]
-            FileName::Nameless(file) => file.try_clone(),
-            FileName::Named(named) => named.as_file().try_clone(),
-        };
-        file.map_err(|e| about(e, &self.target))
+        self.name.file().try_clone().map_err(|e| about(e, &self.target))
     }
 
     /// Returns true if a file exists that this one will replace.
@@ -55,22 +50,30 @@ impl UnpublishedFile {
 
     /// Gives the file its name. If `durable`, the name is on disk when this returns; the caller syncs the data before.
     pub(super) fn publish(self, durable: bool) -> Result<()> {
-        if self.overwrite {
-            self.file()
-                .and_then(|file| keep_access(&file, &self.target).map_err(|e| about(e, &self.target)))?;
-        }
-        let target = self.target;
-        match self.name {
+        let Self { target, overwrite, name } = self;
+        let publish = || {
+            if overwrite {
+                keep_access(name.file(), &target)?;
+            }
+            match name {
+                #[cfg(target_os = "linux")]
+                FileName::Nameless(file) => link(&file, &target, overwrite)?,
+                FileName::Named(named) if overwrite => drop(named.persist(&target)?),
+                FileName::Named(named) => drop(named.persist_noclobber(&target)?),
+            }
+            if durable { sync_directory(directory_of(&target)) } else { Ok(()) }
+        };
+        publish().map_err(|e| about(e, &target))
+    }
+}
+
+impl FileName {
+    fn file(&self) -> &File {
+        match self {
             #[cfg(target_os = "linux")]
-            FileName::Nameless(file) => link(&file, &target, self.overwrite),
-            FileName::Named(named) if self.overwrite => named.persist(&target).map(drop).map_err(|e| e.error),
-            FileName::Named(named) => named.persist_noclobber(&target).map(drop).map_err(|e| e.error),
+            Self::Nameless(file) => file,
+            Self::Named(named) => named.as_file(),
         }
-        .map_err(|e| about(e, &target))?;
-        if durable {
-            sync_directory(directory_of(&target)).map_err(|e| about(e, &target))?;
-        }
-        Ok(())
     }
 }
 

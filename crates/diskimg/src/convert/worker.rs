@@ -3,7 +3,8 @@
 use std::ops::{ControlFlow, Range};
 
 use diskimg_core::{
-    Batch, BlockSink, BlockSource, Error, ErrorKind, Progress, Result, Segment, WriteOrder, range, zeros,
+    Batch, BlockSink, BlockSource, Error, ErrorKind, Extent, Progress, Result, Segment, WriteOrder, range,
+    zeros,
 };
 
 use super::byte_counts::ByteCounts;
@@ -135,7 +136,10 @@ impl<'a> ConvertWorker<'a> {
         self.read(planned)?;
         match self.conversion.sparse.step() {
             Some(step) => zeros::runs(&self.buffer, step, range.start, &mut self.zeros),
-            None => self.zeros.extend(known_zeros(planned)),
+            None => {
+                let known = planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros());
+                self.zeros.extend(known.map(Extent::range));
+            }
         }
         if self.batch.is_some() && self.zeros.first() == Some(&range) {
             self.buffer.clear();
@@ -187,10 +191,6 @@ impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         self.0.fail(Error::new(ErrorKind::Internal).because("a worker of the conversion panicked"));
     }
-}
-
-fn known_zeros<'p>(planned: &'p PlannedSegment<'_>) -> impl Iterator<Item = Range<u64>> + 'p {
-    planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros()).map(diskimg_core::Extent::range)
 }
 
 fn no_memory(len: usize) -> Error {
