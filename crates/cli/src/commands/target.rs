@@ -8,8 +8,8 @@ use diskimg::{Error, ErrorKind, Format, Preallocation, Remedy, Result, Setting, 
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
 
-/// Returns the target that the arguments describe. Reports invalid targets before the source is opened,
-/// because a stream can be read only once.
+/// Returns the target that the arguments describe. Checks the target of a stream before it is opened, because
+/// a stream can be read only once. The conversion checks the others.
 pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     let format = driver(&args.target_format)?.format;
     let mut target = at(&args.target, format)?;
@@ -34,7 +34,9 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
             Error::new(ErrorKind::InvalidInput).because("--target-is-zero requires -n, as in qemu-img")
         );
     }
-    target.check(None)?;
+    if is_dash(&args.source) {
+        target.check(None)?;
+    }
     Ok(target)
 }
 

@@ -233,7 +233,8 @@ fn existing_image_is_written_again_with_its_own_size_and_options() {
     assert!(dir.read("small") == small);
     dir.write("other", b"");
     convert(&["disk.raw", "other"]).fails_with(1, &["'other'"]);
-    convert(&["-f", "raw", "disk.raw", "disk.raw"]).fails_with(1, &["'disk.raw'"]);
+    convert(&["disk.raw", "disk.raw"]).fails_with(1, &["it is the source"]);
+    convert(&["-f", "raw", "disk.raw", "disk.raw"]).fails_with(1, &["'disk.raw'", "it is the source"]);
     assert_eq!(dir.run_fed(&["convert", "-n", "-f", "raw", "-O", "vdi", "-", "small"], &disk).code, 1);
     assert!(dir.read("small") == small && dir.read("disk.raw") == disk);
 }

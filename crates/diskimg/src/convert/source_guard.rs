@@ -1,6 +1,7 @@
 //! Refuses targets that would overwrite the source of a conversion.
 
 use std::fs::Metadata;
+use std::path::Path;
 
 use diskimg_core::{BlockSource, Error, ErrorKind, Result};
 
@@ -26,9 +27,10 @@ impl Target {
     /// As [`Target::check`] and [`Target::ensure_not_source`].
     pub(super) fn check_stream(&self, stream: &StreamInput) -> Result<()> {
         let size = stream.virtual_size();
-        self.check(size)?;
-        let Some(origin) = stream.origin else { return Ok(()) };
-        self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin))
+        if let Some(origin) = stream.origin {
+            self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin))?;
+        }
+        self.check(size)
     }
 
     fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {
@@ -38,12 +40,14 @@ impl Target {
                 _ => Ok(()),
             };
         }
-        for path in self.files(size)? {
-            if path.metadata().is_ok_and(|there| is_read(&there)) {
-                return Err(at_path(source_is_target(), &path));
-            }
-        }
-        Ok(())
+        let ensure = |path: &Path| match path.metadata() {
+            Ok(file) if is_read(&file) => Err(at_path(source_is_target(), path)),
+            _ => Ok(()),
+        };
+        // The names of the other files need a target that can be written. The source may not be one.
+        let Some(path) = self.path() else { return Ok(()) };
+        ensure(path)?;
+        self.files(size).map_err(|error| at_path(error, path))?.iter().try_for_each(|path| ensure(path))
     }
 }
 
