@@ -57,15 +57,11 @@ impl Opener {
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
         let (source, _) = self.unpacked(&source)?;
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
-        let check = driver.check.ok_or_else(|| no_check(driver.format))?;
+        let check = driver.check.ok_or_else(|| {
+            let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
+            error.because("this format has no structure to check")
+        })?;
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
         Ok(Checked { format: driver.format, report: check(source, &options)? })
     }
-}
-
-fn no_check(format: Format) -> Error {
-    Error::new(ErrorKind::Unsupported)
-        .format(format)
-        .field("check")
-        .because("this format has no structure to check")
 }

@@ -67,11 +67,8 @@ impl<R: Read> Read for DiskReader<R> {
         if self.position == self.output.len() {
             self.fill()?;
         }
-        let ready = self.output.get(self.position..).unwrap_or_default();
-        let len = ready.len().min(buf.len());
-        if let (Some(from), Some(to)) = (ready.get(..len), buf.get_mut(..len)) {
-            to.copy_from_slice(from);
-        }
+        let mut ready = self.output.get(self.position..).unwrap_or_default();
+        let len = ready.read(buf)?;
         self.position = self.position.saturating_add(len);
         Ok(len)
     }

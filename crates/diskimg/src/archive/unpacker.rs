@@ -92,7 +92,9 @@ impl Unpacker {
         let start = std::mem::take(start);
         self.state = match verdict {
             Verdict::Yes => {
-                UnpackerState::Archive(Box::default(), DiskSearch::new(self.requested.as_deref()))
+                let choice = DiskChoice::new(self.requested.as_deref());
+                let search = DiskSearch { choice, file: CurrentFile::Other };
+                UnpackerState::Archive(Box::default(), search)
             }
             _ => UnpackerState::Plain,
         };
@@ -125,10 +127,6 @@ enum CurrentFile {
 }
 
 impl DiskSearch {
-    fn new(requested: Option<&str>) -> Self {
-        Self { choice: DiskChoice::new(requested), file: CurrentFile::Other }
-    }
-
     fn push(&mut self, file: StreamedFile<'_>, out: UnpackedFn<'_>) -> Result<()> {
         let bytes = match file {
             StreamedFile::Start(member) => {

@@ -64,12 +64,13 @@ impl Target {
             _ => Box::new(NullSink::default()),
         };
         let (created, paths) = channel();
+        let create = move |path, _| -> Result<Box<dyn BlockSink>> {
+            let _ = created.send(path);
+            Ok(Box::new(NullSink::default()))
+        };
         let siblings = match &self.place {
             TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => {
-                SiblingFiles::of(path, move |path, _| {
-                    let _ = created.send(path);
-                    Ok(Box::new(NullSink::default()))
-                })
+                SiblingFiles::of(path, Box::new(create))
             }
             _ => None,
         };

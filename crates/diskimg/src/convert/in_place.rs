@@ -35,7 +35,7 @@ impl Target {
         let keeps_blocks = is_allocated && has_blocks(&file.metadata()?, image.size());
         let options = SinkOptions { sparse: !keeps_blocks, ..self.sink_options(None) };
         let existing = move |path: std::path::PathBuf, size| existing_file(&path, size, options);
-        let siblings = path.and_then(|path| SiblingFiles::of(path, existing));
+        let siblings = path.and_then(|path| SiblingFiles::of(path, Box::new(existing)));
         let sink = Box::new(FileSink::new(file, options)?);
         let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
         Ok(Box::new(PaddedSink::new(sink, image.size())))

@@ -146,8 +146,7 @@ impl OnePass {
             PassStage::Decoding(_, decoder) => decoder.push(bytes, &sink),
             PassStage::Spooling(_, spool) => spool.push(bytes),
             PassStage::Head { .. } if bytes.is_empty() => Ok(()),
-            PassStage::Head { .. } | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed and accepts no more bytes")),
+            PassStage::Head { .. } | PassStage::Failed => Err(failed("accepts no more bytes")),
         }
     }
 
@@ -173,8 +172,12 @@ impl OnePass {
                 let disk = self.opener.open_image(&file, wrapper, None)?;
                 convert(&disk, self.sink, &self.options, progress)
             }
-            PassStage::Head { .. } | PassStage::Failed => Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed and cannot be finished")),
+            PassStage::Head { .. } | PassStage::Failed => Err(failed("cannot be finished")),
         }
     }
+}
+
+/// The error for a call after a failure.
+pub(super) fn failed(so: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput).because(format_args!("the conversion has failed and {so}"))
 }

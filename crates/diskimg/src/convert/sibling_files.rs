@@ -9,30 +9,27 @@ use diskimg_raw::{FileSink, SinkOptions};
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
 use super::unpublished_file::UnpublishedFile;
 
-/// The files in the directory of an image, which `F` creates by their path and size.
-pub(super) struct SiblingFiles<F> {
+/// Creates the file at a path, of a given size or growing.
+type CreateFileFn = dyn Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync;
+
+/// The files in the directory of an image.
+pub(super) struct SiblingFiles {
     directory: PathBuf,
     image_name: String,
-    create: F,
+    create: Box<CreateFileFn>,
 }
 
-impl<F> SiblingFiles<F>
-where
-    F: Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync + 'static,
-{
-    /// The files in the directory of `target`. `None` if the name of the target, from which their names derive, is not
-    /// UTF-8.
-    pub(super) fn of(target: &Path, create: F) -> Option<Arc<dyn Siblings>> {
+impl SiblingFiles {
+    /// The files in the directory of `target`, created by `create`. `None` if the name of the target, from which their
+    /// names derive, is not UTF-8.
+    pub(super) fn of(target: &Path, create: Box<CreateFileFn>) -> Option<Arc<dyn Siblings>> {
         let image_name = target.file_name()?.to_str()?.to_owned();
         let directory = target.parent().map(Path::to_owned).unwrap_or_default();
         Some(Arc::new(Self { directory, image_name, create }))
     }
 }
 
-impl<F> Siblings for SiblingFiles<F>
-where
-    F: Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync,
-{
+impl Siblings for SiblingFiles {
     fn image_name(&self) -> &str {
         &self.image_name
     }
@@ -56,12 +53,13 @@ pub(super) fn new_siblings(
     options: SinkOptions,
     files: Arc<ImageFiles>,
 ) -> Option<Arc<dyn Siblings>> {
-    SiblingFiles::of(target, move |path, size| {
+    let create = move |path: PathBuf, size| -> Result<Box<dyn BlockSink>> {
         let file = UnpublishedFile::new(&path, overwrite)?;
         let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..options })?);
         let role = ImageFileRole::Sibling(Arc::clone(&files), path);
         Ok(Box::new(PublishingSink { sink, file, role, durable: options.sync }))
-    })
+    };
+    SiblingFiles::of(target, Box::new(create))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Converting an image that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSink, Error, ErrorKind, Format, Progress, Result};
+use diskimg_core::{BlockSink, Format, Progress, Result};
 
-use super::one_pass::OnePass;
+use super::one_pass::{OnePass, failed};
 use super::options::{ConvertOptions, Converted};
 use crate::archive::{Unpacked, Unpacker};
 use crate::decompress::AutoDecompressor;
@@ -18,8 +18,8 @@ use crate::opener::Opener;
 /// them, if the sink accepts [any order](diskimg_core::WriteOrder::Any). For other qcow2 images, data that precedes
 /// its table entry goes to a temporary file. Images that cannot be decoded in order, and those whose sink needs
 /// ascending order, are stored whole and converted at the end. Temporary files are created when needed, as
-/// [`Opener::spool`] allows; otherwise the conversion ends with [`ErrorKind::NeedsSeek`], as late as possible. There
-/// is no other I/O besides the sink.
+/// [`Opener::spool`] allows; otherwise the conversion ends with [`NeedsSeek`](crate::ErrorKind::NeedsSeek), as late as
+/// possible. There is no other I/O besides the sink.
 ///
 /// ```
 /// use diskimg::{MemorySink, Opener, StreamConvert};
@@ -80,12 +80,11 @@ impl StreamConvert {
     /// Accepts the next chunk, of any size.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] if the image must be stored and temporary files are disabled; otherwise errors of the
-    /// compression, the image, or the sink. After an error the conversion accepts no more.
+    /// [`NeedsSeek`](crate::ErrorKind::NeedsSeek) if the image must be stored and temporary files are disabled;
+    /// otherwise errors of the compression, the image, or the sink. After an error the conversion accepts no more.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         if self.failed {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed and accepts no more bytes"));
+            return Err(failed("accepts no more bytes"));
         }
         let Self { decompressor, unpacker, pass, .. } = self;
         let done =
@@ -115,12 +114,11 @@ impl StreamConvert {
     /// Ends the stream and finishes the sink. A stored image is converted now, reported to `progress`.
     ///
     /// # Errors
-    /// [`ErrorKind::Truncated`] if the stream ended too early; otherwise as [`StreamConvert::push`] and
+    /// [`Truncated`](crate::ErrorKind::Truncated) if the stream ended too early; otherwise as [`StreamConvert::push`] and
     /// [`crate::convert()`]. The sink is then dropped unfinished and no valid image is left.
     pub fn finish(mut self, progress: &dyn Progress) -> Result<Converted> {
         if self.failed {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .because("the conversion has failed and cannot be finished"));
+            return Err(failed("cannot be finished"));
         }
         let Self { decompressor, unpacker, pass, .. } = &mut self;
         decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| forward(pass, piece)))?;

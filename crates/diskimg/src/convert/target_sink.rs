@@ -105,8 +105,9 @@ impl Target {
             // `create` ignores them, too.
             return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
         }
-        let siblings =
-            self.path().and_then(|path| SiblingFiles::of(path, |_, _| Ok(Box::new(NullSink::default()))));
+        let siblings = self
+            .path()
+            .and_then(|path| SiblingFiles::of(path, Box::new(|_, _| Ok(Box::new(NullSink::default())))));
         Ok(self.create_options(virtual_size, &self.settings, siblings))
     }
 

@@ -52,6 +52,7 @@ impl UnpublishedFile {
     pub(super) fn publish(self, durable: bool) -> Result<()> {
         let Self { target, overwrite, name } = self;
         let publish = || {
+            #[cfg(unix)]
             if overwrite {
                 keep_access(name.file(), &target)?;
             }
@@ -164,11 +165,6 @@ fn keep_access(file: &File, target: &Path) -> io::Result<()> {
     // Only a privileged process can change the owner; otherwise it stays that of the process.
     let _ = fchown(file, Some(there.uid()), Some(there.gid()));
     file.set_permissions(there.permissions())
-}
-
-#[cfg(not(unix))]
-fn keep_access(_: &File, _: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]
