@@ -1,4 +1,4 @@
-//! Host files as the format crates' tests need them: those crates know no files.
+//! Host files as sources, for the tests of the format crates, which do no file I/O.
 
 use std::fs::File;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, HostRange, Location, Result, check_range};
 
-/// A host file that says where its bytes are.
+/// A host file that reports the location of its bytes.
 pub(crate) struct HostFile(File, u64);
 
 impl HostFile {

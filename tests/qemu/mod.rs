@@ -1,5 +1,5 @@
-//! `qemu-img` and `qemu-io` for the tests of the format crates, and host files as sources. Test programs take
-//! this folder in by its path; those that only run the tools take `tools.rs`.
+//! `qemu-img` and `qemu-io` for the tests of the format crates, and host files as sources. Test programs include this
+//! folder by its path; those that only run the tools include `tools.rs`.
 
 mod host_file;
 mod tools;

@@ -9,7 +9,7 @@ use diskimg_core::{BlockSource, Reference, Resolver, Result};
 use super::HostFile;
 use super::tools::{have_qemu, qemu, qemu_io, run};
 
-/// A directory that goes away with the test, and the tools run in it on images of one format.
+/// A temporary directory, and the tools that run in it on images of one format.
 pub(crate) struct Workshop {
     directory: tempfile::TempDir,
     format: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Workshop {
 
 #[allow(dead_code, reason = "each test program uses a part of it")]
 impl Workshop {
-    /// `None`, said aloud, where the tools are not installed; a failure where they have to be.
+    /// Returns `None` and prints a message if the tools are not installed. Panics if `CI` is set.
     pub(crate) fn of(format: &'static str) -> Option<Self> {
         have_qemu().then(|| Self { directory: tempfile::tempdir().unwrap(), format })
     }
@@ -31,7 +31,7 @@ impl Workshop {
         qemu(self.directory.path(), "qemu-img", args)
     }
 
-    /// Runs `qemu-img`, which may fail: its status and all it says.
+    /// Runs `qemu-img`, which may fail. Returns its exit code and output.
     pub(crate) fn img_may_fail(&self, args: &[&str]) -> (i32, String) {
         let output = run(self.directory.path(), "qemu-img", args);
         let text = [output.stdout, output.stderr].concat();

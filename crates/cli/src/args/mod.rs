@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Print format, compression and virtual size of a file or stream on one line
     Probe(ProbeArgs),
-    /// List findings about an untrusted image: exit 0 safe, 2 findings, 1 error
+    /// List findings about an untrusted image: exit 0 safe, 2 warnings or worse, 1 error
     Inspect(InspectArgs),
     /// Show which ranges of a disk contain data, and where it is stored
     Map(MapArgs),
@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Convert an image; the target appears only when it is complete and on stable storage
     Convert(Box<ConvertArgs>),
-    /// Print the size that a converted image would have, without writing it
+    /// Print an upper limit of the size of a converted image, without writing it
     Measure(MeasureArgs),
     /// Create an empty image, optionally with a backing file; it appears only when it is complete
     Create(CreateArgs),

@@ -61,7 +61,7 @@ pub(crate) struct ProbeArgs {
 #[derive(clap::Args, Debug)]
 #[command(before_help = "Examples:
   diskimg inspect upload.qcow2 && diskimg convert -O raw upload.qcow2 disk.raw
-Exit code: 0 safe, 2 findings, 1 error")]
+Exit code: 0 safe, 2 warnings or worse, 1 error")]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) image: DescribeArgs,

@@ -1,4 +1,4 @@
-//! Images built field by field, most of them damaged or hostile. The numbers are those of the list of hostile cases.
+//! Images built field by field, most of them damaged or hostile.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
