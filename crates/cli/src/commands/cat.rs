@@ -4,7 +4,7 @@ use std::path::Path;
 
 use diskimg::{BlockSource, ConvertOptions, Target, Window, convert, driver};
 
-use super::{input, opener, selector, shown};
+use super::common::{input, opener, selector, shown};
 use crate::args::CatArgs;
 use crate::failure::{About, Failure, Outcome};
 use crate::signals::Interrupt;

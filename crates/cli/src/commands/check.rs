@@ -6,7 +6,7 @@ use diskimg::core::{CheckReport, ProblemKind};
 use diskimg::{Checked, Printable};
 use serde_json::{Map, Value, json};
 
-use super::{CommonArgs, opener};
+use super::common::{CommonArgs, opener};
 use crate::args::{CheckArgs, Output};
 use crate::failure::{About, Outcome};
 use crate::output::{print_json, stdout};

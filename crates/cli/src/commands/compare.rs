@@ -9,7 +9,7 @@ use diskimg::{
 };
 use serde_json::{Value, json};
 
-use super::{CommonArgs, opener};
+use super::common::{CommonArgs, opener};
 use crate::args::{CompareArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{print_json, stdout};

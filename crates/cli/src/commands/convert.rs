@@ -5,8 +5,8 @@ use std::path::Path;
 
 use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
+use super::common::{CommonArgs, input, opener, selector, shown};
 use super::target::{is_stdout, target};
-use super::{CommonArgs, input, opener, selector, shown};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};

@@ -6,7 +6,7 @@ use diskimg::core::SettingHelp;
 use diskimg::{Driver, Wrapper, drivers};
 use serde_json::{Value, json};
 
-use super::CommonArgs;
+use super::common::CommonArgs;
 use crate::args::Output;
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};

@@ -7,7 +7,8 @@ use diskimg::json::{self, backing};
 use diskimg::{Error, ErrorKind, Inspection, Opener, Reference, Resolver, WithinDirectory};
 use serde_json::Value;
 
-use super::{CommonArgs, human, inspect_path, opener};
+use super::common::{CommonArgs, inspect_path, opener};
+use super::human;
 use crate::args::{InfoArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, stdout};

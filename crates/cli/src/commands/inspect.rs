@@ -6,7 +6,7 @@ use diskimg::Severity;
 use diskimg::json::{self, severity};
 use serde_json::json;
 
-use super::{CommonArgs, inspect_path, opener};
+use super::common::{CommonArgs, inspect_path, opener};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};

@@ -7,8 +7,8 @@ use diskimg::json::full_name;
 use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
 use serde_json::json;
 
+use super::common::{CommonArgs, opener};
 use super::rows::{MapRow, MapRows};
-use super::{CommonArgs, opener};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, shown, stdout};

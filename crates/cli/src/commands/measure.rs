@@ -7,8 +7,8 @@ use diskimg::core::{Detail, Measured};
 use diskimg::{Disk, Error, ErrorKind, Image, Result, Setting, Target, driver};
 use serde_json::{Map, Value};
 
+use super::common::{CommonArgs, opener, selector};
 use super::target::configure;
-use super::{CommonArgs, opener, selector};
 use crate::args::{MeasureArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{is_dash, print_json, stdout};

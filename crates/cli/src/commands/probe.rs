@@ -4,7 +4,7 @@ use std::io::Write;
 
 use diskimg::{ErrorKind, json};
 
-use super::{CommonArgs, inspect_path, opener};
+use super::common::{CommonArgs, inspect_path, opener};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};

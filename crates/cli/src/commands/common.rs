@@ -1,0 +1,83 @@
+//! Arguments, openers and names that several commands use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diskimg::{Cancel, FileSource, Input, Inspection, Opener, SnapshotSelector, WithinDirectory, driver};
+
+use crate::args::{FollowArgs, OpenArgs, Output};
+use crate::failure::{About, Failure};
+use crate::output::is_dash;
+use crate::stdin::CancellableStdin;
+
+/// The arguments of all commands.
+#[derive(Clone, Copy)]
+pub(super) struct CommonArgs {
+    pub(super) output: Output,
+    pub(super) quiet: bool,
+    pub(super) verbose: bool,
+}
+
+/// Returns an opener with the options of the arguments.
+pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> Result<Opener, Failure> {
+    let mut opener = Opener::new();
+    if let Some(name) = &args.format {
+        opener.format = Some(driver(name)?.format);
+    }
+    opener.allow_raw = args.allow_raw;
+    opener.member.clone_from(&args.member);
+    opener.decompress = !args.no_unwrap;
+    if args.no_spool {
+        opener.spool = diskimg::Spool::Never;
+    }
+    if let Some(size) = args.max_size {
+        opener.limits.virtual_size = size;
+    }
+    if let Some((follow, image)) = follow {
+        if follow.follow && !is_dash(image) {
+            opener.resolver = Arc::new(WithinDirectory::of_image(image).about(image)?);
+        }
+        for parent in &follow.parent {
+            opener.parents.push(Arc::new(FileSource::open(parent).about(parent)?));
+        }
+    }
+    Ok(opener)
+}
+
+/// Reads the metadata of the image in a file or on standard input.
+pub(super) fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
+    if is_dash(file) {
+        return opener.inspect_stream(std::io::stdin()).about(Path::new("standard input"));
+    }
+    opener.inspect(file).about(file)
+}
+
+/// Opens the image in a file or on standard input, as a stream or for random access.
+pub(super) fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
+    if !is_dash(file) {
+        return opener.input(file).about(file);
+    }
+    let input = opener.stream(CancellableStdin::new(Arc::clone(cancel))).about(shown(file))?;
+    Ok(Input::Stream(match Path::new("/dev/stdin").metadata() {
+        Ok(stdin) => input.read_from(&stdin),
+        Err(_) => input,
+    }))
+}
+
+/// Returns the name of a file for error messages.
+pub(super) fn shown(file: &Path) -> &Path {
+    if is_dash(file) { Path::new("standard input") } else { file }
+}
+
+/// Parses the value of `-l`.
+pub(super) fn selector(text: &str) -> SnapshotSelector {
+    for part in text.split(',') {
+        if let Some(id) = part.strip_prefix("snapshot.id=") {
+            return SnapshotSelector::Id(id.to_owned());
+        }
+        if let Some(name) = part.strip_prefix("snapshot.name=") {
+            return SnapshotSelector::Name(name.to_owned());
+        }
+    }
+    SnapshotSelector::IdOrName(text.to_owned())
+}
