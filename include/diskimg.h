@@ -13,7 +13,7 @@
  *     diskimg_close(image);
  *
  * Images are treated as untrusted input. The library opens a file that an image refers to only if the caller allows it,
- * never guesses that a file is raw, and limits memory, time and disk space.
+ * never guesses that a file is raw, and limits the use of memory and disk space.
  *
  * These rules apply to every function:
  *
@@ -222,10 +222,10 @@
 // too, as `sparse_size` says.
 #define DISKIMG_CONVERT_NO_SPARSE (1 << 2)
 
-// Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
-// Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
-// file, snapshot or bitmap; it is rewritten with its own size and settings. Without it, a path gets a new
-// file, an open file is truncated first, and a block device is overwritten.
+// Writes into an existing file or block device, which keeps its size. A raw target keeps its bytes past
+// the disk. Any other target must be an image of the format that reads as zeros and has no backing
+// file, parent, data file, snapshot or bitmap; it is rewritten with its own size and settings. Without
+// it, a path gets a new file, an open file is truncated first, and a block device is overwritten.
 #define DISKIMG_CONVERT_IN_PLACE (1 << 3)
 
 // Assumes that an existing target reads as zeros: it is not truncated first, and zeros are not written. The
@@ -300,7 +300,8 @@ typedef struct diskimg_io {
     // Passed to each function.
     void *user;
     // Reads up to `len` bytes at `offset` into `buf` and stores the number of bytes read in `*nread`.
-    // After a short read the library asks for the rest. 0 means the end of the file. Required for reading.
+    // After a short read the library requests the rest. 0 means the end of the file. Required for
+    // reading.
     int (*pread)(void *user, void *buf, size_t len, uint64_t offset, size_t *nread);
     // Stores the length of the file in `*bytes`. Called once. Required for reading.
     int (*size)(void *user, uint64_t *bytes);
@@ -376,7 +377,7 @@ typedef struct diskimg_open_options {
 // The compression of a whole file: one of DISKIMG_WRAPPER_*. New compressions may be added.
 typedef uint32_t diskimg_wrapper;
 
-// The description of an image, as its metadata states it. The library does not vouch for these values.
+// The description of an image, as its metadata states it. The library does not verify these values.
 // Initialise it with DISKIMG_INFO_INIT. The strings are valid until the handle that they came from is
 // closed or freed.
 typedef struct diskimg_info {
@@ -504,8 +505,8 @@ typedef struct diskimg_convert_options {
     uint32_t reserved;
     // The size of the buffers of all threads together, in bytes; 0 for 32 MiB.
     uint64_t max_memory;
-    // The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data is
-    // then searched. 0 for 4 KiB, searched only in data that the library copies itself.
+    // The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data
+    // is then searched. 0 means 4 KiB; data that the kernel copies is then not searched.
     uint64_t sparse_size;
     // The settings of the format, as for `qemu-img -o`: "cluster_size=2M,compat=v3". May be NULL.
     const char *settings;
@@ -525,7 +526,7 @@ typedef struct diskimg_convert_result {
     uint64_t virtual_size;
     // The bytes stored as data, before compression.
     uint64_t written;
-    // The bytes of these that the kernel copied from file to file.
+    // The part of `written` that the kernel copied from file to file.
     uint64_t copied;
     // The bytes left as holes or zeros.
     uint64_t zeros;
@@ -661,7 +662,7 @@ DISKIMG_API const char *diskimg_status_name(diskimg_status status);
 // The string is static. Any thread may call it.
 DISKIMG_API const char *diskimg_format_name(diskimg_format format);
 
-// Returns the format with a name, such as "qcow2"; "iso" is raw. Returns DISKIMG_FORMAT_AUTO for an
+// Returns the format with this name, such as "qcow2"; "iso" is raw. Returns DISKIMG_FORMAT_AUTO for an
 // unknown name and for NULL. Any thread may call it.
 DISKIMG_API diskimg_format diskimg_format_by_name(const char *name);
 
@@ -675,9 +676,9 @@ DISKIMG_API diskimg_status diskimg_error_status(const struct diskimg_error *erro
 // Returns the errno of the system or of a callback, such as ENOSPC; 0 if there is none.
 DISKIMG_API int diskimg_error_os_code(const struct diskimg_error *error);
 
-// Returns a message of one line in UTF-8 without a full stop. It includes all causes: format, field, byte
-// offset, the value found and the value expected. Names from an image are escaped. Valid until the error
-// is freed. Returns "" for NULL, never NULL.
+// Returns a one-line message in UTF-8, without a full stop. It includes all causes: format, field, byte
+// offset, the value found and the value expected. Names from an image are escaped. Valid until the
+// error is freed. Returns "" for NULL, never NULL.
 DISKIMG_API const char *diskimg_error_message(const struct diskimg_error *error);
 
 // Returns a sentence that suggests how the caller can avoid the error; NULL if there is none. Valid until
@@ -817,9 +818,10 @@ diskimg_status diskimg_probe_push(struct diskimg_probe *probe,
                                   uint32_t *state,
                                   struct diskimg_error **err);
 
-// Fills `*info` with the description known so far. Format and wrapper are known from DISKIMG_PROBE_FORMAT
-// on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). DISKIMG_ERR_UNKNOWN_FORMAT while nothing
-// is known. The caller must set its `struct_size`. The strings are valid until the probe is freed.
+// Fills `*info` with the description known so far. Format and wrapper are known from
+// DISKIMG_PROBE_FORMAT on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns
+// DISKIMG_ERR_UNKNOWN_FORMAT while nothing is known. The caller must set its `struct_size`. The strings
+// are valid until the probe is freed.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
@@ -864,9 +866,9 @@ diskimg_status diskimg_pread(const struct diskimg_image *image,
                              struct diskimg_error **err);
 
 // Fills `out` with the extents of the `len` bytes at `offset`, in ascending order and without gaps, and
-// stores their number in `*count`. `cap` is the room in `out`, at least 1. If the last extent ends before
-// the range does, call again from its end. Reads only the tables that it needs. DISKIMG_ERR_OUT_OF_BOUNDS
-// if the range extends past the end of the disk.
+// stores their number in `*count`. `cap` is the capacity of `out` in extents, at least 1. If the last
+// extent ends before the range does, call again from its end. Reads only the tables that it needs.
+// Returns DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past the end of the disk.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_extents(const struct diskimg_image *image,
@@ -880,8 +882,8 @@ diskimg_status diskimg_extents(const struct diskimg_image *image,
 // Returns a new flag that is not triggered, never NULL. Free it with diskimg_cancel_free().
 DISKIMG_API struct diskimg_cancel *diskimg_cancel_new(void);
 
-// Cancels every call that uses this flag, soon. It is one atomic store: any thread and any signal handler
-// may call it. NULL is ignored.
+// Makes every call that uses this flag stop as soon as possible. It is one atomic store: any thread and
+// any signal handler may call it. NULL is ignored.
 DISKIMG_API void diskimg_cancel_trigger(const struct diskimg_cancel *cancel);
 
 // Frees a flag that no call uses any more. NULL is ignored.
@@ -912,8 +914,8 @@ diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,
                                      struct diskimg_error **err);
 
 // Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
-// required, its `close` is called before this function returns. For an image format the file must be empty.
-// Otherwise the same as diskimg_convert_to_fd().
+// required. Its `close` is called before this function returns. For an image format the file must be
+// empty. Otherwise the same as diskimg_convert_to_fd().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_to_io(const struct diskimg_image *image,
@@ -950,7 +952,8 @@ diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,
                                               struct diskimg_convert_result *result,
                                               struct diskimg_error **err);
 
-// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_fd().
+// Converts an image that is read from a stream to the open file `fd`, which is used as in
+// diskimg_convert_to_fd(). Otherwise the same as diskimg_convert_stream_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_fd(diskimg_read_fn read,
@@ -961,7 +964,8 @@ diskimg_status diskimg_convert_stream_to_fd(diskimg_read_fn read,
                                             struct diskimg_convert_result *result,
                                             struct diskimg_error **err);
 
-// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_io().
+// Converts an image that is read from a stream to a file that callbacks of the caller provide, which is
+// used as in diskimg_convert_to_io(). Otherwise the same as diskimg_convert_stream_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_io(diskimg_read_fn read,
@@ -972,7 +976,8 @@ diskimg_status diskimg_convert_stream_to_io(diskimg_read_fn read,
                                             struct diskimg_convert_result *result,
                                             struct diskimg_error **err);
 
-// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_stream().
+// Converts an image that is read from a stream to another stream, which is written as in
+// diskimg_convert_to_stream(). Otherwise the same as diskimg_convert_stream_to_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
@@ -986,9 +991,10 @@ diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
 
 // Measures the file that diskimg_convert_to_path() would write with these options. `*required` is the
 // largest size in bytes for the current content of the disk; `*fully_allocated` is the size once all of
-// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the sizes
-// are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those of
-// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be written.
+// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the
+// sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
+// of `qemu-img measure`. Reads no data. Returns DISKIMG_ERR_UNSUPPORTED for a format that cannot be
+// written.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_measure(const struct diskimg_image *image,
@@ -1008,7 +1014,8 @@ diskimg_status diskimg_create_path(const char *path,
                                    struct diskimg_writer **out,
                                    struct diskimg_error **err);
 
-// Does the same as diskimg_create_path() in a descriptor as for diskimg_convert_to_fd().
+// Creates a disk in the open file `fd`, which is used as in diskimg_convert_to_fd(). Otherwise the same
+// as diskimg_create_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_create_fd(int fd,
@@ -1017,8 +1024,9 @@ diskimg_status diskimg_create_fd(int fd,
                                  struct diskimg_writer **out,
                                  struct diskimg_error **err);
 
-// Does the same as diskimg_create_path() in a file as for diskimg_convert_to_io(). Its `close` is called
-// when the writer is finished or freed, and also if this function fails.
+// Creates a disk in a file that callbacks of the caller provide, which is used as in
+// diskimg_convert_to_io(). Its `close` is called when the writer is finished or freed, and also if this
+// function fails. Otherwise the same as diskimg_create_path().
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_create_io(const struct diskimg_io *io,
@@ -1028,11 +1036,11 @@ diskimg_status diskimg_create_io(const struct diskimg_io *io,
                                  struct diskimg_error **err);
 
 // Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges
-// concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is compressed
-// and cannot be written again (DISKIMG_ERR_INVALID_ARGUMENT). A part of one is stored uncompressed and can
-// be written any number of times. A streamOptimized VMDK accepts only ascending offsets
-// (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past
-// the end of the disk.
+// concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is
+// compressed and cannot be rewritten (DISKIMG_ERR_INVALID_ARGUMENT). A part of one is stored
+// uncompressed and can be written any number of times. A streamOptimized VMDK accepts only ascending
+// offsets (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. Returns DISKIMG_ERR_OUT_OF_BOUNDS if the
+// range extends past the end of the disk.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write(const struct diskimg_writer *writer,
@@ -1064,8 +1072,8 @@ DISKIMG_API void diskimg_writer_free(struct diskimg_writer *writer);
 
 // Checks the structure of the image, but not of the layers below it. Problems in the image are not a
 // failure of the call: see `*result`. `problem` receives the first thousand problems, after the check.
-// `problem`, `cancel` and `result` may be NULL. DISKIMG_ERR_UNSUPPORTED if the format has no check or this
-// build does not support it: see DISKIMG_CAN_CHECK.
+// `problem`, `cancel` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the format has no
+// check or this build does not support it: see DISKIMG_CAN_CHECK.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_check(const struct diskimg_image *image,
@@ -1076,8 +1084,8 @@ diskimg_status diskimg_check(const struct diskimg_image *image,
                              struct diskimg_error **err);
 
 // Compares the guest's view of two disks, on all cores. `*same` is true if all bytes are equal; the
-// shorter disk counts as zeros past its end. `*first_difference` is the offset of the first different
-// byte, or UINT64_MAX if there is none; it may be NULL. `cancel` may be NULL.
+// shorter disk is treated as if zeros followed it. `*first_difference` is the offset of the first
+// different byte, or UINT64_MAX if there is none; it may be NULL. `cancel` may be NULL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_compare(const struct diskimg_image *a,

@@ -39,8 +39,8 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize, field: &'static 
 /// Returns the buffer of `len` bytes at `data`.
 ///
 /// # Safety
-/// `data` is NULL, or writable for `len` bytes that nothing else uses meanwhile. Their content does not
-/// matter: sources write the buffer and never read it.
+/// `data` is NULL, or writable for `len` bytes that nothing else uses during the call. Their content
+/// does not matter: sources write the buffer and never read it.
 ///
 /// # Errors
 /// Rejects NULL, and a length larger than memory.

@@ -54,8 +54,8 @@ unsafe impl SizedRecord for CheckResultRecord {}
 
 /// Checks the structure of the image, but not of the layers below it. Problems in the image are not a
 /// failure of the call: see `*result`. `problem` receives the first thousand problems, after the check.
-/// `problem`, `cancel` and `result` may be NULL. DISKIMG_ERR_UNSUPPORTED if the format has no check or this
-/// build does not support it: see DISKIMG_CAN_CHECK.
+/// `problem`, `cancel` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the format has no
+/// check or this build does not support it: see DISKIMG_CAN_CHECK.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_check(

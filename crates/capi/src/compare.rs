@@ -11,8 +11,8 @@ use crate::progress::{CallProgress, CancelFlag};
 use crate::status::StatusCode;
 
 /// Compares the guest's view of two disks, on all cores. `*same` is true if all bytes are equal; the
-/// shorter disk counts as zeros past its end. `*first_difference` is the offset of the first different
-/// byte, or UINT64_MAX if there is none; it may be NULL. `cancel` may be NULL.
+/// shorter disk is treated as if zeros followed it. `*first_difference` is the offset of the first
+/// different byte, or UINT64_MAX if there is none; it may be NULL. `cancel` may be NULL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_compare(

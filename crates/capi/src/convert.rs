@@ -60,8 +60,8 @@ pub unsafe extern "C" fn diskimg_convert_to_fd(
 }
 
 /// Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
-/// required, its `close` is called before this function returns. For an image format the file must be empty.
-/// Otherwise the same as diskimg_convert_to_fd().
+/// required. Its `close` is called before this function returns. For an image format the file must be
+/// empty. Otherwise the same as diskimg_convert_to_fd().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_to_io(
@@ -126,7 +126,8 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_path(
     }
 }
 
-/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_fd().
+/// Converts an image that is read from a stream to the open file `fd`, which is used as in
+/// diskimg_convert_to_fd(). Otherwise the same as diskimg_convert_stream_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_fd(
@@ -147,7 +148,8 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_fd(
     }
 }
 
-/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_io().
+/// Converts an image that is read from a stream to a file that callbacks of the caller provide, which is
+/// used as in diskimg_convert_to_io(). Otherwise the same as diskimg_convert_stream_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_io(
@@ -168,7 +170,8 @@ pub unsafe extern "C" fn diskimg_convert_stream_to_io(
     }
 }
 
-/// Does the same as diskimg_convert_stream_to_path(), with the target of diskimg_convert_to_stream().
+/// Converts an image that is read from a stream to another stream, which is written as in
+/// diskimg_convert_to_stream(). Otherwise the same as diskimg_convert_stream_to_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream_to_stream(

@@ -27,10 +27,10 @@ pub const DISKIMG_CONVERT_COMPRESS: u32 = 1 << 1;
 /// Writes stored zeros as data. Holes of the source still become holes. Without it, stored zeros become holes
 /// too, as `sparse_size` says.
 pub const DISKIMG_CONVERT_NO_SPARSE: u32 = 1 << 2;
-/// Writes an existing file or block device, which keeps its size. A raw target keeps its bytes past the disk.
-/// Any other target must be an image of the format that reads as zeros and has no backing file, parent, data
-/// file, snapshot or bitmap; it is rewritten with its own size and settings. Without it, a path gets a new
-/// file, an open file is truncated first, and a block device is overwritten.
+/// Writes into an existing file or block device, which keeps its size. A raw target keeps its bytes past
+/// the disk. Any other target must be an image of the format that reads as zeros and has no backing
+/// file, parent, data file, snapshot or bitmap; it is rewritten with its own size and settings. Without
+/// it, a path gets a new file, an open file is truncated first, and a block device is overwritten.
 pub const DISKIMG_CONVERT_IN_PLACE: u32 = 1 << 3;
 /// Assumes that an existing target reads as zeros: it is not truncated first, and zeros are not written. The
 /// same applies to a file that callbacks provide. Without it, zeros are written unless the target is new or
@@ -73,8 +73,8 @@ pub struct ConvertOptionsRecord {
     pub reserved: u32,
     /// The size of the buffers of all threads together, in bytes; 0 for 32 MiB.
     pub max_memory: u64,
-    /// The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data is
-    /// then searched. 0 for 4 KiB, searched only in data that the library copies itself.
+    /// The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data
+    /// is then searched. 0 means 4 KiB; data that the kernel copies is then not searched.
     pub sparse_size: u64,
     /// The settings of the format, as for `qemu-img -o`: "cluster_size=2M,compat=v3". May be NULL.
     pub settings: *const c_char,
@@ -99,7 +99,7 @@ pub struct ConvertResultRecord {
     pub virtual_size: u64,
     /// The bytes stored as data, before compression.
     pub written: u64,
-    /// The bytes of these that the kernel copied from file to file.
+    /// The part of `written` that the kernel copied from file to file.
     pub copied: u64,
     /// The bytes left as holes or zeros.
     pub zeros: u64,

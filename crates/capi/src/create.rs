@@ -52,7 +52,8 @@ pub unsafe extern "C" fn diskimg_create_path(
     }
 }
 
-/// Does the same as diskimg_create_path() in a descriptor as for diskimg_convert_to_fd().
+/// Creates a disk in the open file `fd`, which is used as in diskimg_convert_to_fd(). Otherwise the same
+/// as diskimg_create_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create_fd(
@@ -68,8 +69,9 @@ pub unsafe extern "C" fn diskimg_create_fd(
     }
 }
 
-/// Does the same as diskimg_create_path() in a file as for diskimg_convert_to_io(). Its `close` is called
-/// when the writer is finished or freed, and also if this function fails.
+/// Creates a disk in a file that callbacks of the caller provide, which is used as in
+/// diskimg_convert_to_io(). Its `close` is called when the writer is finished or freed, and also if this
+/// function fails. Otherwise the same as diskimg_create_path().
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create_io(
@@ -101,11 +103,11 @@ unsafe fn create(
 }
 
 /// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges
-/// concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is compressed
-/// and cannot be written again (DISKIMG_ERR_INVALID_ARGUMENT). A part of one is stored uncompressed and can
-/// be written any number of times. A streamOptimized VMDK accepts only ascending offsets
-/// (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past
-/// the end of the disk.
+/// concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is
+/// compressed and cannot be rewritten (DISKIMG_ERR_INVALID_ARGUMENT). A part of one is stored
+/// uncompressed and can be written any number of times. A streamOptimized VMDK accepts only ascending
+/// offsets (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. Returns DISKIMG_ERR_OUT_OF_BOUNDS if the
+/// range extends past the end of the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write(

@@ -63,9 +63,9 @@ pub unsafe extern "C" fn diskimg_error_os_code(error: *const ErrorReport) -> c_i
     unsafe { error.as_ref() }.map_or(0, |error| error.os_code)
 }
 
-/// Returns a message of one line in UTF-8 without a full stop. It includes all causes: format, field, byte
-/// offset, the value found and the value expected. Names from an image are escaped. Valid until the error
-/// is freed. Returns "" for NULL, never NULL.
+/// Returns a one-line message in UTF-8, without a full stop. It includes all causes: format, field, byte
+/// offset, the value found and the value expected. Names from an image are escaped. Valid until the
+/// error is freed. Returns "" for NULL, never NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_error_message(error: *const ErrorReport) -> *const c_char {
     // SAFETY: the header requires NULL or an error that is not freed.

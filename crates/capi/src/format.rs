@@ -88,7 +88,7 @@ pub extern "C" fn diskimg_format_name(format: FormatNumber) -> *const c_char {
     name(format).map_or(std::ptr::null(), std::ffi::CStr::as_ptr)
 }
 
-/// Returns the format with a name, such as "qcow2"; "iso" is raw. Returns DISKIMG_FORMAT_AUTO for an
+/// Returns the format with this name, such as "qcow2"; "iso" is raw. Returns DISKIMG_FORMAT_AUTO for an
 /// unknown name and for NULL. Any thread may call it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_format_by_name(name: *const c_char) -> FormatNumber {

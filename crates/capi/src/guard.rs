@@ -71,7 +71,7 @@ unsafe fn fail(err: *mut *mut ErrorReport, report: ErrorReport) -> StatusCode {
 /// Runs `body` with a shared handle, and poisons the handle if `body` panics.
 ///
 /// # Safety
-/// `handle` is NULL or points to a live `T` that nothing changes meanwhile; `err` as for [`call`].
+/// `handle` is NULL or points to a live `T` that nothing changes during the call; `err` as for [`call`].
 pub(crate) unsafe fn with<T: Handle>(
     handle: *const T,
     err: *mut *mut ErrorReport,
@@ -84,7 +84,7 @@ pub(crate) unsafe fn with<T: Handle>(
 /// Runs `body` with an exclusive handle, and poisons the handle if `body` panics.
 ///
 /// # Safety
-/// As [`with`], and nothing else uses the handle meanwhile.
+/// As [`with`], and nothing else uses the handle during the call.
 pub(crate) unsafe fn with_mut<T: Handle>(
     handle: *mut T,
     err: *mut *mut ErrorReport,

@@ -32,7 +32,7 @@ pub(crate) trait Handle {
 pub(crate) struct Out<T>(*mut T);
 
 impl<T> Out<T> {
-    /// Stores `initial` at `out` at once, so that every failure leaves that value.
+    /// Stores `initial` at `out` immediately, so that every failure leaves that value.
     ///
     /// # Safety
     /// `out` is NULL or has room for a `T` while this lives.
@@ -48,7 +48,7 @@ impl<T> Out<T> {
         Ok(Self(out))
     }
 
-    /// Does the same as [`Out::new`] for a result that the caller may decline with NULL.
+    /// Creates an output like [`Out::new`] that may be NULL if the caller does not need the result.
     ///
     /// # Safety
     /// As [`Out::new`].

@@ -39,7 +39,7 @@ pub const DISKIMG_SEVERITY_WARNING: c_int = 1;
 /// implausible.
 pub const DISKIMG_SEVERITY_UNSAFE: c_int = 2;
 
-/// The description of an image, as its metadata states it. The library does not vouch for these values.
+/// The description of an image, as its metadata states it. The library does not verify these values.
 /// Initialise it with DISKIMG_INFO_INIT. The strings are valid until the handle that they came from is
 /// closed or freed.
 #[repr(C)]

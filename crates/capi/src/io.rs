@@ -33,7 +33,8 @@ pub struct IoRecord {
     /// Passed to each function.
     pub user: *mut c_void,
     /// Reads up to `len` bytes at `offset` into `buf` and stores the number of bytes read in `*nread`.
-    /// After a short read the library asks for the rest. 0 means the end of the file. Required for reading.
+    /// After a short read the library requests the rest. 0 means the end of the file. Required for
+    /// reading.
     pub pread: Option<
         unsafe extern "C" fn(
             user: *mut c_void,
@@ -83,8 +84,8 @@ pub(crate) struct Callbacks {
     serial: Option<Mutex<()>>,
 }
 
-// SAFETY: the header states that any thread calls the functions, and several at once unless they are serial. `serial`
-// then admits one caller at a time.
+// SAFETY: the header states that any thread calls the functions, and several at the same time unless
+// they are serial. `serial` then admits one caller at a time.
 unsafe impl Send for Callbacks {}
 // SAFETY: as above.
 unsafe impl Sync for Callbacks {}

@@ -10,9 +10,10 @@ use crate::status::StatusCode;
 
 /// Measures the file that diskimg_convert_to_path() would write with these options. `*required` is the
 /// largest size in bytes for the current content of the disk; `*fully_allocated` is the size once all of
-/// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the sizes
-/// are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those of
-/// `qemu-img measure`. Reads no data. DISKIMG_ERR_UNSUPPORTED for a format that cannot be written.
+/// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the
+/// sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
+/// of `qemu-img measure`. Reads no data. Returns DISKIMG_ERR_UNSUPPORTED for a format that cannot be
+/// written.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_measure(

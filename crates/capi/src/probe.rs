@@ -160,9 +160,10 @@ pub unsafe extern "C" fn diskimg_probe_push(
     }
 }
 
-/// Fills `*info` with the description known so far. Format and wrapper are known from DISKIMG_PROBE_FORMAT
-/// on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). DISKIMG_ERR_UNKNOWN_FORMAT while nothing
-/// is known. The caller must set its `struct_size`. The strings are valid until the probe is freed.
+/// Fills `*info` with the description known so far. Format and wrapper are known from
+/// DISKIMG_PROBE_FORMAT on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns
+/// DISKIMG_ERR_UNKNOWN_FORMAT while nothing is known. The caller must set its `struct_size`. The strings
+/// are valid until the probe is freed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_info(

@@ -27,8 +27,8 @@ pub extern "C" fn diskimg_cancel_new() -> *mut CancelFlag {
     Box::into_raw(Box::default())
 }
 
-/// Cancels every call that uses this flag, soon. It is one atomic store: any thread and any signal handler
-/// may call it. NULL is ignored.
+/// Makes every call that uses this flag stop as soon as possible. It is one atomic store: any thread and
+/// any signal handler may call it. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_cancel_trigger(cancel: *const CancelFlag) {
     // SAFETY: the header requires NULL or a flag that is not freed.
@@ -62,7 +62,7 @@ impl<'a> CallProgress<'a> {
     /// `cancel` is NULL or a flag that lives as long as this.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if the caller cancels at once.
+    /// [`ErrorKind::Cancelled`] if the caller cancels immediately.
     pub(crate) unsafe fn begin(
         progress: ProgressFn,
         user: *mut c_void,

@@ -77,9 +77,9 @@ pub unsafe extern "C" fn diskimg_pread(
 }
 
 /// Fills `out` with the extents of the `len` bytes at `offset`, in ascending order and without gaps, and
-/// stores their number in `*count`. `cap` is the room in `out`, at least 1. If the last extent ends before
-/// the range does, call again from its end. Reads only the tables that it needs. DISKIMG_ERR_OUT_OF_BOUNDS
-/// if the range extends past the end of the disk.
+/// stores their number in `*count`. `cap` is the capacity of `out` in extents, at least 1. If the last
+/// extent ends before the range does, call again from its end. Reads only the tables that it needs.
+/// Returns DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past the end of the disk.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_extents(

@@ -46,7 +46,6 @@ unsafe fn message(error: *mut ErrorReport) -> String {
     }
 }
 
-// Hostile case X03, as the two tests below.
 #[test]
 fn panic_returns_a_status_and_poisons_the_handle() {
     let (image, mut error, mut buf) = (image(), null_mut(), [1_u8; 16]);
