@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_layer_below_can_be_passed_instead() {
+    fn remedy_suggests_passing_a_file_only_for_a_layer_below() {
         for (role, passed) in [
             (ReferenceRole::Backing, true),
             (ReferenceRole::Parent, true),

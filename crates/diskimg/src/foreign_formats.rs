@@ -92,7 +92,6 @@ pub(crate) fn by_name(name: &str) -> Option<Format> {
 mod tests {
     use super::*;
 
-    // Hostile case R10.
     #[test]
     fn unsupported_formats_are_recognised() {
         let mut tar = vec![0; 512];
@@ -114,7 +113,6 @@ mod tests {
         assert_eq!(recognise(&[0; 1024]), None);
     }
 
-    // Hostile case R10.
     #[test]
     fn trailer_is_recognised_only_if_it_is_complete() {
         let mut footer = [0; TRAILER];

@@ -145,7 +145,6 @@ fn images_of_hostile_names() -> Vec<Vec<u8>> {
     vec![file.bytes(), descriptor("ffffffff", ""), descriptor("00000002", &hint)]
 }
 
-// Hostile case X05.
 #[test]
 fn name_in_an_error_or_finding_is_escaped_and_truncated() {
     let scratch = tempfile::tempdir().unwrap();

@@ -202,9 +202,8 @@ fn prober_state_never_goes_back_for_misleading_streams() {
     }
 }
 
-// Hostile case R01.
 #[test]
-fn disc_that_begins_like_an_image_is_no_image() {
+fn disc_that_begins_like_an_image_is_not_an_image() {
     let bytes = disc_with_header();
     let mut prober = Prober::new();
     assert_eq!(prober.push(&bytes[..8]), Probed::More);
@@ -241,7 +240,6 @@ fn size_of_a_vdi_is_known_before_its_last_block() {
     assert_eq!(prober.finish().image.unwrap(), info);
 }
 
-// Hostile case R10.
 #[test]
 fn trailer_is_recognised_in_a_file_and_in_a_stream() {
     let noise: Vec<u8> =

@@ -43,7 +43,6 @@ fn small_disk_passes_the_conformance_suite() {
     }
 }
 
-// Hostile case X06.
 #[test]
 fn disk_is_read_by_many_threads() {
     for image in good() {

@@ -171,7 +171,7 @@ fn image_with_more_than_a_disk_is_refused() {
 }
 
 #[test]
-fn file_that_is_no_image_of_the_format_is_refused() {
+fn file_that_is_not_an_image_of_the_format_is_refused() {
     for format in ["qcow2", "vdi", "vmdk"] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
@@ -291,7 +291,7 @@ fn raw_target_keeps_its_length_and_the_bytes_past_a_streamed_disk() {
 }
 
 #[test]
-fn raw_target_shorter_than_a_streamed_disk_is_never_cut_or_grown() {
+fn raw_target_shorter_than_a_streamed_disk_is_never_resized() {
     let (dir, sources) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = dir.path().join("disk");
     for bytes in [painted(3, 1 << 20), vec![0; 1 << 20]] {

@@ -35,7 +35,6 @@ fn described(bytes: &[u8], chunk: usize) -> ImageInfo {
     prober.finish().image.unwrap()
 }
 
-// Hostile case M16.
 #[test]
 fn footer_before_trailing_zeros_is_found_in_a_stream_as_in_a_file() {
     let whole = noisy_vmdk("streamOptimized");
@@ -50,9 +49,8 @@ fn footer_before_trailing_zeros_is_found_in_a_stream_as_in_a_file() {
     }
 }
 
-// Hostile case M16.
 #[test]
-fn other_bytes_after_a_footer_are_reported_alike() {
+fn other_bytes_after_a_footer_are_reported_the_same() {
     let whole = noisy_vmdk("streamOptimized");
     for len in [1, 511, 512, 3000, 100_000] {
         let bytes = [whole.clone(), vec![7; len]].concat();

@@ -52,7 +52,6 @@ fn is_out_of_order(image: &Good) -> bool {
     ["sparse.vmdk", "zeroed-grain.vmdk"].iter().any(|name| image.file.starts_with(name))
 }
 
-// Hostile case X01.
 #[test]
 fn self_contained_image_converts_in_one_pass_for_any_split() {
     let whole = |image: &&Good| ["-", "raw"].contains(&image.how.as_str()) && !is_out_of_order(image);
@@ -160,7 +159,6 @@ fn conversion_refuses_bytes_after_an_error() {
     assert_eq!(conversion.finish(&()).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-// Hostile case C02.
 #[test]
 fn damaged_compressed_stream_cannot_be_finished() {
     let mut packed = gz(&std::fs::read(images("good").join("hybrid.iso")).unwrap());
@@ -226,7 +224,6 @@ impl Read for Broken {
     }
 }
 
-// Hostile case C16.
 #[test]
 fn error_of_the_stream_is_returned() {
     let input = Opener::new().stream(Broken(3 << 20)).unwrap();

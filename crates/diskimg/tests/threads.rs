@@ -103,7 +103,7 @@ fn converted_stream_does_not_depend_on_threads() {
 }
 
 #[test]
-fn image_reads_alike_by_any_number_of_threads() {
+fn image_reads_the_same_with_any_number_of_threads() {
     let scratch = tempfile::tempdir().unwrap();
     let (image, copy) = (scratch.path().join("image.qcow2"), scratch.path().join("copy"));
     let bytes = disk(6 << 20);

@@ -137,9 +137,8 @@ fn stream_over_four_tib_with_all_blocks_counted_is_spooled() {
     assert_eq!(error.kind(), ErrorKind::NeedsSeek, "{error}");
 }
 
-// Hostile case V09.
 #[test]
-fn block_used_twice_reads_alike_in_every_way_and_fails_its_check() {
+fn block_used_twice_reads_the_same_in_every_way_and_fails_its_check() {
     let disk = painted(3, 100 * BLOCK);
     let mut image = vdi(&disk, "block_size=512");
     put_entry(&mut image, 9, 2);

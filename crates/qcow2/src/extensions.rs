@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn bitmaps_extension_of_the_wrong_length_is_no_error() {
+    fn bitmaps_extension_of_the_wrong_length_is_not_an_error() {
         assert_eq!(parse(&extension(BITMAPS, &[0; 23])).unwrap().bitmaps, Some(Err(23)));
     }
 }

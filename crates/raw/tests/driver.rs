@@ -46,7 +46,6 @@ fn image_describes_its_content_and_reads_as_its_source() {
     assert!(image.locate(0..100).bytes.is_some(), "memory is used in place");
 }
 
-// Hostile case R08.
 #[test]
 fn empty_image_is_truncated_as_file_and_as_stream() {
     let sink = MemorySink::new(1 << 20);
@@ -60,7 +59,6 @@ fn empty_image_is_truncated_as_file_and_as_stream() {
     }
 }
 
-// Hostile case R09.
 #[test]
 fn disk_of_any_number_of_bytes_keeps_its_size() {
     for size in [1_usize, 511, 513, 4095, 4097, 100_001] {
@@ -102,7 +100,6 @@ fn limits_snapshots_and_unsupported_options_are_refused() {
     }
 }
 
-// Hostile case X01.
 #[test]
 fn streamed_zeros_do_not_depend_on_the_pieces() {
     let mut bytes = painted(3, 300_000);

@@ -95,7 +95,7 @@ fn handle_opened_for_direct_reads_uses_direct_reads() {
 }
 
 #[test]
-fn directories_pipes_and_sockets_are_refused_at_once() {
+fn directories_pipes_and_sockets_are_refused_immediately() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -119,7 +119,6 @@ fn directories_pipes_and_sockets_are_refused_at_once() {
     assert_eq!(error.os_error(), Some(2), "{error}");
 }
 
-// Hostile case X02.
 #[test]
 fn read_past_the_end_of_a_shrunk_file_is_truncated_with_its_offset() {
     let (_dir, path) = file_with(&painted(0, 100_000));
@@ -139,7 +138,7 @@ fn read_past_the_end_of_a_shrunk_file_is_truncated_with_its_offset() {
     }
 }
 
-// Hostile case X02. Truncated bytes must not be reported as a hole, whether cached or not.
+// Truncated bytes must not be reported as a hole, whether cached or not.
 #[test]
 fn end_of_a_shrunk_sparse_file_is_not_a_hole() {
     let (_dir, path) = file_with(&[1; 65_536]);

@@ -143,7 +143,6 @@ mod tests {
         assert_eq!(format.table(0x1000_0000_0000_0003).unwrap(), sector_offset(100 + 3 * 64));
     }
 
-    // Hostile case M42.
     #[test]
     fn sesparse_entry_of_unknown_type_is_corrupt() {
         let format = areas(0, 0);

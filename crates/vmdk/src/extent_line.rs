@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn line_with_another_first_word_is_no_extent() {
+    fn line_with_another_first_word_is_not_an_extent() {
         for text in ["", "RW", "RWX 1 ZERO", "CID=1", "RW = 5", "rw=5"] {
             assert_eq!(ExtentLine::parse(text.as_bytes(), 0).unwrap(), None, "{text}");
         }

@@ -120,7 +120,6 @@ mod tests {
         }
     }
 
-    // Hostile case M24.
     #[test]
     fn marker_of_unknown_type_or_endless_metadata_is_corrupt() {
         for (val, kind, at) in [(1, 5, 65_548), (1, u32::MAX, 65_548), (7, 0, 65_536), (1 << 63, 4, 65_536)] {

@@ -70,7 +70,7 @@ static int read_some(void *user, void *buf, size_t len, uint64_t offset, size_t 
     return 0;
 }
 
-static int tell_size(void *user, uint64_t *bytes) {
+static int size_of_file(void *user, uint64_t *bytes) {
     file *of = user;
     int failed = called(of);
     *bytes = of->length;
@@ -80,7 +80,7 @@ static int tell_size(void *user, uint64_t *bytes) {
     return failed;
 }
 
-static int tell_data(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+static int data_of_file(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
     file *of = user;
     int failed = called(of);
     *start = offset;
@@ -159,8 +159,8 @@ diskimg_io io_of(file *of, const steps *how) {
     io.close = close_it;
     if (of->data != NULL) {
         io.pread = read_some;
-        io.size = tell_size;
-        io.next_data = of->fault % FAULTS >= HOLES ? tell_data : NULL;
+        io.size = size_of_file;
+        io.next_data = of->fault % FAULTS >= HOLES ? data_of_file : NULL;
     } else {
         io.pwrite = write_all;
         io.zero = how->target & 128 ? NULL : make_zero;

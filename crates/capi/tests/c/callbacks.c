@@ -1,4 +1,4 @@
-/* Hostile case X03: callbacks that fail, read too little or too much, or cancel, at each of their calls. Arguments: the
+/* Callbacks that fail, read too little or too much, or cancel, at each of their calls. Arguments: the
  * images of the repository, and a scratch directory. */
 #include "test.h"
 
@@ -206,7 +206,7 @@ static int read_and_trip(void *user, void *buf, size_t len, uint64_t offset, siz
     return memory_pread(&source, buf, len, offset, nread);
 }
 
-static int tell_source_size(void *user, uint64_t *bytes) {
+static int source_size_of(void *user, uint64_t *bytes) {
     (void)user;
     *bytes = source.length;
     return 0;
@@ -221,7 +221,7 @@ static void check_stops_at_the_read_that_triggers_the_flag(void) {
 
     io.user = &state;
     io.pread = read_and_trip;
-    io.size = tell_source_size;
+    io.size = source_size_of;
     GIVES(DISKIMG_OK, diskimg_open_io(&io, NULL, &image, &error));
     state.calls = 0;
     GIVES(DISKIMG_OK, diskimg_check(image, NULL, NULL, NULL, &result, &error));

@@ -1,4 +1,4 @@
-/* Hostile case X03: invalid sizes and numbers return a status and never crash. Arguments: the images of the repository,
+/* Invalid sizes and numbers return a status and never crash. Arguments: the images of the repository,
  * and a scratch directory. */
 #include "test.h"
 

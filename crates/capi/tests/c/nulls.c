@@ -1,4 +1,4 @@
-/* Hostile case X03: every function with NULL in every pointer position returns a status, never crashes, and clears its
+/* Every function with NULL in every pointer position returns a status, never crashes, and clears its
  * results. Arguments: the images of the repository, and a scratch directory. SYMBOLS names the list of exported
  * functions. */
 #include "test.h"

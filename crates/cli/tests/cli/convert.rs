@@ -195,7 +195,6 @@ fn ignored_options_are_noted_only_with_verbose() {
     assert!(run.stderr.contains("b.raw: 1 MiB read, "), "{run:?}");
 }
 
-// Hostile case R05.
 #[test]
 fn disk_that_looks_like_an_image_gives_a_warning() {
     let dir = ScratchDir::new();

@@ -93,7 +93,7 @@ fn stalled_reader_does_not_prevent_the_stop() {
 }
 
 #[test]
-fn second_signal_ends_the_command_at_once() {
+fn second_signal_ends_the_command_immediately() {
     let dir = ScratchDir::new();
     let (child, _open) = stalled(&dir, &["convert", "-", "target"]);
     signal(&child, "-INT");

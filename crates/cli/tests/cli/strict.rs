@@ -191,7 +191,7 @@ fn first_difference_of_any_kind_is_reported() {
 
 /// QEMU compares the flag "up to the end of the disk" of two extents, and each grain is an extent.
 #[test]
-fn extent_boundaries_are_no_difference() {
+fn extent_boundaries_are_not_a_difference() {
     let Some(dir) = ScratchDir::with_qemu() else { return };
     create(&dir, "a.qcow2", "cluster_size=64k", &["write -P 1 6M 2M"]);
     convert(&dir, "a.qcow2", "a.vmdk", &[]);
@@ -221,7 +221,7 @@ fn free_block_of_a_vdi_equals_an_unallocated_cluster() {
 
 /// QEMU looks for holes below allocated clusters of some images only.
 #[test]
-fn hole_of_the_file_below_allocated_data_is_no_difference() {
+fn hole_of_the_file_below_allocated_data_is_not_a_difference() {
     let Some(dir) = ScratchDir::with_qemu() else { return };
     create(&dir, "a.qcow2", "cluster_size=1M", &DISK);
     convert(&dir, "a.qcow2", "fixed.vdi", &["-o", "static=on"]);

@@ -110,7 +110,7 @@ fn any_range_reads_the_bytes_of_its_units() {
 }
 
 #[test]
-fn neighbouring_units_are_read_in_one_go() {
+fn neighbouring_units_are_read_in_one_call() {
     let map = RepeatedBytes::new(60_000, &[100, 200, 150, 200 + 1 + 16_384]);
     read(&UnitReader::new(), &map, 0..4 * UNIT);
     assert_eq!(map.reads(), [(100, 16_586)]);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn memory_passes_at_every_size() {
+fn memory_passes_the_suite_at_every_size() {
     for size in [0, 1, 511, 512, 513, 70_000] {
         let bytes = painted(0, size);
         source(&Memory::new(bytes.clone()), &bytes);
@@ -18,14 +18,14 @@ fn memory_passes_at_every_size() {
 }
 
 #[test]
-fn window_passes() {
+fn window_passes_the_suite() {
     let bytes = painted(0, 10_000);
     let window = Window::new(Memory::new(bytes.clone()), 100..9000).unwrap();
     source(&window, &bytes[100..9000]);
 }
 
 #[test]
-fn memory_sink_passes() {
+fn memory_sink_passes_the_suite() {
     let shared = MemorySink::new(1 << 20);
     let size = 100_000;
     sink(

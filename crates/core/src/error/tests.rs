@@ -52,7 +52,7 @@ fn error_survives_conversion_to_io_error_and_back() {
 }
 
 #[test]
-fn internal_error_asks_for_a_report() {
+fn internal_error_message_requests_a_report() {
     let error = Error::new(ErrorKind::Internal).format(Format::new("vdi")).because("lengths do not add up");
     assert_eq!(error.to_string(), "vdi: internal error, please report it: lengths do not add up");
     assert_eq!(error.kind().name(), "internal");

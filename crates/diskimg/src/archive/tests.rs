@@ -143,7 +143,7 @@ fn error_of_an_ambiguous_choice_is_short_for_many_disks_with_long_names() {
 }
 
 #[test]
-fn probe_says_no_as_soon_as_the_first_name_is_not_a_descriptor() {
+fn probe_rejects_a_first_name_that_is_not_a_descriptor_immediately() {
     assert_eq!(probe(b"QFI\xfb\0"), Verdict::No);
     assert_eq!(probe(b"QFI\xfb"), Verdict::NeedBytes(100));
     assert_eq!(probe(b"box.OVF\0"), Verdict::NeedBytes(512));

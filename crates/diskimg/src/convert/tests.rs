@@ -218,7 +218,6 @@ fn first_failure_is_returned_and_ends_all_workers() {
     }
 }
 
-// Hostile case X04.
 #[test]
 fn cancelling_at_any_point_ends_the_conversion() {
     struct After(AtomicU64, Cancel);

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_appeared_meanwhile_is_not_overwritten() {
+    fn file_that_appeared_during_the_write_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
         let new = UnpublishedFile::new(&target, false).unwrap();

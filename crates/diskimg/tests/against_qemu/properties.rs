@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn image_written_by_qemu_reads_alike(
+    fn image_written_by_qemu_reads_the_same(
         layout in layouts(),
         writes in proptest::collection::vec(writes(), 0..12),
     ) {
@@ -55,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn written_image_reads_alike_in_qemu(
+    fn written_image_reads_the_same_in_qemu(
         layout in layouts(),
         pieces in proptest::collection::vec((1..30_000_u64, any::<Option<u8>>()), 1..20),
         shuffle in any::<u64>(),

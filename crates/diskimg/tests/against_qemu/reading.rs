@@ -79,7 +79,7 @@ fn layout_reads_and_maps_as_in_qemu() {
 }
 
 #[test]
-fn size_that_is_no_multiple_of_a_cluster_reads_as_in_qemu() {
+fn size_that_is_not_a_multiple_of_a_cluster_reads_as_in_qemu() {
     if !have_qemu() {
         return;
     }

@@ -141,7 +141,7 @@ fn error_of_an_ova_has_its_kind() {
 }
 
 #[test]
-fn tar_that_is_no_ova_is_recognised_and_not_opened() {
+fn tar_that_is_not_an_ova_is_recognised_and_not_opened() {
     let bytes = [tar_member(&("disk.vmdk", &image("stream.vmdk"))), vec![0; 1024]].concat();
     for chunk in CHUNKS {
         let report = probe(&Opener::new(), &bytes, chunk);

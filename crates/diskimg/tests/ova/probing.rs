@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use crate::common::ova;
 use crate::{CHUNKS, archives, described, gz, image, of_file, probe, requesting};
 
-// Hostile case X01.
 #[test]
 fn streamed_ova_is_described_like_its_file_for_any_split() {
     for (what, member, bytes) in archives() {

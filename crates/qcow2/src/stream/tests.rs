@@ -199,7 +199,6 @@ fn cluster_with_several_references_is_written_for_each() {
     assert!(streamed(&layout.bytes, 100, &Limits::default(), None).unwrap() == disk);
 }
 
-// Hostile case Q37.
 #[test]
 fn references_to_one_cluster_are_limited_by_memory() {
     let mut layout = ImageBuilder::new(2 << 20, 6, 2);

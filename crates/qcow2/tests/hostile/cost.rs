@@ -70,7 +70,7 @@ fn tables_over_the_cache_limit_are_read_again() {
 }
 
 #[test]
-fn neighbouring_compressed_clusters_are_read_in_one_go() {
+fn neighbouring_compressed_clusters_are_read_in_one_call() {
     let image = compressed();
     let (file, disk) = open(&image);
     disk.read_at(0, &mut [0; 1]).unwrap();
@@ -96,7 +96,7 @@ fn sequential_small_reads_decompress_each_cluster_once() {
 }
 
 #[test]
-fn contiguous_data_is_read_in_one_go() {
+fn contiguous_data_is_read_in_one_call() {
     let mut image = Image::new();
     for cluster in 0..200 {
         image.u64(

@@ -139,7 +139,6 @@ fn size_over_the_callers_limit_is_rejected_and_can_be_inspected() {
     assert_eq!((info.virtual_size, checks(&info)), (SIZE, vec!["virtual_size"]));
 }
 
-// Hostile case Q19.
 #[test]
 fn empty_disk_opens() {
     for entries in [0, 1] {
@@ -151,7 +150,6 @@ fn empty_disk_opens() {
     }
 }
 
-// Hostile case Q20.
 #[test]
 fn size_is_rounded_down_to_sectors() {
     let image = Image::new().with(|image| image.u64(24, 1000));
@@ -221,7 +219,6 @@ fn refcounts_are_not_needed_to_read() {
     assert_error(&error, ErrorKind::Corrupt, Some(48), None);
 }
 
-// Hostile case Q41.
 #[test]
 fn dirty_and_corrupt_images_are_read_and_reported() {
     let dirty = Image::new().with(|image| image.u64(72, DIRTY));

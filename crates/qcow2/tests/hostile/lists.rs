@@ -137,7 +137,6 @@ fn snapshot_with_damaged_tables_is_rejected() {
     assert_error(&large_disk, ErrorKind::Limit, Some(TABLE), None);
 }
 
-// Hostile case Q38.
 #[test]
 fn image_with_a_damaged_snapshot_table_is_readable() {
     let past_end = Image::new().with(|image| {
@@ -161,7 +160,6 @@ fn image_with_a_damaged_snapshot_table_is_readable() {
     }
 }
 
-// Hostile case Q38.
 #[test]
 fn snapshots_before_the_damage_are_listed_and_open() {
     let image = with_snapshots(
@@ -175,7 +173,6 @@ fn snapshots_before_the_damage_are_listed_and_open() {
     assert_eq!(open(&image, id("2")).err().unwrap().kind(), ErrorKind::Truncated);
 }
 
-// Hostile case Q38.
 #[test]
 fn snapshots_over_the_limits_are_not_listed() {
     let name = "a name of fifty bytes, so two exceed the limit....";
@@ -241,7 +238,6 @@ fn bitmaps_are_listed_for_information() {
     assert_eq!(listed, [entry("auto", 65_536), entry("in-use", 1 << 31)]);
 }
 
-// Hostile case Q40.
 #[test]
 fn damaged_bitmaps_are_ignored_with_a_warning() {
     let wrong_length = Image::new().with(|image| {

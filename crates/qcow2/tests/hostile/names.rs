@@ -39,7 +39,6 @@ fn extension_of_the_largest_length_is_corrupt() {
     assert_error(&error, ErrorKind::Corrupt, Some(108), None);
 }
 
-// Hostile case Q11.
 #[test]
 fn cluster_full_of_empty_extensions_is_parsed() {
     let mut image = Image::new();
@@ -53,7 +52,6 @@ fn cluster_full_of_empty_extensions_is_parsed() {
     source(&image.open().unwrap(), &vec![0; 1 << 20]);
 }
 
-// Hostile case Q11.
 #[test]
 fn known_extension_that_occurs_twice_is_corrupt() {
     let error = Image::new()
@@ -134,7 +132,6 @@ fn backing_file_without_format_is_never_probed() {
     assert_error(&too_long.refused(), ErrorKind::Corrupt, Some(108), None);
 }
 
-// Hostile case Q44.
 #[test]
 fn backing_name_directly_after_a_version_2_header_is_read() {
     let image = Image::v2().with(|image| {

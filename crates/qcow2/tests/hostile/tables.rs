@@ -66,7 +66,6 @@ fn data_cluster_past_the_end_is_truncated() {
     );
 }
 
-// Hostile case Q27.
 #[test]
 fn last_cluster_reads_as_zeros_after_the_end_of_the_file() {
     let mut image = Image::new();
@@ -218,7 +217,6 @@ fn compressed_cluster_of_garbage_or_short_output_is_corrupt() {
     }
 }
 
-// Hostile case Q33.
 #[test]
 fn compressed_data_longer_than_its_cluster_is_clipped() {
     let mut image = Image::new();

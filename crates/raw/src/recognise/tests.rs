@@ -114,7 +114,6 @@ fn dump_of_2352_byte_sectors_is_a_disc_with_a_warning() {
     assert_eq!(of(&[(37_649, b"CD001")]), None, "without a sector header");
 }
 
-// Hostile case R06.
 #[test]
 fn disc_with_contradictory_sizes_has_a_warning() {
     let size = 300 * 2048;
@@ -132,7 +131,6 @@ fn disc_with_contradictory_sizes_has_a_warning() {
     assert_eq!(with(&huge), [("iso9660_block_size", at), ("truncated", at)]);
 }
 
-// Hostile case R07.
 #[test]
 fn disc_shorter_than_its_volume_is_truncated() {
     let descriptor = primary([300, 300], [2048, 2048]);

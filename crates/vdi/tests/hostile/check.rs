@@ -27,7 +27,6 @@ fn valid_images_of_every_kind_are_clean() {
     }
 }
 
-// Hostile case V09.
 #[test]
 fn block_used_twice_is_a_corruption() {
     let image = Image::new().with(|image| {
@@ -39,7 +38,6 @@ fn block_used_twice_is_a_corruption() {
     assert!(report.problems[0].message.contains("as is another block"), "{report:?}");
 }
 
-// Hostile case V08.
 #[test]
 fn missing_blocks_are_corruptions() {
     let image = Image::new().with(|image| {

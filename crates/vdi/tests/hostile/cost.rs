@@ -47,7 +47,6 @@ fn huge() -> (Image, u64) {
     (image, map_end)
 }
 
-// Hostile case V06.
 #[test]
 fn small_file_that_claims_half_a_billion_blocks_costs_one_read_of_512_bytes() {
     let image = Image::new().with(|image| {
@@ -77,7 +76,7 @@ fn empty_disk_of_64_tib_opens_with_one_read_and_reads_with_one_more() {
 }
 
 #[test]
-fn contiguous_blocks_are_read_at_once() {
+fn contiguous_blocks_are_read_in_one_call() {
     let image = Image::fixed();
     let file = counted(&image, image.bytes.len() as u64);
     let disk = open(&file).unwrap();

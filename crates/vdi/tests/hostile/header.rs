@@ -22,7 +22,6 @@ fn text_before_the_signature_is_arbitrary() {
     source(&image.open().unwrap(), &first_block_only());
 }
 
-// Hostile case V01.
 #[test]
 fn file_shorter_than_its_header_is_truncated() {
     for len in [0, 63, 64, 71, 72, 455] {
@@ -36,7 +35,6 @@ fn file_shorter_than_its_header_is_truncated() {
     assert!(error.to_string().ends_with("at least 420"), "{error}");
 }
 
-// Hostile case V02.
 #[test]
 fn version_0_has_its_unaligned_map_after_the_header() {
     for version in [2, 1, 0] {
@@ -49,7 +47,6 @@ fn version_0_has_its_unaligned_map_after_the_header() {
     }
 }
 
-// Hostile case V03.
 #[test]
 fn other_major_versions_are_unsupported() {
     for major in [2, 3, 0x7FFF, 0xFFFF] {
@@ -58,7 +55,6 @@ fn other_major_versions_are_unsupported() {
     }
 }
 
-// Hostile case V04.
 #[test]
 fn invalid_block_sizes_are_corrupt() {
     for size in [0, 1, 3, 256, 4095, 0x8000_0000, 0x8000_0001, u32::MAX] {
@@ -69,7 +65,6 @@ fn invalid_block_sizes_are_corrupt() {
     assert_error(&error, ErrorKind::Corrupt, Some(360), None);
 }
 
-// Hostile case V05.
 #[test]
 fn fewer_blocks_than_the_disk_needs_are_corrupt() {
     for (count, size) in [(BLOCKS - 1, SIZE), (0, SIZE), (BLOCKS, SIZE + 1), (1, u64::MAX >> 1)] {
@@ -89,7 +84,6 @@ fn virtual_size_past_63_bits_is_a_limit() {
     }
 }
 
-// Hostile case V06.
 #[test]
 fn map_past_the_end_of_the_file_is_truncated() {
     for count in [u32::MAX, 0x1FFF_FF80, 1409] {
@@ -106,7 +100,6 @@ fn map_past_the_end_of_the_file_is_truncated() {
     );
 }
 
-// Hostile case V07.
 #[test]
 fn map_that_overlaps_the_header_is_corrupt() {
     for offset in [0, 71, 455] {
@@ -115,7 +108,6 @@ fn map_that_overlaps_the_header_is_corrupt() {
     }
 }
 
-// Hostile case V07.
 #[test]
 fn blocks_that_overlap_the_map_are_corrupt() {
     for offset in [0, 512, 1535] {
@@ -125,7 +117,6 @@ fn blocks_that_overlap_the_map_are_corrupt() {
     }
 }
 
-// Hostile case V07.
 #[test]
 fn map_offset_past_the_end_of_the_file_is_truncated() {
     for offset in [u32::MAX, 7000] {
@@ -134,7 +125,6 @@ fn map_offset_past_the_end_of_the_file_is_truncated() {
     }
 }
 
-// Hostile case V10.
 #[test]
 fn invalid_extra_bytes_are_corrupt() {
     for extra in [3, 511, 8192, 0x8000_0000, u32::MAX] {
@@ -143,7 +133,6 @@ fn invalid_extra_bytes_are_corrupt() {
     }
 }
 
-// Hostile case V12.
 #[test]
 fn other_types_are_unsupported() {
     for kind in [0, 5, u32::MAX] {
@@ -152,7 +141,6 @@ fn other_types_are_unsupported() {
     }
 }
 
-// Hostile case V13.
 #[test]
 fn other_sector_sizes_are_unsupported() {
     for size in [0, 1, 4096, u32::MAX] {
@@ -163,7 +151,6 @@ fn other_sector_sizes_are_unsupported() {
     assert_error(&error, ErrorKind::Unsupported, Some(348), None);
 }
 
-// Hostile case V14.
 #[test]
 fn virtual_size_is_that_of_the_header_to_the_byte() {
     for size in [0, 1, 1000, SIZE - 513, SIZE - 1] {

@@ -37,7 +37,6 @@ fn free_and_zero_blocks_are_distinguished_and_neighbours_merged() {
     source(&image.open().unwrap(), &bytes);
 }
 
-// Hostile case V08.
 #[test]
 fn entry_past_the_number_of_blocks_is_corrupt() {
     for entry in [BLOCKS, 0x7FFF_FFFF, 0xFFFF_FFFD] {
@@ -47,7 +46,6 @@ fn entry_past_the_number_of_blocks_is_corrupt() {
     }
 }
 
-// Hostile case V08.
 #[test]
 fn block_past_the_end_of_the_file_is_truncated_unlike_in_qemu() {
     let image = Image::new().with(|image| image.entry(7, 1));
@@ -97,16 +95,14 @@ fn damaged_block_only_ends_the_run_before_it() {
     assert_error(&error, ErrorKind::Corrupt, Some(MAP + 4), Some(BLOCK));
 }
 
-// Hostile case V09.
 #[test]
-fn block_used_twice_reads_alike_in_both_places() {
+fn block_used_twice_reads_the_same_in_both_places() {
     let image = Image::new().with(|image| image.entry(1, 0));
     let mut bytes = painted(0, BLOCK as usize).repeat(2);
     bytes.resize(SIZE as usize, 0);
     source(&image.open().unwrap(), &bytes);
 }
 
-// Hostile case V10.
 #[test]
 fn extra_bytes_are_skipped_unlike_in_qemu() {
     for extra in [1, 4, 512, 4096] {
@@ -123,7 +119,6 @@ fn extra_bytes_are_skipped_unlike_in_qemu() {
     }
 }
 
-// Hostile case V15.
 #[test]
 fn fixed_image_without_its_end_is_truncated() {
     let image = Image::fixed().with(|image| image.bytes.truncate((DATA + SIZE - 100) as usize));

@@ -21,7 +21,6 @@ fn child(kind: u32) -> Image {
     })
 }
 
-// Hostile case V11.
 #[test]
 fn differencing_image_reports_its_parent_and_opens_nothing() {
     for (kind, name) in [(3, "undo"), (4, "differencing")] {
@@ -41,7 +40,6 @@ fn differencing_image_reports_its_parent_and_opens_nothing() {
     }
 }
 
-// Hostile case V11.
 #[test]
 fn parent_uuid_is_a_parent_in_an_image_of_any_type() {
     for (at, uuid) in [(UUIDS + 32, IN_FILE), (UUIDS + 48, [1; 16])] {

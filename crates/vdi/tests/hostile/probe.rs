@@ -39,7 +39,6 @@ fn probe_requests_only_the_bytes_that_decide() {
     }
 }
 
-// Hostile case R04.
 #[test]
 fn signature_in_boot_code_is_not_vdi() {
     let mut disk = vec![0x90; 512];

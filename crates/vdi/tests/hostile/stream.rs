@@ -204,14 +204,12 @@ fn refused(image: &Image, limits: &Limits) -> Error {
     error
 }
 
-// Hostile case V11.
 #[test]
 fn stream_with_a_parent_is_denied() {
     let image = Image::new().with(|image| image.u32(TYPE, 4));
     assert_error(&refused(&image, &Limits::default()), ErrorKind::Denied, Some(424), None);
 }
 
-// Hostile case V08.
 #[test]
 fn invalid_entries_are_corrupt_before_a_block_is_written() {
     for entry in [BLOCKS, 0xFFFF_FFFD] {
@@ -221,7 +219,6 @@ fn invalid_entries_are_corrupt_before_a_block_is_written() {
     }
 }
 
-// Hostile case V09.
 #[test]
 fn block_used_several_times_is_written_for_each() {
     let twice = Image::new().with(|image| image.entry(1, 0));

@@ -80,7 +80,6 @@ fn redundant_table_that_differs_is_reported_once() {
     assert_damaged(&image.check(), at);
 }
 
-// Hostile cases M12 and M14.
 #[test]
 fn grain_past_the_end_of_the_file_is_reported() {
     for sector in [44, 48, 5000, u32::MAX] {
@@ -101,7 +100,6 @@ fn file_that_ends_before_its_last_grain_does_is_reported() {
     assert_damaged(&image.check(), entry(DIRECTORY, 10));
 }
 
-// Hostile case M13.
 #[test]
 fn grain_on_header_descriptor_or_tables_is_reported() {
     for sector in [2, 5, 6, 9] {

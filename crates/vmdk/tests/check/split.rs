@@ -59,7 +59,6 @@ fn check_opens_files_through_the_resolver_only() {
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
 
-// Hostile case M38.
 #[test]
 fn flat_file_shorter_than_its_line_is_reported() {
     let line = "RW 16 FLAT \"flat.vmdk\" 4\n";

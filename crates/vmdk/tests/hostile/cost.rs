@@ -57,7 +57,7 @@ fn compressed(directory: u64) -> Image {
 }
 
 #[test]
-fn neighbouring_compressed_grains_are_read_in_one_go() {
+fn neighbouring_compressed_grains_are_read_in_one_call() {
     for directory in [GD, 1, AT_END] {
         let (file, disk) = open(&compressed(directory), Limits::default());
         disk.read_at(0, &mut [0; 1]).unwrap();
@@ -84,7 +84,7 @@ fn sequential_small_reads_decompress_each_grain_once() {
 }
 
 #[test]
-fn contiguous_data_is_read_in_one_go() {
+fn contiguous_data_is_read_in_one_call() {
     let mut image = Image::new();
     for grain in 0..200 {
         image.u32(GT * SECTOR + 4 * grain, (crate::image::DATA + grain * 8) as u32);

@@ -44,7 +44,6 @@ fn cowd_extent_is_read_with_and_without_its_descriptor() {
     assert_eq!(kinds, [Unallocated, Data, Data, Unallocated], "a table each");
 }
 
-// Hostile case M41.
 #[test]
 fn invalid_cowd_header_is_rejected() {
     for (at, value, kind) in [
@@ -66,7 +65,7 @@ fn invalid_cowd_header_is_rejected() {
 }
 
 #[test]
-fn cowd_entry_of_1_is_no_zero_grain() {
+fn cowd_entry_of_1_is_not_a_zero_grain() {
     let image = cowd().with(|image| image.u32(5 * SECTOR, 1));
     assert_error(&image.unmapped(0), ErrorKind::Corrupt, Some(SECTOR), Some(0));
 }
@@ -124,7 +123,6 @@ fn sesparse_extent_is_read_with_and_without_its_descriptor() {
     }
 }
 
-// Hostile case M42.
 #[test]
 fn sesparse_extent_with_a_journal_to_replay_is_unsupported() {
     let error = sesparse().with(|image| image.u64(SECTOR + 24, 1)).refused();
@@ -135,7 +133,6 @@ fn sesparse_extent_with_a_journal_to_replay_is_unsupported() {
     assert_error(&error, ErrorKind::Truncated, Some(1 << 39), None);
 }
 
-// Hostile case M42.
 #[test]
 fn sesparse_entry_of_unknown_type_is_corrupt() {
     let grain = |entry| sesparse().with(|image| image.u64(67 * SECTOR, entry)).unmapped(0);

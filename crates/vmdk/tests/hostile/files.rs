@@ -18,7 +18,6 @@ fn extent_is_denied_without_a_resolver() {
     assert_eq!(error.kind(), ErrorKind::Denied);
 }
 
-// Hostile case M29.
 #[test]
 fn image_that_names_itself_is_corrupt_where_qemu_overflows_its_stack() {
     let own = text("twoGbMaxExtentSparse", "RW 2048 SPARSE \"self.vmdk\"");
@@ -37,7 +36,6 @@ fn image_that_names_itself_is_corrupt_where_qemu_overflows_its_stack() {
     assert_eq!(refused(open(outer, &files)).kind(), ErrorKind::Corrupt);
 }
 
-// Hostile case M30.
 #[test]
 fn name_outside_the_directory_is_unsafe_and_passed_to_the_resolver_unchanged() {
     for name in [
@@ -86,7 +84,6 @@ fn device_is_reported_and_never_requested() {
     }
 }
 
-// Hostile case M35.
 #[test]
 fn extent_access_is_honoured_where_qemu_skips_the_extent() {
     let lines = "RW 8 FLAT \"a\" 8\nRDONLY 8 FLAT \"a\"\nNOACCESS 8 FLAT \"secret\" 0\nRW 16 ZERO\n\
@@ -107,7 +104,6 @@ fn extent_access_is_honoured_where_qemu_skips_the_extent() {
     );
 }
 
-// Hostile case M38.
 #[test]
 fn flat_file_shorter_than_its_line_is_truncated_where_qemu_reads_zeros() {
     for (line, fits) in [

@@ -22,7 +22,6 @@ fn sparse_image_reads_its_grain_and_zeros() {
     assert!(info.findings.is_empty() && info.references.is_empty() && !info.dirty);
 }
 
-// Hostile case M01.
 #[test]
 fn header_of_less_than_79_bytes_is_truncated() {
     for len in [4, 5, 40, 78] {
@@ -34,7 +33,6 @@ fn header_of_less_than_79_bytes_is_truncated() {
     assert_eq!(nothing.kind(), ErrorKind::Truncated);
 }
 
-// Hostile case M02.
 #[test]
 fn unknown_version_is_unsupported() {
     for version in [0, 4, u32::MAX] {
@@ -45,7 +43,6 @@ fn unknown_version_is_unsupported() {
     }
 }
 
-// Hostile case M03.
 #[test]
 fn text_mode_transfer_is_reported() {
     let error = header(|image| image.bytes(73, b"\n \n\n"));
@@ -59,7 +56,6 @@ fn text_mode_transfer_is_reported() {
     source(&image.open().unwrap(), &first_grain());
 }
 
-// Hostile case M04.
 #[test]
 fn unfinished_file_is_reported() {
     let error = header(|image| image.bytes(0, b"kdmv"));
@@ -67,7 +63,6 @@ fn unfinished_file_is_reported() {
     assert!(error.to_string().contains("unfinished"), "{error}");
 }
 
-// Hostile case M05.
 #[test]
 fn unknown_incompatible_flag_is_unsupported() {
     for bit in [18, 24, 31] {
@@ -76,7 +71,6 @@ fn unknown_incompatible_flag_is_unsupported() {
     source(&Image::new().with(|image| image.u32(8, 0xFFFF)).open().unwrap(), &first_grain());
 }
 
-// Hostile case M06.
 #[test]
 fn invalid_grain_size_is_rejected() {
     for (sectors, kind) in [
@@ -90,7 +84,6 @@ fn invalid_grain_size_is_rejected() {
     }
 }
 
-// Hostile case M07.
 #[test]
 fn invalid_grain_table_length_is_rejected() {
     for (entries, kind) in [(0, ErrorKind::Corrupt), (513, ErrorKind::Limit), (u32::MAX, ErrorKind::Limit)] {
@@ -98,7 +91,6 @@ fn invalid_grain_table_length_is_rejected() {
     }
 }
 
-// Hostile cases M08 and M09.
 #[test]
 fn capacity_that_overflows_is_a_limit() {
     for sectors in [1 << 54, 1 << 63, u64::MAX] {
@@ -112,7 +104,6 @@ fn capacity_that_overflows_is_a_limit() {
     assert_eq!(large.inspected().virtual_size, SIZE, "the descriptor has the smaller size");
 }
 
-// Hostile case M10.
 #[test]
 fn directory_of_too_many_entries_is_a_limit() {
     let error = header(|image| {
@@ -123,7 +114,6 @@ fn directory_of_too_many_entries_is_a_limit() {
     assert_error(&error, ErrorKind::Limit, Some(12), None);
 }
 
-// Hostile case M26.
 #[test]
 fn compression_needs_flag_markers_and_algorithm() {
     assert_error(&header(|image| image.bytes(77, &[1])), ErrorKind::Corrupt, Some(77), None);
@@ -140,7 +130,6 @@ fn compression_needs_flag_markers_and_algorithm() {
     assert_error(&unmarked, ErrorKind::Unsupported, Some(8), None);
 }
 
-// Hostile case M27.
 #[test]
 fn descriptor_outside_the_file_or_of_no_size_is_rejected() {
     for (offset, size, kind, at) in [
@@ -162,7 +151,6 @@ fn descriptor_outside_the_file_or_of_no_size_is_rejected() {
     }
 }
 
-// Hostile case M28.
 #[test]
 fn header_with_a_descriptor_but_no_disk_is_denied() {
     let lines = "RW 8 FLAT \"/etc/passwd\" 0";

@@ -112,7 +112,6 @@ fn compressed_grain_may_be_longer_than_the_grain() {
     }
 }
 
-// Hostile case M15.
 #[test]
 fn missing_footer_is_truncated_or_corrupt() {
     let whole = stream(AT_END);
@@ -130,7 +129,6 @@ fn missing_footer_is_truncated_or_corrupt() {
     assert_error(&no_end.refused(), ErrorKind::Truncated, Some(footer + 512), None);
 }
 
-// Hostile case M15.
 #[test]
 fn footer_that_differs_or_has_no_directory_is_corrupt() {
     let whole = stream(AT_END);
@@ -144,7 +142,6 @@ fn footer_that_differs_or_has_no_directory_is_corrupt() {
     assert_error(&other(56, 1 << 30), ErrorKind::Truncated, Some(footer + 56), None);
 }
 
-// Hostile case M16.
 #[test]
 fn bytes_after_the_footer_are_corrupt_unless_zeros() {
     let whole = stream(AT_END);
@@ -159,7 +156,6 @@ fn bytes_after_the_footer_are_corrupt_unless_zeros() {
     }
 }
 
-// Hostile case M17.
 #[test]
 fn footer_is_found_in_a_file_of_no_whole_sectors() {
     for more in [1, 511] {
@@ -169,7 +165,6 @@ fn footer_is_found_in_a_file_of_no_whole_sectors() {
     }
 }
 
-// Hostile case M18.
 #[test]
 fn grain_of_invalid_size_is_corrupt_or_truncated() {
     for size in [u32::MAX, 2 * 4096 + 513] {
@@ -186,7 +181,6 @@ fn grain_of_invalid_size_is_corrupt_or_truncated() {
     image.open().unwrap().read_at(0, &mut [0; 512]).unwrap();
 }
 
-// Hostile cases M19 and M20.
 #[test]
 fn grain_of_another_guest_offset_is_corrupt() {
     for lba in [8, 1, 4, SIZE / SECTOR, u64::MAX] {
@@ -195,7 +189,6 @@ fn grain_of_another_guest_offset_is_corrupt() {
     }
 }
 
-// Hostile case M21.
 #[test]
 fn grain_named_by_two_entries_is_corrupt_at_the_second() {
     let image = stream(GD).with(|image| image.u32(GT * SECTOR + 12, DATA as u32));
@@ -203,7 +196,6 @@ fn grain_named_by_two_entries_is_corrupt_at_the_second() {
     assert_error(&image.unreadable(3 * GRAIN), ErrorKind::Corrupt, Some(DATA * SECTOR), Some(3 * GRAIN));
 }
 
-// Hostile cases M22 and M23.
 #[test]
 fn zlib_stream_of_more_or_less_than_a_grain_is_corrupt() {
     for len in [0, 1, 4095, 4097, 1 << 24] {
@@ -217,7 +209,6 @@ fn zlib_stream_of_more_or_less_than_a_grain_is_corrupt() {
     assert_error(&image.unreadable(0), ErrorKind::Corrupt, Some(DATA * SECTOR), Some(0));
 }
 
-// Hostile case M24.
 #[test]
 fn entry_that_refers_to_a_metadata_marker_is_corrupt() {
     for (val, kind) in [(1, 1), (1, 5), (1 << 63, 4), (0, 0)] {
@@ -229,7 +220,6 @@ fn entry_that_refers_to_a_metadata_marker_is_corrupt() {
     }
 }
 
-// Hostile case M25.
 #[test]
 fn file_that_ends_in_a_grain_is_truncated_there() {
     let mut image = Image::stream(&[(0, deflated(&painted_grain(0)))], GD);

@@ -12,7 +12,6 @@ fn alone() -> Image {
     Image::new().with(|image| image.u32(8, 1))
 }
 
-// Hostile case M11.
 #[test]
 fn directory_outside_the_file_is_rejected() {
     for (sectors, kind) in [
@@ -31,7 +30,6 @@ fn directory_outside_the_file_is_rejected() {
     }
 }
 
-// Hostile case M11.
 #[test]
 fn one_usable_directory_is_enough_and_the_other_is_reported() {
     for field in [48, 56] {
@@ -45,7 +43,6 @@ fn one_usable_directory_is_enough_and_the_other_is_reported() {
     }
 }
 
-// Hostile case M11.
 #[test]
 fn inspect_reports_two_unusable_directories() {
     let image = Image::new().with(|image| {
@@ -73,7 +70,6 @@ fn damaged_directory_entry_is_replaced_by_the_redundant_one_and_reported() {
     }
 }
 
-// Hostile case M12.
 #[test]
 fn table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     let end = Image::new().0.len() as u64;
@@ -83,7 +79,6 @@ fn table_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     }
 }
 
-// Hostile cases M12 and M14.
 #[test]
 fn grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     let end = Image::new().0.len() as u64;
@@ -93,7 +88,6 @@ fn grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
     }
 }
 
-// Hostile case M14.
 #[test]
 fn grain_that_the_file_ends_in_is_read_up_to_the_end() {
     let mut image = Image::new();
@@ -107,7 +101,6 @@ fn grain_that_the_file_ends_in_is_read_up_to_the_end() {
     assert_error(&image.unmapped(1000), ErrorKind::Truncated, Some(DATA * SECTOR + 1000), Some(1000));
 }
 
-// Hostile case M13.
 #[test]
 fn grain_or_table_on_other_metadata_is_corrupt() {
     for sectors in [2, RGD, GD] {
@@ -120,7 +113,6 @@ fn grain_or_table_on_other_metadata_is_corrupt() {
     }
 }
 
-// Hostile case M13.
 #[test]
 fn grain_on_a_grain_table_or_its_copy_is_corrupt() {
     // Each table has 4 sectors; the grain has 8.
@@ -135,7 +127,6 @@ fn grain_on_a_grain_table_or_its_copy_is_corrupt() {
     assert!(after.open().unwrap().extent_at(GRAIN..SIZE).is_ok(), "right after a table");
 }
 
-// Hostile case M13.
 #[test]
 fn grain_on_a_table_is_corrupt_whatever_the_order_of_tables() {
     // Four tables of 128 entries, the second before the first and not contiguous with the others.

@@ -4,7 +4,6 @@ use diskimg_core::{BlockSink, ErrorKind, Limits, MemorySink, Result, SinkPropert
 
 use crate::image::*;
 
-// Hostile case M25.
 #[test]
 fn stream_that_ends_anywhere_is_truncated() {
     for writer in WRITERS {
@@ -28,7 +27,6 @@ fn stream_that_ends_anywhere_is_truncated() {
     }
 }
 
-// Hostile case M12.
 #[test]
 fn table_entry_past_the_end_of_the_file_is_truncated() {
     for writer in WRITERS {

@@ -35,7 +35,6 @@ fn stream_of_every_writer_is_clean_and_counted() {
     }
 }
 
-// Hostile case M19.
 #[test]
 fn grain_whose_marker_has_another_guest_offset_is_reported() {
     for writer in WRITERS {
@@ -44,7 +43,6 @@ fn grain_whose_marker_has_another_guest_offset_is_reported() {
     }
 }
 
-// Hostile case M18.
 #[test]
 fn invalid_compressed_size_is_reported() {
     for writer in WRITERS {
@@ -74,7 +72,6 @@ fn overlapping_compressed_grains_are_reported() {
     }
 }
 
-// Hostile case M15.
 #[test]
 fn footer_that_differs_from_the_header_is_reported() {
     let image = Image::new(Writer::Footer).with(|image| image.u64(image.footer + 12, CAPACITY + 1));

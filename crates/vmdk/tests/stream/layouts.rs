@@ -114,7 +114,7 @@ fn progress_marker_is_skipped_anywhere() {
 }
 
 #[test]
-fn table_entry_of_1_is_no_grain() {
+fn table_entry_of_1_is_not_a_grain() {
     for writer in WRITERS {
         let image = Image::new(writer).with(|image| image.u32(image.tables[0] + 4, 1));
         assert_eq!(image.decode().unwrap(), disk(&GRAINS), "{writer:?}");
@@ -168,7 +168,6 @@ fn zeros_inside_a_grain_are_not_written() {
     assert_eq!(*sink.1.lock().unwrap(), 4096);
 }
 
-// Hostile case M17.
 #[test]
 fn partial_sector_of_zeros_at_the_end_is_accepted() {
     for writer in WRITERS {

@@ -62,7 +62,6 @@ fn descriptor_that_contradicts_the_file_is_rejected_as_on_opening() {
     assert_eq!(descriptor("# nothing\n").decode().unwrap(), disk(&GRAINS));
 }
 
-// Hostile case M15.
 #[test]
 fn stream_without_its_footer_is_corrupt() {
     let image = Image::new(Writer::Footer).with(|image| {
@@ -73,7 +72,6 @@ fn stream_without_its_footer_is_corrupt() {
     assert_refused(&image, Corrupt, image.bytes.len());
 }
 
-// Hostile case M15.
 #[test]
 fn footer_that_differs_from_the_header_is_corrupt() {
     let fields: [(usize, u64); 5] = [(4, 1), (28, 2), (36, 2), (12, CAPACITY - 1), (20, 2 * GRAIN)];
@@ -88,7 +86,6 @@ fn footer_that_differs_from_the_header_is_corrupt() {
     assert_refused(&image, Corrupt, image.footer);
 }
 
-// Hostile case M15.
 #[test]
 fn footer_without_the_directory_is_corrupt() {
     for directory in [0, u64::MAX] {
@@ -131,7 +128,6 @@ fn overlapping_structures_before_the_grains_are_corrupt() {
     }
 }
 
-// Hostile case M27.
 #[test]
 fn oversized_descriptor_is_a_limit() {
     for size in [2049, 1 << 55, u64::MAX] {

@@ -134,7 +134,7 @@ fn short_deflate_stream_is_corrupt() {
 }
 
 #[test]
-fn cluster_that_does_not_fit_is_none() {
+fn deflater_returns_none_for_a_cluster_that_does_not_fit() {
     let noise: Vec<u8> = echo(65536, 65536);
     let mut output = vec![0; 65535];
     assert_eq!(Deflater::new(None).unwrap().raw_deflate(&noise, &mut output).unwrap(), None);

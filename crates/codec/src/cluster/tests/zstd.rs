@@ -58,7 +58,6 @@ fn zstd_frames_of_another_size_than_the_cluster_are_corrupt() {
     );
 }
 
-// Hostile case Q34.
 #[test]
 fn zstd_window_above_8_mib_is_refused() {
     // A frame with this window descriptor and one raw block of "ab".
