@@ -11,9 +11,9 @@ const SHARDS: u64 = 16;
 
 /// A cache of the pages of an image's tables with a budget of bytes, shared by all threads.
 ///
-/// Keys are the host offsets of the pages. Missing pages are loaded outside the locks, so a slow disk does not
-/// block other threads; two threads may load the same page at once, and one copy is stored. Eviction is CLOCK:
-/// pages that were not used since the hand last passed go first.
+/// Keys are the host offsets of the pages. Missing pages are loaded outside the locks, so a slow disk does not block
+/// other threads; two threads may load the same page at the same time, and one copy is stored. Eviction is CLOCK: pages
+/// that were not used since the hand last passed go first.
 ///
 /// ```
 /// use diskimg_core::MetadataCache;

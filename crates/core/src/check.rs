@@ -1,7 +1,7 @@
 //! Checking the structure of an image.
 
-/// The most problems that a [`CheckReport`] lists; all are counted. Our limit: a hostile image may have one per
-/// table entry.
+/// The maximum number of problems that a [`CheckReport`] lists; all are counted. Our limit: a hostile image may have
+/// one per table entry.
 const MAX_LISTED: usize = 1000;
 
 /// The result of a check of an image's structure.

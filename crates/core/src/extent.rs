@@ -12,11 +12,11 @@ pub struct Extent<'a> {
     pub offset: u64,
     /// The length in bytes; at least one.
     pub len: u64,
-    /// How the run is stored.
+    /// The way in which the run is stored.
     pub kind: ExtentKind,
     /// The number of layers of a [`crate::Chain`] above the one that the run comes from; 0 outside a chain.
     pub depth: u32,
-    /// Where these bytes are stored verbatim, if they are. Covers the whole run or is empty.
+    /// The verbatim location of these bytes, if they have one. Covers the whole run or is empty.
     pub location: Location<'a>,
     /// The byte offset of the space that the file reserves for these bytes without storing them: a preallocated
     /// zero cluster, a hole in a raw file. Counted like [`HostRange::offset`] if that is known, otherwise from the
@@ -73,7 +73,7 @@ impl Extent<'_> {
     }
 }
 
-/// How a run of guest bytes is stored.
+/// The way in which a run of guest bytes is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ExtentKind {
     /// Stored verbatim.
@@ -94,12 +94,12 @@ impl ExtentKind {
     }
 }
 
-/// Where guest bytes are stored verbatim. Both, one or neither may be known.
+/// The verbatim location of guest bytes: in a host file, in memory. Both, one or neither may be known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Location<'a> {
-    /// In a host file, from which the kernel can copy.
+    /// The range of a host file, from which the kernel can copy.
     pub host: Option<HostRange<'a>>,
-    /// In memory, where they can be used without a copy.
+    /// The bytes in memory, where they can be used without a copy.
     pub bytes: Option<&'a [u8]>,
 }
 

@@ -16,17 +16,19 @@ pub struct Limits {
     /// The largest accepted virtual size in bytes. Default 64 TiB, our limit; no format of this workspace exceeds
     /// 2^63 - 1.
     pub virtual_size: u64,
-    /// The most bytes of tables cached for one image. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables map
-    /// 128 GiB with 64 KiB clusters.
+    /// The maximum number of bytes of tables cached for one image. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables
+    /// map 128 GiB with 64 KiB clusters.
     pub metadata_cache: u64,
-    /// The most bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which suffices for
-    /// `xz -9` (65 MiB) and `zstd --long=27` (128 MiB).
+    /// The maximum number of bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which
+    /// suffices for `xz -9` (65 MiB) and `zstd --long=27` (128 MiB).
     pub decoder_memory: u64,
-    /// The most layers below the top one of a chain. Default 16, our limit.
+    /// The maximum number of layers below the top one of a chain. Default 16, our limit.
     pub chain_depth: u32,
-    /// The most internal snapshots that are listed. Default 65536, the limit of QEMU (`QCOW_MAX_SNAPSHOTS`).
+    /// The maximum number of internal snapshots that are listed. Default 65536, the limit of QEMU
+    /// (`QCOW_MAX_SNAPSHOTS`).
     pub snapshots: u32,
-    /// The most bytes of names, descriptions and lists stored from the headers of one image. Default 4 MiB.
+    /// The maximum number of bytes of names, descriptions and lists stored from the headers of one image. Default 4
+    /// MiB.
     pub header_bytes: u64,
 }
 

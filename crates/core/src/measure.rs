@@ -5,9 +5,10 @@ use std::ops::Range;
 /// The size of an image before it is written: the length of its file, or the sum of the lengths of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measured {
-    /// The most bytes for this disk. Holes and known zeros need none; compression is not considered.
+    /// The maximum number of bytes for this disk. Holes and known zeros need none; compression is not
+    /// considered.
     pub required: u64,
-    /// The most bytes if every byte of the disk is written.
+    /// The maximum number of bytes if every byte of the disk is written.
     pub fully_allocated: u64,
 }
 

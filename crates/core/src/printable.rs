@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The most bytes of a name that are printed. Our limit: long enough for any honest path, short enough that a hostile
-/// one does not flood a log.
+/// The maximum number of bytes of a name that are printed. Our limit: long enough for any real path, short enough that
+/// a hostile one does not flood a log.
 const SHOWN: usize = 256;
 
 /// Bytes of an image, printed in quotes, escaped and truncated for messages and log lines.

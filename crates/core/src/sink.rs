@@ -31,7 +31,7 @@ pub trait BlockSink: Send + Sync {
         Ok(false)
     }
 
-    /// The order, the unit and the treatment of zeros that this sink asks of its caller. Constant for the life of
+    /// The order, the unit and the treatment of zeros that this sink requires of its caller. Constant for the life of
     /// the sink.
     ///
     /// There is no default: a sink that wraps another one returns the properties of that sink, changed only where

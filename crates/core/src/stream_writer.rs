@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::{BlockSink, Result, zeros};
 
-/// The most bytes collected before a write. Our limit: the largest unit of the sinks in this workspace, a qcow2
-/// cluster of 2 MiB.
+/// The maximum number of bytes collected before a write. Our limit: the largest unit of the sinks in this workspace, a
+/// qcow2 cluster of 2 MiB.
 const MAX_UNIT: usize = 2 << 20;
 
 /// Writes the output of a [`crate::StreamDecoder`] to its sink.
@@ -13,8 +13,8 @@ const MAX_UNIT: usize = 2 << 20;
 /// If [`crate::SinkProperties::wants_holes`] is set, data is searched for zeros in steps of the sink's granularity,
 /// at least [`zeros::GRANULARITY`], and each run found goes to [`BlockSink::zero`].
 ///
-/// [`StreamWriter::append`] and [`StreamWriter::append_zeros`] collect contiguous pieces into whole units of the
-/// sink; [`StreamWriter::flush`] ends with the last, partial one. [`StreamWriter::write`] writes at once.
+/// [`StreamWriter::append`] and [`StreamWriter::append_zeros`] collect contiguous pieces into whole units of the sink;
+/// [`StreamWriter::flush`] ends with the last, partial one. [`StreamWriter::write`] writes immediately.
 ///
 /// ```
 /// use diskimg_core::{MemorySink, StreamWriter};

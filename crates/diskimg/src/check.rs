@@ -53,7 +53,7 @@ impl Opener {
     ///
     /// # Errors
     /// As [`Opener::check`].
-    #[allow(clippy::needless_pass_by_value, reason = "callers hand the source over")]
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass ownership of the source")]
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
         let (source, _) = self.unpacked(&source)?;
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;

@@ -38,8 +38,8 @@ impl Opener {
     /// recorded nowhere else.
     ///
     /// # Errors
-    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects
-    /// of the header. An encrypted image is no error: see [`ImageInfo::encryption`].
+    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects of
+    /// the header. An encrypted image is not an error: see [`ImageInfo::encryption`].
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;

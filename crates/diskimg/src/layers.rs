@@ -77,8 +77,8 @@ impl Opener {
         Ok(layers)
     }
 
-    /// Checks that no more parents were given than the image has `layers` below it. Ignoring one would read
-    /// another disk than the caller asked for.
+    /// Checks that no more parents were given than the image has `layers` below it. Ignoring one would read a
+    /// different disk from the one requested.
     pub(crate) fn check_parents_used(&self, layers: usize, top: &ImageInfo) -> Result<()> {
         if self.parents.len() <= layers {
             return Ok(());
@@ -93,7 +93,7 @@ impl Opener {
     }
 }
 
-/// The files that were opened besides the image itself.
+/// The files that were opened in addition to the image itself.
 #[derive(Default)]
 struct OpenedFiles(Mutex<Vec<Arc<dyn BlockSource>>>);
 

@@ -18,14 +18,14 @@
 //! # Ok::<(), diskimg::Error>(())
 //! ```
 //!
-//! Images, and all names inside them, may come from strangers. No name is followed unless a [`Resolver`] allows it,
-//! raw is never assumed, every cost is bounded by [`Limits`], and defects give one [`Error`] that names format, field,
-//! byte offset, found and expected value.
+//! Images, and all names inside them, may come from untrusted sources. No name is followed unless a [`Resolver`] allows
+//! it, raw is never assumed, memory and sizes are bounded by [`Limits`], and defects give one [`Error`] that names
+//! format, field, byte offset, found and expected value.
 //!
 //! The library keeps no global state, installs no signal handler, prints nothing, and leaves no thread running after
 //! a call.
 //!
-//! The modules [`core`] and [`raw`] hold what own sources, sinks, resolvers and formats need besides.
+//! The modules [`core`] and [`raw`] export what custom sources, sinks, resolvers and formats need.
 //!
 //! # Features
 //! `qcow2`, `vmdk`, `vdi` and `wrappers` (gz, xz and zst files) are on by default. A build without one of them

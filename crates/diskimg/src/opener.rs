@@ -12,8 +12,8 @@ use crate::drivers::driver_of;
 use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
 
-/// Opens images. The defaults suit images from strangers: the format is recognised by content and never assumed
-/// to be raw, no name inside the image is followed, and every cost is bounded.
+/// Opens images. The defaults suit images from untrusted sources: the format is recognised by content and never assumed
+/// to be raw, no name inside the image is followed, and memory and sizes are bounded.
 ///
 /// ```
 /// use diskimg::{BlockSource, Opener};
@@ -29,22 +29,21 @@ use crate::spool::Spool;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Opener {
-    /// The format of the image inside any compression. `None` probes; a given format is never second-guessed.
+    /// The format of the image inside any compression. `None` probes; a given format is used without probing.
     pub format: Option<Format>,
     /// Reads an unrecognised image as raw.
     pub allow_raw: bool,
     /// Decompresses gz, xz and zst files, one level deep.
     pub decompress: bool,
-    /// Where a compressed or streamed image is stored if it needs random access.
+    /// The storage for a compressed or streamed image that needs random access.
     pub spool: Spool,
     /// The resources that an image may use.
     pub limits: Limits,
     /// Decides which names inside an image are followed.
     pub resolver: Arc<dyn Resolver>,
-    /// The files below the image, nearest first. They replace the names that the image records; the resolver is
-    /// asked for the rest. More files than the image has layers below it are an error
-    /// ([`InvalidInput`](ErrorKind::InvalidInput)). [`Opener::check`] and [`Opener::inspect`] read one layer and
-    /// ignore them.
+    /// The files below the image, nearest first. They replace the names that the image records; the resolver opens the
+    /// rest. More files than the image has layers below it are an error ([`InvalidInput`](ErrorKind::InvalidInput)).
+    /// [`Opener::check`] and [`Opener::inspect`] read one layer and ignore them.
     pub parents: Vec<Arc<dyn BlockSource>>,
     /// The name of the disk to read in an OVA with several disks, from a file or a stream.
     pub member: Option<String>,

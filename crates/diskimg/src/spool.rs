@@ -10,7 +10,7 @@ use diskimg_raw::{FileSink, FileSource, SinkOptions};
 
 use crate::byte_stream::read_full;
 
-/// Where a compressed or streamed image is stored if it needs random access.
+/// The storage for a compressed or streamed image that needs random access.
 ///
 /// ```
 /// use diskimg::{Opener, Spool};
@@ -19,9 +19,9 @@ use crate::byte_stream::read_full;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spool {
-    /// Nowhere: such an image gives [`ErrorKind::NeedsSeek`].
+    /// None: such an image gives [`ErrorKind::NeedsSeek`].
     Never,
-    /// In an anonymous temporary file, sparse where the image has zeros, removed when it is closed.
+    /// An anonymous temporary file, sparse where the image has zeros, removed when it is closed.
     Temporary {
         /// The directory; `None` for the system's.
         directory: Option<PathBuf>,

@@ -186,12 +186,12 @@ fn resolver_is_asked_only_for_files_that_the_image_needs() {
             asked_of.asked()
         });
         if !asked.is_empty() {
-            wrong.push(format!("{file}: inspecting asked for {asked:?}"));
+            wrong.push(format!("{file}: inspecting requested {asked:?}"));
         }
         let _ = in_time(&file, move || refusal(&opener, &path));
         let asked = recorder.asked();
         if how != "files" && asked.len() > usize::from(kind == "denied") {
-            wrong.push(format!("{file}: opening asked for {asked:?}"));
+            wrong.push(format!("{file}: opening requested {asked:?}"));
         }
     }
     report(&wrong);

@@ -146,7 +146,7 @@ struct Nobody;
 
 impl Resolver for Nobody {
     fn resolve(&self, reference: &diskimg::Reference) -> diskimg::Result<Arc<dyn BlockSource>> {
-        panic!("asked for {:?}", reference.name_lossy());
+        panic!("requested {:?}", reference.name_lossy());
     }
 }
 
@@ -261,7 +261,7 @@ fn image_converts_to_every_format_and_back() {
             let there = scratch.path().join(format!("{number}-{index}"));
             convert_image(image, &there, form);
             if image.size == 0 && form.format == "raw" {
-                // An empty raw file is no image, even if its format is pinned.
+                // An empty raw file is not an image, even if its format is pinned.
                 assert_eq!(std::fs::metadata(&there).unwrap().len(), 0);
                 continue;
             }

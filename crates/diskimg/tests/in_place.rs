@@ -1,4 +1,4 @@
-//! Targets that exist: an image is written again if it is empty, a raw one keeps its length.
+//! Targets that exist: an image is rewritten if it is empty, a raw one keeps its length.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;

@@ -99,7 +99,7 @@ fn read(directory: &str, name: &str) -> Vec<u8> {
 }
 
 fn kind(report: &ProbeReport) -> ErrorKind {
-    report.image.as_ref().expect_err("this is no good image").kind()
+    report.image.as_ref().expect_err("this is not a good image").kind()
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::file_window::FileWindow;
 
 /// The length in bytes of an entry before its variable parts.
 const FIXED_BYTES: u64 = 24;
-/// The most bitmaps of an image. QEMU's limit (`QCOW2_MAX_BITMAPS`).
+/// The maximum number of bitmaps of an image. QEMU's limit (`QCOW2_MAX_BITMAPS`).
 const MAX_BITMAPS: u32 = 65_535;
 /// log2 of the largest granularity in bytes. QEMU's limit (`BME_MAX_GRANULARITY_BITS`).
 const MAX_GRANULARITY_BITS: u8 = 31;

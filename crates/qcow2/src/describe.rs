@@ -60,7 +60,7 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
     }
     if header.size != header.virtual_size() {
         let message = format!(
-            "the size of {} bytes is no multiple of 512 and is rounded down to {}, as in QEMU",
+            "the size of {} bytes is not a multiple of 512 and is rounded down to {}, as in QEMU",
             header.size,
             header.virtual_size()
         );

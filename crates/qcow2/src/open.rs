@@ -21,7 +21,7 @@ use crate::table_words::TableWords;
 /// A qcow2 image, or an internal snapshot of one, as a disk to read. It is one layer: unallocated clusters read
 /// as zeros, and a backing file is only reported.
 ///
-/// Any number of threads may read at once. No lock is held while bytes are read or decompressed.
+/// Any number of threads may read at the same time. No lock is held while bytes are read or decompressed.
 ///
 /// ```
 /// use diskimg_core::{ErrorKind, Memory, OpenOptions};
@@ -55,7 +55,7 @@ impl Qcow2 {
     /// Reads the header, the header extensions and the snapshot table. Pages of L1 and L2 tables are read when
     /// they are first needed.
     ///
-    /// A disk size that is no multiple of 512 bytes is rounded down, as QEMU does, and reported in
+    /// A disk size that is not a multiple of 512 bytes is rounded down, as QEMU does, and reported in
     /// [`ImageInfo::findings`].
     ///
     /// A read fails only if it needs something damaged. Tables and clusters past the end of the file are

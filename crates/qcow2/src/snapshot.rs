@@ -14,9 +14,9 @@ use crate::header::{Header, SECTOR};
 
 /// The length in bytes of an entry before its variable parts.
 const FIXED_BYTES: u64 = 40;
-/// The most bytes of extra data. QEMU's limit (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
+/// The maximum number of bytes of extra data. QEMU's limit (`QCOW_MAX_SNAPSHOT_EXTRA_DATA`).
 const MAX_EXTRA: u64 = 1024;
-/// The most bytes of the whole table. QEMU's limit (`QCOW_MAX_SNAPSHOTS_SIZE`).
+/// The maximum number of bytes of the whole table. QEMU's limit (`QCOW_MAX_SNAPSHOTS_SIZE`).
 const MAX_TABLE: u64 = 64 << 20;
 
 /// An entry of the table: the snapshot and the place of its L1 table.

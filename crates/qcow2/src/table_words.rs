@@ -63,7 +63,7 @@ impl TableWords {
     }
 
     fn load(&self, start: u64) -> Result<Arc<[u64]>> {
-        // The last bytes of a file whose size is no multiple of 8 are not an entry.
+        // The last bytes of a file whose size is not a multiple of 8 are not an entry.
         let words = self.page_bytes.min(range::len(&(start..self.file_size()))) / 8;
         let words = usize::try_from(words).unwrap_or_default();
         let mut bytes = vec![0; words * 8];

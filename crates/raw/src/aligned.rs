@@ -12,7 +12,7 @@ pub(crate) const ALIGN_BYTES: u64 = ALIGN as u64;
 /// several.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// The most idle buffers of a pool. Our limit: the number of threads in most thread pools.
+/// The maximum number of idle buffers of a pool. Our limit: the number of threads in most thread pools.
 const MAX_IDLE: usize = 8;
 
 /// Returns true if `offset` is aligned for direct I/O.

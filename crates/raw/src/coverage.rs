@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The most runs that are stored. Our limit, about 2 MiB of memory. A disk written in order has one run, and one written
-/// by several threads has a few.
+/// The maximum number of runs that are stored. Our limit, about 2 MiB of memory. A disk written in order has one run,
+/// and one written by several threads has a few.
 const MAX_RUNS: usize = 65_536;
 
 /// A set of byte ranges. Adjacent ranges are merged.

@@ -22,7 +22,7 @@ pub(crate) static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 256 << 10]
 /// the noise of a busy disk.
 const WRITE_BACK_STEP: u64 = 8 << 20;
 
-/// The most bytes of one copy inside the kernel.
+/// The maximum number of bytes of one copy inside the kernel.
 const COPY_STEP: u64 = 1 << 30;
 
 /// An open file and the calls that it supports.
@@ -234,7 +234,7 @@ fn ended_early(from: HostRange<'_>, at: u64) -> Error {
         .expected(format_args!("{} bytes at {}", from.len, from.offset))
 }
 
-/// Calls `call` on `range`. Once the system has reported that it does not support the call, returns false at once.
+/// Calls `call` on `range`. Once the system has reported that it does not support the call, returns false immediately.
 fn attempt(
     can: &AtomicBool,
     range: &Range<u64>,

@@ -26,16 +26,16 @@ const MAX_FILE_LEN: u64 = i64::MAX as u64;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkOptions {
-    /// The size of the disk in bytes. A regular file gets exactly this length at once, and writes past it are
-    /// [`ErrorKind::OutOfBounds`]. With `None` the file grows as it is written and ends after the last byte that was
-    /// written or zeroed, as image files do.
+    /// The size of the disk in bytes. A regular file gets exactly this length before the first write, and writes past
+    /// it are [`ErrorKind::OutOfBounds`]. With `None` the file grows as it is written and ends after the last byte that
+    /// was written or zeroed, as image files do.
     pub size: Option<u64>,
     /// If set, a regular file keeps its length and the bytes after the disk, as a block device does. A disk longer than
     /// the file is [`ErrorKind::OutOfBounds`]. Not for image files, which end where the image ends.
     pub keep_length: bool,
     /// Assume that the target reads as zeros. Otherwise a regular file is truncated first, and a block device is zeroed
-    /// wherever nothing else is written: at once if it supports that, otherwise range by range, and ranges that were
-    /// never written in [`BlockSink::finish`].
+    /// wherever nothing else is written: in one call if it supports that, otherwise range by range, and ranges that
+    /// were never written in [`BlockSink::finish`].
     pub is_zero: bool,
     /// If set, zeros become holes, or are discarded on a block device. Otherwise they stay allocated.
     pub sparse: bool,
@@ -45,7 +45,7 @@ pub struct SinkOptions {
     /// blocks of 4096 bytes are buffered, and so is everything if the system or file system does not support direct
     /// I/O; see [`FileSink::is_direct`].
     pub direct: bool,
-    /// When to copy inside the kernel from another file.
+    /// The file systems on which to copy inside the kernel from another file.
     pub copies: Copies,
     /// If set, [`BlockSink::finish`] waits until the bytes are on stable storage. Write-back then starts early to keep
     /// the wait short.
@@ -67,14 +67,14 @@ impl Default for SinkOptions {
     }
 }
 
-/// When [`BlockSink::copy_from`] copies inside the kernel.
+/// The file systems on which [`BlockSink::copy_from`] copies inside the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Copies {
-    /// If the file system shares blocks, or its server copies them. On other file systems the kernel holds the lock of
-    /// the target during the copy, so several threads that read and write are faster and also find zeros.
+    /// Those that share blocks, or whose server copies them. On other file systems the kernel holds the lock of the
+    /// target during the copy, so several threads that read and write are faster and also find zeros.
     #[default]
     WhereShared,
-    /// Whenever the system supports it.
+    /// All on which the system supports it.
     Always,
 }
 
@@ -338,7 +338,7 @@ fn prepare_file(ops: &FileOps, len: u64, options: &SinkOptions) -> Result<Backgr
     Ok(Background::Zeros)
 }
 
-/// Zeroes a block device as far as it can do so at once.
+/// Zeroes a block device as far as it can do so in one call.
 fn prepare_device(ops: &FileOps, device: u64, options: &SinkOptions) -> Result<Background> {
     let Some(size) = options.size else {
         return Ok(if options.is_zero { Background::Zeros } else { Background::Unknown });

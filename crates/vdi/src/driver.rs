@@ -46,7 +46,7 @@ const BOOT_SIGNATURE: [u8; 2] = [0x55, 0xAA];
 const BOOT_SIGNATURE_AT: usize = 510;
 
 /// Recognises the signature, unless it may be four bytes of boot code. It is not if the usual text precedes it, a valid
-/// header follows, or the sector is no boot sector. A damaged image is recognised too, so that it is not taken for a
+/// header follows, or the sector is not a boot sector. A damaged image is recognised too, so that it is not taken for a
 /// raw disk; opening it reports the damage.
 fn probe(prefix: &[u8]) -> Verdict {
     let signature = prefix.get(SIGNATURE_AT..).unwrap_or_default();

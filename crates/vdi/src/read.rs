@@ -1,4 +1,4 @@
-//! Reads guest bytes. Contiguous blocks are read at once.
+//! Reads guest bytes. Contiguous blocks are read in one call.
 
 use std::ops::Range;
 

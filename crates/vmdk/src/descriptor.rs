@@ -15,9 +15,9 @@ pub(crate) const SIGNATURE: &[u8] = b"# Disk DescriptorFile";
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The longest descriptor in bytes: 1 MiB. A limit of QEMU.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
-/// The most lines of a descriptor. Our limit: twice [`MAX_EXTENTS`]. VirtualBox reads 1100.
+/// The maximum number of lines of a descriptor. Our limit: twice [`MAX_EXTENTS`]. VirtualBox reads 1100.
 pub(crate) const MAX_LINES: usize = 8192;
-/// The most files of an image. Our limit: 8 TiB in files of 2 GiB.
+/// The maximum number of files of an image. Our limit: 8 TiB in files of 2 GiB.
 pub(crate) const MAX_EXTENTS: usize = 4096;
 /// The `parentCID` of an image without a parent.
 pub(crate) const NO_PARENT: u32 = u32::MAX;

@@ -89,7 +89,8 @@ impl ExtentLine {
         sector_offset(self.offset_sectors)
     }
 
-    /// Parses the trimmed line at byte `at`. Returns `None` if it is no extent line: its first word is no access.
+    /// Parses the trimmed line at byte `at`. Returns `None` if it is not an extent line: its first word is not an
+    /// access.
     ///
     /// The identity of a partition or device, after the offset, is ignored.
     ///

@@ -86,7 +86,7 @@ impl FileTail<'_> {
         is_marker && self.has_magic(index)
     }
 
-    /// The error for a tail whose last sector that is not zero is no footer.
+    /// The error for a tail whose last sector that is not zero is not a footer.
     fn no_footer(&self, last: Option<usize>) -> Error {
         if let Some(index) = last.filter(|last| self.has_magic(*last)) {
             let marker_at = self.offset(index).0.saturating_sub(SECTOR);

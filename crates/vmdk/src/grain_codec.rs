@@ -21,9 +21,9 @@ impl GrainCodec {
     /// marker on; the missing ones are read.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if the marker is not that of this grain, or `input` is no zlib stream, or has
-    /// fewer bytes than the disk needs or more than `output`; [`ErrorKind::Truncated`] if the file ends before
-    /// the grain.
+    /// [`ErrorKind::Corrupt`] if the marker is not that of this grain, or `input` is not a zlib stream, or
+    /// has fewer bytes than the disk needs or more than `output`; [`ErrorKind::Truncated`] if the file ends
+    /// before the grain.
     pub(crate) fn decode(
         &mut self,
         extent: &SparseExtent,

@@ -88,8 +88,8 @@ impl Marker {
     }
 }
 
-/// The most bytes of a compressed grain. Incompressible data grows, but no encoder doubles it. A limit of QEMU
-/// (`vmdk_read_extent`), with room for the few bytes of overhead of a tiny stream.
+/// The maximum number of bytes of a compressed grain. Incompressible data grows, but no encoder doubles it. A limit of
+/// QEMU (`vmdk_read_extent`), with room for the few bytes of overhead of a tiny stream.
 pub(crate) const fn most_compressed(grain_bytes: u64) -> u64 {
     grain_bytes.saturating_mul(2).saturating_add(512)
 }

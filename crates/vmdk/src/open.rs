@@ -25,7 +25,7 @@ use crate::sparse_header::SparseHeader;
 ///
 /// It is one layer. Unallocated bytes read as zeros, and a parent is reported but not opened.
 ///
-/// Any number of threads may read at once; no lock is held while bytes are read or decompressed.
+/// Any number of threads may read at the same time; no lock is held while bytes are read or decompressed.
 ///
 /// ```
 /// use diskimg_core::{ErrorKind, Memory, OpenOptions};

@@ -59,7 +59,7 @@ fn total_size(lines: &[ExtentLine]) -> Result<u64> {
         total = total
             .checked_add(line.bytes())
             .filter(|total| i64::try_from(*total).is_ok())
-            .ok_or_else(|| limit("extents").at(line.at).expected("less than 2^63 bytes in all"))?;
+            .ok_or_else(|| limit("extents").at(line.at).expected("less than 2^63 bytes in total"))?;
     }
     Ok(total)
 }

@@ -8,7 +8,7 @@ use crate::extent_line::keyword;
 use crate::file_head::{FileHead, FileKind};
 use crate::sparse_header::ZEROED_GRAIN;
 
-/// Entries of the disk data base that are settings.
+/// Entries of the disk database that are settings.
 const ENTRIES: [(&str, &str); 3] = [
     ("ddb.adaptertype", "adapter_type"),
     ("ddb.virtualhwversion", "hwversion"),

@@ -95,7 +95,7 @@ impl SparseExtent {
         Ok(())
     }
 
-    /// The ranges of the grain tables. Two threads may collect them at once; the first result is kept.
+    /// The ranges of the grain tables. Two threads may collect them at the same time; the first result is kept.
     fn table_ranges(&self) -> Result<&TableRanges> {
         match self.table_ranges.get() {
             Some(ranges) => Ok(ranges),

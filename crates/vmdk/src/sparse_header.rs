@@ -42,9 +42,9 @@ const INCOMPATIBLE: u32 = 0xFFFF_0000;
 /// The largest grains in sectors: 1 MiB. Our limit: each reading thread allocates a grain, and no known writer
 /// exceeds 64 KiB. QEMU accepts up to 1 GiB.
 pub(crate) const MAX_GRAIN_SECTORS: u64 = 2048;
-/// The most entries of a grain table. A limit of the specification and of QEMU.
+/// The maximum number of entries of a grain table. A limit of the specification and of QEMU.
 pub(crate) const MAX_ENTRIES_PER_TABLE: u32 = 512;
-/// The most entries of a grain directory. A limit of QEMU.
+/// The maximum number of entries of a grain directory. A limit of QEMU.
 pub(crate) const MAX_DIRECTORY_ENTRIES: u64 = 32 << 20;
 /// The first capacity that does not fit 63 bits in bytes.
 const CAPACITY_END: u64 = (1 << 63) / SECTOR;

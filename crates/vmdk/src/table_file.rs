@@ -29,7 +29,7 @@ pub(crate) struct TableFile {
     page_bytes: u64,
 }
 
-/// A page, seen from the entry that was asked for.
+/// A page, seen from the entry that was requested.
 pub(crate) struct EntryPage {
     bytes: Arc<[u8]>,
     first: usize,
@@ -47,7 +47,7 @@ pub(crate) struct TableEntry {
 }
 
 impl EntryPage {
-    /// The entry `index` entries after the one asked for; `None` past the end of the page or of the file.
+    /// The entry `index` entries after the requested one; `None` past the end of the page or of the file.
     pub(crate) fn entry(&self, index: usize) -> Option<u64> {
         let at = index.checked_mul(self.entry_bytes)?.checked_add(self.first)?;
         let rest = self.bytes.get(at..)?;
@@ -57,7 +57,7 @@ impl EntryPage {
         }
     }
 
-    /// Whole entries from the one asked for to the end of the page or of the file.
+    /// Whole entries from the requested one to the end of the page or of the file.
     pub(crate) fn left(&self) -> u64 {
         (self.bytes.len().saturating_sub(self.first) / self.entry_bytes.max(1)) as u64
     }

@@ -297,7 +297,7 @@ static void whole_unit_is_compressed_and_parts_are_not(void) {
     unlink(path);
 }
 
-/* An existing image at a path or descriptor is written again with its own size, if it is empty. */
+/* An existing image at a path or descriptor is rewritten with its own size, if it is empty. */
 static void existing_image_keeps_its_size(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image = open_good("mixed.qcow2"), *other;

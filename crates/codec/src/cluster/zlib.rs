@@ -31,7 +31,7 @@ impl ZlibEncoder {
         self.stream.encode(input, output)
     }
 
-    /// The most bytes of a stream of `len` bytes of input; `usize::MAX` if there is no such number.
+    /// The maximum number of bytes of a stream of `len` bytes of input; `usize::MAX` if there is no such number.
     #[must_use]
     pub const fn max_len(len: usize) -> usize {
         // Without matches the fastest level of zlib-rs writes 9 bits per byte and never uses stored blocks;

@@ -46,7 +46,7 @@ impl ZstdDecoder {
             if rest.is_empty() {
                 return Err(short(output.pos(), len));
             }
-            // libzstd ignores the window of a frame that it can decode in one go.
+            // libzstd ignores the window of a frame that it can decode in one call.
             if window_size(rest).is_some_and(|window| window > 1 << WINDOW_LOG_MAX) {
                 return Err(Error::new(ErrorKind::Limit).because(format_args!(
                     "the zstd frame needs a window larger than 2^{WINDOW_LOG_MAX} bytes"

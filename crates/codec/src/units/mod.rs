@@ -1,8 +1,8 @@
 //! Reading the compressed units of an image: qcow2 clusters, VMDK grains.
 //!
 //! A format implements [`UnitMap`]: where the compressed bytes of a unit are, and how to decompress them. A
-//! [`UnitReader`] does the rest: it reads the bytes of neighbouring units in one go, decompresses whole units
-//! straight into the caller's buffer, and caches the units that were read only in part.
+//! [`UnitReader`] does the rest: it reads the bytes of neighbouring units in one call, decompresses whole
+//! units straight into the caller's buffer, and caches the units that were read only in part.
 //!
 //! ```
 //! use diskimg_codec::cluster::{Deflater, Inflater};

@@ -31,7 +31,7 @@ impl BlockSource for RecordedSource {
 /// Units whose compressed form is one byte, repeated over the whole unit.
 struct RepeatedBytes {
     source: RecordedSource,
-    /// Where the byte of each unit is.
+    /// The offset of the byte of each unit.
     places: Vec<u64>,
     decoded: AtomicUsize,
 }

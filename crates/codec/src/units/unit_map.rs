@@ -30,14 +30,14 @@ pub trait UnitMap {
     /// Returns the place of the unit that contains `guest`.
     ///
     /// # Errors
-    /// When the unit is not compressed, or its entry is damaged.
+    /// If the unit is not compressed, or its entry is damaged.
     fn unit(&self, guest: GuestOffset) -> Result<CompressedUnit>;
 
     /// Decompresses the unit that starts at `start` into `output`, which is one unit long. `input` holds the
     /// bytes of `unit.host`.
     ///
     /// # Errors
-    /// When `input` is damaged, or too short for the part of the unit that belongs to the disk.
+    /// If `input` is damaged, or too short for the part of the unit that belongs to the disk.
     fn decode(
         &self,
         codec: &mut Self::Codec,

@@ -8,16 +8,16 @@ use diskimg_core::{BlockSource, Error, ErrorKind, GuestOffset, ReadCursor, Resul
 use super::unit_cache::UnitCache;
 use super::unit_map::{CompressedUnit, UnitMap};
 
-/// The most idle codecs that are kept for later reads. Our limit: the threads that a large machine runs at
-/// once.
+/// The maximum number of idle codecs that are kept for later reads. Our limit: the threads that a large
+/// machine runs at the same time.
 const IDLE_CODECS: usize = 64;
-/// The most compressed bytes that are read in one go, unless a single unit is longer. Our limit: one large
-/// read costs a disk little more than a small one, and each thread holds one such buffer.
+/// The maximum number of compressed bytes that are read in one call, unless a single unit is longer. Our
+/// limit: one large read costs a disk little more than a small one, and each thread holds one such buffer.
 const BATCH_BYTES: u64 = 1 << 20;
-/// The largest gap between two compressed units that are read in one go. Our limit.
+/// The largest gap between two compressed units that are read in one call. Our limit.
 const GAP_BYTES: u64 = 16_384;
 
-/// Reads guest bytes from compressed units, for any number of threads at once.
+/// Reads guest bytes from compressed units, for any number of threads at the same time.
 ///
 /// Keeps idle codecs and the units that were last read in part. `C` is [`UnitMap::Codec`]. No lock is held
 /// while bytes are read or decompressed.
@@ -29,7 +29,7 @@ pub struct UnitReader<C> {
 /// The buffers and the codec of one thread.
 struct ReaderState<C> {
     codec: C,
-    /// The units that are read in one go.
+    /// The units that are read in one call.
     batch: Vec<CompressedUnit>,
     /// Their compressed bytes.
     input: Vec<u8>,
@@ -151,8 +151,8 @@ fn read_whole<M: UnitMap>(
     Ok(())
 }
 
-/// Collects the units from `guest` up to `end` whose bytes are worth reading in one go, at least one. Returns
-/// the host bytes to read.
+/// Collects the units from `guest` up to `end` whose bytes are worth reading in one call, at least one.
+/// Returns the host bytes to read.
 fn gather<M: UnitMap>(
     map: &M,
     guest: GuestOffset,

@@ -57,7 +57,7 @@ impl<R: Read> DecompressReader<R> {
         while self.start == self.end && !self.at_end {
             match self.reader.read(&mut self.input) {
                 Ok(len) if len > self.input.len() => {
-                    return Err(io::Error::other("the reader claims to have read more than asked for"));
+                    return Err(io::Error::other("the reader claims to have read more bytes than requested"));
                 }
                 Ok(len) => {
                     (self.start, self.end) = (0, len);

@@ -13,8 +13,8 @@ use crate::wrapper::Wrapper;
 /// last 32 KiB) is small in comparison, small enough for a core's second-level cache.
 const OUTPUT_LEN: usize = 128 << 10;
 
-/// The most bytes of input in a row that may produce no output. Our limit: honest files contain some padding,
-/// skippable frames or blocks that other threads still decompress, but empty members could follow forever.
+/// The maximum number of bytes of input in a row that may produce no output. Our limit: valid files contain some
+/// padding, skippable frames or blocks that other threads still decompress, but empty members could follow forever.
 const IDLE_INPUT: u64 = 64 << 20;
 
 /// The bytes that a member, stream or frame without output counts for in addition to its own, because setting

@@ -88,9 +88,9 @@ impl Zstd {
 
     /// Continues until it produced output or consumed the input.
     ///
-    /// If a complete frame is at the start of its input, libzstd decodes it in one go by other rules, even in the
-    /// middle of a frame if the input was split within the header. It therefore gets the header byte by byte and
-    /// never sees a complete frame at once, so that the result does not depend on how the input is split.
+    /// If a complete frame is at the start of its input, libzstd decodes it in one call by other rules, even in the
+    /// middle of a frame if the input was split within the header. It therefore gets the header byte by byte and never
+    /// sees a complete frame in one call, so that the result does not depend on how the input is split.
     fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<CodecStep> {
         let mut read = 0_usize;
         let mut output = OutBuffer::around(output);

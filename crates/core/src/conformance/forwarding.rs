@@ -5,7 +5,7 @@ use crate::{BlockSink, NullSink, SinkProperties, WriteOrder};
 /// Checks that the sink that `wrap` makes has the properties of the sink inside it.
 ///
 /// # Panics
-/// When it has others.
+/// If it has others.
 pub fn forwards_properties(wrap: &dyn Fn(Box<dyn BlockSink>) -> Box<dyn BlockSink>) {
     for order in [WriteOrder::Any, WriteOrder::Ascending] {
         for granularity in [1, 512, 4096, 2 << 20] {

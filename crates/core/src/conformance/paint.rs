@@ -2,7 +2,7 @@
 
 use super::Numbers;
 
-/// Returns the byte at `offset` of a painted disk: `offset % 251`, whose period is no power of two.
+/// Returns the byte at `offset` of a painted disk: `offset % 251`, whose period is not a power of two.
 #[must_use]
 pub fn paint(offset: u64) -> u8 {
     u8::try_from(offset % 251).unwrap_or_default()

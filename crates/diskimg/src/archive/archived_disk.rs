@@ -29,7 +29,7 @@ impl Opener {
     /// Lists the disk images in an OVA, in the order of the archive. The list is empty if the file is no OVA.
     ///
     /// # Errors
-    /// Defects of the archive. A member that is no image is not an error.
+    /// Defects of the archive. A member that is not an image is not an error.
     pub fn archived(&self, path: impl AsRef<Path>) -> Result<Vec<ArchivedDisk>> {
         let source = self.file(path.as_ref())?;
         let mut disks = Vec::new();

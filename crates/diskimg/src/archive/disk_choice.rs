@@ -4,7 +4,7 @@ use diskimg_core::{Error, ErrorKind, Remedy, Result};
 
 use super::recognise::OVA;
 
-/// The most characters of one name, and bytes of all names, that an error lists. Our limits.
+/// The maximum number of characters of one name, and bytes of all names, that an error lists. Our limits.
 const MAX_NAME: usize = 256;
 const MAX_LIST: usize = 4096;
 

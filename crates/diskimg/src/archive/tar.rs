@@ -20,7 +20,7 @@ pub(super) const BLOCK: u64 = BLOCK_LEN as u64;
 /// The length in bytes of the first field of a header, the name.
 pub(super) const NAME_LEN: usize = 100;
 
-/// The most headers in an archive. Our limit; an OVA has a handful.
+/// The maximum number of headers in an archive. Our limit; an OVA has a handful.
 const MAX_HEADERS: usize = 4096;
 
 /// The longest extended header in bytes. Our limit.
@@ -29,7 +29,7 @@ const MAX_EXTENDED: u64 = 64 << 10;
 /// The longest name in bytes. Our limit, and the longest path on Linux (`PATH_MAX`).
 const MAX_NAME: usize = 4096;
 
-/// The most characters of a key or name that an error shows. Our limit.
+/// The maximum number of characters of a key or name that an error shows. Our limit.
 const MAX_SHOWN: usize = 256;
 
 /// A regular file in an archive.
@@ -117,7 +117,7 @@ impl TarHeaders {
     /// Parses an extended header of this type at `offset`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it is no list of records, [`ErrorKind::Limit`] for a name over 4096 bytes.
+    /// [`ErrorKind::Corrupt`] if it is not a list of records, [`ErrorKind::Limit`] for a name over 4096 bytes.
     pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
         match kind {
             b'L' => self.extended.name = Some(path(bytes, offset)?),

@@ -1,4 +1,4 @@
-//! An existing image that is written again.
+//! An existing image that is rewritten.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -30,8 +30,8 @@ impl ExistingImage {
     /// Opens the image in `file`. Its extents are looked for in the directory of `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for an image with a backing file, parent, data file, snapshot or bitmap; otherwise the
-    /// reason why the file is no image that can be written again.
+    /// [`ErrorKind::InvalidInput`] for an image with a backing file, parent, data file, snapshot or bitmap; otherwise
+    /// the reason why the file is not an image that can be rewritten.
     pub(super) fn open(format: Format, file: File, path: Option<&Path>) -> Result<Self> {
         let driver = driver_of(format)?;
         let source: Arc<dyn BlockSource> = Arc::new(FileSource::new(file)?);
@@ -80,7 +80,7 @@ impl ExistingImage {
         }
     }
 
-    /// Checks that the image consists of the files at these paths besides its own.
+    /// Checks that the image consists of the files at these paths in addition to its own.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if its extents have other names.
@@ -151,7 +151,7 @@ impl ExistingImage {
     }
 }
 
-/// Checks that nothing but the guest's data would be lost, or be missing, if an image were written again.
+/// Checks that nothing but the guest's data would be lost, or be missing, if an image were rewritten.
 fn check_alone(info: &ImageInfo) -> Result<()> {
     let other = info.references.iter().find(|reference| reference.role != ReferenceRole::Extent);
     let reason: &str = match other {

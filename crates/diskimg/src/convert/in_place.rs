@@ -41,7 +41,7 @@ impl Target {
         Ok(Box::new(PaddedSink::new(sink, image.size())))
     }
 
-    /// The image that is written again, if this target is one.
+    /// The image that is rewritten, if this target is one.
     pub(super) fn existing_image(&self, file: &File, path: Option<&Path>) -> Result<Option<ExistingImage>> {
         if !self.in_place || self.is_raw() {
             return Ok(None);

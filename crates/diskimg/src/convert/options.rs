@@ -64,6 +64,6 @@ pub struct Converted {
     /// Bytes left as holes or zeros.
     pub zeros: u64,
     /// The image format that the content of a raw target looks like: see [`looks_like_image`](crate::looks_like_image).
-    /// Set by `convert_to` if the beginning of the disk was at hand.
+    /// Set by `convert_to` if the beginning of the disk was available.
     pub looks_like: Option<&'static str>,
 }

@@ -42,8 +42,8 @@ impl BlockSink for PublishingSink {
     }
 }
 
-/// The finished files of an image besides its main file. Those that replace a file are published only with the image:
-/// until then a failure leaves the old files as they are.
+/// The finished files of an image other than its main file. Those that replace a file are published only with the
+/// image: until then a failure leaves the old files as they are.
 #[derive(Default)]
 pub(super) struct ImageFiles(Mutex<FinishedFiles>);
 

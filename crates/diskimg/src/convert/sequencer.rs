@@ -6,8 +6,8 @@ use diskimg_core::{Error, ErrorKind, Result};
 
 /// Runs work in the order of the segments, whichever worker has the segment.
 ///
-/// Each worker has one segment at a time and takes segments in order, so that a worker always has the next segment:
-/// no worker waits for ever. After a failure all workers stop.
+/// Each worker has one segment at a time and takes segments in order, so that a worker always has the next segment: no
+/// worker waits forever. After a failure all workers stop.
 pub(super) struct Sequencer {
     state: Mutex<SequencerState>,
     /// The worker with segment `n` waits at index `n` modulo the number of workers: each turn wakes one worker.
@@ -31,7 +31,7 @@ impl Sequencer {
     /// Waits for the turn of segment `number`, runs `work`, and lets the next segment run.
     ///
     /// # Errors
-    /// The error of `work`; [`ErrorKind::Cancelled`] if another worker failed meanwhile.
+    /// The error of `work`; [`ErrorKind::Cancelled`] if another worker failed during the wait.
     pub(super) fn in_turn(&self, number: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut state = self.lock();
         while state.next != number && !state.stopped {

@@ -1,4 +1,4 @@
-//! The files of an image besides its main file.
+//! The files of an image other than its main file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

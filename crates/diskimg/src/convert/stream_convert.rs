@@ -15,11 +15,11 @@ use crate::opener::Opener;
 /// only the disk is converted: the only one, or the one that [`Opener::member`] names.
 ///
 /// Raw disks are converted in one pass, and so are qcow2 images whose tables precede their data, as converters write
-/// them, if the sink accepts [any order](diskimg_core::WriteOrder::Any). For other qcow2 images, data that precedes
-/// its table entry goes to a temporary file. Images that cannot be decoded in order, and those whose sink needs
-/// ascending order, are stored whole and converted at the end. Temporary files are created when needed, as
-/// [`Opener::spool`] allows; otherwise the conversion ends with [`NeedsSeek`](crate::ErrorKind::NeedsSeek), as late as
-/// possible. There is no other I/O besides the sink.
+/// them, if the sink accepts [any order](diskimg_core::WriteOrder::Any). For other qcow2 images, data that precedes its
+/// table entry goes to a temporary file. Images that cannot be decoded in order, and those whose sink needs ascending
+/// order, are stored whole and converted at the end. Temporary files are created when needed, as [`Opener::spool`]
+/// allows; otherwise the conversion ends with [`NeedsSeek`](crate::ErrorKind::NeedsSeek), as late as possible. There is
+/// no I/O other than that of the sink.
 ///
 /// ```
 /// use diskimg::{MemorySink, Opener, StreamConvert};

@@ -45,7 +45,7 @@ pub struct Target {
     pub in_place: bool,
     /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
-    /// The space that is allocated for a raw file at once.
+    /// The space that is allocated for a raw file before the first write.
     pub preallocation: Preallocation,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,

@@ -28,11 +28,11 @@ impl Workload {
             n => n,
         };
         let batched = sink.batch().is_some();
-        // A batch stores its compressed bytes besides the buffer.
+        // A batch stores its compressed bytes in addition to the buffer.
         let copies = if batched { 2 } else { 1 };
         let encoded = source.decode_unit();
         let unit = granularity.max(SMALLEST_SEGMENT).max(encoded);
-        // An encoded unit is read, and perhaps decoded, besides the buffer.
+        // An encoded unit is read, and perhaps decoded, in addition to the buffer.
         let decoding = encoded.saturating_mul(2);
         let least = unit.saturating_mul(copies).saturating_add(decoding);
         let most = options.memory.checked_div(least).unwrap_or(1).max(1);

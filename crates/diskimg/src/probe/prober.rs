@@ -11,8 +11,8 @@ use crate::opener::Opener;
 
 /// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
 ///
-/// It reads each byte once and does no I/O, so that any runtime can drive it. gz, xz and zst are decompressed on the
-/// fly, one level deep. Between calls it uses less than 2 MiB, and the window of a decoder, which
+/// It reads each byte once and does no I/O, so that any runtime can drive it. gz, xz and zst are decompressed while
+/// they are read, one level deep. Between calls it uses less than 2 MiB, and the window of a decoder, which
 /// [`crate::Limits::decoder_memory`] limits. The result does not depend on how the stream is split.
 ///
 /// Each push returns what is certain, which never changes afterwards:

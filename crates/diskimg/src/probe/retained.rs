@@ -11,8 +11,8 @@ use crate::tail::Tail;
 /// The bytes retained at the end unless more are requested: the trailers of all formats.
 const TAIL: usize = 2048;
 
-/// The most bytes retained at the end. Our limit: the footer of a VMDK is in its last 128 KiB, and part of a sector may
-/// follow.
+/// The maximum number of bytes retained at the end. Our limit: the footer of a VMDK is in its last 128 KiB, and part of
+/// a sector may follow.
 const LONGEST_TAIL: usize = (128 << 10) + SECTOR;
 
 /// A part of a sector may follow the last whole one.

@@ -13,7 +13,7 @@ use super::Directory;
 use super::names::{names_a_protocol, same_file};
 use crate::drivers::driver;
 
-/// The most files that a search for a parent by its UUID inspects. Our limit.
+/// The maximum number of files that a search for a parent by its UUID inspects. Our limit.
 const MAX_SEARCHED: usize = 4096;
 
 /// Follows references to regular files in one directory and below it.
@@ -53,7 +53,8 @@ impl WithinDirectory {
     /// Follows names within an open directory.
     ///
     /// # Errors
-    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) if it is no directory; [`Io`](diskimg_core::ErrorKind::Io).
+    /// [`InvalidInput`](diskimg_core::ErrorKind::InvalidInput) if it is not a directory;
+    /// [`Io`](diskimg_core::ErrorKind::Io).
     #[cfg(unix)]
     pub fn opened(directory: File) -> Result<Self> {
         match directory.metadata().map_err(Error::from)?.is_dir() {

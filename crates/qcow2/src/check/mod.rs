@@ -29,8 +29,8 @@ use stored_refcounts::StoredRefcounts;
 /// 64 KiB clusters.
 const WINDOW: u64 = 8 << 20;
 
-/// The most table entries that are read, over all windows. Our limit, which bounds tables that refer to each other
-/// many times: sixteen times the entries of 64 TiB at 64 KiB clusters.
+/// The maximum number of table entries that are read, over all windows. Our limit, which bounds tables that refer to
+/// each other many times: sixteen times the entries of 64 TiB at 64 KiB clusters.
 const ENTRIES: u64 = 16 << 30;
 
 /// Checks one image: [`diskimg_core::Driver::check`] of this format.

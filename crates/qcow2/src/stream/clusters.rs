@@ -13,7 +13,7 @@ use crate::compressed::CompressedRange;
 use crate::errors::{FORMAT, corrupt, truncated};
 use crate::metadata_area::{MetadataArea, check_free};
 
-/// The most bytes of a run that are read from the spill at once. Our limit.
+/// The maximum number of bytes of a run that are read from the spill in one call. Our limit.
 const MAX_READ: u64 = 2 << 20;
 /// The unit in bytes of the compressed size in an L2 entry: the data ends anywhere in the last sector.
 const SECTOR: u64 = 512;
@@ -305,7 +305,7 @@ impl Clusters {
         }
     }
 
-    /// Zeros the rest of a cluster that the end of the file truncates; a cluster past the end is an error.
+    /// Zeroes the rest of a cluster that the end of the file truncates; a cluster past the end is an error.
     fn end_run(&mut self, run: &HostRun, size: u64, sink: &dyn BlockSink) -> Result<()> {
         let in_cluster = self.geometry.in_cluster(run.host.0);
         let cluster = HostOffset(run.host.0.saturating_sub(in_cluster));

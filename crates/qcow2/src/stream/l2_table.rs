@@ -20,9 +20,9 @@ pub(super) fn entries(table: &[u8], geometry: Geometry) -> impl Iterator<Item = 
     })
 }
 
-/// The most claims that an L2 table makes. Entries whose clusters are consecutive share one.
+/// The maximum number of claims that an L2 table makes. Entries whose clusters are consecutive share one.
 pub(super) fn max_claims(table: &[u8], geometry: Geometry) -> u64 {
-    /// The most runs of data in 32 subclusters.
+    /// The maximum number of runs of data in 32 subclusters.
     const MAX_RUNS: u64 = 16;
     let mut expected = None;
     let mut claims = 0_u64;

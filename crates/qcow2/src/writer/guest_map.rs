@@ -155,7 +155,7 @@ impl GuestMap {
         }
     }
 
-    /// Zeros the clusters that are allocated; the others read as zeros already.
+    /// Zeroes the clusters that are allocated; the others read as zeros already.
     fn zero_allocated(&self, clusters: Range<u64>, plan: &mut WritePlan) -> Result<()> {
         for (cluster, state) in self.tables.recorded(clusters)? {
             match state {

@@ -19,8 +19,8 @@ use crate::errors::{FORMAT, internal, limit, misuse};
 /// zero subclusters.
 const LOW_HALF: u64 = 0xFFFF_FFFF;
 
-/// The most bytes of L2 tables in memory. Our limit, reached only if a disk is not written in order: 256 MiB map 2 TiB
-/// at 64 KiB clusters.
+/// The maximum number of bytes of L2 tables in memory. Our limit, reached only if a disk is not written in order: 256
+/// MiB map 2 TiB at 64 KiB clusters.
 const OPEN_TABLES: u64 = 256 << 20;
 
 /// The state of a guest cluster in its L2 entry.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::image::{CLUSTER, Image, L2};
 
-/// The most bytes that are read or mapped of a damaged disk, which may have any size.
+/// The maximum number of bytes that are read or mapped of a damaged disk, which may have any size.
 const MOST: u64 = 4 << 20;
 
 fn open_and_read(bytes: Vec<u8>) {

@@ -1,4 +1,4 @@
-//! ClusterPreallocation, external data files, snapshots, backing chains and odd sizes.
+//! Preallocation, external data files, snapshots, backing chains and odd sizes.
 
 use std::sync::Arc;
 

@@ -135,7 +135,7 @@ fn check_fits(header: &Header, limits: &Limits) -> Result<()> {
     })
 }
 
-/// Zeros a range of guest blocks.
+/// Zeroes a range of guest blocks.
 fn zero_blocks(header: &Header, blocks: Range<u32>, sink: &dyn BlockSink) -> Result<()> {
     let range = header.clipped_start(blocks.start).0..header.clipped_start(blocks.end).0;
     if range.is_empty() { Ok(()) } else { sink.zero(range) }

@@ -78,7 +78,7 @@ impl ImageWriter {
         file.write_at(HostOffset(0), &header::encode(layout, &self.uuids, allocated)?)
     }
 
-    /// Zeros the unwritten blocks of a fixed image.
+    /// Zeroes the unwritten blocks of a fixed image.
     fn zero_unwritten(&self, blocks: &BlockAllocator) -> Result<()> {
         let geometry = &self.store.layout.geometry;
         let all = 0..geometry.blocks;

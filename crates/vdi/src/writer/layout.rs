@@ -13,8 +13,8 @@ use crate::header::{MIN_BLOCK_BITS, SECTOR};
 const ALIGN: u64 = 1 << 20;
 /// log2 of the largest block size, 64 MiB. Our limit: a conversion keeps some whole blocks per thread in memory.
 const MAX_BLOCK_BITS: u32 = 26;
-/// The most blocks. QEMU's limit (`VDI_BLOCKS_IN_IMAGE_MAX`), 512 TiB at 1 MiB. The format ends at twice as many,
-/// where the data offset no longer fits its field.
+/// The maximum number of blocks. QEMU's limit (`VDI_BLOCKS_IN_IMAGE_MAX`), 512 TiB at 1 MiB. The format ends at twice
+/// as many, where the data offset no longer fits its field.
 const MAX_BLOCKS: u64 = 0x1FFF_FF80;
 
 /// The layout of an image being written.

@@ -43,9 +43,9 @@ impl Default for WriterOptions {
 /// The time at which the blocks of an image are allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Allocation {
-    /// When they are written: blocks of zeros need no space.
+    /// Allocation by the first write: blocks of zeros need no space.
     Dynamic,
-    /// At once: all blocks are in the file, in the order of the disk. Unwritten blocks are zeroed in the file,
-    /// which needs space if the sink stores zeros.
+    /// Allocation before the first write: all blocks are in the file, in the order of the disk. Unwritten blocks are
+    /// zeroed in the file, which needs space if the sink stores zeros.
     Fixed,
 }

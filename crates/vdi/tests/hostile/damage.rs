@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::image::*;
 
-/// The most bytes read or mapped of a damaged disk, which may claim any size.
+/// The maximum number of bytes read or mapped of a damaged disk, which may claim any size.
 const MAX_BYTES: u64 = 4 << 20;
 
 fn open_and_read(bytes: Vec<u8>) {

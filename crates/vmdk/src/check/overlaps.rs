@@ -11,8 +11,8 @@ use crate::addr::SECTOR;
 use crate::entry_format::EntryFormat;
 use crate::errors::{FORMAT, corrupt, limit};
 
-/// The most passes over the tables, each for another part of the file. Our limit: with the default limits, a
-/// file of 4 TiB in which grains begin at any sector.
+/// The maximum number of passes over the tables, each for another part of the file. Our limit: with the default limits,
+/// a file of 4 TiB in which grains begin at any sector.
 const MAX_PASSES: u64 = 64;
 /// Bytes of the smallest bitmap of a pass. Our choice.
 const MIN_BITMAP_BYTES: u64 = 4096;
@@ -22,7 +22,7 @@ const MIN_BITMAP_BYTES: u64 = 4096;
 struct UsageScan {
     /// Bytes of a unit.
     unit: u64,
-    /// The most units of a pass.
+    /// The maximum number of units of a pass.
     units_per_pass: u64,
     /// If set, unused units are reported.
     leaks: bool,

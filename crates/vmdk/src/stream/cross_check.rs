@@ -18,9 +18,9 @@ use crate::errors::{FORMAT, corrupt, truncated};
 const SUM_COST: u64 = 40;
 /// Memory charged for the sum of the entries of one table.
 const TABLE_COST: u64 = 16;
-/// The most directories: the grain directory and its redundant copy.
+/// The maximum number of directories: the grain directory and its redundant copy.
 const MAX_DIRECTORIES: usize = 2;
-/// Entries up to this one are no sectors: 0 is an unallocated grain, 1 a grain of zeros.
+/// Entries up to this one are not sectors: 0 is an unallocated grain, 1 a grain of zeros.
 const LAST_SPECIAL: u32 = 1;
 
 /// Takes `bytes` from the budget of the decoder's tables.

@@ -52,7 +52,7 @@ impl GrainOutput {
         Ok(())
     }
 
-    /// Zeros the disk from the last grain to `size`.
+    /// Zeroes the disk from the last grain to `size`.
     pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
         if self.end.0 < size {
             sink.zero(self.end.0..size)?;
@@ -61,7 +61,7 @@ impl GrainOutput {
         Ok(())
     }
 
-    /// Zeros the gap before a grain, if the sink accepts only ascending offsets.
+    /// Zeroes the gap before a grain, if the sink accepts only ascending offsets.
     fn zero_gap(&mut self, start: GuestOffset, at: HostOffset, sink: &dyn BlockSink) -> Result<()> {
         if sink.properties().order == WriteOrder::Any {
             return Ok(());

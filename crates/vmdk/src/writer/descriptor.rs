@@ -11,9 +11,9 @@ use super::options::{AdapterType, WriterOptions};
 use crate::addr::SECTOR;
 use crate::errors::invalid_option;
 
-/// The most bytes of a descriptor file. QEMU ignores bytes past this limit.
+/// The maximum number of bytes of a descriptor file. QEMU ignores bytes past this limit.
 const LONGEST: usize = (1 << 20) - 1;
-/// The most cylinders of an IDE disk: ATA's limit, which VMware applies.
+/// The maximum number of cylinders of an IDE disk: ATA's limit, which VMware applies.
 const MAX_IDE_CYLINDERS: u64 = 16_383;
 
 /// A line of the extent description, for a file of the image or the image itself.
@@ -64,7 +64,7 @@ fn line(extent: &ExtentEntry) -> String {
     format!("{access} {sectors} {kind} \"{name}\"{offset}\n")
 }
 
-/// Returns the disk data base: the disk as virtual hardware sees it.
+/// Returns the disk database: the disk as virtual hardware sees it.
 fn database(options: &WriterOptions) -> String {
     let (cylinders, heads, sectors) = geometry(options.virtual_size, options.adapter_type);
     let values = [

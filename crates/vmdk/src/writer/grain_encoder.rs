@@ -1,4 +1,4 @@
-//! Encodes grains and tables as the records of a stream-optimized extent.
+//! Encodes grains and tables as the records of a stream-optimised extent.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". The data is a zlib stream
 //! (RFC 1950), as all known writers store it, not the bare deflate stream of the text.
@@ -31,7 +31,7 @@ impl GrainEncoder {
         Ok(Self { encoder: ZlibEncoder::new(level)?, grain_bytes, padding: UnitPadding::default() })
     }
 
-    /// The most bytes of a record: that of a grain which cannot be compressed.
+    /// The maximum number of bytes of a record: that of a grain which cannot be compressed.
     pub(super) fn max_record_bytes(&self) -> usize {
         GRAIN_HEADER
             .saturating_add(ZlibEncoder::max_len(self.grain_bytes))

@@ -1,7 +1,7 @@
 //! Writes VMDK images.
 //!
 //! A sparse extent begins with all its tables; grains follow in the order in which they are first written. A
-//! stream-optimized extent has compressed grains in disk order, and each table after the grains that it maps. Flat
+//! stream-optimised extent has compressed grains in disk order, and each table after the grains that it maps. Flat
 //! extents are the guest's bytes. No byte of a file is read back or moved, and the memory for tables is limited.
 //! Headers and descriptor files are written last, so that the files are not a valid image until the writer is finished.
 //!

@@ -14,8 +14,8 @@ use super::sparse_writer::SparseWriter;
 use crate::addr::sectors;
 use crate::errors::{FORMAT, internal, misuse};
 
-/// Files that are created at once, so that an existing one is detected before any work. The others are created when
-/// they are needed: a process can have only so many open. Our limit.
+/// Files that are created before the first write, so that an existing one is detected before any work. The others are
+/// created when they are needed: a process can have only so many open. Our limit.
 const CREATED_AT_ONCE: usize = 64;
 
 /// An image of several files being written.

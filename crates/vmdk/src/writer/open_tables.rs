@@ -13,8 +13,8 @@ use crate::addr::{ExtentOffset, sector_offset};
 use crate::errors::{FORMAT, internal, misuse};
 use crate::geometry::Geometry;
 
-/// The most bytes of grain tables in memory. Our limit, reached only if a disk is not written in order: 256 MiB map
-/// 4 TiB at grains of 64 KiB, twice the capacity of the file.
+/// The maximum number of bytes of grain tables in memory. Our limit, reached only if a disk is not written in order:
+/// 256 MiB map 4 TiB at grains of 64 KiB, twice the capacity of the file.
 const OPEN_TABLES: u64 = 256 << 20;
 
 /// A grain table in memory.

@@ -1,4 +1,4 @@
-//! Allocates the records of a stream-optimized extent, and plans its tables.
+//! Allocates the records of a stream-optimised extent, and plans its tables.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Writes a stream-optimized extent: compressed grains in disk order, each grain table right after the grains that it
+//! Writes a stream-optimised extent: compressed grains in disk order, each grain table right after the grains that it
 //! maps, the directory and a footer at the end.
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; the layout is that of
@@ -24,7 +24,7 @@ use crate::errors::{FORMAT, needs_seek};
 use crate::geometry::Geometry;
 use crate::sparse_header::{COMPRESSED, GD_AT_END, MARKERS, NEWLINE_TEST_VALID};
 
-/// A stream-optimized extent being written over a sink that grows.
+/// A stream-optimised extent being written over a sink that grows.
 pub(super) struct StreamOptimizedWriter {
     file: ImageFile,
     /// True if the sink accepts only ascending offsets.

@@ -165,7 +165,7 @@ fn damage_that_prevents_opening_is_reported() {
         image.u64(56, 1 << 40);
     });
     assert_damaged(&both.check(), 56);
-    // Another format, an unknown version and a limit are no damage.
+    // Another format, an unknown version and a limit are not damage.
     for (at, value) in [(0, 7), (4, 9), (20, 1 << 20)] {
         assert!(check(&Image::new().with(|image| image.u32(at, value)).0, &OpenOptions::default()).is_err());
     }

@@ -101,7 +101,7 @@ impl MemberHeader {
         }
     }
 
-    /// Parses one of the first ten bytes. Each is checked at once, so that garbage is not reported as a truncated
+    /// Parses one of the first ten bytes. Each is checked immediately, so that garbage is not reported as a truncated
     /// header.
     fn fixed(&mut self, rest: &[u8], first: bool) -> Result<usize> {
         let Some(&byte) = rest.first() else { return Ok(0) };

@@ -13,7 +13,7 @@ use diskimg_core::{Error, ErrorKind, Limits, Result};
 
 use crate::{DecompressOptions, Decompressor, Wrapper};
 
-/// Sizes of pushed pieces: around a sector, around the internal buffers, everything at once.
+/// Sizes of pushed pieces: around a sector, around the internal buffers, everything in one call.
 const CHUNKS: [usize; 6] = [1, 511, 512, 513, 64 << 10, usize::MAX];
 
 /// Text-like bytes that compress to about a third.

@@ -179,7 +179,7 @@ fn name_that_breaks_the_descriptor_is_rejected_only_if_it_is_stored_there() {
     let flat =
         WriterOptions { virtual_size: 512, subformat: Subformat::MonolithicFlat, ..WriterOptions::default() };
     let error = ImageWriter::new(sink(), &flat, Some(Arc::new(NoSiblings("a.vmdk")))).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Io, "a failure to create a file is reported at once");
+    assert_eq!(error.kind(), ErrorKind::Io, "a failure to create a file is reported immediately");
 }
 
 #[test]

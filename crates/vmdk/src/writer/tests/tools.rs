@@ -32,11 +32,11 @@ pub(super) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-/// Asserts that QEMU recognizes the image, reads the bytes of `raw`, which has whole sectors, and finds no error.
+/// Asserts that QEMU recognises the image, reads the bytes of `raw`, which has whole sectors, and finds no error.
 #[track_caller]
 pub(super) fn approved(folder: &Folder, options: &WriterOptions, raw: &Path) {
     let image = folder.path(NAME);
-    // Without a format: QEMU must recognize the image.
+    // Without a format: QEMU must recognise the image.
     let info = output_of("qemu-img", &["info", "--output=json"], &[&image]);
     assert!(info.contains("\"format\": \"vmdk\""), "{info}");
     assert!(info.contains(&format!("\"create-type\": \"{}\"", options.subformat.name())), "{info}");
