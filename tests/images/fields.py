@@ -24,7 +24,7 @@ class Qcow2:
     """A valid image. Errors are passed as header fields, or set or patched afterwards.
 
     Header, refcount table, one refcount block and the L1 table come first, a cluster or more each; L2 tables
-    and data follow in the order in which they are asked for.
+    and data follow in the order in which they are requested.
     """
 
     FIELDS = [

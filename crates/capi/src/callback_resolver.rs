@@ -1,4 +1,4 @@
-//! A resolver that asks a callback of the caller.
+//! A resolver that calls a callback of the caller.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(crate) struct CallbackSource {
 }
 
 impl CallbackSource {
-    /// Asks for the size once.
+    /// Requests the size once.
     pub(crate) fn new(callbacks: Callbacks) -> Result<Self> {
         if callbacks.functions().pread.is_none() {
             return Err(invalid("pread", "a function, not NULL"));

@@ -31,7 +31,7 @@ pub(crate) enum ProgressMode {
 /// The shortest interval between two JSON lines or percentages.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Displays progress, and cancels the work if the user asks for it.
+/// Displays progress, and cancels the work if the user requests it.
 pub(crate) struct ProgressDisplay {
     cancel: Arc<Cancel>,
     done: AtomicU64,

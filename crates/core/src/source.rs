@@ -62,7 +62,7 @@ pub trait BlockSource: Send + Sync {
         Ok(Extent { location, ..Extent::new(range, ExtentKind::Data) })
     }
 
-    /// Returns where `range` is stored verbatim, if that is known without I/O (flat sources). A format asks its
+    /// Returns where `range` is stored verbatim, if that is known without I/O (flat sources). A format queries its
     /// source. Each member of the location covers all of `range` or is `None`.
     fn locate(&self, range: Range<u64>) -> Location<'_> {
         let _ = range;

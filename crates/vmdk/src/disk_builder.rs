@@ -69,7 +69,7 @@ impl DiskBuilder {
     /// Appends a flat extent.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Truncated`] if the file is smaller than its line says.
+    /// [`diskimg_core::ErrorKind::Truncated`] if the file is smaller than its line states.
     pub(crate) fn push_flat(&mut self, line: &ExtentLine, source: Arc<dyn BlockSource>) -> Result<()> {
         let offset = line.file_offset();
         let size = source.size();

@@ -19,7 +19,7 @@ const CHECK: &str = "grain_directory";
 
 /// Selects the directories that the header, or footer, at `at` of a file of `file_size` bytes gives.
 ///
-/// If only one of two is usable, the finding says what is wrong with the other.
+/// If only one of two is usable, the finding describes the defect of the other.
 ///
 /// # Errors
 /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Truncated`] if none is usable.

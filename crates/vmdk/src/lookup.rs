@@ -114,7 +114,7 @@ impl Mapping<'_> {
     /// Returns the offset of the compressed grain that contains `guest`.
     ///
     /// # Errors
-    /// If it is not allocated, or cannot be where its entry says.
+    /// If it is not allocated, or cannot be where its entry states.
     pub(crate) fn compressed(&self, guest: ExtentOffset) -> Result<HostOffset> {
         match self.entry(guest)? {
             GrainEntry::At(host) => self.extent.check_compressed(host, guest).map(|()| host),

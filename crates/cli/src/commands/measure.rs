@@ -1,4 +1,4 @@
-//! `diskimg measure`: prints the size that a converted image would have.
+//! `diskimg measure`: prints an upper limit of the size of a converted image.
 
 use std::io::Write;
 use std::path::Path;

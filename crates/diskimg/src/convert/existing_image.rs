@@ -27,7 +27,7 @@ pub(super) struct ExistingImage {
 }
 
 impl ExistingImage {
-    /// Opens the image in `file`. Its extents are looked for in the directory of `path`.
+    /// Opens the image in `file`. Its extents are opened in the directory of `path`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for an image with a backing file, parent, data file, snapshot or bitmap; otherwise

@@ -110,7 +110,7 @@ impl OnePass {
         Ok(rest)
     }
 
-    /// Recognises the format by the head and chooses how to convert it, or asks for a longer head. `size` is that of
+    /// Recognises the format by the head and chooses how to convert it, or requests a longer head. `size` is that of
     /// the image if it has ended.
     fn leave_head(&mut self, size: Option<u64>) -> Result<()> {
         let PassStage::Head { bytes: head, .. } = std::mem::replace(&mut self.stage, PassStage::Failed)
