@@ -1,7 +1,8 @@
 //! Arithmetic on byte ranges.
 //!
 //! A [`Range<u64>`] is half open: `end` is the first offset after it. A range whose end is not past its start
-//! is empty and overlaps nothing. No function here overflows or panics.
+//! is empty and overlaps nothing. Ranges of typed offsets overlap and intersect alike. No function
+//! here overflows or panics.
 //!
 //! ```
 //! use diskimg_core::range;
@@ -34,13 +35,13 @@ pub fn buffer_len(range: &Range<u64>) -> usize {
 
 /// Returns true if the two ranges have a byte in common.
 #[must_use]
-pub const fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
+pub fn overlaps<T: Ord>(a: &Range<T>, b: &Range<T>) -> bool {
     a.start < a.end && b.start < b.end && a.start < b.end && b.start < a.end
 }
 
 /// The bytes that two ranges have in common; `None` if there are none.
 #[must_use]
-pub fn intersect(a: &Range<u64>, b: &Range<u64>) -> Option<Range<u64>> {
+pub fn intersect<T: Ord + Copy>(a: &Range<T>, b: &Range<T>) -> Option<Range<T>> {
     let common = a.start.max(b.start)..a.end.min(b.end);
     (common.start < common.end).then_some(common)
 }

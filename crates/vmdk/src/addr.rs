@@ -51,8 +51,13 @@ pub(crate) const fn round_up_to_sector(bytes: u64) -> u64 {
 }
 
 /// The `len` bytes of a file from `start` on.
-pub(crate) const fn span(start: HostOffset, len: u64) -> Range<u64> {
-    start.0..start.plus(len).0
+pub(crate) const fn span(start: HostOffset, len: u64) -> Range<HostOffset> {
+    start..start.plus(len)
+}
+
+/// A range of a file, as a [`BlockSource`](diskimg_core::BlockSource) takes it.
+pub(crate) const fn source_range(host: &Range<HostOffset>) -> Range<u64> {
+    host.start.0..host.end.0
 }
 
 #[cfg(test)]
@@ -62,7 +67,7 @@ mod tests {
     #[test]
     fn overflowing_offset_is_past_every_file() {
         assert_eq!(sector_offset(1 << 55), HostOffset(u64::MAX));
-        assert_eq!(span(HostOffset(u64::MAX - 1), 512), u64::MAX - 1..u64::MAX);
+        assert_eq!(span(HostOffset(u64::MAX - 1), 512), HostOffset(u64::MAX - 1)..HostOffset(u64::MAX));
         assert_eq!(round_up_to_sector(u64::MAX), u64::MAX);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Budget, Finding, GuestOffset, HostOffset, Limits, MetadataCache, Result};
 
-use crate::addr::{SECTOR, sectors, span};
+use crate::addr::{SECTOR, sector_offset, span};
 use crate::cowd::{self, CowdHeader};
 use crate::entry_format::EntryFormat;
 use crate::errors::{corrupt, truncated};
@@ -100,7 +100,7 @@ impl DiskBuilder {
         let format = EntryFormat::Hosted { compressed: header.has(COMPRESSED) };
         let geometry = Geometry::new(header.grain_bytes(), header.entries_per_table.into(), capacity);
         let areas = grain_directories::areas(&header, directories);
-        let overhead = sectors(header.overhead_sectors);
+        let overhead = sector_offset(header.overhead_sectors);
         self.push_sparse(file, TableLayout { format, geometry, directories, areas }, overhead);
         Ok(())
     }
@@ -115,9 +115,10 @@ impl DiskBuilder {
         let directory = span(header.directory, geometry.tables().saturating_mul(4));
         check_in_file("gdOffset", 20, &directory, file.source.size())?;
         let directories = GrainDirectories { primary: header.directory, redundant: None };
-        let areas =
-            MetadataAreas::new(vec![("header", 0..cowd::HEADER_BYTES), ("grain directory", directory)]);
-        self.push_sparse(file, TableLayout { format: EntryFormat::Cowd, geometry, directories, areas }, 0);
+        let first = span(HostOffset(0), cowd::HEADER_BYTES);
+        let areas = MetadataAreas::new(vec![("header", first), ("grain directory", directory)]);
+        let format = EntryFormat::Cowd;
+        self.push_sparse(file, TableLayout { format, geometry, directories, areas }, HostOffset(0));
         Ok(())
     }
 
@@ -141,17 +142,17 @@ impl DiskBuilder {
         check_in_file("grain directory offset", 128, &directory, file.source.size())?;
         let format = EntryFormat::SeSparse(header.areas);
         let geometry = Geometry::new(sesparse::GRAIN_BYTES, sesparse::ENTRIES_PER_TABLE, capacity);
-        let directories = GrainDirectories { primary: HostOffset(directory.start), redundant: None };
+        let directories = GrainDirectories { primary: directory.start, redundant: None };
         let areas = MetadataAreas::new(vec![
-            ("header", 0..SECTOR),
+            ("header", span(HostOffset(0), SECTOR)),
             ("volatile header", span(volatile, SECTOR)),
             ("grain directory", directory),
         ]);
-        self.push_sparse(file, TableLayout { format, geometry, directories, areas }, 0);
+        self.push_sparse(file, TableLayout { format, geometry, directories, areas }, HostOffset(0));
         Ok(())
     }
 
-    fn push_sparse(&mut self, file: &ExtentFile<'_>, layout: TableLayout, overhead: u64) {
+    fn push_sparse(&mut self, file: &ExtentFile<'_>, layout: TableLayout, overhead: HostOffset) {
         let number = self.extents.len() as u64;
         let (source, pages) = (Arc::clone(&file.source), Arc::clone(&self.pages));
         let entries = TableFile::new(source, pages, number, layout.format);

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Error, GuestOffset, HostOffset, Printable, range};
+use diskimg_core::{BlockSource, Error, GuestOffset, HostOffset, Printable};
 
-use crate::addr::ExtentOffset;
+use crate::addr::{ExtentOffset, span};
 use crate::extent_line::ExtentLine;
 use crate::sparse_extent::SparseExtent;
 
@@ -70,9 +70,8 @@ impl DescriptorExtent {
     }
 
     /// Returns the bytes of the flat file at `offset` for a range of the disk.
-    pub(crate) fn in_flat_file(&self, offset: HostOffset, guest: &Range<u64>) -> Range<u64> {
-        let start = offset.plus(self.offset_of(GuestOffset(guest.start)).0);
-        start.0..start.plus(range::len(guest)).0
+    pub(crate) fn in_flat_file(&self, offset: HostOffset, guest: &Range<GuestOffset>) -> Range<HostOffset> {
+        span(offset.plus(self.offset_of(guest.start).0), guest.end.since(guest.start))
     }
 
     /// Returns the error with the name of the extent's file, in an image of several.

@@ -2,7 +2,7 @@
 
 use diskimg_core::{BlockSource, Budget, Error, ErrorKind, HostOffset, Limits, Result, ensure, range};
 
-use crate::addr::sectors;
+use crate::addr::{sectors, source_range};
 use crate::cowd::{self, CowdHeader};
 use crate::descriptor::{self, Descriptor};
 use crate::errors::{corrupt, limit, truncated};
@@ -54,9 +54,9 @@ impl FileHead {
             }
             _ => {
                 let header = SparseHeader::parse(&first, HostOffset(0))?;
-                let at = header.descriptor().map_or(0, |range| range.start);
+                let at = header.descriptor().map_or(HostOffset(0), |range| range.start);
                 let descriptor = embedded(source, &header, &first, limits);
-                Ok(Self { kind: FileKind::Hosted(header), descriptor, descriptor_at: HostOffset(at) })
+                Ok(Self { kind: FileKind::Hosted(header), descriptor, descriptor_at: at })
             }
         }
     }
@@ -117,8 +117,8 @@ fn embedded(
     limits: &Limits,
 ) -> Result<Option<Descriptor>> {
     let Some(descriptor) = header.descriptor() else { return Ok(None) };
-    let start = HostOffset(descriptor.start);
-    let bytes = match range::slice(first, 0, &descriptor) {
+    let start = descriptor.start;
+    let bytes = match range::slice(first, 0, &source_range(&descriptor)) {
         Some(bytes) => bytes,
         None => {
             let len = sectors(header.descriptor_size_sectors);

@@ -32,10 +32,10 @@ pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(S
     search(source, header, UNPADDED).or_else(|_| search(source, header, SEARCHED))
 }
 
-/// Returns true if [`find`] searches the place of the footer, in a file of `size` bytes with the end-of-stream
-/// marker at byte `end`.
-pub(crate) const fn is_searched(end: HostOffset, size: u64) -> bool {
-    (size / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.0.saturating_sub(2 * SECTOR)
+/// Returns true if [`find`] searches the place of the footer, in a file that ends at `size` and has the
+/// end-of-stream marker at `end`.
+pub(crate) const fn is_searched(end: HostOffset, size: HostOffset) -> bool {
+    (size.0 / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.0.saturating_sub(2 * SECTOR)
 }
 
 /// Searches the last `within` bytes for the footer.
@@ -44,16 +44,15 @@ fn search(
     header: &SparseHeader,
     within: u64,
 ) -> Result<(SparseHeader, HostOffset)> {
-    let end = source.size() / SECTOR * SECTOR;
-    let start = end.saturating_sub(within).max(SECTOR);
-    let mut bytes = vec![0; range::buffer_len(&(start..end))];
-    source.read_at(start, &mut bytes)?;
-    let tail =
-        FileTail { start: HostOffset(start), end, sectors: bytes.chunks_exact(SECTOR_BYTES).collect() };
+    let end = HostOffset(source.size() / SECTOR * SECTOR);
+    let start = HostOffset(end.0.saturating_sub(within).max(SECTOR));
+    let mut bytes = vec![0; range::buffer_len(&(start.0..end.0))];
+    source.read_at(start.0, &mut bytes)?;
+    let tail = FileTail { start, end, sectors: bytes.chunks_exact(SECTOR_BYTES).collect() };
     let last = tail.sectors.iter().rposition(|sector| !zeros::is_zero(sector));
     let Some(index) = last.filter(|last| tail.is_footer(*last)) else { return Err(tail.no_footer(last)) };
     if tail.sectors.get(index.saturating_add(1)).is_none() {
-        return Err(truncated("end-of-stream marker").at(end).because("the file ends after the footer"));
+        return Err(truncated("end-of-stream marker").at(end.0).because("the file ends after the footer"));
     }
     let at = tail.offset(index);
     let footer = SparseHeader::parse(tail.sectors.get(index).copied().unwrap_or_default(), at)?;
@@ -64,7 +63,7 @@ fn search(
 /// The whole sectors at the end of a file.
 struct FileTail<'a> {
     start: HostOffset,
-    end: u64,
+    end: HostOffset,
     sectors: Vec<&'a [u8]>,
 }
 
@@ -97,7 +96,7 @@ impl FileTail<'_> {
                 .at(self.offset(index).0)
                 .because("bytes other than zeros follow the end of the stream"),
             None => truncated("footer")
-                .at(self.end)
+                .at(self.end.0)
                 .because("the header refers to a footer, and the file ends without one"),
         }
     }

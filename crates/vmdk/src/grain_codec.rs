@@ -1,7 +1,9 @@
 //! Decompression of one grain.
 
+use std::ops::Range;
+
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{Error, ErrorKind, HostOffset, Result, ensure};
+use diskimg_core::{Error, ErrorKind, GuestOffset, HostOffset, Result, ensure};
 
 use crate::addr::{ExtentOffset, SECTOR};
 use crate::errors::{FORMAT, corrupt, truncated};
@@ -41,18 +43,33 @@ impl GrainCodec {
                 &self.single
             }
         };
-        let in_disk = extent.in_disk(guest);
-        let locate =
-            |error: Error| error.format(FORMAT).field("compressed grain").at(host.0).guest(in_disk.0);
-        let needed = extent.geometry().grain_len(guest);
-        match self.inflater.zlib(data, output).map_err(locate)? {
-            len if len as u64 >= needed => Ok(()),
-            len => Err(locate(
-                Error::new(ErrorKind::Corrupt)
-                    .because(format_args!("the zlib stream ends after {len} of {needed} bytes of output")),
-            )),
-        }
+        let start = extent.in_disk(guest);
+        let in_disk = start..start.plus(extent.geometry().grain_len(guest));
+        inflate(&mut self.inflater, data, host, &in_disk, output).map(|_| ())
     }
+}
+
+/// Decompresses the grain of the disk's bytes `guest`, whose marker is at `host`, into `output`. Returns the bytes of
+/// `guest`; the grain may have been compressed with or without those past the end of the disk.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] if `data` is no zlib stream or has fewer bytes than `guest`, or more than `output`.
+pub(crate) fn inflate<'a>(
+    inflater: &mut Inflater,
+    data: &[u8],
+    host: HostOffset,
+    guest: &Range<GuestOffset>,
+    output: &'a mut [u8],
+) -> Result<&'a [u8]> {
+    let locate =
+        |error: Error| error.format(FORMAT).field("compressed grain").at(host.0).guest(guest.start.0);
+    let needed = guest.end.since(guest.start);
+    let len = inflater.zlib(data, output).map_err(locate)?;
+    ensure(len as u64 >= needed, || {
+        let because = format!("the zlib stream ends after {len} of {needed} bytes of output");
+        locate(Error::new(ErrorKind::Corrupt).because(because))
+    })?;
+    Ok(output.get(..usize::try_from(needed).unwrap_or(len)).unwrap_or_default())
 }
 
 /// Returns the number of compressed bytes after the marker at `host`. `head` starts with the marker.

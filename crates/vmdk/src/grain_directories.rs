@@ -73,7 +73,7 @@ pub(crate) fn damaged_entries(
     let table_bytes = u64::from(header.entries_per_table).saturating_mul(4);
     let is_damaged = |entry: &u64| {
         let table = span(sector_offset(*entry), table_bytes);
-        *entry != 0 && (table.start >= source.size() || areas.overlapping(&table).is_some())
+        *entry != 0 && (table.start.0 >= source.size() || areas.overlapping(&table).is_some())
     };
     let entries = bytes.chunks_exact(4).map(|word| u64::from(LittleEndian::read_u32(word)));
     Ok(match entries.filter(is_damaged).count() {
@@ -115,7 +115,8 @@ pub(crate) fn findings(
 /// The areas of metadata that header and directories give.
 pub(crate) fn areas(header: &SparseHeader, directories: GrainDirectories) -> MetadataAreas {
     let directory = |at| span(at, header.directory_bytes());
-    let mut areas = vec![("header", 0..SECTOR), ("grain directory", directory(directories.primary))];
+    let mut areas =
+        vec![("header", span(HostOffset(0), SECTOR)), ("grain directory", directory(directories.primary))];
     areas.extend(header.descriptor().map(|range| ("descriptor", range)));
     areas.extend(directories.redundant.map(|at| ("redundant grain directory", directory(at))));
     MetadataAreas::new(areas)

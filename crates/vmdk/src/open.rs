@@ -192,7 +192,7 @@ fn open_one(
 /// The error for a file with a header and a descriptor but no disk. Its only use is to make a reader open the
 /// files that the descriptor names.
 fn descriptor_only(descriptor: Option<&Descriptor>, header: &SparseHeader) -> Error {
-    let at = header.descriptor().map_or(0, |range| range.start);
+    let at = header.descriptor().map_or(0, |range| range.start.0);
     match descriptor.and_then(|descriptor| extent_references(descriptor).into_iter().next()) {
         Some(reference) => reference
             .denied()

@@ -8,7 +8,7 @@ use diskimg_core::{
     Result, check_extent_range, check_range,
 };
 
-use crate::addr::{ExtentOffset, SECTOR, span};
+use crate::addr::{ExtentOffset, SECTOR, source_range, span};
 use crate::errors::internal;
 use crate::extents::{DescriptorExtent, ExtentContent};
 use crate::grain_codec::GrainCodec;
@@ -44,11 +44,11 @@ impl BlockSource for Vmdk {
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
         check_extent_range(&range, self.size())?;
         let extent = self.extent(GuestOffset(range.start))?;
-        let range = range.start..range.end.min(extent.end().0);
+        let guest = GuestOffset(range.start)..extent.end().min(GuestOffset(range.end));
         match extent.content() {
-            ExtentContent::Zero => Ok(Extent::new(range, ExtentKind::Zero)),
+            ExtentContent::Zero => Ok(Extent::new(guest.start.0..guest.end.0, ExtentKind::Zero)),
             ExtentContent::Flat { source, offset } => {
-                let answer = source.extent_at(extent.in_flat_file(*offset, &range))?;
+                let answer = source.extent_at(source_range(&extent.in_flat_file(*offset, &guest)))?;
                 // A flat file has all of its bytes: no layer below shows through its holes.
                 let kind = match answer.kind {
                     ExtentKind::Unallocated => ExtentKind::Zero,
@@ -57,15 +57,18 @@ impl BlockSource for Vmdk {
                 Ok(Extent { offset: range.start, kind, depth: 0, ..answer })
             }
             ExtentContent::Sparse(sparse) => {
-                sparse_extent_at(sparse, extent, range).map_err(|error| extent.name_error(error))
+                sparse_extent_at(sparse, extent, guest).map_err(|error| extent.name_error(error))
             }
         }
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        match self.extent(GuestOffset(range.start)) {
-            Ok(extent) if range.start <= range.end && range.end <= extent.end().0 => match extent.content() {
-                ExtentContent::Flat { source, offset } => source.locate(extent.in_flat_file(*offset, &range)),
+        let guest = GuestOffset(range.start)..GuestOffset(range.end);
+        match self.extent(guest.start) {
+            Ok(extent) if guest.start <= guest.end && guest.end <= extent.end() => match extent.content() {
+                ExtentContent::Flat { source, offset } => {
+                    source.locate(source_range(&extent.in_flat_file(*offset, &guest)))
+                }
                 ExtentContent::Zero | ExtentContent::Sparse(_) => Location::default(),
             },
             _ => Location::default(),
@@ -86,20 +89,19 @@ impl Image for Vmdk {
 fn sparse_extent_at<'a>(
     sparse: &'a SparseExtent,
     extent: &DescriptorExtent,
-    range: Range<u64>,
+    guest: Range<GuestOffset>,
 ) -> Result<Extent<'a>> {
-    let guest = extent.offset_of(GuestOffset(range.start));
-    let end = extent.offset_of(GuestOffset(range.end));
-    let (content, len) = sparse.mapping(guest, end)?.run(guest, end)?;
+    let (start, end) = (extent.offset_of(guest.start), extent.offset_of(guest.end));
+    let (content, len) = sparse.mapping(start, end)?.run(start, end)?;
     let kind = match content {
         GrainContent::Unallocated => ExtentKind::Unallocated,
         GrainContent::Zero => ExtentKind::Zero,
         GrainContent::Data(_) => ExtentKind::Data,
         GrainContent::Compressed => ExtentKind::Encoded,
     };
-    let mut answer = Extent::new(range.start..range.start.saturating_add(len), kind);
+    let mut answer = Extent::new(guest.start.0..guest.start.plus(len).0, kind);
     if let GrainContent::Data(host) = content {
-        answer.location = sparse.tables().source().locate(span(host, len));
+        answer.location = sparse.tables().source().locate(source_range(&span(host, len)));
     }
     Ok(answer)
 }

@@ -37,7 +37,7 @@ pub(crate) struct SeSparseHeader {
     /// The offset of the volatile header, which is one sector.
     pub(crate) volatile_header: HostOffset,
     /// The bytes of the grain directory.
-    pub(crate) directory: Range<u64>,
+    pub(crate) directory: Range<HostOffset>,
     /// The areas that table and grain numbers count from.
     pub(crate) areas: SeSparseAreas,
 }

@@ -15,7 +15,7 @@ use crate::table_ranges::TableRanges;
 pub(crate) struct SparseExtent {
     tables: GrainTables,
     /// The byte by which header, descriptor and tables end; 0 if no header gives it.
-    overhead: u64,
+    overhead: HostOffset,
     /// Collected when the first uncompressed grain is read.
     table_ranges: OnceLock<TableRanges>,
     /// The memory for table ranges, shared by all files of the image.
@@ -23,7 +23,7 @@ pub(crate) struct SparseExtent {
 }
 
 impl SparseExtent {
-    pub(crate) const fn new(tables: GrainTables, overhead: u64, ranges_budget: Arc<Budget>) -> Self {
+    pub(crate) const fn new(tables: GrainTables, overhead: HostOffset, ranges_budget: Arc<Budget>) -> Self {
         Self { tables, overhead, table_ranges: OnceLock::new(), ranges_budget }
     }
 
@@ -43,7 +43,7 @@ impl SparseExtent {
     }
 
     /// The byte by which the metadata in front of the grains ends; 0 if no header gives it.
-    pub(crate) const fn overhead(&self) -> u64 {
+    pub(crate) const fn overhead(&self) -> HostOffset {
         self.overhead
     }
 
@@ -89,7 +89,7 @@ impl SparseExtent {
         if let Some(area) = self.tables.layout().areas.overlapping(&header) {
             return Err(self.misplaced("compressed grain", host, guest, area));
         }
-        ensure(header.end <= self.tables.file_size(), || {
+        ensure(header.end.0 <= self.tables.file_size(), || {
             self.tables.ends_before("compressed grain", host, guest)
         })?;
         Ok(())

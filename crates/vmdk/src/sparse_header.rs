@@ -117,7 +117,7 @@ impl SparseHeader {
     }
 
     /// The bytes of the descriptor, if there is room for one.
-    pub(crate) fn descriptor(&self) -> Option<Range<u64>> {
+    pub(crate) fn descriptor(&self) -> Option<Range<HostOffset>> {
         let start = sector_offset(self.descriptor_offset_sectors);
         (start.0 != 0).then(|| span(start, sectors(self.descriptor_size_sectors)))
     }

@@ -92,10 +92,10 @@ impl TableFile {
 
     /// The page with the entry at `at`, a multiple of the entry size.
     pub(crate) fn page(&self, at: HostOffset) -> Result<EntryPage> {
-        let start = at.0 & !(self.page_bytes.saturating_sub(1));
-        let key = self.number << (63 - MIN_PAGE_BITS) | start >> MIN_PAGE_BITS;
+        let start = HostOffset(at.0 & !(self.page_bytes.saturating_sub(1)));
+        let key = self.number << (63 - MIN_PAGE_BITS) | start.0 >> MIN_PAGE_BITS;
         let bytes = self.pages.get_or_load(key, || self.load(start))?;
-        let first = usize::try_from(at.0.saturating_sub(start)).unwrap_or(usize::MAX);
+        let first = usize::try_from(at.since(start)).unwrap_or(usize::MAX);
         let entry_bytes = usize::try_from(self.entry_bytes).unwrap_or(usize::MAX);
         Ok(EntryPage { bytes, first, entry_bytes })
     }
@@ -132,10 +132,10 @@ impl TableFile {
         Ok(count)
     }
 
-    fn load(&self, start: u64) -> Result<Arc<[u8]>> {
-        let len = self.page_bytes.min(self.source.size().saturating_sub(start));
+    fn load(&self, start: HostOffset) -> Result<Arc<[u8]>> {
+        let len = self.page_bytes.min(self.source.size().saturating_sub(start.0));
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-        self.source.read_at(start, &mut bytes)?;
+        self.source.read_at(start.0, &mut bytes)?;
         Ok(bytes.into())
     }
 }

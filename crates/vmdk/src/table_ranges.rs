@@ -13,13 +13,13 @@ use crate::grain_tables::GrainTables;
 /// Directory entries that are read. Our limit: 64 TiB in the usual grains of 64 KiB.
 const MAX_ENTRIES: u64 = 2 << 20;
 /// The memory for one range.
-const RANGE_COST: u64 = size_of::<Range<u64>>() as u64;
+const RANGE_COST: u64 = size_of::<Range<HostOffset>>() as u64;
 
 /// Ranges of grain tables, sorted and merged.
 ///
 /// Tables past the first two million of a directory are missing, as are those for which the budget has no room.
 #[derive(Default)]
-pub(crate) struct TableRanges(Vec<Range<u64>>);
+pub(crate) struct TableRanges(Vec<Range<HostOffset>>);
 
 impl TableRanges {
     /// Collects the tables of the primary directory, and those of the redundant one that end by byte
@@ -28,10 +28,10 @@ impl TableRanges {
     ///
     /// # Errors
     /// Errors of reading the file.
-    pub(crate) fn collect(tables: &GrainTables, overhead: u64, budget: &Budget) -> Result<Self> {
+    pub(crate) fn collect(tables: &GrainTables, overhead: HostOffset, budget: &Budget) -> Result<Self> {
         let mut ranges = Self::default();
         let directories = tables.layout().directories;
-        ranges.add(tables, directories.primary, u64::MAX, budget)?;
+        ranges.add(tables, directories.primary, HostOffset(u64::MAX), budget)?;
         if let Some(redundant) = directories.redundant {
             ranges.add(tables, redundant, overhead, budget)?;
         }
@@ -47,13 +47,19 @@ impl TableRanges {
     }
 
     /// Returns true if a table shares bytes with `host`.
-    pub(crate) fn overlap(&self, host: &Range<u64>) -> bool {
+    pub(crate) fn overlap(&self, host: &Range<HostOffset>) -> bool {
         let next = self.0.partition_point(|range| range.end <= host.start);
         self.0.get(next).is_some_and(|table| range::overlaps(table, host))
     }
 
     /// Adds the tables of the directory at `directory` that end by byte `end`.
-    fn add(&mut self, tables: &GrainTables, directory: HostOffset, end: u64, budget: &Budget) -> Result<()> {
+    fn add(
+        &mut self,
+        tables: &GrainTables,
+        directory: HostOffset,
+        end: HostOffset,
+        budget: &Budget,
+    ) -> Result<()> {
         let entries = tables.geometry().tables().min(MAX_ENTRIES);
         let len = tables.padded_table_bytes();
         let visit = |entry| {
@@ -66,7 +72,7 @@ impl TableRanges {
     }
 
     /// Adds a table, to the last range if it follows it. Returns false if the budget has no room.
-    fn push(&mut self, table: Range<u64>, budget: &Budget) -> bool {
+    fn push(&mut self, table: Range<HostOffset>, budget: &Budget) -> bool {
         match self.0.last_mut() {
             Some(last) if last.end == table.start => last.end = table.end,
             _ if budget.take(RANGE_COST).is_ok() => self.0.push(table),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{Budget, CheckReport, Error, HostOffset, Limits, Result, range};
 
 use super::grain_order::GrainOrder;
-use crate::addr::SECTOR;
+use crate::addr::{SECTOR, span};
 use crate::errors::FORMAT;
 use crate::extents::DescriptorExtent;
 use crate::sparse_extent::SparseExtent;
@@ -20,9 +20,9 @@ pub(super) struct ExtentCheck<'a> {
     /// The grain tables, sorted by index; no two overlap.
     pub(super) tables: Vec<CheckedTable>,
     /// The metadata of the file, sorted.
-    pub(super) metadata: Vec<Range<u64>>,
+    pub(super) metadata: Vec<Range<HostOffset>>,
     /// The first byte after the last grain or structure.
-    pub(super) end: u64,
+    pub(super) end: HostOffset,
     pub(super) order: GrainOrder,
 }
 
@@ -56,7 +56,7 @@ impl<'a> ExtentCheck<'a> {
     }
 
     /// The first byte after the last grain or structure found so far.
-    pub(super) const fn end(&self) -> u64 {
+    pub(super) const fn end(&self) -> HostOffset {
         self.end
     }
 
@@ -76,16 +76,16 @@ impl<'a> ExtentCheck<'a> {
     }
 
     /// Returns true if metadata shares bytes with `host`.
-    pub(super) fn is_on_metadata(&self, host: &Range<u64>) -> bool {
+    pub(super) fn is_on_metadata(&self, host: &Range<HostOffset>) -> bool {
         self.metadata_in(host).is_some()
     }
 
-    /// Returns the end of the metadata that has bytes of the sector at byte `at`.
-    pub(super) fn metadata_end(&self, at: u64) -> Option<u64> {
-        self.metadata_in(&(at..at.saturating_add(SECTOR))).map(|area| area.end)
+    /// Returns the end of the metadata that has bytes of the sector at `at`.
+    pub(super) fn metadata_end(&self, at: HostOffset) -> Option<HostOffset> {
+        self.metadata_in(&span(at, SECTOR)).map(|area| area.end)
     }
 
-    fn metadata_in(&self, host: &Range<u64>) -> Option<&Range<u64>> {
+    fn metadata_in(&self, host: &Range<HostOffset>) -> Option<&Range<HostOffset>> {
         let first = self.metadata.partition_point(|area| area.end <= host.start);
         self.metadata.get(first).filter(|area| range::overlaps(area, host))
     }

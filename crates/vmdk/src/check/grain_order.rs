@@ -2,22 +2,24 @@
 
 use std::ops::Range;
 
+use diskimg_core::HostOffset;
+
 /// The places of all grains, summarised. Grains are added in the order of the disk.
 #[derive(Default)]
 pub(super) struct GrainOrder {
     /// All offsets, combined with OR. Its lowest bit is the alignment that they share.
     offsets: u64,
-    first: Option<u64>,
+    first: Option<HostOffset>,
     disordered: bool,
     /// The end of the last grain added.
-    last_end: u64,
+    last_end: HostOffset,
 }
 
 impl GrainOrder {
     /// Adds the grain at `host`. Returns true if it does not follow the one before immediately.
-    pub(super) fn add(&mut self, host: &Range<u64>) -> bool {
+    pub(super) fn add(&mut self, host: &Range<HostOffset>) -> bool {
         let contiguous = self.first.is_none() || host.start == self.last_end;
-        self.offsets |= host.start;
+        self.offsets |= host.start.0;
         self.disordered |= host.start < self.last_end;
         self.first = Some(self.first.map_or(host.start, |first| first.min(host.start)));
         self.last_end = host.end;
@@ -25,7 +27,7 @@ impl GrainOrder {
     }
 
     /// The lowest offset of a grain; `None` without grains.
-    pub(super) const fn first(&self) -> Option<u64> {
+    pub(super) const fn first(&self) -> Option<HostOffset> {
         self.first
     }
 

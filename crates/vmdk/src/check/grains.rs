@@ -18,7 +18,7 @@ pub(super) struct PlacedGrain {
     pub(super) entry_at: HostOffset,
     pub(super) guest: GuestOffset,
     /// The bytes that it occupies; whole sectors if it is compressed.
-    pub(super) host: Range<u64>,
+    pub(super) host: Range<HostOffset>,
 }
 
 /// The result of the check of one entry.
@@ -106,7 +106,7 @@ impl ExtentCheck<'_> {
         }
         let len = if sparse.is_compressed() { MARKER_LENGTH as u64 } else { geometry.grain_len(guest) };
         let mut range = span(host, len);
-        if range.end > sparse.tables().file_size() {
+        if range.end.0 > sparse.tables().file_size() {
             return Ok(CheckedEntry::Damaged(at, sparse.tables().ends_before("grain", host, guest)));
         }
         if sparse.is_compressed() && !self.is_on_metadata(&range) {

@@ -47,7 +47,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
             let end = checked.end();
             checked.check_overlaps()?;
             checked.check_orphans()?;
-            report.image_end = (image.extents.len() == 1).then_some(end);
+            report.image_end = (image.extents.len() == 1).then_some(end.0);
         }
     }
     Ok(report)

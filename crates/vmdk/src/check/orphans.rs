@@ -4,7 +4,7 @@ use diskimg_core::{HostOffset, Result};
 
 use super::extent_check::ExtentCheck;
 use super::unit_bitmap::UnitBitmap;
-use crate::addr::{ExtentOffset, SECTOR, round_up_to_sector, sectors};
+use crate::addr::{ExtentOffset, SECTOR, round_up_to_sector, sector_offset, sectors};
 use crate::errors::{FORMAT, corrupt};
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, most_compressed};
 
@@ -17,14 +17,14 @@ impl ExtentCheck<'_> {
         if !self.sparse.is_compressed() || self.report.corruptions > 0 {
             return Ok(());
         }
-        let first = self.sparse.overhead().max(SECTOR);
-        let units = first / SECTOR..self.sparse.tables().file_size() / SECTOR;
+        let first = self.sparse.overhead().max(HostOffset(SECTOR));
+        let units = first.0 / SECTOR..self.sparse.tables().file_size() / SECTOR;
         let max = self.units_per_pass(&units)?;
         let mut at = first;
-        while at / SECTOR < units.end {
-            let start = at / SECTOR;
+        while at.0 / SECTOR < units.end {
+            let start = at.0 / SECTOR;
             let pass = start..start.saturating_add(max).min(units.end);
-            let end = sectors(pass.end);
+            let end = sector_offset(pass.end);
             let mut named = UnitBitmap::new(pass, &self.budget).map_err(|error| error.format(FORMAT))?;
             self.mark_used(&mut named, SECTOR)?;
             let next = self.follow_markers(at, end, &named)?;
@@ -35,29 +35,34 @@ impl ExtentCheck<'_> {
         Ok(())
     }
 
-    /// Follows the markers from byte `at` to `end`, and reports grains that are not marked in `named`.
+    /// Follows the markers from `at` to `end`, and reports grains that are not marked in `named`.
     ///
-    /// Returns the byte of the next marker; `None` at the end of the stream.
-    fn follow_markers(&mut self, mut at: u64, end: u64, named: &UnitBitmap) -> Result<Option<u64>> {
+    /// Returns the offset of the next marker; `None` at the end of the stream.
+    fn follow_markers(
+        &mut self,
+        mut at: HostOffset,
+        end: HostOffset,
+        named: &UnitBitmap,
+    ) -> Result<Option<HostOffset>> {
         let sparse = self.sparse;
         while at < end {
             if let Some(metadata_end) = self.metadata_end(at) {
-                at = round_up_to_sector(metadata_end);
+                at = HostOffset(round_up_to_sector(metadata_end.0));
                 continue;
             }
             let mut head = [0; MARKER_LENGTH];
-            sparse.tables().source().read_at(at, &mut head)?;
-            let len = match Marker::parse(&head, HostOffset(at)) {
+            sparse.tables().source().read_at(at.0, &mut head)?;
+            let len = match Marker::parse(&head, at) {
                 Ok(Marker::Metadata { sectors: count, .. }) => sectors(count.saturating_add(1)),
                 Ok(Marker::Grain { lba, bytes }) if self.is_grain(lba, bytes) => {
-                    if !named.is_marked(at / SECTOR) {
-                        self.report_orphan(HostOffset(at), ExtentOffset(sectors(lba)));
+                    if !named.is_marked(at.0 / SECTOR) {
+                        self.report_orphan(at, ExtentOffset(sectors(lba)));
                     }
                     round_up_to_sector(u64::from(bytes).saturating_add(GRAIN_HEADER as u64))
                 }
                 _ => return Ok(None),
             };
-            at = at.saturating_add(len);
+            at = at.plus(len);
         }
         Ok(Some(at))
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Result, range};
+use diskimg_core::{HostOffset, Result, range};
 
 use super::extent_check::ExtentCheck;
 use super::grains::DamagedEntries;
@@ -28,12 +28,17 @@ struct UsageScan {
     leaks: bool,
 }
 
+/// The units of `unit` bytes that have bytes of `host`.
+const fn units_of(host: &Range<HostOffset>, unit: u64) -> Range<u64> {
+    host.start.0 / unit..host.end.0.div_ceil(unit)
+}
+
 impl ExtentCheck<'_> {
     /// Reports grains that share bytes of the file, and then unused places.
     pub(super) fn check_overlaps(&mut self) -> Result<()> {
         let Some(first) = self.order.first() else { return Ok(()) };
         let unit = self.unit();
-        let units = first / unit..self.end.div_ceil(unit);
+        let units = units_of(&(first..self.end), unit);
         let units_per_pass = self.units_per_pass(&units)?;
         let passes = range::len(&units).div_ceil(units_per_pass);
         // Grains in the order of the file cannot overlap. If grains are out of order and several passes are
@@ -82,19 +87,18 @@ impl ExtentCheck<'_> {
 
     /// Marks the units of all grains and metadata. Reports grains on units that another grain marked.
     pub(super) fn mark_used(&mut self, bitmap: &mut UnitBitmap, unit: u64) -> Result<()> {
-        let units = |bytes: &Range<u64>| bytes.start / unit..bytes.end.div_ceil(unit);
         self.each_grain(DamagedEntries::Skip, |check, grain| {
-            if bitmap.mark(&units(&grain.host)) {
+            if bitmap.mark(&units_of(&grain.host, unit)) {
                 let error = corrupt("grain table entry")
                     .at(grain.entry_at.0)
                     .guest(grain.guest.0)
-                    .found(format_args!("a grain at {:#x}", grain.host.start))
+                    .found(format_args!("a grain at {:#x}", grain.host.start.0))
                     .expected("no overlap with another grain");
                 check.corruption(grain.entry_at.0, error);
             }
         })?;
         for area in &self.metadata {
-            bitmap.mark(&units(area));
+            bitmap.mark(&units_of(area, unit));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::errors::{corrupt, truncated};
 use crate::table_file::TableEntry;
 
 /// The memory for one grain table: in the list, in its copy during the sort, and as a range of metadata.
-const TABLE_COST: u64 = 2 * size_of::<CheckedTable>() as u64 + size_of::<Range<u64>>() as u64;
+const TABLE_COST: u64 = 2 * size_of::<CheckedTable>() as u64 + size_of::<Range<HostOffset>>() as u64;
 
 /// The entries of a directory other than 0, by their indices, both lists sorted.
 #[derive(Default)]
@@ -62,10 +62,10 @@ impl ExtentCheck<'_> {
     fn drop_overlapping(&mut self, mut all: Vec<CheckedTable>) -> Vec<CheckedTable> {
         let len = self.sparse.tables().table_bytes();
         all.sort_unstable_by_key(|table| (table.host, table.redundant, table.index));
-        let mut end = 0;
+        let mut end = HostOffset(0);
         let mut separate = Vec::with_capacity(all.len());
         for table in all {
-            if table.host.0 < end {
+            if table.host < end {
                 let at = self.entry_at(table).0;
                 let error = corrupt("grain directory entry").at(at);
                 let error = error.found(format_args!("a grain table at {:#x}", table.host.0));
@@ -92,8 +92,8 @@ impl ExtentCheck<'_> {
             match self.metadata.last_mut() {
                 Some(last) if range.start < last.end => {
                     last.end = last.end.max(range.end);
-                    let error = corrupt("header, descriptor and directories").at(range.start);
-                    self.corruption(range.start, error.expected("no overlap with each other"));
+                    let error = corrupt("header, descriptor and directories").at(range.start.0);
+                    self.corruption(range.start.0, error.expected("no overlap with each other"));
                 }
                 _ => self.metadata.push(range),
             }
@@ -117,7 +117,7 @@ impl ExtentCheck<'_> {
         let read = tables.file().scan(directory, count, |entry: TableEntry| {
             let index = entry.index;
             let table = tables.table(entry).and_then(|host| {
-                let whole = span(host, tables.table_bytes()).end <= tables.file_size();
+                let whole = span(host, tables.table_bytes()).end.0 <= tables.file_size();
                 let guest = tables.geometry().table_start(index);
                 if whole { Ok(host) } else { Err(tables.ends_before("grain table", host, guest)) }
             });

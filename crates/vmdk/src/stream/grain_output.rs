@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{
-    BlockSink, Error, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder, range,
-};
+use diskimg_core::{BlockSink, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder};
 
-use crate::errors::{FORMAT, corrupt, limit, needs_seek};
+use crate::errors::{limit, needs_seek};
+use crate::grain_codec::inflate;
 
 /// Decompresses grains and writes them to the sink.
 pub(super) struct GrainOutput {
@@ -30,25 +29,18 @@ impl GrainOutput {
         Ok(Self { inflater, grain, writer, end: GuestOffset(0) })
     }
 
-    /// Decompresses the grain of guest range `guest`, whose marker is at `at`, and writes it. Bytes past the range are
-    /// dropped: the last grain may have been compressed with or without the bytes past the end of the disk.
+    /// Decompresses the grain of guest range `guest`, whose marker is at `at`, and writes it.
     pub(super) fn write_grain(
         &mut self,
-        guest: Range<u64>,
+        guest: Range<GuestOffset>,
         at: HostOffset,
         compressed: &[u8],
         sink: &dyn BlockSink,
     ) -> Result<()> {
-        let place = |error: Error| error.format(FORMAT).field("compressed grain").at(at.0).guest(guest.start);
-        self.zero_gap(GuestOffset(guest.start), at, sink)?;
-        let len = self.inflater.zlib(compressed, &mut self.grain).map_err(place)?;
-        let needed = range::buffer_len(&guest);
-        let Some(bytes) = self.grain.get(..needed).filter(|_| len >= needed) else {
-            let (found, expected) = (format!("{len} bytes"), format!("at least {needed}"));
-            return Err(place(corrupt("compressed grain").found(found).expected(expected)));
-        };
-        self.writer.write(guest.start, bytes, sink)?;
-        self.end = self.end.max(GuestOffset(guest.end));
+        self.zero_gap(guest.start, at, sink)?;
+        let bytes = inflate(&mut self.inflater, compressed, at, &guest, &mut self.grain)?;
+        self.writer.write(guest.start.0, bytes, sink)?;
+        self.end = self.end.max(guest.end);
         Ok(())
     }
 

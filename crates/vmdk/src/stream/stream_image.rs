@@ -1,6 +1,6 @@
 //! Decodes an image after its header, structure by structure.
 
-use diskimg_core::{BlockSink, Budget, GuestOffset, HostOffset, Limits, Result, ensure, zeros};
+use diskimg_core::{BlockSink, Budget, HostOffset, Limits, Result, ensure, zeros};
 
 use super::cross_check::{CrossCheck, charge};
 use super::grain_output::GrainOutput;
@@ -203,7 +203,7 @@ impl StreamImage {
         let compressed = unit.get(GRAIN_HEADER..).unwrap_or_default();
         let index = lba / self.layout.header.grain_sectors.max(1);
         let guest = self.layout.guest_range(lba);
-        self.grains.insert(index, at, GuestOffset(guest.start), &self.budget)?;
+        self.grains.insert(index, at, guest.start, &self.budget)?;
         self.cross_check.add_grain(index, at.0 / SECTOR, &self.budget)?;
         if !guest.is_empty() {
             self.output.write_grain(guest, at, compressed, sink)?;

@@ -1,6 +1,8 @@
 //! The layout of a stream according to its header.
 
-use diskimg_core::{Error, ErrorKind, HostOffset, Limits, Remedy, Result, ensure};
+use std::ops::Range;
+
+use diskimg_core::{Error, ErrorKind, GuestOffset, HostOffset, Limits, Remedy, Result, ensure};
 
 use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::create_type::embedded_line;
@@ -102,9 +104,9 @@ impl StreamLayout {
 
     /// The guest range of the grain at sector `lba`, clipped at the end of the disk. The capacity may exceed the size in
     /// the descriptor.
-    pub(super) fn guest_range(&self, lba: u64) -> std::ops::Range<u64> {
-        let start = sectors(lba);
-        start..start.saturating_add(self.header.grain_bytes()).min(self.size)
+    pub(super) fn guest_range(&self, lba: u64) -> Range<GuestOffset> {
+        let start = GuestOffset(sectors(lba));
+        start..start.plus(self.header.grain_bytes()).min(GuestOffset(self.size))
     }
 }
 

@@ -41,7 +41,7 @@ impl StreamTail {
     pub(super) fn check(&self, end: HostOffset) -> Result<()> {
         match self.first_nonzero {
             Some(at) if at.0 < end.0 / SECTOR * SECTOR => Err(trailing_data(at)),
-            _ if footer::is_searched(self.start, end.0) => Ok(()),
+            _ if footer::is_searched(self.start, end) => Ok(()),
             _ => Err(corrupt("trailing data").at(self.start.0).because(
                 "too many zeros follow the end of the stream: the footer would not be found in a file",
             )),
