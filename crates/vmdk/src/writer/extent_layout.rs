@@ -45,15 +45,20 @@ pub(super) fn table_and_slot(geometry: Geometry, guest: ExtentOffset) -> (u64, u
     (geometry.table_index(guest), usize::try_from(geometry.slot(guest)).unwrap_or_default())
 }
 
-/// The offsets of the metadata of a sparse extent, in sectors. All tables precede the grains.
+/// The places of a grain directory and of its tables, which are adjacent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DirectoryLayout {
+    pub(super) directory_sector: u64,
+    pub(super) tables_sector: u64,
+}
+
+/// The places of the metadata of a sparse extent. All tables precede the grains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MetadataLayout {
-    pub(super) redundant_directory: u64,
-    pub(super) redundant_tables: u64,
-    pub(super) directory: u64,
-    pub(super) tables: u64,
+    pub(super) redundant: DirectoryLayout,
+    pub(super) primary: DirectoryLayout,
     /// The first sector of the first grain.
-    pub(super) overhead: u64,
+    pub(super) overhead_sectors: u64,
 }
 
 impl MetadataLayout {
@@ -61,20 +66,22 @@ impl MetadataLayout {
     pub(super) fn new(geometry: Geometry, descriptor_sectors: u64) -> Result<Self> {
         let directory_sectors = geometry.directory_sectors();
         let tables_sectors = geometry.tables().saturating_mul(GRAIN_TABLE_BYTES / SECTOR);
-        let redundant_directory = descriptor_sectors.saturating_add(1);
-        let redundant_tables = redundant_directory.saturating_add(directory_sectors);
-        let directory = redundant_tables.saturating_add(tables_sectors);
-        let tables = directory.saturating_add(directory_sectors);
-        let end = tables.saturating_add(tables_sectors);
-        let overhead = end.checked_next_multiple_of(geometry.grain_sectors()).unwrap_or(u64::MAX);
-        sector_number(overhead)?;
-        Ok(Self { redundant_directory, redundant_tables, directory, tables, overhead })
+        let layout = |directory_sector: u64| {
+            let tables_sector = directory_sector.saturating_add(directory_sectors);
+            DirectoryLayout { directory_sector, tables_sector }
+        };
+        let redundant = layout(descriptor_sectors.saturating_add(1));
+        let primary = layout(redundant.tables_sector.saturating_add(tables_sectors));
+        let end = primary.tables_sector.saturating_add(tables_sectors);
+        let overhead_sectors = end.checked_next_multiple_of(geometry.grain_sectors()).unwrap_or(u64::MAX);
+        sector_number(overhead_sectors)?;
+        Ok(Self { redundant, primary, overhead_sectors })
     }
 
     /// The two offsets of grain table `index`.
     pub(super) fn table_offsets(&self, index: u64) -> [HostOffset; 2] {
         let offset = index.saturating_mul(GRAIN_TABLE_BYTES);
-        [self.redundant_tables, self.tables].map(|first| sector_offset(first).plus(offset))
+        [self.redundant, self.primary].map(|layout| sector_offset(layout.tables_sector).plus(offset))
     }
 }
 
@@ -116,11 +123,9 @@ mod tests {
         let geometry = checked_geometry((64 << 20) + 1, 65_536).unwrap();
         let metadata = MetadataLayout::new(geometry, DESCRIPTOR_SECTORS).unwrap();
         let expected = MetadataLayout {
-            redundant_directory: 21,
-            redundant_tables: 22,
-            directory: 34,
-            tables: 35,
-            overhead: 128,
+            redundant: DirectoryLayout { directory_sector: 21, tables_sector: 22 },
+            primary: DirectoryLayout { directory_sector: 34, tables_sector: 35 },
+            overhead_sectors: 128,
         };
         assert_eq!(metadata, expected);
     }

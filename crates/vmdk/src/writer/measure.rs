@@ -79,7 +79,7 @@ impl ExtentFileSizes {
 
 fn sparse(options: &WriterOptions) -> Result<ExtentFileSizes> {
     let geometry = checked_geometry(options.virtual_size, options.grain_size)?;
-    let fixed = sectors(MetadataLayout::new(geometry, DESCRIPTOR_SECTORS)?.overhead);
+    let fixed = sectors(MetadataLayout::new(geometry, DESCRIPTOR_SECTORS)?.overhead_sectors);
     Ok(ExtentFileSizes {
         fixed,
         grain: (options.grain_size, options.grain_size),
@@ -110,7 +110,7 @@ fn several_files(options: &WriterOptions, image_name: &str) -> Result<ExtentFile
             // Each file has whole grains.
             Some(geometry) => {
                 sizes.grain = (options.grain_size, options.grain_size);
-                MetadataLayout::new(geometry, 0)?.overhead
+                MetadataLayout::new(geometry, 0)?.overhead_sectors
             }
             None => entry.sectors,
         };

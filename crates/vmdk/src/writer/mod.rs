@@ -12,11 +12,11 @@
 //! the sink. [`measure`](self::measure()) computes the sizes of the files.
 
 mod descriptor;
+mod encoded_header;
 mod extent_files;
 mod extent_layout;
 mod file_names;
 mod grain_encoder;
-mod header;
 mod image_writer;
 mod measure;
 mod multi_file_writer;

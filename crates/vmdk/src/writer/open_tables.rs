@@ -49,7 +49,7 @@ impl OpenTables {
             closed_below: 0,
             full: BTreeSet::new(),
             budget: Budget::new("open grain tables", OPEN_TABLES),
-            next_sector: metadata.overhead,
+            next_sector: metadata.overhead_sectors,
         }
     }
 
@@ -172,7 +172,8 @@ mod tests {
     /// Tables of grains of 4 KiB, which map 2 MiB each. The first grain is at sector `first`.
     fn tables(first: u64) -> OpenTables {
         let geometry = checked_geometry(1 << 30, 4096).unwrap();
-        let metadata = MetadataLayout { overhead: first, ..MetadataLayout::new(geometry, 0).unwrap() };
+        let metadata =
+            MetadataLayout { overhead_sectors: first, ..MetadataLayout::new(geometry, 0).unwrap() };
         OpenTables::new(geometry, metadata)
     }
 

@@ -12,8 +12,10 @@ use diskimg_core::writer::{
 };
 use diskimg_core::{Batch, BlockSink, GuestOffset, HostOffset, Result, SinkProperties};
 
-use super::extent_layout::{GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes};
-use super::header::Header;
+use super::encoded_header::EncodedHeader;
+use super::extent_layout::{
+    DirectoryLayout, GRAIN_TABLE_BYTES, MetadataLayout, SECTOR_BYTES, sector_number, table_bytes,
+};
 use super::open_tables::OpenTables;
 use crate::addr::{ExtentOffset, SECTOR, sector_offset};
 use crate::errors::FORMAT;
@@ -48,34 +50,36 @@ impl SparseWriter {
         Ok(Self { file, geometry, metadata, zeroed_grain, descriptor, tables })
     }
 
-    /// Writes a grain directory whose tables are adjacent; both arguments are sectors.
-    fn write_directory(&self, directory: u64, tables: u64) -> Result<()> {
+    /// Writes a grain directory.
+    fn write_directory(&self, layout: DirectoryLayout) -> Result<()> {
         let count = self.geometry.tables();
         let mut at = 0;
         while at < count {
             let end = at.saturating_add(DIRECTORY_STEP).min(count);
             let sector = |index: u64| {
-                sector_number(tables.saturating_add(index.saturating_mul(GRAIN_TABLE_BYTES / SECTOR)))
+                sector_number(
+                    layout.tables_sector.saturating_add(index.saturating_mul(GRAIN_TABLE_BYTES / SECTOR)),
+                )
             };
             let words = (at..end).map(sector).collect::<Result<Vec<u32>>>()?;
-            let host = sector_offset(directory).plus(at.saturating_mul(4));
+            let host = sector_offset(layout.directory_sector).plus(at.saturating_mul(4));
             self.file.write_at(host, &table_bytes(&words))?;
             at = end;
         }
         Ok(())
     }
 
-    fn header(&self) -> Header {
+    fn header(&self) -> EncodedHeader {
         let zeroed_grain = if self.zeroed_grain { ZEROED_GRAIN } else { 0 };
-        Header {
+        EncodedHeader {
             version: if self.zeroed_grain { 2 } else { 1 },
             flags: NEWLINE_TEST_VALID | REDUNDANT_DIRECTORY | zeroed_grain,
             capacity_sectors: self.geometry.capacity_sectors(),
             grain_sectors: self.geometry.grain_sectors(),
             descriptor_sectors: descriptor_sectors(&self.descriptor),
-            redundant_directory_sector: self.metadata.redundant_directory,
-            directory_sector: self.metadata.directory,
-            overhead_sectors: self.metadata.overhead,
+            redundant_directory_sector: self.metadata.redundant.directory_sector,
+            directory_sector: self.metadata.primary.directory_sector,
+            overhead_sectors: self.metadata.overhead_sectors,
         }
     }
 
@@ -86,8 +90,8 @@ impl SparseWriter {
         let mut tables = lock(&self.tables);
         tables.complete_below(ExtentOffset(self.geometry.capacity()), &mut plan);
         plan.execute_without_guest(&self.file, &EncodeBuffer::default())?;
-        self.write_directory(self.metadata.redundant_directory, self.metadata.redundant_tables)?;
-        self.write_directory(self.metadata.directory, self.metadata.tables)?;
+        self.write_directory(self.metadata.redundant)?;
+        self.write_directory(self.metadata.primary)?;
         // Readers expect whole grains, also at the end of the disk.
         self.file.extend_to(tables.end())?;
         self.file.write_at(sector_offset(1), &self.descriptor)?;

@@ -15,9 +15,9 @@ use diskimg_core::{
     Batch, BlockSink, GuestOffset, HostOffset, Result, SinkProperties, WriteOrder, check_range, range, zeros,
 };
 
+use super::encoded_header::EncodedHeader;
 use super::extent_layout::SECTOR_BYTES;
 use super::grain_encoder::GrainEncoder;
-use super::header::Header;
 use super::stream_allocator::StreamAllocator;
 use crate::addr::{ExtentOffset, sector_offset};
 use crate::errors::{FORMAT, needs_seek};
@@ -70,9 +70,9 @@ impl StreamOptimizedWriter {
         Ok(this)
     }
 
-    fn header(&self, directory_sector: u64) -> Header {
+    fn header(&self, directory_sector: u64) -> EncodedHeader {
         let descriptor_sectors = sectors_of(&self.descriptor);
-        Header {
+        EncodedHeader {
             version: 3,
             flags: NEWLINE_TEST_VALID | COMPRESSED | MARKERS,
             capacity_sectors: self.geometry.capacity_sectors(),

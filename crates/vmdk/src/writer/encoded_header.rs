@@ -5,9 +5,9 @@
 use super::extent_layout::SECTOR_BYTES;
 use crate::sparse_header::{COMPRESSED, DEFLATE, MAGIC, MAX_ENTRIES_PER_TABLE, NEWLINE_TEST};
 
-/// The fields of a header.
+/// The fields of a header to encode.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct EncodedHeader {
     pub(super) version: u32,
     pub(super) flags: u32,
     pub(super) capacity_sectors: u64,
@@ -19,7 +19,7 @@ pub(super) struct Header {
     pub(super) overhead_sectors: u64,
 }
 
-impl Header {
+impl EncodedHeader {
     /// Encodes the header as a sector.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
