@@ -1,26 +1,30 @@
 //! The walk from a guest offset over the L1 and L2 tables to the content at that offset.
 
+use std::sync::Arc;
+
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{Error, Result, ensure, range};
+use diskimg_core::{BlockSource, Error, Limits, Result, ensure, range};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
 use crate::errors::{corrupt, truncated};
+use crate::first_cluster::FirstCluster;
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
 use crate::metadata_area::{MetadataArea, check_free};
+use crate::selected_l1::SelectedL1;
 use crate::subcluster::Subcluster;
 use crate::table_words::{TableWords, WordPage};
 
 /// The active tables of an image, or those of a snapshot.
 pub(crate) struct Lookup {
-    pub(crate) tables: TableWords,
-    pub(crate) rules: L2Rules,
+    tables: TableWords,
+    rules: L2Rules,
     /// The place of the L1 table, which has an entry for every byte of the disk.
-    pub(crate) l1_table: HostOffset,
+    l1_table: HostOffset,
     /// The size in bytes of the file with the data clusters.
-    pub(crate) data_size: u64,
-    pub(crate) reserved: Vec<MetadataArea>,
+    data_size: u64,
+    reserved: Vec<MetadataArea>,
 }
 
 /// The content of a run of guest bytes.
@@ -56,7 +60,7 @@ pub(crate) struct Mapping<'a> {
     entries: Option<L2Entries>,
     /// The start of the first cluster.
     start: GuestOffset,
-    end: u64,
+    end: GuestOffset,
 }
 
 /// The L2 entries from that of the first cluster to the end of their page.
@@ -66,12 +70,30 @@ struct L2Entries {
 }
 
 impl Lookup {
-    fn geometry(&self) -> Geometry {
+    /// The tables in `source` that `selected` maps the disk by. The data clusters are in a file of `data_size` bytes.
+    pub(crate) fn new(
+        source: Arc<dyn BlockSource>,
+        parsed: &FirstCluster,
+        selected: &SelectedL1,
+        data_size: u64,
+        limits: &Limits,
+    ) -> Self {
+        let header = &parsed.header;
+        Self {
+            tables: TableWords::new(source, header.geometry, limits),
+            rules: L2Rules::new(header, parsed.data_file.is_some()),
+            l1_table: selected.offset,
+            data_size,
+            reserved: selected.reserved(header),
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
         self.rules.geometry
     }
 
     /// Returns the mapping of `guest` and of the bytes after it, at most up to `end`.
-    pub(crate) fn mapping(&self, guest: GuestOffset, end: u64) -> Result<Mapping<'_>> {
+    pub(crate) fn mapping(&self, guest: GuestOffset, end: GuestOffset) -> Result<Mapping<'_>> {
         let geometry = self.geometry();
         let index = geometry.l1_index(guest);
         let l1_at = self.l1_table.plus(index * 8);
@@ -79,11 +101,10 @@ impl Lookup {
         let entry = l1.word(0).ok_or_else(|| self.past_end("L1 table", l1_at, guest))?;
         let l2 = l1::decode(entry, geometry).map_err(|error| error.at(l1_at.0).guest(guest.0))?;
         let Some(l2) = l2 else {
-            let zeros = (1..).take_while(|next| {
-                (index + *next as u64).saturating_mul(geometry.l1_span()) < end && l1.word(*next) == Some(0)
-            });
-            let entries = index + 1 + zeros.count() as u64;
-            let end = entries.saturating_mul(geometry.l1_span()).min(end);
+            let start = |index: u64| GuestOffset(index.saturating_mul(geometry.l1_span()));
+            let is_zero = |next: &usize| start(index + *next as u64) < end && l1.word(*next) == Some(0);
+            let zeros = (1..).take_while(is_zero).count() as u64;
+            let end = start(index + 1 + zeros).min(end);
             return Ok(Mapping { lookup: self, entries: None, start: guest, end });
         };
         self.check_l2_table(l2, l1_at, guest)?;
@@ -95,7 +116,7 @@ impl Lookup {
         ensure(in_page != 0, || self.past_end("L2 table", at, guest))?;
         let start = geometry.cluster_start(guest);
         let mapped = in_page.min(in_table) * geometry.cluster_size();
-        let end = start.plus(mapped).0.min(end);
+        let end = start.plus(mapped).min(end);
         Ok(Mapping { lookup: self, entries: Some(L2Entries { page, at }), start, end })
     }
 
@@ -118,7 +139,7 @@ impl Lookup {
             let cluster = span(host.0, self.geometry().cluster_size());
             check_free(&self.reserved, &cluster, || corrupt("data cluster").at(host.0).guest(guest.0))?;
         }
-        match range::len(&(host.0..self.data_size)) {
+        match self.data_size.saturating_sub(host.0) {
             0 => Err(past_end("data cluster", host, guest, self.data_size)),
             in_file if skip < in_file => Ok((RunContent::Data(host.plus(skip)), len.min(in_file - skip))),
             _ => Ok((RunContent::Zero(None), len)),
@@ -138,7 +159,7 @@ fn past_end(field: &str, at: HostOffset, guest: GuestOffset, size: u64) -> Error
 
 impl Mapping<'_> {
     /// The guest offset at which the mapping ends.
-    pub(crate) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> GuestOffset {
         self.end
     }
 
@@ -146,8 +167,8 @@ impl Mapping<'_> {
     ///
     /// # Errors
     /// If the cluster of `guest` is damaged. A damaged cluster after it only ends the run.
-    pub(crate) fn run(&self, guest: GuestOffset, end: u64) -> Result<(RunContent, u64)> {
-        let most = range::len(&(guest.0..self.end.min(end)));
+    pub(crate) fn run(&self, guest: GuestOffset, end: GuestOffset) -> Result<(RunContent, u64)> {
+        let most = self.end.min(end).since(guest);
         if self.entries.is_none() {
             return Ok((RunContent::Unallocated(None), most));
         }

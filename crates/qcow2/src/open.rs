@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_codec::units::UnitReader;
-use diskimg_core::{BlockSource, Budget, HostOffset, Image, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{BlockSource, Budget, Image, ImageInfo, Limits, OpenOptions, Result};
 
 use crate::cluster_codec::ClusterCodec;
 use crate::describe::describe;
@@ -12,11 +12,9 @@ use crate::errors::FORMAT;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
 use crate::header::Compression;
-use crate::l2::L2Rules;
 use crate::lookup::Lookup;
 use crate::selected_l1::SelectedL1;
 use crate::snapshot;
-use crate::table_words::TableWords;
 
 /// A qcow2 image, or an internal snapshot of one, as a disk to read. It is one layer: unallocated clusters read
 /// as zeros, and a backing file is only reported.
@@ -90,13 +88,7 @@ impl Qcow2 {
             None => Arc::clone(&source),
             Some(reference) => options.resolver.resolve(reference)?,
         };
-        let lookup = Lookup {
-            tables: TableWords::new(Arc::clone(&source), header.geometry, limits),
-            rules: L2Rules::new(header, parsed.data_file.is_some()),
-            l1_table: HostOffset(selected.offset),
-            data_size: data.size(),
-            reserved: selected.reserved(header),
-        };
+        let lookup = Lookup::new(Arc::clone(&source), &parsed, &selected, data.size(), limits);
         Ok(Self {
             data,
             lookup,

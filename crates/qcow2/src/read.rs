@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_codec::units::{CompressedUnit, UnitMap};
 use diskimg_core::{
     BlockSource, Error, Extent, ExtentKind, GuestOffset, HostOffset, Image, ImageInfo, ReadCursor, Result,
-    check_extent_range, check_range, range,
+    check_extent_range, check_range,
 };
 
 use crate::cluster_codec::ClusterCodec;
@@ -23,8 +23,8 @@ impl BlockSource for Qcow2 {
         let mut rest = ReadCursor::new(offset, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
-            let mapping = self.lookup.mapping(at, rest.end())?;
-            let mapped = rest.take(range::len(&(at.0..mapping.end()))).ok_or_else(bad_run)?;
+            let mapping = self.lookup.mapping(at, GuestOffset(rest.end()))?;
+            let mapped = rest.take(mapping.end().since(at)).ok_or_else(bad_run)?;
             self.read_mapped(&mapping, at, mapped)?;
         }
         Ok(())
@@ -32,9 +32,8 @@ impl BlockSource for Qcow2 {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
         check_extent_range(&range, self.size)?;
-        let guest = GuestOffset(range.start);
-        let mapping = self.lookup.mapping(guest, range.end)?;
-        let (stored, len) = mapping.run(guest, range.end)?;
+        let (guest, end) = (GuestOffset(range.start), GuestOffset(range.end));
+        let (stored, len) = self.lookup.mapping(guest, end)?.run(guest, end)?;
         let range = range.start..guest.plus(len).0;
         let locate = |host: HostOffset| self.data.locate(host.0..host.plus(len).0);
         let reserved = |host: HostOffset| locate(host).host.map_or(host.0, |host| host.offset);
@@ -53,7 +52,7 @@ impl BlockSource for Qcow2 {
     }
 
     fn decode_unit(&self) -> u64 {
-        self.lookup.rules.geometry.cluster_size()
+        self.lookup.geometry().cluster_size()
     }
 }
 
@@ -69,7 +68,7 @@ impl Qcow2 {
         let mut rest = ReadCursor::new(guest.0, buf);
         while !rest.is_empty() {
             let at = GuestOffset(rest.offset());
-            let (stored, len) = mapping.run(at, rest.end())?;
+            let (stored, len) = mapping.run(at, GuestOffset(rest.end()))?;
             let run = rest.take(len).ok_or_else(bad_run)?;
             match stored {
                 RunContent::Unallocated(_) | RunContent::Zero(_) => run.fill(0),

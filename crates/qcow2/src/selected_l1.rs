@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use diskimg_core::{ErrorKind, Result, ensure};
 
-use crate::addr::span;
+use crate::addr::{HostOffset, span};
 use crate::errors::{corrupt, limit};
 use crate::header::{Header, MAX_L1_BYTES, MAX_REFCOUNT_TABLE_BYTES};
 use crate::l1;
@@ -13,7 +13,7 @@ use crate::snapshot::SnapshotEntry;
 
 /// An L1 table to read through, and the size of its disk.
 pub(crate) struct SelectedL1 {
-    pub(crate) offset: u64,
+    pub(crate) offset: HostOffset,
     entries: u64,
     /// The size of the disk in bytes.
     pub(crate) disk_size: u64,
@@ -22,7 +22,7 @@ pub(crate) struct SelectedL1 {
 impl SelectedL1 {
     /// Returns the L1 table of the active disk.
     pub(crate) fn active(header: &Header) -> Self {
-        let (offset, entries) = (header.l1_table_offset, header.l1_entries);
+        let (offset, entries) = (HostOffset(header.l1_table_offset), header.l1_entries);
         Self { offset, entries, disk_size: header.virtual_size() }
     }
 
@@ -52,13 +52,13 @@ impl SelectedL1 {
             return Err(fault("L1 table offset of a snapshot", entry.l1_table_offset)
                 .expected(format_args!("a multiple of the cluster size {}", geometry.cluster_size())));
         }
-        Ok(Self { offset: entry.l1_table_offset, entries: entry.l1_entries, disk_size })
+        Ok(Self { offset: HostOffset(entry.l1_table_offset), entries: entry.l1_entries, disk_size })
     }
 
     /// The bytes of the table that map the disk. The entries after them map saved machine state.
     pub(crate) fn mapping_bytes(&self, header: &Header) -> Range<u64> {
         // No overflow: a table has at most 32 MiB.
-        span(self.offset, header.geometry.l1_entries_for(self.disk_size) * 8)
+        span(self.offset.0, header.geometry.l1_entries_for(self.disk_size) * 8)
     }
 
     /// Checks that the part of the table that maps the disk is in the file and not in the header. QEMU allows
@@ -89,8 +89,8 @@ impl SelectedL1 {
         if header.refcount_table_bytes() <= MAX_REFCOUNT_TABLE_BYTES {
             areas.push(MetadataArea { name: "refcount table", range: refcounts });
         }
-        if self.offset != header.l1_table_offset {
-            let range = span(self.offset, self.entries * 8);
+        if self.offset.0 != header.l1_table_offset {
+            let range = span(self.offset.0, self.entries * 8);
             areas.push(MetadataArea { name: "L1 table of the snapshot", range });
         }
         areas.retain(|area| !area.range.is_empty());

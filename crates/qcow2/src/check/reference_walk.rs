@@ -141,7 +141,7 @@ impl ReferenceWalk<'_, '_> {
             }
             let l2 = span(host.0, cluster_size);
             if refs.reference(&l2, "an L2 table") {
-                walk.check_copied(refs, l1, at, entry, host.0)?;
+                walk.check_copied(refs, l1, at, entry, host)?;
                 walk.l2(refs, l1, &l2)?;
             }
             Ok(())
@@ -192,18 +192,18 @@ impl ReferenceWalk<'_, '_> {
             }
             return Ok(());
         }
-        let host = entry & HOST_OFFSET;
-        let is_allocated = host != 0 || (self.parsed.data_file.is_some() && entry & COPIED != 0);
+        let host = HostOffset(entry & HOST_OFFSET);
+        let is_allocated = host.0 != 0 || (self.parsed.data_file.is_some() && entry & COPIED != 0);
         if !is_allocated {
             return Ok(());
         }
         if l1.active {
-            refs.allocated(HostOffset(host));
+            refs.allocated(host);
         }
         if self.parsed.data_file.is_some() {
             return Ok(());
         }
-        if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
+        if refs.reference(&span(host.0, self.geometry().cluster_size()), "a cluster") {
             self.check_copied(refs, l1, at, entry, host)?;
         }
         Ok(())
@@ -216,17 +216,17 @@ impl ReferenceWalk<'_, '_> {
         l1: &WalkedL1,
         at: u64,
         entry: u64,
-        host: u64,
+        host: HostOffset,
     ) -> Result<()> {
         if !l1.active || !refs.is_reporting() {
             return Ok(());
         }
-        let cluster = host >> self.geometry().cluster_bits();
+        let cluster = host.0 >> self.geometry().cluster_bits();
         let count = self.stored.get(cluster)?;
         let copied = entry & COPIED != 0;
         if copied != (count == 1) {
             let marked = if copied { "marked" } else { "not marked" };
-            let found = format!("the cluster at {host:#x} has a reference count of {count}");
+            let found = format!("the cluster at {:#x} has a reference count of {count}", host.0);
             refs.corruption(at, format!("{found} and is {marked} as having one"));
         }
         Ok(())

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use byteorder::{BigEndian, ByteOrder};
 use diskimg_core::{BlockSink, Error, Result, range};
 
 use super::claims::HostRun;
 use super::clusters::{Clusters, StreamedCluster, past_end};
 use super::l2_table::{self, L2TableRef};
 use crate::addr::{Geometry, GuestOffset, HostOffset, SUBCLUSTERS};
-use crate::entry_bits::COPIED;
+use crate::entry_bits::{COPIED, refcount_block};
 use crate::errors::corrupt;
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
@@ -264,13 +263,14 @@ impl TableReader {
     }
 
     fn read_refcount_table(&mut self, cluster: StreamedCluster<'_>) {
-        let cluster_size = self.geometry().cluster_size();
+        let geometry = self.geometry();
         let (entries, _) = cluster.part(&self.refcount_table).as_chunks::<8>();
         for entry in entries {
-            let block = BigEndian::read_u64(entry) & !(cluster_size.saturating_sub(1));
             // Blocks that do not fit in memory are spilled like any other cluster.
-            if block != 0 && self.clusters.spend(REFCOUNT_BLOCK_COST).is_ok() {
-                self.refcount_blocks.insert(HostOffset(block));
+            if let Some(block) = refcount_block(u64::from_be_bytes(*entry), geometry)
+                && self.clusters.spend(REFCOUNT_BLOCK_COST).is_ok()
+            {
+                self.refcount_blocks.insert(block);
             }
         }
     }
