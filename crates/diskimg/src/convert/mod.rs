@@ -23,6 +23,7 @@ mod source_guard;
 mod stream_convert;
 mod stream_reader;
 mod target;
+mod target_options;
 mod target_sink;
 mod unpublished_file;
 mod worker;

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, NullSink, Remedy, Result, Setting, Siblings};
+use diskimg_core::{BlockSink, Error, ErrorKind, Result};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
-use super::sibling_files::{SiblingFiles, new_siblings};
+use super::sibling_files::new_siblings;
 use super::target::{Target, TargetPlace, at_path};
 use super::unpublished_file::UnpublishedFile;
-use crate::drivers::driver_of;
 
 impl Target {
     /// Returns true if the target can be created before the size of the disk is known.
@@ -62,78 +61,6 @@ impl Target {
         self.check(size)?;
         let file = File::options().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
         self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
-    }
-
-    /// Adds the format to a sink that stores the file. Raw adds nothing.
-    pub(super) fn formatted(
-        &self,
-        sink: Box<dyn BlockSink>,
-        settings: &[Setting],
-        size: Option<u64>,
-        siblings: Option<Arc<dyn Siblings>>,
-    ) -> Result<Box<dyn BlockSink>> {
-        if self.is_raw() {
-            return self.check_raw_options().map(|()| sink);
-        }
-        let driver = driver_of(self.format)?;
-        let create = driver.create.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported).format(self.format).because("writing is not supported")
-        })?;
-        let virtual_size = size.ok_or_else(|| {
-            Error::new(ErrorKind::NeedsSeek)
-                .format(self.format)
-                .because("the format needs the size of the disk before its data")
-        })?;
-        create(sink, &self.create_options(virtual_size, settings, siblings))
-    }
-
-    fn create_options(
-        &self,
-        virtual_size: u64,
-        settings: &[Setting],
-        siblings: Option<Arc<dyn Siblings>>,
-    ) -> CreateOptions {
-        let (compress, level, settings) = (self.compress, self.level, settings.to_vec());
-        CreateOptions { virtual_size, compress, level, settings, siblings }
-    }
-
-    /// The options for measuring the image that [`Target::create`] would make. Sibling files are named but not
-    /// created.
-    pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
-        if self.is_raw() {
-            self.check_raw_options()?;
-            // `create` ignores them, too.
-            return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
-        }
-        let siblings = self
-            .path()
-            .and_then(|path| SiblingFiles::of(path, Box::new(|_, _| Ok(Box::new(NullSink::default())))));
-        Ok(self.create_options(virtual_size, &self.settings, siblings))
-    }
-
-    /// Refuses options that raw does not support.
-    fn check_raw_options(&self) -> Result<()> {
-        if self.compress || self.level.is_some() {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .format(self.format)
-                .because("cannot be compressed")
-                .with_remedy(Remedy::CompressAfterwards { or_format: "qcow2" }));
-        }
-        match self.settings.first() {
-            Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
-            None => Ok(()),
-        }
-    }
-
-    /// The options of the file. A raw file has the size of the disk; the file of an image grows.
-    pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
-        SinkOptions {
-            size: size.filter(|_| self.is_raw()),
-            preallocation: self.preallocation,
-            direct: self.direct,
-            sync: self.durable,
-            ..SinkOptions::default()
-        }
     }
 }
 
