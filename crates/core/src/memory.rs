@@ -31,7 +31,7 @@ impl BlockSource for Memory {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
         let range = offset..offset.saturating_add(buf.len() as u64);
-        let bytes = range::slice(&self.0, 0, &range).ok_or_else(|| Error::new(ErrorKind::OutOfBounds))?;
+        let bytes = range::slice(&self.0, 0, &range).ok_or_else(|| Error::new(ErrorKind::Internal))?;
         buf.copy_from_slice(bytes);
         Ok(())
     }

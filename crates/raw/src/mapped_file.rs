@@ -85,7 +85,7 @@ impl BlockSource for MappedFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
         let bytes = self.slice(&(offset..offset.saturating_add(buf.len() as u64)));
-        buf.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::OutOfBounds).format(RAW))?);
+        buf.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::Internal).format(RAW))?);
         Ok(())
     }
 

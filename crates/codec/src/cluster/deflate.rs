@@ -30,7 +30,7 @@ impl Deflater {
     /// does not fit, and the content of `output` is then undefined.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if zlib-rs fails for lack of memory.
+    /// [`ErrorKind::Internal`] if zlib-rs fails.
     pub fn raw_deflate(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.stream.reset();
         let room = output.len();
@@ -54,7 +54,7 @@ impl Deflater {
     fn finish(&mut self, input: &[u8], output: &mut [u8]) -> Result<Status> {
         self.stream
             .compress(input, output, FlushCompress::Finish)
-            .map_err(|error| Error::new(ErrorKind::Limit).because("deflate failed").source(error))
+            .map_err(|error| Error::new(ErrorKind::Internal).because("deflate failed").source(error))
     }
 }
 

@@ -26,7 +26,7 @@ impl ZlibEncoder {
     /// A grain that does not compress grows by some bytes; [`ZlibEncoder::max_len`] bytes always suffice.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] if the library fails for lack of memory.
+    /// [`diskimg_core::ErrorKind::Internal`] if the library fails.
     pub fn encode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.stream.encode(input, output)
     }
@@ -79,7 +79,7 @@ mod backend {
             let mut stream = Compress::new(self.0, true);
             let status = stream
                 .compress(input, output, FlushCompress::Finish)
-                .map_err(|error| Error::new(ErrorKind::Limit).because("deflate failed").source(error))?;
+                .map_err(|error| Error::new(ErrorKind::Internal).because("deflate failed").source(error))?;
             let len = usize::try_from(stream.total_out()).ok();
             Ok(len.filter(|_| status == Status::StreamEnd))
         }

@@ -4,7 +4,7 @@ use diskimg_core::{Error, ErrorKind, Result};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::zstd_frame::window_size;
-use crate::zstd_errors::{decode_error, no_memory, number};
+use crate::zstd_errors::{code, decode_error, no_memory, number};
 
 /// The largest window of a frame, as a power of two. Our limit: 8 MiB is four times the largest cluster, and
 /// RFC 8878, section 3.1.1.1.2, recommends that every decoder supports it.
@@ -109,7 +109,7 @@ impl ZstdEncoder {
     /// and the content of `output` is then undefined.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if libzstd fails for lack of memory.
+    /// [`ErrorKind::Limit`] if libzstd has no memory; [`ErrorKind::Internal`] if it fails otherwise.
     pub fn encode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Option<usize>> {
         self.context.reset(ResetDirective::SessionOnly).map_err(encode_error)?;
         match self.context.compress2(output, input) {
@@ -121,8 +121,8 @@ impl ZstdEncoder {
 }
 
 fn encode_error(error: zstd::zstd_safe::ErrorCode) -> Error {
-    Error::new(ErrorKind::Limit)
-        .because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
+    let kind = if number(error) == code::MEMORY_ALLOCATION { ErrorKind::Limit } else { ErrorKind::Internal };
+    Error::new(kind).because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
 }
 
 fn short(len: usize, expected: usize) -> Error {

@@ -11,7 +11,7 @@ use diskimg_core::{BlockSink, Result};
 use super::block_allocator::BlockAllocator;
 use super::layout::ImageLayout;
 use crate::addr::GuestOffset;
-use crate::errors::FORMAT;
+use crate::errors::{FORMAT, internal};
 
 /// The blocks of an image being written.
 pub(super) struct BlockStore {
@@ -32,11 +32,10 @@ impl BlockStore {
     }
 
     /// Plans to zero the allocated blocks in a guest range. The others read as zeros already.
-    fn zero(&self, blocks: &BlockAllocator, range: &Range<GuestOffset>, plan: &mut WritePlan) {
+    fn zero(&self, blocks: &BlockAllocator, range: &Range<GuestOffset>, plan: &mut WritePlan) -> Result<()> {
         let geometry = &self.layout.geometry;
-        let number = |block: u64| u32::try_from(block).unwrap_or(u32::MAX);
-        let first = number(geometry.block_of(range.start));
-        let end = number(range.end.0.div_ceil(geometry.block_bytes()));
+        let first = number(geometry.block_of(range.start))?;
+        let end = number(range.end.0.div_ceil(geometry.block_bytes()))?;
         for (block, index) in blocks.allocated_in(first..end) {
             let start = geometry.guest_start(block.into());
             let host = geometry.host(index);
@@ -44,6 +43,7 @@ impl BlockStore {
             let to = range.end.since(start).min(geometry.block_bytes());
             plan.zero(host.plus(from)..host.plus(to));
         }
+        Ok(())
     }
 }
 
@@ -69,10 +69,9 @@ impl UnitImage for BlockStore {
         let mut blocks = lock(&self.blocks);
         for unit in segment.units {
             match unit {
-                SegmentUnit::Zeros(range) => self.zero(&blocks, range, plan),
+                SegmentUnit::Zeros(range) => self.zero(&blocks, range, plan)?,
                 SegmentUnit::Data { guest, .. } => {
-                    let block = u32::try_from(geometry.block_of(guest.start)).unwrap_or(u32::MAX);
-                    let slot = blocks.allocate(block)?;
+                    let slot = blocks.allocate(number(geometry.block_of(guest.start))?)?;
                     let host = geometry.host(slot.index).plus(geometry.in_block(guest.start));
                     plan.write_guest(guest.clone(), host, slot.fresh);
                 }
@@ -80,4 +79,8 @@ impl UnitImage for BlockStore {
         }
         Ok(())
     }
+}
+
+fn number(block: u64) -> Result<u32> {
+    u32::try_from(block).map_err(|_| internal("block number"))
 }

@@ -227,7 +227,8 @@ impl<'a> MultiFileBatch<'a> {
     ) -> Result<()> {
         for FileSegment { batch, part, zeros } in &mut self.parts {
             let guest = part.guest.start.0..part.guest.end.0;
-            let bytes = range::slice(segment.bytes, segment.offset, &guest).unwrap_or_default();
+            let bytes =
+                range::slice(segment.bytes, segment.offset, &guest).ok_or_else(|| internal("segment"))?;
             let (offset, len) = (part.in_extent().start, part.len());
             step(batch.as_mut(), &Segment { offset, len, bytes, zeros })?;
         }
