@@ -187,6 +187,15 @@ impl FileSink {
         self.ops.is_direct()
     }
 
+    /// Checks that a range of the disk is within the target.
+    fn check(&self, offset: u64, len: u64) -> Result<()> {
+        check_range(offset, len, self.limit).map_err(|error| {
+            let room = format_args!("room for {len} bytes at {offset}");
+            let error = error.field("target").found(format_args!("{} bytes long", self.limit)).expected(room);
+            error.because("the disk is larger")
+        })
+    }
+
     /// Adds `range` to the coverage before it is written or zeroed, so that no other thread zeroes it as a gap.
     fn cover(&self, range: Range<u64>) -> Result<()> {
         if range.is_empty() {
@@ -229,13 +238,13 @@ impl FileSink {
 impl BlockSink for FileSink {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let len = data.len() as u64;
-        check_range(offset, len, self.limit)?;
+        self.check(offset, len)?;
         self.cover(offset..offset.saturating_add(len))?;
         self.ops.write(offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        check_range(range.start, range::len(&range), self.limit)?;
+        self.check(range.start, range::len(&range))?;
         if range.is_empty() {
             return Ok(());
         }
@@ -255,7 +264,7 @@ impl BlockSink for FileSink {
     /// Copies with `copy_file_range`, which shares the blocks if the file system supports it. Holes of the source are
     /// zeroed and not copied. It may return `false` after a part was copied; the caller then writes all bytes.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
-        check_range(offset, from.len, self.limit)?;
+        self.check(offset, from.len)?;
         if self.ops.is_direct() || !self.copies {
             return Ok(false);
         }
@@ -291,7 +300,7 @@ impl BlockSink for FileSink {
 /// cannot find holes, and past the end of the file.
 fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
     let failed = |error| io_at(error, "search for holes", range.offset);
-    let until = |end: u64| end.saturating_sub(range.offset).min(range.len);
+    let until = |end: u64| range::len(&(range.offset..end)).min(range.len);
     match platform::next_data(range.file, range.offset).map_err(failed)? {
         SeekResult::At(start) if start > range.offset => Ok((false, until(start))),
         SeekResult::At(_) => match platform::next_hole(range.file, range.offset).map_err(failed)? {

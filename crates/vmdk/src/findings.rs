@@ -47,8 +47,11 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
                 format!("the image names an extent outside its directory: {}", Printable::new(name));
             all.push(Finding::hazard("extents", message).at(line.at));
         } else if let Some((line, name)) = named.first() {
-            let message =
-                format!("the disk is in {} other files, the first is {}", named.len(), Printable::new(name));
+            let name = Printable::new(name);
+            let message = match named.len() {
+                1 => format!("the disk is in another file, {name}"),
+                count => format!("the disk is in {count} other files, the first is {name}"),
+            };
             all.push(Finding::hazard("extents", message).at(line.at));
         }
         if let Some((line, _)) = named.iter().find(|(line, name)| is_device_extent(line, name)) {
