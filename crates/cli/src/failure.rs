@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use diskimg::core::LimitKind;
-use diskimg::{Error, ErrorKind, Remedy, driver};
+use diskimg::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
 /// The failure of a command: an error, the exit code, and the file concerned.
@@ -87,12 +87,10 @@ fn hint(remedy: Remedy) -> String {
         Remedy::RaiseLimit(LimitKind::Tables) => "read the image from a file",
         Remedy::RaiseLimit(LimitKind::TemporaryFiles) => "decompress the image to a file first",
         Remedy::AllowSpool => "omit --no-spool, or read the uncompressed image from a file",
-        Remedy::WriteToFile { or_format } if driver(or_format).is_ok() => {
-            return format!("write to a file, or use -O {or_format}");
+        Remedy::WriteToFile { or_subformat: Some(name), .. } => {
+            return format!("write to a file, or use -o subformat={name}");
         }
-        Remedy::WriteToFile { or_format } => {
-            return format!("write to a file, or use -o subformat={or_format}");
-        }
+        Remedy::WriteToFile { or_format, .. } => return format!("write to a file, or use -O {or_format}"),
         Remedy::CompressAfterwards { or_format } => {
             return format!("compress the file afterwards, or use -O {or_format}");
         }
@@ -122,9 +120,9 @@ pub(crate) trait About<T> {
 
 impl<T> About<T> for diskimg::Result<T> {
     fn about(self, file: &std::path::Path) -> Result<T, Failure> {
-        self.map_err(|error| {
-            let named = error.field_name().is_some_and(|field| field.contains('\''));
-            Failure { file: (!named).then(|| file.display().to_string()), ..error.into() }
+        self.map_err(|error| Failure {
+            file: (!error.names_file()).then(|| file.display().to_string()),
+            ..error.into()
         })
     }
 }
@@ -150,8 +148,8 @@ mod tests {
         (Remedy::Force, "create"),
         (Remedy::RaiseLimit(LimitKind::VirtualSize), "convert"),
         (Remedy::AllowSpool, "convert"),
-        (Remedy::WriteToFile { or_format: "raw" }, "convert"),
-        (Remedy::WriteToFile { or_format: "streamOptimized" }, "convert"),
+        (Remedy::WriteToFile { or_format: "raw", or_subformat: None }, "convert"),
+        (Remedy::WriteToFile { or_format: "vmdk", or_subformat: Some("streamOptimized") }, "convert"),
         (Remedy::CompressAfterwards { or_format: "qcow2" }, "convert"),
         (Remedy::SetOption(&[("block_size", "64M")]), "create"),
         (Remedy::SetOption(&[("block_size", "64M")]), "convert"),

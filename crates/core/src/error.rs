@@ -100,6 +100,7 @@ struct ErrorFields {
     kind: ErrorKind,
     format: Option<Format>,
     field: Option<String>,
+    names_file: bool,
     offset: Option<u64>,
     guest_offset: Option<u64>,
     found: Option<String>,
@@ -117,6 +118,7 @@ impl Error {
             kind,
             format: None,
             field: None,
+            names_file: false,
             offset: None,
             guest_offset: None,
             found: None,
@@ -146,6 +148,13 @@ impl Error {
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
         self
+    }
+
+    /// Adds the name of a host file as the field; see [`Error::names_file`].
+    #[must_use]
+    pub fn file(mut self, file: impl Into<String>) -> Self {
+        self.0.names_file = true;
+        self.field(file)
     }
 
     /// Adds the byte offset of the field in the image file.
@@ -225,6 +234,12 @@ impl Error {
     #[must_use]
     pub fn field_name(&self) -> Option<&str> {
         self.0.field.as_deref()
+    }
+
+    /// Returns true if the message names the host file that the error is about.
+    #[must_use]
+    pub fn names_file(&self) -> bool {
+        self.0.names_file
     }
 
     /// The byte offset in the image file, if known.

@@ -53,8 +53,10 @@ pub enum Remedy {
     ReadFromFile,
     /// Write to a file instead of a stream, or choose a format or subformat that can be streamed.
     WriteToFile {
-        /// The format or subformat that can be streamed.
+        /// A format that can be streamed.
         or_format: &'static str,
+        /// The subformat of it that can, if not all can.
+        or_subformat: Option<&'static str>,
     },
     /// Write to a file instead of a stream, or read the image from one.
     WriteOrReadFile,
@@ -119,7 +121,9 @@ impl fmt::Display for Remedy {
             }
             Self::AllowSpool => "allow a temporary file, or write the uncompressed image to a file first",
             Self::ReadFromFile => "read the image from a file",
-            Self::WriteToFile { or_format } => return write!(f, "write to a file, or write {or_format}"),
+            Self::WriteToFile { or_format, or_subformat } => {
+                return write!(f, "write to a file, or write {}", or_subformat.unwrap_or(or_format));
+            }
             Self::WriteOrReadFile => "write to a file, or read the image from a file",
             Self::CompressAfterwards { or_format } => {
                 return write!(f, "compress the file afterwards, or write {or_format}");
@@ -139,7 +143,7 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 25] = [
+    const EACH: [Remedy; 26] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
@@ -158,7 +162,8 @@ mod tests {
         Remedy::RaiseLimit(LimitKind::TemporaryFiles),
         Remedy::AllowSpool,
         Remedy::ReadFromFile,
-        Remedy::WriteToFile { or_format: "raw" },
+        Remedy::WriteToFile { or_format: "raw", or_subformat: None },
+        Remedy::WriteToFile { or_format: "vmdk", or_subformat: Some("streamOptimized") },
         Remedy::WriteOrReadFile,
         Remedy::CompressAfterwards { or_format: "qcow2" },
         Remedy::WriteAscending { unit_option: "cluster_size" },

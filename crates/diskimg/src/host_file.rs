@@ -35,5 +35,5 @@ pub(crate) fn open_stream(path: &Path) -> Result<File> {
 
 /// Adds the file name to an error of the operating system.
 fn name_file(error: Error, path: &Path) -> Error {
-    if error.field_name().is_some() { error } else { error.field(format!("'{}'", path.display())) }
+    if error.field_name().is_some() { error } else { error.file(format!("'{}'", path.display())) }
 }

@@ -23,7 +23,7 @@ pub(super) fn completions(shell: Shell) -> Outcome {
 
 /// Writes a page for `diskimg` and one for each of its commands.
 pub(super) fn pages(directory: &Path) -> Outcome {
-    let failed = |error: std::io::Error| Error::from(error).field(format!("'{}'", directory.display()));
+    let failed = |error: std::io::Error| Error::from(error).file(format!("'{}'", directory.display()));
     std::fs::create_dir_all(directory).map_err(failed)?;
     clap_mangen::generate_to(Args::command(), directory).map_err(failed)?;
     Ok(0)

@@ -80,7 +80,7 @@ pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
 
 /// Names the target at `path` in an error.
 pub(super) fn about(error: Error, path: &Path) -> Error {
-    error.field(format!("target '{}'", path.display()))
+    error.file(format!("target '{}'", path.display()))
 }
 
 #[cfg(unix)]

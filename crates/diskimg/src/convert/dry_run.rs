@@ -82,7 +82,7 @@ impl Target {
         {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)
-                .field(format!("target '{}'", path.display()))
+                .file(format!("target '{}'", path.display()))
                 .found("a block device")
                 .expected("a file or a stream, which end with the image"));
         }

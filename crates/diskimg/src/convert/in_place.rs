@@ -85,7 +85,7 @@ impl Target {
 
 /// Opens an existing file of an image of several files to write into it.
 fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
-    let named = |error: Error| error.field(format!("target '{}'", path.display()));
+    let named = |error: Error| error.file(format!("target '{}'", path.display()));
     let there = path.symlink_metadata().map_err(|error| named(error.into()))?;
     if !there.is_file() {
         return Err(named(Error::new(ErrorKind::InvalidInput).expected("a regular file")));

@@ -149,7 +149,7 @@ impl Target {
 
 /// Names the target at `path` in an error.
 pub(super) fn at_path(error: Error, path: &Path) -> Error {
-    if error.field_name().is_some() { error } else { error.field(format!("target '{}'", path.display())) }
+    if error.field_name().is_some() { error } else { error.file(format!("target '{}'", path.display())) }
 }
 
 pub(super) fn is_device(path: &Path) -> bool {

@@ -92,7 +92,7 @@ fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
 
 fn not_a_file(target: &Path) -> Error {
     Error::new(ErrorKind::InvalidInput)
-        .field(format!("target '{}'", target.display()))
+        .file(format!("target '{}'", target.display()))
         .expected("a regular file, a block device, or a new name")
         .because("only regular files are replaced")
 }
@@ -104,7 +104,7 @@ pub(super) fn exists(target: &Path) -> Error {
 }
 
 fn about(error: io::Error, target: &Path) -> Error {
-    Error::from(error).field(format!("target '{}'", target.display()))
+    Error::from(error).file(format!("target '{}'", target.display()))
 }
 
 fn directory_of(target: &Path) -> &Path {

@@ -12,7 +12,7 @@ use crate::opener::Opener;
 ///
 /// The disk in an OVA is probed like any other image. Only at the end of the archive is it certain that the disk is the
 /// selected one and the archive complete.
-pub(super) struct ContentProbe {
+pub(super) struct ArchiveProbe {
     unpacker: Unpacker,
     image: ProbedImage,
     /// The result of an archive that has ended.
@@ -28,7 +28,7 @@ struct ProbedImage {
     ambiguous: bool,
 }
 
-impl ContentProbe {
+impl ArchiveProbe {
     pub(super) fn new(opener: &Opener) -> Self {
         let image = ProbedImage { payload: Payload::new(opener), member: None, ambiguous: false };
         Self { unpacker: Unpacker::new(opener), image, ended: None }

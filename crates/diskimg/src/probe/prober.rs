@@ -3,7 +3,7 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{Error, ImageInfo};
 
-use super::archive_probe::ContentProbe;
+use super::archive_probe::ArchiveProbe;
 use super::probed::Probed;
 use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
@@ -53,7 +53,7 @@ use crate::opener::Opener;
 /// ```
 pub struct Prober {
     decompressor: AutoDecompressor,
-    content: ContentProbe,
+    content: ArchiveProbe,
     failed: Option<Error>,
     pushed: u64,
 }
@@ -77,7 +77,7 @@ impl Prober {
     pub fn with(opener: &Opener) -> Self {
         Self {
             decompressor: AutoDecompressor::new(opener),
-            content: ContentProbe::new(opener),
+            content: ArchiveProbe::new(opener),
             failed: None,
             pushed: 0,
         }

@@ -76,7 +76,7 @@ pub fn create(sink: Box<dyn BlockSink>, options: &CreateOptions) -> Result<Box<d
         Error::new(ErrorKind::NeedsSeek)
             .format(FORMAT)
             .because("cannot be written to a stream: its tables precede its data")
-            .with_remedy(Remedy::WriteToFile { or_format: "raw" })
+            .with_remedy(Remedy::WriteToFile { or_format: "raw", or_subformat: None })
     })?;
     Ok(Box::new(ImageWriter::new(sink, &from_settings(options)?)?))
 }

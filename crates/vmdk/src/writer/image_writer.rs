@@ -75,7 +75,10 @@ impl ImageWriter {
         {
             return Err(needs_seek(options.subformat.name())
                 .because("cannot be written to a stream: its tables precede its data")
-                .with_remedy(Remedy::WriteToFile { or_format: "streamOptimized" }));
+                .with_remedy(Remedy::WriteToFile {
+                    or_format: "vmdk",
+                    or_subformat: Some("streamOptimized"),
+                }));
         }
         Ok(Self(match options.subformat {
             Subformat::MonolithicSparse => Box::new(monolithic_sparse(sink, options, siblings.as_deref())?),
