@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg::core::{SinkProperties, check_range};
+use diskimg::core::{SinkProperties, check_range, range};
 use diskimg::{BlockSink, Result};
 
 use crate::argument::invalid;
@@ -55,14 +55,14 @@ impl BlockSink for CallbackSink {
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        let len = range.end.saturating_sub(range.start);
+        let len = range::len(&range);
         self.extend_to(range.start, len)?;
         if len == 0 || self.is_zero || self.callbacks.zero(range.start, len)? {
             return Ok(());
         }
         let mut at = range.start;
         while at < range.end {
-            let step = range.end.saturating_sub(at).min(ZEROS.len() as u64);
+            let step = range::len(&(at..range.end)).min(ZEROS.len() as u64);
             let zeros = ZEROS.get(..usize::try_from(step).unwrap_or(0)).unwrap_or(&ZEROS);
             self.callbacks.pwrite(zeros, at)?;
             at = at.saturating_add(step);

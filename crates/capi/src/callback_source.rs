@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ops::Range;
 
-use diskimg::core::{Location, check_range};
+use diskimg::core::{Location, check_range, range};
 use diskimg::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result};
 
 use crate::argument::{self, invalid};
@@ -52,7 +52,7 @@ impl BlockSource for CallbackSource {
     }
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
-        check_range(range.start, range.end.saturating_sub(range.start).max(1), self.size)?;
+        check_range(range.start, range::len(&range).max(1), self.size)?;
         let Some(data) = self.callbacks.next_data(range.start)? else {
             return Ok(Extent::new(range, ExtentKind::Data));
         };
@@ -82,11 +82,6 @@ impl BorrowedBytes {
         // SAFETY: guaranteed by the caller. The bytes are borrowed for no longer than `self`.
         unsafe { argument::bytes(data, len, "data") }.map(Self)
     }
-
-    fn range(&self, offset: u64, len: u64) -> Option<&[u8]> {
-        let start = usize::try_from(offset).ok()?;
-        self.0.get(start..start.checked_add(usize::try_from(len).ok()?)?)
-    }
 }
 
 impl BlockSource for BorrowedBytes {
@@ -96,13 +91,12 @@ impl BlockSource for BorrowedBytes {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(offset, buf.len() as u64, self.size())?;
-        if let Some(bytes) = self.range(offset, buf.len() as u64) {
-            buf.copy_from_slice(bytes);
-        }
+        let bytes = range::slice(self.0, 0, &(offset..offset.saturating_add(buf.len() as u64)));
+        buf.copy_from_slice(bytes.ok_or_else(|| Error::new(ErrorKind::Internal))?);
         Ok(())
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {
-        Location { host: None, bytes: self.range(range.start, range.end.saturating_sub(range.start)) }
+        Location { host: None, bytes: range::slice(self.0, 0, &range) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use diskimg::core::check_range;
+use diskimg::core::{check_range, range};
 use diskimg::{BlockSource, Extent, ExtentKind, Extents};
 
 use crate::argument::{buffer, invalid};
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn diskimg_pread(
             let disk = image.disk()?;
             let len = match nread {
                 None => len,
-                Some(_) => usize::try_from(disk.size().saturating_sub(offset)).unwrap_or(usize::MAX).min(len),
+                Some(_) => range::buffer_len(&(offset..disk.size())).min(len),
             };
             if len > 0 {
                 disk.read_at(offset, buffer(buf, len, "buf")?)?;

@@ -46,8 +46,8 @@ fn read_layers(layers: &[Arc<dyn BlockSource>], offset: u64, buf: &mut [u8]) -> 
         buf.fill(0);
         return Ok(());
     };
-    let held = layer.size().saturating_sub(offset).min(buf.len() as u64);
-    let (held, past_end) = buf.split_at_mut(usize::try_from(held).unwrap_or(usize::MAX));
+    let held = range::buffer_len(&(offset..layer.size())).min(buf.len());
+    let (held, past_end) = buf.split_at_mut(held);
     past_end.fill(0);
     if below.is_empty() {
         return if held.is_empty() { Ok(()) } else { layer.read_at(offset, held) };

@@ -43,7 +43,7 @@ impl Touched {
         }
         let first = (range.start / self.unit).max(self.counted_to);
         let end = range.end.div_ceil(self.unit);
-        self.count = self.count.saturating_add(end.saturating_sub(first));
+        self.count = self.count.saturating_add(crate::range::len(&(first..end)));
         self.counted_to = self.counted_to.max(end);
     }
 

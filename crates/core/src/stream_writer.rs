@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BlockSink, Result, zeros};
+use crate::{BlockSink, Result, range, zeros};
 
 /// The maximum number of bytes collected before a write. Our limit: the largest unit of the sinks in this workspace, a
 /// qcow2 cluster of 2 MiB.
@@ -120,7 +120,7 @@ impl StreamWriter {
 
     /// Appends zeros up to guest offset `end`, less than a unit.
     fn pad_to(&mut self, end: u64) {
-        let len = usize::try_from(end.saturating_sub(self.position)).unwrap_or(0);
+        let len = range::buffer_len(&(self.position..end));
         self.pending.resize(len.max(self.pending.len()), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use diskimg_core::{BlockSource, Result};
+use diskimg_core::{BlockSource, Result, range};
 
 /// Reads until `buf` is full or the stream ends; returns the bytes read.
 pub(crate) fn read_full(stream: &mut dyn Read, buf: &mut [u8]) -> Result<usize> {
@@ -33,8 +33,7 @@ impl<S: BlockSource> SourceReader<S> {
 impl<S: BlockSource> Read for SourceReader<S> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         // The position never exceeds the size.
-        let left = self.source.size().saturating_sub(self.position);
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let len = range::buffer_len(&(self.position..self.source.size())).min(buf.len());
         let buf = buf.get_mut(..len).unwrap_or_default();
         self.source.read_at(self.position, buf)?;
         self.position = self.position.saturating_add(len as u64);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
+use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result, range};
 
 use crate::addr::{ENTRY_BYTES, Geometry};
 use crate::block_map::{BlockMap, MapEntry};
@@ -31,7 +31,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     if let Err(error) = header.check_map_in_file(source.size()) {
         report.corruption(error.offset(), error.to_string());
         // The entries that are present are checked.
-        let present = source.size().saturating_sub(geometry.map.0) / ENTRY_BYTES;
+        let present = range::len(&(geometry.map.0..source.size())) / ENTRY_BYTES;
         geometry.blocks = u32::try_from(present).unwrap_or(u32::MAX).min(geometry.blocks);
     }
     if let Err(error) = header.check_data_past_map() {
@@ -124,7 +124,7 @@ impl<'a> BlockMapCheck<'a> {
     /// The host offset at which the part of a block within the disk ends.
     fn visible_end(&self, block: u64, index: u32) -> u64 {
         let geometry = &self.header.geometry;
-        let seen = self.header.size().saturating_sub(geometry.guest_start(block).0);
+        let seen = range::len(&(geometry.guest_start(block).0..self.header.size()));
         geometry.host(index).plus(seen.min(geometry.block_bytes())).0
     }
 
@@ -163,7 +163,7 @@ impl<'a> BlockMapCheck<'a> {
 
 /// The number of whole blocks that fit between the data offset and the end of the file.
 fn room(geometry: &Geometry, file_size: u64) -> u32 {
-    let bytes = file_size.saturating_sub(geometry.data.0);
+    let bytes = range::len(&(geometry.data.0..file_size));
     let blocks = bytes.checked_div(geometry.stride()).unwrap_or_default();
     u32::try_from(blocks).unwrap_or(u32::MAX).min(geometry.blocks)
 }

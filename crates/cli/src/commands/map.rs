@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use diskimg::core::range;
 use diskimg::json::full_name;
 use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
 use serde_json::json;
@@ -22,7 +23,7 @@ pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
     let disk =
         opener(&args.read.open, Some((&args.read.follow, &args.file)))?.open(&args.file).about(&args.file)?;
     let start = args.start_offset.min(disk.size());
-    let rest = disk.size().saturating_sub(start);
+    let rest = range::len(&(start..disk.size()));
     let end = start.saturating_add(args.max_length.unwrap_or(rest).min(rest));
     let extents = Extents::new(&disk, start..end);
     match (args.totals, common.output) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use diskimg::core::range;
 use diskimg::{BlockSource, Disk, Extent, ExtentKind, Extents, FileSource, Image, Inspection, ReferenceRole};
 
 use crate::failure::Failure;
@@ -44,7 +45,7 @@ impl<'a> MapRows<'a> {
         let size = self.layer(extent.depth).map_or(u64::MAX, BlockSource::size);
         if extent.kind == ExtentKind::Zero && extent.end() > size && extent.depth > 0 {
             // QEMU attributes zeros past the end of a layer to the layer above.
-            let inside = size.saturating_sub(extent.offset);
+            let inside = range::len(&(extent.offset..size));
             if inside > 0 {
                 give(self.row(&extent.truncated(inside)))?;
             }

@@ -15,7 +15,7 @@ pub(super) fn for_each_member(
 ) -> Result<()> {
     let mut headers = TarHeaders::default();
     let size = source.size();
-    while size.saturating_sub(headers.next()) >= BLOCK {
+    while range::len(&(headers.next()..size)) >= BLOCK {
         let mut block = [0; BLOCK_LEN];
         source.read_at(headers.next(), &mut block)?;
         let Some(entry) = headers.header(&block)? else { break };

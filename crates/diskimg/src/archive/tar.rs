@@ -133,7 +133,7 @@ impl TarHeaders {
 pub(super) fn truncated(range: &Range<u64>, size: u64) -> Error {
     bad(ErrorKind::Truncated, "size", range.start.saturating_sub(BLOCK))
         .found(range::len(range))
-        .expected(format_args!("at most {}, the rest of the file", size.saturating_sub(range.start)))
+        .expected(format_args!("at most {}, the rest of the file", range::len(&(range.start..size))))
 }
 
 struct TarHeader {

@@ -1,6 +1,6 @@
 //! The files of an archive that is pushed.
 
-use diskimg_core::Result;
+use diskimg_core::{Result, range};
 
 use super::tar::{BLOCK, TarEntry, TarHeaders, TarMember, truncated};
 
@@ -51,7 +51,7 @@ impl TarStream {
     ) -> Result<()> {
         let mut rest = chunk;
         while !self.has_ended() {
-            let left = self.section_end().saturating_sub(self.position);
+            let left = range::buffer_len(&(self.position..self.section_end()));
             if left == 0 {
                 self.step(out)?;
                 continue;
@@ -59,8 +59,7 @@ impl TarStream {
             if rest.is_empty() {
                 break;
             }
-            let most = usize::try_from(left).unwrap_or(usize::MAX);
-            let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
+            let (now, later) = rest.split_at_checked(left).unwrap_or((rest, &[]));
             match self.section {
                 TarSection::Header | TarSection::Data(TarEntry::Extension(..)) => {
                     self.buffer.extend_from_slice(now);

@@ -169,8 +169,8 @@ fn read_padded(source: &dyn BlockSource, range: &Range<u64>, buf: &mut Vec<u8>) 
     let len = range::buffer_len(range);
     buf.clear();
     buf.resize(len, 0);
-    let stored = source.size().saturating_sub(range.start).min(len as u64);
-    match buf.get_mut(..usize::try_from(stored).unwrap_or_default()) {
+    let stored = range::buffer_len(&(range.start..source.size())).min(len);
+    match buf.get_mut(..stored) {
         Some(stored) if !stored.is_empty() => source.read_at(range.start, stored),
         _ => Ok(()),
     }

@@ -125,7 +125,7 @@ impl ExistingImage {
         for stored in Extents::new(&file, host.offset..end) {
             let stored = stored?;
             if !stored.kind.reads_as_zeros() {
-                let start = extent.offset.saturating_add(stored.offset.saturating_sub(host.offset));
+                let start = extent.offset.saturating_add(range::len(&(host.offset..stored.offset)));
                 self.check_range(start..start.saturating_add(stored.len), buf)?;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, SinkProperties};
+use diskimg_core::{Batch, BlockSink, HostRange, Result, Segment, SinkProperties, range};
 
 /// Fills the last unit of a disk with zeros. A batch takes a part of a unit only at the end of the image.
 pub(super) struct PaddedSink {
@@ -59,7 +59,7 @@ impl PaddedBatch<'_> {
         if whole_end <= segment.end() {
             return step(&mut *self.batch, segment);
         }
-        let len = whole_end.saturating_sub(segment.offset);
+        let len = range::len(&(segment.offset..whole_end));
         self.zeros.clear();
         self.zeros.extend_from_slice(segment.zeros);
         match self.zeros.last_mut() {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Extent, Extents, HostRange, Result};
+use diskimg_core::{BlockSource, Extent, Extents, HostRange, Result, range};
 
 use super::workload::Workload;
 
@@ -122,7 +122,7 @@ impl<'a> SegmentPlan<'a> {
             return None;
         }
         let end = if extent.end() >= self.size { self.size } else { self.unit_before(extent.end()) };
-        if end.saturating_sub(from) < WORTH_A_SEGMENT.max(self.granularity).min(self.size) {
+        if range::len(&(from..end)) < WORTH_A_SEGMENT.max(self.granularity).min(self.size) {
             return None;
         }
         Some(if by_kernel { end.min(from.saturating_add(KERNEL_COPY)) } else { end })
@@ -149,7 +149,7 @@ impl<'a> ExtentCursor<'a> {
         if extent.end() <= end {
             return extent;
         }
-        let len = end.saturating_sub(extent.offset);
+        let len = range::len(&(extent.offset..end));
         self.rest = Some(extent.without_first(len));
         extent.truncated(len)
     }

@@ -1,6 +1,6 @@
 //! Probing the image in a stream: when it is evaluated, and when the result is certain.
 
-use diskimg_core::ImageInfo;
+use diskimg_core::{ImageInfo, range};
 
 use super::bounded_info::{BoundedInfo, bounded};
 use super::evaluate::{Evaluation, StreamEnd, evaluate};
@@ -49,8 +49,7 @@ impl Payload {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while self.settled.is_none() && !rest.is_empty() {
-            let most = self.next_evaluation.saturating_sub(self.retained.total());
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let most = range::buffer_len(&(self.retained.total()..self.next_evaluation));
             let (now, later) = rest.split_at_checked(most).unwrap_or((rest, &[]));
             self.retained.push(now);
             if self.retained.total() >= self.next_evaluation {

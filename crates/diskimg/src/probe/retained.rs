@@ -135,7 +135,7 @@ impl Retained {
     /// Requests a range. Returns false if a part of it is past and not retained, or it is too long.
     pub(super) fn request(&mut self, range: &Range<u64>) -> bool {
         if range.start >= FAR {
-            let from_end = usize::try_from(ENDLESS.saturating_sub(range.start)).unwrap_or(usize::MAX);
+            let from_end = range::buffer_len(&(range.start..ENDLESS));
             // A part of a sector may follow the last one.
             self.tail.lengthen(from_end.saturating_add(SECTOR).min(LONGEST_TAIL));
             return true;
@@ -156,7 +156,7 @@ impl Retained {
             } else {
                 // The tail still has the last bytes, but not for long.
                 let end = self.next_requested(at).min(range.end);
-                let len = end.saturating_sub(at);
+                let len = range::len(&(at..end));
                 let lost = covered == at && at < self.total;
                 let bytes_after = self.requested_bytes.saturating_add(len).saturating_add(RANGE_OVERHEAD);
                 if lost || bytes_after > MAX_REQUESTED {

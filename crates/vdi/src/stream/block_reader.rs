@@ -1,6 +1,6 @@
 //! Writes the blocks of a stream to the disk.
 
-use diskimg_core::{BlockSink, Result, StreamWriter};
+use diskimg_core::{BlockSink, Result, StreamWriter, range};
 
 use crate::addr::{GuestOffset, HostOffset};
 use crate::errors::truncated;
@@ -50,8 +50,7 @@ impl BlockReader {
         let mut done = self.done;
         for block in self.reverse_map.guest_blocks(index) {
             let guest = self.header.clipped_start(block).plus(position.since(host));
-            let visible = self.header.size().saturating_sub(guest.0);
-            let visible = usize::try_from(visible).unwrap_or(usize::MAX).min(used);
+            let visible = range::buffer_len(&(guest.0..self.header.size())).min(used);
             let bytes = input.get(..visible).unwrap_or_default();
             if bytes.is_empty() {
                 continue;
@@ -87,7 +86,7 @@ impl BlockReader {
         let (geometry, size) = (&self.header.geometry, self.header.size());
         for (index, block) in self.reverse_map.iter() {
             let guest = self.header.clipped_start(block);
-            let visible = size.saturating_sub(guest.0).min(geometry.block_bytes());
+            let visible = range::len(&(guest.0..size)).min(geometry.block_bytes());
             let host = geometry.host(index);
             if visible > 0 && host.plus(visible) > end {
                 let because = format!("the file ends at byte {}", end.0);
