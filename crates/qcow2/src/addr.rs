@@ -16,8 +16,8 @@ pub(crate) const SUBCLUSTERS: u32 = 32;
 
 /// The `bytes` bytes of a file at `start`, at most to `u64::MAX`. No file ends there, so a bounds check rejects
 /// a range that would overflow.
-pub(crate) const fn span(start: u64, bytes: u64) -> Range<u64> {
-    start..start.saturating_add(bytes)
+pub(crate) const fn span(start: HostOffset, bytes: u64) -> Range<HostOffset> {
+    start..start.plus(bytes)
 }
 
 /// The cluster size and the size of L2 entries, from which all table sizes follow.

@@ -8,7 +8,7 @@ use diskimg_core::{Budget, Result};
 use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use crate::addr::span;
+use crate::addr::{HostOffset, span};
 use crate::errors::corrupt;
 use crate::extensions::BitmapsExtension;
 use crate::file_window::FileWindow;
@@ -32,7 +32,7 @@ pub(crate) struct Bitmap {
     /// True if a writer that changes the disk must update the bitmap.
     pub(crate) auto: bool,
     /// The place of the bitmap table in the file.
-    pub(crate) table: Range<u64>,
+    pub(crate) table: Range<HostOffset>,
 }
 
 struct BitmapFields {
@@ -57,11 +57,11 @@ pub(crate) fn list(
         let expected = format!("1 to {MAX_BITMAPS}");
         return Err(corrupt("nb_bitmaps").found(extension.count).expected(expected));
     }
-    let directory = span(extension.directory_offset, extension.directory_bytes);
-    let mut at = directory.start;
+    let directory = span(HostOffset(extension.directory_offset), extension.directory_bytes);
+    let mut at = directory.start.0;
     let mut listed = Vec::new();
     for _ in 0..extension.count {
-        let (entry, bytes) = entry(at, directory.end, window)?;
+        let (entry, bytes) = entry(at, directory.end.0, window)?;
         budget.take(entry.name.len() as u64)?;
         listed.push(entry);
         // Not past the end of the directory.
@@ -90,7 +90,7 @@ fn entry(at: u64, end: u64, window: &mut FileWindow<'_>) -> Result<(Bitmap, u64)
         granularity: 1 << fixed.granularity_bits,
         in_use: fixed.flags & 1 != 0,
         auto: fixed.flags & 2 != 0,
-        table: span(fixed.table_offset, u64::from(fixed.table_entries) * 8),
+        table: span(HostOffset(fixed.table_offset), u64::from(fixed.table_entries) * 8),
     };
     Ok((bitmap, bytes))
 }

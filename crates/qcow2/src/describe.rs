@@ -67,9 +67,9 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
         findings.push(Finding::note("size_rounded", message).at(24));
     }
     let l1 = SelectedL1::active(header).mapping_bytes(header);
-    if !l1.is_empty() && l1.end > file_size {
+    if !l1.is_empty() && l1.end.0 > file_size {
         findings.push(
-            Finding::warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start),
+            Finding::warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start.0),
         );
     }
     if header.has(features::CORRUPT) {

@@ -2,7 +2,6 @@
 
 use diskimg_core::{BlockSource, Error, Limits, Result, range};
 
-use crate::addr::span;
 use crate::errors::{internal, limit, truncated};
 
 /// The length of the first read in bytes. Our limit: the header and QEMU's feature name table are below 1 KiB.
@@ -47,7 +46,7 @@ impl<'a> FileWindow<'a> {
         let end = at.checked_add(len).filter(|end| *end <= size).ok_or_else(|| {
             truncated(field).at(at).because(format_args!("{len} bytes, and the file ends at byte {size}"))
         })?;
-        let loaded = span(self.start, self.bytes.len() as u64);
+        let loaded = self.start..self.start.saturating_add(self.bytes.len() as u64);
         if at < loaded.start || end > loaded.end {
             if len > self.longest {
                 let expected = format!("at most {}", self.longest);

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use diskimg_core::{ErrorKind, Result, ensure};
 
-use crate::addr::{Geometry, span};
+use crate::addr::{Geometry, HostOffset, span};
 pub(crate) use crate::addr::{MAX_CLUSTER_BITS, MIN_CLUSTER_BITS};
 use crate::errors::{corrupt, limit, unsupported};
 use crate::features;
@@ -111,8 +111,8 @@ impl Header {
     }
 
     /// The place of the refcount table in the file.
-    pub(crate) const fn refcount_table(&self) -> Range<u64> {
-        span(self.refcount_table_offset, self.refcount_table_bytes())
+    pub(crate) const fn refcount_table(&self) -> Range<HostOffset> {
+        span(HostOffset(self.refcount_table_offset), self.refcount_table_bytes())
     }
 
     /// Returns true if an incompatible feature is set.

@@ -29,9 +29,9 @@ pub(crate) fn decode(entry: u64, geometry: Geometry) -> Result<Option<HostOffset
 }
 
 /// The error for an L1 table that ends past the end of the file.
-pub(crate) fn truncated_table(l1: &Range<u64>, file_size: u64) -> Error {
-    let because = format!("it ends at byte {}, and the file ends at byte {file_size}", l1.end);
-    truncated("L1 table").at(l1.start).because(because)
+pub(crate) fn truncated_table(l1: &Range<HostOffset>, file_size: u64) -> Error {
+    let because = format!("it ends at byte {}, and the file ends at byte {file_size}", l1.end.0);
+    truncated("L1 table").at(l1.start.0).because(because)
 }
 
 #[cfg(test)]

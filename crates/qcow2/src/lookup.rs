@@ -121,7 +121,7 @@ impl Lookup {
     }
 
     fn check_l2_table(&self, l2: HostOffset, l1_at: HostOffset, guest: GuestOffset) -> Result<()> {
-        check_free(&self.reserved, &span(l2.0, self.geometry().cluster_size()), || {
+        check_free(&self.reserved, &span(l2, self.geometry().cluster_size()), || {
             let found = format!("an L2 table at {:#x}", l2.0);
             corrupt("L1 entry").at(l1_at.0).guest(guest.0).found(found)
         })?;
@@ -136,7 +136,7 @@ impl Lookup {
     /// the end of the file, and zeros in the rest of a cluster in which the file ends, as in QEMU.
     fn data(&self, host: HostOffset, skip: u64, len: u64, guest: GuestOffset) -> Result<(RunContent, u64)> {
         if !self.rules.data_file {
-            let cluster = span(host.0, self.geometry().cluster_size());
+            let cluster = span(host, self.geometry().cluster_size());
             check_free(&self.reserved, &cluster, || corrupt("data cluster").at(host.0).guest(guest.0))?;
         }
         match self.data_size.saturating_sub(host.0) {
@@ -149,7 +149,9 @@ impl Lookup {
     fn check_compressed(&self, range: CompressedRange, guest: GuestOffset) -> Result<()> {
         let host = range.in_file(self.data_size);
         ensure(!host.is_empty(), || past_end("compressed cluster", range.offset, guest, self.data_size))?;
-        check_free(&self.reserved, &host, || corrupt("compressed cluster").at(range.offset.0).guest(guest.0))
+        check_free(&self.reserved, &(HostOffset(host.start)..HostOffset(host.end)), || {
+            corrupt("compressed cluster").at(range.offset.0).guest(guest.0)
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Error, Result, range};
+use diskimg_core::{Error, HostOffset, Result, range};
 
 /// A part of the file that holds metadata. No guest cluster may be there.
 pub(crate) struct MetadataArea {
     pub(crate) name: &'static str,
-    pub(crate) range: Range<u64>,
+    pub(crate) range: Range<HostOffset>,
 }
 
 /// Checks that no area has bytes of `range`.
@@ -16,7 +16,7 @@ pub(crate) struct MetadataArea {
 /// The error that `error` makes, with the name of the area.
 pub(crate) fn check_free(
     areas: &[MetadataArea],
-    range: &Range<u64>,
+    range: &Range<HostOffset>,
     error: impl FnOnce() -> Error,
 ) -> Result<()> {
     match areas.iter().find(|area| range::overlaps(&area.range, range)) {

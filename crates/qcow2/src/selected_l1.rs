@@ -56,9 +56,9 @@ impl SelectedL1 {
     }
 
     /// The bytes of the table that map the disk. The entries after them map saved machine state.
-    pub(crate) fn mapping_bytes(&self, header: &Header) -> Range<u64> {
+    pub(crate) fn mapping_bytes(&self, header: &Header) -> Range<HostOffset> {
         // No overflow: a table has at most 32 MiB.
-        span(self.offset.0, header.geometry.l1_entries_for(self.disk_size) * 8)
+        span(self.offset, header.geometry.l1_entries_for(self.disk_size) * 8)
     }
 
     /// Checks that the part of the table that maps the disk is in the file and not in the header. QEMU allows
@@ -71,10 +71,10 @@ impl SelectedL1 {
         if l1.is_empty() {
             return Ok(());
         }
-        ensure(l1.start >= header.geometry.cluster_size(), || {
-            corrupt("l1_table_offset").at(40).found(l1.start).expected("no overlap with the header")
+        ensure(l1.start.0 >= header.geometry.cluster_size(), || {
+            corrupt("l1_table_offset").at(40).found(l1.start.0).expected("no overlap with the header")
         })?;
-        ensure(l1.end <= file_size, || l1::truncated_table(&l1, file_size))?;
+        ensure(l1.end.0 <= file_size, || l1::truncated_table(&l1, file_size))?;
         Ok(())
     }
 
@@ -82,15 +82,18 @@ impl SelectedL1 {
     pub(crate) fn reserved(&self, header: &Header) -> Vec<MetadataArea> {
         let refcounts = header.refcount_table();
         let mut areas = vec![
-            MetadataArea { name: "header", range: 0..header.geometry.cluster_size() },
-            MetadataArea { name: "active L1 table", range: span(header.l1_table_offset, header.l1_bytes()) },
+            MetadataArea { name: "header", range: span(HostOffset(0), header.geometry.cluster_size()) },
+            MetadataArea {
+                name: "active L1 table",
+                range: span(HostOffset(header.l1_table_offset), header.l1_bytes()),
+            },
         ];
         // A length that QEMU rejects does not show where the table is.
         if header.refcount_table_bytes() <= MAX_REFCOUNT_TABLE_BYTES {
             areas.push(MetadataArea { name: "refcount table", range: refcounts });
         }
         if self.offset.0 != header.l1_table_offset {
-            let range = span(self.offset.0, self.entries * 8);
+            let range = span(self.offset, self.entries * 8);
             areas.push(MetadataArea { name: "L1 table of the snapshot", range });
         }
         areas.retain(|area| !area.range.is_empty());

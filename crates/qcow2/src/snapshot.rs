@@ -7,7 +7,6 @@ use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
 
-use crate::addr::span;
 use crate::errors::{corrupt, limit, misuse};
 use crate::file_window::FileWindow;
 use crate::header::{Header, SECTOR};
@@ -56,7 +55,7 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
         Self {
             window,
             at: header.snapshots_offset,
-            end: span(header.snapshots_offset, MAX_TABLE).end,
+            end: header.snapshots_offset.saturating_add(MAX_TABLE),
             left: header.snapshots.min(limits.snapshots),
             virtual_size: header.virtual_size(),
         }

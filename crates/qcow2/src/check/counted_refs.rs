@@ -59,14 +59,14 @@ impl<'a> CountedRefs<'a> {
 
     /// Counts one reference to each cluster that `range` touches. `by` names the structure that refers to it.
     /// Returns false if the range starts past the end of the file.
-    pub(super) fn reference(&mut self, range: &Range<u64>, by: &str) -> bool {
-        if range.start >= self.file_size {
-            self.corruption(range.start, format!("{by} is past the end of the file, {}", self.file_size));
+    pub(super) fn reference(&mut self, range: &Range<HostOffset>, by: &str) -> bool {
+        if range.start.0 >= self.file_size {
+            self.corruption(range.start.0, format!("{by} is past the end of the file, {}", self.file_size));
             return false;
         }
         let bits = self.geometry.cluster_bits();
-        let last = range.end.min(self.file_size).saturating_sub(1) >> bits;
-        let clusters = range.start >> bits..last + 1;
+        let last = range.end.0.min(self.file_size).saturating_sub(1) >> bits;
+        let clusters = range.start.0 >> bits..last + 1;
         if let Some(counted) = range::intersect(&clusters, &self.window)
             && let Some(counts) = range::slice_mut(&mut self.counts, self.window.start, &counted)
         {

@@ -30,7 +30,7 @@ pub(super) struct ReferenceWalk<'w, 'a> {
 
 /// An L1 table to walk.
 struct WalkedL1 {
-    range: Range<u64>,
+    range: Range<HostOffset>,
     /// True for the table of the active disk, false for that of a snapshot.
     active: bool,
 }
@@ -47,12 +47,12 @@ impl ReferenceWalk<'_, '_> {
     /// Counts all references.
     pub(super) fn all(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
-        refs.reference(&(0..self.geometry().cluster_size()), "the header");
+        refs.reference(&span(HostOffset(0), self.geometry().cluster_size()), "the header");
         if let Some(crypto) = self.parsed.extensions.crypto_header {
-            refs.reference(&span(crypto.offset, crypto.bytes), "the encryption header");
+            refs.reference(&span(HostOffset(crypto.offset), crypto.bytes), "the encryption header");
         }
         self.refcounts(refs)?;
-        let range = span(header.l1_table_offset, header.l1_bytes());
+        let range = span(HostOffset(header.l1_table_offset), header.l1_bytes());
         self.l1(refs, &WalkedL1 { range, active: true })?;
         self.snapshots(refs)?;
         self.bitmaps(refs)
@@ -61,7 +61,7 @@ impl ReferenceWalk<'_, '_> {
     fn refcounts(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
         let bytes = header.refcount_table_bytes().min(MAX_REFCOUNT_TABLE_BYTES);
-        let table = span(header.refcount_table_offset, bytes);
+        let table = span(HostOffset(header.refcount_table_offset), bytes);
         refs.reference(&table, "the refcount table");
         let cluster_size = self.geometry().cluster_size();
         self.words(&table, |walk, at, entry| {
@@ -73,7 +73,7 @@ impl ReferenceWalk<'_, '_> {
                 let message = format!("refcount table entry {entry:#x} is not the offset of a cluster");
                 refs.corruption(at, message);
             } else {
-                refs.reference(&span(block, cluster_size), "a refcount block");
+                refs.reference(&span(HostOffset(block), cluster_size), "a refcount block");
             }
             Ok(())
         })
@@ -88,9 +88,10 @@ impl ReferenceWalk<'_, '_> {
         let mut table = SnapshotTable::new(header, self.limits, self.file);
         for entry in table.by_ref() {
             let entry = refs.valid(header.snapshots_offset, entry);
-            l1_tables.extend(entry.map(|entry| span(entry.l1_table_offset, entry.l1_entries * 8)));
+            l1_tables
+                .extend(entry.map(|entry| span(HostOffset(entry.l1_table_offset), entry.l1_entries * 8)));
         }
-        let table = header.snapshots_offset..table.offset();
+        let table = HostOffset(header.snapshots_offset)..HostOffset(table.offset());
         refs.reference(&table, "the snapshot table");
         for range in l1_tables {
             self.l1(refs, &WalkedL1 { range, active: false })?;
@@ -101,16 +102,19 @@ impl ReferenceWalk<'_, '_> {
     fn bitmaps(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let is_used = self.parsed.header.autoclear & features::BITMAPS != 0;
         let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
-        let directory = span(extension.directory_offset, extension.directory_bytes);
+        let directory = span(HostOffset(extension.directory_offset), extension.directory_bytes);
         refs.reference(&directory, "the bitmap directory");
         let budget = Budget::new("header", self.limits.header_bytes);
-        let bitmaps = refs.valid(directory.start, bitmap::list(extension, &budget, self.file));
+        let bitmaps = refs.valid(directory.start.0, bitmap::list(extension, &budget, self.file));
         let cluster_size = self.geometry().cluster_size();
         for bitmap in bitmaps.unwrap_or_default() {
             refs.reference(&bitmap.table, "a bitmap table");
             self.words(&bitmap.table, |_, _, entry| {
                 if entry & HOST_OFFSET != 0 {
-                    refs.reference(&span(entry & HOST_OFFSET, cluster_size), "a cluster of a bitmap");
+                    refs.reference(
+                        &span(HostOffset(entry & HOST_OFFSET), cluster_size),
+                        "a cluster of a bitmap",
+                    );
                 }
                 Ok(())
             })?;
@@ -124,8 +128,8 @@ impl ReferenceWalk<'_, '_> {
             return Ok(());
         }
         let name = if l1.active { "the active L1 table" } else { "the L1 table of a snapshot" };
-        if self.geometry().in_cluster(l1.range.start) != 0 {
-            refs.corruption(l1.range.start, format!("{name} does not start at a cluster"));
+        if self.geometry().in_cluster(l1.range.start.0) != 0 {
+            refs.corruption(l1.range.start.0, format!("{name} does not start at a cluster"));
             return Ok(());
         }
         refs.reference(&l1.range, name);
@@ -139,7 +143,7 @@ impl ReferenceWalk<'_, '_> {
             if seen > most {
                 return Ok(());
             }
-            let l2 = span(host.0, cluster_size);
+            let l2 = span(host, cluster_size);
             if refs.reference(&l2, "an L2 table") {
                 walk.check_copied(refs, l1, at, entry, host)?;
                 walk.l2(refs, l1, &l2)?;
@@ -148,12 +152,12 @@ impl ReferenceWalk<'_, '_> {
         })?;
         if seen > most {
             let message = format!("{name} has {seen} L2 tables in a file of {most} clusters");
-            refs.corruption(l1.range.start, message);
+            refs.corruption(l1.range.start.0, message);
         }
         Ok(())
     }
 
-    fn l2(&mut self, refs: &mut CountedRefs<'_>, l1: &WalkedL1, l2: &Range<u64>) -> Result<()> {
+    fn l2(&mut self, refs: &mut CountedRefs<'_>, l1: &WalkedL1, l2: &Range<HostOffset>) -> Result<()> {
         refs.new_table();
         let step = self.geometry().l2_entry_bytes() / 8;
         let mut entry = 0;
@@ -186,7 +190,7 @@ impl ReferenceWalk<'_, '_> {
             if l1.active {
                 refs.compressed();
             }
-            refs.reference(&span(range.offset.0, range.bytes), "a compressed cluster");
+            refs.reference(&span(range.offset, range.bytes), "a compressed cluster");
             if entry & COPIED != 0 {
                 refs.corruption(at, "a compressed cluster is marked as having one reference");
             }
@@ -203,7 +207,7 @@ impl ReferenceWalk<'_, '_> {
         if self.parsed.data_file.is_some() {
             return Ok(());
         }
-        if refs.reference(&span(host.0, self.geometry().cluster_size()), "a cluster") {
+        if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
             self.check_copied(refs, l1, at, entry, host)?;
         }
         Ok(())
@@ -235,11 +239,11 @@ impl ReferenceWalk<'_, '_> {
     /// Calls `visit` with the offset and the value of each word of a table, up to the end of the file.
     fn words(
         &mut self,
-        table: &Range<u64>,
+        table: &Range<HostOffset>,
         mut visit: impl FnMut(&mut Self, u64, u64) -> Result<()>,
     ) -> Result<()> {
-        let end = table.end.min(self.tables.file_size());
-        let mut at = table.start;
+        let end = table.end.0.min(self.tables.file_size());
+        let mut at = table.start.0;
         while at < end {
             let page = self.tables.page(HostOffset(at))?;
             let words = ((end - at) / 8).min(page.left() as u64);

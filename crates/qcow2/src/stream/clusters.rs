@@ -31,21 +31,21 @@ impl StreamedCluster<'_> {
     }
 
     /// The host range of the cluster.
-    pub(super) fn range(&self) -> Range<u64> {
-        self.start.0..self.end().0
+    pub(super) fn range(&self) -> Range<HostOffset> {
+        self.start..self.end()
     }
 
     /// The bytes of the cluster that are in host range `host`.
-    pub(super) fn part(&self, host: &Range<u64>) -> &[u8] {
+    pub(super) fn part(&self, host: &Range<HostOffset>) -> &[u8] {
         range::intersect(&self.range(), host)
-            .and_then(|common| range::slice(self.bytes, self.start.0, &common))
+            .and_then(|common| range::slice(self.bytes, self.start.0, &(common.start.0..common.end.0)))
             .unwrap_or_default()
     }
 }
 
 /// A host range of a cluster that no further entry refers to.
 struct CoveredRange {
-    host: Range<u64>,
+    host: Range<HostOffset>,
     /// True if a compressed cluster ends here: its last sector may hold the beginning of another one.
     ends_compressed: bool,
 }
@@ -118,12 +118,12 @@ impl Clusters {
         sink: &dyn BlockSink,
     ) -> Result<()> {
         for run in self.claims.take_runs_below(cluster.end()) {
-            let host = run.host.0..run.host_end().min(cluster.end()).0;
+            let host = run.host..run.host_end().min(cluster.end());
             self.output.write(run.guest, cluster.part(&host), sink)?;
             if !run.shared {
                 covered.push(CoveredRange { host: host.clone(), ends_compressed: false });
             }
-            let rest = run.without_first(range::len(&host));
+            let rest = run.without_first(host.end.since(host.start));
             if rest.len > 0 {
                 self.claims.add_run(rest)?;
             }
@@ -140,8 +140,8 @@ impl Clusters {
         let end = cluster.end();
         for mut claim in self.claims.take_compressed_below(end) {
             let complete = claim.host.end <= end.0;
-            let here = claim.next().0..claim.host.end.min(end.0);
-            let from = claim.host.start.max(cluster.start.0);
+            let here = claim.next()..end.min(HostOffset(claim.host.end));
+            let from = cluster.start.max(HostOffset(claim.host.start));
             covered.push(CoveredRange { host: from..here.end, ends_compressed: complete });
             if complete && claim.bytes.is_empty() {
                 self.decompress(claim.host, claim.guest, cluster.part(&here), sink)?;
@@ -166,18 +166,18 @@ impl Clusters {
     ) -> Result<()> {
         covered.sort_unstable_by_key(|covered| (covered.host.start, covered.host.end));
         // Bytes below `done` are covered or spilled. Those up to `referenced` are in some covered range.
-        let (mut done, mut referenced) = (cluster.start.0, cluster.start.0);
+        let (mut done, mut referenced) = (cluster.start, cluster.start);
         for CoveredRange { host, ends_compressed } in covered {
             if host.start > referenced {
-                self.spill.put(HostOffset(done), cluster.part(&(done..host.start)))?;
+                self.spill.put(done, cluster.part(&(done..host.start)))?;
                 done = host.start;
             }
             let last_sector = if ends_compressed { SECTOR } else { 0 };
-            done = done.max(host.end.saturating_sub(last_sector)).max(host.start);
+            done = done.max(HostOffset(host.end.0.saturating_sub(last_sector))).max(host.start);
             referenced = referenced.max(host.end);
         }
-        let rest = done..cluster.end().0;
-        if rest.is_empty() { Ok(()) } else { self.spill.put(HostOffset(done), cluster.part(&rest)) }
+        let rest = done..cluster.end();
+        if rest.is_empty() { Ok(()) } else { self.spill.put(done, cluster.part(&rest)) }
     }
 
     /// Adds a reference to data: writes it if it was streamed, otherwise claims it.
@@ -225,7 +225,8 @@ impl Clusters {
         sink: &dyn BlockSink,
     ) -> Result<()> {
         let host = range.offset.0..range.offset.plus(range.bytes).0;
-        check_free(&self.reserved, &host, || corrupt("compressed cluster").at(host.start).guest(guest.0))?;
+        let place = span(range.offset, range.bytes);
+        check_free(&self.reserved, &place, || corrupt("compressed cluster").at(host.start).guest(guest.0))?;
         let streamed = self.position.0.min(host.end).saturating_sub(host.start);
         let mut bytes = vec![0; usize::try_from(streamed).unwrap_or_default()];
         self.read_spilled("compressed cluster", range.offset, guest, &mut bytes)?;
@@ -282,7 +283,7 @@ impl Clusters {
     /// Checks that the cluster at `host` does not overlap metadata. The error is that of `error`, with the name of
     /// the metadata.
     pub(super) fn check_cluster(&self, host: HostOffset, error: impl FnOnce() -> Error) -> Result<()> {
-        check_free(&self.reserved, &span(host.0, self.geometry.cluster_size()), error)
+        check_free(&self.reserved, &span(host, self.geometry.cluster_size()), error)
     }
 
     /// Settles the claims that are left at the end of the file.

@@ -24,8 +24,8 @@ pub(super) struct TableReader {
     /// Virtual size in bytes.
     size: u64,
     /// The host range of the L1 entries that map the disk.
-    l1: Range<u64>,
-    refcount_table: Range<u64>,
+    l1: Range<HostOffset>,
+    refcount_table: Range<HostOffset>,
     clusters: Clusters,
     /// L2 tables that have not been read, by descending offset.
     tables: Vec<L2TableRef>,
@@ -40,8 +40,8 @@ impl TableReader {
     pub(super) fn new(
         rules: L2Rules,
         size: u64,
-        l1: Range<u64>,
-        refcount_table: Range<u64>,
+        l1: Range<HostOffset>,
+        refcount_table: Range<HostOffset>,
         clusters: Clusters,
     ) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl TableReader {
 
     /// Completes the disk: the file has ended, and its `size` bytes were pushed.
     pub(super) fn finish(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
-        if self.l1.end > size && !self.l1.is_empty() {
+        if self.l1.end.0 > size && !self.l1.is_empty() {
             return Err(l1::truncated_table(&self.l1, size));
         }
         if let Some(table) = self.tables.last() {
@@ -112,10 +112,10 @@ impl TableReader {
     /// Notes the L2 tables of a part of the L1 table. At its end, reads those that were streamed already.
     fn read_l1(&mut self, cluster: StreamedCluster<'_>, sink: &dyn BlockSink) -> Result<()> {
         let geometry = self.geometry();
-        let first = cluster.start.0.max(self.l1.start).saturating_sub(self.l1.start) / 8;
+        let first = cluster.start.since(self.l1.start) / 8;
         let (entries, _) = cluster.part(&self.l1).as_chunks::<8>();
         for (l1_index, entry) in (first..).zip(entries) {
-            let at = self.l1.start.saturating_add(l1_index.saturating_mul(8));
+            let at = self.l1.start.plus(l1_index.saturating_mul(8)).0;
             let guest = l1_index.saturating_mul(geometry.l1_span());
             let place = |error: Error| error.at(at).guest(guest);
             match l1::decode(u64::from_be_bytes(*entry), geometry).map_err(place)? {
@@ -132,7 +132,7 @@ impl TableReader {
                 }
             }
         }
-        if cluster.end().0 < self.l1.end {
+        if cluster.end() < self.l1.end {
             return Ok(());
         }
         self.tables.sort_unstable_by(|a, b| b.cmp(a));
