@@ -25,12 +25,12 @@ impl Opener {
     /// [`Opener::resolver`] allows. A compressed file is decompressed first, as [`Opener::open`] does.
     ///
     /// ```
-    /// use diskimg::Opener;
+    /// use diskimg::{Checked, Opener};
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("disk.qcow2");
     /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
-    /// let checked = Opener::new().check(&path)?;
-    /// assert_eq!((checked.format.name(), checked.report.problems.len()), ("qcow2", 0));
+    /// let Checked { format, report, .. } = Opener::new().check(&path)?;
+    /// assert_eq!((format.name(), report.problems.len()), ("qcow2", 0));
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     ///

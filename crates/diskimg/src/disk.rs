@@ -75,8 +75,7 @@ impl Disk {
 
     /// True if bytes of the disk may come from this host file or block device: the image's own or one that it
     /// refers to.
-    #[must_use]
-    pub fn reads_from(&self, file: &std::fs::Metadata) -> bool {
+    pub(crate) fn reads_from(&self, file: &std::fs::Metadata) -> bool {
         let wanted = HostId::of(file);
         let is_wanted = |id: Option<HostId>| id.is_some() && id == wanted;
         is_wanted(self.origin) || self.files.iter().any(|source| is_wanted(HostId::of_source(source)))

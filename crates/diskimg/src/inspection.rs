@@ -4,6 +4,19 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, ImageInfo};
 
 /// The description of an image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
+///
+/// ```
+/// use diskimg::{ImageInfo, Inspection, Severity, inspect};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.qcow2");
+/// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+/// let Inspection { info, wrapper, .. } = inspect(&path)?;
+/// assert_eq!(wrapper, None, "the file is not compressed");
+/// let ImageInfo { virtual_size, findings, .. } = info;
+/// assert_eq!(virtual_size, 1 << 20);
+/// assert!(findings.iter().all(|finding| finding.severity != Severity::Unsafe));
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Inspection {

@@ -48,6 +48,18 @@ pub struct Opener {
     /// The name of the disk to read in an OVA with several disks, from a file or a stream.
     pub member: Option<String>,
     /// An internal snapshot to read instead of the active state.
+    ///
+    /// ```
+    /// use diskimg::{ErrorKind, Opener, SnapshotSelector};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let mut opener = Opener::new();
+    /// opener.snapshot = Some(SnapshotSelector::Name("before upgrade".into()));
+    /// let error = opener.open(&path).err().expect("the image has no snapshot");
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
     pub snapshot: Option<SnapshotSelector>,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,

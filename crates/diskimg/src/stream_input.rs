@@ -134,14 +134,12 @@ impl StreamInput {
     }
 
     /// The head of the image: 68 KiB, or up to 2112 KiB if its references are recorded after that.
-    #[must_use]
-    pub fn head(&self) -> &[u8] {
+    pub(crate) fn head(&self) -> &[u8] {
         &self.head
     }
 
     /// The virtual size of the disk in bytes, if the head records it.
-    #[must_use]
-    pub fn virtual_size(&self) -> Option<u64> {
+    pub(crate) fn virtual_size(&self) -> Option<u64> {
         // The size of a snapshot is not in the head.
         if self.driver.format == diskimg_raw::DRIVER.format || self.opener.snapshot.is_some() {
             return None;

@@ -231,11 +231,11 @@ fn open_file_follows_the_rules_of_a_path() {
     assert!(fs::read(&path).unwrap()[..bytes.len()] == bytes);
     assert!(path.metadata().unwrap().len() > bytes.len() as u64);
     let same = Opener::new().open(images("good").join("v3.qcow2")).unwrap();
-    assert!(open("raw", true).ensure_not_source(&same).is_ok());
+    same.convert_to(&open("raw", true), &ConvertOptions::default(), &()).unwrap();
     written(&bytes, &open("qcow2", false)).unwrap();
     assert_eq!(inspect(&path).unwrap().info.virtual_size, bytes.len() as u64);
     let own = Opener::new().open(&path).unwrap();
-    assert!(open("raw", true).ensure_not_source(&own).is_err());
+    assert!(own.convert_to(&open("raw", true), &ConvertOptions::default(), &()).is_err());
 }
 
 fn gz(bytes: &[u8]) -> Vec<u8> {

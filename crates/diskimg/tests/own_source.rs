@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg::{
-    ConvertOptions, Disk, ErrorKind, FileSource, Input, Opener, Setting, StreamInput, Target,
-    WithinDirectory, convert, driver,
+    ConvertOptions, Converted, Disk, ErrorKind, FileSource, Input, Opener, Result, Setting, StreamInput,
+    Target, WithinDirectory, convert, driver,
 };
 
 fn in_place(path: &Path) -> Target {
@@ -18,11 +18,16 @@ fn in_place(path: &Path) -> Target {
     target
 }
 
+fn convert_to(disk: &Disk, target: &Target) -> Result<Converted> {
+    disk.convert_to(target, &ConvertOptions::default(), &())
+}
+
 fn refused(disk: &Disk, path: &Path) -> bool {
     let before = fs::read(path).unwrap();
-    let outcome = in_place(path).ensure_not_source(disk);
+    let Err(error) = convert_to(disk, &in_place(path)) else { return false };
     assert!(fs::read(path).unwrap() == before);
-    outcome.is_err_and(|error| error.kind() == ErrorKind::InvalidInput)
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    error.to_string().contains("it is the source")
 }
 
 /// A disk of `subformat` in `path`, holding `byte` everywhere.
@@ -53,7 +58,7 @@ fn extents_and_the_descriptor_are_never_a_target() {
     assert!(!refused(&disk, &other));
     let mut replacing = Target::file(dir.path().join("disk-flat.vmdk"), driver("raw").unwrap().format);
     replacing.overwrite = true;
-    assert!(replacing.ensure_not_source(&disk).is_err(), "the image would lose its extent");
+    assert!(convert_to(&disk, &replacing).is_err(), "the image would lose its extent");
 }
 
 /// The good image `top` with the files it needs, in a directory of its own.
@@ -111,10 +116,10 @@ fn target_whose_other_files_are_read_from_is_refused() {
         let mut target = Target::file(dir.path().join(name), driver("vmdk").unwrap().format);
         target.overwrite = true;
         target.settings = Setting::parse_list(&format!("subformat={subformat}")).unwrap();
-        let error = target.ensure_not_source(&disk).unwrap_err();
+        let error = convert_to(&disk, &target).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
         target.settings = Setting::parse_list("subformat=monolithicSparse").unwrap();
-        assert!(target.ensure_not_source(&disk).is_ok(), "{name}");
+        assert!(convert_to(&disk, &target).is_ok(), "{name}");
     }
     assert!(fs::read(&path).unwrap() == before);
 }
@@ -127,9 +132,9 @@ fn compressed_file_that_a_disk_came_from_is_not_replaced() {
     let mut target = Target::file(&path, driver("qcow2").unwrap().format);
     target.overwrite = true;
     let opener = Opener::new();
-    assert!(target.ensure_not_source(&opener.open(&path).unwrap()).is_err());
+    assert!(convert_to(&opener.open(&path).unwrap(), &target).is_err());
     let source = Arc::new(FileSource::open(&path).unwrap());
-    assert!(target.ensure_not_source(&opener.open_source(source).unwrap()).is_err());
+    assert!(convert_to(&opener.open_source(source).unwrap(), &target).is_err());
     let Input::Stream(stream) = opener.input(&path).unwrap() else { panic!("not a stream") };
     let raw = in_place(&path);
     let before = fs::read(&path).unwrap();
@@ -137,7 +142,7 @@ fn compressed_file_that_a_disk_came_from_is_not_replaced() {
     assert_eq!(convert(stream).kind(), ErrorKind::InvalidInput);
     let Input::Stream(stream) = opener.input(&path).unwrap() else { panic!("not a stream") };
     let disk = stream.into_disk(&()).unwrap();
-    assert!(target.ensure_not_source(&disk).is_err());
+    assert!(convert_to(&disk, &target).is_err());
     let stdin = opener.stream(fs::File::open(&path).unwrap()).unwrap();
     assert_eq!(convert(stdin.read_from(&path.metadata().unwrap())).kind(), ErrorKind::InvalidInput);
     assert!(fs::read(&path).unwrap() == before);

@@ -1,7 +1,6 @@
 //! The disks in an OVA that is a file.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{BlockSource, Format, Result, Window};
@@ -15,30 +14,16 @@ use crate::sniff::{Sniffed, sniff};
 
 /// A disk image in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ArchivedDisk {
+pub(crate) struct ArchivedDisk {
     /// The name of its member; not yet escaped for a terminal.
-    pub name: String,
+    pub(crate) name: String,
     /// Its bytes in the archive file.
-    pub range: Range<u64>,
+    pub(crate) range: Range<u64>,
     /// Its format.
-    pub format: Format,
+    pub(crate) format: Format,
 }
 
 impl Opener {
-    /// Lists the disk images in an OVA, in the order of the archive. The list is empty if the file is no OVA.
-    ///
-    /// # Errors
-    /// Defects of the archive. A member that is not an image is not an error.
-    pub fn archived(&self, path: impl AsRef<Path>) -> Result<Vec<ArchivedDisk>> {
-        let source = self.file(path.as_ref())?;
-        let mut disks = Vec::new();
-        if is_archive(&source)? {
-            for_each_disk(&source, |disk| disks.push(disk))?;
-        }
-        Ok(disks)
-    }
-
     /// Returns the disk in an OVA with its name, or any other source unchanged.
     pub(crate) fn unpacked(
         &self,

@@ -18,7 +18,6 @@ mod tar_stream;
 mod tests;
 mod unpacker;
 
-pub use archived_disk::ArchivedDisk;
 pub(crate) use reader::DiskReader;
 pub(crate) use recognise::{OVA, is_ova};
 pub(crate) use unpacker::{Unpacked, Unpacker};

@@ -23,6 +23,14 @@ pub struct CompareOptions {
 }
 
 /// The result of a comparison.
+///
+/// ```
+/// use diskimg::{Comparison, CompareOptions, Memory, compare};
+/// let (old, new) = (Memory::new(vec![1, 2]), Memory::new(vec![1, 3, 0]));
+/// let result: Comparison = compare(&old, &new, &CompareOptions::default(), &())?;
+/// assert_eq!((result.first_difference(), result.sizes), (Some(1), (2, 3)));
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Comparison {
     /// The first difference, if any.
@@ -89,6 +97,13 @@ impl Difference {
 /// that a driver describes at a time, holes of the file system in clusters that are data in the image, and free
 /// blocks of a VDI, which QEMU reports as allocated zeros. Neither compares the layer of a chain that stores the
 /// bytes.
+///
+/// ```
+/// use diskimg::{BlockSource, ExtentKind, Memory, Status};
+/// let status = Status::from(&Memory::new(vec![1; 512]).extent_at(0..512)?);
+/// assert_eq!(status, Status { kind: ExtentKind::Data, reserved: false });
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Status {
     /// The kind of the extent.

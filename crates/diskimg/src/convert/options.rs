@@ -53,6 +53,20 @@ impl Sparse {
 }
 
 /// The result of a conversion, in bytes of the guest disk.
+///
+/// ```
+/// use diskimg::{ConvertOptions, Converted, Input, Opener, Preallocation, Target, driver};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("disk.qcow2");
+/// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+/// let input = Opener::new().input(&path)?;
+/// assert!(matches!(input, Input::Disk(_)), "only compressed files are streamed");
+/// let mut target = Target::file(path.with_extension("raw"), driver("raw")?.format);
+/// target.preallocation = Preallocation::Falloc;
+/// let done: Converted = input.convert_to(&target, &ConvertOptions::default(), &())?;
+/// assert_eq!((done.virtual_size, done.written, done.zeros), (1 << 20, 0, 1 << 20));
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Converted {
     /// Size of the disk.

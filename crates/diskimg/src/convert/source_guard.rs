@@ -16,7 +16,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if one is.
-    pub fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
+    pub(super) fn ensure_not_source(&self, disk: &Disk) -> Result<()> {
         self.ensure_not_read(Some(disk.size()), &|file| disk.reads_from(file))
     }
 

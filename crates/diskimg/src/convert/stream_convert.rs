@@ -105,12 +105,6 @@ impl StreamConvert {
         self.pass.driver().map(|driver| driver.format)
     }
 
-    /// True if the whole image goes to a temporary file and the sink is written only at the end.
-    #[must_use]
-    pub fn is_spooling(&self) -> bool {
-        self.pass.is_spooling()
-    }
-
     /// Ends the stream and finishes the sink. A stored image is converted now, reported to `progress`.
     ///
     /// # Errors

@@ -7,6 +7,15 @@ use diskimg_raw::Content;
 use crate::inspection::Inspection;
 
 /// The result of a [`crate::Prober`].
+///
+/// ```
+/// use diskimg::{ErrorKind, ProbeReport, Prober};
+/// let mut prober = Prober::new();
+/// prober.push(b"not an image");
+/// let ProbeReport { formats, image, pushed, .. } = prober.finish();
+/// assert!(formats.is_empty());
+/// assert_eq!((image.unwrap_err().kind(), pushed), (ErrorKind::UnknownFormat, 12));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ProbeReport {
