@@ -52,14 +52,8 @@ impl TableRanges {
         self.0.get(next).is_some_and(|table| range::overlaps(table, host))
     }
 
-    /// Adds the tables of the directory at `directory` that end by byte `end`.
-    fn add(
-        &mut self,
-        tables: &GrainTables,
-        directory: HostOffset,
-        end: HostOffset,
-        budget: &Budget,
-    ) -> Result<()> {
+    /// Adds the tables of the directory at `at` that end by byte `end`.
+    fn add(&mut self, tables: &GrainTables, at: HostOffset, end: HostOffset, budget: &Budget) -> Result<()> {
         let entries = tables.geometry().tables().min(MAX_ENTRIES);
         let len = tables.padded_table_bytes();
         let visit = |entry| {
@@ -68,7 +62,7 @@ impl TableRanges {
                 table.filter(|table| table.end <= end).is_none_or(|table| self.push(table, budget));
             Ok(if has_room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         };
-        tables.file().scan(directory, entries, visit).map(|_| ())
+        tables.file().scan(at, entries, visit).map(|_| ())
     }
 
     /// Adds a table, to the last range if it follows it. Returns false if the budget has no room.

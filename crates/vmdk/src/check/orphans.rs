@@ -1,5 +1,7 @@
 //! Compressed grains that no table names.
 
+use std::ops::Range;
+
 use diskimg_core::{HostOffset, Result};
 
 use super::extent_check::ExtentCheck;
@@ -27,7 +29,7 @@ impl ExtentCheck<'_> {
             let end = sector_offset(pass.end);
             let mut named = UnitBitmap::new(pass, &self.budget).map_err(|error| error.format(FORMAT))?;
             self.mark_used(&mut named, SECTOR)?;
-            let next = self.follow_markers(at, end, &named)?;
+            let next = self.follow_markers(at..end, &named)?;
             named.free(&self.budget);
             let Some(next) = next else { break };
             at = next;
@@ -35,17 +37,12 @@ impl ExtentCheck<'_> {
         Ok(())
     }
 
-    /// Follows the markers from `at` to `end`, and reports grains that are not marked in `named`.
+    /// Follows the markers of a part of the file, and reports grains that are not marked in `named`.
     ///
     /// Returns the offset of the next marker; `None` at the end of the stream.
-    fn follow_markers(
-        &mut self,
-        mut at: HostOffset,
-        end: HostOffset,
-        named: &UnitBitmap,
-    ) -> Result<Option<HostOffset>> {
-        let sparse = self.sparse;
-        while at < end {
+    fn follow_markers(&mut self, part: Range<HostOffset>, named: &UnitBitmap) -> Result<Option<HostOffset>> {
+        let (sparse, mut at) = (self.sparse, part.start);
+        while at < part.end {
             if let Some(metadata_end) = self.metadata_end(at) {
                 at = HostOffset(round_up_to_sector(metadata_end.0));
                 continue;
