@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use diskimg::core::{CreateOptions, OpenOptions};
-use diskimg::{BlockSource, CompareOptions, ConvertOptions, ExtentKind, Extents, Memory, MemorySink, Setting, compare};
+use diskimg::{
+    BlockSource, CompareOptions, ConvertOptions, ExtentKind, Extents, Memory, MemorySink, Setting, compare,
+};
 
 /// The number of extents to check, because each may require decompressing a cluster.
 const EXTENTS: usize = 4096;
