@@ -11,6 +11,16 @@ use crate::foreign_formats::{self, TRAILER};
 pub(crate) const HEAD: usize = 68 << 10;
 
 /// The result of [`sniff`].
+///
+/// ```
+/// use diskimg::{Sniffed, sniff_head};
+/// let qcow2 = [b"QFI\xfb".as_slice(), &3_u32.to_be_bytes(), &[0; 504]].concat();
+/// match sniff_head(&qcow2, None)? {
+///     Sniffed::Image(format) => assert_eq!(format.name(), "qcow2"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Sniffed {
@@ -43,6 +53,11 @@ pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
 
 /// Recognises a file by the head passed, as [`sniff`] does. `size` is the length of the file, if known. Formats with a
 /// trailer are recognised only if the head is the whole file.
+///
+/// ```
+/// use diskimg::{ErrorKind, sniff_head};
+/// assert_eq!(sniff_head(b"plain text", Some(10)).unwrap_err().kind(), ErrorKind::UnknownFormat);
+/// ```
 ///
 /// # Errors
 /// As [`sniff`].

@@ -61,6 +61,14 @@ impl Comparison {
 }
 
 /// The first difference of two disks.
+///
+/// ```
+/// use diskimg::{CompareOptions, Difference, Memory, compare};
+/// let (first, second) = (Memory::new(vec![0; 8192]), Memory::new(vec![[0; 4096], [7; 4096]].concat()));
+/// let comparison = compare(&first, &second, &CompareOptions::default(), &())?;
+/// assert_eq!(comparison.difference, Some(Difference::Content { offset: 4096 }));
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Difference {
     /// The sizes. Only a strict comparison reports it, and then reads no data.

@@ -30,6 +30,16 @@ impl Default for ConvertOptions {
 }
 
 /// The treatment of zeros in stored bytes. Holes of the source are always holes of the target.
+///
+/// ```
+/// use diskimg::{ConvertOptions, Memory, MemorySink, Sparse, convert};
+/// let mut options = ConvertOptions::default();
+/// options.sparse = Sparse::Search(512);
+/// let disk = Memory::new([[7; 512], [0; 512]].concat());
+/// let done = convert(&disk, Box::new(MemorySink::new(1024)), &options, &())?;
+/// assert_eq!((done.written, done.zeros), (512, 512));
+/// # Ok::<(), diskimg::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Sparse {
     /// Searches for zeros in steps of 4 KiB, except in bytes that the kernel can copy.
