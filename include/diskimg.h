@@ -306,8 +306,9 @@ typedef struct diskimg_io {
     // Stores the length of the file in `*bytes`. Called once. Required for reading.
     int (*size)(void *user, uint64_t *bytes);
     // Stores in `*start` and `*end` the bounds of the first data range that ends after `offset`. Bytes
-    // between data ranges are holes. If there is none, sets `*start` to the end of the file. NULL: the
-    // whole file is data.
+    // between data ranges are holes. If there is none, sets `*start` to the end of the file and ignores
+    // `*end`. Any other range that is empty or ends before `offset` is an error. NULL: the whole file is
+    // data.
     int (*next_data)(void *user, uint64_t offset, uint64_t *start, uint64_t *end);
     // Writes all `len` bytes at `offset`. Required for writing; NULL for a file that is only read.
     int (*pwrite)(void *user, const void *buf, size_t len, uint64_t offset);

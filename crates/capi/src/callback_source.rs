@@ -56,14 +56,15 @@ impl BlockSource for CallbackSource {
         let Some(data) = self.callbacks.next_data(range.start)? else {
             return Ok(Extent::new(range, ExtentKind::Data));
         };
+        let is_last_hole = data.start >= self.size;
+        if !is_last_hole && data.end <= data.start.max(range.start) {
+            return Err(broken("next_data")
+                .found(format_args!("{}..{}", data.start, data.end))
+                .expected(format_args!("a range of at least one byte that ends after {}", range.start)));
+        }
         if data.start > range.start {
             let end = range.end.min(data.start);
             return Ok(Extent::new(range.start..end, ExtentKind::Zero));
-        }
-        if data.end <= range.start {
-            return Err(broken("next_data")
-                .found(format_args!("{}..{}", data.start, data.end))
-                .expected(format_args!("a range that ends after {}", range.start)));
         }
         Ok(Extent::new(range.start..range.end.min(data.end), ExtentKind::Data))
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use diskimg::{Error, ErrorKind, Result};
 
-use crate::argument::{check_flags, invalid};
+use crate::argument::{check_flags, check_reserved, invalid};
 use crate::error::ErrorReport;
 use crate::guard::call;
 use crate::handle::NewHandle;
@@ -47,8 +47,9 @@ pub struct IoRecord {
     /// Stores the length of the file in `*bytes`. Called once. Required for reading.
     pub size: Option<unsafe extern "C" fn(user: *mut c_void, bytes: *mut u64) -> c_int>,
     /// Stores in `*start` and `*end` the bounds of the first data range that ends after `offset`. Bytes
-    /// between data ranges are holes. If there is none, sets `*start` to the end of the file. NULL: the
-    /// whole file is data.
+    /// between data ranges are holes. If there is none, sets `*start` to the end of the file and ignores
+    /// `*end`. Any other range that is empty or ends before `offset` is an error. NULL: the whole file is
+    /// data.
     pub next_data:
         Option<unsafe extern "C" fn(user: *mut c_void, offset: u64, start: *mut u64, end: *mut u64) -> c_int>,
     /// Writes all `len` bytes at `offset`. Required for writing; NULL for a file that is only read.
@@ -111,7 +112,7 @@ impl Callbacks {
         let serial = (io.flags & DISKIMG_IO_SERIAL != 0).then(Mutex::default);
         let this = Self { io, serial };
         check_flags(this.io.flags, DISKIMG_IO_SERIAL)?;
-        check_flags(this.io.reserved, 0)?;
+        check_reserved(this.io.reserved)?;
         Ok(this)
     }
 

@@ -70,6 +70,27 @@ static int backwards(void *user, uint64_t offset, uint64_t *start, uint64_t *end
     return 0;
 }
 
+static int reversed(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    /* Begins within the file, and ends before its start. */
+    (void)user;
+    *start = offset + 100;
+    *end = offset + 50;
+    return 0;
+}
+
+static int nothing(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)user;
+    *start = *end = offset + 1;
+    return 0;
+}
+
+static int no_data(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)offset;
+    *start = ((memory *)user)->length;
+    *end = 0;
+    return 0;
+}
+
 static int holes(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
     /* 1000 bytes of data at each multiple of 4000. */
     (void)user;
@@ -83,7 +104,8 @@ static void holes_are_reported_and_invalid_ones_rejected(void) {
     diskimg_io io = memory_io(&source);
     diskimg_image *image;
     diskimg_extent runs[3];
-    size_t count;
+    int (*const wrong[])(void *, uint64_t, uint64_t *, uint64_t *) = {backwards, reversed, nothing};
+    size_t count, i;
 
     raw.format = DISKIMG_FORMAT_RAW;
     io.next_data = holes;
@@ -92,9 +114,16 @@ static void holes_are_reported_and_invalid_ones_rejected(void) {
     CHECK(count == 3 && runs[0].length == 500 && (runs[0].flags & DISKIMG_EXTENT_DATA));
     CHECK(runs[1].length == 3000 && (runs[1].flags & DISKIMG_EXTENT_ZERO) && runs[2].length == 1000);
     diskimg_close(image);
-    io.next_data = backwards;
+    for (i = 0; i < 3; i++) {
+        io.next_data = wrong[i];
+        GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+        diskimg_close(image);
+    }
+    io.next_data = no_data;
     GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+    GIVES(DISKIMG_OK, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+    CHECK(count == 1 && runs[0].length == 8000 && (runs[0].flags & DISKIMG_EXTENT_ZERO));
     diskimg_close(image);
 }
 
