@@ -20,6 +20,14 @@ pub(crate) fn check_flags(flags: u32, known: u32) -> Result<()> {
     }
 }
 
+/// Checks that a reserved member is 0.
+///
+/// # Errors
+/// Reports its value.
+pub(crate) fn check_reserved(reserved: u32) -> Result<()> {
+    if reserved == 0 { Ok(()) } else { Err(invalid("reserved", 0).found_hex(reserved)) }
+}
+
 /// Returns the `len` bytes at `data`. NULL is valid for a length of 0.
 ///
 /// # Safety

@@ -10,7 +10,7 @@ use diskimg::{
     Target, driver,
 };
 
-use crate::argument::{check_flags, invalid};
+use crate::argument::{check_flags, check_reserved, invalid};
 use crate::callback_sink::CallbackSink;
 use crate::callback_stream::CallbackWriter;
 use crate::format::{FormatNumber, driver_of};
@@ -215,7 +215,7 @@ impl ConvertOptionsRecord {
     /// Checks the options that do not depend on the target.
     pub(crate) fn check(&self) -> Result<()> {
         check_flags(self.flags, FLAGS)?;
-        check_flags(self.reserved, 0)?;
+        check_reserved(self.reserved)?;
         self.preallocation()?;
         self.convert_options()?;
         self.driver().map(drop)

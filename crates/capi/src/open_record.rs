@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use diskimg::{Error, Opener, Resolver, Result, SnapshotSelector, Spool, WithinDirectory};
 
-use crate::argument::{check_flags, invalid};
+use crate::argument::{check_flags, check_reserved, invalid};
 use crate::callback_resolver::{CallbackResolver, ResolveFn};
 use crate::format::{FormatNumber, driver_of};
 use crate::sized_record::SizedRecord;
@@ -100,7 +100,7 @@ impl OpenOptionsRecord {
     /// Rejects invalid options.
     pub(crate) unsafe fn opener(&self, path: Option<&Path>) -> Result<Opener> {
         check_flags(self.flags, FLAGS)?;
-        check_flags(self.reserved, 0)?;
+        check_reserved(self.reserved)?;
         let mut opener = Opener::new();
         opener.format = driver_of(self.format)?.map(|driver| driver.format);
         opener.allow_raw = self.has(DISKIMG_OPEN_ALLOW_RAW);

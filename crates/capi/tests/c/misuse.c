@@ -35,6 +35,17 @@ static void structures_are_accepted_with_any_valid_size(void) {
     }
 }
 
+static void reserved_member_is_named_if_it_is_not_zero(void) {
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_image *opened;
+    diskimg_error *error;
+
+    options.reserved = 7;
+    CHECK(diskimg_open_path(image_path, &options, &opened, &error) == DISKIMG_ERR_INVALID_ARGUMENT);
+    CHECK(strstr(diskimg_error_message(error), "reserved is 0x7") != NULL);
+    diskimg_error_free(error);
+}
+
 static void invalid_numbers_are_rejected(void) {
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options convert = DISKIMG_CONVERT_OPTIONS_INIT;
@@ -88,6 +99,7 @@ int main(int argc, char **argv) {
     image_file = load(argv[1], "good/v3.qcow2");
     GIVES(DISKIMG_OK, diskimg_open_path(image_path, NULL, &image, &error));
     structures_are_accepted_with_any_valid_size();
+    reserved_member_is_named_if_it_is_not_zero();
     invalid_numbers_are_rejected();
     diskimg_close(image);
     free(image_file.bytes);
