@@ -1,6 +1,6 @@
 //! Decoding streamed images.
 
-use crate::{BlockSink, Result};
+use crate::{BlockSink, Finding, Result};
 
 /// Decodes a streamed image into a sink. It does no I/O of its own, so any runtime can drive it.
 pub trait StreamDecoder: Send {
@@ -30,6 +30,12 @@ pub trait StreamDecoder: Send {
     /// [`crate::WriteOrder::Ascending`] requires.
     fn ascends(&self) -> bool {
         false
+    }
+
+    /// The findings about the bytes pushed so far, complete after [`StreamDecoder::finish`]. A decoder reports those that
+    /// the driver's `inspect` does not see.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
     }
 }
 

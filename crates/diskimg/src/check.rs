@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Format, OpenOptions, Result};
+use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Result};
 
+use crate::finding_log::merge;
 use crate::host_file::open_stream;
 use crate::opener::Opener;
 use crate::sniff::FileEnds;
@@ -18,6 +19,8 @@ pub struct Checked {
     pub format: Format,
     /// The problems found.
     pub report: CheckReport,
+    /// The findings about the image and its compression, as [`Opener::inspect`] returns them.
+    pub findings: Vec<Finding>,
 }
 
 impl Opener {
@@ -41,10 +44,11 @@ impl Opener {
         let path = path.as_ref();
         let source = self.file(path)?;
         match self.wrapper_of(&source)? {
-            None => self.check_source(Arc::new(source)),
+            None => self.checked(Arc::new(source), Vec::new()),
             Some(wrapper) => {
                 let input = StreamInput::compressed(open_stream(path)?, wrapper, self)?;
-                self.check_source(input.into_file(&())?)
+                let (file, findings) = input.into_file(&())?;
+                self.checked(file, findings)
             }
         }
     }
@@ -53,8 +57,13 @@ impl Opener {
     ///
     /// # Errors
     /// As [`Opener::check`].
-    #[allow(clippy::needless_pass_by_value, reason = "callers pass ownership of the source")]
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
+        self.checked(source, Vec::new())
+    }
+
+    /// Checks the image in a source that was streamed with these findings.
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass ownership of the source")]
+    fn checked(&self, source: Arc<dyn BlockSource>, streamed: Vec<Finding>) -> Result<Checked> {
         let (source, _) = self.unpacked(&source)?;
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| {
@@ -62,6 +71,11 @@ impl Opener {
             error.because("this format has no structure to check")
         })?;
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
-        Ok(Checked { format: driver.format, report: check(source, &options)? })
+        // An image that cannot be described may still be checked.
+        let described = (driver.inspect)(&source, &self.limits);
+        let mut findings = described.map(|info| info.findings).unwrap_or_default();
+        merge(&mut findings, streamed);
+        self.accept(driver.format, &findings)?;
+        Ok(Checked { format: driver.format, report: check(source, &options)?, findings })
     }
 }

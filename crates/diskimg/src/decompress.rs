@@ -1,7 +1,7 @@
 //! Decompressing a stream that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::Result;
+use diskimg_core::{Finding, Result};
 
 use crate::opener::Opener;
 use crate::wrappers::{Decompressor, decompressor};
@@ -46,6 +46,14 @@ impl AutoDecompressor {
         match &self.stage {
             DecompressStage::Compressed { decoder, .. } => Some(decoder.wrapper()),
             _ => None,
+        }
+    }
+
+    /// The findings about the compression so far, complete at the end of the stream.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        match &self.stage {
+            DecompressStage::Compressed { decoder, .. } => decoder.findings(),
+            _ => Vec::new(),
         }
     }
 

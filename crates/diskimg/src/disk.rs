@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Chain, Extent, Image, ImageInfo, Location, Result};
+use diskimg_core::{BlockSource, Chain, Extent, Finding, Image, ImageInfo, Location, Printable, Result};
 
+use crate::finding_log::merge;
 use crate::host_id::HostId;
 use crate::inspection::{FileSizes, Inspection};
 
@@ -30,6 +31,8 @@ pub struct Disk {
     whole: Arc<dyn BlockSource>,
     wrapper: Option<Wrapper>,
     member: Option<String>,
+    /// The findings about the stream that the image was read from.
+    stream_findings: Vec<Finding>,
     file: Arc<dyn BlockSource>,
     files: Vec<Arc<dyn BlockSource>>,
     /// The sizes of the file; if the image is compressed, those of the compressed file.
@@ -58,7 +61,8 @@ impl Disk {
         let sizes = FileSizes::of(&file);
         let mut files = vec![Arc::clone(&file)];
         files.extend(others);
-        Ok(Self { layers, top, whole, wrapper, member, file, files, sizes, origin: None })
+        let stream_findings = Vec::new();
+        Ok(Self { layers, top, whole, wrapper, member, stream_findings, file, files, sizes, origin: None })
     }
 
     /// The layers, top first: the image itself, then its backing files or parents.
@@ -84,7 +88,45 @@ impl Disk {
     /// The description of the image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
     #[must_use]
     pub fn inspection(&self) -> Inspection {
-        Inspection::new(self.top.info().clone(), self.wrapper, self.sizes)
+        let mut info = self.top.info().clone();
+        merge(&mut info.findings, self.stream_findings.iter().cloned());
+        Inspection::new(info, self.wrapper, self.sizes)
+    }
+
+    /// The findings about all layers, top first. The message of a finding about a layer below begins with the name by
+    /// which the layer above refers to it.
+    ///
+    /// ```
+    /// use diskimg::{Opener, Severity};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let disk = Opener::new().open(&path)?;
+    /// for finding in disk.findings().iter().filter(|finding| finding.severity == Severity::Warning) {
+    ///     eprintln!("warning: {}", finding.message);
+    /// }
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut all = self.inspection().info.findings;
+        for (above, layer) in self.layers.iter().zip(self.layers.iter().skip(1)) {
+            let mut references = above.info().references.iter();
+            let named = references.find(|reference| reference.role.is_below() && !reference.name.is_empty());
+            let name = named.map_or("the parent".to_owned(), |reference| {
+                format!("{} {}", reference.role.name(), Printable::new(&reference.name))
+            });
+            all.extend(layer.info().findings.iter().map(|finding| {
+                let message = format!("{name}: {}", finding.message);
+                Finding { message, ..finding.clone() }
+            }));
+        }
+        all
+    }
+
+    /// Adds findings about the stream that the image was read from.
+    pub(crate) fn add_findings(&mut self, findings: Vec<Finding>) {
+        merge(&mut self.stream_findings, findings);
     }
 
     /// The compression of the file, if any.

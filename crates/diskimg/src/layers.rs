@@ -26,7 +26,9 @@ impl Opener {
         let opened = OpenedFiles::default();
         let top = self.layer(driver, Arc::clone(source), b"", self.snapshot.clone(), &opened)?;
         let below = self.layers_below(source, &top, &opened)?;
-        Disk::new(Arc::clone(source), opened.into_inner(), top, below, wrapper, member)
+        let disk = Disk::new(Arc::clone(source), opened.into_inner(), top, below, wrapper, member)?;
+        self.accept(driver.format, &disk.findings())?;
+        Ok(disk)
     }
 
     /// Opens one layer. `reached_by` is the name by which its file was found.

@@ -41,6 +41,7 @@ mod convert;
 mod decompress;
 mod disk;
 mod drivers;
+mod finding_log;
 mod foreign_formats;
 mod host_file;
 mod host_id;
@@ -68,9 +69,9 @@ pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;
 pub use diskimg_core::{
-    BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Format, Image,
-    ImageInfo, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole, Remedy, Resolver,
-    Result, Setting, Severity, SnapshotSelector, Window,
+    BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format,
+    Image, ImageInfo, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole, Remedy,
+    Resolver, Result, Setting, Severity, SnapshotSelector, Window,
 };
 pub use diskimg_raw as raw;
 pub use diskimg_raw::{Content, FileSource, Preallocation};

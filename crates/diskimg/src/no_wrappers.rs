@@ -3,8 +3,9 @@
 use std::io::Read;
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, Finding, Result};
 
+use crate::finding_log::FindingLog;
 use crate::opener::Opener;
 
 pub(crate) use NoDecompressor as Decompressor;
@@ -13,6 +14,10 @@ pub(crate) enum NoDecompressor {}
 
 impl NoDecompressor {
     pub(crate) fn wrapper(&self) -> Wrapper {
+        match *self {}
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         match *self {}
     }
 
@@ -29,7 +34,12 @@ pub(crate) fn decompressor(wrapper: Wrapper, _: &Opener) -> Result<NoDecompresso
     Err(unsupported(wrapper))
 }
 
-pub(crate) fn decompress_reader(_: impl Read, wrapper: Wrapper, _: &Opener) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn decompress_reader(
+    _: impl Read,
+    wrapper: Wrapper,
+    _: &Opener,
+    _: &FindingLog,
+) -> Result<Box<dyn Read + Send>> {
     Err(unsupported(wrapper))
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, DenyReferences, Driver, Error, ErrorKind, Format, Limits, Remedy, Resolver, Result,
-    SnapshotSelector,
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Finding, Format, Limits, Remedy, Resolver, Result,
+    Severity, SnapshotSelector,
 };
 
 use crate::drivers::driver_of;
@@ -61,6 +61,20 @@ pub struct Opener {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub snapshot: Option<SnapshotSelector>,
+    /// Refuses an image with a finding of [`Severity::Warning`] or worse: unusual or damaged, but readable. A conversion
+    /// then leaves no target, also if only the end of a stream shows it.
+    ///
+    /// ```
+    /// use diskimg::{ErrorKind, Memory, Opener};
+    /// use std::sync::Arc;
+    /// let mut disc = vec![0; 100_000];
+    /// disc[32_768..32_774].copy_from_slice(b"\x01CD001"); // a volume descriptor without a block size
+    /// let mut opener = Opener::new();
+    /// opener.strict = true;
+    /// let error = opener.open_source(Arc::new(Memory::new(disc))).err().expect("an unusual disc");
+    /// assert_eq!(error.kind(), ErrorKind::Corrupt);
+    /// ```
+    pub strict: bool,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,
     /// Threads that decode a compressed file; 0 means one per core.
@@ -79,6 +93,7 @@ impl Default for Opener {
             parents: Vec::new(),
             member: None,
             snapshot: None,
+            strict: false,
             direct: false,
             threads: 0,
         }
@@ -112,6 +127,21 @@ impl Opener {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Accepts an image with these findings, as [`Opener::strict`] says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] with the first finding that is not accepted.
+    pub(crate) fn accept(&self, format: Format, findings: &[Finding]) -> Result<()> {
+        let refused = findings.iter().find(|finding| self.strict && finding.severity >= Severity::Warning);
+        let Some(finding) = refused else { return Ok(()) };
+        let error = Error::new(ErrorKind::Corrupt).format(format).field(finding.check);
+        let error = error.because(format_args!("{}, which a strict opening refuses", finding.message));
+        Err(match finding.offset {
+            Some(offset) => error.at(offset),
+            None => error,
+        })
     }
 
     /// True if an OVA is opened as the disk in it. As raw, an OVA is its own bytes.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Format, NullSink, Progress, Reference, Result, SinkProperties,
-    StreamDecoder, WriteOrder,
+    BlockSource, Driver, Error, ErrorKind, Finding, Format, Image, NullSink, Progress, Reference, Result,
+    SinkProperties, StreamDecoder, WriteOrder,
 };
 
 use crate::archive::{DiskReader, OVA, is_ova};
 use crate::byte_stream::read_full;
 use crate::disk::Disk;
 use crate::drivers::driver_of;
+use crate::finding_log::FindingLog;
 use crate::host_id::HostId;
 use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
@@ -39,6 +40,8 @@ pub struct StreamInput {
     driver: &'static Driver,
     wrapper: Option<Wrapper>,
     member: Option<String>,
+    /// Receives the findings about the stream until its end.
+    findings: FindingLog,
     /// The compressed file that the stream is read from.
     pub(crate) origin: Option<HostId>,
 }
@@ -50,7 +53,7 @@ impl StreamInput {
         let wrapper = if opener.decompress { Wrapper::recognise(&head) } else { None };
         match wrapper {
             Some(wrapper) => Self::compressed(std::io::Cursor::new(head).chain(stream), wrapper, opener),
-            None => Self::plain(head, stream, None, opener),
+            None => Self::plain(head, stream, None, opener, FindingLog::default()),
         }
     }
 
@@ -60,8 +63,9 @@ impl StreamInput {
         wrapper: Wrapper,
         opener: &Opener,
     ) -> Result<Self> {
-        let mut decoded = decompress_reader(stream, wrapper, opener)?;
-        Self::plain(read_head(&mut decoded)?, decoded, Some(wrapper), opener)
+        let findings = FindingLog::default();
+        let mut decoded = decompress_reader(stream, wrapper, opener, &findings)?;
+        Self::plain(read_head(&mut decoded)?, decoded, Some(wrapper), opener, findings)
     }
 
     fn plain(
@@ -69,13 +73,14 @@ impl StreamInput {
         rest: Box<dyn Read + Send>,
         wrapper: Option<Wrapper>,
         opener: &Opener,
+        findings: FindingLog,
     ) -> Result<Self> {
         if opener.unpacks() && is_ova(&head) {
-            return Self::archived(std::io::Cursor::new(head).chain(rest), wrapper, opener);
+            return Self::archived(std::io::Cursor::new(head).chain(rest), wrapper, opener, findings);
         }
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = opener.driver_for(FileParts::of_head(&head, size))?;
-        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None, origin: None }
+        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None, findings, origin: None }
             .with_whole_head()
     }
 
@@ -84,6 +89,7 @@ impl StreamInput {
         archive: impl Read + Send + 'static,
         wrapper: Option<Wrapper>,
         opener: &Opener,
+        findings: FindingLog,
     ) -> Result<Self> {
         let mut rest = DiskReader::new(archive, opener);
         let head = read_head(&mut rest)?;
@@ -92,8 +98,8 @@ impl StreamInput {
         let member = Some(disk.name.clone());
         let format = opener.format.unwrap_or(disk.format);
         let opener = Opener { format: Some(format), ..opener.clone() };
-        Self { head, rest: Box::new(rest), driver: driver_of(format)?, wrapper, member, opener, origin: None }
-            .with_whole_head()
+        let (rest, driver) = (Box::new(rest), driver_of(format)?);
+        Self { head, rest, driver, wrapper, member, opener, findings, origin: None }.with_whole_head()
     }
 
     /// Declares the file that the stream is read from. [`StreamInput::convert_to`] then refuses to overwrite it.
@@ -165,20 +171,27 @@ impl StreamInput {
         check_references(&self.opener, self.driver, &self.head)?;
         let (opener, wrapper, member) = (self.opener.clone(), self.wrapper, self.member.clone());
         let origin = self.origin;
-        let mut disk = opener.open_image(&self.into_file(progress)?, wrapper, member)?;
+        let (file, findings) = self.into_file(progress)?;
+        let mut disk = opener.open_image(&file, wrapper, member)?;
+        disk.add_findings(findings);
+        opener.accept(disk.info().format, &disk.findings())?;
         disk.origin = origin;
         Ok(disk)
     }
 
-    /// Stores the whole image in a temporary file.
-    pub(crate) fn into_file(mut self, progress: &dyn Progress) -> Result<Arc<dyn BlockSource>> {
+    /// Stores the whole image in a temporary file. Returns it and the findings about the stream.
+    pub(crate) fn into_file(
+        mut self,
+        progress: &dyn Progress,
+    ) -> Result<(Arc<dyn BlockSource>, Vec<Finding>)> {
         let limit = self.opener.limits.virtual_size;
-        Ok(Arc::new(spool(&self.opener.spool, &self.head, &mut self.rest, limit, progress)?))
+        let file = spool(&self.opener.spool, &self.head, &mut self.rest, limit, progress)?;
+        Ok((Arc::new(file), self.findings.findings()))
     }
 
-    /// The opener, the compression, and all bytes of the image.
-    pub(crate) fn into_parts(self) -> (Opener, Option<Wrapper>, impl Read + Send) {
-        (self.opener, self.wrapper, std::io::Cursor::new(self.head).chain(self.rest))
+    /// The opener, the compression, all bytes of the image, and the findings, which are complete once all bytes are read.
+    pub(crate) fn into_parts(self) -> (Opener, Option<Wrapper>, impl Read + Send, FindingLog) {
+        (self.opener, self.wrapper, std::io::Cursor::new(self.head).chain(self.rest), self.findings)
     }
 }
 

@@ -7,6 +7,7 @@ use diskimg_core::Result;
 
 pub(crate) use diskimg_codec::Decompressor;
 
+use crate::finding_log::FindingLog;
 use crate::opener::Opener;
 
 /// A decompressor of pushed bytes.
@@ -15,11 +16,29 @@ pub(crate) fn decompressor(wrapper: Wrapper, opener: &Opener) -> Result<Decompre
     Decompressor::with_options(wrapper, &opener.limits, &options)
 }
 
-/// The decompressed bytes of a stream.
+/// The decompressed bytes of a stream. Its findings are in `log` once the end was read.
 pub(crate) fn decompress_reader(
     stream: impl Read + Send + 'static,
     wrapper: Wrapper,
     opener: &Opener,
+    log: &FindingLog,
 ) -> Result<Box<dyn Read + Send>> {
-    Ok(Box::new(DecompressReader::new(stream, decompressor(wrapper, opener)?)))
+    let reader = DecompressReader::new(stream, decompressor(wrapper, opener)?);
+    Ok(Box::new(LoggedReader { reader, log: log.clone() }))
+}
+
+/// A decompressing reader that reports its findings at the end.
+struct LoggedReader<R> {
+    reader: DecompressReader<R>,
+    log: FindingLog,
+}
+
+impl<R: Read> Read for LoggedReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.reader.read(buf)?;
+        if len == 0 && !buf.is_empty() {
+            self.log.add(self.reader.findings());
+        }
+        Ok(len)
+    }
 }

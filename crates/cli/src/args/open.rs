@@ -30,6 +30,14 @@ pub(crate) struct OpenArgs {
     pub(crate) force_share: bool,
 }
 
+/// The option to refuse an image that is read with a warning.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct StrictArgs {
+    /// Refuse an image that is unusual or damaged, instead of a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
 /// Options to open the files that an image refers to.
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct FollowArgs {

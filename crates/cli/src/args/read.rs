@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::open::{FollowArgs, OpenArgs};
+use super::open::{FollowArgs, OpenArgs, StrictArgs};
 use super::output::Output;
 use crate::size::parse_size;
 
@@ -96,6 +96,8 @@ Exit code: 0 clean, 2 corrupt, 3 leaks only, 1 check not completed, 63 format wi
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) strict: StrictArgs,
     /// The image
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -136,6 +138,8 @@ For raw and qcow2 it equals the result of qemu-img.")]
 pub(crate) struct MeasureArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    #[command(flatten)]
+    pub(crate) strict: StrictArgs,
     /// Format of the target
     #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) target_format: String,
@@ -166,6 +170,8 @@ pub(crate) struct CatArgs {
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
+    #[command(flatten)]
+    pub(crate) strict: StrictArgs,
     /// Offset in the disk to start at
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub(crate) offset: u64,

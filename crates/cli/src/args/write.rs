@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::open::{FollowArgs, OpenArgs};
+use super::open::{FollowArgs, OpenArgs, StrictArgs};
 use crate::progress::ProgressMode;
 use crate::size::parse_size;
 
@@ -19,6 +19,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) open: OpenArgs,
     #[command(flatten)]
     pub(crate) follow: FollowArgs,
+    #[command(flatten)]
+    pub(crate) strict: StrictArgs,
     /// Format of the target
     #[arg(short = 'O', long, value_name = "FORMAT", default_value = "raw")]
     pub(crate) target_format: String,

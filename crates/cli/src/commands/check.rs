@@ -6,7 +6,7 @@ use diskimg::core::{CheckReport, ProblemKind};
 use diskimg::{Checked, Printable};
 use serde_json::{Map, Value, json};
 
-use super::common::{CommonArgs, opener};
+use super::common::{CommonArgs, opener, warn};
 use crate::args::{CheckArgs, Output};
 use crate::failure::{About, Outcome};
 use crate::output::{print_json, stdout};
@@ -17,11 +17,13 @@ const LEAKS: u8 = 3;
 const NOT_SUPPORTED: u8 = 63;
 
 pub(super) fn run(args: &CheckArgs, common: CommonArgs) -> Outcome {
-    let opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
+    let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
+    opener.strict = args.strict.strict;
     let checked = opener.check(&args.file);
     let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
     let code = if has_none { NOT_SUPPORTED } else { 1 };
     let checked = checked.about(&args.file).map_err(|failure| failure.code(code))?;
+    warn(&checked.findings, None, common);
     match common.output {
         Output::Json => print_json(&as_json(&checked, &args.file.to_string_lossy()))?,
         Output::Human => human(&checked.report, common)?,

@@ -1,9 +1,13 @@
 //! Arguments, openers and names that several commands use.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{Cancel, FileSource, Input, Inspection, Opener, SnapshotSelector, WithinDirectory, driver};
+use diskimg::{
+    Cancel, FileSource, Finding, Input, Inspection, Opener, Severity, SnapshotSelector, WithinDirectory,
+    driver,
+};
 
 use crate::args::{FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure};
@@ -42,6 +46,15 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
         }
     }
     Ok(opener)
+}
+
+/// Prints the findings of severity warning on standard error. `file` is named if the command reads several images.
+pub(super) fn warn(findings: &[Finding], file: Option<&Path>, common: CommonArgs) {
+    let mut stderr = std::io::stderr().lock();
+    let file = file.map_or(String::new(), |file| format!("{}: ", file.display()));
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning && !common.quiet) {
+        let _ = writeln!(stderr, "diskimg: warning: {file}{}", finding.message);
+    }
 }
 
 /// Reads the metadata of the image in a file or on standard input.

@@ -9,7 +9,7 @@ use diskimg::{
 };
 use serde_json::{Value, json};
 
-use super::common::{CommonArgs, opener};
+use super::common::{CommonArgs, opener, warn};
 use crate::args::{CompareArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{print_json, stdout};
@@ -33,7 +33,9 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
         if !opener.parents.is_empty() && !is_based(&opener, file) {
             opener.parents.clear();
         }
-        opener.open(file).about(file)
+        let disk = opener.open(file).about(file)?;
+        warn(&disk.findings(), Some(file), common);
+        Ok(disk)
     };
     let second = OpenArgs { format: args.second_format.clone(), ..args.read.open.clone() };
     let a = open(&args.first, &args.read.open)?;

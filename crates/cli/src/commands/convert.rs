@@ -5,7 +5,7 @@ use std::path::Path;
 
 use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
-use super::common::{CommonArgs, input, opener, selector, shown};
+use super::common::{CommonArgs, input, opener, selector, shown, warn};
 use super::target::{is_stdout, target};
 use crate::args::{Cache, ConvertArgs};
 use crate::failure::{About, Failure, Outcome};
@@ -23,6 +23,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
         eprintln!("diskimg: note: -r is ignored, the rate is not limited");
     }
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
+    opener.strict = args.strict.strict;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.direct = args.source_cache == Cache::None;
     let (options, target) = (options(args)?, target(args)?);
@@ -33,7 +34,9 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     display.finish(done.is_ok());
     // Source or target may fail. The error names the file if it is known.
     let both = format!("{} to {}", shown(&args.source).display(), args.target.display());
-    report(args, common, &display, &done.about(Path::new(&both))?);
+    let done = done.about(Path::new(&both))?;
+    warn(&done.findings, None, common);
+    report(args, common, &display, &done);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Convert(args) => convert::run(&args, common),
         Command::Measure(args) => measure::run(&args, common),
         Command::Create(args) => create::run(&args),
-        Command::Cat(args) => cat::run(&args),
+        Command::Cat(args) => cat::run(&args, common),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),
         Command::Completions { shell } => manual::completions(shell),

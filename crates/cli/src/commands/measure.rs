@@ -7,7 +7,7 @@ use diskimg::core::{Detail, Measured};
 use diskimg::{Disk, Error, ErrorKind, Image, Result, Setting, Target, driver};
 use serde_json::{Map, Value};
 
-use super::common::{CommonArgs, opener, selector};
+use super::common::{CommonArgs, opener, selector, warn};
 use super::target::configure;
 use crate::args::{MeasureArgs, Output};
 use crate::failure::{About, Failure, Outcome};
@@ -20,6 +20,7 @@ pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
     let (measured, bitmaps) = match (&args.file, args.size) {
         (Some(file), _) => {
             let disk = open(args, file)?;
+            warn(&disk.findings(), None, common);
             (target.measure(&disk).about(file)?, bitmaps(&disk, &target)?)
         }
         (None, size) => (target.measure_empty(size.unwrap_or(0))?, None),
@@ -37,6 +38,7 @@ fn open(args: &MeasureArgs, file: &Path) -> Result<Disk, Failure> {
         return Err(error.because("measure needs a file that supports random access").into());
     }
     let mut opener = opener(&args.read.open, Some((&args.read.follow, file)))?;
+    opener.strict = args.strict.strict;
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.open(file).about(file)
 }

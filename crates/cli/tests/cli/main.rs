@@ -19,3 +19,4 @@ mod signals;
 mod streams;
 mod strict;
 mod tools;
+mod warnings;

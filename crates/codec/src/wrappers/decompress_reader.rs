@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use diskimg_core::Finding;
+
 use super::decompressor::Decompressor;
 
 /// The size of the input buffer. Our limit: few calls for a pipe (64 KiB at most on Linux), one read-ahead of a
@@ -45,6 +47,12 @@ impl<R: Read> DecompressReader<R> {
     pub fn new(reader: R, decompressor: Decompressor) -> Self {
         let input = vec![0; INPUT_LEN];
         Self { reader, decompressor, input, start: 0, end: 0, at_end: false, more: false }
+    }
+
+    /// The findings about the compressed file so far, complete after the end was read: see [`Decompressor::findings`].
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.decompressor.findings()
     }
 
     /// Returns the inner reader. Input that was read and not yet decompressed is lost.

@@ -1,6 +1,6 @@
 //! One push decompressor for all wrappers.
 
-use diskimg_core::{Error, ErrorKind, Limits, Result};
+use diskimg_core::{Error, ErrorKind, Finding, Limits, Result};
 
 use super::decompress_options::DecompressOptions;
 use super::gzip::Gzip;
@@ -91,6 +91,13 @@ impl Decompressor {
     #[must_use]
     pub fn wrapper(&self) -> Wrapper {
         self.wrapper
+    }
+
+    /// The findings about the compressed file so far, complete after [`Decompressor::finish`]. Their offsets are in the
+    /// compressed file.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.codec.findings()
     }
 
     /// Decompresses the next bytes of the file, any number at a time. Passes the output to `out` in order, at

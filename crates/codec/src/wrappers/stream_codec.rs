@@ -1,6 +1,6 @@
 //! The interface and the errors that the codecs of all wrappers share.
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, Finding, Result};
 
 /// The bytes that one step consumed and produced.
 #[derive(Clone, Copy, Default, Debug)]
@@ -22,6 +22,11 @@ pub(super) trait StreamCodec: Send {
 
     /// The number of members, streams or frames begun so far.
     fn units(&self) -> u64;
+
+    /// The findings about the input so far.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 /// Returns the error for `field`, which starts at byte `offset` of the file.

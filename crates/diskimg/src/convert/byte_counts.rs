@@ -40,6 +40,7 @@ impl ByteCounts {
             copied,
             zeros,
             looks_like: None,
+            findings: Vec::new(),
         }
     }
 }

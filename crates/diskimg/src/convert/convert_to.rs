@@ -71,7 +71,7 @@ impl Disk {
         let looks_like = if target.is_raw() { looks_like_image(self)? } else { None };
         let sink = target.create(Some(self.size()))?;
         progress.begin(Some(self.size()));
-        Ok(Converted { looks_like, ..convert(self, sink, options, progress)? })
+        Ok(Converted { looks_like, findings: self.findings(), ..convert(self, sink, options, progress)? })
     }
 }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSink, BlockSource, Driver, Error, ErrorKind, Format, Progress, Result, StreamDecoder,
+    BlockSink, BlockSource, Driver, Error, ErrorKind, Finding, Format, Image, Progress, Result, StreamDecoder,
 };
 
 use super::byte_counts::ByteCounts;
 use super::counting_sink::CountingSink;
 use super::engine::convert;
 use super::options::{ConvertOptions, Converted};
+use crate::finding_log::merge;
 use crate::foreign_formats::TRAILER;
 use crate::opener::Opener;
+use crate::probe::Payload;
 use crate::sniff::{FileParts, HEAD};
 use crate::spool::ImageSpool;
 use crate::stream_input::{more_of_head, one_pass};
@@ -27,6 +29,8 @@ pub(super) struct OnePass {
     counts: ByteCounts,
     stage: PassStage,
     raw: Option<RawCheck>,
+    /// Describes an image that is decoded in order, for its findings.
+    described: Payload,
 }
 
 enum PassStage {
@@ -64,7 +68,8 @@ impl OnePass {
     pub(super) fn new(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
         let stage = PassStage::Head { bytes: Vec::new(), enough: HEAD };
         let (opener, options) = (opener.clone(), options.clone());
-        Self { opener, options, sink, counts: ByteCounts::default(), stage, raw: None }
+        let described = Payload::new(&opener);
+        Self { opener, options, sink, counts: ByteCounts::default(), stage, raw: None, described }
     }
 
     /// The driver, once the format is known.
@@ -131,6 +136,7 @@ impl OnePass {
                 PassStage::Spooling(driver, Box::new(spool.map_err(|error| error.format(driver.format))?))
             }
         };
+        self.described = Payload::new(&Opener { format: Some(driver.format), ..self.opener.clone() });
         if driver.format == diskimg_raw::DRIVER.format && !self.is_spooling() {
             self.raw = Some(RawCheck { head: head.clone(), tail: Tail::new(TRAILER), size: 0 });
         }
@@ -143,15 +149,23 @@ impl OnePass {
         }
         let sink = CountingSink { sink: &*self.sink, counts: &self.counts, sparse: self.options.sparse };
         match &mut self.stage {
-            PassStage::Decoding(_, decoder) => decoder.push(bytes, &sink),
+            PassStage::Decoding(_, decoder) => {
+                self.described.push(bytes);
+                decoder.push(bytes, &sink)
+            }
             PassStage::Spooling(_, spool) => spool.push(bytes),
             PassStage::Head { .. } if bytes.is_empty() => Ok(()),
             PassStage::Head { .. } | PassStage::Failed => Err(failed("accepts no more bytes")),
         }
     }
 
-    /// Ends the image: converts it if it was stored, and finishes the sink.
-    pub(super) fn finish(mut self, wrapper: Option<Wrapper>, progress: &dyn Progress) -> Result<Converted> {
+    /// Ends the image, whose stream has these findings: converts it if it was stored, and finishes the sink.
+    pub(super) fn finish(
+        mut self,
+        wrapper: Option<Wrapper>,
+        streamed: Vec<Finding>,
+        progress: &dyn Progress,
+    ) -> Result<Converted> {
         if let PassStage::Head { bytes, .. } = &self.stage {
             self.leave_head(Some(bytes.len() as u64))?;
         }
@@ -159,18 +173,27 @@ impl OnePass {
             raw.check(&self.opener)?;
         }
         match self.stage {
-            PassStage::Decoding(_, mut decoder) => {
+            PassStage::Decoding(driver, mut decoder) => {
                 let sparse = self.options.sparse;
                 let size =
                     decoder.finish(&CountingSink { sink: &*self.sink, counts: &self.counts, sparse })?;
+                let described = self.described.finish().image;
+                let mut findings = described.map(|info| info.findings).unwrap_or_default();
+                merge(&mut findings, decoder.findings().into_iter().chain(streamed));
+                self.opener.accept(driver.format, &findings)?;
                 let done = self.counts.totals();
                 self.sink.finish()?;
-                Ok(Converted { virtual_size: size, zeros: size.saturating_sub(done.written), ..done })
+                let zeros = size.saturating_sub(done.written);
+                Ok(Converted { virtual_size: size, zeros, findings, ..done })
             }
             PassStage::Spooling(_, spool) => {
                 let file: Arc<dyn BlockSource> = Arc::new(spool.finish()?);
-                let disk = self.opener.open_image(&file, wrapper, None)?;
-                convert(&disk, self.sink, &self.options, progress)
+                let mut disk = self.opener.open_image(&file, wrapper, None)?;
+                disk.add_findings(streamed);
+                let findings = disk.findings();
+                self.opener.accept(disk.info().format, &findings)?;
+                let done = convert(&disk, self.sink, &self.options, progress)?;
+                Ok(Converted { findings, ..done })
             }
             PassStage::Head { .. } | PassStage::Failed => Err(failed("cannot be finished")),
         }

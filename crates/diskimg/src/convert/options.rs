@@ -1,6 +1,6 @@
 //! The options of a conversion and its result.
 
-use diskimg_core::zeros;
+use diskimg_core::{Finding, zeros};
 
 /// The options of a conversion.
 ///
@@ -77,7 +77,7 @@ impl Sparse {
 /// assert_eq!((done.virtual_size, done.written, done.zeros), (1 << 20, 0, 1 << 20));
 /// # Ok::<(), diskimg::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Converted {
     /// Size of the disk.
     pub virtual_size: u64,
@@ -90,4 +90,7 @@ pub struct Converted {
     /// The image format that the content of a raw target looks like: see [`looks_like_image`](crate::looks_like_image).
     /// Set by `convert_to` if the beginning of the disk was available.
     pub looks_like: Option<&'static str>,
+    /// The findings about all layers that were read, as [`Disk::findings`](crate::Disk::findings) returns them, and those
+    /// that only the end of a stream shows. Empty for [`convert()`](crate::convert()), which reads any source.
+    pub findings: Vec<Finding>,
 }

@@ -117,7 +117,7 @@ impl StreamConvert {
         let Self { decompressor, unpacker, pass, .. } = &mut self;
         decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| forward(pass, piece)))?;
         unpacker.finish(&mut |piece| forward(pass, piece))?;
-        self.pass.finish(self.decompressor.wrapper(), progress)
+        self.pass.finish(self.decompressor.wrapper(), self.decompressor.findings(), progress)
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn convert_stream(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted> {
-    let (opener, wrapper, mut stream) = input.into_parts();
+    let (opener, wrapper, mut stream, log) = input.into_parts();
     let mut pass = OnePass::new(&opener, sink, options);
     let (full, filled) = sync_channel(BUFFERS_AHEAD);
     let (empty, emptied) = sync_channel(BUFFERS_AHEAD);
@@ -49,7 +49,7 @@ pub(super) fn convert_stream(
         }
         Ok(())
     })?;
-    pass.finish(wrapper, progress)
+    pass.finish(wrapper, log.findings(), progress)
 }
 
 /// A buffer and the number of its bytes that were read.

@@ -22,10 +22,10 @@ pub(super) enum StreamEnd {
 }
 
 /// The evaluation of a stream.
-pub(super) struct Evaluation {
+pub(crate) struct Evaluation {
     pub(super) formats: Vec<Format>,
     pub(super) content: Option<Content>,
-    pub(super) image: Result<ImageInfo>,
+    pub(crate) image: Result<ImageInfo>,
     /// The format, if there is exactly one; raw only if the caller requested it.
     pub(super) named: Option<Format>,
     /// True if a trailer could still indicate another format.

@@ -15,6 +15,7 @@ mod report;
 mod retained;
 
 pub(crate) use evaluate::{inspect_head, longer_head};
+pub(crate) use payload::Payload;
 pub use probed::Probed;
 pub use prober::Prober;
 pub use report::ProbeReport;

@@ -14,7 +14,7 @@ use crate::sniff::HEAD;
 /// The image is evaluated when the head is complete, when all ranges that its format read are retained, and then whenever
 /// the stream has doubled. These positions do not depend on how the stream is split. A result is certain once it is the
 /// same for a stream that ends at the current position and for one that never ends.
-pub(super) struct Payload {
+pub(crate) struct Payload {
     opener: Opener,
     retained: Retained,
     /// True if the format is certain. It never changes after that.
@@ -28,7 +28,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    pub(super) fn new(opener: &Opener) -> Self {
+    pub(crate) fn new(opener: &Opener) -> Self {
         Self {
             opener: opener.clone(),
             retained: Retained::default(),
@@ -46,7 +46,7 @@ impl Payload {
     }
 
     /// Adds the next bytes. They are ignored once the result is certain.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while self.settled.is_none() && !rest.is_empty() {
             let most = range::buffer_len(&(self.retained.total()..self.next_evaluation));
@@ -98,7 +98,7 @@ impl Payload {
     }
 
     /// Ends the stream.
-    pub(super) fn finish(self) -> Evaluation {
+    pub(crate) fn finish(self) -> Evaluation {
         match self.settled {
             Some(evaluation) => evaluation,
             None => evaluate(&self.retained, StreamEnd::Here, &self.opener).with_missing_noted(),

@@ -7,6 +7,7 @@ use super::archive_probe::ArchiveProbe;
 use super::probed::Probed;
 use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
+use crate::finding_log::merge;
 use crate::opener::Opener;
 
 /// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
@@ -150,7 +151,11 @@ impl Prober {
         // The bytes so far are evaluated even if the stream failed.
         let ended = self.content.finish();
         let whole = self.failed.map_or(ended, Err);
-        let (evaluation, member) = self.content.into_evaluation();
+        let streamed = self.decompressor.findings();
+        let (mut evaluation, member) = self.content.into_evaluation();
+        if let Ok(info) = &mut evaluation.image {
+            merge(&mut info.findings, streamed);
+        }
         ProbeReport {
             wrapper: self.decompressor.wrapper(),
             formats: evaluation.formats,
