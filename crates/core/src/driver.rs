@@ -4,9 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, CheckReport, DenyReferences, Error, ErrorKind, Format, Image, ImageInfo, Limits,
-    Measured, Resolver, Result, Siblings, StreamDecoder,
+    BlockSink, BlockSource, CheckReport, DenyReferences, Error, ErrorKind, Finding, Format, Image, ImageInfo,
+    Limits, Measured, Resolver, Result, Siblings, StreamDecoder,
 };
+
+/// Compares the tables of an image that was described with the length of its file: the type of [`Driver::survey`].
+pub type SurveyFn = fn(&dyn BlockSource, &ImageInfo, &Limits) -> Vec<Finding>;
 
 /// Opens one layer of an image for reading: the type of [`Driver::open`].
 pub type OpenFn = fn(Arc<dyn BlockSource>, &OpenOptions<'_>) -> Result<Arc<dyn Image>>;
@@ -44,6 +47,11 @@ pub struct Driver {
     pub probe: fn(&[u8]) -> Verdict,
     /// Describes an image. Opens no other file and reads as little as possible.
     pub inspect: fn(&dyn BlockSource, &Limits) -> Result<ImageInfo>,
+    /// Compares the tables of an image with the length of its file and returns findings: structures past the end of the
+    /// file, and clusters in which it ends. [`Driver::inspect`] returns no such findings, because it reads no tables.
+    /// Reads at most [`Limits::metadata_cache`] bytes of tables, and returns a finding if there are more. `None` if the
+    /// format has no tables.
+    pub survey: Option<SurveyFn>,
     /// Opens one layer for reading. A backing file is only reported; the facade opens chains.
     pub open: OpenFn,
     /// Creates a decoder of a streamed image, if the format can be streamed.

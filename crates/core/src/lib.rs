@@ -60,7 +60,7 @@ pub use chain::Chain;
 pub use check::{CheckReport, Problem, ProblemKind};
 pub use driver::{
     CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
-    SettingsOfFn, SnapshotSelector, StreamFn, Verdict,
+    SettingsOfFn, SnapshotSelector, StreamFn, SurveyFn, Verdict,
 };
 pub use error::{Error, ErrorKind, Result, ensure};
 pub use extent::{Extent, ExtentKind, HostRange, Location};

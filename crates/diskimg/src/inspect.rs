@@ -31,8 +31,9 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
 }
 
 impl Opener {
-    /// Describes the image in a file: format, virtual size, references, findings. Reads headers only and opens no
-    /// other file, whatever [`Opener::resolver`] allows.
+    /// Describes the image in a file: format, virtual size, references, findings. Reads headers and, to compare them with
+    /// the length of the file, at most [`Limits::metadata_cache`](crate::Limits::metadata_cache) bytes of tables. Opens
+    /// no other file, whatever [`Opener::resolver`] allows.
     ///
     /// A compressed file is decoded as far as needed: to its end if it holds a raw disk, whose size is
     /// recorded nowhere else.
@@ -79,7 +80,12 @@ impl Opener {
 
     fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
         let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
-        (driver.inspect)(source, &self.limits)
+        let mut info = (driver.inspect)(source, &self.limits)?;
+        if let Some(survey) = driver.survey {
+            let findings = survey(source, &info, &self.limits);
+            info.findings.extend(findings);
+        }
+        Ok(info)
     }
 
     /// Describes an image that is streamed, reading no more than needed: see [`Prober`].

@@ -8,6 +8,7 @@ use crate::header::MAGIC;
 use crate::open::{inspect, open};
 use crate::settings_of::settings_of;
 use crate::stream::stream;
+use crate::table_survey::survey;
 use crate::writer;
 
 /// The driver for qcow2 images.
@@ -24,6 +25,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["qcow2", "qcow"],
     probe,
     inspect,
+    survey: Some(survey),
     open,
     stream: Some(stream),
     create: Some(writer::create),

@@ -1,6 +1,6 @@
 //! Constructors of the errors of this crate.
 
-use diskimg_core::{Error, ErrorKind, Format};
+use diskimg_core::{Error, ErrorKind, Format, GuestOffset, HostOffset};
 
 /// The name of this format.
 pub const FORMAT: Format = Format::new("qcow2");
@@ -13,6 +13,11 @@ pub(crate) fn corrupt(field: impl Into<String>) -> Error {
 /// The error for a structure that ends past the end of the file.
 pub(crate) fn truncated(field: impl Into<String>) -> Error {
     Error::new(ErrorKind::Truncated).format(FORMAT).field(field)
+}
+
+/// The error for a structure at `at`, which the bytes at `guest` need, in a file that ends at byte `size`.
+pub(crate) fn past_end(what: &str, at: HostOffset, guest: GuestOffset, size: u64) -> Error {
+    truncated(what).at(at.0).guest(guest.0).because(format_args!("the file ends at byte {size}"))
 }
 
 /// The error for a valid field that this crate does not support.

@@ -25,9 +25,11 @@ mod open;
 mod read;
 mod selected_l1;
 mod settings_of;
+mod short_cluster;
 mod snapshot;
 mod stream;
 mod subcluster;
+mod table_survey;
 mod table_words;
 mod writer;
 

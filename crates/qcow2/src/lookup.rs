@@ -7,7 +7,7 @@ use diskimg_core::{BlockSource, Error, Limits, Result, ensure, range};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
-use crate::errors::{corrupt, truncated};
+use crate::errors::{corrupt, past_end};
 use crate::first_cluster::FirstCluster;
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
@@ -153,10 +153,6 @@ impl Lookup {
             corrupt("compressed cluster").at(range.offset.0).guest(guest.0)
         })
     }
-}
-
-fn past_end(field: &str, at: HostOffset, guest: GuestOffset, size: u64) -> Error {
-    truncated(field).at(at.0).guest(guest.0).because(format_args!("the file ends at byte {size}"))
 }
 
 impl Mapping<'_> {

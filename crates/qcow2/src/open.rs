@@ -12,9 +12,11 @@ use crate::errors::FORMAT;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
 use crate::header::Compression;
+use crate::l2::L2Rules;
 use crate::lookup::Lookup;
 use crate::selected_l1::SelectedL1;
 use crate::snapshot;
+use crate::table_survey::TableSurvey;
 
 /// A qcow2 image, or an internal snapshot of one, as a disk to read. It is one layer: unallocated clusters read
 /// as zeros, and a backing file is only reported.
@@ -57,8 +59,8 @@ impl Qcow2 {
     /// [`ImageInfo::findings`].
     ///
     /// A read fails only if it needs something damaged. Tables and clusters past the end of the file are
-    /// [`diskimg_core::ErrorKind::Truncated`], never zeros. If the file ends inside a cluster, the rest of that
-    /// cluster reads as zeros.
+    /// [`diskimg_core::ErrorKind::Truncated`], never zeros. If the file ends inside a data cluster, the rest of that
+    /// cluster reads as zeros, as in QEMU, which is the finding `truncated_cluster`.
     ///
     /// # Errors
     /// - [`diskimg_core::ErrorKind::Encrypted`] for an encrypted image
@@ -88,6 +90,15 @@ impl Qcow2 {
             None => Arc::clone(&source),
             Some(reference) => options.resolver.resolve(reference)?,
         };
+        let survey = TableSurvey {
+            source: source.as_ref(),
+            rules: L2Rules::new(header, parsed.data_file.is_some()),
+            l1: selected.mapping_bytes(header),
+            disk_size: selected.disk_size,
+            data_size: Some(data.size()),
+            table_bytes: limits.metadata_cache,
+        };
+        info.findings.extend(survey.short_cluster());
         let lookup = Lookup::new(Arc::clone(&source), &parsed, &selected, data.size(), limits);
         Ok(Self {
             data,

@@ -31,6 +31,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["raw", "img", "iso"],
     probe: |_| Verdict::No,
     inspect: describe,
+    survey: None,
     open,
     stream: Some(|limits| Ok(Box::new(RawDecoder::new(limits)))),
     create: Some(raw_sink::create),

@@ -30,6 +30,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["vdi"],
     probe,
     inspect,
+    survey: None,
     open: |source, options| Ok(Arc::new(Vdi::open(source, options)?)),
     stream: Some(stream),
     create: Some(writer::create),

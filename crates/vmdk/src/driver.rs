@@ -28,6 +28,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["vmdk"],
     probe,
     inspect,
+    survey: None,
     open,
     stream: Some(stream::stream),
     create: Some(writer::create),

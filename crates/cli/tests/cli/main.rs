@@ -19,4 +19,5 @@ mod signals;
 mod streams;
 mod strict;
 mod tools;
+mod truncated;
 mod warnings;

@@ -10,8 +10,9 @@ use super::guest_output::GuestOutput;
 use super::spill::Spill;
 use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
-use crate::errors::{FORMAT, corrupt, truncated};
+use crate::errors::{FORMAT, corrupt, past_end};
 use crate::metadata_area::{MetadataArea, check_free};
+use crate::short_cluster::ShortCluster;
 
 /// The maximum number of bytes of a run that are read from the spill in one call. Our limit.
 const MAX_READ: u64 = 2 << 20;
@@ -64,6 +65,8 @@ pub(super) struct Clusters {
     /// The run that the next entry of the table may extend.
     open_run: Option<HostRun>,
     buffer: Vec<u8>,
+    /// The data cluster in which the file has ended.
+    short: Option<ShortCluster>,
 }
 
 impl Clusters {
@@ -84,7 +87,13 @@ impl Clusters {
             file_size: None,
             open_run: None,
             buffer: Vec::new(),
+            short: None,
         }
+    }
+
+    /// The data cluster in which the file has ended; `None` if no bytes of the disk are missing in it.
+    pub(super) fn short_cluster(&self) -> Option<ShortCluster> {
+        self.short
     }
 
     /// Notes that all host bytes below `position` were streamed.
@@ -316,7 +325,19 @@ impl Clusters {
             let next = cluster.plus(self.geometry.cluster_size());
             return Err(past_end("data cluster", next, run.guest.plus(rest), size));
         }
+        self.note_short(run, size);
         self.output.zero(run.guest.0..run.guest_end().0, sink)
+    }
+
+    /// Notes that the bytes of `run` are missing in the cluster in which the file ends.
+    fn note_short(&mut self, run: &HostRun, size: u64) {
+        let index = |guest: GuestOffset| self.geometry.cluster_index(guest);
+        self.short = match self.short {
+            None => Some(ShortCluster { file_size: size, guest: run.guest, missing: run.len }),
+            // Another run of subclusters, or another reference to the same cluster.
+            Some(short) if index(short.guest) == index(run.guest) => Some(short.with(run.len)),
+            Some(short) => Some(short),
+        };
     }
 
     fn decompress(
@@ -329,9 +350,4 @@ impl Clusters {
         let unit = CompressedUnit { host, truncated: self.file_size.is_some() };
         self.output.decompress(&unit, guest, bytes, sink)
     }
-}
-
-/// The error for a structure past the end of the file.
-pub(super) fn past_end(what: &str, at: HostOffset, guest: GuestOffset, size: u64) -> Error {
-    truncated(what).at(at.0).guest(guest.0).because(format_args!("the file ends at byte {size}"))
 }

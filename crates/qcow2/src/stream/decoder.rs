@@ -1,6 +1,8 @@
 //! Splits a stream into clusters and reads the header.
 
-use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Memory, Result, SpillFile, StreamDecoder};
+use diskimg_core::{
+    BlockSink, Budget, Error, ErrorKind, Finding, Limits, Memory, Result, SpillFile, StreamDecoder,
+};
 
 use super::claims::Claims;
 use super::clusters::Clusters;
@@ -15,6 +17,7 @@ use crate::first_cluster::FirstCluster;
 use crate::header::{Header, V3_LENGTH_WITH_COMPRESSION};
 use crate::l2::L2Rules;
 use crate::selected_l1::SelectedL1;
+use crate::short_cluster::ShortCluster;
 
 /// Creates a decoder of a streamed image: [`diskimg_core::Driver::stream`] of this format.
 ///
@@ -28,6 +31,7 @@ pub(crate) fn stream(limits: &Limits) -> Result<Box<dyn StreamDecoder>> {
         position: HostOffset(0),
         unit: V3_LENGTH_WITH_COMPRESSION as usize,
         pending: Vec::new(),
+        short: None,
     }))
 }
 
@@ -42,6 +46,8 @@ struct Qcow2Decoder {
     unit: usize,
     /// The beginning of the next unit.
     pending: Vec<u8>,
+    /// The data cluster in which the image ended.
+    short: Option<ShortCluster>,
 }
 
 enum DecoderState {
@@ -121,6 +127,7 @@ impl Qcow2Decoder {
         match &mut self.state {
             DecoderState::Clusters(reader) => {
                 reader.finish(self.position.0, sink)?;
+                self.short = reader.short_cluster();
                 Ok(reader.size())
             }
             _ => self.process(&[], sink).map(|()| 0),
@@ -145,6 +152,10 @@ impl StreamDecoder for Qcow2Decoder {
 
     fn use_spill_file(&mut self, file: Box<dyn SpillFile>) {
         self.spill_file = Some(file);
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.short.iter().map(ShortCluster::finding).collect()
     }
 }
 

@@ -6,13 +6,14 @@ use std::ops::Range;
 use diskimg_core::{BlockSink, Error, Result, range};
 
 use super::claims::HostRun;
-use super::clusters::{Clusters, StreamedCluster, past_end};
+use super::clusters::{Clusters, StreamedCluster};
 use super::l2_table::{self, L2TableRef};
 use crate::addr::{Geometry, GuestOffset, HostOffset, SUBCLUSTERS};
 use crate::entry_bits::{COPIED, refcount_block};
-use crate::errors::corrupt;
+use crate::errors::{corrupt, past_end};
 use crate::l1;
 use crate::l2::{ClusterDescriptor, L2Rules};
+use crate::short_cluster::ShortCluster;
 use crate::subcluster::{Subcluster, SubclusterMap};
 
 /// Memory charged for the offset of one refcount block, including its share of the set.
@@ -59,6 +60,11 @@ impl TableReader {
     /// Virtual size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The data cluster in which the file has ended; `None` if no bytes of the disk are missing in it.
+    pub(super) fn short_cluster(&self) -> Option<ShortCluster> {
+        self.clusters.short_cluster()
     }
 
     fn geometry(&self) -> Geometry {

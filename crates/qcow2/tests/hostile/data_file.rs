@@ -99,3 +99,18 @@ fn compressed_cluster_with_a_data_file_is_corrupt() {
     let error = disk.read_at(0, &mut [0; 1]).unwrap_err();
     assert_error(&error, ErrorKind::Corrupt, Some(L2), Some(0));
 }
+
+#[test]
+fn data_file_that_ends_inside_a_cluster_is_a_finding() {
+    use diskimg_core::Image as _;
+    let image = external(Some(b"disk.data"));
+    let findings = |data: usize| {
+        let disk = open(&image, painted(0, data)).unwrap();
+        let findings = disk.info().findings.iter().filter(|finding| finding.check == "truncated_cluster");
+        findings.map(|finding| (finding.offset.unwrap(), finding.message.clone())).collect::<Vec<_>>()
+    };
+    assert!(findings(3 * CLUSTER as usize).is_empty());
+    let found = findings(2 * CLUSTER as usize + 96);
+    assert_eq!(found[0].0, 2 * CLUSTER + 96);
+    assert!(found[0].1.contains("guest offset 4192; the missing 4000 bytes"), "{found:?}");
+}

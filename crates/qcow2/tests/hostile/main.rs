@@ -15,3 +15,4 @@ mod image;
 mod lists;
 mod names;
 mod tables;
+mod truncation;
