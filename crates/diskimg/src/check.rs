@@ -72,8 +72,12 @@ impl Opener {
         })?;
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
         // An image that cannot be described may still be checked.
-        let described = (driver.inspect)(&source, &self.limits);
+        let described = self.inspect_image(&source);
         let mut findings = described.map(|info| info.findings).unwrap_or_default();
+        // An opened image reports the end of its external data file too.
+        if let Ok(opened) = (driver.open)(Arc::clone(&source), &options) {
+            merge(&mut findings, opened.info().findings.iter().cloned());
+        }
         merge(&mut findings, streamed);
         self.accept(driver.format, &findings)?;
         Ok(Checked { format: driver.format, report: check(source, &options)?, findings })

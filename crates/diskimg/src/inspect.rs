@@ -78,7 +78,8 @@ impl Opener {
         }
     }
 
-    fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
+    /// Describes the image in a source that is decompressed and extracted already.
+    pub(crate) fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
         let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
         let mut info = (driver.inspect)(source, &self.limits)?;
         if let Some(survey) = driver.survey {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use diskimg::core::{CheckReport, ProblemKind};
-use diskimg::{Checked, Printable};
+use diskimg::{Checked, Printable, json};
 use serde_json::{Map, Value, json};
 
 use super::common::{CommonArgs, opener, warn};
@@ -59,7 +59,8 @@ fn as_json(checked: &Checked, file: &str) -> Value {
         .iter()
         .map(|problem| json!({"kind": kind(problem.kind), "message": problem.message, "offset": problem.offset}))
         .collect();
-    object.insert("diskimg".into(), json!({ "problems": problems }));
+    let findings: Vec<Value> = checked.findings.iter().map(json::finding).collect();
+    object.insert("diskimg".into(), json!({ "problems": problems, "findings": findings }));
     Value::Object(object)
 }
 

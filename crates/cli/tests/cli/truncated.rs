@@ -120,3 +120,50 @@ fn partly_downloaded_image_is_not_safe() {
         }
     }
 }
+
+#[test]
+fn short_cluster_is_a_warning_of_each_command_that_reads_and_an_error_if_strict() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    truncated(&dir, &["-O", "qcow2", "-o", "cluster_size=2M"], "disk.qcow2", "disk.qcow2", 1_500_000);
+    let warns = |stderr: &str| {
+        assert!(stderr.starts_with("diskimg: warning: the file ends at byte "), "{stderr}");
+        assert!(stderr.contains("inside its last cluster at guest offset "), "{stderr}");
+        assert!(stderr.ends_with(" bytes read as zeros\n"), "{stderr}");
+    };
+    let converted = dir.run(&["convert", "-O", "raw", "disk.qcow2", "file.raw"]);
+    warns(&converted.stderr);
+    let piped = dir.run_fed(&["convert", "-O", "raw", "-", "pipe.raw"], &dir.read("disk.qcow2"));
+    warns(&piped.stderr);
+    assert!(dir.read("file.raw") == dir.read("pipe.raw"));
+    let checked = dir.run(&["check", "--output=json", "disk.qcow2"]);
+    assert_eq!(checked.code, 0);
+    warns(&checked.stderr);
+    assert_eq!(checked.json()["diskimg"]["findings"][0]["check"], "truncated_cluster");
+    for strict in [
+        &["convert", "--strict", "-O", "raw", "disk.qcow2", "strict.raw"][..],
+        &["check", "--strict", "disk.qcow2"],
+    ] {
+        dir.run(strict).fails_with(1, &["qcow2: truncated_cluster", "inside its last cluster"]);
+    }
+    let piped = ["convert", "--strict", "-O", "raw", "-", "strict.raw"];
+    dir.run_fed(&piped, &dir.read("disk.qcow2")).fails_with(1, &["truncated_cluster"]);
+    assert!(!dir.exists("strict.raw"));
+}
+
+#[test]
+fn data_file_that_ends_inside_a_cluster_is_a_warning() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.img(&["create", "-q", "-f", "qcow2", "-o", "data_file=disk.data", "disk.qcow2", "1M"]);
+    dir.io("disk.qcow2", &["write -P 7 0 1M"]);
+    assert_eq!(dir.run(&["convert", "--follow", "-O", "raw", "disk.qcow2", "whole.raw"]).stderr, "");
+    let data = dir.read("disk.data");
+    dir.write("disk.data", &data[..data.len() - 100]);
+    for args in [
+        &["convert", "--follow", "-O", "raw", "disk.qcow2", "short.raw"][..],
+        &["check", "--follow", "disk.qcow2"],
+    ] {
+        let ran = dir.run(args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stderr.contains("guest offset 1048476; the missing 100 bytes read as zeros"), "{ran:?}");
+    }
+}
