@@ -13,6 +13,7 @@ use crate::disk_file::{DiskFile, disk_file};
 use crate::error::{error, io_at};
 use crate::file_ops::FileOps;
 use crate::platform::{self, SeekResult};
+use crate::target_file::{EndsOf, TargetFile};
 
 /// The longest file. A limit of the systems: offsets are signed 64-bit integers.
 const MAX_FILE_LEN: u64 = i64::MAX as u64;
@@ -37,6 +38,11 @@ pub struct SinkOptions {
     /// wherever nothing else is written: in one call if it supports that, otherwise range by range, and ranges that
     /// were never written in [`BlockSink::finish`].
     pub is_zero: bool,
+    /// Writes the first 1 MiB last, and with them the last 64 KiB of a target that keeps its length. Until then they
+    /// are zeros in the target, so that a target that was not finished has no header, partition table or superblock:
+    /// [`FileSink::new`] zeroes them, and [`BlockSink::finish`] writes them after everything else is on stable storage.
+    /// For a target with old content.
+    pub ends_last: bool,
     /// If set, zeros become holes, or are discarded on a block device. Otherwise they stay allocated.
     pub sparse: bool,
     /// Allocation before the first write. Requires a size.
@@ -58,6 +64,7 @@ impl Default for SinkOptions {
             size: None,
             keep_length: false,
             is_zero: false,
+            ends_last: false,
             sparse: true,
             preallocation: Preallocation::Off,
             direct: false,
@@ -111,7 +118,7 @@ pub enum Preallocation {
 #[derive(Debug)]
 pub struct FileSink {
     copies: bool,
-    ops: FileOps,
+    target: TargetFile,
     /// The first offset that must not be written.
     limit: u64,
     /// The final length of the file so far; `None` if it already has its length.
@@ -163,28 +170,42 @@ impl FileSink {
                 .expected("a file that can be written at any offset"));
         }
         let allocated = !options.sparse || options.preallocation != Preallocation::Off;
-        let ops = FileOps::new(file, disk.is_device, options.direct, options.sync);
-        let prepare = if disk.is_device { prepare_device } else { prepare_file };
-        let background = prepare(&ops, disk.size, &options)?;
         let is_fixed = disk.is_device || options.keep_length;
+        if let Some(size) = options.size.filter(|_| is_fixed) {
+            check_range(0, size, disk.size)?;
+        }
+        let ops = FileOps::new(file, disk.is_device, options.direct, options.sync);
+        let mut target = TargetFile::new(ops);
+        if options.ends_last {
+            let ends = match is_fixed {
+                _ if disk.is_device => EndsOf::Device,
+                true => EndsOf::File,
+                false => EndsOf::GrowingFile,
+            };
+            target.withhold_ends(disk.size, ends, options.sync)?;
+        }
+        let background = match disk.is_device {
+            true => prepare_device(&target, &options)?,
+            false => prepare_file(&target, disk.size, &options)?,
+        };
         let limit = options.size.unwrap_or(if is_fixed { disk.size } else { MAX_FILE_LEN });
         let end = options.size.is_none().then(AtomicU64::default);
         let covered = Mutex::default();
-        let copies = options.copies == Copies::Always || platform::shares_blocks(ops.file());
+        let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
         let (sync, keeps_length) = (options.sync, options.keep_length);
-        Ok(Self { copies, ops, limit, end, allocated, sync, keeps_length, background, covered })
+        Ok(Self { copies, target, limit, end, allocated, sync, keeps_length, background, covered })
     }
 
     /// The buffered file handle. Direct I/O uses another one.
     #[must_use]
     pub fn file(&self) -> &File {
-        self.ops.file()
+        self.target.file()
     }
 
     /// True if whole blocks are written with direct I/O.
     #[must_use]
     pub fn is_direct(&self) -> bool {
-        self.ops.is_direct()
+        self.target.is_direct()
     }
 
     /// Checks that a range of the disk is within the target.
@@ -207,7 +228,7 @@ impl FileSink {
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         match (covered.insert(range), self.background) {
             // Under the lock, so that no other thread can start to write there.
-            (Some(gap), Background::Unknown) => self.ops.make_zero(gap, self.allocated),
+            (Some(gap), Background::Unknown) => self.target.make_zero(&gap, self.allocated),
             _ => Ok(()),
         }
     }
@@ -218,7 +239,7 @@ impl FileSink {
         if self.background == Background::Unknown {
             let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
             for gap in covered.gaps(end) {
-                self.ops.make_zero(gap, self.allocated)?;
+                self.target.make_zero(&gap, self.allocated)?;
             }
         }
         let grows = self.end.is_some() && !self.keeps_length;
@@ -226,12 +247,12 @@ impl FileSink {
             && let DiskFile { size, is_device: false } = disk_file(self.file())?
             && size != end
         {
-            self.file().set_len(end).map_err(|error| io_at(error, "length", end))?;
+            self.target.set_len(end)?;
         }
         if self.sync {
-            self.file().sync_all().map_err(|error| io_at(error, "flush", 0))?;
+            self.target.sync()?;
         }
-        Ok(())
+        self.target.release(end, self.allocated, self.sync)
     }
 }
 
@@ -240,7 +261,7 @@ impl BlockSink for FileSink {
         let len = data.len() as u64;
         self.check(offset, len)?;
         self.cover(offset..offset.saturating_add(len))?;
-        self.ops.write(offset, data)
+        self.target.write(offset, data)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
@@ -258,14 +279,14 @@ impl BlockSink for FileSink {
         } else {
             self.cover(range.clone())?;
         }
-        self.ops.make_zero(range, self.allocated)
+        self.target.make_zero(&range, self.allocated)
     }
 
     /// Copies with `copy_file_range`, which shares the blocks if the file system supports it. Holes of the source are
     /// zeroed and not copied. It may return `false` after a part was copied; the caller then writes all bytes.
     fn copy_from(&self, offset: u64, from: HostRange<'_>) -> Result<bool> {
         self.check(offset, from.len)?;
-        if self.ops.is_direct() || !self.copies {
+        if self.target.is_direct() || !self.copies {
             return Ok(false);
         }
         let (mut at, mut rest) = (offset, from);
@@ -274,7 +295,7 @@ impl BlockSink for FileSink {
             let range = at..at.saturating_add(len);
             if data {
                 self.cover(range)?;
-                if !self.ops.copy(at, HostRange { len, ..rest })? {
+                if !self.target.copy(at, HostRange { len, ..rest })? {
                     return Ok(false);
                 }
             } else {
@@ -317,52 +338,46 @@ fn run_at(range: HostRange<'_>) -> Result<(bool, u64)> {
 }
 
 /// Gives a regular file its length and allocation.
-fn prepare_file(ops: &FileOps, len: u64, options: &SinkOptions) -> Result<Background> {
-    let set_len = |len| ops.file().set_len(len).map_err(|error| io_at(error, "length", len));
-    if options.keep_length {
-        match options.size {
-            Some(size) => check_range(0, size, len)?,
-            // Old bytes are zeroed up to the end of the disk, which is not known yet.
-            None if !options.is_zero => return Ok(Background::Unknown),
-            None => {}
-        }
+fn prepare_file(target: &TargetFile, len: u64, options: &SinkOptions) -> Result<Background> {
+    if options.keep_length && options.size.is_none() && !options.is_zero {
+        // Old bytes are zeroed up to the end of the disk, which is not known yet.
+        return Ok(Background::Unknown);
     }
     let kept = options.size.filter(|size| options.keep_length && *size < len);
     match kept {
         _ if options.is_zero => {}
-        Some(size) => ops.make_zero(0..size, false)?,
-        None => set_len(0)?,
+        Some(size) => target.make_zero(&(0..size), false)?,
+        None => target.truncate()?,
     }
     let Some(size) = options.size else {
         return Ok(if options.sparse { Background::Zeros } else { Background::Unknown });
     };
     if kept.is_none() {
-        set_len(size)?;
+        target.set_len(size)?;
     }
     if options.preallocation == Preallocation::Full {
-        ops.write_zeros(0..size)?;
+        target.write_zeros(&(0..size))?;
     } else if options.preallocation == Preallocation::Falloc || !options.sparse {
-        ops.allocate(size)?;
+        target.allocate(size)?;
     }
     Ok(Background::Zeros)
 }
 
 /// Zeroes a block device as far as it can do so in one call.
-fn prepare_device(ops: &FileOps, device: u64, options: &SinkOptions) -> Result<Background> {
+fn prepare_device(target: &TargetFile, options: &SinkOptions) -> Result<Background> {
     let Some(size) = options.size else {
         return Ok(if options.is_zero { Background::Zeros } else { Background::Unknown });
     };
-    check_range(0, size, device)?;
     if options.preallocation == Preallocation::Full {
-        ops.make_zero(0..size, true)?;
+        target.make_zero(&(0..size), true)?;
         return Ok(Background::Zeros);
     }
     if options.is_zero {
         return Ok(Background::Zeros);
     }
     let whole = crate::aligned::floor(size);
-    if options.sparse && whole > 0 && ops.punch(&(0..whole))? {
-        ops.write_zeros(whole..size)?;
+    if options.sparse && whole > 0 && target.punch(&(0..whole))? {
+        target.write_zeros(&(whole..size))?;
         return Ok(Background::Zeros);
     }
     Ok(Background::Unknown)

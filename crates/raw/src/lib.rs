@@ -42,6 +42,7 @@ mod raw_sink;
 mod recognise;
 mod stream_sink;
 mod superblocks;
+mod target_file;
 
 pub use content::Content;
 pub use driver::DRIVER;

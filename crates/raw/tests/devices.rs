@@ -88,11 +88,13 @@ fn device_with_old_bytes_passes_the_suite_as_a_sink() {
 #[test]
 fn device_keeps_its_bytes_after_the_end_of_the_disk() {
     let Some(device) = LoopDevice::new() else { return };
-    for (size, direct) in [(Some(1 << 20), false), (Some((1 << 20) + 100), true), (None, false), (None, true)]
+    let sizes = [(Some(1 << 20), false), (Some((1 << 20) + 100), true), (None, false), (None, true)];
+    for (ends_last, (size, direct)) in
+        [false, true].into_iter().flat_map(|last| sizes.map(|size| (last, size)))
     {
         device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
         let end = size.unwrap_or(1 << 20);
-        let options = SinkOptions { size, direct, ..SinkOptions::default() };
+        let options = SinkOptions { size, direct, ends_last, ..SinkOptions::default() };
         let sink = FileSink::new(device.open(), options).unwrap();
         sink.write_at(5000, &[7; 10_000]).unwrap();
         sink.zero(end - 1..end).unwrap();
@@ -113,4 +115,44 @@ fn device_smaller_than_the_disk_is_refused() {
     let Some(device) = LoopDevice::new() else { return };
     let options = SinkOptions { size: Some(SIZE + 1), ..SinkOptions::default() };
     assert_eq!(FileSink::new(device.open(), options).unwrap_err().kind(), ErrorKind::OutOfBounds);
+}
+
+#[test]
+fn unfinished_device_has_zeros_at_both_ends() {
+    let Some(device) = LoopDevice::new() else { return };
+    let (whole, head) = (usize::try_from(SIZE).unwrap(), 1 << 20);
+    for (size, direct) in [(Some(SIZE), false), (Some(2 << 20), true), (None, false)] {
+        device.open().write_all_at(&vec![0xEE; whole], 0).unwrap();
+        let options = SinkOptions { size, direct, ends_last: true, ..SinkOptions::default() };
+        let sink = FileSink::new(device.open(), options).unwrap();
+        sink.write_at(0, &painted(3, 2 << 20)).unwrap();
+        let mut left = vec![1; whole];
+        read(&device.device).read_at(0, &mut left).unwrap();
+        assert!(left[..head] == vec![0; head], "{size:?} {direct}");
+        assert!(left[whole - (64 << 10)..] == vec![0; 64 << 10], "{size:?} {direct}");
+        assert!(left[head..2 << 20] == painted(3, 2 << 20)[head..], "{size:?} {direct}");
+        Box::new(sink).finish().unwrap();
+        read(&device.device).read_at(0, &mut left).unwrap();
+        assert!(left[..2 << 20] == painted(3, 2 << 20), "{size:?} {direct}");
+        let rest = if size == Some(SIZE) { 0 } else { 0xEE };
+        assert!(left[2 << 20..].iter().all(|byte| *byte == rest), "{size:?} {direct}");
+    }
+}
+
+#[test]
+fn device_that_writes_the_ends_last_passes_the_suite() {
+    let Some(device) = LoopDevice::new() else { return };
+    for (sparse, direct) in [(true, false), (true, true), (false, false)] {
+        let options =
+            SinkOptions { size: Some(SIZE), sparse, direct, ends_last: true, ..SinkOptions::default() };
+        conformance::sink(
+            SIZE,
+            4096,
+            &|_| {
+                device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
+                Box::new(FileSink::new(device.open(), options).unwrap())
+            },
+            &|| Box::new(read(&device.device)),
+        );
+    }
 }

@@ -21,3 +21,4 @@ mod strict;
 mod tools;
 mod truncated;
 mod warnings;
+mod whole_or_nothing;

@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use diskimg_core::{BlockSink, Error, ErrorKind, NullSink, Result, Setting, WriteOrder};
 use diskimg_raw::StreamSink;
 
+use super::in_place::check_writable;
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, at_path, is_device};
 use crate::drivers::driver_of;
@@ -34,7 +35,8 @@ impl Target {
             if let Some(image) = self.existing_image(&file, path)? {
                 image.check_size(size)?;
                 let paths = self.dry_run(&image.settings(false), image.size())?;
-                return image.check_extents(&paths);
+                image.check_extents(&paths)?;
+                return check_writable(&paths);
             }
             if let Some(size) = size.filter(|_| self.is_raw()) {
                 self.check_room(file, size)?;

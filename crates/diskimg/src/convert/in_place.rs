@@ -1,7 +1,7 @@
 //! Targets that exist and are written in place.
 
 use std::fs::{File, Metadata};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result};
@@ -22,10 +22,13 @@ impl Target {
         size: Option<u64>,
     ) -> Result<Box<dyn BlockSink>> {
         let Some(image) = self.existing_image(&file, path)? else {
-            let is_empty = file.metadata()?.len() == 0 && !self.in_place;
+            let there = file.metadata()?;
+            // The length of a block device is 0, whatever it contains.
+            let is_empty = there.is_file() && there.len() == 0 && !self.in_place;
             let options = SinkOptions {
                 is_zero: self.is_zero || is_empty,
                 keep_length: self.is_raw() && self.in_place,
+                ends_last: !is_empty,
                 ..self.sink_options(size)
             };
             return self.formatted(Box::new(FileSink::new(file, options)?), &self.settings, size, None);
@@ -34,9 +37,11 @@ impl Target {
         let settings = image.settings(is_allocated && !self.compress);
         let keeps_blocks = is_allocated && has_blocks(&file.metadata()?, image.size());
         let options = SinkOptions { sparse: !keeps_blocks, ..self.sink_options(None) };
-        let existing = move |path: std::path::PathBuf, size| existing_file(&path, size, options);
+        // The other files are written after this one has no header, and before it has one again.
+        let own_options = SinkOptions { ends_last: true, ..options };
+        let existing = move |path: PathBuf, size| existing_file(&path, size, options);
         let siblings = path.and_then(|path| SiblingFiles::of(path, Box::new(existing)));
-        let sink = Box::new(FileSink::new(file, options)?);
+        let sink = Box::new(FileSink::new(file, own_options)?);
         let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
         Ok(Box::new(PaddedSink::new(sink, image.size())))
     }
@@ -83,14 +88,24 @@ impl Target {
     }
 }
 
-/// Opens an existing file of an image of several files to write into it.
-fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
+/// Checks that the other files of an existing image can be written.
+pub(super) fn check_writable(paths: &[PathBuf]) -> Result<()> {
+    paths.iter().try_for_each(|path| open_existing(path).map(drop))
+}
+
+fn open_existing(path: &Path) -> Result<(File, Metadata)> {
     let named = |error: Error| error.file(format!("target '{}'", path.display()));
     let there = path.symlink_metadata().map_err(|error| named(error.into()))?;
     if !there.is_file() {
         return Err(named(Error::new(ErrorKind::InvalidInput).expected("a regular file")));
     }
     let file = File::options().read(true).write(true).open(path).map_err(|error| named(error.into()))?;
+    Ok((file, there))
+}
+
+/// Opens an existing file of an image of several files to write into it.
+fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
+    let (file, there) = open_existing(path)?;
     let options = SinkOptions { size, sparse: !has_blocks(&there, there.len()), ..options };
     Ok(Box::new(FileSink::new(file, options)?))
 }

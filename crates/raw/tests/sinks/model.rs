@@ -32,9 +32,9 @@ proptest! {
     #[test]
     fn random_writes_match_a_model(
         steps in proptest::collection::vec(step(), 0..20),
-        options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3),
+        options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3, any::<bool>()),
     ) {
-        let (fixed, sparse, direct, fresh, preallocation) = options;
+        let (fixed, sparse, direct, fresh, preallocation, ends_last) = options;
         let (dir, path) = dir_with_path();
         let from_bytes = painted(9, 8192);
         fs::write(dir.path().join("from"), &from_bytes).unwrap();
@@ -44,6 +44,7 @@ proptest! {
             sparse,
             direct,
             sync: false,
+            ends_last,
             preallocation: match (fixed, preallocation) {
                 (true, 1) => Preallocation::Falloc,
                 (true, 2) => Preallocation::Full,
