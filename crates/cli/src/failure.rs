@@ -73,6 +73,9 @@ fn hint(remedy: Remedy) -> String {
         }
         Remedy::FollowReferences { .. } => "use --follow to open files in the directory of the image",
         Remedy::NameParent => "use --parent FILE to name the parent",
+        Remedy::AllowPart => {
+            "open the descriptor of the whole disk, or use --allow-part to read this part alone"
+        }
         Remedy::AllowRaw => "use -f raw or --allow-raw if it is a raw disk",
         Remedy::ReadCompressedBytes => "use -f raw to read the compressed bytes",
         Remedy::PinFormat => "use -f FORMAT to set the format",
@@ -136,10 +139,11 @@ mod tests {
     use crate::args::Args;
 
     /// All remedies whose hint names an option, and the command with that option.
-    const WITH_OPTIONS: [(Remedy, &str); 16] = [
+    const WITH_OPTIONS: [(Remedy, &str); 17] = [
         (Remedy::FollowReferences { role: ReferenceRole::Backing }, "convert"),
         (Remedy::FollowReferences { role: ReferenceRole::Extent }, "check"),
         (Remedy::NameParent, "map"),
+        (Remedy::AllowPart, "compare"),
         (Remedy::AllowRaw, "probe"),
         (Remedy::ReadCompressedBytes, "info"),
         (Remedy::PinFormat, "inspect"),

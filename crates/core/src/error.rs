@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Encrypted,
     /// A limit of the caller or of this library was exceeded; see [`crate::Limits`].
     Limit,
-    /// The image refers to another file and the [`crate::Resolver`] refused it.
+    /// The image refers to another file and the [`crate::Resolver`] refused it, or it is part of a larger disk.
     Denied,
     /// The bytes are valid as more than one format.
     Ambiguous,

@@ -1,6 +1,6 @@
 //! Images and their description.
 
-use crate::{BlockSource, Format, Identity, Reference};
+use crate::{BlockSource, Error, ErrorKind, Format, Identity, Reference, Remedy, Result};
 
 /// A [`BlockSource`] of an image format that describes itself.
 pub trait Image: BlockSource {
@@ -29,6 +29,9 @@ pub struct ImageInfo {
     pub dirty: bool,
     /// True if a writer marked the image as corrupt.
     pub corrupt: bool,
+    /// True if the file is, by its own structure, one part or one layer of a larger disk that another file describes.
+    /// The finding `part` has the reason.
+    pub is_part: bool,
     /// The references to other files, none of which was opened.
     pub references: Vec<Reference>,
     /// The identity by which overlays refer to the image.
@@ -59,6 +62,7 @@ impl ImageInfo {
             encryption: None,
             dirty: false,
             corrupt: false,
+            is_part: false,
             references: Vec::new(),
             identity: Identity::default(),
             snapshots: Vec::new(),
@@ -67,6 +71,32 @@ impl ImageInfo {
             details: Vec::new(),
             findings: Vec::new(),
         }
+    }
+
+    /// Checks that the file is not a part of a larger disk, unless `allow_part` is set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] with the reason.
+    ///
+    /// ```
+    /// use diskimg_core::{Format, ImageInfo};
+    /// let whole = ImageInfo::new(Format::new("test"), 512);
+    /// assert!(whole.check_whole(false).is_ok());
+    /// let part = ImageInfo { is_part: true, ..whole };
+    /// assert!(part.check_whole(false).is_err() && part.check_whole(true).is_ok());
+    /// ```
+    pub fn check_whole(&self, allow_part: bool) -> Result<()> {
+        if !self.is_part || allow_part {
+            return Ok(());
+        }
+        let finding = self.findings.iter().find(|finding| finding.check == "part");
+        let because = finding.map_or("part of a larger disk", |finding| finding.message.as_str());
+        let error = Error::new(ErrorKind::Denied).format(self.format).because(because);
+        let error = match finding.and_then(|finding| finding.offset) {
+            Some(at) => error.at(at),
+            None => error,
+        };
+        Err(error.with_remedy(Remedy::AllowPart))
     }
 }
 

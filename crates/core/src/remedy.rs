@@ -29,6 +29,8 @@ pub enum Remedy {
     NameParent,
     /// Record the format of the backing file in the image.
     RecordBackingFormat,
+    /// Open the descriptor of the whole disk, or allow a part of it to be read alone.
+    AllowPart,
     /// Open the device that an extent names as a raw disk.
     ReadDevice,
     /// Open the file as raw; it may be a raw disk that nothing identifies.
@@ -99,6 +101,7 @@ impl fmt::Display for Remedy {
             Self::RecordBackingFormat => {
                 "record the format in the image, for instance with `qemu-img rebase -u -F`"
             }
+            Self::AllowPart => "open the descriptor of the whole disk, or allow a part to be read alone",
             Self::ReadDevice => "read the device itself as a raw disk",
             Self::AllowRaw => "name the format if you know it is raw",
             Self::ReadCompressedBytes => "name the format raw to read the compressed bytes themselves",
@@ -143,11 +146,12 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 26] = [
+    const EACH: [Remedy; 27] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
         Remedy::RecordBackingFormat,
+        Remedy::AllowPart,
         Remedy::ReadDevice,
         Remedy::AllowRaw,
         Remedy::ReadCompressedBytes,

@@ -121,6 +121,7 @@ fn additions(inspection: &Inspection) -> Value {
         "content": info.content,
         "cdrom": info.is_optical_disc,
         "encryption": info.encryption,
+        "part": info.is_part,
         "references": info.references.iter().map(reference).collect::<Value>(),
         "findings": info.findings.iter().map(finding).collect::<Value>(),
     })

@@ -41,7 +41,10 @@ impl Opener {
         opened: &OpenedFiles,
     ) -> Result<Arc<dyn Image>> {
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: reached_by, opened };
-        (driver.open)(source, &OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot })
+        let options = OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot };
+        let layer = (driver.open)(source, &options)?;
+        layer.info().check_whole(self.allow_part)?;
+        Ok(layer)
     }
 
     /// Opens the layers below `top`, each named by the one above it.

@@ -47,6 +47,10 @@ pub struct Opener {
     pub parents: Vec<Arc<dyn BlockSource>>,
     /// The name of the disk to read in an OVA with several disks, from a file or a stream.
     pub member: Option<String>,
+    /// Reads a file that is, by its own structure, one part or one layer of a larger disk: an extent of a split VMDK, a
+    /// delta without its descriptor. Bytes of the disk that it does not store read as zeros. [`Opener::check`] and
+    /// [`Opener::inspect`] accept such a file anyway.
+    pub allow_part: bool,
     /// An internal snapshot to read instead of the active state.
     ///
     /// ```
@@ -92,6 +96,7 @@ impl Default for Opener {
             resolver: Arc::new(DenyReferences),
             parents: Vec::new(),
             member: None,
+            allow_part: false,
             snapshot: None,
             strict: false,
             direct: false,

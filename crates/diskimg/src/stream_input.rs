@@ -243,6 +243,7 @@ fn check_references(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec
     if !info.references.iter().any(|reference| reference.role.is_below()) {
         opener.check_parents_used(0, &info)?;
     }
+    info.check_whole(opener.allow_part)?;
     let references = info.references;
     // A given parent replaces the first reference below; extents are only found by name.
     let given = |reference: &&Reference| reference.role.is_below() && !opener.parents.is_empty();

@@ -84,6 +84,14 @@ impl CreateType {
     }
 }
 
+/// Returns true if a `createType` is that of an image of several files of 2 GiB.
+pub(crate) fn is_split(value: &Value) -> bool {
+    let word = value.bytes.trim_ascii();
+    let names: [&[u8]; 4] =
+        [b"twoGbMaxExtentSparse", b"2GbMaxExtentSparse", b"twoGbMaxExtentFlat", b"2GbMaxExtentFlat"];
+    names.iter().any(|name| name.eq_ignore_ascii_case(word))
+}
+
 /// Returns the `createType` of a descriptor, and its value.
 ///
 /// # Errors

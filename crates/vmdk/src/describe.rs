@@ -4,11 +4,13 @@ use diskimg_core::{Detail, ImageInfo, Limits};
 
 use crate::descriptor::{Descriptor, NO_PARENT};
 use crate::errors::FORMAT;
-use crate::extent_line::ExtentLine;
+use crate::extent_line::{Access, ExtentLine};
 use crate::extents::DescriptorExtents;
 use crate::file_head::{FileHead, FileKind};
 use crate::findings::findings;
 use crate::lineage::identity;
+use crate::own_size::own_size;
+use crate::part::part_finding;
 use crate::references::{extent_references, parent_reference};
 use crate::sesparse;
 use crate::sparse_extent::SparseExtent;
@@ -51,6 +53,7 @@ pub(crate) fn describe(head: &FileHead, limits: &Limits, extents: Option<&Descri
         let own = claimed.grain_bytes.map(|_| claimed);
         info.details = details(descriptor, own, &opened);
     }
+    info.is_part = part_finding(head).is_some();
     info.findings = findings(head, &info, limits);
     info
 }
@@ -60,12 +63,13 @@ fn claimed_disk(head: &FileHead) -> ExtentFacts {
     let lines = head.valid_descriptor().map(|descriptor| descriptor.extents.as_slice()).unwrap_or_default();
     // A sum past 64 bits becomes `u64::MAX`, a size that no disk has.
     let sum = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.bytes()));
-    let sparse = |capacity: u64, bytes: u64, compressed: bool| ExtentFacts {
+    let sparse = |capacity: u64, grain: u64, compressed: bool| ExtentFacts {
         size: match lines {
-            [line] => capacity.min(line.bytes()),
+            [line] if line.access == Access::NoAccess => line.bytes(),
+            [line] => own_size(capacity, grain, line.bytes()),
             _ => capacity,
         },
-        grain_bytes: Some(bytes),
+        grain_bytes: Some(grain),
         compressed,
     };
     match &head.kind {

@@ -17,6 +17,7 @@ use crate::geometry::Geometry;
 use crate::grain_directories;
 use crate::grain_tables::{GrainDirectories, GrainTables, TableLayout};
 use crate::metadata_areas::{MetadataAreas, check_in_file};
+use crate::own_size::own_size;
 use crate::sesparse::{self, SeSparseHeader};
 use crate::sparse_extent::SparseExtent;
 use crate::sparse_header::{COMPRESSED, SparseHeader};
@@ -88,7 +89,9 @@ impl DiskBuilder {
     /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Truncated`] if footer or directories
     /// are damaged.
     pub(crate) fn push_hosted(&mut self, file: &ExtentFile<'_>, header: &SparseHeader) -> Result<()> {
-        let Some(capacity) = self.agreed_size(header.capacity(), file)? else { return Ok(()) };
+        let Some(capacity) = self.agreed_size(header.capacity(), header.grain_bytes(), file)? else {
+            return Ok(());
+        };
         let source = file.source.as_ref();
         let (header, at) = match header.has_footer() {
             true => footer::find(source, header)?,
@@ -110,7 +113,9 @@ impl DiskBuilder {
     /// # Errors
     /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before its directory.
     pub(crate) fn push_cowd(&mut self, file: &ExtentFile<'_>, header: &CowdHeader) -> Result<()> {
-        let Some(capacity) = self.agreed_size(header.capacity, file)? else { return Ok(()) };
+        let Some(capacity) = self.agreed_size(header.capacity, header.grain_bytes, file)? else {
+            return Ok(());
+        };
         let geometry = Geometry::new(header.grain_bytes, cowd::ENTRIES_PER_TABLE, capacity);
         let directory = span(header.directory, geometry.tables().saturating_mul(4));
         check_in_file("gdOffset", 20, &directory, file.source.size())?;
@@ -137,11 +142,12 @@ impl DiskBuilder {
         let volatile = header.volatile_header;
         let bytes = read_structure(file.source.as_ref(), "volatile header", volatile, SECTOR, limits)?;
         sesparse::check_volatile(&bytes, volatile)?;
-        let Some(capacity) = self.agreed_size(header.capacity, file)? else { return Ok(()) };
+        let grain = sesparse::GRAIN_BYTES;
+        let Some(capacity) = self.agreed_size(header.capacity, grain, file)? else { return Ok(()) };
         let directory = header.directory.clone();
         check_in_file("grain directory offset", 128, &directory, file.source.size())?;
         let format = EntryFormat::SeSparse(header.areas);
-        let geometry = Geometry::new(sesparse::GRAIN_BYTES, sesparse::ENTRIES_PER_TABLE, capacity);
+        let geometry = Geometry::new(grain, sesparse::ENTRIES_PER_TABLE, capacity);
         let directories = GrainDirectories { primary: directory.start, redundant: None };
         let areas = MetadataAreas::new(vec![
             ("header", span(HostOffset(0), SECTOR)),
@@ -163,26 +169,29 @@ impl DiskBuilder {
         self.extents.push(capacity, ExtentContent::Sparse(Box::new(extent)), line);
     }
 
-    /// Returns the size of a sparse extent: the capacity in its header, as in QEMU, or the size in its line if
-    /// that is smaller. VirtualBox rounds the capacity up and writes the exact size in the line. `None` if the
-    /// size is 0: such an extent is not part of the disk.
+    /// Returns the size of a sparse extent. In an image of several files it is the capacity in its header, as in
+    /// QEMU, or the size in its line if that is smaller; in one file it is [`own_size`]. `None` if the size is 0: such
+    /// an extent is not part of the disk.
     ///
     /// # Errors
     /// [`diskimg_core::ErrorKind::Corrupt`] if the capacity is smaller and another extent follows: all of its
     /// bytes would move.
-    fn agreed_size(&mut self, capacity: u64, file: &ExtentFile<'_>) -> Result<Option<u64>> {
-        let mut size = capacity;
-        if let Some(line) = file.line.filter(|line| line.bytes() != capacity) {
-            if capacity < line.bytes() && !file.last {
-                let expected = format!("{} bytes, as in the descriptor", line.bytes());
-                return Err(corrupt("capacity").found(capacity).expected(expected));
+    fn agreed_size(&mut self, capacity: u64, grain: u64, file: &ExtentFile<'_>) -> Result<Option<u64>> {
+        let size = match file.line {
+            None => capacity,
+            // The description of the head has the finding on a difference.
+            Some(line) if !file.named => own_size(capacity, grain, line.bytes()),
+            Some(line) => {
+                if capacity < line.bytes() && !file.last {
+                    let expected = format!("{} bytes, as in the descriptor", line.bytes());
+                    return Err(corrupt("capacity").found(capacity).expected(expected));
+                }
+                if capacity != line.bytes() {
+                    self.findings.push(size_mismatch(capacity, line));
+                }
+                capacity.min(line.bytes())
             }
-            // For an image in one file, the description of its head has this finding.
-            if file.named {
-                self.findings.push(size_mismatch(capacity, line));
-            }
-            size = capacity.min(line.bytes());
-        }
+        };
         Ok((size > 0).then_some(size))
     }
 }

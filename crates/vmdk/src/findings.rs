@@ -7,21 +7,20 @@ use crate::descriptor::Descriptor;
 use crate::encoding;
 use crate::extent_line::{Access, ExtentLine};
 use crate::file_head::{FileHead, FileKind};
+use crate::own_size::{self, own_mismatch};
+use crate::part::part_finding;
 use crate::references::{is_device_extent, leaves_directory, parent_reference};
 
 /// Returns the findings on an image that `info` describes.
 pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Vec<Finding> {
-    let mut all = Vec::new();
+    let mut all: Vec<Finding> = part_finding(head).into_iter().collect();
     match &head.descriptor {
         Ok(Some(descriptor)) => {
             add_file_findings(head, descriptor, &mut all);
             all.extend(own_size_mismatch(head, descriptor));
             add_descriptor_findings(descriptor, &mut all);
         }
-        Ok(None) => all.push(Finding::warning(
-            "descriptor",
-            "the file is one extent of an image whose descriptor is another file",
-        )),
+        Ok(None) => {}
         Err(error) => {
             let message = format!("the descriptor cannot be read: {error}");
             all.push(Finding::warning("descriptor", message).at(head.descriptor_at.0));
@@ -73,16 +72,16 @@ fn own_size_mismatch(head: &FileHead, descriptor: &Descriptor) -> Option<Finding
     let FileKind::Hosted(header) = &head.kind else { return None };
     let [line] = descriptor.extents.as_slice() else { return None };
     let own = !header.is_descriptor_only() && line.access != Access::NoAccess;
-    (own && line.bytes() != header.capacity()).then(|| size_mismatch(header.capacity(), line))
+    own_mismatch(header.capacity(), header.grain_bytes(), line).filter(|_| own)
 }
 
-/// The finding on an extent whose header gives `capacity` bytes, and whose line gives another size.
+/// The finding on an extent of an image of several files whose header gives `capacity` bytes, and whose line gives another size.
 pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
     let bytes = line.bytes();
     let message = format!(
         "the extent's header gives {capacity} bytes and the descriptor {bytes}: the smaller size is used"
     );
-    Finding::warning("size_mismatch", message).at(line.at)
+    Finding::warning(own_size::CHECK, message).at(line.at)
 }
 
 fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {

@@ -27,6 +27,8 @@ mod marker;
 mod metadata_areas;
 mod open;
 mod open_files;
+mod own_size;
+mod part;
 mod read;
 mod references;
 mod sesparse;

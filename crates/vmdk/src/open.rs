@@ -18,6 +18,7 @@ use crate::footer;
 use crate::grain_codec::GrainCodec;
 use crate::grain_directories;
 use crate::open_files::open_extents;
+use crate::part::several_extents;
 use crate::references::extent_references;
 use crate::sparse_header::SparseHeader;
 
@@ -57,10 +58,13 @@ impl Vmdk {
     /// windows-1252, a name that is not ASCII is requested in UTF-8 first. A sparse extent is never read as
     /// another descriptor. Devices are never requested.
     ///
-    /// The size of a sparse extent is the capacity in its header, as in QEMU, or the size in the descriptor if
-    /// that is smaller; a difference is a warning in [`ImageInfo::findings`]. A capacity that is smaller than the
-    /// size in the descriptor is [`diskimg_core::ErrorKind::Corrupt`] if another extent follows, because all of
-    /// its bytes would move. `RDONLY` extents are read like others. `ZERO` and `NOACCESS` extents read as zeros,
+    /// A file that is one part or one layer of a larger disk is opened too; [`ImageInfo::is_part`] reports it.
+    ///
+    /// The size of a disk in one file is the capacity in its header, as in QEMU, or the size in the descriptor if
+    /// that is smaller by less than a grain. The size of one of several sparse extents is the capacity in its header,
+    /// or the size in the descriptor if that is smaller. A difference is in [`ImageInfo::findings`]. A capacity that
+    /// is smaller than the size in the descriptor is [`diskimg_core::ErrorKind::Corrupt`] if another extent follows,
+    /// because all of its bytes would move. `RDONLY` extents are read like others. `ZERO` and `NOACCESS` extents read as zeros,
     /// and their files are not opened.
     ///
     /// Grain tables are read in pages on first use, and damage is reported when it is read. Grains and tables past
@@ -169,7 +173,8 @@ fn open_one(
     {
         return Err(descriptor_only(descriptor, header));
     }
-    let line = descriptor.filter(|descriptor| !descriptor.is_blank()).map(embedded_line).transpose()?;
+    let described = descriptor.filter(|found| !found.is_blank() && several_extents(found).is_none());
+    let line = described.map(embedded_line).transpose()?;
     if let Some(line) = line.filter(|line| line.access == Access::NoAccess) {
         disk.push_zeros(line.bytes());
         return Ok(());

@@ -25,6 +25,9 @@ pub(crate) struct OpenArgs {
     /// Disk to read from an OVA that contains several
     #[arg(long, value_name = "NAME")]
     pub(crate) member: Option<String>,
+    /// Read a file that is only part of a larger disk, such as one extent of a split VMDK
+    #[arg(long)]
+    pub(crate) allow_part: bool,
     /// Accepted for compatibility with qemu-img: reading takes no locks
     #[arg(short = 'U', long)]
     pub(crate) force_share: bool,

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg::{
-    Cancel, FileSource, Finding, Input, Inspection, Opener, Severity, SnapshotSelector, WithinDirectory,
-    driver,
+    Cancel, FileSource, Finding, ImageInfo, Input, Inspection, Opener, Severity, SnapshotSelector,
+    WithinDirectory, driver,
 };
 
 use crate::args::{FollowArgs, OpenArgs, Output};
@@ -30,6 +30,7 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
     }
     opener.allow_raw = args.allow_raw;
     opener.member.clone_from(&args.member);
+    opener.allow_part = args.allow_part;
     opener.decompress = !args.no_unwrap;
     if args.no_spool {
         opener.spool = diskimg::Spool::Never;
@@ -75,6 +76,12 @@ pub(super) fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Resul
         Ok(stdin) => input.read_from(&stdin),
         Err(_) => input,
     }))
+}
+
+/// Prints a warning if the file is only part of a larger disk. For commands that accept a part anyway.
+pub(super) fn warn_of_part(info: &ImageInfo, common: CommonArgs) {
+    let part = info.findings.iter().find(|finding| info.is_part && finding.check == "part");
+    warn(part.map(std::slice::from_ref).unwrap_or_default(), None, common);
 }
 
 /// Returns the name of a file for error messages.

@@ -5,10 +5,10 @@ use std::io::Write;
 
 use diskimg::core::range;
 use diskimg::json::full_name;
-use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Reference, ReferenceRole};
+use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Image, Reference, ReferenceRole};
 use serde_json::json;
 
-use super::common::{CommonArgs, opener};
+use super::common::{CommonArgs, opener, warn_of_part};
 use super::rows::{MapRow, MapRows};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
@@ -20,8 +20,10 @@ pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
             .because("map needs a file that supports random access")
             .into());
     }
-    let disk =
-        opener(&args.read.open, Some((&args.read.follow, &args.file)))?.open(&args.file).about(&args.file)?;
+    let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
+    opener.allow_part = true;
+    let disk = opener.open(&args.file).about(&args.file)?;
+    warn_of_part(disk.info(), common);
     let start = args.start_offset.min(disk.size());
     let rest = range::len(&(start..disk.size()));
     let end = start.saturating_add(args.max_length.unwrap_or(rest).min(rest));

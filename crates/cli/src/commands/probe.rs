@@ -4,7 +4,7 @@ use std::io::Write;
 
 use diskimg::{ErrorKind, json};
 
-use super::common::{CommonArgs, inspect_path, opener};
+use super::common::{CommonArgs, inspect_path, opener, warn_of_part};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
@@ -25,8 +25,10 @@ pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
         Output::Human => {
             let wrapper = inspection.wrapper.map_or(String::new(), |wrapper| format!("+{}", wrapper.name()));
             let disc = if info.is_optical_disc { " cdrom" } else { "" };
+            let part = if info.is_part { " part" } else { "" };
+            warn_of_part(info, common);
             let mut out = stdout();
-            writeln!(out, "{}{wrapper} {}{disc}", info.format, info.virtual_size)?;
+            writeln!(out, "{}{wrapper} {}{disc}{part}", info.format, info.virtual_size)?;
             out.flush()?;
         }
     }

@@ -12,6 +12,7 @@ mod map;
 mod measure;
 mod packaging;
 mod parents;
+mod parts;
 mod pipes;
 mod progress;
 mod refusals;

@@ -11,6 +11,8 @@ use crate::errors::{FORMAT, corrupt};
 use crate::extent_line::Access;
 use crate::footer::check_copy;
 use crate::lineage::parent;
+use crate::own_size::own_size;
+use crate::part::embedded_part;
 use crate::sparse_header::{COMPRESSED, SparseHeader};
 
 /// The header of a stream and values computed from it.
@@ -22,13 +24,13 @@ pub(super) struct StreamLayout {
     pub(super) directory_bytes: u64,
     /// The offset of the first grain.
     pub(super) preamble_end: HostOffset,
-    /// Virtual size in bytes: the capacity in the header, or the size in the descriptor if that is less.
+    /// Virtual size in bytes, by header and descriptor.
     pub(super) size: u64,
 }
 
 impl StreamLayout {
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] for an image that is not stream-optimised, [`ErrorKind::Corrupt`] for one without
+    /// [`ErrorKind::NeedsSeek`] for an image that is not stream-optimised or has no descriptor, [`ErrorKind::Corrupt`] for one without
     /// tables, [`ErrorKind::Limit`] for a disk that is too large.
     pub(super) fn new(header: SparseHeader, limits: &Limits) -> Result<Self> {
         if header.is_descriptor_only() {
@@ -36,6 +38,9 @@ impl StreamLayout {
         }
         ensure(header.has(COMPRESSED), || {
             needs_seek("only a stream-optimised image can be read in order, and this image is not one")
+        })?;
+        ensure(header.descriptor_offset_sectors != 0, || {
+            needs_seek("the file is part of a larger disk: the header names no descriptor")
         })?;
         limits.check_virtual_size(header.capacity()).map_err(|error| error.format(FORMAT).at(12))?;
         let preamble_sectors = header.overhead_sectors.max(1);
@@ -60,25 +65,25 @@ impl StreamLayout {
         !self.header.has_footer() && sector_offset(self.header.directory_sectors) < self.preamble_end
     }
 
-    /// Applies the descriptor at `at`. A blank descriptor is ignored.
+    /// Applies the descriptor at `at`.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsSeek`] for an image with a parent or without access to its grains; the errors of opening an
-    /// image with this descriptor.
+    /// [`ErrorKind::NeedsSeek`] for an image with a parent, without access to its grains, or that is part of a larger
+    /// disk; the errors of opening an image with this descriptor.
     pub(super) fn apply_descriptor(&mut self, bytes: &[u8], at: HostOffset) -> Result<()> {
         let descriptor = Descriptor::parse(bytes, at.0)?;
         descriptor.check_plain()?;
         if parent(&descriptor).is_some() {
             return Err(needs_seek("the image has a parent, which stores its other grains").at(at.0));
         }
-        if descriptor.is_blank() {
-            return Ok(());
+        if let Some((_, at)) = embedded_part(&descriptor, at.0) {
+            return Err(needs_seek("the file is part of a larger disk").at(at));
         }
         let line = embedded_line(&descriptor)?;
         if line.access == Access::NoAccess {
             return Err(needs_seek("no access to the grains: the disk reads as zeros").at(line.at));
         }
-        self.size = self.size.min(line.bytes());
+        self.size = own_size(self.header.capacity(), self.header.grain_bytes(), line.bytes());
         Ok(())
     }
 

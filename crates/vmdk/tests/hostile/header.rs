@@ -1,11 +1,13 @@
 //! The header of a hosted sparse extent.
 
 use diskimg_core::conformance::source;
-use diskimg_core::{ErrorKind, Image as _, Limits, Memory, OpenOptions};
+use diskimg_core::{ErrorKind, Image as _, Limits, Memory, OpenOptions, Severity};
 use diskimg_vmdk::Vmdk;
 use std::sync::Arc;
 
-use crate::image::{Files, Image, SECTOR, SIZE, assert_error, checks, embedded, first_grain, open, refused};
+use crate::image::{
+    Files, GRAIN, Image, SECTOR, SIZE, assert_error, checks, embedded, first_grain, open, refused,
+};
 
 fn header(change: impl FnOnce(&mut Image)) -> diskimg_core::Error {
     Image::new().with(change).refused()
@@ -101,7 +103,7 @@ fn capacity_that_overflows_is_a_limit() {
         image.u64(20, 128);
     });
     assert_error(&large.refused(), ErrorKind::Limit, Some(12), None);
-    assert_eq!(large.inspected().virtual_size, SIZE, "the descriptor has the smaller size");
+    assert_eq!(large.inspected().virtual_size, SECTOR << 38, "the size in the header");
 }
 
 #[test]
@@ -168,28 +170,6 @@ fn header_with_a_descriptor_but_no_disk_is_denied() {
 }
 
 #[test]
-fn smaller_of_capacity_and_line_is_the_size_and_a_difference_is_reported() {
-    for (header, line, size) in [(2048, 2048, 2048), (2048, 2041, 2041), (2040, 2048, 2040)] {
-        let image = Image::new().with(|image| {
-            image.u64(12, header);
-            image.text(&embedded("monolithicSparse", line));
-        });
-        let opened = image.open().unwrap();
-        source(&opened, &first_grain()[..size as usize * 512]);
-        let info = image.inspected();
-        assert_eq!(info.virtual_size, size * 512);
-        assert_eq!(info, *opened.info(), "inspecting and opening report the same");
-        let messages: Vec<_> = info.findings.iter().map(|finding| finding.message.as_str()).collect();
-        let (header_bytes, line_bytes) = (header * 512, line * 512);
-        let expected = format!(
-            "the extent's header gives {header_bytes} bytes and the descriptor {line_bytes}: the smaller size is used"
-        );
-        let expected = if header == line { Vec::new() } else { vec![expected.as_str()] };
-        assert_eq!(messages, expected);
-    }
-}
-
-#[test]
 fn virtual_size_past_the_callers_limit_is_rejected_and_a_finding() {
     let limits = Limits { virtual_size: SIZE - 1, ..Limits::default() };
     let bytes = Memory::new(Image::new().0);
@@ -212,5 +192,51 @@ fn image_that_was_not_closed_is_read_and_reported() {
 fn extent_without_its_descriptor_is_read_and_reported() {
     let image = Image::extent().open().unwrap();
     source(&image, &first_grain());
-    assert_eq!(checks(image.info()), ["descriptor"]);
+    assert_eq!((image.info().is_part, checks(image.info())), (true, vec!["part"]));
+    assert!(Image::extent().inspected().is_part);
+    assert!(!Image::new().inspected().is_part);
+}
+
+#[test]
+fn file_whose_descriptor_describes_a_split_disk_is_a_part() {
+    let split = Image::new().with(|image| image.text(&embedded("2gbMaxExtentSparse", SIZE / SECTOR)));
+    let line = format!("RW {} SPARSE \"a.vmdk\"\n", SIZE / SECTOR);
+    let second =
+        Image::new().with(|image| image.text(&(embedded("monolithicSparse", SIZE / SECTOR) + &line)));
+    for image in [split, second] {
+        let opened = image.open().unwrap();
+        source(&opened, &first_grain());
+        assert_eq!((opened.info().is_part, checks(opened.info())), (true, vec!["part"]));
+        assert_eq!(opened.info().findings, image.inspected().findings);
+        assert_eq!(opened.info().virtual_size, image.inspected().virtual_size);
+    }
+}
+
+#[test]
+fn file_with_blank_room_for_a_descriptor_is_a_part() {
+    // QEMU writes such extents.
+    let image = Image::new().with(|image| image.text(""));
+    assert_eq!((image.inspected().is_part, checks(&image.inspected())), (true, vec!["part"]));
+    source(&image.open().unwrap(), &first_grain());
+}
+
+#[test]
+fn embedded_line_gives_the_size_only_if_it_is_smaller_by_less_than_a_grain() {
+    let (capacity, grain) = (SIZE / SECTOR, GRAIN / SECTOR);
+    for (line, size, check) in [
+        (0, capacity, vec![Severity::Warning]),
+        (capacity / 2, capacity, vec![Severity::Warning]),
+        (capacity - grain, capacity, vec![Severity::Warning]),
+        (capacity - 1, capacity - 1, vec![Severity::Note]),
+        (capacity, capacity, vec![]),
+        (capacity + 1, capacity, vec![Severity::Warning]),
+    ] {
+        let image = Image::new().with(|image| image.text(&embedded("monolithicSparse", line)));
+        let opened = image.open().unwrap();
+        source(&opened, &first_grain()[..(size * SECTOR) as usize]);
+        let severities: Vec<_> = opened.info().findings.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, check, "{line}");
+        assert_eq!(*opened.info(), image.inspected(), "inspecting and opening report the same");
+        assert_eq!(image.inspected().virtual_size, size * SECTOR);
+    }
 }

@@ -65,6 +65,8 @@ fn memory_for_a_huge_disk_depends_on_its_stored_grains() {
     image.u64(20, 2048);
     image.u32(44, 512);
     image.put(512, &[0; 512]);
+    let text = format!("version=1\ncreateType=\"streamOptimized\"\nRW {capacity} SPARSE \"a\"\n");
+    image.put(512, text.as_bytes());
     let stream = zlib(&vec![3; 1 << 20]);
     let mut tables = Vec::new();
     for lba in [0, capacity - 2048] {

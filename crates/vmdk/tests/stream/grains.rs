@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskimg_core::ErrorKind::{Corrupt, Truncated};
+use diskimg_core::ErrorKind::{Corrupt, NeedsSeek, Truncated};
 use diskimg_core::conformance::painted;
 use diskimg_core::{Memory, OpenOptions};
 use diskimg_vmdk::DRIVER;
@@ -18,9 +18,9 @@ fn read_as_file(image: &Image) -> diskimg_core::Result<Vec<u8>> {
 }
 
 #[test]
-fn blank_descriptor_counts_as_none() {
+fn descriptor_without_a_type_is_corrupt_and_a_blank_one_needs_a_file() {
     let blank = Image::new(Writer::OpenVmdk).with(|image| image.put(512, &[0; 512]));
-    assert_eq!(blank.decode().unwrap(), disk(&GRAINS));
+    assert_eq!(blank.decode().unwrap_err().kind(), NeedsSeek);
     assert_eq!(read_as_file(&blank).unwrap(), disk(&GRAINS));
     let partial = Image::new(Writer::OpenVmdk).with(|image| {
         image.put(512, &[0; 512]);
