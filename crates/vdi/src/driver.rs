@@ -8,6 +8,7 @@ use crate::check::check;
 use crate::errors::FORMAT;
 use crate::header::Header;
 use crate::header_fields::{SIGNATURE, SIGNATURE_AT, length_of_version};
+use crate::map_survey::survey;
 use crate::open::{Vdi, inspect};
 use crate::settings_of::settings_of;
 use crate::stream::stream;
@@ -30,7 +31,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["vdi"],
     probe,
     inspect,
-    survey: None,
+    survey: Some(survey),
     open: |source, options| Ok(Arc::new(Vdi::open(source, options)?)),
     stream: Some(stream),
     create: Some(writer::create),

@@ -16,8 +16,17 @@ pub(crate) const MIN_BLOCK_BITS: u32 = 9;
 pub(crate) const MAX_BLOCK_BITS: u32 = 30;
 /// The only valid sector size in bytes. Set by the format.
 pub(crate) const SECTOR: u32 = 512;
-/// The only known flag: new blocks are filled with zeros.
-pub(crate) const ZERO_EXPAND: u32 = 1;
+/// The known flags: value, name, and true if blocks of a parent may be visible. None changes how a block is stored.
+///
+/// Source: VirtualBox, `include/VBox/vd.h` (`VD_VDI_IMAGE_FLAGS_MASK`: all but the first) and `VDI.cpp`
+/// (`vdiInitHeader`, which writes 1 for `VD_VDI_IMAGE_FLAGS_ZERO_EXPAND`). VirtualBox refuses other flags; QEMU ignores
+/// the field.
+pub(crate) const FLAGS: [(u32, &str, bool); 4] = [
+    (0x1, "zero expand", false),
+    (0x100, "zero expand", false),
+    (0x1_0000, "fixed", false),
+    (0x2_0000, "differencing", true),
+];
 
 /// The type of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,15 +89,16 @@ impl Header {
     /// Checks what is required for reading, but not for describing the image.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Unsupported`] for unknown flags, [`diskimg_core::ErrorKind::Limit`] for a disk larger
-    /// than the limit.
+    /// [`diskimg_core::ErrorKind::Unsupported`] for unknown flags, [`diskimg_core::ErrorKind::Corrupt`] for flags that
+    /// contradict the type, [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limit.
     pub(crate) fn check_readable(&self, limits: &Limits) -> Result<()> {
         if let Some(flags) = self.unknown_flags() {
             return Err(unsupported("fFlags")
                 .at(self.fields.offsets().flags)
                 .found_hex(flags)
-                .expected("no flags but 1 (zero expand)"));
+                .expected(format_args!("no flags but {}", flags_in_words())));
         }
+        self.check_parent_flag()?;
         limits
             .check_virtual_size(self.size())
             .map_err(|error| error.format(FORMAT).at(self.fields.offsets().size))
@@ -96,8 +106,22 @@ impl Header {
 
     /// Flags unknown to VirtualBox and this crate; `None` if there are none.
     pub(crate) fn unknown_flags(&self) -> Option<u32> {
-        let unknown = self.fields.flags & !ZERO_EXPAND;
+        let known = FLAGS.iter().fold(0, |known, (flag, ..)| known | flag);
+        let unknown = self.fields.flags & !known;
         (unknown != 0).then_some(unknown)
+    }
+
+    /// Checks that an image without a parent has no flag of one with a parent.
+    fn check_parent_flag(&self) -> Result<()> {
+        let mut flags =
+            FLAGS.iter().filter(|(flag, _, of_parent)| *of_parent && self.fields.flags & flag != 0);
+        match (flags.next(), self.parent()) {
+            (Some((flag, name, _)), None) => Err(corrupt("fFlags")
+                .at(self.fields.offsets().flags)
+                .found(format_args!("{flag:#x} ({name})"))
+                .expected(format_args!("no such flag in an image of type {}", self.kind.name()))),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the file contains the whole block map.
@@ -208,4 +232,9 @@ impl HeaderFields {
         })?;
         Ok(())
     }
+}
+
+fn flags_in_words() -> String {
+    let words: Vec<String> = FLAGS.iter().map(|(flag, name, _)| format!("{flag:#x} ({name})")).collect();
+    words.join(", ")
 }

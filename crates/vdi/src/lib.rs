@@ -12,6 +12,7 @@ mod driver;
 mod errors;
 mod header;
 mod header_fields;
+mod map_survey;
 mod open;
 mod read;
 mod reverse_map;

@@ -76,6 +76,10 @@ impl MapReader {
     fn add_entry(&mut self, entry: u32, sink: &dyn BlockSink) -> Result<()> {
         let MapEntry::Block(index) = MapEntry::decode(entry) else { return Ok(()) };
         let geometry = &self.header.geometry;
+        // A file is not read past the end of its disk.
+        if geometry.guest_start(self.entries.into()).0 >= self.header.size() {
+            return Ok(());
+        }
         if index >= geometry.blocks {
             return Err(corrupt("block map entry")
                 .at(geometry.entry_at(self.entries.into()).0)

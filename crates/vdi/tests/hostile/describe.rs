@@ -1,6 +1,7 @@
 //! The description of an image.
 
-use diskimg_core::{Detail, Identity, Image as _};
+use diskimg_core::{Detail, Identity, Image as _, Limits};
+use diskimg_vdi::DRIVER;
 
 use crate::image::*;
 
@@ -60,4 +61,29 @@ fn impossible_count_of_allocated_blocks_is_a_finding() {
     let image = Image::new().with(|image| image.u32(ALLOCATED, BLOCKS + 1));
     assert_eq!(checks(&image.inspected()), ["truncated", "blocks_allocated", "block_size"]);
     assert!(image.open().is_ok(), "reading does not need it");
+}
+
+#[test]
+fn survey_names_the_first_block_that_the_file_does_not_contain() {
+    let survey = |image: &Image, limits: &Limits| {
+        let info = image.inspected();
+        let found = (DRIVER.survey.unwrap())(image.memory().as_ref(), &info, limits);
+        found.into_iter().map(|found| (found.check, found.offset, found.message)).collect::<Vec<_>>()
+    };
+    let limits = Limits::default();
+    assert!(survey(&Image::new(), &limits).is_empty());
+    // The header counts one block, so it does not show that the second is missing.
+    let missing = Image::new().with(|image| image.entry(7, 1));
+    let found = survey(&missing, &limits);
+    assert_eq!((found[0].0, found[0].1), ("truncated", Some(MAP + 28)));
+    assert_eq!(found[0].2, "vdi: block at byte 6144 for guest offset 28672: the file ends at byte 6144");
+    let invalid = Image::new().with(|image| image.entry(7, BLOCKS));
+    assert_eq!(survey(&invalid, &limits)[0].0, "corrupt");
+    let few = Limits { metadata_cache: 28, ..Limits::default() };
+    assert_eq!(survey(&missing, &few)[0].0, "tables_not_compared");
+    let past = Image::new().with(|image| {
+        image.u64(DISK, SIZE - BLOCK);
+        image.entry(BLOCKS - 1, BLOCKS + 7);
+    });
+    assert!(survey(&past, &limits).is_empty());
 }

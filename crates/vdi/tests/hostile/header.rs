@@ -174,7 +174,39 @@ fn unknown_flags_are_unsupported_and_a_finding() {
     let image = Image::new().with(|image| image.u32(FLAGS, 2));
     assert_error(&image.refused(), ErrorKind::Unsupported, Some(FLAGS), None);
     assert_eq!(checks(&image.inspected()), ["unknown_features", "block_size"]);
-    assert!(Image::new().with(|image| image.u32(FLAGS, 1)).open().is_ok());
+    assert_eq!(
+        image.refused().to_string(),
+        "vdi: fFlags at byte 80 is 0x2, expected no flags but 0x1 (zero expand), 0x100 (zero expand), 0x10000 (fixed), \
+         0x20000 (differencing)"
+    );
+}
+
+#[test]
+fn flags_of_virtualbox_change_no_byte() {
+    let plain = read(&Image::new());
+    for flags in [0x1, 0x100, 0x101, 0x1_0000, 0x1_0101] {
+        let image = Image::new().with(|image| image.u32(FLAGS, flags));
+        assert!(read(&image) == plain, "{flags:#x}");
+        assert_eq!(checks(&image.inspected()), ["block_size"], "{flags:#x}");
+    }
+}
+
+#[test]
+fn flag_of_a_parent_contradicts_a_type_without_one() {
+    let flagged = |image: Image| image.with(|image| image.u32(FLAGS, 0x2_0000));
+    assert_error(&flagged(Image::new()).refused(), ErrorKind::Corrupt, Some(FLAGS), None);
+    let differencing = Image::new().with(|image| {
+        image.u32(TYPE, 4);
+        image.put(UUIDS + 32, &[0x33; 16]);
+    });
+    assert!(flagged(differencing).open().is_ok());
+}
+
+fn read(image: &Image) -> Vec<u8> {
+    let disk = image.open().unwrap();
+    let mut bytes = vec![0xA5; SIZE as usize];
+    disk.read_at(0, &mut bytes).unwrap();
+    bytes
 }
 
 #[test]

@@ -331,3 +331,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn map_entry_past_the_end_of_the_disk_is_ignored_as_in_a_file() {
+    for entry in [BLOCKS + 7, 0, 1, BLOCKS - 1] {
+        let image = Image::new().with(|image| {
+            image.block(5, &painted(9, BLOCK as usize));
+            image.u64(DISK, SIZE - BLOCK - 512);
+            image.entry(BLOCKS - 1, entry);
+        });
+        let size = (SIZE - BLOCK - 512) as usize;
+        let mut file = vec![0xA5; size];
+        image.open().unwrap().read_at(0, &mut file).unwrap();
+        let sink = MemorySink::new(SIZE);
+        assert_eq!(decode_into(&image.bytes, 1000, &sink).unwrap(), size as u64, "{entry}");
+        assert!(sink.bytes() == file, "{entry}");
+        let ascending = Ascending::new(512);
+        assert_eq!(decode_into(&image.bytes, 1000, &ascending).unwrap(), size as u64, "{entry}");
+        assert!(ascending.0.into_inner().unwrap() == file, "{entry}");
+    }
+}

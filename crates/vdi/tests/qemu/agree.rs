@@ -93,3 +93,27 @@ fn empty_disk_reads_as_in_qemu() {
     shop.img(&["create", "-f", "vdi", "disk.vdi", "0"]);
     source(&shop.open_image("disk.vdi"), &[]);
 }
+
+#[test]
+fn flags_that_qemu_ignores_are_read() {
+    let Some(shop) = Workshop::open() else { return };
+    shop.write_blocks("mixed.raw", 5 << 20);
+    shop.img(&["convert", "-f", "raw", "-O", "vdi", "mixed.raw", "disk.vdi"]);
+    for flags in [0x1_u32, 0x100, 0x1_0000] {
+        shop.patch("disk.vdi", 80, &flags.to_le_bytes());
+        compare(&shop, "disk.vdi");
+    }
+}
+
+#[test]
+fn map_entry_past_the_end_of_the_disk_is_ignored() {
+    let Some(shop) = Workshop::open() else { return };
+    shop.write_blocks("mixed.raw", 5 << 20);
+    shop.img(&["convert", "-f", "raw", "-O", "vdi", "mixed.raw", "disk.vdi"]);
+    // The map has five entries for a disk of three blocks and a sector.
+    shop.patch("disk.vdi", 368, &((3_u64 << 20) + 512).to_le_bytes());
+    for entry in [77_u32, 4, 0] {
+        shop.patch("disk.vdi", 512 + 4 * 4, &entry.to_le_bytes());
+        compare(&shop, "disk.vdi");
+    }
+}
