@@ -22,7 +22,7 @@ pub(crate) fn ended(end: u64, size: u64) -> Error {
         .at(end)
         .found("at its end")
         .expected(format_args!("{size} bytes"))
-        .because("it was longer when it was opened")
+        .because("the file became shorter while it was read")
 }
 
 /// Returns the error for a file that is not a disk.

@@ -51,7 +51,7 @@ impl Holes {
             return Ok((false, run.range.end));
         }
         let after_hole = last.is_some_and(|run| !run.data && run.range.end == at);
-        let Some((data, end)) = find_run(file, at, size, after_hole, &stamp)? else {
+        let Some((data, end)) = find_run(file, at, size, after_hole)? else {
             self.unknown.store(true, Ordering::Relaxed);
             return Ok((true, size));
         };
@@ -62,13 +62,7 @@ impl Holes {
 }
 
 /// Finds the run at `at`; `None` if the system cannot.
-fn find_run(
-    file: &File,
-    at: u64,
-    size: u64,
-    after_hole: bool,
-    stamp: &FileStamp,
-) -> Result<Option<(bool, u64)>> {
+fn find_run(file: &File, at: u64, size: u64, after_hole: bool) -> Result<Option<(bool, u64)>> {
     let failed = |error| io_at(error, "search for holes", at);
     let data_end = || match platform::next_hole(file, at).map_err(failed)? {
         SeekResult::At(end) => Ok::<_, diskimg_core::Error>(Some(end.min(size))),
@@ -81,9 +75,35 @@ fn find_run(
         SeekResult::At(start) if start > at => Ok(Some((false, start.min(size)))),
         // If a hole was punched there between the two calls, the run is still reported as data of at least one byte.
         SeekResult::At(_) => Ok(data_end()?.map(|end| (true, end.max(at.saturating_add(1))))),
-        // There is no hole past the end of a file that has shrunk.
-        SeekResult::Nowhere if stamp.len <= at => Err(ended(stamp.len, size)),
-        SeekResult::Nowhere => Ok(Some((false, stamp.len.min(size)))),
+        SeekResult::Nowhere => hole_to_end(file, at, size).map(|end| Some((false, end))),
         SeekResult::Unknown => Ok(None),
+    }
+}
+
+/// Returns the end of a hole after which the system finds no data. It finds none past the end of a file that has
+/// become shorter either, so the length is read after the search: an earlier one may be outdated.
+fn hole_to_end(file: &File, at: u64, size: u64) -> Result<u64> {
+    let len = platform::stamp(file).map_err(|error| io_at(error, "file status", at))?.len;
+    if len < size { Err(ended(len, size)) } else { Ok(size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskimg_core::ErrorKind;
+
+    #[test]
+    fn file_that_becomes_shorter_has_no_hole_at_its_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 20).unwrap();
+        assert_eq!(hole_to_end(&file, 1 << 20, 8 << 20).unwrap(), 8 << 20);
+        // The length that the caller knows is that of the open file.
+        for len in [4 << 20, 1 << 20, 0] {
+            file.set_len(len).unwrap();
+            let error = hole_to_end(&file, 1 << 20, 8 << 20).unwrap_err();
+            assert_eq!((error.kind(), error.offset()), (ErrorKind::Truncated, Some(len)));
+            let error = Holes::new(true).run_at(&file, 1 << 20, 8 << 20).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated);
+        }
     }
 }
