@@ -76,6 +76,14 @@ fn hint(remedy: Remedy) -> String {
         Remedy::AllowPart => {
             "open the descriptor of the whole disk, or use --allow-part to read this part alone"
         }
+        Remedy::LocateFile { role } if role.is_below() => {
+            "use --parent FILE to name the file, or --search-dir DIR to name the directory that contains it"
+        }
+        Remedy::LocateFile { .. } => "use --search-dir DIR to name the directory that contains it",
+        Remedy::AllowParentMismatch => {
+            "use --parent FILE to name the right file, or --parent-mismatch to read this one"
+        }
+        Remedy::RecordBackingFormat => "use --parent-format FORMAT to set the format",
         Remedy::AllowRaw => "use -f raw or --allow-raw if it is a raw disk",
         Remedy::ReadCompressedBytes => "use -f raw to read the compressed bytes",
         Remedy::PinFormat => "use -f FORMAT to set the format",
@@ -139,11 +147,15 @@ mod tests {
     use crate::args::Args;
 
     /// All remedies whose hint names an option, and the command with that option.
-    const WITH_OPTIONS: [(Remedy, &str); 17] = [
+    const WITH_OPTIONS: [(Remedy, &str); 21] = [
         (Remedy::FollowReferences { role: ReferenceRole::Backing }, "convert"),
         (Remedy::FollowReferences { role: ReferenceRole::Extent }, "check"),
         (Remedy::NameParent, "map"),
         (Remedy::AllowPart, "compare"),
+        (Remedy::LocateFile { role: ReferenceRole::Parent }, "info"),
+        (Remedy::LocateFile { role: ReferenceRole::Extent }, "measure"),
+        (Remedy::AllowParentMismatch, "compare"),
+        (Remedy::RecordBackingFormat, "convert"),
         (Remedy::AllowRaw, "probe"),
         (Remedy::ReadCompressedBytes, "info"),
         (Remedy::PinFormat, "inspect"),

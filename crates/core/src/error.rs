@@ -98,6 +98,7 @@ pub struct Error(Box<ErrorFields>);
 #[derive(Clone, Debug)]
 struct ErrorFields {
     kind: ErrorKind,
+    layer: Option<String>,
     format: Option<Format>,
     field: Option<String>,
     names_file: bool,
@@ -116,6 +117,7 @@ impl Error {
     pub fn new(kind: ErrorKind) -> Self {
         Self(Box::new(ErrorFields {
             kind,
+            layer: None,
             format: None,
             field: None,
             names_file: false,
@@ -133,6 +135,13 @@ impl Error {
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
+        self
+    }
+
+    /// Adds the name of the layer that the error is about, a file below the image. A name that was added before stays.
+    #[must_use]
+    pub fn in_layer(mut self, file: &[u8]) -> Self {
+        self.0.layer.get_or_insert_with(|| Printable::new(file).to_string());
         self
     }
 
@@ -321,6 +330,9 @@ impl std::error::Error for ErrorFields {
 
 impl fmt::Display for ErrorFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(layer) = &self.layer {
+            write!(f, "layer {layer}: ")?;
+        }
         if let Some(format) = self.format {
             write!(f, "{format}: ")?;
         }

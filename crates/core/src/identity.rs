@@ -1,6 +1,6 @@
 //! The identity by which a differencing image records its parent.
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Remedy, Result};
 
 /// The identity of an image. A differencing image records the identity of its parent, so that a wrong or modified
 /// parent is detected before it is read.
@@ -19,6 +19,12 @@ impl Identity {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The UUID in its text form, if it is known.
+    #[must_use]
+    pub fn uuid_text(&self) -> Option<String> {
+        self.uuid.map(uuid)
     }
 
     /// Checks that `parent` is the image whose identity this is. Members that both know must be equal.
@@ -50,7 +56,8 @@ fn agree<T: Copy + PartialEq>(
             .field(field)
             .found(show(found))
             .expected(show(recorded))
-            .because("the parent is another image, or was modified since")),
+            .because("the parent is another image, or was modified since")
+            .with_remedy(Remedy::AllowParentMismatch)),
         _ => Ok(()),
     }
 }

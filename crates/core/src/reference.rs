@@ -1,9 +1,8 @@
-//! References of an image to other files, and resolvers that allow or deny them.
+//! References of an image to other files.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use crate::{BlockSource, Error, ErrorKind, Format, Identity, ReferenceRole, Remedy, Result};
+use crate::{Error, ErrorKind, Format, Identity, ReferenceRole, Remedy};
 
 /// A reference of an image to another file. It is untrusted input and must never be opened as a path directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +31,20 @@ impl Reference {
     /// Returns the error of a resolver that refuses this reference: [`ErrorKind::Denied`], naming it.
     #[must_use]
     pub fn denied(&self) -> Error {
-        let error = Error::new(ErrorKind::Denied)
-            .format(self.found_in)
-            .field(self.role.name())
-            .found_name(&self.name)
+        self.describe(Error::new(ErrorKind::Denied))
             .because("following references of an image is not allowed")
-            .with_remedy(Remedy::FollowReferences { role: self.role });
+            .with_remedy(Remedy::FollowReferences { role: self.role })
+    }
+
+    /// Adds the role, the name and its offset to an error about this reference. A file without a name is described by
+    /// its UUID.
+    #[must_use]
+    pub fn describe(&self, error: Error) -> Error {
+        let error = error.format(self.found_in).field(self.role.name());
+        let error = match self.identity.uuid_text() {
+            Some(uuid) if self.name.is_empty() => error.found(format_args!("an image with the UUID {uuid}")),
+            _ => error.found_name(&self.name),
+        };
         match self.offset {
             Some(offset) => error.at(offset),
             None => error,
@@ -45,58 +52,41 @@ impl Reference {
     }
 }
 
-/// Opens the file of a [`Reference`], or refuses it. No other file is opened for an image.
-///
-/// ```
-/// use diskimg_core::{BlockSource, Memory, Reference, Resolver, Result};
-/// use std::sync::Arc;
-///
-/// /// Resolves the exact name of one base image.
-/// struct OneBase(Arc<dyn BlockSource>);
-///
-/// impl Resolver for OneBase {
-///     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
-///         match reference.name.as_slice() {
-///             b"base.raw" => Ok(Arc::clone(&self.0)),
-///             _ => Err(reference.denied()),
-///         }
-///     }
-/// }
-/// # let _ = OneBase(Arc::new(Memory::new(vec![])));
-/// ```
-pub trait Resolver: Send + Sync {
-    /// Returns the bytes of the file of `reference`. The caller opens its format.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Denied`] if it is refused, preferably by [`Reference::denied`]; [`ErrorKind::Io`] if the file
-    /// is allowed and cannot be opened.
-    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>>;
-}
-
-/// Refuses every reference. This is the default everywhere.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DenyReferences;
-
-impl Resolver for DenyReferences {
-    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
-        Err(reference.denied())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reference(role: ReferenceRole, name: &[u8], uuid: Option<[u8; 16]>) -> Reference {
+        let identity = Identity { uuid, ..Identity::default() };
+        Reference {
+            role,
+            name: name.to_vec(),
+            identity,
+            format: None,
+            found_in: Format::new("test"),
+            offset: Some(7),
+        }
+    }
 
     #[test]
     fn refused_reference_names_its_role_in_the_remedy() {
         for role in
             [ReferenceRole::Backing, ReferenceRole::Parent, ReferenceRole::DataFile, ReferenceRole::Extent]
         {
-            let name = b"other".to_vec();
-            let (identity, found_in) = (Identity::default(), Format::new("test"));
-            let error = Reference { role, name, identity, format: None, found_in, offset: Some(7) }.denied();
+            let error = reference(role, b"other", None).denied();
             assert_eq!((error.kind(), error.offset()), (ErrorKind::Denied, Some(7)));
             assert_eq!(error.remedy(), Some(Remedy::FollowReferences { role }));
         }
+    }
+
+    #[test]
+    fn reference_without_a_name_is_described_by_its_uuid() {
+        let error = reference(ReferenceRole::Parent, b"", Some([0x1F; 16])).denied().to_string();
+        assert!(
+            error.contains("parent at byte 7 is an image with the UUID 1f1f1f1f-1f1f-1f1f-1f1f-1f1f1f1f1f1f"),
+            "{error}"
+        );
+        let named = reference(ReferenceRole::Parent, b"base", Some([0x1F; 16])).denied().to_string();
+        assert!(named.contains("is \"base\"") && !named.contains("1f1f"), "{named}");
     }
 }

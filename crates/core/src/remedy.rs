@@ -27,7 +27,14 @@ pub enum Remedy {
     },
     /// Pass the parent instead of having it searched for.
     NameParent,
-    /// Record the format of the backing file in the image.
+    /// Pass the file yourself, or name a directory that contains it.
+    LocateFile {
+        /// The role of the file that was not found or not allowed. Only a layer below can be passed.
+        role: ReferenceRole,
+    },
+    /// Pass the right parent, or allow one with another identity than the one that is recorded.
+    AllowParentMismatch,
+    /// Name the format of the backing file, or record it in the image.
     RecordBackingFormat,
     /// Open the descriptor of the whole disk, or allow a part of it to be read alone.
     AllowPart,
@@ -98,8 +105,13 @@ impl fmt::Display for Remedy {
             }
             Self::FollowReferences { .. } => "allow references within the image's own directory",
             Self::NameParent => "pass the parent yourself",
+            Self::LocateFile { role } if role.is_below() => {
+                "pass the file yourself, or allow references within the directory that contains it"
+            }
+            Self::LocateFile { .. } => "allow references within the directory that contains it",
+            Self::AllowParentMismatch => "pass the right parent, or allow a parent with another identity",
             Self::RecordBackingFormat => {
-                "record the format in the image, for instance with `qemu-img rebase -u -F`"
+                "name the format yourself, or record it in the image with `qemu-img rebase -u -F`"
             }
             Self::AllowPart => "open the descriptor of the whole disk, or allow a part to be read alone",
             Self::ReadDevice => "read the device itself as a raw disk",
@@ -146,10 +158,13 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 27] = [
+    const EACH: [Remedy; 30] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
+        Remedy::LocateFile { role: ReferenceRole::Backing },
+        Remedy::LocateFile { role: ReferenceRole::Extent },
+        Remedy::AllowParentMismatch,
         Remedy::RecordBackingFormat,
         Remedy::AllowPart,
         Remedy::ReadDevice,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Result};
 
+use crate::below::PARENT_MISMATCH;
 use crate::finding_log::merge;
 use crate::host_file::open_stream;
 use crate::opener::Opener;
@@ -25,7 +26,8 @@ pub struct Checked {
 
 impl Opener {
     /// Checks the structure of the image in a file: one layer, and the files it consists of, as far as
-    /// [`Opener::resolver`] allows. A compressed file is decompressed first, as [`Opener::open`] does.
+    /// [`Opener::resolver`] allows. If [`Opener::parents`] are given, their identities are checked
+    /// too. A compressed file is decompressed first, as [`Opener::open`] does.
     ///
     /// ```
     /// use diskimg::{Checked, Opener};
@@ -70,6 +72,10 @@ impl Opener {
             let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
             error.because("this format has no structure to check")
         })?;
+        let given = match self.parents.is_empty() && self.parent_formats.is_empty() {
+            true => Vec::new(),
+            false => self.inspect_below(&(driver.inspect)(&source, &self.limits)?)?,
+        };
         let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
         // An image that cannot be described may still be checked.
         let described = self.inspect_image(&source);
@@ -79,6 +85,10 @@ impl Opener {
             merge(&mut findings, opened.info().findings.iter().cloned());
         }
         merge(&mut findings, streamed);
+        for below in given {
+            let about_chain = below.inspection.info.findings.into_iter();
+            merge(&mut findings, about_chain.filter(|finding| finding.check == PARENT_MISMATCH));
+        }
         self.accept(driver.format, &findings)?;
         Ok(Checked { format: driver.format, report: check(source, &options)?, findings })
     }

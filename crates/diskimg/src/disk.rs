@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Chain, Extent, Finding, Image, ImageInfo, Location, Printable, Result};
+use diskimg_core::{
+    BlockSource, Chain, Extent, Finding, Image, ImageInfo, Location, Printable, ReferenceRole, Result,
+};
 
 use crate::finding_log::merge;
 use crate::host_id::HostId;
@@ -29,10 +31,12 @@ pub struct Disk {
     layers: Vec<Arc<dyn Image>>,
     top: Arc<dyn Image>,
     whole: Arc<dyn BlockSource>,
+    /// The names of the files of the layers below the image.
+    names: Vec<Option<String>>,
     wrapper: Option<Wrapper>,
     member: Option<String>,
-    /// The findings about the stream that the image was read from.
-    stream_findings: Vec<Finding>,
+    /// The findings about the stream that the image was read from, and about the chain.
+    more_findings: Vec<Finding>,
     file: Arc<dyn BlockSource>,
     files: Vec<Arc<dyn BlockSource>>,
     /// The sizes of the file; if the image is compressed, those of the compressed file.
@@ -41,18 +45,29 @@ pub struct Disk {
     pub(crate) origin: Option<HostId>,
 }
 
+/// A layer below the image.
+pub(crate) struct NamedLayer {
+    pub(crate) image: Arc<dyn Image>,
+    /// The name of its file, if known.
+    pub(crate) name: Option<String>,
+}
+
 impl Disk {
     /// A disk of these layers, top first. `file` holds the first layer; `others` are all other opened files.
     pub(crate) fn new(
         file: Arc<dyn BlockSource>,
         others: Vec<Arc<dyn BlockSource>>,
         top: Arc<dyn Image>,
-        below: Vec<Arc<dyn Image>>,
+        below: Vec<NamedLayer>,
         wrapper: Option<Wrapper>,
         member: Option<String>,
     ) -> Result<Self> {
         let mut layers = vec![Arc::clone(&top)];
-        layers.extend(below);
+        let mut names = Vec::new();
+        for layer in below {
+            layers.push(layer.image);
+            names.push(layer.name);
+        }
         let sources = layers.iter().map(|layer| Arc::clone(layer) as Arc<dyn BlockSource>);
         let whole: Arc<dyn BlockSource> = match layers.as_slice() {
             [one] => Arc::clone(one) as Arc<dyn BlockSource>,
@@ -61,14 +76,22 @@ impl Disk {
         let sizes = FileSizes::of(&file);
         let mut files = vec![Arc::clone(&file)];
         files.extend(others);
-        let stream_findings = Vec::new();
-        Ok(Self { layers, top, whole, wrapper, member, stream_findings, file, files, sizes, origin: None })
+        let more_findings = Vec::new();
+        let origin = None;
+        Ok(Self { layers, top, whole, names, wrapper, member, more_findings, file, files, sizes, origin })
     }
 
     /// The layers, top first: the image itself, then its backing files or parents.
     #[must_use]
     pub fn layers(&self) -> &[Arc<dyn Image>] {
         &self.layers
+    }
+
+    /// The name of the file of a layer below the image, for messages: of [`Disk::layers`] 1 and above. `None` if it is
+    /// unknown. Not escaped.
+    #[must_use]
+    pub fn layer_name(&self, layer: usize) -> Option<&str> {
+        self.names.get(layer.checked_sub(1)?)?.as_deref()
     }
 
     /// The file of the image itself, decompressed: header, tables and data.
@@ -89,12 +112,12 @@ impl Disk {
     #[must_use]
     pub fn inspection(&self) -> Inspection {
         let mut info = self.top.info().clone();
-        merge(&mut info.findings, self.stream_findings.iter().cloned());
+        merge(&mut info.findings, self.more_findings.iter().cloned());
         Inspection::new(info, self.wrapper, self.sizes)
     }
 
-    /// The findings about all layers, top first. The message of a finding about a layer below begins with the name by
-    /// which the layer above refers to it.
+    /// The findings about all layers, top first. The message of a finding about a layer below begins with the name of
+    /// its file.
     ///
     /// ```
     /// use diskimg::{Opener, Severity};
@@ -110,12 +133,14 @@ impl Disk {
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         let mut all = self.inspection().info.findings;
-        for (above, layer) in self.layers.iter().zip(self.layers.iter().skip(1)) {
+        let below = self.layers.iter().zip(self.layers.iter().skip(1)).zip(&self.names);
+        for ((above, layer), name) in below {
             let mut references = above.info().references.iter();
-            let named = references.find(|reference| reference.role.is_below() && !reference.name.is_empty());
-            let name = named.map_or("the parent".to_owned(), |reference| {
-                format!("{} {}", reference.role.name(), Printable::new(&reference.name))
-            });
+            let role = references.find(|reference| reference.role.is_below()).map(|reference| reference.role);
+            let role = role.unwrap_or(ReferenceRole::Parent).name();
+            let name = name
+                .as_ref()
+                .map_or(format!("the {role}"), |name| format!("{role} {}", Printable::new(name.as_bytes())));
             all.extend(layer.info().findings.iter().map(|finding| {
                 let message = format!("{name}: {}", finding.message);
                 Finding { message, ..finding.clone() }
@@ -124,9 +149,9 @@ impl Disk {
         all
     }
 
-    /// Adds findings about the stream that the image was read from.
+    /// Adds findings about the stream that the image was read from, or about the chain.
     pub(crate) fn add_findings(&mut self, findings: Vec<Finding>) {
-        merge(&mut self.stream_findings, findings);
+        merge(&mut self.more_findings, findings);
     }
 
     /// The compression of the file, if any.

@@ -131,6 +131,7 @@ fn reference(reference: &Reference) -> Value {
     json!({
         "role": reference.role.name(),
         "name": reference.name_lossy(),
+        "uuid": reference.identity.uuid_text(),
         "format": reference.format,
         "offset": reference.offset,
     })

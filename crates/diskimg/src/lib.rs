@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod below;
 mod byte_stream;
 mod check;
 mod compare;
@@ -46,6 +47,7 @@ mod foreign_formats;
 mod host_file;
 mod host_id;
 mod inspect;
+mod inspect_below;
 mod inspection;
 #[cfg(feature = "json")]
 pub mod json;
@@ -53,6 +55,7 @@ mod layers;
 mod measure;
 mod opener;
 mod opening;
+mod parent_file;
 mod probe;
 mod resolve;
 mod sniff;
@@ -77,11 +80,13 @@ pub use diskimg_raw as raw;
 pub use diskimg_raw::{Content, FileSource, Preallocation};
 pub use drivers::{driver, drivers};
 pub use inspect::inspect;
+pub use inspect_below::InspectionBelow;
 pub use inspection::Inspection;
 pub use opener::Opener;
 pub use opening::Input;
+pub use parent_file::ParentFile;
 pub use probe::{ProbeReport, Probed, Prober};
-pub use resolve::WithinDirectory;
+pub use resolve::{SearchPath, Unfollowed, WithinDirectory};
 pub use sniff::{Sniffed, looks_like_image, sniff, sniff_head};
 pub use spool::Spool;
 pub use stream_input::StreamInput;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, DenyReferences, Driver, Error, ErrorKind, Finding, Format, Limits, Remedy, Resolver, Result,
-    Severity, SnapshotSelector,
+    DenyReferences, Driver, Error, ErrorKind, Finding, Format, Limits, Remedy, Resolver, Result, Severity,
+    SnapshotSelector,
 };
 
 use crate::drivers::driver_of;
+use crate::parent_file::ParentFile;
 use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
 
@@ -43,8 +44,15 @@ pub struct Opener {
     pub resolver: Arc<dyn Resolver>,
     /// The files below the image, nearest first. They replace the names that the image records; the resolver opens the
     /// rest. More files than the image has layers below it are an error ([`InvalidInput`](ErrorKind::InvalidInput)).
-    /// [`Opener::check`] and [`Opener::inspect`] read one layer and ignore them.
-    pub parents: Vec<Arc<dyn BlockSource>>,
+    /// [`Opener::check`] reads only their headers, [`Opener::inspect`] ignores them.
+    pub parents: Vec<ParentFile>,
+    /// The formats of the layers below the image, nearest first, whether they are in `parents` or found by their names.
+    /// They replace the formats that the images record, and name those that the images do not record. More formats than
+    /// layers are an error.
+    pub parent_formats: Vec<Format>,
+    /// Accepts a parent with another content id or UUID than the image records. It is a finding of
+    /// [`Severity::Warning`](crate::Severity::Warning) then: the disk may be a mixture of two versions.
+    pub allow_parent_mismatch: bool,
     /// The name of the disk to read in an OVA with several disks, from a file or a stream.
     pub member: Option<String>,
     /// Reads a file that is, by its own structure, one part or one layer of a larger disk: an extent of a split VMDK, a
@@ -95,6 +103,8 @@ impl Default for Opener {
             limits: Limits::default(),
             resolver: Arc::new(DenyReferences),
             parents: Vec::new(),
+            parent_formats: Vec::new(),
+            allow_parent_mismatch: false,
             member: None,
             allow_part: false,
             snapshot: None,

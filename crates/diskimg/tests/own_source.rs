@@ -95,7 +95,7 @@ fn given_parent_is_never_a_target() {
     let top = copied(dir.path(), "top-on-raw.qcow2", &["base.raw"]);
     let base = dir.path().join("base.raw");
     let mut opener = Opener::new();
-    opener.parents.push(Arc::new(FileSource::open(&base).unwrap()));
+    opener.parents.push(diskimg::ParentFile::open(&base).unwrap());
     assert!(refused(&opener.open(&top).unwrap(), &base));
 }
 

@@ -343,7 +343,8 @@ fn name_after_the_first_bytes_is_followed_or_denied_like_in_a_file() {
     let mut follows = Opener::new();
     follows.resolver = Arc::new(WithinDirectory::new(directory).unwrap());
     let mut given = Opener::new();
-    given.parents = vec![Arc::new(diskimg::Memory::new(painted(5, 4 << 20)))];
+    let parent: Arc<dyn diskimg::BlockSource> = Arc::new(diskimg::Memory::new(painted(5, 4 << 20)));
+    given.parents = vec![parent.into()];
     let whole = read_all(&follows.open(directory.join("top.qcow2")).unwrap()).unwrap();
     assert_eq!(whole[..2 << 20], painted(5, 2 << 20));
     for opener in [&follows, &given] {

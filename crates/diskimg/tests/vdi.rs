@@ -209,7 +209,7 @@ fn two_files_with_the_uuid_of_the_parent_are_ambiguous() {
     assert!(!message.contains(char::is_control), "{message}");
     // A parent that the caller passes is used.
     let mut given = opener.clone();
-    given.parents = vec![Arc::new(diskimg::FileSource::open(scratch.path().join("base.vdi")).unwrap())];
+    given.parents = vec![diskimg::ParentFile::open(&scratch.path().join("base.vdi")).unwrap()];
     let disk = given.open(scratch.path().join("child.vdi")).unwrap();
     assert!(read_all(&disk).unwrap() == painted(3, 2 << 20));
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_codec::units::UnitReader;
-use diskimg_core::{BlockSource, Error, Finding, HostOffset, Image, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{
+    BlockSource, Error, ErrorKind, Finding, HostOffset, Image, ImageInfo, Limits, OpenOptions, Result,
+};
 
 use crate::create_type::{embedded_line, missing};
 use crate::describe::describe;
@@ -200,7 +202,7 @@ fn descriptor_only(descriptor: Option<&Descriptor>, header: &SparseHeader) -> Er
     let at = header.descriptor().map_or(0, |range| range.start.0);
     match descriptor.and_then(|descriptor| extent_references(descriptor).into_iter().next()) {
         Some(reference) => reference
-            .denied()
+            .describe(Error::new(ErrorKind::Denied))
             .because("the file contains no disk, and the extents in such a descriptor are never opened"),
         None => corrupt("capacity").at(12).found(0).because(format_args!(
             "the file contains no disk, and the descriptor at byte {at} names no extent"

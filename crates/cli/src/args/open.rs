@@ -51,4 +51,14 @@ pub(crate) struct FollowArgs {
     /// Backing file or parent of the image; repeat the option for the layers below it, from top to bottom
     #[arg(long, value_name = "FILE")]
     pub(crate) parent: Vec<PathBuf>,
+    /// Format of the layer below the image, whatever the image records; repeat the option for the layers below it,
+    /// from top to bottom
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) parent_format: Vec<String>,
+    /// Directory in which to look for the files that the image refers to, before its own; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) search_dir: Vec<PathBuf>,
+    /// Accept a parent with another content id or UUID than the image records
+    #[arg(long)]
+    pub(crate) parent_mismatch: bool,
 }

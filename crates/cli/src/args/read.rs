@@ -39,8 +39,8 @@ pub(crate) struct DescribeArgs {
 pub(crate) struct InfoArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// Show all images of the backing chain, from top to bottom; requires --follow if the image has a backing
-    /// file
+    /// Show all images of the backing chain, from top to bottom; requires --follow, --search-dir or --parent if
+    /// the image has a backing file
     #[arg(long)]
     pub(crate) backing_chain: bool,
     /// The image; - for standard input
@@ -113,6 +113,9 @@ pub(crate) struct CompareArgs {
     /// Format of the second image
     #[arg(short = 'F', value_name = "FORMAT")]
     pub(crate) second_format: Option<String>,
+    /// Backing file or parent of the second image, as --parent [default: the files of --parent]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) second_parent: Vec<PathBuf>,
     /// Strict mode: also compare sizes, and whether each range is stored, compressed, zero or unallocated, and
     /// has space reserved in the file
     #[arg(short = 's', long)]

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use diskimg::core::DenyReferences;
 use diskimg::{
-    Cancel, FileSource, Finding, ImageInfo, Input, Inspection, Opener, Severity, SnapshotSelector,
-    WithinDirectory, driver,
+    Cancel, Finding, ImageInfo, Input, Inspection, Opener, ParentFile, Resolver, SearchPath, Severity,
+    SnapshotSelector, Unfollowed, WithinDirectory, driver,
 };
 
 use crate::args::{FollowArgs, OpenArgs, Output};
@@ -39,12 +40,7 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
         opener.limits.virtual_size = size;
     }
     if let Some((follow, image)) = follow {
-        if follow.follow && !is_dash(image) {
-            opener.resolver = Arc::new(WithinDirectory::of_image(image).about(image)?);
-        }
-        for parent in &follow.parent {
-            opener.parents.push(Arc::new(FileSource::open(parent).about(parent)?));
-        }
+        references(&mut opener, follow, image)?;
     }
     Ok(opener)
 }
@@ -56,6 +52,43 @@ pub(super) fn warn(findings: &[Finding], file: Option<&Path>, common: CommonArgs
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning && !common.quiet) {
         let _ = writeln!(stderr, "diskimg: warning: {file}{}", finding.message);
     }
+}
+
+/// Sets the options for the files that `image` refers to.
+fn references(opener: &mut Opener, args: &FollowArgs, image: &Path) -> Result<(), Failure> {
+    opener.resolver = resolver(args, image)?;
+    for file in &args.parent {
+        let mut parent = ParentFile::open(file).about(file)?;
+        // The names in it are relative to its own directory.
+        parent.resolver = Some(resolver(args, file)?);
+        opener.parents.push(parent);
+    }
+    for name in &args.parent_format {
+        opener.parent_formats.push(driver(name)?.format);
+    }
+    opener.allow_parent_mismatch = args.parent_mismatch;
+    Ok(())
+}
+
+/// Returns the resolver of the names in `file`: to the directories in the arguments, then to its own.
+fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure> {
+    let mut directories = SearchPath::default();
+    for directory in &args.search_dir {
+        directories.push(WithinDirectory::new(directory).about(directory)?.by_last_component());
+    }
+    if is_dash(file) {
+        return Ok(Arc::new(directories));
+    }
+    let own = WithinDirectory::of_image(file);
+    if args.follow {
+        directories.push(own.about(file)?);
+    } else if args.search_dir.is_empty() {
+        return Ok(match own {
+            Ok(own) => Arc::new(Unfollowed::new(own)),
+            Err(_) => Arc::new(DenyReferences),
+        });
+    }
+    Ok(Arc::new(directories))
 }
 
 /// Reads the metadata of the image in a file or on standard input.

@@ -10,7 +10,7 @@ use diskimg::{
 use serde_json::{Value, json};
 
 use super::common::{CommonArgs, opener, warn};
-use crate::args::{CompareArgs, OpenArgs, Output};
+use crate::args::{CompareArgs, FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure, Outcome};
 use crate::output::{print_json, stdout};
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
@@ -27,20 +27,28 @@ pub(super) fn run(args: &CompareArgs, common: CommonArgs) -> Outcome {
 }
 
 fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
-    let open = |file: &Path, open: &OpenArgs| -> Result<Disk, Failure> {
-        let mut opener = opener(open, Some((&args.read.follow, file)))?;
+    let open = |file: &Path, open: &OpenArgs, follow: &FollowArgs| -> Result<Disk, Failure> {
+        let mut opener = opener(open, Some((follow, file)))?;
         // Only one of the two images may need the parents.
-        if !opener.parents.is_empty() && !is_based(&opener, file) {
+        let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
+        if is_given && !is_based(&opener, file) {
             opener.parents.clear();
+            opener.parent_formats.clear();
         }
         let disk = opener.open(file).about(file)?;
         warn(&disk.findings(), Some(file), common);
         Ok(disk)
     };
     let second = OpenArgs { format: args.second_format.clone(), ..args.read.open.clone() };
-    let a = open(&args.first, &args.read.open)?;
-    let b = open(&args.second, &second)?;
-    if !args.read.follow.parent.is_empty() && a.layers().len().max(b.layers().len()) == 1 {
+    let first_follow = &args.read.follow;
+    let mut second_follow = first_follow.clone();
+    if !args.second_parent.is_empty() {
+        second_follow.parent.clone_from(&args.second_parent);
+    }
+    let a = open(&args.first, &args.read.open, first_follow)?;
+    let b = open(&args.second, &second, &second_follow)?;
+    let is_given = !second_follow.parent.is_empty() || !second_follow.parent_format.is_empty();
+    if is_given && a.layers().len().max(b.layers().len()) == 1 {
         let error = diskimg::Error::new(ErrorKind::InvalidInput).field("parent");
         return Err(error.because("neither image records a backing file or parent").into());
     }

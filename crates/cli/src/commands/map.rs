@@ -101,7 +101,7 @@ fn file_names(args: &MapArgs, disk: &Disk) -> Vec<String> {
         let named = |role| layer.info().references.iter().find(|reference| reference.role == role);
         let seen = |reference: &Reference| full_name(&image, &reference.name_lossy());
         let file = named(ReferenceRole::DataFile).map(seen);
-        let below = named(ReferenceRole::Backing).map(seen);
+        let below = disk.layer_name(names.len().saturating_add(1)).map(str::to_owned);
         names.push(match file {
             Some(file) => shown(&file),
             None if names.is_empty() => image.clone(),

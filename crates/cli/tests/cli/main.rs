@@ -15,6 +15,7 @@ mod parents;
 mod parts;
 mod pipes;
 mod progress;
+mod references;
 mod refusals;
 mod signals;
 mod streams;

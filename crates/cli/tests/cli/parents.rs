@@ -4,10 +4,10 @@ use std::process::Command;
 
 use crate::tools::{ScratchDir, mixed_disk};
 
-const SIZE: usize = 2 << 20;
+pub(crate) const SIZE: usize = 2 << 20;
 
 /// Writes a differencing VDI with the blocks of `child.raw`, whose parent has these UUIDs.
-fn differencing(dir: &ScratchDir, uuid: u8, modification: u8) {
+pub(crate) fn differencing(dir: &ScratchDir, uuid: u8, modification: u8) {
     dir.ok(&["convert", "--force", "-f", "raw", "-O", "vdi", "child.raw", "child.vdi"]);
     let mut child = dir.read("child.vdi");
     let number = |at: usize, child: &[u8]| u32::from_le_bytes(child[at..at + 4].try_into().unwrap());
@@ -17,11 +17,13 @@ fn differencing(dir: &ScratchDir, uuid: u8, modification: u8) {
     // The second block is free, so it is read from the parent.
     let map = usize::try_from(number(340, &child)).unwrap();
     child[map + 4..map + 8].fill(0xFF);
+    child[388..392].copy_from_slice(&1_u32.to_le_bytes());
+    child.truncate(child.len() - SIZE / 2);
     dir.write("child.vdi", &child);
 }
 
 /// Writes a parent and a child that has the first half of the disk. Returns the content of the disk.
-fn family(dir: &ScratchDir) -> Vec<u8> {
+pub(crate) fn family(dir: &ScratchDir) -> Vec<u8> {
     let base = mixed_disk(SIZE);
     let mut whole = vec![0x5A; SIZE / 2];
     whole.extend_from_slice(&base[SIZE / 2..]);

@@ -1,11 +1,13 @@
 //! Following names in an image to files in its own directory.
 //!
-//! [`within`] decides which names are followed. `unix` and `plain` open files in a directory with the calls of the
-//! system.
+//! [`names`] reads a name as a path, [`within`] decides which paths are followed in one directory, [`search_path`] looks
+//! in several. `unix` and `plain` open files in a directory with the calls of the system.
 
 mod names;
 #[cfg(not(unix))]
 mod plain;
+mod search_path;
+mod unfollowed;
 #[cfg(unix)]
 mod unix;
 mod within;
@@ -16,4 +18,6 @@ use plain::Directory;
 use unix::Directory;
 
 pub(crate) use names::{chain_loops, relative_to, same_file};
+pub use search_path::SearchPath;
+pub use unfollowed::Unfollowed;
 pub use within::WithinDirectory;

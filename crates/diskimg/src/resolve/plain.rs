@@ -9,15 +9,33 @@ pub(super) struct Directory(PathBuf);
 
 impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        match path.metadata()?.is_dir() {
+        let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match opened.metadata()?.is_dir() {
             true => Ok(Self(path.to_owned())),
             false => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
 
+    pub(super) fn path(&self) -> Option<&Path> {
+        Some(&self.0)
+    }
+
+    /// Returns true if `name` exists in the directory.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        matches!(self.file(name), Ok(Some(_)))
+    }
+
+    /// Returns the name in this directory of a path that begins with the path of the directory. Nothing is opened: the
+    /// path may name another machine.
+    pub(super) fn name_inside(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let own = std::path::absolute(&self.0).ok()?;
+        let inside = Path::new(std::str::from_utf8(name).ok()?).strip_prefix(own).ok()?;
+        Some(inside.to_str()?.as_bytes().to_vec())
+    }
+
     /// The names directly in it that are Unicode.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
-        let entries = self.0.read_dir()?;
+        let entries = self.0.join(".").read_dir()?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?.into_bytes())))
     }
 

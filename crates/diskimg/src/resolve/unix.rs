@@ -1,39 +1,91 @@
 //! A directory on Unix. It is kept open, so that renaming it has no effect.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
+/// The flags that find a file.
+#[cfg(target_os = "linux")]
+const FIND: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FIND: OFlags = READ;
+
+/// The flags that open a file for reading. Without `O_NONBLOCK`, opening a FIFO that an attacker created would block
+/// forever.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
 #[derive(Debug)]
-pub(super) struct Directory(File);
+pub(super) struct Directory {
+    file: File,
+    /// The path by which it was opened, if known.
+    path: Option<PathBuf>,
+}
 
 impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?.into()))
+        let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let file = match rustix::fs::openat(CWD, opened, flags, Mode::empty()) {
+            // Files in a directory that cannot be listed can be opened by name.
+            Err(Errno::ACCESS) => rustix::fs::openat(CWD, opened, FIND | OFlags::DIRECTORY, Mode::empty())?,
+            file => file?,
+        };
+        Ok(Self { file: file.into(), path: Some(path.to_owned()) })
     }
 
     pub(super) fn opened(file: File) -> Self {
-        Self(file)
+        use std::os::fd::AsRawFd;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
+        Self { file, path }
+    }
+
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The names directly in it.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
-        let entries = Dir::read_from(&self.0)?;
+        let entries = Dir::read_from(&self.file)?;
         Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name().to_bytes().to_vec())))
     }
 
     /// Opens `name` for reading; `None` if it leads out of the directory.
     pub(super) fn file(&self, name: &[u8]) -> io::Result<Option<File>> {
-        // Without O_NONBLOCK, opening a FIFO that an attacker created would block forever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        match beneath(&self.0, name, flags) {
+        self.opened_beneath(name, READ)
+    }
+
+    /// Returns true if `name` exists in the directory. On Linux it is not opened for reading.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        matches!(self.opened_beneath(name, FIND), Ok(Some(_)))
+    }
+
+    fn opened_beneath(&self, name: &[u8], flags: OFlags) -> io::Result<Option<File>> {
+        match beneath(&self.file, name, flags) {
             Err(Errno::XDEV | Errno::LOOP | Errno::PERM) => Ok(None),
             opened => Ok(Some(opened?)),
         }
+    }
+
+    /// Returns the name in this directory of a path that leads back into it: an absolute one, or one with `..` or with
+    /// links. Reads only links and the identity of directories. The file need not exist.
+    pub(super) fn name_inside(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let full = self.path.as_ref()?.join(OsStr::from_bytes(name));
+        let resolved = full.canonicalize().ok().or_else(|| {
+            let directory = full.parent()?.canonicalize().ok()?;
+            Some(directory.join(full.file_name()?))
+        })?;
+        let own = self.file.metadata().ok()?;
+        let is_own = |path: &&Path| {
+            path.symlink_metadata().is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino()))
+        };
+        let directory = resolved.ancestors().skip(1).find(is_own)?;
+        Some(resolved.strip_prefix(directory).ok()?.as_os_str().as_bytes().to_vec())
     }
 }
 
