@@ -1,10 +1,10 @@
 //! SIGINT and SIGTERM: a clean stop, and a forced stop if that takes too long.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diskimg::Cancel;
+use diskimg::{Cancel, UnfinishedFiles};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::failure::{Failure, Outcome};
@@ -12,11 +12,15 @@ use crate::failure::{Failure, Outcome};
 /// The time for a clean stop. A stalled pipe may prevent one forever.
 const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
-/// The signal received, and the flag that cancels the work.
+/// The time for which a forced stop waits for a complete target that gets its name.
+const PUBLISHING_PERIOD: Duration = Duration::from_secs(2);
+
+/// The signal received, the flag that cancels the work, and the files that a forced stop removes.
 #[derive(Clone, Default)]
 pub(crate) struct Interrupt {
     pub(crate) cancel: Arc<Cancel>,
     signal: Arc<AtomicI32>,
+    unfinished: Arc<Mutex<Option<UnfinishedFiles>>>,
 }
 
 impl Interrupt {
@@ -26,15 +30,29 @@ impl Interrupt {
         let handler = interrupt.clone();
         on_signal(move |signal| {
             if handler.signal.swap(signal, Ordering::AcqRel) != 0 {
-                stop(signal);
+                handler.stop(signal);
             }
             handler.cancel.trigger();
+            let handler = handler.clone();
             std::thread::spawn(move || {
                 std::thread::sleep(GRACE_PERIOD);
-                stop(signal);
+                handler.stop(signal);
             });
         })?;
         Ok(interrupt)
+    }
+
+    /// Registers the files of a target, which a forced stop removes.
+    pub(crate) fn removes(&self, files: UnfinishedFiles) {
+        *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "nothing is left to remove")]
+    fn stop(&self, signal: i32) -> ! {
+        if let Some(files) = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            files.remove(PUBLISHING_PERIOD);
+        }
+        std::process::exit(signal.saturating_add(128))
     }
 
     /// Returns the exit code of work that a signal may have cancelled.
@@ -81,12 +99,4 @@ fn on_signal(act: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
         }
     });
     Ok(())
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "an unfinished target has no name, so nothing is left to remove"
-)]
-fn stop(signal: i32) -> ! {
-    std::process::exit(signal.saturating_add(128))
 }

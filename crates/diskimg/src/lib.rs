@@ -67,7 +67,7 @@ mod wrappers;
 
 pub use check::Checked;
 pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
-pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, convert};
+pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, UnfinishedFiles, convert};
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;

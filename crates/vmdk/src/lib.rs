@@ -45,5 +45,6 @@ pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vmdk, inspect};
 pub use writer::{
-    AdapterType, DEFAULT_CID, ImageWriter, SETTINGS, Subformat, WriterOptions, create, measure,
+    AdapterType, DEFAULT_CID, ImageWriter, SETTINGS, Subformat, WriterOptions, create, is_extent_name,
+    measure,
 };

@@ -27,6 +27,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     opener.snapshot = args.snapshot.as_deref().map(selector);
     opener.direct = args.source_cache == Cache::None;
     let (options, target) = (options(args)?, target(args)?);
+    interrupt.removes(target.unfinished());
     let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
     let input = input(&opener, &args.source, &interrupt.cancel)?;
     let display = ProgressDisplay::new(style(args, common), interrupt.cancel.clone(), &outputs)?;

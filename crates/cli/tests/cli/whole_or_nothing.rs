@@ -123,3 +123,111 @@ fn device_has_the_whole_image_after_success() {
         assert!(out.stdout == disk, "{format}");
     }
 }
+
+/// Creates a split image of `size` with this data at its beginning.
+fn split_image(dir: &ScratchDir, name: &str, size: u64, data: &[u8]) {
+    let raw = File::create(dir.path("source.raw")).unwrap();
+    raw.set_len(size).unwrap();
+    raw.write_all_at(data, 0).unwrap();
+    let options = ["-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"];
+    dir.ok(&[&["convert", "--force"], &options[..], &["source.raw", name]].concat());
+    std::fs::remove_file(dir.path("source.raw")).unwrap();
+}
+
+fn first_megabyte(dir: &ScratchDir, name: &str) -> Vec<u8> {
+    dir.ok(&["cat", "--follow", "--length", "1M", name]).stdout
+}
+
+#[test]
+fn replaced_split_image_loses_its_extents_and_no_other_file() {
+    let dir = ScratchDir::new();
+    split_image(&dir, "disk.vmdk", 5 << 30, &[1; 1 << 20]);
+    for other in ["disk-s004.vmdk", "disk-flat.vmdk", "disk-data.vmdk", "other-s001.vmdk"] {
+        dir.write(other, b"kept");
+    }
+    split_image(&dir, "disk.vmdk", 3 << 30, &[2; 1 << 20]);
+    let others = ["disk-data.vmdk", "disk-flat.vmdk"];
+    let rest = ["disk-s004.vmdk", "disk.vmdk", "other-s001.vmdk"];
+    assert_eq!(dir.names(), [&others[..], &["disk-s001.vmdk", "disk-s002.vmdk"], &rest].concat());
+    assert!(first_megabyte(&dir, "disk.vmdk") == [2; 1 << 20]);
+
+    dir.write("one.raw", &mixed_disk(1 << 20));
+    dir.ok(&["convert", "--force", "-O", "vmdk", "one.raw", "disk.vmdk"]);
+    assert_eq!(dir.names(), [&others[..], &rest[..2], &["one.raw"], &rest[2..]].concat());
+    assert!(first_megabyte(&dir, "disk.vmdk") == mixed_disk(1 << 20));
+
+    split_image(&dir, "disk.vmdk", 3 << 30, &[3; 1 << 20]);
+    assert!(first_megabyte(&dir, "disk.vmdk") == [3; 1 << 20]);
+    dir.ok(&["convert", "--force", "-O", "qcow2", "one.raw", "disk.vmdk"]);
+    assert_eq!(dir.names(), [&others[..], &rest[..2], &["one.raw"], &rest[2..]].concat());
+}
+
+#[test]
+fn old_descriptor_removes_no_file_that_is_not_named_after_it() {
+    let dir = ScratchDir::new();
+    std::fs::create_dir(dir.path("inner")).unwrap();
+    let victims = ["important.raw", "disk-data.vmdk", "other-s001.vmdk", "inner/disk-s001.vmdk"];
+    let mut descriptor = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n\
+                          createType=\"twoGbMaxExtentFlat\"\n"
+        .to_owned();
+    for name in victims {
+        dir.write(name, &[7; 4096]);
+        descriptor.push_str(&format!("RW 8 FLAT \"{name}\" 0\n"));
+    }
+    std::os::unix::fs::symlink(dir.path("important.raw"), dir.path("disk-f001.vmdk")).unwrap();
+    descriptor.push_str("RW 8 FLAT \"disk-f001.vmdk\" 0\n");
+    dir.write("disk.vmdk", descriptor.as_bytes());
+    dir.write("one.raw", &mixed_disk(1 << 20));
+    dir.ok(&["convert", "--force", "-O", "vmdk", "one.raw", "disk.vmdk"]);
+    assert!(victims.iter().all(|name| dir.read(name) == [7; 4096]));
+    assert!(dir.exists("disk-f001.vmdk"));
+}
+
+#[test]
+fn extent_of_the_replaced_image_is_not_the_source() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("one.raw", &disk);
+    dir.ok(&["convert", "-O", "vmdk", "-o", "subformat=monolithicFlat", "one.raw", "disk.vmdk"]);
+    let args = ["convert", "--force", "-f", "raw", "-O", "vmdk", "disk-flat.vmdk", "disk.vmdk"];
+    dir.run(&args).fails_with(1, &["disk-flat.vmdk'", "its own source"]);
+    assert!(dir.read("disk-flat.vmdk") == disk);
+}
+
+#[test]
+fn split_image_at_the_end_of_a_link_has_its_extents_beside_it() {
+    let dir = ScratchDir::new();
+    std::fs::create_dir(dir.path("store")).unwrap();
+    dir.write("store/disk.vmdk", b"old");
+    std::os::unix::fs::symlink(dir.path("store/disk.vmdk"), dir.path("link.vmdk")).unwrap();
+    split_image(&dir, "link.vmdk", 1 << 20, &[4; 1 << 20]);
+    assert_eq!(dir.names(), ["link.vmdk", "store"]);
+    assert!(first_megabyte(&dir, "store/disk.vmdk") == [4; 1 << 20]);
+    assert!(dir.exists("store/disk-s001.vmdk"));
+}
+
+#[test]
+fn image_with_a_file_that_cannot_be_replaced_stays_whole() {
+    let dir = ScratchDir::new();
+    split_image(&dir, "disk.vmdk", 3 << 30, &[1; 1 << 20]);
+    let attribute = |how: &str, name: &str| {
+        let done = Command::new("chattr").arg(how).arg(dir.path(name)).output();
+        done.is_ok_and(|output| output.status.success())
+    };
+    dir.write("one.raw", &mixed_disk(1 << 20));
+    for name in ["disk.vmdk", "disk-s001.vmdk", "disk-s002.vmdk"] {
+        if !attribute("+i", name) {
+            eprintln!("skipped: no file can be made immutable here");
+            return;
+        }
+        for subformat in ["twoGbMaxExtentSparse", "monolithicSparse", "monolithicFlat"] {
+            let option = format!("subformat={subformat}");
+            let run = dir.run(&["convert", "--force", "-O", "vmdk", "-o", &option, "one.raw", "disk.vmdk"]);
+            let names = dir.names();
+            assert_eq!(run.code, 1, "{name} {subformat}: {run:?}");
+            assert!(first_megabyte(&dir, "disk.vmdk") == [1; 1 << 20], "{name} {subformat}");
+            assert_eq!(names, ["disk-s001.vmdk", "disk-s002.vmdk", "disk.vmdk", "one.raw"], "{subformat}");
+        }
+        assert!(attribute("-i", name));
+    }
+}

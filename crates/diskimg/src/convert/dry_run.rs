@@ -7,8 +7,10 @@ use diskimg_core::{BlockSink, Error, ErrorKind, NullSink, Result, Setting, Write
 use diskimg_raw::StreamSink;
 
 use super::in_place::check_writable;
+use super::replaced_extents::replaced_extents;
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace, at_path, is_device};
+use super::unpublished_file::real_target;
 use crate::drivers::driver_of;
 
 /// A size in bytes that every format accepts, for a disk of unknown size.
@@ -53,10 +55,21 @@ impl Target {
                 Some(image) => self.dry_run(&image.settings(false), image.size())?,
                 None => Vec::new(),
             },
-            None => self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?,
+            None => {
+                let replaced =
+                    if self.overwrite { replaced_extents(&self.final_path(path)) } else { Vec::new() };
+                [self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?, replaced].concat()
+            }
         };
         paths.push(path.clone());
         Ok(paths)
+    }
+
+    /// The path that is written: of a file to replace at the end of a symbolic link, its own path.
+    fn final_path(&self, path: &Path) -> PathBuf {
+        let is_replaced = self.overwrite && !self.writes_in_place();
+        let real = is_replaced.then(|| real_target(path, true).ok()).flatten();
+        real.unwrap_or_else(|| path.to_owned())
     }
 
     /// Creates the image like [`Target::create`] and stores nothing. Returns the paths of its sibling files.
@@ -72,7 +85,7 @@ impl Target {
         };
         let siblings = match &self.place {
             TargetPlace::Path(path) if self.in_place || !self.writes_in_place() => {
-                SiblingFiles::of(path, Box::new(create))
+                SiblingFiles::of(&self.final_path(path), Box::new(create))
             }
             _ => None,
         };

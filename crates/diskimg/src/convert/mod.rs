@@ -8,6 +8,7 @@
 mod byte_counts;
 mod convert_to;
 mod counting_sink;
+mod directory_calls;
 mod dry_run;
 mod engine;
 mod existing_image;
@@ -15,7 +16,9 @@ mod in_place;
 mod one_pass;
 mod options;
 mod padded_sink;
+mod publication;
 mod publishing_sink;
+mod replaced_extents;
 mod segment_plan;
 mod sequencer;
 mod sibling_files;
@@ -25,6 +28,7 @@ mod stream_reader;
 mod target;
 mod target_options;
 mod target_sink;
+mod unfinished_files;
 mod unpublished_file;
 mod worker;
 mod workload;
@@ -33,6 +37,7 @@ pub use engine::convert;
 pub use options::{ConvertOptions, Converted, Sparse};
 pub use stream_convert::StreamConvert;
 pub use target::Target;
+pub use unfinished_files::UnfinishedFiles;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,14 @@
 //! A sink that publishes its file, together with the other files of its image.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diskimg_core::{Batch, BlockSink, HostRange, Result, SinkProperties};
 
+use super::publication::Publication;
+use super::replaced_extents::replaced_extents;
+use super::unfinished_files::UnfinishedFiles;
 use super::unpublished_file::UnpublishedFile;
 
 /// A sink whose file is published when it is finished.
@@ -13,7 +16,6 @@ pub(super) struct PublishingSink {
     pub(super) sink: Box<dyn BlockSink>,
     pub(super) file: UnpublishedFile,
     pub(super) role: ImageFileRole,
-    pub(super) durable: bool,
 }
 
 impl BlockSink for PublishingSink {
@@ -33,31 +35,103 @@ impl BlockSink for PublishingSink {
         self.sink.batch()
     }
     fn finish(self: Box<Self>) -> Result<()> {
-        let this = *self;
-        let finished = this.sink.finish().and_then(|()| this.role.publish(this.file, this.durable));
-        if finished.is_err() {
-            this.role.withdraw();
-        }
-        finished
+        let Self { sink, file, role } = *self;
+        sink.finish()?;
+        role.publish(file)
     }
 }
 
-/// The finished files of an image other than its main file. Those that replace a file are published only with the
-/// image: until then a failure leaves the old files as they are.
-#[derive(Default)]
-pub(super) struct ImageFiles(Mutex<FinishedFiles>);
+/// The most finished files that are open. The others are closed, and have temporary names until the image is complete:
+/// a process can have only so many open files. Our limit.
+const MAX_OPEN: usize = 64;
+
+/// The files of an image. They get their names with the main file, or before it if they replace none. If the image
+/// fails, they are removed, and the old files are as they were.
+pub(super) struct ImageFiles {
+    finished: Mutex<FinishedFiles>,
+    unfinished: UnfinishedFiles,
+    durable: bool,
+}
 
 #[derive(Default)]
 struct FinishedFiles {
-    /// New files that have their names.
-    published: Vec<PathBuf>,
+    published: Publication,
     /// Files that will replace others.
     pending: Vec<UnpublishedFile>,
 }
 
 impl ImageFiles {
+    /// The files of an image that has none yet. If `durable`, all names are on stable storage when the image is
+    /// published; the caller syncs the data before.
+    pub(super) fn new(unfinished: UnfinishedFiles, durable: bool) -> Self {
+        Self { finished: Mutex::default(), unfinished, durable }
+    }
+
+    /// Creates a file of the image.
+    pub(super) fn create(&self, path: &Path, overwrite: bool) -> Result<UnpublishedFile> {
+        UnpublishedFile::new(path, overwrite, &self.unfinished)
+    }
+
     fn lock(&self) -> MutexGuard<'_, FinishedFiles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes a file other than the main one, or keeps it until the main file is published.
+    fn add(&self, file: UnpublishedFile) -> Result<()> {
+        let mut finished = self.lock();
+        if !file.replaces() {
+            let _publishing = self.unfinished.publish()?;
+            return finished.published.link(file);
+        }
+        let file = if finished.pending.len() < MAX_OPEN { file } else { file.close()? };
+        finished.pending.push(file);
+        Ok(())
+    }
+
+    /// Publishes the main file, with all that waits for it.
+    fn publish(&self, main: UnpublishedFile) -> Result<()> {
+        let mut finished = self.lock();
+        let _publishing = self.unfinished.publish()?;
+        match finished.publish(main, self.durable) {
+            Ok(()) => {
+                finished.published.complete();
+                Ok(())
+            }
+            Err(error) => Err(finished.published.revert(error)),
+        }
+    }
+}
+
+impl FinishedFiles {
+    fn publish(&mut self, main: UnpublishedFile, durable: bool) -> Result<()> {
+        let (target, handle) = (main.target().to_owned(), main.file()?);
+        let replaced = if main.replaces() { replaced_extents(&target) } else { Vec::new() };
+        main.keep_access()?;
+        self.pending.iter().try_for_each(UnpublishedFile::keep_access)?;
+        let sync = |published: &Publication| if durable { published.sync(&target, &handle) } else { Ok(()) };
+        if !self.pending.is_empty() {
+            // Without the old main file, no image consists of old and new files at any moment.
+            self.published.retire(&target)?;
+            sync(&self.published)?;
+        }
+        for file in self.pending.drain(..) {
+            let path = file.target().to_owned();
+            self.published.retire(&path)?;
+            self.published.link(file)?;
+            if durable && path.parent() != target.parent() {
+                self.published.sync(&path, &handle)?;
+            }
+        }
+        if !self.published.is_empty() {
+            sync(&self.published)?;
+        }
+        self.published.link_main(main)?;
+        for path in replaced {
+            if !self.published.contains(&path) {
+                self.published.retire(&path)?;
+            }
+        }
+        sync(&self.published)
     }
 }
 
@@ -65,37 +139,16 @@ impl ImageFiles {
 pub(super) enum ImageFileRole {
     /// The main file, which is published last.
     Main(Arc<ImageFiles>),
-    /// Another file, with its path.
-    Sibling(Arc<ImageFiles>, PathBuf),
+    /// Another file.
+    Sibling(Arc<ImageFiles>),
 }
 
 impl ImageFileRole {
     /// Publishes a finished file; the main file with those that wait for it.
-    pub(super) fn publish(&self, file: UnpublishedFile, durable: bool) -> Result<()> {
+    fn publish(&self, file: UnpublishedFile) -> Result<()> {
         match self {
-            Self::Main(files) => {
-                let pending = std::mem::take(&mut files.lock().pending);
-                pending.into_iter().try_for_each(|file| file.publish(durable))?;
-                file.publish(durable)
-            }
-            Self::Sibling(files, _) if file.replaces() => {
-                files.lock().pending.push(file);
-                Ok(())
-            }
-            Self::Sibling(files, path) => {
-                file.publish(durable)?;
-                files.lock().published.push(path.clone());
-                Ok(())
-            }
-        }
-    }
-
-    /// Removes the files that were created for an image that failed.
-    pub(super) fn withdraw(&self) {
-        if let Self::Main(files) = self {
-            for path in files.lock().published.drain(..) {
-                let _ = std::fs::remove_file(path);
-            }
+            Self::Main(files) => files.publish(file),
+            Self::Sibling(files) => files.add(file),
         }
     }
 }
@@ -108,8 +161,10 @@ mod tests {
     fn publishing_sink_forwards_the_properties_of_its_sink() {
         let dir = tempfile::tempdir().unwrap();
         diskimg_core::conformance::forwards_properties(&|sink| {
-            let file = UnpublishedFile::new(&dir.path().join("disk"), false).unwrap();
-            Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(Arc::default()), durable: false })
+            let unfinished = UnfinishedFiles::default();
+            let file = UnpublishedFile::new(&dir.path().join("disk"), false, &unfinished).unwrap();
+            let files = Arc::new(ImageFiles::new(unfinished, false));
+            Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files) })
         });
     }
 }

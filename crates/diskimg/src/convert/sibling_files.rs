@@ -7,7 +7,8 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
 use diskimg_raw::{FileSink, SinkOptions};
 
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
-use super::unpublished_file::UnpublishedFile;
+#[cfg(test)]
+use super::unfinished_files::UnfinishedFiles;
 
 /// Creates the file at a path, of a given size or growing.
 type CreateFileFn = dyn Fn(PathBuf, Option<u64>) -> Result<Box<dyn BlockSink>> + Send + Sync;
@@ -54,10 +55,10 @@ pub(super) fn new_siblings(
     files: Arc<ImageFiles>,
 ) -> Option<Arc<dyn Siblings>> {
     let create = move |path: PathBuf, size| -> Result<Box<dyn BlockSink>> {
-        let file = UnpublishedFile::new(&path, overwrite)?;
+        let file = files.create(&path, overwrite)?;
         let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..options })?);
-        let role = ImageFileRole::Sibling(Arc::clone(&files), path);
-        Ok(Box::new(PublishingSink { sink, file, role, durable: options.sync }))
+        let role = ImageFileRole::Sibling(Arc::clone(&files));
+        Ok(Box::new(PublishingSink { sink, file, role }))
     };
     SiblingFiles::of(target, Box::new(create))
 }
@@ -66,20 +67,29 @@ pub(super) fn new_siblings(
 mod tests {
     use super::*;
 
-    fn siblings_in(dir: &Path, made: &Arc<ImageFiles>) -> Arc<dyn Siblings> {
+    fn image_files() -> Arc<ImageFiles> {
+        Arc::new(ImageFiles::new(UnfinishedFiles::default(), true))
+    }
+
+    fn siblings_in(dir: &Path, overwrite: bool, files: &Arc<ImageFiles>) -> Arc<dyn Siblings> {
         let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        new_siblings(&dir.join("disk.vmdk"), false, options, Arc::clone(made)).unwrap()
+        new_siblings(&dir.join("disk.vmdk"), overwrite, options, Arc::clone(files)).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {
-        std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 
     #[test]
     fn sibling_file_appears_when_complete_and_is_removed_if_the_image_fails() {
         let dir = tempfile::tempdir().unwrap();
-        let made = Arc::default();
-        let siblings = siblings_in(dir.path(), &made);
+        let files = image_files();
+        let siblings = siblings_in(dir.path(), false, &files);
         assert_eq!(siblings.image_name(), "disk.vmdk");
         let sink = siblings.create("disk-flat.vmdk", Some(4096)).unwrap();
         sink.write_at(0, b"disk").unwrap();
@@ -88,39 +98,54 @@ mod tests {
         sink.finish().unwrap();
         assert_eq!(names(dir.path()), ["disk-flat.vmdk"]);
         assert_eq!(dir.path().join("disk-flat.vmdk").metadata().unwrap().len(), 4096);
-        ImageFileRole::Main(made).withdraw();
+        drop((siblings, files));
         assert!(names(dir.path()).is_empty());
+    }
+
+    /// Writes an image of a main file and 100 others, more than are kept open.
+    fn finish_siblings(dir: &Path, files: &Arc<ImageFiles>) {
+        let siblings = siblings_in(dir, true, files);
+        for index in 1..=100 {
+            let sink = siblings.create(&format!("disk-s{index:03}.vmdk"), None).unwrap();
+            sink.write_at(0, b"new").unwrap();
+            sink.finish().unwrap();
+        }
     }
 
     #[test]
     fn failed_image_removes_no_file_that_it_did_not_make() {
         let dir = tempfile::tempdir().unwrap();
-        let made: Arc<ImageFiles> = Arc::default();
-        std::fs::write(dir.path().join("disk-s001.vmdk"), b"old").unwrap();
-        let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        let siblings = new_siblings(&dir.path().join("disk.vmdk"), true, options, Arc::clone(&made)).unwrap();
-        for name in ["disk-s001.vmdk", "disk-s002.vmdk"] {
-            let sink = siblings.create(name, None).unwrap();
-            sink.write_at(0, b"new").unwrap();
-            sink.finish().unwrap();
-        }
-        assert_eq!(names(dir.path()).len(), 2);
-        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
-        ImageFileRole::Main(Arc::clone(&made)).withdraw();
-        assert_eq!(names(dir.path()), ["disk-s001.vmdk"]);
-        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"old");
+        let old = |name: &str| std::fs::read(dir.path().join(name)).unwrap() == b"old";
+        std::fs::write(dir.path().join("disk.vmdk"), b"old").unwrap();
+        let replaced: Vec<String> = (1..=80).map(|index| format!("disk-s{index:03}.vmdk")).collect();
+        replaced.iter().for_each(|name| std::fs::write(dir.path().join(name), b"old").unwrap());
+        let before = names(dir.path());
 
-        let image = UnpublishedFile::new(&dir.path().join("disk.vmdk"), true).unwrap();
-        ImageFileRole::Main(made).publish(image, true).unwrap();
-        assert_eq!(std::fs::read(dir.path().join("disk-s001.vmdk")).unwrap(), b"new");
-        assert!(dir.path().join("disk.vmdk").exists());
+        let files = image_files();
+        finish_siblings(dir.path(), &files);
+        assert!(replaced.iter().all(|name| old(name)));
+        drop(files);
+        assert_eq!(names(dir.path()), before);
+        assert!(replaced.iter().all(|name| old(name)));
+
+        let files = image_files();
+        finish_siblings(dir.path(), &files);
+        let main = files.create(&dir.path().join("disk.vmdk"), true).unwrap();
+        std::io::Write::write_all(&mut main.file().unwrap(), b"new").unwrap();
+        let sink = Box::new(diskimg_core::MemorySink::new(1 << 20));
+        let role = ImageFileRole::Main(Arc::clone(&files));
+        (Box::new(PublishingSink { sink, file: main, role }) as Box<dyn BlockSink>).finish().unwrap();
+        assert_eq!(names(dir.path()).len(), 101);
+        for name in names(dir.path()) {
+            assert_eq!(std::fs::read(dir.path().join(&name)).unwrap(), b"new", "{name}");
+        }
     }
 
     #[test]
     fn sibling_files_have_plain_names_and_overwrite_nothing() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("there.vmdk"), b"old").unwrap();
-        let siblings = siblings_in(dir.path(), &Arc::default());
+        let siblings = siblings_in(dir.path(), false, &image_files());
         for name in ["../x", "a/b", "", "..", "disk.vmdk", "there.vmdk"] {
             assert_eq!(siblings.create(name, None).err().unwrap().kind(), ErrorKind::InvalidInput, "{name}");
         }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use diskimg_core::{BlockSink, Error, Format, Result, Setting};
 use diskimg_raw::Preallocation;
 
+use super::unfinished_files::UnfinishedFiles;
 use crate::host_id::HostId;
 
 /// The target of a conversion: its place, its format and its options.
@@ -27,6 +28,7 @@ use crate::host_id::HostId;
 #[non_exhaustive]
 pub struct Target {
     pub(super) place: TargetPlace,
+    pub(super) unfinished: UnfinishedFiles,
     /// The format of the target.
     pub format: Format,
     /// Compresses clusters or grains.
@@ -109,6 +111,7 @@ impl Target {
     fn new(place: TargetPlace, format: Format) -> Self {
         Self {
             place,
+            unfinished: UnfinishedFiles::default(),
             format,
             compress: false,
             level: None,
@@ -129,6 +132,13 @@ impl Target {
             TargetPlace::Path(path) => Some(path),
             TargetPlace::File(_) | TargetPlace::Stream(_) | TargetPlace::Sink(_) => None,
         }
+    }
+
+    /// The files that are being written for this target, for a program that ends without waiting for the conversion,
+    /// such as after a second signal.
+    #[must_use]
+    pub fn unfinished(&self) -> UnfinishedFiles {
+        self.unfinished.clone()
     }
 
     pub(super) fn is_raw(&self) -> bool {

@@ -10,7 +10,6 @@ use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
 use super::sibling_files::new_siblings;
 use super::target::{Target, TargetPlace, at_path};
-use super::unpublished_file::UnpublishedFile;
 
 impl Target {
     /// Returns true if the target can be created before the size of the disk is known.
@@ -48,13 +47,14 @@ impl Target {
     }
 
     fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        let file = UnpublishedFile::new(path, self.overwrite)?;
+        let files = Arc::new(ImageFiles::new(self.unfinished.clone(), self.durable));
+        let file = files.create(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
-        let files = Arc::new(ImageFiles::default());
-        let siblings = new_siblings(path, self.overwrite, options, Arc::clone(&files));
+        // The file may be at the end of a symbolic link, and the others are found in its own directory.
+        let siblings = new_siblings(file.target(), self.overwrite, options, Arc::clone(&files));
         let sink = Box::new(FileSink::new(file.file()?, options)?);
         let sink = self.formatted(sink, &self.settings, size, siblings)?;
-        Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files), durable: self.durable }))
+        Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files) }))
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {

@@ -1,11 +1,15 @@
-//! A file that appears complete and durable, or never.
+//! A new file that has no name yet.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use diskimg_core::{Error, ErrorKind, Remedy, Result};
-use tempfile::NamedTempFile;
+
+#[cfg(target_os = "linux")]
+use super::directory_calls::directory_of;
+use super::directory_calls::{exchange, rename_new};
+use super::unfinished_files::{TemporaryName, UnfinishedFiles};
 
 /// A new file without its name.
 ///
@@ -14,13 +18,26 @@ use tempfile::NamedTempFile;
 pub(super) struct UnpublishedFile {
     target: PathBuf,
     overwrite: bool,
-    name: FileName,
+    content: FileContent,
+    unfinished: UnfinishedFiles,
 }
 
-enum FileName {
+enum FileContent {
     #[cfg(target_os = "linux")]
     Nameless(File),
-    Named(NamedTempFile),
+    Named(File, TemporaryName),
+    /// Named and closed.
+    Closed(TemporaryName),
+}
+
+/// The place of the file that another one replaced.
+pub(super) enum ReplacedFile {
+    /// It has this temporary name.
+    At(PathBuf),
+    /// There was none.
+    None,
+    /// It is gone: the system cannot exchange two files.
+    Gone,
 }
 
 impl UnpublishedFile {
@@ -28,19 +45,34 @@ impl UnpublishedFile {
     ///
     /// # Errors
     /// If `target` exists and must not be replaced, or its directory cannot be written.
-    pub(super) fn new(target: &Path, overwrite: bool) -> Result<Self> {
+    pub(super) fn new(target: &Path, overwrite: bool, unfinished: &UnfinishedFiles) -> Result<Self> {
         let target = real_target(target, overwrite)?;
+        let unfinished = unfinished.clone();
         #[cfg(target_os = "linux")]
         if let Some(file) = nameless(directory_of(&target)) {
-            return Ok(Self { target, overwrite, name: FileName::Nameless(file) });
+            return Ok(Self { target, overwrite, content: FileContent::Nameless(file), unfinished });
         }
-        let named = named(&target).map_err(|e| about(e, &target))?;
-        Ok(Self { target, overwrite, name: FileName::Named(named) })
+        let (name, file) = unfinished.create(&target, create_new).map_err(|e| about(e, &target))?;
+        Ok(Self { target, overwrite, content: FileContent::Named(file, name), unfinished })
+    }
+
+    /// The path that the file will have, with symbolic links resolved if a file is there.
+    pub(super) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Another handle of the file.
+    ///
+    /// # Errors
+    /// If there are no handles left, or the file was closed.
     pub(super) fn file(&self) -> Result<File> {
-        self.name.file().try_clone().map_err(|e| about(e, &self.target))
+        match &self.content {
+            #[cfg(target_os = "linux")]
+            FileContent::Nameless(file) => file.try_clone(),
+            FileContent::Named(file, _) => file.try_clone(),
+            FileContent::Closed(name) => File::options().read(true).write(true).open(name.path()),
+        }
+        .map_err(|e| about(e, &self.target))
     }
 
     /// Returns true if a file exists that this one will replace.
@@ -48,39 +80,68 @@ impl UnpublishedFile {
         self.overwrite && self.target.symlink_metadata().is_ok()
     }
 
-    /// Gives the file its name. If `durable`, the name is on disk when this returns; the caller syncs the data before.
-    pub(super) fn publish(self, durable: bool) -> Result<()> {
-        let Self { target, overwrite, name } = self;
-        let publish = || {
-            #[cfg(unix)]
-            if overwrite {
-                keep_access(name.file(), &target)?;
+    /// Closes the file. It has a temporary name from then on.
+    pub(super) fn close(self) -> Result<Self> {
+        let Self { target, overwrite, content, unfinished } = self;
+        let content = content.named(&target, &unfinished).map_err(|e| about(e, &target))?;
+        Ok(Self { target, overwrite, content: FileContent::Closed(content), unfinished })
+    }
+
+    /// Gives a file that replaces another its owner and mode, so that a private file stays private.
+    pub(super) fn keep_access(&self) -> Result<()> {
+        #[cfg(unix)]
+        if self.overwrite {
+            return keep_access(&self.file()?, &self.target).map_err(|e| about(e, &self.target));
+        }
+        Ok(())
+    }
+
+    /// Gives the file its name, which must be free.
+    pub(super) fn link(self) -> io::Result<()> {
+        match self.content {
+            #[cfg(target_os = "linux")]
+            FileContent::Nameless(file) => link(&file, &self.target),
+            FileContent::Named(_, name) | FileContent::Closed(name) => {
+                rename_new(name.path(), &self.target)?;
+                name.release();
+                Ok(())
             }
-            match name {
-                #[cfg(target_os = "linux")]
-                FileName::Nameless(file) => link(&file, &target, overwrite)?,
-                FileName::Named(named) if overwrite => drop(named.persist(&target)?),
-                FileName::Named(named) => drop(named.persist_noclobber(&target)?),
-            }
-            if durable { sync_directory(directory_of(&target)) } else { Ok(()) }
-        };
-        publish().map_err(|e| about(e, &target))
+        }
+    }
+
+    /// Gives the file its name, at once in place of the file that has it, if any.
+    pub(super) fn replace(self) -> io::Result<ReplacedFile> {
+        let Self { target, overwrite, content, unfinished } = self;
+        if !overwrite || target.symlink_metadata().is_err() {
+            return Self { target, overwrite, content, unfinished }.link().map(|()| ReplacedFile::None);
+        }
+        // A link never replaces a name.
+        let name = content.named(&target, &unfinished)?;
+        if exchange(name.path(), &target)? {
+            return Ok(ReplacedFile::At(name.release()));
+        }
+        std::fs::rename(name.path(), &target)?;
+        name.release();
+        Ok(ReplacedFile::Gone)
     }
 }
 
-impl FileName {
-    fn file(&self) -> &File {
-        match self {
+impl FileContent {
+    /// The temporary name of the file, which gets one if it has none.
+    fn named(self, target: &Path, unfinished: &UnfinishedFiles) -> io::Result<TemporaryName> {
+        #[cfg(not(target_os = "linux"))]
+        let _ = (target, unfinished);
+        Ok(match self {
             #[cfg(target_os = "linux")]
-            Self::Nameless(file) => file,
-            Self::Named(named) => named.as_file(),
-        }
+            Self::Nameless(file) => unfinished.create(target, |name| link(&file, name))?.0,
+            Self::Named(_, name) | Self::Closed(name) => name,
+        })
     }
 }
 
 /// The path to write, with symbolic links resolved if the file exists. Only regular files are replaced: a file in place
 /// of `/dev/null` would harm the whole system.
-fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
+pub(super) fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
     match target.symlink_metadata() {
         Err(_) => Ok(target.to_owned()),
         Ok(_) if !overwrite => Err(exists(target)),
@@ -103,15 +164,8 @@ pub(super) fn exists(target: &Path) -> Error {
         .with_remedy(Remedy::Force)
 }
 
-fn about(error: io::Error, target: &Path) -> Error {
+pub(super) fn about(error: io::Error, target: &Path) -> Error {
     Error::from(error).file(format!("target '{}'", target.display()))
-}
-
-fn directory_of(target: &Path) -> &Path {
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// The mode of a new file before the umask of the process.
@@ -122,7 +176,8 @@ const MODE: u32 = 0o666;
 fn nameless(directory: &Path) -> Option<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let fd = openat(CWD, directory, flags, Mode::from_raw_mode(MODE)).ok()?;
+    let open = || openat(CWD, directory, flags, Mode::from_raw_mode(MODE));
+    let fd = rustix::io::retry_on_intr(open).ok()?;
     // Without /proc the file could never get a name.
     let proc = descriptor_path(&fd);
     rustix::fs::access(&proc, rustix::fs::Access::EXISTS).ok()?;
@@ -135,26 +190,16 @@ fn descriptor_path(fd: &impl std::os::fd::AsRawFd) -> String {
 }
 
 #[cfg(target_os = "linux")]
-fn link(file: &File, target: &Path, overwrite: bool) -> io::Result<()> {
+fn link(file: &File, name: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
-    let proc = descriptor_path(file);
-    let link_as = |name: &Path| linkat(CWD, &proc, CWD, name, AtFlags::SYMLINK_FOLLOW);
-    match link_as(target) {
-        Err(rustix::io::Errno::EXIST) if overwrite => {}
-        other => return Ok(other?),
-    }
-    // A link never replaces a name: link to a free name and rename it.
-    let directory = directory_of(target);
-    let placed =
-        tempfile::Builder::new().prefix(".diskimg-").make_in(directory, |name| Ok(link_as(name)?))?;
-    placed.into_temp_path().persist(target).map_err(|e| e.error)
+    Ok(linkat(CWD, descriptor_path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
-fn named(target: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
+fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(MODE));
-    builder.prefix(".diskimg-").tempfile_in(directory_of(target))
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, MODE);
+    options.read(true).write(true).create_new(true).open(path)
 }
 
 /// Gives a file that replaces `target` its owner and mode, so that a private file stays private.
@@ -167,20 +212,6 @@ fn keep_access(file: &File, target: &Path) -> io::Result<()> {
     file.set_permissions(there.permissions())
 }
 
-#[cfg(unix)]
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    match File::open(directory)?.sync_all() {
-        // File systems that cannot sync a directory order names and data themselves.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        other => other,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,16 +220,26 @@ mod tests {
         std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
 
+    fn new(target: &Path, overwrite: bool) -> Result<UnpublishedFile> {
+        UnpublishedFile::new(target, overwrite, &UnfinishedFiles::default())
+    }
+
+    /// A file as on a system where every file has a name.
+    fn new_named(target: &Path, overwrite: bool) -> UnpublishedFile {
+        let unfinished = UnfinishedFiles::default();
+        let (name, file) = unfinished.create(target, create_new).unwrap();
+        let content = FileContent::Named(file, name);
+        UnpublishedFile { target: target.to_owned(), overwrite, content, unfinished }
+    }
+
     #[test]
     fn unpublished_file_leaves_nothing_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
-        drop(UnpublishedFile::new(&dir.path().join("disk"), false).unwrap());
-        let named = named(&dir.path().join("disk")).unwrap();
-        drop(UnpublishedFile {
-            target: dir.path().join("disk"),
-            overwrite: false,
-            name: FileName::Named(named),
-        });
+        let target = dir.path().join("disk");
+        drop(new(&target, false).unwrap());
+        drop(new_named(&target, false));
+        drop(new(&target, false).unwrap().close().unwrap());
+        drop(new_named(&target, false).close().unwrap());
         assert!(names(dir.path()).is_empty());
     }
 
@@ -206,15 +247,19 @@ mod tests {
     fn existing_file_is_replaced_only_if_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
-        std::fs::write(&target, b"old").unwrap();
-        let error = UnpublishedFile::new(&target, false).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let new = UnpublishedFile::new(&target, true).unwrap();
-        io::Write::write_all(&mut new.file().unwrap(), b"new").unwrap();
-        assert_eq!(std::fs::read(&target).unwrap(), b"old");
-        new.publish(true).unwrap();
-        assert_eq!(std::fs::read(&target).unwrap(), b"new");
-        assert_eq!(names(dir.path()), ["disk"]);
+        for named in [false, true] {
+            std::fs::write(&target, b"old").unwrap();
+            assert_eq!(new(&target, false).err().unwrap().kind(), ErrorKind::InvalidInput);
+            let file = if named { new_named(&target, true) } else { new(&target, true).unwrap() };
+            io::Write::write_all(&mut file.file().unwrap(), b"new").unwrap();
+            assert_eq!(std::fs::read(&target).unwrap(), b"old");
+            if let ReplacedFile::At(old) = file.replace().unwrap() {
+                assert_eq!(std::fs::read(&old).unwrap(), b"old");
+                std::fs::remove_file(old).unwrap();
+            }
+            assert_eq!(std::fs::read(&target).unwrap(), b"new");
+            assert_eq!(names(dir.path()), ["disk"]);
+        }
     }
 
     #[test]
@@ -226,7 +271,9 @@ mod tests {
         std::fs::write(&target, b"old").unwrap();
         for mode in [0o600, 0o640, 0o666] {
             std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
-            UnpublishedFile::new(&target, true).unwrap().publish(false).unwrap();
+            let file = new(&target, true).unwrap();
+            file.keep_access().unwrap();
+            file.replace().unwrap();
             assert_eq!(target.metadata().unwrap().permissions().mode() & 0o7777, mode);
         }
     }
@@ -240,8 +287,7 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&socket, &link).unwrap();
         for target in [socket.as_path(), &link, dir.path()] {
-            let error = UnpublishedFile::new(target, true).err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(new(target, true).err().unwrap().kind(), ErrorKind::InvalidInput);
         }
         assert_eq!(names(dir.path()).len(), 2);
     }
@@ -250,9 +296,12 @@ mod tests {
     fn file_that_appeared_during_the_write_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("disk");
-        let new = UnpublishedFile::new(&target, false).unwrap();
-        std::fs::write(&target, b"theirs").unwrap();
-        assert!(new.publish(false).is_err());
-        assert_eq!(std::fs::read(&target).unwrap(), b"theirs");
+        for named in [false, true] {
+            let file = if named { new_named(&target, false) } else { new(&target, false).unwrap() };
+            std::fs::write(&target, b"theirs").unwrap();
+            assert!(file.replace().is_err());
+            assert_eq!(std::fs::read(&target).unwrap(), b"theirs");
+            std::fs::remove_file(&target).unwrap();
+        }
     }
 }

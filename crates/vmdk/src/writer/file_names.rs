@@ -40,6 +40,28 @@ impl FileNames {
 
 const ENDING: &str = ".vmdk";
 
+/// Returns true if `name` is one that a writer gives to an extent of the image `image`: `disk-flat.vmdk`,
+/// `disk-s001.vmdk` and `disk-f001.vmdk` for `disk.vmdk`.
+///
+/// ```
+/// use diskimg_vmdk::is_extent_name;
+/// assert!(is_extent_name("disk.vmdk", "disk-s001.vmdk"));
+/// assert!(!is_extent_name("disk.vmdk", "disk-data.vmdk"));
+/// assert!(!is_extent_name("disk.vmdk", "other-s001.vmdk"));
+/// ```
+#[must_use]
+pub fn is_extent_name(image: &str, name: &str) -> bool {
+    let Ok(names) = FileNames::new(image) else { return false };
+    let kind = name
+        .strip_prefix(names.stem.as_str())
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix(ENDING));
+    kind.is_some_and(|kind| {
+        let number = kind.strip_prefix(['s', 'f']).unwrap_or_default();
+        kind == "flat" || (number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +75,27 @@ mod tests {
         assert_eq!(FileNames::new("Ähre = 2.VMDK").unwrap().flat(), "Ähre = 2-flat.vmdk");
         assert_eq!(FileNames::new("é").unwrap().flat(), "é-flat.vmdk");
         assert_eq!(FileNames::new("disk.img").unwrap().flat(), "disk.img-flat.vmdk");
+    }
+
+    #[test]
+    fn extent_name_has_the_stem_of_its_image_and_a_number() {
+        for image in ["disk.vmdk", "a-b.VMDK", "disk.img"] {
+            let names = FileNames::new(image).unwrap();
+            for name in [names.flat(), names.numbered('s', 0), names.numbered('f', 1233)] {
+                assert!(is_extent_name(image, &name), "{name}");
+            }
+        }
+        for name in [
+            "disk.vmdk",
+            "disk-s01.vmdk",
+            "disk-sxyz.vmdk",
+            "disk-s001.raw",
+            "disk-s001",
+            "../disk-s001.vmdk",
+            "",
+        ] {
+            assert!(!is_extent_name("disk.vmdk", name), "{name}");
+        }
     }
 
     #[test]

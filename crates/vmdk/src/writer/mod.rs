@@ -30,6 +30,7 @@ mod stream_optimized_writer;
 #[cfg(unix)]
 mod tests;
 
+pub use file_names::is_extent_name;
 pub use image_writer::ImageWriter;
 pub use measure::measure;
 pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};
