@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use diskimg::core::Measured;
 use diskimg::{
-    BlockSink, BlockSource, ConvertOptions, Converted, Driver, Preallocation, Result, Setting, Sparse,
-    Target, driver,
+    BlockSink, ConvertOptions, Converted, Disk, Driver, Preallocation, Result, Setting, Sparse, Target,
+    driver,
 };
 
 use crate::argument::{check_flags, check_reserved, invalid};
@@ -206,10 +206,10 @@ impl ConvertOptionsRecord {
     ///
     /// # Errors
     /// Rejects invalid options and formats that cannot be measured; passes on errors of the disk.
-    pub(crate) unsafe fn measure(&self, disk: &dyn BlockSource) -> Result<Measured> {
+    pub(crate) unsafe fn measure(&self, disk: &Disk) -> Result<Measured> {
         self.check()?;
         // SAFETY: guaranteed by the caller.
-        unsafe { self.with_options(Target::file("", self.driver()?.format)) }?.measure(disk)
+        unsafe { self.with_options(Target::file("", self.driver()?.format)) }?.measure_disk(disk)
     }
 
     /// Checks the options that do not depend on the target.

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Extents, Measured, Result};
+use diskimg_core::{BlockSource, Error, ErrorKind, Extent, Extents, Measured, Result};
 
 use crate::convert::Target;
+use crate::disk::Disk;
 use crate::drivers::driver_of;
+use crate::preallocated::PreallocatedFiles;
 
 impl Target {
     /// Measures the size of this target with the disk `source`. Only the extents are read. For raw this is the size of
@@ -30,6 +32,45 @@ impl Target {
             extent => Some(extent.map(|extent| extent.range())),
         });
         self.measured(source.size(), Some(&mut stored))
+    }
+
+    /// Measures the size of this target with an opened disk, as [`Target::measure`] does, but does not count data in holes
+    /// of preallocated images ([`PreallocatedFiles`]). The results for raw and qcow2 are those of `qemu-img measure`.
+    ///
+    /// ```
+    /// use diskimg::{BlockSource, Opener, Target, driver};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let disk = Opener::new().open(&path)?;
+    /// let measured = Target::file("any", driver("raw")?.format).measure_disk(&disk)?;
+    /// assert_eq!(measured.required, disk.size());
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Target::measure`].
+    pub fn measure_disk(&self, disk: &Disk) -> Result<Measured> {
+        let mut extents = Extents::new(disk, 0..disk.size());
+        let mut files = PreallocatedFiles::new(disk);
+        let mut rest: Option<Extent<'_>> = None;
+        let mut stored = std::iter::from_fn(|| {
+            loop {
+                let extent = match rest.take().map_or_else(|| extents.next(), |rest| Some(Ok(rest)))? {
+                    Ok(extent) => extent,
+                    Err(error) => return Some(Err(error)),
+                };
+                let (is_stored, len) = match files.stored_run(&extent) {
+                    Ok(run) => run,
+                    Err(error) => return Some(Err(error)),
+                };
+                rest = Some(extent.without_first(len)).filter(|rest| rest.len > 0);
+                if is_stored {
+                    return Some(Ok(extent.truncated(len).range()));
+                }
+            }
+        });
+        self.measured(disk.size(), Some(&mut stored))
     }
 
     /// Measures the size of this target for an empty disk of `size` bytes.

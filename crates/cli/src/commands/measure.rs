@@ -21,7 +21,7 @@ pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
         (Some(file), _) => {
             let disk = open(args, file)?;
             warn(&disk.findings(), None, common);
-            (target.measure(&disk).about(file)?, bitmaps(&disk, &target)?)
+            (target.measure_disk(&disk).about(file)?, bitmaps(&disk, &target)?)
         }
         (None, size) => (target.measure_empty(size.unwrap_or(0))?, None),
     };

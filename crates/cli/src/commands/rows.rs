@@ -1,10 +1,7 @@
 //! The rows of a map: extents, split at holes of the image file.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-
 use diskimg::core::range;
-use diskimg::{BlockSource, Disk, Extent, ExtentKind, Extents, FileSource, Image, Inspection, ReferenceRole};
+use diskimg::{BlockSource, Disk, Extent, ExtentKind, Extents, Image, PreallocatedFiles};
 
 use crate::failure::Failure;
 
@@ -27,13 +24,12 @@ pub(super) struct MapRow {
 /// The conversion of extents to rows.
 pub(super) struct MapRows<'a> {
     disk: &'a Disk,
-    /// The files in which QEMU looks for holes below allocated data, by the depth of their layers.
-    preallocated: BTreeMap<u32, Option<FileSource>>,
+    preallocated: PreallocatedFiles<'a>,
 }
 
 impl<'a> MapRows<'a> {
     pub(super) fn new(disk: &'a Disk) -> Self {
-        Self { disk, preallocated: BTreeMap::new() }
+        Self { disk, preallocated: PreallocatedFiles::new(disk) }
     }
 
     /// Passes the rows of one extent to `give`, in order.
@@ -54,15 +50,10 @@ impl<'a> MapRows<'a> {
             return give(MapRow { depth, present: false, offset: None, ..self.row(&rest) });
         }
         let whole = self.row(extent);
-        let (Some(host), Some(offset), true) = (extent.location.host, whole.offset, whole.data) else {
+        let (Some(offset), Some(file)) = (whole.offset, self.preallocated.file_of(extent)?) else {
             return give(whole);
         };
-        let end = offset.saturating_add(extent.len);
-        let Some(file) = self.preallocated_file(extent.depth, host.file)?.filter(|file| end <= file.size())
-        else {
-            return give(whole);
-        };
-        for run in Extents::new(file, offset..end) {
+        for run in Extents::new(file, offset..offset.saturating_add(extent.len)) {
             let run = run?;
             give(MapRow {
                 start: extent.offset.saturating_add(run.offset.saturating_sub(offset)),
@@ -102,41 +93,8 @@ impl<'a> MapRows<'a> {
         let index = usize::try_from(depth).ok()?;
         self.disk.layers().get(index).map(|layer| &**layer as &dyn Image)
     }
-
-    /// Returns the file of a layer that is preallocated. QEMU looks for holes in the files of such qcow2 and
-    /// VDI images.
-    fn preallocated_file(&mut self, depth: u32, file: &File) -> Result<Option<&FileSource>, Failure> {
-        if !self.preallocated.contains_key(&depth) {
-            let preallocated = match self.layer(depth) {
-                Some(layer) if is_preallocated(layer, file)? => Some(FileSource::new(file.try_clone()?)?),
-                _ => None,
-            };
-            self.preallocated.insert(depth, preallocated);
-        }
-        Ok(self.preallocated.get(&depth).and_then(Option::as_ref))
-    }
 }
 
 fn is(layer: &dyn Image, format: &str) -> bool {
     layer.info().format.name() == format
-}
-
-/// Returns true for a fixed VDI, and for a qcow2 image whose file occupies clearly less space than its
-/// clusters need. QEMU uses this rule to detect `preallocation=metadata`.
-fn is_preallocated(layer: &dyn Image, file: &File) -> Result<bool, Failure> {
-    let info = layer.info();
-    if !is(layer, "qcow2") {
-        return Ok(is(layer, "vdi") && info.subformat.as_deref() == Some("fixed"));
-    }
-    let outside = info.references.iter().any(|reference| reference.role == ReferenceRole::DataFile);
-    let (Some(cluster), false) = (info.allocation_unit.filter(|unit| *unit > 0), outside) else {
-        return Ok(false);
-    };
-    let metadata = file.metadata()?;
-    let Some(allocated) = Inspection::of_file(info.clone(), &metadata).allocated_size else {
-        return Ok(false);
-    };
-    let clusters = metadata.len().div_ceil(cluster);
-    let filled = allocated.checked_div(cluster).unwrap_or(0);
-    Ok(clusters >= (filled.saturating_mul(10) / 9).max(filled.saturating_add(2)))
 }

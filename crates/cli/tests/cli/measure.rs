@@ -39,6 +39,41 @@ fn raw_and_qcow2_have_the_sizes_of_qemu_img() {
 }
 
 #[test]
+fn holes_of_preallocated_images_are_measured_as_by_qemu_img() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    let commands = ["write -P 3 1M 700k", "write -z 10M 3M", "write 30M 512", "discard 1200k 64k"];
+    let mut images: Vec<String> = Vec::new();
+    for preallocation in ["off", "metadata", "falloc", "full"] {
+        for (name, units) in [("64k", "cluster_size=64k"), ("2M", "cluster_size=2M,extended_l2=on")] {
+            let image = format!("{preallocation}-{name}.qcow2");
+            let options = format!("preallocation={preallocation},{units}");
+            dir.img(&["create", "-q", "-f", "qcow2", "-o", &options, &image, "65000k"]);
+            dir.io(&image, &commands);
+            images.push(image);
+        }
+    }
+    dir.img(&["convert", "-O", "vdi", "-o", "static=on", "off-64k.qcow2", "fixed.vdi"]);
+    dir.img(&["create", "-q", "-f", "qcow2", "-b", "metadata-64k.qcow2", "-F", "qcow2", "top.qcow2"]);
+    dir.io("top.qcow2", &["write 5M 1M"]);
+    images.push("fixed.vdi".into());
+    dir.settle();
+    for options in [
+        &["-O", "raw"][..],
+        &["-O", "qcow2"],
+        &["-O", "qcow2", "-o", "cluster_size=512"],
+        &["-O", "qcow2", "-o", "cluster_size=2M"],
+    ] {
+        for image in &images {
+            agree(&dir, &[options, &[image]].concat());
+        }
+        let json = ["measure", "--output=json"];
+        let ours = dir.ok(&[&json[..], &["--follow"], options, &["top.qcow2"]].concat()).json();
+        let theirs = dir.img(&[&json[..], options, &["top.qcow2"]].concat());
+        assert_eq!(ours, serde_json::from_str::<Value>(&theirs).unwrap(), "{options:?}");
+    }
+}
+
+#[test]
 fn snapshot_is_measured_instead_of_the_active_state() {
     let Some(dir) = ScratchDir::with_qemu() else { return };
     dir.img(&["create", "-q", "-f", "qcow2", "disk.qcow2", "4M"]);
