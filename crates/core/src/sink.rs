@@ -68,12 +68,15 @@ pub struct SinkProperties {
     /// If set, a [`crate::StreamDecoder`] searches the data of an image for zeros, in steps of the granularity, and
     /// passes them to [`BlockSink::zero`]. Otherwise only ranges that the image does not store go there.
     pub wants_holes: bool,
+    /// If set, zeros are stored like other data: a conversion passes all bytes to [`BlockSink::write_at`] or to the
+    /// segments of a [`Batch`], and an image has units for them.
+    pub stores_zeros: bool,
 }
 
 impl Default for SinkProperties {
     /// Any order, no unit, zeros become holes.
     fn default() -> Self {
-        Self { order: WriteOrder::Any, granularity: 1, wants_holes: true }
+        Self { order: WriteOrder::Any, granularity: 1, wants_holes: true, stores_zeros: false }
     }
 }
 

@@ -167,7 +167,8 @@ mod tests {
     impl Calls {
         fn new(granularity: u64, wants_holes: bool) -> Self {
             let order = WriteOrder::Ascending;
-            Self { properties: SinkProperties { order, granularity, wants_holes }, calls: Mutex::default() }
+            let properties = SinkProperties { order, granularity, wants_holes, ..SinkProperties::default() };
+            Self { properties, calls: Mutex::default() }
         }
 
         fn take(&self) -> Vec<RecordedCall> {

@@ -12,6 +12,7 @@ use diskimg_core::{Error, ErrorKind, HostRange, Result, range};
 use crate::aligned::{self, ALIGN_BYTES, BufferPool};
 use crate::error::{error, io_at};
 use crate::platform;
+use crate::stored_zeros::StoredZeros;
 
 /// Zeros to write if no cheaper call is supported. Our choice of size: few calls, and it stays in the CPU cache.
 /// Allocated when first used, because a `static` array would add its size to every program.
@@ -35,6 +36,18 @@ pub(crate) struct FileOps {
     can_punch: AtomicBool,
     can_zero_range: AtomicBool,
     written: Option<Mutex<DirtyRange>>,
+    write_through: bool,
+}
+
+/// The ways in which a file is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteModes {
+    /// Uses direct I/O where it is supported.
+    pub(crate) direct: bool,
+    /// Starts write-back early.
+    pub(crate) write_back: bool,
+    /// Waits after each write until its bytes are on stable storage.
+    pub(crate) write_through: bool,
 }
 
 /// The range written since write-back was last started, and the bytes written in it.
@@ -45,16 +58,17 @@ struct DirtyRange {
 }
 
 impl FileOps {
-    /// Creates the operations on `file`. `direct` requests direct I/O, `write_back` an early start of write-back.
-    pub(crate) fn new(file: File, is_device: bool, direct: bool, write_back: bool) -> Self {
-        let (file, direct) = with_direct(file, direct);
+    /// Creates the operations on `file`.
+    pub(crate) fn new(file: File, is_device: bool, modes: WriteModes) -> Self {
+        let (file, direct) = with_direct(file, modes.direct);
         Self {
             file,
             direct: direct.map(|direct| (direct, BufferPool::default())),
             is_device,
             can_punch: AtomicBool::new(true),
             can_zero_range: AtomicBool::new(true),
-            written: write_back.then(Mutex::default),
+            written: (modes.write_back && !modes.write_through).then(Mutex::default),
+            write_through: modes.write_through,
         }
     }
 
@@ -86,7 +100,7 @@ impl FileOps {
     }
 
     fn write_buffered(&self, offset: u64, data: &[u8]) -> Result<()> {
-        write_all(&self.file, offset, data).map_err(|error| io_at(error, "write", offset))?;
+        self.write_all(&self.file, offset, data).map_err(|error| io_at(error, "write", offset))?;
         self.wrote(offset, data.len() as u64);
         Ok(())
     }
@@ -97,14 +111,14 @@ impl FileOps {
             return Ok(());
         }
         let wrote = if aligned::is_aligned_memory(data) {
-            write_all(direct, offset, data)
+            self.write_all(direct, offset, data)
         } else {
             pool.with(|chunk| {
                 let mut at = offset;
                 for piece in data.chunks(aligned::CHUNK) {
                     let bytes = chunk.get_mut(..piece.len()).unwrap_or_default();
                     bytes.copy_from_slice(piece);
-                    write_all(direct, at, bytes)?;
+                    self.write_all(direct, at, bytes)?;
                     at = at.saturating_add(piece.len() as u64);
                 }
                 Ok(())
@@ -114,6 +128,32 @@ impl FileOps {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_buffered(offset, data),
             wrote => wrote.map_err(|error| io_at(error, "write", offset)),
         }
+    }
+
+    /// Writes all of `data`, with repeated calls after short writes.
+    fn write_all(&self, file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
+        let write = if self.write_through { platform::write_through_at } else { platform::write_at };
+        let (mut at, mut rest) = (offset, data);
+        while !rest.is_empty() {
+            match write(file, rest, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(wrote) => {
+                    rest = rest.get(wrote..).unwrap_or_default();
+                    at = at.saturating_add(wrote as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a change by another call than a write is on stable storage, if each write waits.
+    fn changed(&self, offset: u64) -> Result<()> {
+        if self.write_through {
+            self.file.sync_data().map_err(|error| io_at(error, "flush", offset))?;
+        }
+        Ok(())
     }
 
     /// Records a write, and starts write-back if enough was written.
@@ -138,28 +178,30 @@ impl FileOps {
         attempt(&self.can_punch, range, |offset, len| platform::punch_hole(&self.file, offset, len))
     }
 
-    /// Makes `range` read as zeros: as a hole, or allocated.
-    pub(crate) fn make_zero(&self, range: Range<u64>, allocated: bool) -> Result<()> {
+    /// Makes `range` read as zeros, stored in this way.
+    pub(crate) fn make_zero(&self, range: Range<u64>, zeros: StoredZeros) -> Result<()> {
         if !self.is_device {
-            return self.make_zero_within(range, allocated);
+            return self.make_zero_within(range, zeros);
         }
         // A device accepts only whole blocks.
         let start = range.start.next_multiple_of(ALIGN_BYTES).min(range.end);
         let end = aligned::floor(range.end).max(start);
         self.write_zeros(range.start..start)?;
-        self.make_zero_within(start..end, allocated)?;
+        self.make_zero_within(start..end, zeros)?;
         self.write_zeros(end..range.end)
     }
 
-    fn make_zero_within(&self, range: Range<u64>, allocated: bool) -> Result<()> {
-        if range.is_empty() || (!allocated && self.punch(&range)?) {
+    fn make_zero_within(&self, range: Range<u64>, zeros: StoredZeros) -> Result<()> {
+        if range.is_empty() {
             return Ok(());
         }
         let zero = |offset, len| platform::zero_range(&self.file, offset, len);
-        if attempt(&self.can_zero_range, &range, zero)? {
-            return Ok(());
-        }
-        self.write_zeros(range)
+        let done = match zeros {
+            StoredZeros::Written => false,
+            StoredZeros::Deallocated if self.punch(&range)? => true,
+            StoredZeros::Deallocated | StoredZeros::Allocated => attempt(&self.can_zero_range, &range, zero)?,
+        };
+        if done { self.changed(range.start) } else { self.write_zeros(range) }
     }
 
     /// Writes zeros.
@@ -180,7 +222,7 @@ impl FileOps {
             return Ok(());
         }
         match platform::allocate(&self.file, 0, len) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.changed(0),
             Err(error) if platform::is_unsupported(&error) => self.write_zeros(0..len),
             Err(error) => Err(io_at(error, "preallocation", 0)),
         }
@@ -201,6 +243,7 @@ impl FileOps {
                 },
                 Ok(copied) => {
                     self.wrote(target, copied as u64);
+                    self.changed(target)?;
                     done = done.saturating_add(copied as u64);
                 }
                 Err(error) if platform::is_unsupported(&error) => return Ok(false),
@@ -251,21 +294,4 @@ fn attempt(
         }
         Err(error) => Err(io_at(error, "zeroing", range.start)),
     }
-}
-
-/// Writes all of `data`, with repeated calls after short writes.
-fn write_all(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
-    let (mut at, mut rest) = (offset, data);
-    while !rest.is_empty() {
-        match platform::write_at(file, rest, at) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(wrote) => {
-                rest = rest.get(wrote..).unwrap_or_default();
-                at = at.saturating_add(wrote as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

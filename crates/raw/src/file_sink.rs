@@ -11,8 +11,9 @@ use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkPropertie
 use crate::coverage::Coverage;
 use crate::disk_file::{DiskFile, disk_file};
 use crate::error::{error, io_at};
-use crate::file_ops::FileOps;
+use crate::file_ops::{FileOps, WriteModes};
 use crate::platform::{self, SeekResult};
+use crate::stored_zeros::StoredZeros;
 use crate::target_file::{EndsOf, TargetFile};
 
 /// The longest file. A limit of the systems: offsets are signed 64-bit integers.
@@ -23,7 +24,7 @@ const MAX_FILE_LEN: u64 = i64::MAX as u64;
 /// ```
 /// use diskimg_raw::SinkOptions;
 /// let options = SinkOptions { size: Some(1 << 30), ..SinkOptions::default() };
-/// assert!(options.sparse && options.sync && !options.is_zero);
+/// assert!(options.sync && !options.is_zero);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkOptions {
@@ -43,8 +44,8 @@ pub struct SinkOptions {
     /// [`FileSink::new`] zeroes them, and [`BlockSink::finish`] writes them after everything else is on stable storage.
     /// For a target with old content.
     pub ends_last: bool,
-    /// If set, zeros become holes, or are discarded on a block device. Otherwise they stay allocated.
-    pub sparse: bool,
+    /// The way in which zeros are stored, also between and after the ranges that are written.
+    pub zeros: StoredZeros,
     /// Allocation before the first write. Requires a size.
     pub preallocation: Preallocation,
     /// Uses direct I/O (`O_DIRECT`), so that a large disk does not evict other data from the page cache. Parts of
@@ -56,6 +57,10 @@ pub struct SinkOptions {
     /// If set, [`BlockSink::finish`] waits until the bytes are on stable storage. Write-back then starts early to keep
     /// the wait short.
     pub sync: bool,
+    /// If set, each write waits until its bytes are on stable storage, as with `O_DSYNC`.
+    pub write_through: bool,
+    /// Turns off copy-on-write of an empty regular file on btrfs, as QEMU's option `nocow`. Without effect elsewhere.
+    pub no_copy_on_write: bool,
 }
 
 impl Default for SinkOptions {
@@ -65,11 +70,13 @@ impl Default for SinkOptions {
             keep_length: false,
             is_zero: false,
             ends_last: false,
-            sparse: true,
+            zeros: StoredZeros::Deallocated,
             preallocation: Preallocation::Off,
             direct: false,
             copies: Copies::WhereShared,
             sync: true,
+            write_through: false,
+            no_copy_on_write: false,
         }
     }
 }
@@ -91,7 +98,8 @@ pub enum Preallocation {
     /// Nothing.
     #[default]
     Off,
-    /// All blocks, with `fallocate`; with zeros if the file system does not support the call.
+    /// All blocks, with `fallocate`; with zeros if the file system does not support the call. Those of a block device
+    /// that are not written are allocated when the sink is finished.
     Falloc,
     /// All blocks, by writing zeros.
     Full,
@@ -123,8 +131,8 @@ pub struct FileSink {
     limit: u64,
     /// The final length of the file so far; `None` if it already has its length.
     end: Option<AtomicU64>,
-    /// True if zeros stay allocated.
-    allocated: bool,
+    /// The way in which zeros are stored after the preparation.
+    zeros: StoredZeros,
     sync: bool,
     keeps_length: bool,
     background: Background,
@@ -169,12 +177,25 @@ impl FileSink {
                 .found("open for appending")
                 .expected("a file that can be written at any offset"));
         }
-        let allocated = !options.sparse || options.preallocation != Preallocation::Off;
+        if options.no_copy_on_write && !disk.is_device {
+            platform::set_no_copy_on_write(&file);
+        }
+        let zeros = match options.preallocation {
+            Preallocation::Off => options.zeros,
+            Preallocation::Full if disk.is_device => StoredZeros::Written,
+            Preallocation::Falloc | Preallocation::Full => options.zeros.max(StoredZeros::Allocated),
+        };
+        let options = SinkOptions { zeros, ..options };
+        let modes = WriteModes {
+            direct: options.direct,
+            write_back: options.sync,
+            write_through: options.write_through,
+        };
         let is_fixed = disk.is_device || options.keep_length;
         if let Some(size) = options.size.filter(|_| is_fixed) {
             check_range(0, size, disk.size)?;
         }
-        let ops = FileOps::new(file, disk.is_device, options.direct, options.sync);
+        let ops = FileOps::new(file, disk.is_device, modes);
         let mut target = TargetFile::new(ops);
         if options.ends_last {
             let ends = match is_fixed {
@@ -193,7 +214,7 @@ impl FileSink {
         let covered = Mutex::default();
         let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
         let (sync, keeps_length) = (options.sync, options.keep_length);
-        Ok(Self { copies, target, limit, end, allocated, sync, keeps_length, background, covered })
+        Ok(Self { copies, target, limit, end, zeros, sync, keeps_length, background, covered })
     }
 
     /// The buffered file handle. Direct I/O uses another one.
@@ -228,7 +249,7 @@ impl FileSink {
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
         match (covered.insert(range), self.background) {
             // Under the lock, so that no other thread can start to write there.
-            (Some(gap), Background::Unknown) => self.target.make_zero(&gap, self.allocated),
+            (Some(gap), Background::Unknown) => self.target.make_zero(&gap, self.zeros),
             _ => Ok(()),
         }
     }
@@ -239,7 +260,7 @@ impl FileSink {
         if self.background == Background::Unknown {
             let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
             for gap in covered.gaps(end) {
-                self.target.make_zero(&gap, self.allocated)?;
+                self.target.make_zero(&gap, self.zeros)?;
             }
         }
         let grows = self.end.is_some() && !self.keeps_length;
@@ -252,7 +273,7 @@ impl FileSink {
         if self.sync {
             self.target.sync()?;
         }
-        self.target.release(end, self.allocated, self.sync)
+        self.target.release(end, self.zeros, self.sync)
     }
 }
 
@@ -279,7 +300,7 @@ impl BlockSink for FileSink {
         } else {
             self.cover(range.clone())?;
         }
-        self.target.make_zero(&range, self.allocated)
+        self.target.make_zero(&range, self.zeros)
     }
 
     /// Copies with `copy_file_range`, which shares the blocks if the file system supports it. Holes of the source are
@@ -309,7 +330,7 @@ impl BlockSink for FileSink {
     }
 
     fn properties(&self) -> SinkProperties {
-        SinkProperties::default()
+        SinkProperties { stores_zeros: self.zeros == StoredZeros::Written, ..SinkProperties::default() }
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -346,37 +367,35 @@ fn prepare_file(target: &TargetFile, len: u64, options: &SinkOptions) -> Result<
     let kept = options.size.filter(|size| options.keep_length && *size < len);
     match kept {
         _ if options.is_zero => {}
-        Some(size) => target.make_zero(&(0..size), false)?,
+        Some(size) => target.make_zero(&(0..size), StoredZeros::Deallocated)?,
         None => target.truncate()?,
     }
     let Some(size) = options.size else {
-        return Ok(if options.sparse { Background::Zeros } else { Background::Unknown });
+        let holes = options.zeros == StoredZeros::Deallocated;
+        return Ok(if holes { Background::Zeros } else { Background::Unknown });
     };
     if kept.is_none() {
         target.set_len(size)?;
     }
-    if options.preallocation == Preallocation::Full {
-        target.write_zeros(&(0..size))?;
-    } else if options.preallocation == Preallocation::Falloc || !options.sparse {
-        target.allocate(size)?;
+    match (options.preallocation, options.zeros) {
+        (Preallocation::Full, _) => target.write_zeros(&(0..size))?,
+        (_, StoredZeros::Written) => return Ok(Background::Unknown),
+        (_, StoredZeros::Allocated) => target.allocate(size)?,
+        (_, StoredZeros::Deallocated) => {}
     }
     Ok(Background::Zeros)
 }
 
 /// Zeroes a block device as far as it can do so in one call.
 fn prepare_device(target: &TargetFile, options: &SinkOptions) -> Result<Background> {
-    let Some(size) = options.size else {
-        return Ok(if options.is_zero { Background::Zeros } else { Background::Unknown });
-    };
-    if options.preallocation == Preallocation::Full {
-        target.make_zero(&(0..size), true)?;
+    // Bytes that already read as zeros need not have blocks.
+    let allocates = options.zeros == StoredZeros::Written || options.preallocation != Preallocation::Off;
+    if options.is_zero && !allocates {
         return Ok(Background::Zeros);
     }
-    if options.is_zero {
-        return Ok(Background::Zeros);
-    }
+    let size = options.size.unwrap_or(0);
     let whole = crate::aligned::floor(size);
-    if options.sparse && whole > 0 && target.punch(&(0..whole))? {
+    if options.zeros == StoredZeros::Deallocated && whole > 0 && target.punch(&(0..whole))? {
         target.write_zeros(&(whole..size))?;
         return Ok(Background::Zeros);
     }

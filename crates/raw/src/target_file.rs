@@ -10,6 +10,7 @@ use crate::aligned::{self, ALIGN_BYTES};
 use crate::error::io_at;
 use crate::file_ops::FileOps;
 use crate::file_source::FileSource;
+use crate::stored_zeros::StoredZeros;
 
 /// The bytes withheld at the beginning. They contain the header of an image, the partition table, and the superblocks
 /// of a file system without partitions. Our choice: partitions usually start after 1 MiB.
@@ -79,7 +80,9 @@ impl TargetFile {
                 match ends {
                     // The result of a discard depends on the device.
                     EndsOf::Device => self.ops.write_zeros(range.clone())?,
-                    EndsOf::File | EndsOf::GrowingFile => self.ops.make_zero(range.clone(), true)?,
+                    EndsOf::File | EndsOf::GrowingFile => {
+                        self.ops.make_zero(range.clone(), StoredZeros::Allocated)?;
+                    }
                 }
             }
             self.withheld.push(WithheldRange { range, bytes: Mutex::new(bytes) });
@@ -88,16 +91,16 @@ impl TargetFile {
     }
 
     /// Writes the withheld bytes, if any, after everything else is on stable storage. Writing ended at `end`. The first
-    /// block, which has the header of an image or the partition table, is written alone and last. With `allocated`,
-    /// zeros are written too.
-    pub(crate) fn release(&self, end: u64, allocated: bool, sync: bool) -> Result<()> {
+    /// block, which has the header of an image or the partition table, is written alone and last. Zeros
+    /// are written, too, unless they are deallocated.
+    pub(crate) fn release(&self, end: u64, zeros: StoredZeros, sync: bool) -> Result<()> {
         let end = if self.grows { end } else { u64::MAX };
         for part in [ALIGN_BYTES..end, 0..ALIGN_BYTES.min(end)] {
             for withheld in self.withheld.iter().rev() {
                 let Some(range) = range::intersect(&part, &withheld.range) else { continue };
                 let bytes = withheld.bytes.lock().unwrap_or_else(PoisonError::into_inner);
                 let bytes = range::slice(&bytes, withheld.range.start, &range).unwrap_or_default();
-                self.write_stored(range.start, bytes, allocated)?;
+                self.write_stored(range.start, bytes, zeros)?;
             }
             if sync && !self.withheld.is_empty() {
                 self.sync()?;
@@ -123,9 +126,9 @@ impl TargetFile {
         written
     }
 
-    fn write_stored(&self, offset: u64, bytes: &[u8], allocated: bool) -> Result<()> {
+    fn write_stored(&self, offset: u64, bytes: &[u8], stored: StoredZeros) -> Result<()> {
         let (end, mut runs) = (offset.saturating_add(bytes.len() as u64), Vec::new());
-        if !allocated {
+        if stored == StoredZeros::Deallocated {
             zeros::runs(bytes, zeros::GRANULARITY, offset, &mut runs);
         }
         let mut at = offset;
@@ -176,9 +179,9 @@ impl TargetFile {
     }
 
     /// As [`FileOps::make_zero`].
-    pub(crate) fn make_zero(&self, range: &Range<u64>, allocated: bool) -> Result<()> {
+    pub(crate) fn make_zero(&self, range: &Range<u64>, zeros: StoredZeros) -> Result<()> {
         let written = self.split(range, &mut |_, bytes| bytes.fill(0));
-        written.into_iter().try_for_each(|part| self.ops.make_zero(part, allocated))
+        written.into_iter().try_for_each(|part| self.ops.make_zero(part, zeros))
     }
 
     /// As [`FileOps::write_zeros`].

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use diskimg_core::conformance::{self, painted};
 use diskimg_core::{BlockSink, BlockSource, ErrorKind};
-use diskimg_raw::{FileSink, FileSource, Preallocation, SinkOptions, SourceOptions};
+use diskimg_raw::{FileSink, FileSource, Preallocation, SinkOptions, SourceOptions, StoredZeros};
 use tempfile::TempDir;
 
 const SIZE: u64 = 3 << 20;
@@ -66,11 +66,11 @@ fn device_passes_the_suite_as_a_source() {
 #[test]
 fn device_with_old_bytes_passes_the_suite_as_a_sink() {
     let Some(device) = LoopDevice::new() else { return };
-    for sparse in [true, false] {
+    for zeros in [StoredZeros::Deallocated, StoredZeros::Allocated, StoredZeros::Written] {
         for direct in [false, true] {
             for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
                 let size = Some(SIZE);
-                let options = SinkOptions { size, sparse, direct, preallocation, ..SinkOptions::default() };
+                let options = SinkOptions { size, zeros, direct, preallocation, ..SinkOptions::default() };
                 conformance::sink(
                     SIZE,
                     4096,
@@ -142,9 +142,10 @@ fn unfinished_device_has_zeros_at_both_ends() {
 #[test]
 fn device_that_writes_the_ends_last_passes_the_suite() {
     let Some(device) = LoopDevice::new() else { return };
-    for (sparse, direct) in [(true, false), (true, true), (false, false)] {
+    let zeros = [StoredZeros::Deallocated, StoredZeros::Allocated, StoredZeros::Written];
+    for (zeros, direct) in zeros.into_iter().flat_map(|zeros| [(zeros, false), (zeros, true)]) {
         let options =
-            SinkOptions { size: Some(SIZE), sparse, direct, ends_last: true, ..SinkOptions::default() };
+            SinkOptions { size: Some(SIZE), zeros, direct, ends_last: true, ..SinkOptions::default() };
         conformance::sink(
             SIZE,
             4096,

@@ -9,8 +9,8 @@ use crate::{BlockSink, NullSink, SinkProperties, WriteOrder};
 pub fn forwards_properties(wrap: &dyn Fn(Box<dyn BlockSink>) -> Box<dyn BlockSink>) {
     for order in [WriteOrder::Any, WriteOrder::Ascending] {
         for granularity in [1, 512, 4096, 2 << 20] {
-            for wants_holes in [false, true] {
-                let inside = SinkProperties { order, granularity, wants_holes };
+            for (wants_holes, stores_zeros) in [(false, false), (true, false), (false, true), (true, true)] {
+                let inside = SinkProperties { order, granularity, wants_holes, stores_zeros };
                 assert_eq!(wrap(Box::new(NullSink(inside))).properties(), inside);
             }
         }

@@ -25,6 +25,12 @@ impl ImageFile {
         self.sink.properties().order
     }
 
+    /// True if the sink stores zeros like other data, and the image has units for them.
+    #[must_use]
+    pub fn stores_zeros(&self) -> bool {
+        self.sink.properties().stores_zeros
+    }
+
     /// Writes `bytes` at `host`.
     ///
     /// # Errors

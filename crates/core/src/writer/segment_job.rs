@@ -52,8 +52,8 @@ pub trait UnitImage: Send + Sync {
     /// The file that the image is written to.
     fn file(&self) -> &ImageFile;
 
-    /// Encodes the bytes of a unit that are not all zeros and begin at `guest`. They are fewer than a unit at the
-    /// end of the disk and in direct writes.
+    /// Encodes the bytes of a unit that begin at `guest`. They are all zeros only if the file
+    /// [stores zeros](ImageFile::stores_zeros), and fewer than a unit at the end of the disk and in direct writes.
     ///
     /// # Errors
     /// Any error that stops the writer.
@@ -152,6 +152,7 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
             self.push_zeros(segment.offset..segment.end());
             return Ok(());
         }
+        let omits_zeros = !image.file().stores_zeros();
         let mut known = segment.zeros.iter().peekable();
         let mut at = segment.offset;
         while at < segment.end() {
@@ -162,7 +163,7 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
                 known.peek().is_some_and(|zeros| zeros.start <= unit.start && unit.end <= zeros.end);
             let guest = GuestOffset(unit.start)..GuestOffset(unit.end);
             let bytes = guest_bytes(segment, &guest).map_err(|error| error.format(units.format))?;
-            if known_zeros || zeros::is_zero(bytes) {
+            if omits_zeros && (known_zeros || zeros::is_zero(bytes)) {
                 self.push_zeros(unit);
             } else {
                 let encoded = image.encode(&mut self.encoder, guest.start, bytes, &mut self.buffer)?;

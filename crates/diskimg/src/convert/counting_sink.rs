@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{BlockSink, Result, SinkProperties, range, zeros};
 
 use super::byte_counts::ByteCounts;
-use super::options::Sparse;
+use super::options::{Sparse, ZeroSearch};
 
 /// Counts the bytes that a decoder writes, and applies the zero search of the options. Decoders search by the
 /// granularity of their sink.
@@ -15,18 +15,44 @@ pub(super) struct CountingSink<'a> {
     pub(super) sparse: Sparse,
 }
 
+/// The zeros that are written at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+impl CountingSink<'_> {
+    /// The search that decoders do not make: they search in steps of a power of two, and in no finer ones than 4 KiB.
+    fn search(&self) -> Option<ZeroSearch> {
+        let search = self.sparse.search().filter(|_| !self.sink.properties().stores_zeros)?;
+        (search.step < zeros::GRANULARITY || !search.least.is_power_of_two()).then_some(search)
+    }
+
+    /// Writes zeros as bytes.
+    fn write_zeros(&self, range: Range<u64>) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at.saturating_add(ZEROS.len() as u64));
+            let bytes = ZEROS.get(..range::buffer_len(&(at..end))).unwrap_or_default();
+            self.counts.add(bytes.len() as u64, &[]);
+            self.sink.write_at(at, bytes)?;
+            at = end;
+        }
+        Ok(())
+    }
+}
+
 impl BlockSink for CountingSink<'_> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut runs = Vec::new();
-        // Finer than decoders search.
-        if let Some(step) = self.sparse.step().filter(|step| *step < zeros::GRANULARITY) {
-            zeros::runs(data, step, offset, &mut runs);
+        if let Some(search) = self.search() {
+            search.runs(data, offset, &mut runs);
         }
         self.counts.add(data.len() as u64, &runs);
         zeros::write_runs(self.sink, offset, data, &runs)
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
+        if self.sink.properties().stores_zeros {
+            return self.write_zeros(range);
+        }
         self.counts.add_zeros(range::len(&range));
         self.sink.zero(range)
     }
@@ -34,9 +60,11 @@ impl BlockSink for CountingSink<'_> {
     fn properties(&self) -> SinkProperties {
         let inner = self.sink.properties();
         match self.sparse {
-            Sparse::Search(step) => SinkProperties { granularity: inner.granularity.max(step), ..inner },
-            Sparse::Never => SinkProperties { wants_holes: false, ..inner },
-            Sparse::Auto => inner,
+            Sparse::Search(least) if least.is_power_of_two() && !inner.stores_zeros => {
+                SinkProperties { granularity: inner.granularity.max(least), ..inner }
+            }
+            Sparse::Search(_) | Sparse::Never => SinkProperties { wants_holes: false, ..inner },
+            Sparse::Auto => SinkProperties { wants_holes: inner.wants_holes && !inner.stores_zeros, ..inner },
         }
     }
 
@@ -56,7 +84,8 @@ mod tests {
         let counts = ByteCounts::default();
         for order in [WriteOrder::Any, WriteOrder::Ascending] {
             for wants_holes in [false, true] {
-                let inner = SinkProperties { order, granularity: 8192, wants_holes };
+                let inner =
+                    SinkProperties { order, granularity: 8192, wants_holes, ..SinkProperties::default() };
                 let of =
                     |sparse| CountingSink { sink: &NullSink(inner), counts: &counts, sparse }.properties();
                 assert_eq!(of(Sparse::Auto), inner);

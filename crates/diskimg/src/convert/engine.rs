@@ -39,6 +39,7 @@ pub fn convert(
         source,
         sink: &*sink,
         sparse: options.sparse,
+        stores_zeros: workload.stores_zeros,
         plan: SegmentPlan::new(source, &workload),
         sequencer: Sequencer::new(workload.threads),
         progress,

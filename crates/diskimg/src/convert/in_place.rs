@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result};
-use diskimg_raw::{FileSink, FileSource, SinkOptions};
+use diskimg_raw::{FileSink, FileSource, SinkOptions, StoredZeros};
 
 use super::existing_image::ExistingImage;
 use super::padded_sink::PaddedSink;
@@ -36,7 +36,7 @@ impl Target {
         let is_allocated = image.check_empty()?;
         let settings = image.settings(is_allocated && !self.compress);
         let keeps_blocks = is_allocated && has_blocks(&file.metadata()?, image.size());
-        let options = SinkOptions { sparse: !keeps_blocks, ..self.sink_options(None) };
+        let options = keeping_blocks(self.sink_options(None), keeps_blocks);
         // The other files are written after this one has no header, and before it has one again.
         let own_options = SinkOptions { ends_last: true, ..options };
         let existing = move |path: PathBuf, size| existing_file(&path, size, options);
@@ -106,8 +106,14 @@ fn open_existing(path: &Path) -> Result<(File, Metadata)> {
 /// Opens an existing file of an image of several files to write into it.
 fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
     let (file, there) = open_existing(path)?;
-    let options = SinkOptions { size, sparse: !has_blocks(&there, there.len()), ..options };
+    let options = keeping_blocks(SinkOptions { size, ..options }, has_blocks(&there, there.len()));
     Ok(Box::new(FileSink::new(file, options)?))
+}
+
+/// Returns the options with zeros that keep the blocks of a file which has all of them.
+fn keeping_blocks(options: SinkOptions, has_blocks: bool) -> SinkOptions {
+    let least = if has_blocks { StoredZeros::Allocated } else { StoredZeros::Deallocated };
+    SinkOptions { zeros: options.zeros.max(least), ..options }
 }
 
 /// Returns true if a file has blocks for `bytes`: it was preallocated.

@@ -1,6 +1,8 @@
 //! The options of a conversion and its result.
 
-use diskimg_core::{Finding, zeros};
+use std::ops::Range;
+
+use diskimg_core::{Finding, range, zeros};
 
 /// The options of a conversion.
 ///
@@ -45,19 +47,48 @@ pub enum Sparse {
     /// Searches for zeros in steps of 4 KiB, except in bytes that the kernel can copy.
     #[default]
     Auto,
-    /// Reads all bytes and searches for aligned runs of this many zeros: a power of two of at least 512.
+    /// Reads all bytes and searches for runs of at least this many zeros: a multiple of 512, at most
+    /// [`Sparse::LONGEST_SEARCH`]. Runs begin and end at multiples of the largest power of two that divides it, and are
+    /// found in bytes that are read together: at least as many.
     Search(u64),
     /// Searches nothing: stored zeros are written as bytes.
     Never,
 }
 
 impl Sparse {
-    /// The step in bytes in which bytes that are read are searched; `None` if they are not.
-    pub(super) fn step(self) -> Option<usize> {
-        match self {
-            Self::Auto => Some(zeros::GRANULARITY),
-            Self::Search(step) => Some(usize::try_from(step).unwrap_or(zeros::GRANULARITY)),
-            Self::Never => None,
+    /// The longest run of zeros to search for, in bytes: 16 MiB, the limit of `qemu-img convert -S`.
+    pub const LONGEST_SEARCH: u64 = 16 << 20;
+
+    /// The search in bytes that are read; `None` if they are not searched.
+    pub(super) fn search(self) -> Option<ZeroSearch> {
+        let least = match self {
+            Self::Auto => zeros::GRANULARITY as u64,
+            Self::Search(least) => least.clamp(1, Self::LONGEST_SEARCH),
+            Self::Never => return None,
+        };
+        // At most 16 MiB.
+        let step = 1_usize.checked_shl(least.trailing_zeros()).unwrap_or(zeros::GRANULARITY);
+        Some(ZeroSearch { step, least })
+    }
+}
+
+/// A search for runs of zeros.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ZeroSearch {
+    /// Runs begin and end at multiples of this.
+    pub(super) step: usize,
+    /// The shortest run in bytes, a multiple of the step.
+    pub(super) least: u64,
+}
+
+impl ZeroSearch {
+    /// Replaces `found` by the runs of zeros in `bytes`, which are at `offset` of the disk. A run that continues outside
+    /// of `bytes` counts as long as its part inside.
+    pub(super) fn runs(self, bytes: &[u8], offset: u64, found: &mut Vec<Range<u64>>) {
+        found.clear();
+        zeros::runs(bytes, self.step, offset, found);
+        if !self.least.is_power_of_two() {
+            found.retain(|run| range::len(run) >= self.least);
         }
     }
 }
@@ -93,4 +124,28 @@ pub struct Converted {
     /// The findings about all layers that were read, as [`Disk::findings`](crate::Disk::findings) returns them, and those
     /// that only the end of a stream shows. Empty for [`convert()`](crate::convert()), which reads any source.
     pub findings: Vec<Finding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_shorter_than_the_search_is_data() {
+        let mut bytes = vec![1; 16 << 10];
+        bytes[1 << 10..3 << 10].fill(0);
+        bytes[5 << 10..8 << 10].fill(0);
+        bytes[(9 << 10) + 1..14 << 10].fill(0);
+        let runs = |least| {
+            let mut found = Vec::new();
+            Sparse::Search(least).search().unwrap().runs(&bytes, 1 << 20, &mut found);
+            found.iter().map(|run| (run.start - (1 << 20), run.end - (1 << 20))).collect::<Vec<_>>()
+        };
+        let (short, long, odd) = ((1 << 10, 3 << 10), (5 << 10, 8 << 10), (10 << 10, 14 << 10));
+        assert_eq!(runs(1 << 10), [short, long, odd]);
+        assert_eq!(runs(3 << 10), [long, odd]);
+        assert_eq!(runs(3584), [((19 << 9), 14 << 10)]);
+        assert!(runs(4 << 10).is_empty());
+        assert!(Sparse::Never.search().is_none());
+    }
 }

@@ -21,6 +21,7 @@ pub(super) struct SegmentPlan<'a> {
     granularity: u64,
     segment: u64,
     kernel_copies: bool,
+    stores_zeros: bool,
 }
 
 /// The next extent of the disk.
@@ -79,6 +80,7 @@ impl<'a> SegmentPlan<'a> {
             granularity: workload.granularity,
             segment: workload.segment as u64,
             kernel_copies: workload.kernel_copies,
+            stores_zeros: workload.stores_zeros,
         }
     }
 
@@ -118,7 +120,8 @@ impl<'a> SegmentPlan<'a> {
     /// The end of a segment that starts at `from` and consists of `extent` alone; `None` if it would be too short.
     fn alone(&self, extent: &Extent<'_>, from: u64) -> Option<u64> {
         let by_kernel = self.kernel_copies && extent.location.host.is_some();
-        if !by_kernel && !extent.kind.reads_as_zeros() {
+        let is_hole = extent.kind.reads_as_zeros() && !self.stores_zeros;
+        if !by_kernel && !is_hole {
             return None;
         }
         let end = if extent.end() >= self.size { self.size } else { self.unit_before(extent.end()) };
@@ -186,8 +189,10 @@ mod tests {
 
     fn segments_of(runs: &[(u64, bool)], granularity: u64, segment: usize) -> Vec<(u64, u64, bool)> {
         let source = Runs(runs.to_vec());
-        let plan =
-            SegmentPlan::new(&source, &Workload { threads: 1, segment, granularity, kernel_copies: true });
+        let plan = SegmentPlan::new(
+            &source,
+            &Workload { threads: 1, segment, granularity, kernel_copies: true, stores_zeros: false },
+        );
         let mut segments = Vec::new();
         let mut next = 0;
         while let Some(planned) = plan.next().unwrap() {

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{BlockSink, Error, Format, Result, Setting};
-use diskimg_raw::Preallocation;
+use diskimg_raw::{Preallocation, StoredZeros};
 
 use super::unfinished_files::UnfinishedFiles;
 use crate::host_id::HostId;
@@ -47,10 +47,17 @@ pub struct Target {
     pub in_place: bool,
     /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
-    /// The space that is allocated for a raw file before the first write.
+    /// The space that is allocated for a raw file before the first write. qcow2 has a setting for it.
     pub preallocation: Preallocation,
+    /// Stores zeros like other data, also where the source has holes: nothing of the disk is a hole of the target. A
+    /// block device receives all bytes; a raw file is allocated.
+    pub store_zeros: bool,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,
+    /// If set, each write waits until its bytes are on stable storage, as with `O_DSYNC`.
+    pub write_through: bool,
+    /// Turns off copy-on-write of new files on btrfs, as QEMU's option `nocow`. Without effect elsewhere.
+    pub no_copy_on_write: bool,
     /// If set, the data and the file name are on disk when the sink is finished. Set by default.
     pub durable: bool,
 }
@@ -120,7 +127,10 @@ impl Target {
             in_place: false,
             is_zero: false,
             preallocation: Preallocation::Off,
+            store_zeros: false,
             direct: false,
+            write_through: false,
+            no_copy_on_write: false,
             durable: true,
         }
     }
@@ -139,6 +149,40 @@ impl Target {
     #[must_use]
     pub fn unfinished(&self) -> UnfinishedFiles {
         self.unfinished.clone()
+    }
+
+    /// Returns true if the target is a block device.
+    fn is_on_device(&self) -> bool {
+        match &self.place {
+            TargetPlace::Path(path) => is_device(path),
+            TargetPlace::File(file) => {
+                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let status = file.as_ref().and_then(|file| file.metadata().ok());
+                status.is_some_and(|status| matches!(HostId::of(&status), Some(HostId::Device(_))))
+            }
+            TargetPlace::Stream(_) | TargetPlace::Sink(_) => false,
+        }
+    }
+
+    /// The way in which the file stores zeros: as the options say, and as the preallocation of an image requires.
+    pub(super) fn stored_zeros(&self) -> StoredZeros {
+        let of_image = match self.image_preallocation() {
+            Some("falloc") => StoredZeros::Allocated,
+            Some("full") => StoredZeros::Written,
+            _ => StoredZeros::Deallocated,
+        };
+        let of_disk = match self.store_zeros {
+            true if self.is_raw() && !self.is_on_device() => StoredZeros::Allocated,
+            true => StoredZeros::Written,
+            false => StoredZeros::Deallocated,
+        };
+        of_image.max(of_disk)
+    }
+
+    /// The setting of an image that reserves space in its file.
+    pub(super) fn image_preallocation(&self) -> Option<&str> {
+        let last = self.settings.iter().rfind(|setting| setting.name == "preallocation")?;
+        (!self.is_raw()).then_some(last.value.as_str())
     }
 
     pub(super) fn is_raw(&self) -> bool {

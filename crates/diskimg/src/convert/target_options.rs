@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, NullSink, Remedy, Result, Setting, Siblings};
-use diskimg_raw::SinkOptions;
+use diskimg_raw::{Preallocation, SinkOptions};
 
 use super::sibling_files::SiblingFiles;
-use super::target::Target;
+use super::target::{Target, TargetPlace};
 use crate::drivers::driver_of;
 
 impl Target {
@@ -18,6 +18,7 @@ impl Target {
         size: Option<u64>,
         siblings: Option<Arc<dyn Siblings>>,
     ) -> Result<Box<dyn BlockSink>> {
+        self.check_reserved_space()?;
         if self.is_raw() {
             return self.check_raw_options().map(|()| sink);
         }
@@ -57,6 +58,28 @@ impl Target {
         Ok(self.create_options(virtual_size, &self.settings, siblings))
     }
 
+    /// Refuses preallocation where there is no file to reserve space in.
+    fn check_reserved_space(&self) -> Result<()> {
+        let of_raw = match self.preallocation {
+            Preallocation::Off => None,
+            Preallocation::Falloc => Some("falloc"),
+            Preallocation::Full => Some("full"),
+        };
+        let of_image = self.image_preallocation().filter(|mode| matches!(*mode, "falloc" | "full"));
+        let mode = match &self.place {
+            TargetPlace::Path(_) | TargetPlace::File(_) => None,
+            TargetPlace::Stream(_) => of_image.or(of_raw),
+            TargetPlace::Sink(_) => of_image,
+        };
+        // Programs search for this text of qemu-img.
+        match mode {
+            Some(mode) => Err(Error::new(ErrorKind::InvalidInput).format(self.format).because(format_args!(
+                "Unsupported preallocation mode '{mode}': only a file or block device has space to reserve"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses options that raw does not support.
     fn check_raw_options(&self) -> Result<()> {
         if self.compress || self.level.is_some() {
@@ -75,9 +98,12 @@ impl Target {
     pub(super) fn sink_options(&self, size: Option<u64>) -> SinkOptions {
         SinkOptions {
             size: size.filter(|_| self.is_raw()),
+            zeros: self.stored_zeros(),
             preallocation: self.preallocation,
             direct: self.direct,
             sync: self.durable,
+            write_through: self.write_through,
+            no_copy_on_write: self.no_copy_on_write,
             ..SinkOptions::default()
         }
     }

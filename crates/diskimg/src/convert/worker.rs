@@ -17,6 +17,8 @@ pub(super) struct Conversion<'a> {
     pub(super) source: &'a dyn BlockSource,
     pub(super) sink: &'a dyn BlockSink,
     pub(super) sparse: Sparse,
+    /// True if zeros are written like other bytes.
+    pub(super) stores_zeros: bool,
     pub(super) plan: SegmentPlan<'a>,
     pub(super) sequencer: Sequencer,
     pub(super) progress: &'a dyn Progress,
@@ -76,13 +78,14 @@ impl<'a> ConvertWorker<'a> {
     fn unordered(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
         let range = planned.range();
         if !matches!(self.conversion.sparse, Sparse::Search(_))
+            && !self.conversion.stores_zeros
             && let Some(host) = planned.host()
             && self.conversion.sink.copy_from(range.start, host)?
         {
             self.conversion.counts.add_copied(range::len(&range));
             return Ok(());
         }
-        if planned.is_zeros() || range::len(&range) <= self.segment as u64 {
+        if self.is_hole(planned) || range::len(&range) <= self.segment as u64 {
             self.load(planned)?;
             return self.write(planned);
         }
@@ -104,6 +107,11 @@ impl<'a> ConvertWorker<'a> {
         Ok(())
     }
 
+    /// True if a segment reads as zeros and need not be written.
+    fn is_hole(&self, planned: &PlannedSegment<'_>) -> bool {
+        planned.is_zeros() && !self.conversion.stores_zeros
+    }
+
     fn batched(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
         self.load(planned)?;
         let range = planned.range();
@@ -123,7 +131,7 @@ impl<'a> ConvertWorker<'a> {
         self.zeros.clear();
         self.buffer.clear();
         let range = planned.range();
-        if planned.is_zeros() {
+        if self.is_hole(planned) {
             self.zeros.push(range);
             return Ok(());
         }
@@ -134,8 +142,9 @@ impl<'a> ConvertWorker<'a> {
         self.buffer.try_reserve(len).map_err(|_| no_memory(len))?;
         self.buffer.resize(len, 0);
         self.read(planned)?;
-        match self.conversion.sparse.step() {
-            Some(step) => zeros::runs(&self.buffer, step, range.start, &mut self.zeros),
+        match self.conversion.sparse.search() {
+            _ if self.conversion.stores_zeros => {}
+            Some(search) => search.runs(&self.buffer, range.start, &mut self.zeros),
             None => {
                 let known = planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros());
                 self.zeros.extend(known.map(Extent::range));
@@ -167,7 +176,7 @@ impl<'a> ConvertWorker<'a> {
     fn write(&self, planned: &PlannedSegment<'_>) -> Result<()> {
         let range = planned.range();
         let conversion = self.conversion;
-        if planned.is_zeros() {
+        if self.is_hole(planned) {
             conversion.counts.add_zeros(range::len(&range));
             return conversion.sink.zero(range);
         }
@@ -176,8 +185,8 @@ impl<'a> ConvertWorker<'a> {
             return zeros::write_runs(conversion.sink, range.start, &self.buffer, &self.zeros);
         };
         let mut runs = Vec::new();
-        if let Some(step) = conversion.sparse.step() {
-            zeros::runs(bytes, step, range.start, &mut runs);
+        if let Some(search) = conversion.sparse.search().filter(|_| !conversion.stores_zeros) {
+            search.runs(bytes, range.start, &mut runs);
         }
         conversion.counts.add(bytes.len() as u64, &runs);
         zeros::write_runs(conversion.sink, range.start, bytes, &runs)

@@ -17,11 +17,13 @@ pub(super) struct Workload {
     pub(super) granularity: u64,
     /// True if the kernel may copy whole extents. Segments of those may be longer than a buffer.
     pub(super) kernel_copies: bool,
+    /// True if zeros are processed like other bytes.
+    pub(super) stores_zeros: bool,
 }
 
 impl Workload {
     pub(super) fn new(options: &ConvertOptions, source: &dyn BlockSource, sink: &dyn BlockSink) -> Self {
-        let SinkProperties { order, granularity, .. } = sink.properties();
+        let SinkProperties { order, granularity, stores_zeros, .. } = sink.properties();
         let granularity = granularity.max(1);
         let wanted = match options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -31,7 +33,9 @@ impl Workload {
         // A batch stores its compressed bytes in addition to the buffer.
         let copies = if batched { 2 } else { 1 };
         let encoded = source.decode_unit();
-        let unit = granularity.max(SMALLEST_SEGMENT).max(encoded);
+        // A run of zeros is found within a segment.
+        let searched = options.sparse.search().map_or(0, |search| search.least);
+        let unit = granularity.max(SMALLEST_SEGMENT).max(encoded).max(searched);
         // An encoded unit is read, and perhaps decoded, in addition to the buffer.
         let decoding = encoded.saturating_mul(2);
         let least = unit.saturating_mul(copies).saturating_add(decoding);
@@ -45,7 +49,8 @@ impl Workload {
             threads,
             segment: usize::try_from(whole_units).unwrap_or(usize::MAX),
             granularity,
-            kernel_copies: !batched && order == WriteOrder::Any && !searches,
+            kernel_copies: !batched && order == WriteOrder::Any && !searches && !stores_zeros,
+            stores_zeros,
         }
     }
 }

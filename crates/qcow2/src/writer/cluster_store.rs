@@ -83,7 +83,7 @@ impl ClusterStore {
     /// A bit for each subcluster that is not all zeros; all bits if clusters have no subclusters.
     fn written_subclusters(&self, bytes: &[u8]) -> u32 {
         let clusters = self.geometry.clusters;
-        if !clusters.extended_l2() {
+        if !clusters.extended_l2() || self.file.stores_zeros() {
             return ALL_SUBCLUSTERS;
         }
         let subclusters = bytes.chunks(1 << clusters.subcluster_bits());

@@ -34,6 +34,7 @@ pub(super) struct GuestMap {
     tables: L2Tables,
     zeros: ZeroStorage,
     preallocation: ClusterPreallocation,
+    has_backing: bool,
     l1_host: HostOffset,
 }
 
@@ -82,7 +83,8 @@ impl GuestMap {
             (None, ..) => ZeroStorage::Unallocated,
         };
         let tables = L2Tables::new(geometry)?;
-        Ok(Self { geometry, allocator, tables, zeros, preallocation: options.preallocation, l1_host })
+        let (preallocation, has_backing) = (options.preallocation, options.backing.is_some());
+        Ok(Self { geometry, allocator, tables, zeros, preallocation, has_backing, l1_host })
     }
 
     /// True if each cluster of zeros needs an L2 entry.
@@ -244,7 +246,7 @@ impl GuestMap {
             let end = first.saturating_add(entries).min(self.geometry.guest_clusters());
             for cluster in first..end {
                 if self.tables.state(cluster)? == ClusterState::Unallocated {
-                    self.allocate(cluster, 0, plan)?;
+                    self.reserve(cluster, plan)?;
                 }
             }
         }
@@ -257,6 +259,18 @@ impl GuestMap {
         plan.write_metadata(self.l1_host, self.tables.l1_bytes());
         let (refcount_table, refcount_table_clusters) = self.allocator.finish(plan)?;
         Ok(TopTables { l1_table: self.l1_host, refcount_table, refcount_table_clusters })
+    }
+
+    /// Allocates a cluster that nothing was written to.
+    fn reserve(&mut self, cluster: u64, plan: &mut WritePlan) -> Result<()> {
+        if !self.has_backing {
+            return self.allocate(cluster, 0, plan).map(|_| ());
+        }
+        let (index, slot) = self.geometry.clusters.l2_slot(cluster);
+        let table = self.tables.table(index, &mut self.allocator, plan)?;
+        let host = self.allocator.allocate(1, plan)?;
+        table.set_reserved(slot, host);
+        Ok(())
     }
 
     fn already_compressed(&self, cluster: u64) -> Error {

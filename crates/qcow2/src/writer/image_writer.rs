@@ -61,11 +61,7 @@ impl ImageWriter {
     pub fn new(sink: Box<dyn BlockSink>, options: &WriterOptions) -> Result<Self> {
         let geometry = ImageGeometry::new(options)?;
         header::check(options, &geometry)?;
-        if options.preallocation == ClusterPreallocation::Metadata
-            && (options.compress || options.backing.is_some())
-        {
-            return Err(invalid_option("preallocation").because("not with compression or a backing file"));
-        }
+        check_preallocation(options)?;
         if options.level.is_some() && !options.compress {
             return Err(invalid_option("level").because("compression is not enabled"));
         }
@@ -91,7 +87,7 @@ impl ImageWriter {
         if range.is_empty() {
             return Ok(());
         }
-        if zeros::is_zero(data) {
+        if zeros::is_zero(data) && !self.store.file().stores_zeros() {
             return self.change(|map, plan| map.zero_partial(range, plan));
         }
         let host = self.change(|map, plan| map.allocate_partial(range, plan))?;
@@ -128,6 +124,21 @@ impl ImageWriter {
     }
 }
 
+/// Checks the options that exclude preallocated clusters. The texts are those of `qemu-img`.
+fn check_preallocation(options: &WriterOptions) -> Result<()> {
+    if options.preallocation == ClusterPreallocation::Off {
+        return Ok(());
+    }
+    let because = match (options.compress, &options.backing, options.extended_l2) {
+        (true, ..) => "Compression and preallocation not supported at the same time",
+        (false, Some(_), false) => {
+            "Backing file and preallocation can only be used at the same time if extended_l2 is on"
+        }
+        (false, ..) => return Ok(()),
+    };
+    Err(invalid_option("preallocation").because(because))
+}
+
 fn job_encoder(options: &WriterOptions) -> Result<JobEncoder> {
     if !options.compress {
         return Ok(JobEncoder::new(None));
@@ -162,7 +173,8 @@ impl BlockSink for ImageWriter {
 
     fn properties(&self) -> SinkProperties {
         let granularity = self.store.geometry.clusters.cluster_size();
-        SinkProperties { granularity, ..SinkProperties::default() }
+        let stores_zeros = self.store.file().stores_zeros();
+        SinkProperties { granularity, stores_zeros, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -79,6 +79,11 @@ impl L2Table {
         self.set(slot, host.0 | COPIED, u64::from(written) | u64::from(!written) << 32);
     }
 
+    /// Points an extended entry to a verbatim cluster whose subclusters all read from the backing file.
+    pub(super) fn set_reserved(&mut self, slot: usize, host: HostOffset) {
+        self.set(slot, host.0 | COPIED, 0);
+    }
+
     /// Makes an entry read as zeros.
     pub(super) fn set_zero(&mut self, slot: usize) {
         if self.entry_words == 2 {

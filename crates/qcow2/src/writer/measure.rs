@@ -31,11 +31,13 @@ pub fn measure(
     options: &CreateOptions,
     data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
+    let allocates_all = allocates_all(options);
     let options = from_settings(options)?;
     let geometry = ImageGeometry::new(&options)?;
     header::check(&options, &geometry)?;
     let all = geometry.guest_clusters();
     let stored = match data {
+        _ if allocates_all => all,
         None => 0,
         // The backing file may share nothing with the disk.
         Some(_) if options.backing.is_some() => all,
@@ -47,6 +49,12 @@ pub fn measure(
         required: bytes(tables.saturating_add(stored)),
         fully_allocated: bytes(tables.saturating_add(all)),
     })
+}
+
+/// Returns true if the file has space for all clusters from the beginning.
+fn allocates_all(options: &CreateOptions) -> bool {
+    let preallocation = options.settings.iter().rfind(|setting| setting.name == "preallocation");
+    preallocation.is_some_and(|setting| matches!(setting.value.as_str(), "falloc" | "full"))
 }
 
 fn count_clusters(cluster: u64, data: &mut dyn Iterator<Item = Result<Range<u64>>>) -> Result<u64> {

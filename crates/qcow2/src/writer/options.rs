@@ -77,8 +77,8 @@ pub enum Version {
 pub enum ClusterPreallocation {
     /// None: clusters of zeros are not stored.
     Off,
-    /// All clusters, and the tables that map them. Unwritten clusters are holes in the file. Not with compression or a
-    /// backing file.
+    /// All clusters, and the tables that map them. Unwritten clusters are holes in the file. Not with compression, and
+    /// with a backing file only if clusters have subclusters: unwritten ones then read from the backing file.
     Metadata,
 }
 

@@ -40,8 +40,8 @@ pub const SETTINGS: &[SettingHelp] = &[
     },
     SettingHelp {
         name: "preallocation",
-        values: "off (default) or metadata",
-        help: "allocates all clusters",
+        values: "off (default), metadata, falloc or full",
+        help: "maps all clusters; falloc also allocates their space in the file, full writes zeros to it",
     },
     SettingHelp {
         name: "backing_file",
@@ -127,8 +127,14 @@ fn compression(setting: &Setting) -> Result<Compression> {
 }
 
 fn preallocation(setting: &Setting) -> Result<ClusterPreallocation> {
-    let choices = [("off", ClusterPreallocation::Off), ("metadata", ClusterPreallocation::Metadata)];
-    choose(FORMAT, setting, &choices, "off or metadata")
+    // The sink allocates or writes what is left out of the file.
+    let choices = [
+        ("off", ClusterPreallocation::Off),
+        ("metadata", ClusterPreallocation::Metadata),
+        ("falloc", ClusterPreallocation::Metadata),
+        ("full", ClusterPreallocation::Metadata),
+    ];
+    choose(FORMAT, setting, &choices, "off, metadata, falloc or full")
 }
 
 #[cfg(test)]
@@ -176,7 +182,7 @@ mod tests {
             "compression_type=xz",
             "refcount_bits=a",
             "extended_l2=2",
-            "preallocation=falloc",
+            "preallocation=none",
             "backing_fmt=raw",
         ];
         for list in list {

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, SeekFrom};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FallocateFlags, IFlags, Mode, OFlags, SeekFrom};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::file_status::SeekResult;
 
@@ -70,6 +70,28 @@ pub(crate) fn allocate(file: &File, offset: u64, len: u64) -> io::Result<()> {
 
 fn fallocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, len))?)
+}
+
+/// Writes at an offset and waits until the bytes are on stable storage. Returns the number of bytes written.
+pub(crate) fn write_through_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    let bytes = [io::IoSlice::new(data)];
+    match rustix::io::pwritev2(file, &bytes, offset, ReadWriteFlags::DSYNC) {
+        Ok(wrote) => Ok(wrote),
+        // Before Linux 4.7.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let wrote = super::unix::write_at(file, data, offset)?;
+            file.sync_data()?;
+            Ok(wrote)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Turns off copy-on-write of an empty file on btrfs. An optimisation: errors are ignored, as in QEMU.
+pub(crate) fn set_no_copy_on_write(file: &File) {
+    if let Ok(flags) = rustix::fs::ioctl_getflags(file) {
+        let _ = rustix::fs::ioctl_setflags(file, flags | IFlags::NOCOW);
+    }
 }
 
 /// Returns true if copies on the file system of this file share blocks or are made by the server, by its magic number

@@ -16,13 +16,13 @@ mod windows;
 pub(crate) use file_status::{FileStamp, HostFileKind, SeekResult};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct, shares_blocks,
-    start_write_back, zero_range,
+    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct,
+    set_no_copy_on_write, shares_blocks, start_write_back, write_through_at, zero_range,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use plain::{
-    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct, shares_blocks,
-    start_write_back, zero_range,
+    allocate, copy_range, next_data, next_hole, open_direct, punch_hole, reopen, set_direct,
+    set_no_copy_on_write, shares_blocks, start_write_back, write_through_at, zero_range,
 };
 #[cfg(unix)]
 pub(crate) use unix::{is_append, is_socket, is_unsupported, kind, open_read, read_at, stamp, write_at};

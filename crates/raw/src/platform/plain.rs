@@ -42,6 +42,14 @@ pub(crate) fn allocate(_file: &File, _offset: u64, _len: u64) -> io::Result<()> 
     unsupported()
 }
 
+pub(crate) fn write_through_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    let wrote = super::write_at(file, data, offset)?;
+    file.sync_data()?;
+    Ok(wrote)
+}
+
+pub(crate) fn set_no_copy_on_write(_file: &File) {}
+
 pub(crate) fn shares_blocks(_file: &File) -> bool {
     false
 }

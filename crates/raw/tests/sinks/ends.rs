@@ -6,7 +6,7 @@ use diskimg_core::conformance::painted;
 use diskimg_core::{BlockSink, HostRange};
 use diskimg_raw::{FileSink, SinkOptions};
 
-use super::{all_options, copying, dir_with_path, dirty_file, suite};
+use super::{STORED_ZEROS, all_options, copying, dir_with_path, dirty_file, suite};
 
 const LEN: usize = 3 << 20;
 const HEAD: usize = 1 << 20;
@@ -62,8 +62,8 @@ fn bytes_past_the_disk_are_as_before_once_the_target_is_finished() {
     let (_dir, path) = dir_with_path();
     for end in [5000, HEAD - 1, HEAD, HEAD + 1, TAIL - 1, TAIL, TAIL + 1, LEN - 1, LEN] {
         for size in [Some(end as u64), None] {
-            for sparse in [true, false] {
-                let options = SinkOptions { sparse, ..ends_last(size) };
+            for zeros in STORED_ZEROS {
+                let options = SinkOptions { zeros, ..ends_last(size) };
                 let sink = FileSink::new(dirty_file(&path), options).unwrap();
                 sink.write_at(100, &painted(5, 3000)).unwrap();
                 sink.zero(end as u64 - 1..end as u64).unwrap();
@@ -75,7 +75,7 @@ fn bytes_past_the_disk_are_as_before_once_the_target_is_finished() {
                 expected[end - 700..end - 100].copy_from_slice(&painted(6, 600));
                 let got = fs::read(&path).unwrap();
                 let wrong = got.iter().zip(&expected).position(|(a, b)| a != b);
-                assert_eq!((got.len(), wrong), (LEN, None), "{end} {size:?} {sparse}");
+                assert_eq!((got.len(), wrong), (LEN, None), "{end} {size:?} {zeros:?}");
             }
         }
     }

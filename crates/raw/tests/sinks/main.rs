@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 
 use diskimg_core::conformance::{self, painted};
 use diskimg_core::{BlockSink, ErrorKind, Memory};
-use diskimg_raw::{Copies, FileSink, FileSource, Preallocation, SinkOptions, StreamSink};
+use diskimg_raw::{Copies, FileSink, FileSource, Preallocation, SinkOptions, StoredZeros, StreamSink};
 use tempfile::TempDir;
+
+const STORED_ZEROS: [StoredZeros; 3] =
+    [StoredZeros::Deallocated, StoredZeros::Allocated, StoredZeros::Written];
 
 fn dir_with_path() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -33,10 +36,10 @@ fn dirty_file(path: &Path) -> File {
 
 fn all_options(size: Option<u64>) -> Vec<SinkOptions> {
     let mut all = Vec::new();
-    for (sparse, direct) in [(true, false), (true, true), (false, false), (false, true)] {
+    for (zeros, direct) in STORED_ZEROS.into_iter().flat_map(|zeros| [(zeros, false), (zeros, true)]) {
         for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
             if size.is_some() || preallocation == Preallocation::Off {
-                all.push(SinkOptions { size, sparse, direct, preallocation, ..SinkOptions::default() });
+                all.push(SinkOptions { size, zeros, direct, preallocation, ..SinkOptions::default() });
             }
         }
     }
@@ -211,7 +214,8 @@ fn zeros_are_holes_or_allocated_as_requested() {
     }
     assert!((1 << 20..2 << 20).contains(&sparse), "written and zeroed again is a hole: {sparse}");
     for options in [
-        SinkOptions { sparse: false, ..SinkOptions::default() },
+        SinkOptions { zeros: StoredZeros::Allocated, ..SinkOptions::default() },
+        SinkOptions { zeros: StoredZeros::Written, ..SinkOptions::default() },
         SinkOptions { preallocation: Preallocation::Falloc, ..SinkOptions::default() },
         SinkOptions { preallocation: Preallocation::Full, ..SinkOptions::default() },
     ] {
@@ -252,8 +256,8 @@ fn kept_length_bounds_a_disk_of_unknown_size_and_keeps_the_bytes_past_it() {
         let file = File::options().read(true).write(true).open(&path).unwrap();
         FileSink::new(file, SinkOptions { keep_length: true, ..options })
     };
-    for sparse in [true, false] {
-        let sink = open(SinkOptions { sparse, ..SinkOptions::default() }).unwrap();
+    for zeros in STORED_ZEROS {
+        let sink = open(SinkOptions { zeros, ..SinkOptions::default() }).unwrap();
         sink.write_at(100, &[1; 100]).unwrap();
         sink.zero(4000..5000).unwrap();
         let past = sink.write_at(8191, &[1; 2]).unwrap_err();
@@ -263,7 +267,7 @@ fn kept_length_bounds_a_disk_of_unknown_size_and_keeps_the_bytes_past_it() {
         assert_eq!(sink.zero(8000..8193).unwrap_err().kind(), ErrorKind::OutOfBounds);
         Box::new(sink).finish().unwrap();
         let expected = [vec![0; 100], vec![1; 100], vec![0; 4800], vec![7; 3192]].concat();
-        assert!(fs::read(&path).unwrap() == expected, "sparse {sparse}");
+        assert!(fs::read(&path).unwrap() == expected, "{zeros:?}");
     }
     let sink = open(SinkOptions { is_zero: true, ..SinkOptions::default() }).unwrap();
     sink.write_at(0, &[1; 10]).unwrap();

@@ -7,7 +7,7 @@ use diskimg_core::{BlockSink, HostRange};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions};
 use proptest::prelude::*;
 
-use super::{copying, dir_with_path, dirty_file};
+use super::{STORED_ZEROS, copying, dir_with_path, dirty_file};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -32,16 +32,17 @@ proptest! {
     #[test]
     fn random_writes_match_a_model(
         steps in proptest::collection::vec(step(), 0..20),
-        options in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3, any::<bool>()),
+        options in (any::<bool>(), 0..3_usize, any::<bool>(), any::<bool>(), 0..3, any::<bool>()),
     ) {
-        let (fixed, sparse, direct, fresh, preallocation, ends_last) = options;
+        let (fixed, zeros, direct, fresh, preallocation, ends_last) = options;
         let (dir, path) = dir_with_path();
         let from_bytes = painted(9, 8192);
         fs::write(dir.path().join("from"), &from_bytes).unwrap();
         let from = File::open(dir.path().join("from")).unwrap();
         let options = SinkOptions {
             size: fixed.then_some(MODEL),
-            sparse,
+            zeros: STORED_ZEROS[zeros],
+            write_through: direct && fresh,
             direct,
             sync: false,
             ends_last,

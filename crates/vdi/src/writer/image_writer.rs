@@ -130,7 +130,8 @@ impl BlockSink for ImageWriter {
 
     fn properties(&self) -> SinkProperties {
         let granularity = self.store.layout.geometry.block_bytes();
-        SinkProperties { granularity, ..SinkProperties::default() }
+        let stores_zeros = self.store.file().stores_zeros();
+        SinkProperties { granularity, stores_zeros, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -152,7 +152,8 @@ impl BlockSink for SparseWriter {
     }
 
     fn properties(&self) -> SinkProperties {
-        SinkProperties { granularity: self.geometry.grain_bytes(), ..SinkProperties::default() }
+        let (granularity, stores_zeros) = (self.geometry.grain_bytes(), self.file.stores_zeros());
+        SinkProperties { granularity, stores_zeros, ..SinkProperties::default() }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {

@@ -92,7 +92,7 @@ impl StreamOptimizedWriter {
         self.file.write_at(sector_offset(1), &self.descriptor)
     }
 
-    /// Writes the grain at `start`, unless it is all zeros.
+    /// Writes the grain at `start`, unless it is all zeros and zeros are not stored.
     fn write_grain(
         &self,
         start: ExtentOffset,
@@ -100,7 +100,7 @@ impl StreamOptimizedWriter {
         encoder: &mut GrainEncoder,
         buffer: &mut EncodeBuffer,
     ) -> Result<()> {
-        if zeros::is_zero(bytes) {
+        if bytes.is_empty() || (zeros::is_zero(bytes) && !self.file.stores_zeros()) {
             return Ok(());
         }
         buffer.clear();
@@ -241,7 +241,13 @@ impl BlockSink for StreamOptimizedWriter {
 
     fn properties(&self) -> SinkProperties {
         let granularity = self.geometry.grain_bytes();
-        SinkProperties { order: WriteOrder::Ascending, granularity, ..SinkProperties::default() }
+        let stores_zeros = self.file.stores_zeros();
+        SinkProperties {
+            order: WriteOrder::Ascending,
+            granularity,
+            stores_zeros,
+            ..SinkProperties::default()
+        }
     }
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
