@@ -11,6 +11,7 @@ mod size;
 mod stdin;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
@@ -31,8 +32,22 @@ fn main() -> ExitCode {
 }
 
 fn parse() -> Result<args::Args, clap::Error> {
-    let matches = args::Args::command().color(color()).try_get_matches()?;
+    let mut command = args::Args::command().color(color());
+    if is_qemu_img() {
+        command = command.display_name("qemu-img").version(COMPATIBLE_VERSION);
+    }
+    let matches = command.try_get_matches()?;
     args::Args::from_arg_matches(&matches)
+}
+
+/// The version under the name `qemu-img`: that of the `qemu-img` whose options and output this command has. Programs
+/// expect `qemu-img version N.N.N` in the first line.
+const COMPATIBLE_VERSION: &str = concat!("version 10.0.2 (diskimg ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Returns true if the command runs under the name `qemu-img`.
+fn is_qemu_img() -> bool {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|name| name.file_stem().is_some_and(|stem| stem == "qemu-img"))
 }
 
 /// Returns the value of `--color`. clap needs it before it reports errors in other arguments.

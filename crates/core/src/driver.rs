@@ -145,16 +145,17 @@ pub struct SettingHelp {
 }
 
 impl Setting {
-    /// Parses `name=value,name=value`, the syntax of `-o`. A comma inside a value is doubled.
+    /// Parses `name=value,name=value`, the syntax of `-o`. A comma inside a value is doubled. A name without a value is
+    /// a switch with the value `on`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a part without `=` or without a name.
+    /// [`ErrorKind::InvalidInput`] for a part without a name.
     ///
     /// ```
     /// use diskimg_core::Setting;
-    /// let settings = Setting::parse_list("cluster_size=2M,compat=v3")?;
+    /// let settings = Setting::parse_list("cluster_size=2M,lazy_refcounts")?;
     /// assert_eq!(settings[0].name, "cluster_size");
-    /// assert_eq!(settings[1].value, "v3");
+    /// assert_eq!(settings[1].value, "on");
     /// # Ok::<(), diskimg_core::Error>(())
     /// ```
     pub fn parse_list(list: &str) -> Result<Vec<Self>> {
@@ -175,15 +176,14 @@ impl Setting {
     }
 
     fn parse(part: &str) -> Result<Self> {
-        match part.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                Ok(Self { name: name.trim().to_owned(), value: value.to_owned() })
-            }
-            _ => Err(Error::new(ErrorKind::InvalidInput)
+        let (name, value) = part.split_once('=').unwrap_or((part, "on"));
+        if name.trim().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput)
                 .field("option")
                 .found_name(part.as_bytes())
-                .expected("name=value")),
+                .expected("name=value"));
         }
+        Ok(Self { name: name.trim().to_owned(), value: value.to_owned() })
     }
 
     /// Returns the value as a bool: `on`/`off`, `yes`/`no`, `true`/`false`, `y`/`n`.
@@ -273,6 +273,20 @@ mod tests {
         let settings = Setting::parse_list("a=1,,2,b=").unwrap();
         assert_eq!(settings[0].value, "1,2");
         assert_eq!(settings[1], Setting { name: "b".into(), value: String::new() });
-        assert_eq!(Setting::parse_list("a").unwrap_err().kind(), ErrorKind::InvalidInput);
+        for nameless in ["=1", "a=1,=", " "] {
+            assert_eq!(
+                Setting::parse_list(nameless).unwrap_err().kind(),
+                ErrorKind::InvalidInput,
+                "{nameless}"
+            );
+        }
+    }
+
+    #[test]
+    fn name_without_a_value_is_switched_on() {
+        let settings = Setting::parse_list("compat=1.1,lazy_refcounts,compat6").unwrap();
+        let parsed: Vec<(&str, &str)> =
+            settings.iter().map(|setting| (setting.name.as_str(), setting.value.as_str())).collect();
+        assert_eq!(parsed, [("compat", "1.1"), ("lazy_refcounts", "on"), ("compat6", "on")]);
     }
 }

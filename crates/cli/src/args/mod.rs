@@ -1,5 +1,6 @@
 //! Command-line arguments. Options with the same meaning have the same letters as in `qemu-img`.
 
+mod file_name;
 mod open;
 mod output;
 mod read;
@@ -22,6 +23,7 @@ pub(crate) use write::{Cache, ConvertArgs, CreateArgs};
     name = "diskimg",
     version,
     propagate_version = true,
+    args_override_self = true,
     before_help = "Examples:
   diskimg info disk.qcow2
   diskimg convert -O raw disk.qcow2 disk.raw

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::file_name::file_name;
 use crate::size::parse_size;
 
 /// Options to open an image with.
@@ -49,7 +50,7 @@ pub(crate) struct FollowArgs {
     #[arg(long)]
     pub(crate) follow: bool,
     /// Backing file or parent of the image; repeat the option for the layers below it, from top to bottom
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_name())]
     pub(crate) parent: Vec<PathBuf>,
     /// Format of the layer below the image, whatever the image records; repeat the option for the layers below it,
     /// from top to bottom

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::file_name::file_name;
 use super::open::{FollowArgs, OpenArgs, StrictArgs};
 use super::output::Output;
 use crate::size::parse_size;
@@ -27,7 +28,7 @@ pub(crate) struct DescribeArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
     /// The image; - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct InfoArgs {
     #[arg(long)]
     pub(crate) backing_chain: bool,
     /// The image; - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
 }
 
@@ -84,7 +85,7 @@ pub(crate) struct MapArgs {
     #[arg(long)]
     pub(crate) totals: bool,
     /// The image
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
 }
 
@@ -99,7 +100,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) strict: StrictArgs,
     /// The image
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
 }
 
@@ -124,10 +125,10 @@ pub(crate) struct CompareArgs {
     #[arg(short = 'p', long = "show-progress")]
     pub(crate) show_progress: bool,
     /// The first image
-    #[arg(value_name = "FILE1")]
+    #[arg(value_name = "FILE1", value_parser = file_name())]
     pub(crate) first: PathBuf,
     /// The second image
-    #[arg(value_name = "FILE2")]
+    #[arg(value_name = "FILE2", value_parser = file_name())]
     pub(crate) second: PathBuf,
 }
 
@@ -156,10 +157,10 @@ pub(crate) struct MeasureArgs {
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
     /// Measure an empty disk of this size instead of an image
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "file")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with_all = ["file", "format", "snapshot"])]
     pub(crate) size: Option<u64>,
     /// The image
-    #[arg(value_name = "FILE", required_unless_present = "size")]
+    #[arg(value_name = "FILE", value_parser = file_name(), required_unless_present = "size")]
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -185,6 +186,6 @@ pub(crate) struct CatArgs {
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
     /// The image; - for standard input
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::file_name::file_name;
 use super::open::{FollowArgs, OpenArgs, StrictArgs};
 use crate::progress::ProgressMode;
 use crate::size::parse_size;
@@ -36,7 +37,8 @@ pub(crate) struct ConvertArgs {
     /// Convert an internal snapshot: ID or NAME, snapshot.id=ID, or snapshot.name=NAME
     #[arg(short = 'l', long, value_name = "SNAPSHOT")]
     pub(crate) snapshot: Option<String>,
-    /// Search all data for runs of zeros of this size and make them holes; 0 makes no holes
+    /// Search all data for runs of zeros of at least this size and make them holes: a multiple of 512 up to 16M. 0
+    /// stores all zeros, also those of holes
     #[arg(short = 'S', long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) sparse: Option<u64>,
     /// Write to the existing target in place; a raw target keeps its size, an empty image its size and
@@ -49,16 +51,16 @@ pub(crate) struct ConvertArgs {
     /// Replace the target if it exists
     #[arg(long)]
     pub(crate) force: bool,
-    /// Number of worker threads [default: one per core]
-    #[arg(short = 'm', long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    /// Number of worker threads: 1 to 1024 [default: one per core]
+    #[arg(short = 'm', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Total size of the buffers of all threads
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
-    /// Cache mode of the target: none bypasses the page cache, unsafe does not wait for stable storage
+    /// Cache mode of the target
     #[arg(short = 't', long, value_name = "MODE", value_enum, default_value_t)]
     pub(crate) cache: Cache,
-    /// Cache mode of the source: none bypasses the page cache
+    /// Cache mode of the source: none and directsync bypass the page cache
     #[arg(short = 'T', long, value_name = "MODE", value_enum, default_value_t)]
     pub(crate) source_cache: Cache,
     /// Show progress: a bar on a terminal, otherwise the percentages of `qemu-img -p` on standard output
@@ -77,10 +79,10 @@ pub(crate) struct ConvertArgs {
     #[arg(short = 'r', value_name = "RATE")]
     pub(crate) rate: Option<String>,
     /// The image; - for standard input
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", value_parser = file_name())]
     pub(crate) source: PathBuf,
     /// The file or block device to write; - for standard output
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", value_parser = file_name())]
     pub(crate) target: PathBuf,
 }
 
@@ -91,9 +93,26 @@ pub(crate) enum Cache {
     #[default]
     Writeback,
     /// Bypass the page cache (O_DIRECT) where the system supports it
+    #[value(alias = "off")]
     None,
+    /// Use the page cache; each write waits for stable storage
+    Writethrough,
+    /// Bypass the page cache; each write waits for stable storage
+    Directsync,
     /// Use the page cache; data may not be on stable storage when the command ends
     Unsafe,
+}
+
+impl Cache {
+    /// True if the page cache is bypassed.
+    pub(crate) fn is_direct(self) -> bool {
+        matches!(self, Self::None | Self::Directsync)
+    }
+
+    /// True if each write waits for stable storage.
+    pub(crate) fn writes_through(self) -> bool {
+        matches!(self, Self::Writethrough | Self::Directsync)
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -123,9 +142,9 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// The file or block device to write; - for standard output
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = file_name())]
     pub(crate) file: PathBuf,
-    /// Size of the disk [default: the size of the backing file]
+    /// Size of the disk, also -o size=SIZE [default: the size of the backing file]
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     pub(crate) size: Option<u64>,
 }

@@ -94,7 +94,7 @@ fn human(report: &CheckReport, common: CommonArgs) -> std::io::Result<()> {
         let percent = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 * 100.0 / of as f64 };
         writeln!(
             out,
-            "{allocated}/{total} = {:.2}% allocated, {:.2}% fragmented, {:.2}% compressed",
+            "{allocated}/{total} = {:.2}% allocated, {:.2}% fragmented, {:.2}% compressed clusters",
             percent(allocated, total),
             percent(report.fragmented_units, allocated),
             percent(report.compressed_units, allocated),

@@ -7,7 +7,7 @@ use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
 use super::common::{CommonArgs, input, opener, selector, shown, warn};
 use super::target::{is_stdout, target};
-use crate::args::{Cache, ConvertArgs};
+use crate::args::ConvertArgs;
 use crate::failure::{About, Failure, Outcome};
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
@@ -25,7 +25,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
     opener.strict = args.strict.strict;
     opener.snapshot = args.snapshot.as_deref().map(selector);
-    opener.direct = args.source_cache == Cache::None;
+    opener.direct = args.source_cache.is_direct();
     let (options, target) = (options(args)?, target(args)?);
     interrupt.removes(target.unfinished());
     let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
@@ -43,19 +43,19 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
 
 fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
     let mut options = ConvertOptions::default();
-    options.threads = args.threads.unwrap_or(0);
+    options.threads = args.threads.map_or(0, usize::from);
     if let Some(memory) = args.memory {
         options.memory = memory;
     }
     options.sparse = match args.sparse {
         None => Sparse::Auto,
         Some(0) => Sparse::Never,
-        Some(bytes) if bytes.is_power_of_two() && bytes >= 512 => Sparse::Search(bytes),
+        Some(bytes) if bytes % 512 == 0 && bytes <= Sparse::LONGEST_SEARCH => Sparse::Search(bytes),
         Some(bytes) => {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .field("option -S")
                 .found(bytes)
-                .expected("0, or a power of two of at least 512"));
+                .expected("0 for no holes, or a multiple of 512 up to 16M"));
         }
     };
     Ok(options)

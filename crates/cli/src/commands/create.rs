@@ -8,6 +8,7 @@ use diskimg::{
     looks_like_image,
 };
 
+use super::settings::take_size;
 use super::target::{about, at, configure, exists, is_file, is_same_file};
 use crate::args::CreateArgs;
 use crate::failure::{About, Failure, Outcome};
@@ -25,8 +26,9 @@ pub(super) fn run(args: &CreateArgs) -> Outcome {
     }
     target.overwrite = args.force;
     configure(&mut target, &args.options)?;
+    let given = take_size(&mut target.settings, args.size)?;
     let below = backing_size(args, driver, &mut target)?;
-    let size = args.size.or(below).ok_or_else(|| {
+    let size = given.or(below).ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput)
             .because("the size of the disk is required unless a backing file is opened")
     })?;

@@ -16,6 +16,7 @@ mod map;
 mod measure;
 mod probe;
 mod rows;
+mod settings;
 mod target;
 
 pub(crate) use dispatch::run;

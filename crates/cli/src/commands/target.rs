@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use diskimg::{Error, ErrorKind, Format, Preallocation, Remedy, Result, Setting, Target, driver};
+use diskimg::{Error, ErrorKind, Format, Remedy, Result, Target, driver};
 
+use super::settings;
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
 
@@ -22,12 +23,10 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     target.compress = args.compress;
     target.level = args.level;
     configure(&mut target, &args.options)?;
-    if format.name() == "raw" && target.preallocation == Preallocation::Off && args.sparse == Some(0) {
-        // As in qemu-img: no holes.
-        target.preallocation = Preallocation::Falloc;
-    }
+    target.store_zeros = args.sparse == Some(0);
     target.is_zero = args.target_is_zero;
-    target.direct = args.cache == Cache::None;
+    target.direct = args.cache.is_direct();
+    target.write_through = args.cache.writes_through();
     target.durable = args.cache != Cache::Unsafe;
     if args.target_is_zero && !args.no_create {
         return Err(
@@ -52,13 +51,13 @@ pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
     Ok(Target::file(path, format))
 }
 
-/// Applies the options of `-o`. For raw, preallocation is an option of the file, not of the format.
+/// Applies the options of `-o`. `nocow` is an option of the file, not of the format, and so is the preallocation of
+/// raw.
 pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
-    for list in lists {
-        target.settings.extend(Setting::parse_list(list)?);
-    }
+    target.settings = settings::parse(lists)?;
+    target.no_copy_on_write = settings::take_no_copy_on_write(&mut target.settings)?;
     if target.format.name() == "raw" {
-        target.preallocation = take_preallocation(&mut target.settings)?;
+        target.preallocation = settings::take_preallocation(&mut target.settings)?;
     }
     Ok(())
 }
@@ -104,18 +103,4 @@ fn takes_bytes_in_order(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn takes_bytes_in_order(_: &Path) -> bool {
     false
-}
-
-fn take_preallocation(settings: &mut Vec<Setting>) -> Result<Preallocation> {
-    let Some(index) = settings.iter().position(|setting| setting.name == "preallocation") else {
-        return Ok(Preallocation::Off);
-    };
-    let setting = settings.remove(index);
-    match setting.value.as_str() {
-        "off" => Ok(Preallocation::Off),
-        "falloc" => Ok(Preallocation::Falloc),
-        "full" => Ok(Preallocation::Full),
-        // Importers search for this text of qemu-img.
-        _ => Err(setting.invalid("off, falloc or full").because("Unsupported preallocation mode")),
-    }
 }

@@ -1,0 +1,122 @@
+//! Options as programs pass them to `qemu-img`: repeated, without values, and with its names.
+
+use crate::tools::{ScratchDir, mixed_disk};
+
+#[test]
+fn last_of_a_repeated_option_applies() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-f", "qcow2", "-f", "raw", "-O", "vdi", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    assert_eq!(dir.ok(&["info", "--json", "disk.qcow2"]).json()["format"], "qcow2");
+    let caches = ["-t", "writeback", "-T", "none", "-t", "none", "-T", "writeback", "-S", "0", "-S", "4k"];
+    let args =
+        [&["convert", "-m", "1", "-m", "2", "-p", "-p", "-q"], &caches[..], &["disk.qcow2", "out.raw"]];
+    dir.ok(&args.concat());
+    assert!(dir.read("out.raw") == disk);
+    let cluster = ["-o", "cluster_size=512,compat=0.10", "-o", "cluster_size=4k", "-o", "cluster_size=8k"];
+    dir.ok(&[&["create", "-f", "raw", "-f", "qcow2"], &cluster[..], &["new.qcow2", "1M"]].concat());
+    let info = dir.ok(&["info", "--json", "new.qcow2"]).json();
+    assert_eq!(
+        (&info["cluster-size"], &info["format-specific"]["data"]["compat"]),
+        (&8192.into(), &"0.10".into())
+    );
+    let preallocation = ["-o", "preallocation=full", "-o", "preallocation=off"];
+    dir.ok(&[&["create"], &preallocation[..], &["new.raw", "1M"]].concat());
+}
+
+#[test]
+fn repeated_option_is_no_second_file() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    assert_eq!(dir.run(&["convert", "disk.raw", "a.raw", "b.raw"]).code, 1);
+    assert_eq!(dir.names(), ["disk.raw"]);
+}
+
+#[test]
+fn option_without_a_value_is_switched_on() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    dir.ok(&["create", "-f", "qcow2", "-o", "compat=1.1,lazy_refcounts", "lazy.qcow2", "1M"]);
+    let info = dir.ok(&["info", "--json", "lazy.qcow2"]).json();
+    assert_eq!(info["format-specific"]["data"]["lazy-refcounts"], true);
+    let options = "adapter_type=lsilogic,subformat=streamOptimized,compat6";
+    dir.ok(&["convert", "-O", "vmdk", "disk.raw", "-o", options, "disk.vmdk"]);
+    let descriptor = String::from_utf8_lossy(&dir.read("disk.vmdk")[512..2048]).into_owned();
+    assert!(descriptor.contains("ddb.virtualHWVersion = \"6\""), "{descriptor}");
+    for (format, option) in
+        [("qcow2", "cluster_size"), ("qcow2", "compat"), ("raw", "preallocation"), ("vdi", "uuid")]
+    {
+        dir.run(&["create", "-f", format, "-o", option, "bad", "1M"]).fails_with(1, &[option, "on"]);
+    }
+    assert!(!dir.exists("bad"));
+}
+
+#[test]
+fn size_may_be_an_option_of_create() {
+    let dir = ScratchDir::new();
+    for format in ["raw", "qcow2", "vmdk", "vdi"] {
+        dir.ok(&["create", "-f", format, "-o", "size=3M", format]);
+        assert_eq!(
+            dir.ok(&["info", "-f", format, "--json", format]).json()["virtual-size"],
+            3 << 20,
+            "{format}"
+        );
+    }
+    dir.run(&["create", "-o", "size=3M", "new", "3M"])
+        .fails_with(1, &["The image size must be specified only once"]);
+    dir.run(&["create", "-o", "size", "new"]).fails_with(1, &["size"]);
+    dir.run(&["create", "-o", "size=3X", "new"]).fails_with(1, &["size", "3X"]);
+    assert!(!dir.exists("new"));
+}
+
+#[test]
+fn file_protocol_names_the_file_after_the_colon() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-O", "qcow2", "file:disk.raw", "file:disk.qcow2"]);
+    let absolute = format!("file://{}", dir.path("disk.qcow2").display());
+    dir.ok(&["convert", &absolute, "file:./out.raw"]);
+    assert!(dir.read("out.raw") == disk);
+    assert_eq!(dir.ok(&["info", "--json", "file:disk.qcow2"]).json()["filename"], "disk.qcow2");
+    assert_eq!(dir.ok(&["compare", "file:disk.raw", "file:disk.qcow2"]).code, 0);
+    dir.ok(&["create", "file:new.raw", "1M"]);
+    dir.ok(&["create", "file:-", "1M"]);
+    assert_eq!(dir.names(), ["-", "disk.qcow2", "disk.raw", "new.raw", "out.raw"]);
+}
+
+#[test]
+fn number_of_threads_is_bounded() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for threads in ["0", "1025", "-1", "x"] {
+        assert_eq!(dir.run(&["convert", "-m", threads, "disk.raw", "out.raw"]).code, 1, "{threads}");
+    }
+    assert_eq!(dir.names(), ["disk.raw"]);
+    for threads in ["1", "16", "1024"] {
+        dir.ok(&["convert", "--force", "-m", threads, "disk.raw", "out.raw"]);
+    }
+}
+
+#[test]
+fn format_of_no_image_is_refused() {
+    let dir = ScratchDir::new();
+    for option in [["-f", "raw"], ["-l", "x"]] {
+        let run = dir.run(&[&["measure", "--size", "1M"][..], &option].concat());
+        assert_eq!((run.code, run.stdout.len()), (1, 0), "{option:?}");
+    }
+}
+
+#[test]
+fn version_under_the_name_of_qemu_img_begins_as_programs_expect() {
+    let dir = ScratchDir::new();
+    let command = dir.command(&[]);
+    std::os::unix::fs::symlink(command.get_program(), dir.path("qemu-img")).unwrap();
+    for option in ["--version", "-V"] {
+        let output = std::process::Command::new(dir.path("qemu-img")).arg(option).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with("qemu-img version 10.0.2 (diskimg "), "{text}");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
