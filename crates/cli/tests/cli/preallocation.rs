@@ -324,6 +324,30 @@ fn device_has_all_blocks_of_the_disk_if_zeros_are_stored_or_space_is_reserved() 
 }
 
 #[test]
+fn old_bytes_of_a_device_are_never_part_of_the_disk() {
+    let dir = ScratchDir::new();
+    let Some(device) = LoopDevice::new(&dir) else { return };
+    let disk = mixed_disk(4 << 20);
+    dir.write("disk.raw", &disk);
+    for format in ["qcow2", "vmdk", "vdi"] {
+        dir.ok(&["convert", "-O", format, "disk.raw", &format!("disk.{format}")]);
+    }
+    let image = dir.read("disk.qcow2");
+    for source in ["disk.raw", "disk.qcow2", "disk.vmdk", "disk.vdi", "-"] {
+        for (format, options) in
+            [("raw", &[][..]), ("raw", &["-n"]), ("qcow2", &[]), ("qcow2", &["-o", "preallocation=metadata"])]
+        {
+            std::fs::write(&device.name, vec![0xee; 8 << 20]).unwrap();
+            let args = [&["convert", "-O", format], options, &[source, &device.name]].concat();
+            let run = if source == "-" { dir.run_fed(&args, &image) } else { dir.run(&args) };
+            assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+            let read = dir.ok(&["cat", "-f", format, "--length", "4M", &device.name]).stdout;
+            assert!(read == disk, "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn copy_on_write_is_turned_off_on_btrfs_and_accepted_elsewhere() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(1 << 20));
