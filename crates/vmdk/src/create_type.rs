@@ -4,7 +4,8 @@
 
 use diskimg_core::{Error, Result};
 
-use crate::descriptor::{Descriptor, Value};
+use crate::descriptor::Descriptor;
+use crate::descriptor_value::Value;
 use crate::errors::{corrupt, unsupported};
 use crate::extent_line::{ExtentLine, ExtentType, keyword};
 

@@ -2,7 +2,7 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "The Extent Description".
 
-use diskimg_core::{HostOffset, Result, ensure};
+use diskimg_core::{HostOffset, Result};
 use nom::bytes::complete::{tag, take_till, take_while1};
 use nom::character::complete::{digit1, space1};
 use nom::sequence::{delimited, preceded};
@@ -70,7 +70,8 @@ pub(crate) struct ExtentLine {
     /// Sectors of the disk in the extent.
     pub(crate) sectors: u64,
     pub(crate) kind: ExtentType,
-    /// The file name: the bytes between the quotes. `None` for zeros.
+    /// The file name: the bytes between the quotes. `None` for zeros. It is empty in images by mkimg of FreeBSD, which
+    /// are one file.
     pub(crate) name: Option<Vec<u8>>,
     /// The sector of a flat file at which the guest bytes begin.
     pub(crate) offset_sectors: u64,
@@ -114,11 +115,16 @@ impl ExtentLine {
             return Ok(Some(parsed));
         }
         let (rest, name) = quoted(rest).map_err(|_| broken("a file name in quotes after the type"))?;
-        ensure(!name.is_empty(), || broken("a file name that is not empty"))?;
         parsed.name = Some(name.to_vec());
         parsed.offset_sectors = offset(rest).ok_or_else(|| broken("an offset in sectors, or nothing"))?;
         Ok(Some(parsed))
     }
+}
+
+/// Returns true if a line may be an extent with an unknown access: its third word is an extent type.
+pub(crate) fn has_extent_type(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.nth(2).is_some_and(|word| keyword(word, &ExtentType::NAMES).is_some())
 }
 
 /// Parses the access, which ends with a blank. Returns the rest of the line with it.
@@ -205,7 +211,6 @@ mod tests {
             "RW 1 FLAT",
             "RW 1 FLAT a",
             "RW 1 FLAT \"a",
-            "RW 1 FLAT \"\"",
             "RW 1 FLAT \"a\"1",
             "RW 1 FLAT \"a\" x",
             "RW 1 FLAT \"a\" -1",

@@ -96,6 +96,10 @@ fn read_text(source: &dyn BlockSource, limits: &Limits) -> Result<FileHead> {
     let text = read_structure(source, "descriptor", start, source.size(), limits)?;
     check_padding(&text)?;
     let descriptor = Descriptor::parse(&text, 0)?;
+    let nameless = descriptor.extents.iter().find(|line| line.name.as_ref().is_some_and(Vec::is_empty));
+    if let Some(line) = nameless {
+        return Err(corrupt("extent line").at(line.at).expected("a file name that is not empty"));
+    }
     Ok(FileHead { kind: FileKind::Text, descriptor: Ok(Some(descriptor)), descriptor_at: start })
 }
 
@@ -110,7 +114,7 @@ fn check_padding(text: &[u8]) -> Result<()> {
 }
 
 /// Parses the descriptor after a header. `first` holds the first bytes of the file.
-fn embedded(
+pub(crate) fn embedded(
     source: &dyn BlockSource,
     header: &SparseHeader,
     first: &[u8],

@@ -19,12 +19,20 @@ pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Ve
             add_file_findings(head, descriptor, &mut all);
             all.extend(own_size_mismatch(head, descriptor));
             add_descriptor_findings(descriptor, &mut all);
+            add_notes(head, descriptor, &mut all);
         }
         Ok(None) => {}
         Err(error) => {
             let message = format!("the descriptor cannot be read: {error}");
             all.push(Finding::warning("descriptor", message).at(head.descriptor_at.0));
         }
+    }
+    if let FileKind::Hosted(header) = &head.kind
+        && header.unknown_flags() != 0
+    {
+        let message =
+            format!("flags {:#x} of the header have no meaning and are ignored", header.unknown_flags());
+        all.push(Finding::note("flags", message).at(8));
     }
     if let Err(error) = limits.check_virtual_size(info.virtual_size) {
         all.push(Finding::hazard("virtual_size", error.to_string()));
@@ -82,6 +90,25 @@ pub(crate) fn size_mismatch(capacity: u64, line: &ExtentLine) -> Finding {
         "the extent's header gives {capacity} bytes and the descriptor {bytes}: the smaller size is used"
     );
     Finding::warning(own_size::CHECK, message).at(line.at)
+}
+
+/// Adds notes on what is odd in the descriptor and does not change the disk.
+fn add_notes(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Finding>) {
+    all.extend(descriptor.notes.iter().cloned());
+    if let Some((_, at)) = descriptor.unknown_keys.first() {
+        let names = descriptor.unknown_keys.iter().map(|(key, _)| Printable::new(key).to_string());
+        let names = names.collect::<Vec<_>>().join(", ");
+        let message = format!("keys of the descriptor that are not known: {names}");
+        all.push(Finding::note("unknown_key", message).at(*at));
+    }
+    if descriptor.parent_cid == Some(0) && parent_reference(descriptor).is_none() {
+        let message = "parentCID is 00000000 and nothing else names a parent: there is none";
+        all.push(Finding::note("parent_cid", message));
+    }
+    let nameless = |line: &&ExtentLine| line.name.as_ref().is_some_and(Vec::is_empty);
+    if let Some(line) = descriptor.extents.iter().find(nameless).filter(|_| !head.has_other_files()) {
+        all.push(Finding::note("extent_name", "the extent line gives the file no name").at(line.at));
+    }
 }
 
 fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {

@@ -7,6 +7,8 @@ mod cowd;
 mod create_type;
 mod describe;
 mod descriptor;
+mod descriptor_keys;
+mod descriptor_value;
 mod disk_builder;
 mod driver;
 mod encoding;

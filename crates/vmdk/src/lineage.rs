@@ -17,11 +17,13 @@ pub(crate) fn identity(descriptor: &Descriptor) -> Identity {
 ///
 /// A `parentCID` other than ffffffff indicates a parent. That includes fffffffe, the content id of a disk that
 /// was never written. A UUID alone indicates one too: VirtualBox leaves the `parentCID` at ffffffff. A UUID of
-/// zeros does not; an invalid one does.
+/// zeros does not; an invalid one does. A `parentCID` of 0 without a file name or UUID does not: govmomi writes it.
 pub(crate) fn parent(descriptor: &Descriptor) -> Option<Identity> {
-    let content_id = descriptor.parent_cid.filter(|cid| *cid != NO_PARENT);
     let is_zero = |byte: &u8| matches!(byte, b'0' | b'-' | b'{' | b'}' | b' ');
     let has_uuid = descriptor.ddb("ddb.uuid.parent").is_some_and(|value| !value.bytes.iter().all(is_zero));
+    let hint = descriptor.parent_file_name_hint.as_ref();
+    let has_name = has_uuid || hint.is_some_and(|hint| !hint.bytes.trim_ascii().is_empty());
+    let content_id = descriptor.parent_cid.filter(|cid| *cid != NO_PARENT && (*cid != 0 || has_name));
     (content_id.is_some() || has_uuid).then(|| Identity {
         content_id,
         uuid: uuid(descriptor, "ddb.uuid.parent"),
@@ -64,6 +66,17 @@ mod tests {
         let recorded = parent(&with_ddb("CID=fffffffe\nparentCID=fffffffe")).unwrap();
         assert!(recorded.accepts(&base).is_ok());
         assert!(recorded.accepts(&written).is_err(), "written since");
+    }
+
+    #[test]
+    fn parent_cid_of_zero_names_a_parent_only_with_a_name_or_uuid() {
+        assert_eq!(parent(&with_ddb("parentCID=00000000\nparentFileNameHint=\"\"")), None);
+        for more in
+            ["parentFileNameHint=\"a.vmdk\"", "ddb.uuid.parent=\"00112233-4455-6677-8899-aabbccddeeff\""]
+        {
+            let parent = parent(&with_ddb(&format!("parentCID=00000000\n{more}"))).unwrap();
+            assert_eq!(parent.content_id, Some(0), "{more}");
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Vmdk {
         let head = FileHead::read(source.as_ref(), &options.limits)?.require_descriptor()?;
         let descriptor = head.valid_descriptor();
         if let Some(descriptor) = descriptor {
-            descriptor.check_plain()?;
+            descriptor.check_readable()?;
         }
         let mut disk = DiskBuilder::new(&options.limits);
         match &head.kind {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, HostOffset, Limits, OpenOptions, Reference, ReferenceRole, Remedy, Resolver, Result,
-    ensure,
+    BlockSource, Error, HostOffset, OpenOptions, Reference, ReferenceRole, Remedy, Resolver, Result, ensure,
 };
 
 use crate::addr::SECTOR;
@@ -16,7 +15,8 @@ use crate::encoding;
 use crate::errors::{FORMAT, corrupt, limit, unsupported};
 use crate::extent_line::{Access, ExtentLine, ExtentType};
 use crate::extents::name_error;
-use crate::file_head::{not_an_extent, read_structure};
+use crate::file_head::{embedded, not_an_extent, read_structure};
+use crate::lineage::parent;
 use crate::references::{extent_reference, extent_references, is_device_extent};
 use crate::sesparse::SeSparseHeader;
 use crate::sparse_header::SparseHeader;
@@ -43,7 +43,7 @@ pub(crate) fn open_extents(
     options.limits.check_virtual_size(total).map_err(|error| error.format(FORMAT))?;
     for (number, line) in (1..).zip(lines) {
         let last = number == lines.len();
-        open_extent(disk, line, &ExtentContext { encoding: descriptor.encoding(), last, options })?;
+        open_extent(disk, line, &ExtentContext { descriptor, last, options })?;
     }
     Ok(())
 }
@@ -81,8 +81,7 @@ fn denied(reference: &Reference, because: &str) -> Error {
 
 /// The part of an image that the opening of one extent depends on.
 struct ExtentContext<'a, 'o> {
-    /// The encoding of file names.
-    encoding: Option<&'a [u8]>,
+    descriptor: &'a Descriptor,
     /// True for the last extent of the disk.
     last: bool,
     options: &'a OpenOptions<'o>,
@@ -96,7 +95,7 @@ fn open_extent(disk: &mut DiskBuilder, line: &ExtentLine, context: &ExtentContex
     };
     let reference = extent_reference(line, name);
     ensure(!is_device_extent(line, name), || denied(&reference, "the extent is a device of the host"))?;
-    let source = resolve(&reference, context.encoding, context.options.resolver)?;
+    let source = resolve(&reference, context.descriptor.encoding(), context.options.resolver)?;
     if matches!(line.kind, ExtentType::Flat | ExtentType::Vmfs) {
         return disk.push_flat(line, source).map_err(|error| name_error(error, name));
     }
@@ -104,8 +103,7 @@ fn open_extent(disk: &mut DiskBuilder, line: &ExtentLine, context: &ExtentContex
         unsupported("offset of a sparse extent").at(line.at).found(line.offset_sectors).expected("0")
     })?;
     let file = ExtentFile { source, line: Some(line), last: context.last, named: true };
-    open_sparse(disk, &file, line.kind, &context.options.limits)
-        .map_err(|error| name_error(not_an_extent(error), name))
+    open_sparse(disk, &file, line.kind, context).map_err(|error| name_error(not_an_extent(error), name))
 }
 
 /// Resolves a reference by its name in UTF-8, if decoding changes it, or else by the bytes of its name.
@@ -126,8 +124,9 @@ fn open_sparse(
     disk: &mut DiskBuilder,
     file: &ExtentFile<'_>,
     kind: ExtentType,
-    limits: &Limits,
+    context: &ExtentContext<'_, '_>,
 ) -> Result<()> {
+    let limits = &context.options.limits;
     let source = file.source.as_ref();
     let first = read_structure(source, "header", HostOffset(0), SECTOR.min(source.size()), limits)?;
     match kind {
@@ -138,7 +137,19 @@ fn open_sparse(
             ensure(!header.is_descriptor_only(), || {
                 corrupt("capacity").at(12).found(0).expected("an extent, not another descriptor")
             })?;
+            if let Ok(Some(own)) = embedded(source, &header, &first, limits) {
+                check_own_descriptor(&own, context.descriptor)?;
+            }
             disk.push_hosted(file, &header)
         }
     }
+}
+
+/// Checks that a descriptor in an extent does not say that the extent is encrypted, or based on a parent of which the
+/// descriptor of the image says nothing. Everything else in it is ignored.
+fn check_own_descriptor(own: &Descriptor, of_image: &Descriptor) -> Result<()> {
+    own.check_readable()?;
+    ensure(parent(own).is_none() || parent(of_image).is_some(), || {
+        unsupported("descriptor").because("the extent has a parent of its own, and the image has none")
+    })
 }

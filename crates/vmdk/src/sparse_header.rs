@@ -2,6 +2,16 @@
 //!
 //! Source: VMware, "Virtual Disk Format 5.0", "Hosted Sparse Extent Header". Little-endian, packed, counted in
 //! sectors of 512 bytes. Limits that the specification does not set are QEMU's (`block/vmdk.c`) or ours.
+//!
+//! | bit of `flags` | meaning | a reader that does not know it |
+//! |---|---|---|
+//! | 0 | the newline test is valid | reads the same bytes |
+//! | 1 | there is a redundant grain directory | reads the same bytes |
+//! | 2 | an entry of 1 is a grain of zeros | reads the same bytes: no grain is in sector 1 |
+//! | 3 to 15 | none; QEMU, VirtualBox and open-vmdk ignore them | reads the same bytes |
+//! | 16 | grains are compressed | must refuse |
+//! | 17 | markers precede grains and tables | must refuse |
+//! | 18 to 31 | none; open-vmdk calls the upper half incompatible | must refuse |
 
 use std::ops::Range;
 
@@ -36,6 +46,8 @@ pub(crate) const ZEROED_GRAIN: u32 = 1 << 2;
 pub(crate) const COMPRESSED: u32 = 1 << 16;
 /// `flags`: markers precede grains and tables.
 pub(crate) const MARKERS: u32 = 1 << 17;
+/// `flags` with a meaning.
+const KNOWN: u32 = NEWLINE_TEST_VALID | REDUNDANT_DIRECTORY | ZEROED_GRAIN | COMPRESSED | MARKERS;
 /// `flags` that change the meaning of the file, so that an unknown one must be rejected.
 const INCOMPATIBLE: u32 = 0xFFFF_0000;
 
@@ -104,6 +116,11 @@ impl SparseHeader {
     /// Returns true if a flag is set.
     pub(crate) const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// The set flags without a meaning.
+    pub(crate) const fn unknown_flags(&self) -> u32 {
+        self.flags & !KNOWN
     }
 
     /// Bytes of guest data in the extent.

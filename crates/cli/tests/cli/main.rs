@@ -24,5 +24,6 @@ mod streams;
 mod strict;
 mod tools;
 mod truncated;
+mod vmdk_descriptors;
 mod warnings;
 mod whole_or_nothing;

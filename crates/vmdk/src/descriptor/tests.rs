@@ -1,4 +1,5 @@
 use super::*;
+use diskimg_core::Severity;
 
 const PLAIN: &str = "# Disk DescriptorFile\nversion=1\nencoding=\"windows-1252\"\nCID=1a2B3c4d\n\
     parentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n# Extent description\n\
@@ -60,13 +61,19 @@ fn file_names_are_kept_as_bytes() {
 #[test]
 fn ambiguous_or_invalid_line_is_rejected() {
     let table = [
-        ("CID=1\nCID=1", ErrorKind::Corrupt, 6),
+        ("parentCID=1\nparentCID=1", ErrorKind::Corrupt, 12),
         ("createType=\"a\"\ncreatetype=a", ErrorKind::Corrupt, 15),
         ("createType=\"a", ErrorKind::Corrupt, 0),
-        ("hello", ErrorKind::Corrupt, 0),
-        ("CID=123456789", ErrorKind::Corrupt, 0),
-        ("CID=", ErrorKind::Corrupt, 0),
-        ("CID=+1", ErrorKind::Corrupt, 0),
+        ("parentFileNameHint=\"a\" # x", ErrorKind::Corrupt, 0),
+        ("ddb.uuid.parent=\"a", ErrorKind::Corrupt, 0),
+        ("parentCID=123456789", ErrorKind::Corrupt, 0),
+        ("parentCID=", ErrorKind::Corrupt, 0),
+        ("parentCID=+1", ErrorKind::Corrupt, 0),
+        ("parentCID=1 # x", ErrorKind::Corrupt, 0),
+        ("createType \"monolithicSparse\"", ErrorKind::Corrupt, 0),
+        ("parentCID: 12345678", ErrorKind::Corrupt, 0),
+        ("encryptionKeys \"x\"", ErrorKind::Corrupt, 0),
+        ("READWRITE 8 FLAT \"a\"", ErrorKind::Corrupt, 0),
         ("version=4", ErrorKind::Unsupported, 0),
         ("\nRW 1 FLAT \"a", ErrorKind::Corrupt, 1),
     ];
@@ -79,6 +86,50 @@ fn ambiguous_or_invalid_line_is_rejected() {
 }
 
 #[test]
+fn oddity_that_decides_nothing_is_a_note() {
+    for (text, cid, check) in [
+        ("hello", None, "descriptor_line"),
+        ("this image is sparse", None, "descriptor_line"),
+        ("ddb.adapterType = \"ide", None, "descriptor_value"),
+        ("ddb.adapterType = \"ide\" # the default", None, "descriptor_value"),
+        ("encoding=\"UTF-8", None, "descriptor_value"),
+        ("version=1 # of three", None, "descriptor_value"),
+        ("CID=1\nCID=2", Some(1), "content_id"),
+        ("CID=3735928559", Some(0x3592_8559), "content_id"),
+        ("CID=12345678 # random", Some(0x1234_5678), "content_id"),
+        ("CID=", Some(u32::MAX), "content_id"),
+    ] {
+        let descriptor = parse(text.as_bytes());
+        let checks: Vec<_> = descriptor.notes.iter().map(|note| (note.check, note.severity)).collect();
+        assert_eq!((descriptor.cid, checks), (cid, vec![(check, Severity::Note)]), "{text}");
+        assert!(descriptor.check_readable().is_ok());
+    }
+    assert!(parse(PLAIN.as_bytes()).notes.is_empty());
+    let unknown = parse(&b"ddb.colour = \"red\"\n".repeat(20)).unknown_keys;
+    assert_eq!((unknown.len(), unknown[0].1), (MAX_UNKNOWN_KEYS, 512));
+}
+
+#[test]
+fn entry_of_a_filter_or_of_another_data_object_is_refused_by_name() {
+    for (entry, key) in [
+        ("ddb.iofilters = \"cache\"", "ddb.iofilters"),
+        ("ddb.iofilters = \"vmwarelwd,cache\"", "ddb.iofilters"),
+        ("ddb.objectParentUri = \"vsan://x\"", "ddb.objectparenturi"),
+        ("ddb.nativeParentHint = \"base.vmdk\"", "ddb.nativeparenthint"),
+        ("objectID=\"vvol://x\"", "objectid"),
+    ] {
+        let descriptor = parse(format!("CID=1\n{entry}\n").as_bytes());
+        let error = descriptor.check_readable().unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Unsupported, Some(518)), "{error}");
+        assert!(error.to_string().contains(key), "{error}");
+        assert!(!descriptor.is_encrypted());
+    }
+    for entry in ["ddb.iofilters = \"vmwarelwd\"", "ddb.objectParentUri = \"\"", "ddb.fcd.uuid = \"x\""] {
+        assert!(parse(entry.as_bytes()).check_readable().is_ok(), "{entry}");
+    }
+}
+
+#[test]
 fn encryption_entry_is_found() {
     let table = [
         ("encryption.keySafe = \"vmware:key/list/(x)\"", true),
@@ -88,14 +139,16 @@ fn encryption_entry_is_found() {
         ("DDB.EncryptionKeys = \"x\"", true),
         ("ddb.iofilters = \"vmwarevmcrypt\"", true),
         ("ddb.iofilters = \"cache,VMwareVMCrypt\"", true),
-        ("ddb.iofilters = \"cache\"", false),
+        ("ddb.objectID = \"x\"\nkeyID = \"x\"", true),
+        ("ddb.iofilters = \"vmwarelwd\"", false),
         ("keyID = \"\"", false),
         ("encoding=\"UTF-8\"\nddb.encoding=\"UTF-8\"", false),
     ];
     for (text, expected) in table {
         let descriptor = parse(format!("CID=1\n{text}\n").as_bytes());
-        let error = descriptor.check_plain().err().map(|error| (error.kind(), error.offset()));
-        assert_eq!(error, expected.then_some((ErrorKind::Encrypted, Some(518))), "{text}");
+        let error = descriptor.check_readable().err().map(|error| error.kind());
+        assert_eq!(error, expected.then_some(ErrorKind::Encrypted), "{text}");
+        assert_eq!(descriptor.is_encrypted(), expected);
     }
 }
 

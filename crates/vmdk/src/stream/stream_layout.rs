@@ -72,7 +72,7 @@ impl StreamLayout {
     /// disk; the errors of opening an image with this descriptor.
     pub(super) fn apply_descriptor(&mut self, bytes: &[u8], at: HostOffset) -> Result<()> {
         let descriptor = Descriptor::parse(bytes, at.0)?;
-        descriptor.check_plain()?;
+        descriptor.check_readable()?;
         if parent(&descriptor).is_some() {
             return Err(needs_seek("the image has a parent, which stores its other grains").at(at.0));
         }

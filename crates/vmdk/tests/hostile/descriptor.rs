@@ -110,7 +110,8 @@ fn twenty_thousand_extents_exceed_a_limit_immediately() {
 
 #[test]
 fn megabyte_without_a_line_end_is_corrupt_and_more_is_a_limit() {
-    let long = |len: usize| refused(open(text("vmfs", &"x".repeat(len)), &flat()));
+    let line = |len: usize| format!("createType {}", "x".repeat(len));
+    let long = |len: usize| refused(open(text("vmfs", &line(len)), &flat()));
     assert_error(&long(1_048_000), ErrorKind::Corrupt, Some(82), None);
     assert!(long(1_048_000).to_string().len() < 1000, "the line is truncated");
     assert_error(&long(1 << 20), ErrorKind::Limit, Some(0), None);
