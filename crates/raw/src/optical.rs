@@ -7,6 +7,7 @@ use diskimg_core::{Finding, Severity};
 
 use crate::content::Content;
 use crate::head::{field, has};
+use crate::partitions::{DataPartition, data_partitions};
 
 /// The offset of the volume descriptors, after sixteen sectors reserved for boot code.
 const DESCRIPTORS: usize = 32_768;
@@ -17,6 +18,9 @@ const DESCRIPTOR: usize = 2048;
 /// The offset of the descriptors if each sector has all its 2352 bytes: after 0, 16 (mode 1) or 24 (mode 2, form 1)
 /// bytes of the sixteenth sector. The first is for dumps whose sectors have no header.
 const RAW_DESCRIPTORS: [usize; 3] = [37_632, 37_648, 37_656];
+
+/// A medium with at most this many bytes after the volume is a disc: `xorriso` and CD writers pad it. Our limit.
+const BEYOND: u64 = 1 << 20;
 
 /// The first bytes of every sector with a header.
 const SYNC: [u8; 12] = [0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0];
@@ -63,14 +67,44 @@ fn primary_descriptor(head: &[u8]) -> Option<usize> {
     descriptors.take_while(|at| is_iso(head, *at)).find(|at| head.get(*at) == Some(&1))
 }
 
+/// Returns the size in bytes that the volume records. At most 48 bits. `None` if `head` ends before it.
+fn volume_size(descriptor: &[u8]) -> Option<u64> {
+    let blocks = u32::from_le_bytes(field(descriptor, 80)?);
+    let block_size = u16::from_le_bytes(field(descriptor, 128)?);
+    Some(u64::from(blocks) * u64::from(block_size))
+}
+
+/// Returns the partition that makes a disk of a medium that begins with an ISO 9660 volume: it begins after the end of
+/// the volume, and so does more than 1 MiB of the medium. A stick to which an ISO image was copied, and which was
+/// partitioned later, has one. The partitions of a hybrid disc are in its volume, or hold an EFI system or nothing.
+pub(crate) fn later_partition(head: &[u8], size: Option<u64>) -> Option<DataPartition> {
+    let volume = volume_size(head.get(primary_descriptor(head)?..)?)?;
+    if size.is_some_and(|size| size.saturating_sub(volume) <= BEYOND) {
+        return None;
+    }
+    let is_later = |partition: &DataPartition| {
+        partition.range.start >= volume && size.is_none_or(|size| partition.range.start < size)
+    };
+    data_partitions(head).into_iter().find(is_later)
+}
+
 /// Returns findings about the content of a disk of `size` bytes that begins with `head`: a truncated disc, or one with
-/// contradictory sizes. It remains a disc of the size of its file.
+/// contradictory sizes. It remains a disc of the size of its file. Also a disc that is the beginning of
+/// a partitioned disk.
 #[must_use]
 pub fn findings(head: &[u8], size: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut warn = |check, message: String, at: usize| {
         findings.push(Finding::new(Severity::Warning, check, message).at(at as u64));
     };
+    if let Some(DataPartition { range, entry }) = later_partition(head, Some(size)) {
+        let message = format!(
+            "the disk begins with an ISO 9660 volume, and a partition begins after it, at byte {}: a disk that an ISO \
+             image was copied to, not a CD-ROM",
+            range.start
+        );
+        warn("partitioned_iso9660", message, entry);
+    }
     if is_iso(head, DESCRIPTORS) {
         primary_descriptor(head).and_then(|at| check_sizes(head, at, size, &mut warn));
     } else if let Some(at) = raw_sectors(head) {
@@ -104,8 +138,7 @@ fn check_sizes(
         let message = format!("ISO 9660 logical block size is {block_size}, expected 2048");
         warn("iso9660_block_size", message, offset);
     }
-    // At most 48 bits.
-    let recorded = u64::from(blocks) * u64::from(block_size);
+    let recorded = volume_size(descriptor)?;
     if recorded > size {
         let message =
             format!("ISO 9660 volume has {recorded} bytes and the disc only {size}: it is truncated");

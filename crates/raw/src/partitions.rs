@@ -2,11 +2,86 @@
 //!
 //! Sources: UEFI specification 2.10, section 5 (GPT and its protective MBR).
 
+use std::ops::Range;
+
 use crate::head::{field, has};
+
+/// A partition of at most this many bytes is padding: partitioning tools align partitions to 1 MiB, while `xorriso`
+/// pads with less. Our limit.
+const PADDING: u64 = 1 << 20;
+
+/// The MBR types of an EFI System partition and of the protective entry of a GPT.
+const MBR_EFI_SYSTEM: u8 = 0xEF;
+const MBR_PROTECTIVE: u8 = 0xEE;
+
+/// The GPT type of an EFI System partition, C12A7328-F81F-11D2-BA4B-00A0C93EC93B.
+const GPT_EFI_SYSTEM: [u8; 16] =
+    [0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B];
+
+/// The first letters of `Gap`, in UTF-16: `xorriso` names the partitions that cover unused space `Gap0`, `Gap1`.
+const GAP: &[u8] = b"G\0a\0p\0";
+
+/// A partition that may hold data.
+pub(crate) struct DataPartition {
+    /// Its range in bytes.
+    pub(crate) range: Range<u64>,
+    /// The byte offset of its entry.
+    pub(crate) entry: usize,
+}
+
+/// Returns the partitions of the MBR and of the GPT, except EFI System, gap and padding partitions.
+pub(crate) fn data_partitions(head: &[u8]) -> Vec<DataPartition> {
+    let partitions = mbr_partitions(head).into_iter().chain(gpt_partitions(head));
+    partitions
+        .filter(|partition| partition.range.end.saturating_sub(partition.range.start) > PADDING)
+        .collect()
+}
+
+fn mbr_partitions(head: &[u8]) -> Vec<DataPartition> {
+    let table = field::<66>(head, 446).filter(|table| table.ends_with(&[0x55, 0xAA]));
+    let partition = |index: usize, entry: &[u8]| {
+        let kind = field::<1>(entry, 4).map_or(0, u8::from_le_bytes);
+        let number = |at| field(entry, at).map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes)));
+        let start = number(8).saturating_mul(512);
+        let range = start..start.saturating_add(number(12).saturating_mul(512));
+        let has_data = !matches!(kind, 0 | MBR_EFI_SYSTEM | MBR_PROTECTIVE);
+        has_data.then_some(DataPartition { range, entry: index.saturating_mul(16).saturating_add(446) })
+    };
+    let table = table.unwrap_or([0; 66]);
+    let entries = table.chunks_exact(16).enumerate();
+    entries.filter_map(|(index, entry)| partition(index, entry)).collect()
+}
+
+/// Returns the partitions of a GPT whose entries are in `head`, as they are on most disks.
+fn gpt_partitions(head: &[u8]) -> Vec<DataPartition> {
+    let Some(sector) = gpt_sector(head) else { return Vec::new() };
+    let number = |at: usize| field(head, sector.saturating_add(at)).map_or(0, u64::from_le_bytes);
+    let small = |at: usize| field(head, sector.saturating_add(at)).map_or(0, u32::from_le_bytes);
+    let bytes = |sectors: u64| sectors.saturating_mul(sector as u64);
+    let (count, size) = (small(80) as usize, small(84) as usize);
+    let Some(start) = usize::try_from(bytes(number(72))).ok().filter(|_| size >= 128) else {
+        return Vec::new();
+    };
+    let entries = head.get(start..).unwrap_or_default().chunks_exact(size).take(count).enumerate();
+    let partition = |index: usize, entry: &[u8]| {
+        let kind = field::<16>(entry, 0)?;
+        let is_filler = kind == [0; 16] || kind == GPT_EFI_SYSTEM || has(entry, 56, GAP);
+        let lba = |at| field(entry, at).map_or(0, u64::from_le_bytes);
+        let range = bytes(lba(32))..bytes(lba(40).saturating_add(1));
+        let entry = index.saturating_mul(size).saturating_add(start);
+        (!is_filler).then_some(DataPartition { range, entry })
+    };
+    entries.filter_map(|(index, entry)| partition(index, entry)).collect()
+}
 
 /// Returns true if there is a GPT header in the second sector, of 512 or 4096 bytes.
 pub(crate) fn is_gpt(head: &[u8]) -> bool {
-    [512, 4096].into_iter().any(|sector| is_gpt_header(head, sector))
+    gpt_sector(head).is_some()
+}
+
+/// Returns the size of the sectors of a disk with a GPT.
+fn gpt_sector(head: &[u8]) -> Option<usize> {
+    [512, 4096].into_iter().find(|sector| is_gpt_header(head, *sector))
 }
 
 fn is_gpt_header(head: &[u8], sector: usize) -> bool {

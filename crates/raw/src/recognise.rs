@@ -35,6 +35,9 @@ pub fn recognise_head(head: &[u8], size: Option<u64>) -> Option<Content> {
     let disc = optical::recognise(head);
     match disc {
         Some(Content::Udf) | None => {}
+        Some(_) if optical::later_partition(head, size).is_some() => {
+            return Some(if partitions::is_gpt(head) { Content::Gpt } else { Content::Mbr });
+        }
         some => return some,
     }
     if partitions::is_gpt(head) {

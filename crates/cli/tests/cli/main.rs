@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod convert;
 mod create;
+mod discs;
 mod info;
 mod inspect;
 mod map;

@@ -257,3 +257,79 @@ fn source_of_any_size_is_read_within_its_bounds() {
     }
     assert_eq!(recognise(&Broken).unwrap_err().kind(), ErrorKind::Io);
 }
+
+/// Returns a GPT entry in sectors of 512 bytes.
+fn gpt_entry(kind: [u8; 16], first: u64, last: u64, name: &str) -> Vec<u8> {
+    let mut entry = kind.to_vec();
+    entry.extend([1; 16]);
+    entry.extend(first.to_le_bytes());
+    entry.extend(last.to_le_bytes());
+    entry.extend([0; 8]);
+    entry.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
+    entry.resize(128, 0);
+    entry
+}
+
+#[test]
+fn iso_on_a_disk_that_was_partitioned_later_is_a_disk() {
+    const VOLUME: u64 = 8 << 20;
+    let (end, mib) = (u32::try_from(VOLUME / 512).unwrap(), 2048);
+    let volume = primary([4096; 2], [2048; 2]);
+    let disc = Some(Content::Iso9660);
+    let by_mbr = |entries: &[Vec<u8>], size: Option<u64>| {
+        let table = entries.concat();
+        recognise_head(&head(&[(32_768, &volume), (446, &table), SIGNATURE]), size)
+    };
+    let medium = VOLUME + (64 << 20);
+    let large = Some(medium);
+    let whole = entry(0x80, 0x17, 0, end);
+    for size in [large, None] {
+        for kind in [0x83, 0x07, 0x0C, 0x8E] {
+            let later = entry(0, kind, end + mib, 8 * mib);
+            assert_eq!(by_mbr(&[whole.clone(), later.clone()], size), Some(Content::Mbr));
+            assert_eq!(by_mbr(&[later], size), Some(Content::Mbr));
+        }
+        assert_eq!(by_mbr(&[whole.clone(), entry(0, 0x83, end, 8 * mib)], size), Some(Content::Mbr));
+        // An EFI System partition, a protective entry, padding, an empty entry, one in the volume.
+        for other in [
+            entry(0, 0xEF, end, 8 * mib),
+            entry(0, 0xEE, end, 8 * mib),
+            entry(0, 0x83, end, mib),
+            entry(0, 0x83, end, 0),
+            entry(0, 0, end, 8 * mib),
+            entry(0, 0x83, end - 1, 8 * mib),
+        ] {
+            assert_eq!(by_mbr(&[whole.clone(), other], size), disc);
+        }
+    }
+    // Little or nothing of the medium is after the volume.
+    for beyond in [0, 512, 1 << 20] {
+        assert_eq!(by_mbr(&[entry(0, 0x83, end, 8 * mib)], Some(VOLUME + beyond)), disc);
+    }
+    let beyond = Some(VOLUME + (1 << 20) + 512);
+    assert_eq!(by_mbr(&[entry(0, 0x83, end, 8 * mib)], beyond), Some(Content::Mbr));
+    // The partition is outside of the medium.
+    assert_eq!(by_mbr(&[entry(0, 0x83, end + 100 * mib, 8 * mib)], large), disc);
+
+    let header = {
+        let mut header = gpt_header(92, 1);
+        header.resize(72, 0);
+        header.extend(2_u64.to_le_bytes());
+        header.extend(128_u32.to_le_bytes());
+        header.extend(128_u32.to_le_bytes());
+        header
+    };
+    let efi = [0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B];
+    let first = u64::from(end);
+    for (kind, name, is_disc) in
+        [([7; 16], "data", false), (efi, "EFI", true), ([7; 16], "Gap1", true), ([0; 16], "", true)]
+    {
+        let entries =
+            [gpt_entry([7; 16], 64, first - 1, "ISO9660"), gpt_entry(kind, first, first + 9999, name)];
+        let bytes = head(&[(32_768, &volume), (512, &header), (1024, &entries.concat())]);
+        let expected = if is_disc { Content::Iso9660 } else { Content::Gpt };
+        assert_eq!(recognise_head(&bytes, large), Some(expected), "{name}");
+        let found = checks(&bytes, medium);
+        assert_eq!(found.iter().any(|(check, _)| *check == "partitioned_iso9660"), !is_disc, "{name}");
+    }
+}
