@@ -5,6 +5,7 @@ use diskimg_core::{Driver, Verdict};
 use crate::check;
 use crate::cowd;
 use crate::errors::FORMAT;
+use crate::grain_survey::survey;
 use crate::open::{inspect, open};
 use crate::sesparse;
 use crate::settings_of::settings_of;
@@ -28,7 +29,7 @@ pub static DRIVER: Driver = Driver {
     extensions: &["vmdk"],
     probe,
     inspect,
-    survey: None,
+    survey: Some(survey),
     open,
     stream: Some(stream::stream),
     create: Some(writer::create),

@@ -22,6 +22,7 @@ mod footer;
 mod geometry;
 mod grain_codec;
 mod grain_directories;
+mod grain_survey;
 mod grain_tables;
 mod lineage;
 mod lookup;
@@ -40,6 +41,7 @@ mod sparse_header;
 mod stream;
 mod table_file;
 mod table_ranges;
+
 mod text_probe;
 mod writer;
 

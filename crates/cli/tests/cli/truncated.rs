@@ -111,6 +111,8 @@ fn partly_downloaded_image_is_not_safe() {
         &["-O", "qcow2", "-c"],
         &["-O", "qcow2", "-o", "cluster_size=512"],
         &["-O", "vdi"],
+        &["-O", "vmdk"],
+        &["-O", "vmdk", "-o", "subformat=streamOptimized"],
     ] {
         for missing in [70_000, 2_500_000] {
             truncated(&dir, options, "disk.img", "disk.img", missing);

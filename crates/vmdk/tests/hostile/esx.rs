@@ -177,3 +177,14 @@ fn extent_of_another_kind_than_in_its_line_is_corrupt() {
         assert!(refused(opened(line, create_type, &Image(vec![0; 4096]))).to_string().contains("magic"));
     }
 }
+
+#[test]
+fn survey_reads_the_tables_of_both_extent_types() {
+    let limits = diskimg_core::Limits::default();
+    for mut image in [cowd(), sesparse()] {
+        assert!(image.surveyed(&limits).is_empty());
+        let end = image.0.len();
+        image.0.truncate(end - 1);
+        assert_eq!(image.surveyed(&limits)[0].0, "truncated");
+    }
+}

@@ -177,6 +177,13 @@ impl Image {
     }
 
     #[track_caller]
+    /// Returns the name and the offset of each finding about the length of the file.
+    pub(crate) fn surveyed(&self, limits: &Limits) -> Vec<(&'static str, Option<u64>)> {
+        let survey = diskimg_vmdk::DRIVER.survey.expect("the format has tables");
+        let found = survey(&Memory::new(self.0.clone()), &self.inspected(), limits);
+        found.into_iter().map(|finding| (finding.check, finding.offset)).collect()
+    }
+
     pub(crate) fn inspected(&self) -> ImageInfo {
         inspect(&Memory::new(self.0.clone()), &Limits::default()).expect("the header can be read")
     }

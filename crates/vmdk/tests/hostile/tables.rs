@@ -1,7 +1,7 @@
 //! Grain directories and grain tables.
 
 use diskimg_core::conformance::{painted, source};
-use diskimg_core::{BlockSource, Chain, ErrorKind, ExtentKind, Extents, Image as _, Memory};
+use diskimg_core::{BlockSource, Chain, ErrorKind, ExtentKind, Extents, Image as _, Limits, Memory};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -86,6 +86,24 @@ fn grain_past_the_end_of_the_file_is_truncated_where_qemu_reads_zeros() {
         let image = Image::new().with(|image| image.u32(GT * SECTOR + 4, sectors as u32));
         assert_error(&image.unmapped(GRAIN), ErrorKind::Truncated, Some(sectors * SECTOR), Some(GRAIN));
     }
+}
+
+#[test]
+fn survey_names_the_first_table_or_grain_that_the_file_does_not_contain() {
+    let survey = |image: &Image| image.surveyed(&Limits::default());
+    assert!(survey(&Image::new()).is_empty() && survey(&alone()).is_empty());
+    let table = alone().with(|image| image.u32(GD * SECTOR, 1 << 20));
+    assert_eq!(survey(&table), [("truncated", Some(SECTOR << 20))]);
+    let grain = Image::new().with(|image| image.u32(GT * SECTOR + 4, 1 << 20));
+    assert_eq!(survey(&grain), [("truncated", Some(SECTOR << 20))]);
+    let short = Image::new().with(|image| image.0.truncate((DATA * SECTOR) as usize + 1000));
+    assert_eq!(survey(&short), [("truncated", Some(DATA * SECTOR))]);
+    let directory = alone().with(|image| image.u64(56, 1 << 40));
+    assert_eq!(survey(&directory), [("truncated", Some(56))]);
+    // The redundant directory replaces a damaged entry, which the description reports.
+    assert!(survey(&Image::new().with(|image| image.u32(GD * SECTOR, 1 << 20))).is_empty());
+    let few = Limits { metadata_cache: 1000, ..Limits::default() };
+    assert_eq!(grain.surveyed(&few), [("tables_not_compared", None)]);
 }
 
 #[test]
