@@ -59,7 +59,7 @@ pub unsafe extern "C" fn diskimg_info_json(
             let out = out?;
             let own = image.filename().to_string_lossy();
             let filename = optional(filename, "filename")?.unwrap_or(&own);
-            out.set_text(&json::info(image.inspection(), filename).to_string());
+            out.set_text(&json::escape(&json::info(image.inspection(), filename).to_string()));
             Ok(())
         })
     }

@@ -110,7 +110,7 @@ impl ProbeHandle {
         if let (false, Some(object)) = (sized, value.as_object_mut()) {
             object.shift_remove("virtual-size");
         }
-        Ok(value.to_string())
+        Ok(json::escape(&value.to_string()))
     }
 }
 

@@ -4,8 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use diskimg::core::LimitKind;
+use diskimg::json::escape;
 use diskimg::{Error, ErrorKind, Remedy};
 use serde_json::json;
+
+use crate::visible::visible;
 
 /// The failure of a command: an error, the exit code, and the file concerned.
 pub(crate) struct Failure {
@@ -41,8 +44,8 @@ impl Failure {
             return ExitCode::from(self.code);
         }
         let message = match &self.file {
-            Some(file) => format!("{file}: {}", self.error),
-            None => self.error.to_string(),
+            Some(file) => format!("{file}: {}", visible(&self.error.to_string())),
+            None => visible(&self.error.to_string()).into_owned(),
         };
         let mut stderr = std::io::stderr().lock();
         let _ = if machine {
@@ -52,7 +55,7 @@ impl Failure {
                 "offset": self.error.offset(),
                 "errno": self.error.os_error(),
             }});
-            writeln!(stderr, "{error}")
+            writeln!(stderr, "{}", escape(&error.to_string()))
         } else {
             let hint =
                 self.error.remedy().map_or(String::new(), |remedy| format!("\nhint: {}", hint(remedy)));

@@ -9,6 +9,7 @@ mod progress;
 mod signals;
 mod size;
 mod stdin;
+mod visible;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

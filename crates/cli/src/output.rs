@@ -4,6 +4,7 @@ use std::io::{BufWriter, StdoutLock, Write};
 use std::path::Path;
 
 use diskimg::Printable;
+use diskimg::json::escape;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -15,11 +16,12 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
 
 /// Prints one JSON value like `qemu-img`, indented by four spaces.
 pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
-    let mut out = stdout();
+    let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
     serde::Serialize::serialize(value, &mut serializer).map_err(std::io::Error::from)?;
-    out.write_all(b"\n")?;
+    let mut out = stdout();
+    writeln!(out, "{}", escape(&String::from_utf8_lossy(&text)))?;
     out.flush()?;
     Ok(())
 }
@@ -46,5 +48,6 @@ mod tests {
     fn name_that_could_forge_a_line_is_quoted() {
         assert_eq!(shown("base.raw"), "base.raw");
         assert_eq!(shown("a\nfile format: raw"), "\"a\\nfile format: raw\"");
+        assert_eq!(shown("a\u{202e}b"), "\"a\\u{202e}b\"");
     }
 }

@@ -74,7 +74,7 @@ pub use measure::{Measured, Touched};
 pub use memory::{Memory, MemorySink};
 pub use null_sink::NullSink;
 pub use offset::{GuestOffset, HostOffset};
-pub use printable::Printable;
+pub use printable::{Printable, is_hidden};
 pub use progress::{Cancel, Progress};
 pub use read_cursor::ReadCursor;
 pub use reference::Reference;

@@ -8,8 +8,8 @@ const SHOWN: usize = 256;
 
 /// Bytes of an image, printed in quotes, escaped and truncated for messages and log lines.
 ///
-/// Control characters, quotes, backslashes and invalid UTF-8 are escaped, so a line break cannot start a forged log
-/// line. Names of more than 256 bytes are truncated and their full length is printed.
+/// [Hidden characters](is_hidden), quotes, backslashes and invalid UTF-8 are escaped, so a line break cannot start a
+/// forged log line. Names of more than 256 bytes are truncated and their full length is printed.
 ///
 /// ```
 /// use diskimg_core::Printable;
@@ -34,14 +34,10 @@ impl fmt::Display for Printable<'_> {
         for chunk in shown.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {
-                    // Bidirectional controls and similar characters reorder the output of a terminal.
-                    '\u{200b}'..='\u{200f}'
-                    | '\u{202a}'..='\u{202e}'
-                    | '\u{2060}'..='\u{206f}'
-                    | '\u{feff}' => {
+                    '\'' => f.write_str("'")?,
+                    c if is_hidden(c) && !matches!(c, '\0' | '\t' | '\n' | '\r') => {
                         write!(f, "{}", c.escape_unicode())?;
                     }
-                    '\'' => f.write_str("'")?,
                     c => write!(f, "{}", c.escape_debug())?,
                 }
             }
@@ -57,12 +53,52 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Returns true for a character that controls a terminal, is invisible, or changes the direction of the text around it:
+/// the categories Cc, Cf, Zl and Zp of Unicode 16, and the variation selectors.
+///
+/// ```
+/// use diskimg_core::is_hidden;
+/// assert!(['\u{7f}', '\u{9b}', '\u{202e}', '\u{feff}'].into_iter().all(is_hidden));
+/// assert!(!['a', 'é', '漢', ' '].into_iter().any(is_hidden));
+/// ```
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn control_and_direction_characters_are_escaped() {
+        for hidden in ['\u{7f}', '\u{9b}', '\u{ad}', '\u{61c}', '\u{2028}', '\u{2066}', '\u{e0041}'] {
+            let shown = Printable::new(hidden.to_string().as_bytes()).to_string();
+            assert_eq!(shown, format!("\"\\u{{{:x}}}\"", u32::from(hidden)));
+        }
         let shown = Printable::new("a\u{1b}[31m\u{202e}\"'\\".as_bytes()).to_string();
         assert_eq!(shown, "\"a\\u{1b}[31m\\u{202e}\\\"'\\\\\"");
     }

@@ -2,10 +2,10 @@
 //! `"diskimg"`.
 //!
 //! Used by all front ends that print JSON. Names from an image are included as they are, with invalid UTF-8
-//! replaced. JSON escapes them; a program that prints the decoded names has to escape them itself.
+//! replaced. [`escape`] makes the text safe to print; a program that prints the decoded names has to escape them itself.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot};
+use diskimg_core::{Detail, Finding, ImageInfo, Reference, ReferenceRole, Severity, Snapshot, is_hidden};
 use serde_json::{Value, json};
 
 use crate::inspection::Inspection;
@@ -48,6 +48,29 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
         members.retain(|_, value| !value.is_null());
     }
     object
+}
+
+/// Escapes the [hidden characters](diskimg_core::is_hidden) in JSON text, which JSON allows in strings: names in an image
+/// could control the terminal that prints it. Parsing the result returns the same values.
+///
+/// ```
+/// use diskimg::json::escape;
+/// assert_eq!(escape("\"a\u{202e}\u{9b}\u{e0041}\""), r#""a\u202e\u009b\udb40\udc41""#);
+/// ```
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // In JSON text, a character below a space is white space between values: it is escaped in strings.
+        if c < ' ' || !is_hidden(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            escaped.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    escaped
 }
 
 /// The backing file or parent that an image names, if any.

@@ -14,6 +14,7 @@ use crate::args::{FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure};
 use crate::output::is_dash;
 use crate::stdin::CancellableStdin;
+use crate::visible::visible;
 
 /// The arguments of all commands.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ pub(super) fn warn(findings: &[Finding], file: Option<&Path>, common: CommonArgs
     let mut stderr = std::io::stderr().lock();
     let file = file.map_or(String::new(), |file| format!("{}: ", file.display()));
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning && !common.quiet) {
-        let _ = writeln!(stderr, "diskimg: warning: {file}{}", finding.message);
+        let _ = writeln!(stderr, "diskimg: warning: {file}{}", visible(&finding.message));
     }
 }
 

@@ -9,11 +9,12 @@ use diskimg::json::{backing, file_name, full_name, severity};
 use crate::failure::Failure;
 use crate::output::shown;
 use crate::size::human_size;
+use crate::visible::visible;
 
 /// Prints the whole description.
 pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str) -> Result<(), Failure> {
     let info = &inspection.info;
-    writeln!(out, "image: {filename}")?;
+    writeln!(out, "image: {}", shown(filename))?;
     writeln!(out, "file format: {}", info.format)?;
     writeln!(out, "virtual size: {} ({} bytes)", human_size(info.virtual_size), info.virtual_size)?;
     if let Some(bytes) = inspection.allocated_size {
@@ -54,13 +55,14 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
         print_table(out, &info.details, filename, 1)?;
     }
     for finding in &info.findings {
-        writeln!(out, "{}: {}", severity(finding.severity), finding.message)?;
+        writeln!(out, "{}: {}", severity(finding.severity), visible(&finding.message))?;
     }
     print_file(out, inspection, filename)
 }
 
 fn print_file(out: &mut dyn Write, inspection: &Inspection, filename: &str) -> Result<(), Failure> {
     let Some(bytes) = inspection.file_size else { return Ok(()) };
+    let filename = shown(filename);
     writeln!(out, "Child node '/file':\n    filename: {filename}\n    protocol type: file")?;
     writeln!(out, "    file length: {} ({bytes} bytes)", human_size(bytes))?;
     if let Some(bytes) = inspection.allocated_size {
@@ -121,7 +123,7 @@ fn print_table(
     depth: usize,
 ) -> Result<(), Failure> {
     for (name, detail) in details {
-        print_detail(out, &name.replace('-', " "), detail, image, depth)?;
+        print_detail(out, &shown(&name.replace('-', " ")), detail, image, depth)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::common::{CommonArgs, inspect_path, opener};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, stdout};
+use crate::visible::visible;
 
 /// The exit code for findings of severity warning or higher.
 const FINDINGS: u8 = 2;
@@ -35,7 +36,7 @@ pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
                     "{} {}{place}: {}",
                     severity(finding.severity),
                     finding.check,
-                    finding.message
+                    visible(&finding.message)
                 )?;
             }
             if safe && !common.quiet {

@@ -11,6 +11,7 @@ mod info;
 mod inspect;
 mod map;
 mod measure;
+mod names;
 mod options;
 mod packaging;
 mod parents;
