@@ -45,7 +45,7 @@ pub const DISKIMG_ERR_INTERNAL: StatusCode = 99;
 /// Returns the status of an error.
 pub(crate) fn of(error: &Error) -> StatusCode {
     match error.kind() {
-        ErrorKind::Io => DISKIMG_ERR_IO,
+        ErrorKind::Io | ErrorKind::InUse => DISKIMG_ERR_IO,
         ErrorKind::Truncated => DISKIMG_ERR_TRUNCATED,
         ErrorKind::Corrupt => DISKIMG_ERR_CORRUPT,
         ErrorKind::Unsupported => DISKIMG_ERR_UNSUPPORTED,

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     UnknownFormat,
     /// The requested range ends past the end of the disk.
     OutOfBounds,
+    /// Another process uses the file in a way that excludes this one: an image is locked, a block device is mounted.
+    InUse,
     /// The operation needs random access, and the source or target is a stream.
     NeedsSeek,
     /// The caller stopped the work.
@@ -58,6 +60,7 @@ impl ErrorKind {
             Self::Ambiguous => "ambiguous",
             Self::UnknownFormat => "unknown-format",
             Self::OutOfBounds => "out-of-bounds",
+            Self::InUse => "in-use",
             Self::NeedsSeek => "needs-seek",
             Self::Cancelled => "cancelled",
             Self::InvalidInput => "invalid-input",
@@ -314,6 +317,7 @@ impl From<Error> for io::Error {
             ErrorKind::Corrupt | ErrorKind::UnknownFormat | ErrorKind::Ambiguous => IoKind::InvalidData,
             ErrorKind::Unsupported | ErrorKind::Encrypted | ErrorKind::NeedsSeek => IoKind::Unsupported,
             ErrorKind::Denied => IoKind::PermissionDenied,
+            ErrorKind::InUse => IoKind::ResourceBusy,
             ErrorKind::OutOfBounds | ErrorKind::InvalidInput => IoKind::InvalidInput,
             _ => IoKind::Other,
         };

@@ -52,6 +52,8 @@ pub enum Remedy {
     NameMember,
     /// Allow an existing target to be overwritten, or name another target.
     Force,
+    /// Read an image that another process may change at the same time.
+    ShareImage,
     /// Put `./` in front of a file name.
     PrefixCurrentDirectory,
     /// Raise a limit.
@@ -121,6 +123,7 @@ impl fmt::Display for Remedy {
             Self::NameBackingFormat => "name the format of the backing file",
             Self::NameMember => "name the disk to read",
             Self::Force => "allow overwriting, or choose another name",
+            Self::ShareImage => "turn locks off to read it anyway; the result may mix old and new data",
             Self::PrefixCurrentDirectory => "put ./ in front of the file name",
             Self::RaiseLimit(LimitKind::VirtualSize) => {
                 "raise the limit for virtual sizes if the image is trusted"
@@ -158,7 +161,7 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 30] = [
+    const EACH: [Remedy; 31] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
@@ -174,6 +177,7 @@ mod tests {
         Remedy::NameBackingFormat,
         Remedy::NameMember,
         Remedy::Force,
+        Remedy::ShareImage,
         Remedy::PrefixCurrentDirectory,
         Remedy::RaiseLimit(LimitKind::VirtualSize),
         Remedy::RaiseLimit(LimitKind::DecoderMemory),

@@ -12,6 +12,7 @@ use crate::coverage::Coverage;
 use crate::disk_file::{DiskFile, disk_file};
 use crate::error::{error, io_at};
 use crate::file_ops::{FileOps, WriteModes};
+use crate::image_lock::ImageLock;
 use crate::platform::{self, SeekResult};
 use crate::stored_zeros::StoredZeros;
 use crate::target_file::{EndsOf, TargetFile};
@@ -137,6 +138,7 @@ pub struct FileSink {
     keeps_length: bool,
     background: Background,
     covered: Mutex<Coverage>,
+    pub(crate) _lock: Option<ImageLock>,
 }
 
 /// The content of ranges that were neither written nor zeroed.
@@ -214,7 +216,7 @@ impl FileSink {
         let covered = Mutex::default();
         let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
         let (sync, keeps_length) = (options.sync, options.keep_length);
-        Ok(Self { copies, target, limit, end, zeros, sync, keeps_length, background, covered })
+        Ok(Self { copies, target, limit, end, zeros, sync, keeps_length, background, covered, _lock: None })
     }
 
     /// The buffered file handle. Direct I/O uses another one.

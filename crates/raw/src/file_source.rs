@@ -1,5 +1,6 @@
 //! Reading a host file or block device as a disk.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use crate::aligned::{self, BufferPool};
 use crate::disk_file::{DiskFile, disk_file};
 use crate::error::{ended, io_at, no_disk};
 use crate::holes::Holes;
+use crate::image_lock::{ImageLock, ImageUse};
 use crate::platform;
 
 /// Options for reading a host file.
@@ -50,6 +52,7 @@ pub struct FileSource {
     size: u64,
     direct: Option<BufferPool>,
     holes: Holes,
+    _lock: Option<ImageLock>,
 }
 
 impl FileSource {
@@ -91,7 +94,23 @@ impl FileSource {
     pub fn new(file: File) -> Result<Self> {
         let DiskFile { size, is_device } = disk_file(&file)?;
         let direct = platform::set_direct(&file, None).unwrap_or(false).then(BufferPool::default);
-        Ok(Self { file, size, direct, holes: Holes::new(!is_device) })
+        Ok(Self { file, size, direct, holes: Holes::new(!is_device), _lock: None })
+    }
+
+    /// Takes QEMU's locks for reading the disk, and holds them as long as this source. `name` is the name of the file
+    /// for the error.
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::InUse`] if another process has locked the file for writing.
+    pub fn locked(self, name: impl Display) -> Result<Self> {
+        let lock = ImageLock::take(&self.file, ImageUse::Read, name)?;
+        Ok(self.with_lock(Some(lock)))
+    }
+
+    /// Holds a lock on the file as long as this source.
+    #[must_use]
+    pub fn with_lock(self, lock: Option<ImageLock>) -> Self {
+        Self { _lock: lock, ..self }
     }
 
     /// The file handle. It must not be used to change the bytes while the disk is read.

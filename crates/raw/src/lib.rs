@@ -4,6 +4,7 @@
 //! - [`FileSink`] writes one, with holes, preallocation, copies inside the kernel or direct I/O; [`StreamSink`] writes a
 //!   pipe.
 //! - [`recognise()`] recognises the content of a raw disk: a partition table, a file system, an optical disc.
+//! - [`ImageLock`] holds QEMU's locks on a file, so that no two processes write an image, or write and read it.
 //! - [`DRIVER`] is the format `raw`: every byte of the file is a byte of the disk. It is never guessed: a caller
 //!   requests it explicitly, or calls [`recognise()`] first.
 //!
@@ -27,6 +28,7 @@ mod decoder;
 mod disk_file;
 mod driver;
 mod error;
+mod existing_target;
 mod file_ops;
 mod file_sink;
 mod file_source;
@@ -34,6 +36,7 @@ mod format;
 mod head;
 mod holes;
 mod image;
+mod image_lock;
 mod mapped_file;
 mod optical;
 mod partitions;
@@ -47,11 +50,13 @@ mod target_file;
 
 pub use content::Content;
 pub use driver::DRIVER;
+pub use existing_target::open_target;
 pub use file_sink::{Copies, FileSink, Preallocation, SinkOptions};
 pub use file_source::{FileSource, SourceOptions};
 pub use format::RAW;
 pub use head::HEAD;
 pub use image::RawImage;
+pub use image_lock::{ImageLock, ImageUse};
 pub use mapped_file::MappedFile;
 pub use optical::findings;
 pub use recognise::{recognise, recognise_head};

@@ -3,6 +3,12 @@
 //! `unix` and `windows` read, write and open files; `linux` and `plain` handle holes, allocation and copies inside the
 //! kernel. Both modules of a pair have the same functions, so that no other module depends on the system.
 
+// The lock structure of 32-bit MIPS has other fields.
+#[cfg_attr(
+    not(all(any(target_os = "linux", target_os = "android"), not(target_arch = "mips"))),
+    path = "no_locks.rs"
+)]
+mod file_locks;
 mod file_status;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -13,6 +19,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub(crate) use file_locks::{is_locked, lock, unlock};
 pub(crate) use file_status::{FileStamp, HostFileKind, SeekResult};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
@@ -25,6 +32,12 @@ pub(crate) use plain::{
     set_no_copy_on_write, shares_blocks, start_write_back, write_through_at, zero_range,
 };
 #[cfg(unix)]
-pub(crate) use unix::{is_append, is_socket, is_unsupported, kind, open_read, read_at, stamp, write_at};
+pub(crate) use unix::{
+    is_append, is_block_device, is_socket, is_unsupported, kind, open_read, open_write, read_at, stamp,
+    write_at,
+};
 #[cfg(windows)]
-pub(crate) use windows::{is_append, is_socket, is_unsupported, kind, open_read, read_at, stamp, write_at};
+pub(crate) use windows::{
+    is_append, is_block_device, is_socket, is_unsupported, kind, open_read, open_write, read_at, stamp,
+    write_at,
+};

@@ -15,10 +15,24 @@ pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     open(path, OFlags::empty())
 }
 
+/// Opens an existing file for reading and, if `write`, for writing. A block device can be opened exclusively, which
+/// fails with `EBUSY` if it is mounted or otherwise claimed.
+pub(crate) fn open_write(path: &Path, write: bool, exclusive: bool) -> io::Result<File> {
+    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let exclusive = if exclusive { OFlags::EXCL } else { OFlags::empty() };
+    let flags = access | exclusive | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
 /// Opens a file for reading with additional flags.
 pub(super) fn open(path: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Returns true if `path` is a block device.
+pub(crate) fn is_block_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
 }
 
 /// Returns true if `path` is a socket, which cannot be opened.

@@ -11,6 +11,14 @@ pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+pub(crate) fn open_write(path: &Path, write: bool, _exclusive: bool) -> io::Result<File> {
+    File::options().read(true).write(write).open(path)
+}
+
+pub(crate) fn is_block_device(_path: &Path) -> bool {
+    false
+}
+
 pub(crate) fn is_socket(_path: &Path) -> bool {
     false
 }
