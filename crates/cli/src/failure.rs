@@ -92,6 +92,7 @@ fn hint(remedy: Remedy) -> String {
         Remedy::PinFormat => "use -f FORMAT to set the format",
         Remedy::NameBackingFormat => "use -F FORMAT to set the format of the backing file",
         Remedy::NameMember => "use --member NAME to select a disk",
+        Remedy::ShareImage => "use -U to read it anyway; what is read may be a mixture of old and new data",
         Remedy::Force => "use --force to replace it, or choose another name",
         Remedy::RaiseLimit(LimitKind::VirtualSize) => {
             "use --max-size SIZE to raise the limit if the image is trusted"
@@ -150,7 +151,7 @@ mod tests {
     use crate::args::Args;
 
     /// All remedies whose hint names an option, and the command with that option.
-    const WITH_OPTIONS: [(Remedy, &str); 21] = [
+    const WITH_OPTIONS: [(Remedy, &str); 22] = [
         (Remedy::FollowReferences { role: ReferenceRole::Backing }, "convert"),
         (Remedy::FollowReferences { role: ReferenceRole::Extent }, "check"),
         (Remedy::NameParent, "map"),
@@ -165,6 +166,7 @@ mod tests {
         (Remedy::NameBackingFormat, "create"),
         (Remedy::NameMember, "cat"),
         (Remedy::Force, "create"),
+        (Remedy::ShareImage, "check"),
         (Remedy::RaiseLimit(LimitKind::VirtualSize), "convert"),
         (Remedy::AllowSpool, "convert"),
         (Remedy::WriteToFile { or_format: "raw", or_subformat: None }, "convert"),

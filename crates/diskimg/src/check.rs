@@ -7,7 +7,7 @@ use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Finding, Format, 
 
 use crate::below::PARENT_MISMATCH;
 use crate::finding_log::merge;
-use crate::host_file::open_stream;
+use crate::opened_files::{OpenedFiles, RelativeResolver};
 use crate::opener::Opener;
 use crate::sniff::FileEnds;
 use crate::stream_input::StreamInput;
@@ -40,15 +40,15 @@ impl Opener {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] in the field `check` if the format has no structure to check; otherwise errors that
-    /// prevent the check. Problems of the image are not errors but part of the [`CheckReport`].
+    /// [`ErrorKind::Unsupported`] in the field `check` if the format has no structure to check;
+    /// [`ErrorKind::InUse`] unless [`Opener::locking`] allows it; otherwise errors that prevent the check. Problems of the image are not errors but part of the [`CheckReport`].
     pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
         let path = path.as_ref();
-        let source = self.file(path)?;
+        let (source, _) = self.locked_file(path)?;
         match self.wrapper_of(&source)? {
             None => self.checked(Arc::new(source), Vec::new()),
             Some(wrapper) => {
-                let input = StreamInput::compressed(open_stream(path)?, wrapper, self)?;
+                let input = StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?;
                 let (file, findings) = input.into_file(&())?;
                 self.checked(file, findings)
             }
@@ -60,7 +60,7 @@ impl Opener {
     /// # Errors
     /// As [`Opener::check`].
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
-        self.checked(source, Vec::new())
+        self.without_locks().checked(source, Vec::new())
     }
 
     /// Checks the image in a source that was streamed with these findings.
@@ -76,7 +76,9 @@ impl Opener {
             true => Vec::new(),
             false => self.inspect_below(&(driver.inspect)(&source, &self.limits)?)?,
         };
-        let options = OpenOptions { limits: self.limits.clone(), resolver: &*self.resolver, snapshot: None };
+        let opened = OpenedFiles::new(self.locking);
+        let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
+        let options = OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot: None };
         // An image that cannot be described may still be checked.
         let described = self.inspect_image(&source);
         let mut findings = described.map(|info| info.findings).unwrap_or_default();

@@ -11,6 +11,7 @@ use diskimg_core::{
 use crate::finding_log::merge;
 use crate::host_id::HostId;
 use crate::inspection::{FileSizes, Inspection};
+use crate::opened_files::OpenedFiles;
 
 /// An opened image with all layers below it: the disk as a guest sees it.
 ///
@@ -38,11 +39,12 @@ pub struct Disk {
     /// The findings about the stream that the image was read from, and about the chain.
     more_findings: Vec<Finding>,
     file: Arc<dyn BlockSource>,
-    files: Vec<Arc<dyn BlockSource>>,
     /// The sizes of the file; if the image is compressed, those of the compressed file.
     pub(crate) sizes: FileSizes,
     /// The compressed file that the image was in.
     pub(crate) origin: Option<HostId>,
+    opened: Arc<OpenedFiles>,
+    in_use: Vec<String>,
 }
 
 /// A layer below the image.
@@ -53,10 +55,10 @@ pub(crate) struct NamedLayer {
 }
 
 impl Disk {
-    /// A disk of these layers, top first. `file` holds the first layer; `others` are all other opened files.
+    /// A disk of these layers, top first. `file` holds the first layer; `opened` are all other opened files.
     pub(crate) fn new(
         file: Arc<dyn BlockSource>,
-        others: Vec<Arc<dyn BlockSource>>,
+        opened: OpenedFiles,
         top: Arc<dyn Image>,
         below: Vec<NamedLayer>,
         wrapper: Option<Wrapper>,
@@ -74,11 +76,22 @@ impl Disk {
             _ => Arc::new(Chain::new(sources.collect())?),
         };
         let sizes = FileSizes::of(&file);
-        let mut files = vec![Arc::clone(&file)];
-        files.extend(others);
-        let more_findings = Vec::new();
-        let origin = None;
-        Ok(Self { layers, top, whole, names, wrapper, member, more_findings, file, files, sizes, origin })
+        let in_use = opened.in_use();
+        let (more_findings, origin, opened) = (Vec::new(), None, Arc::new(opened));
+        Ok(Self {
+            layers,
+            top,
+            whole,
+            names,
+            wrapper,
+            member,
+            more_findings,
+            file,
+            sizes,
+            origin,
+            opened,
+            in_use,
+        })
     }
 
     /// The layers, top first: the image itself, then its backing files or parents.
@@ -105,7 +118,22 @@ impl Disk {
     pub(crate) fn reads_from(&self, file: &std::fs::Metadata) -> bool {
         let wanted = HostId::of(file);
         let is_wanted = |id: Option<HostId>| id.is_some() && id == wanted;
-        is_wanted(self.origin) || self.files.iter().any(|source| is_wanted(HostId::of_source(source)))
+        is_wanted(self.origin)
+            || is_wanted(HostId::of_source(&self.file))
+            || self.opened.any(|source| is_wanted(HostId::of_source(source)))
+    }
+
+    /// Adds the message about a process that writes the file of the image.
+    pub(crate) fn with_in_use(mut self, in_use: Option<String>) -> Self {
+        self.in_use.extend(in_use);
+        self
+    }
+
+    /// The messages about files of the disk that other processes have locked for writing, if the image was opened with
+    /// [`Locking::Report`](crate::Locking::Report).
+    #[must_use]
+    pub fn in_use(&self) -> &[String] {
+        &self.in_use
     }
 
     /// The description of the image, as [`Opener::inspect`](crate::Opener::inspect) returns it.

@@ -44,7 +44,8 @@ impl Opener {
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
-        self.inspection(&source, || open_stream(path))
+        let inspection = self.inspection(&source, || open_stream(path))?;
+        Ok(Inspection { in_use: self.in_use(&source, path)?, ..inspection })
     }
 
     /// Describes the image in a source, decompressed if [`Opener::decompress`] is set.

@@ -28,17 +28,20 @@ pub struct Inspection {
     pub file_size: Option<u64>,
     /// Bytes allocated for the file on its file system; `None` for a stream or where it is unknown.
     pub allocated_size: Option<u64>,
+    /// The message about another process that has locked the file for writing: the description may be out of date.
+    /// [`Opener::inspect`](crate::Opener::inspect) sets it, unless [`Opener::locking`](crate::Opener::locking) is off.
+    pub in_use: Option<String>,
 }
 
 impl Inspection {
     pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: FileSizes) -> Self {
-        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated }
+        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated, in_use: None }
     }
 
     /// The description of an image in an uncompressed file with this metadata.
     #[must_use]
     pub fn of_file(info: ImageInfo, file: &std::fs::Metadata) -> Self {
-        Self { info, wrapper: None, file_size: Some(file.len()), allocated_size: allocated(file) }
+        Self::new(info, None, FileSizes { file: Some(file.len()), allocated: allocated(file) })
     }
 
     /// The description of an image in a stream, which has no file sizes.

@@ -1,17 +1,16 @@
 //! The layers of a disk: the image, its backing files and parents.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Finding, Image, ImageInfo, OpenOptions, Reference, Resolver,
-    Result, SnapshotSelector,
+    BlockSource, Driver, Error, ErrorKind, Finding, Image, ImageInfo, OpenOptions, Result, SnapshotSelector,
 };
 
 use crate::below::{FilesBelow, Place};
 use crate::disk::{Disk, NamedLayer};
+use crate::opened_files::{OpenedFiles, RelativeResolver};
 use crate::opener::Opener;
-use crate::resolve::relative_to;
 use crate::sniff::FileEnds;
 
 impl Opener {
@@ -23,11 +22,11 @@ impl Opener {
         member: Option<String>,
     ) -> Result<Disk> {
         let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
-        let opened = OpenedFiles::default();
+        let opened = OpenedFiles::new(self.locking);
         let mut below = FilesBelow::new(self, Some(source));
         let top = self.layer(driver, Arc::clone(source), below.place(), self.snapshot.clone(), &opened)?;
         let (layers, findings) = self.layers_below(&top, &mut below, &opened)?;
-        let mut disk = Disk::new(Arc::clone(source), opened.into_inner(), top, layers, wrapper, member)?;
+        let mut disk = Disk::new(Arc::clone(source), opened, top, layers, wrapper, member)?;
         disk.add_findings(findings);
         self.accept(driver.format, &disk.findings())?;
         Ok(disk)
@@ -60,8 +59,17 @@ impl Opener {
         loop {
             let above = below.place().clone();
             let image = layers.last().map_or(top, |layer| &layer.image);
+            let above_format = image.info().format;
             let Some(file) = below.next(image.info())? else { break };
-            opened.add(&file.source);
+            match self.parents.get(layers.len()) {
+                // The locks of a file that the caller opened are the caller's.
+                Some(given) if !given.is_path => opened.add_given(&file.source),
+                _ => opened.add(
+                    &file.source,
+                    file.place.shown.as_deref().unwrap_or_default().as_bytes(),
+                    above_format,
+                )?,
+            }
             let image = self.layer(file.driver, Arc::clone(&file.source), &file.place, None, opened)?;
             findings.extend(file.check_identity(self, &above, image.info())?);
             layers.push(NamedLayer { image, name: file.place.shown });
@@ -86,35 +94,5 @@ impl Opener {
                 .found(given)
                 .expected(format_args!("at most {layers}, as many as the chain has below the image")),
         })
-    }
-}
-
-/// The files that were opened in addition to the image itself.
-#[derive(Default)]
-struct OpenedFiles(Mutex<Vec<Arc<dyn BlockSource>>>);
-
-impl OpenedFiles {
-    fn add(&self, source: &Arc<dyn BlockSource>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(source));
-    }
-
-    fn into_inner(self) -> Vec<Arc<dyn BlockSource>> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Resolves names relative to the directory of the image that records them.
-struct RelativeResolver<'a> {
-    resolver: &'a dyn Resolver,
-    referrer: &'a [u8],
-    opened: &'a OpenedFiles,
-}
-
-impl Resolver for RelativeResolver<'_> {
-    fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
-        let name = relative_to(self.referrer, &reference.name);
-        let source = self.resolver.resolve(&Reference { name, ..reference.clone() })?;
-        self.opened.add(&source);
-        Ok(source)
     }
 }

@@ -52,7 +52,9 @@ mod inspection;
 #[cfg(feature = "json")]
 pub mod json;
 mod layers;
+mod locking;
 mod measure;
+mod opened_files;
 mod opener;
 mod opening;
 mod parent_file;
@@ -83,6 +85,7 @@ pub use drivers::{driver, drivers};
 pub use inspect::inspect;
 pub use inspect_below::InspectionBelow;
 pub use inspection::Inspection;
+pub use locking::Locking;
 pub use opener::Opener;
 pub use opening::Input;
 pub use parent_file::ParentFile;

@@ -9,6 +9,7 @@ use diskimg_core::{
 };
 
 use crate::drivers::driver_of;
+use crate::locking::Locking;
 use crate::parent_file::ParentFile;
 use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
@@ -89,6 +90,9 @@ pub struct Opener {
     pub strict: bool,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,
+    /// The treatment of files that other processes use. By default, an image that another process has locked for
+    /// writing is refused: it would read as a mixture of old and new data.
+    pub locking: Locking,
     /// Threads that decode a compressed file; 0 means one per core.
     pub threads: u32,
 }
@@ -110,6 +114,7 @@ impl Default for Opener {
             snapshot: None,
             strict: false,
             direct: false,
+            locking: Locking::default(),
             threads: 0,
         }
     }

@@ -8,7 +8,6 @@ use diskimg_core::{BlockSource, Progress, Result};
 
 use crate::byte_stream::SourceReader;
 use crate::disk::Disk;
-use crate::host_file::open_stream;
 use crate::host_id::HostId;
 use crate::inspection::FileSizes;
 use crate::opener::Opener;
@@ -41,11 +40,14 @@ impl Opener {
     /// A compressed file is decompressed to an anonymous temporary file first, as [`Opener::spool`] allows.
     ///
     /// # Errors
-    /// [`Denied`](crate::ErrorKind::Denied) if the image needs another file that the resolver refuses; otherwise
+    /// [`Denied`](crate::ErrorKind::Denied) if the image needs another file that the resolver refuses;
+    /// [`InUse`](crate::ErrorKind::InUse) as [`Opener::locking`] requires; otherwise
     /// defects of the file, by [`ErrorKind`](crate::ErrorKind).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
         let path = path.as_ref();
-        self.disk_in(&(Arc::new(self.file(path)?) as Arc<dyn BlockSource>), || open_stream(path))
+        let (file, in_use) = self.locked_file(path)?;
+        let disk = self.disk_in(&(Arc::new(file) as Arc<dyn BlockSource>), || self.locked_stream(path))?;
+        Ok(disk.with_in_use(in_use))
     }
 
     /// Opens the image in a source, decompressed if [`Opener::decompress`] is set.
@@ -62,7 +64,7 @@ impl Opener {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub fn open_source(&self, source: Arc<dyn BlockSource>) -> Result<Disk> {
-        self.disk_in(&Arc::clone(&source), || Ok(SourceReader::new(source)))
+        self.without_locks().disk_in(&Arc::clone(&source), || Ok(SourceReader::new(source)))
     }
 
     /// Reads the head of a streamed image: a pipe, a download. The stream is decompressed if it is compressed, and
@@ -72,7 +74,7 @@ impl Opener {
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) and other defects that the head of the image, or of the
     /// disk in the OVA, shows.
     pub fn stream(&self, stream: impl Read + Send + 'static) -> Result<StreamInput> {
-        StreamInput::new(Box::new(stream), self)
+        StreamInput::new(Box::new(stream), &self.without_locks())
     }
 
     /// Opens the image in a file for a conversion: with random access, or as a stream if it is compressed.
@@ -81,7 +83,12 @@ impl Opener {
     /// As [`Opener::open`] and [`Opener::stream`].
     pub fn input(&self, path: impl AsRef<Path>) -> Result<Input> {
         let path = path.as_ref();
-        self.input_in(&(Arc::new(self.file(path)?) as Arc<dyn BlockSource>), || open_stream(path))
+        let (file, in_use) = self.locked_file(path)?;
+        let input = self.input_in(&(Arc::new(file) as Arc<dyn BlockSource>), || self.locked_stream(path))?;
+        Ok(match input {
+            Input::Disk(disk) => Input::Disk(disk.with_in_use(in_use)),
+            stream @ Input::Stream(_) => stream,
+        })
     }
 
     /// The image in a source, whose bytes `stream` returns in order if they are compressed.

@@ -17,13 +17,15 @@ pub struct ParentFile {
     /// Opens the files that the file refers to, by names relative to its directory. `None`:
     /// [`Opener::resolver`](crate::Opener::resolver) opens them, by names relative to the name in the image.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// True if the file was opened by its path, and is therefore locked as an [`Opener`](crate::Opener) locks files.
+    pub(crate) is_path: bool,
 }
 
 impl ParentFile {
     /// A parent with these bytes.
     #[must_use]
     pub fn new(source: Arc<dyn BlockSource>) -> Self {
-        Self { source, name: None, resolver: None }
+        Self { source, name: None, resolver: None, is_path: false }
     }
 
     /// Opens the file or block device `path`. No file that it refers to is opened unless a `resolver` is set.
@@ -44,7 +46,7 @@ impl ParentFile {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Arc::new(FileSource::open(path)?);
         let name = Some(path.to_string_lossy().into_owned());
-        Ok(Self { source, name, resolver: Some(Arc::new(diskimg_core::DenyReferences)) })
+        Ok(Self { source, name, resolver: Some(Arc::new(diskimg_core::DenyReferences)), is_path: true })
     }
 }
 

@@ -29,7 +29,8 @@ pub(crate) struct OpenArgs {
     /// Read a file that is only part of a larger disk, such as one extent of a split VMDK
     #[arg(long)]
     pub(crate) allow_part: bool,
-    /// Accepted for compatibility with qemu-img: reading takes no locks
+    /// Read an image although another process, such as a running virtual machine, writes it; what is read may be
+    /// a mixture of old and new data
     #[arg(short = 'U', long)]
     pub(crate) force_share: bool,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use diskimg::core::DenyReferences;
 use diskimg::{
-    Cancel, Finding, ImageInfo, Input, Inspection, Opener, ParentFile, Resolver, SearchPath, Severity,
-    SnapshotSelector, Unfollowed, WithinDirectory, driver,
+    Cancel, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Resolver, SearchPath,
+    Severity, SnapshotSelector, Unfollowed, WithinDirectory, driver,
 };
 
 use crate::args::{FollowArgs, OpenArgs, Output};
@@ -39,6 +39,9 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
     }
     if let Some(size) = args.max_size {
         opener.limits.virtual_size = size;
+    }
+    if args.force_share {
+        opener.locking = Locking::Off;
     }
     if let Some((follow, image)) = follow {
         references(&mut opener, follow, image)?;
@@ -92,12 +95,21 @@ fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure
     Ok(Arc::new(directories))
 }
 
-/// Reads the metadata of the image in a file or on standard input.
-pub(super) fn inspect_path(opener: &Opener, file: &Path) -> Result<Inspection, Failure> {
+/// Reads the metadata of the image in a file or on standard input. Warns if another process writes the file.
+pub(super) fn inspect_path(opener: &Opener, file: &Path, common: CommonArgs) -> Result<Inspection, Failure> {
     if is_dash(file) {
         return opener.inspect_stream(std::io::stdin()).about(Path::new("standard input"));
     }
-    opener.inspect(file).about(file)
+    let inspection = opener.inspect(file).about(file)?;
+    warn_in_use(inspection.in_use.as_slice(), common);
+    Ok(inspection)
+}
+
+/// Prints a warning for each file that another process writes.
+pub(super) fn warn_in_use(messages: &[String], common: CommonArgs) {
+    for message in messages.iter().filter(|_| !common.quiet) {
+        eprintln!("diskimg: warning: {message}");
+    }
 }
 
 /// Opens the image in a file or on standard input, as a stream or for random access.

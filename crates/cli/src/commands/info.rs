@@ -13,7 +13,7 @@ use crate::output::{print_json, stdout};
 
 pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
-    let top = inspect_path(&opener, &args.file)?;
+    let top = inspect_path(&opener, &args.file, common)?;
     let mut images = vec![(args.file.to_string_lossy().into_owned(), top)];
     let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
     if let ([(_, top)], true) = (images.as_slice(), args.backing_chain || is_given) {

@@ -16,7 +16,7 @@ use crate::visible::visible;
 const FINDINGS: u8 = 2;
 
 pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
-    let inspection = inspect_path(&opener(&args.open, None)?, &args.file)?;
+    let inspection = inspect_path(&opener(&args.open, None)?, &args.file, common)?;
     let findings = &inspection.info.findings;
     let safe = findings.iter().all(|finding| finding.severity < Severity::Warning);
     match common.output {

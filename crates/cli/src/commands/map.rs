@@ -5,10 +5,12 @@ use std::io::Write;
 
 use diskimg::core::range;
 use diskimg::json::full_name;
-use diskimg::{BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Image, Reference, ReferenceRole};
+use diskimg::{
+    BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Image, Locking, Reference, ReferenceRole,
+};
 use serde_json::json;
 
-use super::common::{CommonArgs, opener, warn_of_part};
+use super::common::{CommonArgs, opener, warn_in_use, warn_of_part};
 use super::rows::{MapRow, MapRows};
 use crate::args::{MapArgs, Output};
 use crate::failure::{About, Failure, Outcome};
@@ -22,7 +24,11 @@ pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
     }
     let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
     opener.allow_part = true;
+    if opener.locking == Locking::Refuse {
+        opener.locking = Locking::Report;
+    }
     let disk = opener.open(&args.file).about(&args.file)?;
+    warn_in_use(disk.in_use(), common);
     warn_of_part(disk.info(), common);
     let start = args.start_offset.min(disk.size());
     let rest = range::len(&(start..disk.size()));

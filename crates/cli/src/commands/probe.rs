@@ -14,7 +14,7 @@ const UNKNOWN: u8 = 2;
 
 pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.open, None)?;
-    let inspection = match inspect_path(&opener, &args.file) {
+    let inspection = match inspect_path(&opener, &args.file, common) {
         Ok(inspection) => inspection,
         Err(failure) if failure.kind() == ErrorKind::UnknownFormat => return Err(failure.code(UNKNOWN)),
         Err(failure) => return Err(failure),

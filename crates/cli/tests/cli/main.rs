@@ -9,6 +9,7 @@ mod create;
 mod discs;
 mod info;
 mod inspect;
+mod locks;
 mod map;
 mod measure;
 mod names;

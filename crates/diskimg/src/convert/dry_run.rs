@@ -1,10 +1,11 @@
 //! Checks a target before anything is written.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
 use diskimg_core::{BlockSink, Error, ErrorKind, NullSink, Result, Setting, WriteOrder};
-use diskimg_raw::StreamSink;
+use diskimg_raw::{FileSource, StreamSink};
 
 use super::in_place::check_writable;
 use super::replaced_extents::replaced_extents;
@@ -34,14 +35,31 @@ impl Target {
 
     fn check_present(&self, path: Option<&Path>, size: Option<u64>) -> Result<()> {
         if let Some(file) = self.open_target()? {
-            if let Some(image) = self.existing_image(&file, path)? {
-                image.check_size(size)?;
-                let paths = self.dry_run(&image.settings(false), image.size())?;
-                image.check_extents(&paths)?;
-                return check_writable(&paths);
-            }
-            if let Some(size) = size.filter(|_| self.is_raw()) {
-                self.check_room(file, size)?;
+            return self.check_existing(&file, path, size);
+        }
+        let paths = self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?;
+        if self.overwrite {
+            paths.iter().map(PathBuf::as_path).chain(path).try_for_each(|path| self.ask_lock_at(path))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks an open file or device that is written in place.
+    pub(super) fn check_existing(&self, file: &File, path: Option<&Path>, size: Option<u64>) -> Result<()> {
+        if let Some(image) = self.existing_image(file, path)? {
+            image.check_size(size)?;
+            let paths = self.dry_run(&image.settings(false), image.size())?;
+            image.check_extents(&paths)?;
+            check_writable(&paths)?;
+            return paths.iter().try_for_each(|path| self.ask_lock_at(path));
+        }
+        let is_device = path.is_some_and(is_device);
+        if self.in_place || is_device {
+            let file = FileSource::new(file.try_clone()?)?;
+            size.map_or(Ok(()), |size| self.check_room(&file, size))?;
+            if is_device {
+                self.check_replaced_image(&file)?;
             }
         }
         self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE)).map(drop)

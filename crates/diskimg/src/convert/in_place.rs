@@ -1,23 +1,26 @@
 //! Targets that exist and are written in place.
 
+use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Result};
-use diskimg_raw::{FileSink, FileSource, SinkOptions, StoredZeros};
+use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Remedy, Result, ensure};
+use diskimg_raw::{FileSink, FileSource, ImageLock, ImageUse, SinkOptions, StoredZeros, open_target};
 
 use super::existing_image::ExistingImage;
 use super::padded_sink::PaddedSink;
 use super::sibling_files::SiblingFiles;
-use super::target::{Target, TargetPlace, is_device};
+use super::target::{Target, TargetPlace, at_path};
 use crate::inspection::allocated;
+use crate::sniff::looks_like_image;
 
 impl Target {
     /// Begins to write into an open file or device, after [`Target::check`].
     pub(super) fn write_into(
         &self,
         file: File,
+        lock: Option<ImageLock>,
         path: Option<&Path>,
         size: Option<u64>,
     ) -> Result<Box<dyn BlockSink>> {
@@ -31,7 +34,8 @@ impl Target {
                 ends_last: !is_empty,
                 ..self.sink_options(size)
             };
-            return self.formatted(Box::new(FileSink::new(file, options)?), &self.settings, size, None);
+            let sink = Box::new(FileSink::new(file, options)?.with_lock(lock));
+            return self.formatted(sink, &self.settings, size, None);
         };
         let is_allocated = image.check_empty()?;
         let settings = image.settings(is_allocated && !self.compress);
@@ -39,9 +43,10 @@ impl Target {
         let options = keeping_blocks(self.sink_options(None), keeps_blocks);
         // The other files are written after this one has no header, and before it has one again.
         let own_options = SinkOptions { ends_last: true, ..options };
-        let existing = move |path: PathBuf, size| existing_file(&path, size, options);
+        let is_locked = lock.is_some();
+        let existing = move |path: PathBuf, size| existing_file(&path, size, options, is_locked);
         let siblings = path.and_then(|path| SiblingFiles::of(path, Box::new(existing)));
-        let sink = Box::new(FileSink::new(file, own_options)?);
+        let sink = Box::new(FileSink::new(file, own_options)?.with_lock(lock));
         let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
         Ok(Box::new(PaddedSink::new(sink, image.size())))
     }
@@ -60,10 +65,14 @@ impl Target {
         ExistingImage::open(self.format, file.try_clone()?, path).map(Some)
     }
 
-    /// Opens the existing file or device that this target writes in place.
+    /// Opens the existing file or device that this target writes in place, for reading. It must not be in use.
     pub(super) fn open_target(&self) -> Result<Option<File>> {
         Ok(match &self.place {
-            TargetPlace::Path(path) if self.writes_in_place() => Some(File::open(path)?),
+            TargetPlace::Path(path) if self.writes_in_place() => {
+                let file = open_target(path, false)?;
+                self.ask_lock(&file, path)?;
+                Some(file)
+            }
             TargetPlace::File(file) => {
                 let file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.as_ref().map(File::try_clone).transpose()?
@@ -72,20 +81,42 @@ impl Target {
         })
     }
 
-    /// Checks that a raw disk of `size` bytes fits into the existing file or device.
-    pub(super) fn check_room(&self, file: File, size: u64) -> Result<()> {
-        let is_bounded = self.in_place || matches!(&self.place, TargetPlace::Path(path) if is_device(path));
-        if !is_bounded {
-            return Ok(());
+    /// Checks that a raw disk of `size` bytes, or a new image for it, fits into the existing file or device.
+    pub(super) fn check_room(&self, file: &FileSource, size: u64) -> Result<()> {
+        let room = file.size();
+        if self.is_raw() {
+            return fits(size, room, format_args!("at least the disk's {size} bytes"));
         }
-        let room = FileSource::new(file)?.size();
-        if size <= room {
-            return Ok(());
+        // An image without data: some of the disk may be zeros.
+        match self.measure_empty(size) {
+            Ok(empty) => {
+                let needed = empty.required;
+                let expected =
+                    format_args!("at least {needed} bytes for a disk of {size} bytes without data");
+                fits(needed, room, expected)
+            }
+            Err(_) => Ok(()),
         }
-        Err(Error::new(ErrorKind::InvalidInput)
-            .found(format_args!("{room} bytes long"))
-            .expected(format_args!("at least the disk's {size} bytes")))
     }
+
+    /// Checks that a block device holds no image that a new image would replace.
+    pub(super) fn check_replaced_image(&self, device: &FileSource) -> Result<()> {
+        if self.overwrite || self.is_raw() {
+            return Ok(());
+        }
+        match looks_like_image(device)? {
+            None => Ok(()),
+            Some(image) => Err(Error::new(ErrorKind::InvalidInput)
+                .because(format_args!("the block device holds an image already ({image})"))
+                .with_remedy(Remedy::Force)),
+        }
+    }
+}
+
+fn fits(needed: u64, room: u64, expected: impl Display) -> Result<()> {
+    let error =
+        || Error::new(ErrorKind::InvalidInput).found(format_args!("{room} bytes long")).expected(expected);
+    ensure(needed <= room, error)
 }
 
 /// Checks that the other files of an existing image can be written.
@@ -104,10 +135,17 @@ fn open_existing(path: &Path) -> Result<(File, Metadata)> {
 }
 
 /// Opens an existing file of an image of several files to write into it.
-fn existing_file(path: &Path, size: Option<u64>, options: SinkOptions) -> Result<Box<dyn BlockSink>> {
+fn existing_file(
+    path: &Path,
+    size: Option<u64>,
+    options: SinkOptions,
+    is_locked: bool,
+) -> Result<Box<dyn BlockSink>> {
     let (file, there) = open_existing(path)?;
+    let lock = is_locked.then(|| ImageLock::take(&file, ImageUse::Write, path.display())).transpose();
+    let lock = lock.map_err(|error| at_path(error, path))?;
     let options = keeping_blocks(SinkOptions { size, ..options }, has_blocks(&there, there.len()));
-    Ok(Box::new(FileSink::new(file, options)?))
+    Ok(Box::new(FileSink::new(file, options)?.with_lock(lock)))
 }
 
 /// Returns the options with zeros that keep the blocks of a file which has all of them.

@@ -26,6 +26,7 @@ mod source_guard;
 mod stream_convert;
 mod stream_reader;
 mod target;
+mod target_locks;
 mod target_options;
 mod target_sink;
 mod unfinished_files;

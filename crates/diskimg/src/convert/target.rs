@@ -37,13 +37,13 @@ pub struct Target {
     pub level: Option<i32>,
     /// The settings of the format.
     pub settings: Vec<Setting>,
-    /// Replaces an existing file.
+    /// Replaces an existing file, or an image on a block device by another image.
     pub overwrite: bool,
     /// Writes into an existing file or block device and creates none. A raw target keeps its length and its bytes past
     /// the disk; it must be at least as large as the disk, and its content does not matter. Any other target must be
     /// an empty image of the format: one that reads as zeros and has no backing file, parent, data file, snapshot or
     /// bitmap. It is rewritten with its own size and settings; the disk may be smaller. If not set, a block device is
-    /// overwritten with a new image.
+    /// overwritten with a new image; one that holds an image already, only with [`Target::overwrite`].
     pub in_place: bool,
     /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
@@ -60,6 +60,13 @@ pub struct Target {
     pub no_copy_on_write: bool,
     /// If set, the data and the file name are on disk when the sink is finished. Set by default.
     pub durable: bool,
+    /// If set, QEMU's locks are taken on files and block devices that are written in place, and a file that another
+    /// process has locked is not replaced ([`InUse`](diskimg_core::ErrorKind::InUse)); see [`ImageLock`]. Set by
+    /// default: writing the disk of a running virtual machine destroys it. It concerns targets with a path
+    /// ([`Target::file`]), never open files.
+    ///
+    /// [`ImageLock`]: diskimg_raw::ImageLock
+    pub lock: bool,
 }
 
 /// The place of a target. Open files, streams and sinks are used once.
@@ -132,6 +139,7 @@ impl Target {
             write_through: false,
             no_copy_on_write: false,
             durable: true,
+            lock: true,
         }
     }
 

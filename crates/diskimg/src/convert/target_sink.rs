@@ -1,11 +1,10 @@
 //! Creating the sink of a target.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, Result};
-use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink};
+use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink, open_target};
 
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
 use super::sibling_files::new_siblings;
@@ -39,7 +38,7 @@ impl Target {
             }
             TargetPlace::File(file) => {
                 self.check(size)?;
-                self.write_into(take(file, "file")?, None, size)
+                self.write_into(take(file, "file")?, None, None, size)
             }
             TargetPlace::Path(path) if self.writes_in_place() => self.create_in_place(path, size),
             TargetPlace::Path(path) => self.create_file(path, size),
@@ -47,6 +46,9 @@ impl Target {
     }
 
     fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
+        if self.overwrite {
+            self.files(size)?.iter().try_for_each(|path| self.ask_lock_at(path))?;
+        }
         let files = Arc::new(ImageFiles::new(self.unfinished.clone(), self.durable));
         let file = files.create(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
@@ -58,9 +60,13 @@ impl Target {
     }
 
     fn create_in_place(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        self.check(size)?;
-        let file = File::options().read(true).write(true).open(path).map_err(|e| at_path(e.into(), path))?;
-        self.write_into(file, Some(path), size).map_err(|e| at_path(e, path))
+        let write = || {
+            let file = open_target(path, true)?;
+            let lock = self.take_lock(&file, path)?;
+            self.check_existing(&file, Some(path), size)?;
+            self.write_into(file, lock, Some(path), size)
+        };
+        write().map_err(|error| at_path(error, path))
     }
 }
 
