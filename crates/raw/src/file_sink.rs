@@ -215,8 +215,8 @@ impl FileSink {
         let end = options.size.is_none().then(AtomicU64::default);
         let covered = Mutex::default();
         let copies = options.copies == Copies::Always || platform::shares_blocks(target.file());
-        let (sync, keeps_length) = (options.sync, options.keep_length);
-        Ok(Self { copies, target, limit, end, zeros, sync, keeps_length, background, covered, _lock: None })
+        let (sync, keeps_length, _lock) = (options.sync, options.keep_length, None);
+        Ok(Self { copies, target, limit, end, zeros, sync, keeps_length, background, covered, _lock })
     }
 
     /// The buffered file handle. Direct I/O uses another one.

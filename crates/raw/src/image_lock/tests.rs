@@ -5,19 +5,19 @@ use super::*;
 const USES: [ImageUse; 3] = [ImageUse::Describe, ImageUse::Read, ImageUse::Write];
 
 /// A file that is opened twice.
-fn twice() -> (tempfile::TempDir, File, File) {
-    let dir = tempfile::tempdir().unwrap();
+fn twice() -> io::Result<(tempfile::TempDir, File, File)> {
+    let dir = tempfile::tempdir()?;
     let path = dir.path().join("disk");
-    std::fs::write(&path, b"").unwrap();
-    let (one, other) = (File::open(&path).unwrap(), File::open(&path).unwrap());
-    (dir, one, other)
+    std::fs::write(&path, b"")?;
+    let (one, other) = (File::open(&path)?, File::open(&path)?);
+    Ok((dir, one, other))
 }
 
 #[test]
 fn only_writers_exclude_others() {
     for held in USES {
         for wanted in USES {
-            let (_dir, one, other) = twice();
+            let (_dir, one, other) = twice().unwrap();
             let _held = ImageLock::take(&one, held, "x").unwrap();
             let is_free = held != ImageUse::Write && wanted != ImageUse::Write;
             assert_eq!(wanted.ask(&other, "x").is_ok(), is_free, "{held:?} {wanted:?}");
@@ -28,7 +28,7 @@ fn only_writers_exclude_others() {
 
 #[test]
 fn refusal_has_the_words_of_qemu() {
-    let (_dir, one, other) = twice();
+    let (_dir, one, other) = twice().unwrap();
     let lock = ImageLock::take(&one, ImageUse::Write, "disk").unwrap();
     let error = ImageLock::take(&other, ImageUse::Read, "a b").unwrap_err();
     assert_eq!(
@@ -45,7 +45,7 @@ fn refusal_has_the_words_of_qemu() {
 
 #[test]
 fn lock_ends_with_its_value_and_not_with_the_file() {
-    let (_dir, one, other) = twice();
+    let (_dir, one, other) = twice().unwrap();
     let lock = ImageLock::take(&one, ImageUse::Write, "x").unwrap();
     let duplicate = one.try_clone().unwrap();
     drop(one);
@@ -57,7 +57,7 @@ fn lock_ends_with_its_value_and_not_with_the_file() {
 
 #[test]
 fn refused_lock_leaves_no_lock() {
-    let (_dir, one, other) = twice();
+    let (_dir, one, other) = twice().unwrap();
     let held = ImageLock::take(&one, ImageUse::Read, "x").unwrap();
     ImageLock::take(&other, ImageUse::Write, "x").unwrap_err();
     drop(held);
@@ -66,7 +66,7 @@ fn refused_lock_leaves_no_lock() {
 
 #[test]
 fn open_file_does_not_exclude_itself() {
-    let (_dir, one, _) = twice();
+    let (_dir, one, _) = twice().unwrap();
     let _held = ImageLock::take(&one, ImageUse::Write, "x").unwrap();
     ImageUse::Write.ask(&one, "x").unwrap();
 }
