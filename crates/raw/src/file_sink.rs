@@ -366,10 +366,16 @@ fn prepare_file(target: &TargetFile, len: u64, options: &SinkOptions) -> Result<
         // Old bytes are zeroed up to the end of the disk, which is not known yet.
         return Ok(Background::Unknown);
     }
-    let kept = options.size.filter(|size| options.keep_length && *size < len);
+    let kept = options.size.filter(|_| options.keep_length);
     match kept {
         _ if options.is_zero => {}
-        Some(size) => target.make_zero(&(0..size), StoredZeros::Deallocated)?,
+        Some(size) if size < len => target.make_zero(&(0..size), StoredZeros::Deallocated)?,
+        // Without support for holes, zeros would be written to the whole file.
+        Some(size) if !target.punch(&(0..size))? => {
+            target.truncate()?;
+            target.set_len(size)?;
+        }
+        Some(_) => {}
         None => target.truncate()?,
     }
     let Some(size) = options.size else {

@@ -91,22 +91,29 @@ impl TargetFile {
     }
 
     /// Writes the withheld bytes, if any, after everything else is on stable storage. Writing ended at `end`. The first
-    /// block, which has the header of an image or the partition table, is written alone and last. Zeros
-    /// are written, too, unless they are deallocated.
+    /// block, which has the header of an image or the partition table, is written alone and last; it is zeroed again
+    /// if that fails. Zeros are written, too, unless they are deallocated.
     pub(crate) fn release(&self, end: u64, zeros: StoredZeros, sync: bool) -> Result<()> {
         let end = if self.grows { end } else { u64::MAX };
-        for part in [ALIGN_BYTES..end, 0..ALIGN_BYTES.min(end)] {
-            for withheld in self.withheld.iter().rev() {
-                let Some(range) = range::intersect(&part, &withheld.range) else { continue };
-                let bytes = withheld.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-                let bytes = range::slice(&bytes, withheld.range.start, &range).unwrap_or_default();
-                self.write_stored(range.start, bytes, zeros)?;
-            }
-            if sync && !self.withheld.is_empty() {
-                self.sync()?;
-            }
+        let first = 0..ALIGN_BYTES.min(end);
+        self.release_part(&(ALIGN_BYTES..end), zeros, sync)?;
+        let released = self.release_part(&first, zeros, sync);
+        if released.is_err() {
+            let size = self.withheld.first().map_or(0, |head| head.range.end);
+            let _ = self.ops.write_zeros(0..first.end.min(size));
         }
-        Ok(())
+        released
+    }
+
+    /// Writes the withheld bytes in `part`, those at the end of the file first.
+    fn release_part(&self, part: &Range<u64>, zeros: StoredZeros, sync: bool) -> Result<()> {
+        for withheld in self.withheld.iter().rev() {
+            let Some(range) = range::intersect(part, &withheld.range) else { continue };
+            let bytes = withheld.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            let bytes = range::slice(&bytes, withheld.range.start, &range).unwrap_or_default();
+            self.write_stored(range.start, bytes, zeros)?;
+        }
+        if sync && !self.withheld.is_empty() { self.sync() } else { Ok(()) }
     }
 
     /// Passes the withheld bytes in `range` to `store`, and returns the parts of `range` that are not withheld.

@@ -75,7 +75,7 @@ impl Target {
             },
             None => {
                 let replaced =
-                    if self.overwrite { replaced_extents(&self.final_path(path)) } else { Vec::new() };
+                    if self.overwrite { replaced_extents(&self.final_path(path))? } else { Vec::new() };
                 [self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?, replaced].concat()
             }
         };

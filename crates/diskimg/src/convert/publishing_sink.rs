@@ -105,7 +105,7 @@ impl ImageFiles {
 impl FinishedFiles {
     fn publish(&mut self, main: UnpublishedFile, durable: bool) -> Result<()> {
         let (target, handle) = (main.target().to_owned(), main.file()?);
-        let replaced = if main.replaces() { replaced_extents(&target) } else { Vec::new() };
+        let replaced = if main.replaces() { replaced_extents(&target)? } else { Vec::new() };
         main.keep_access()?;
         self.pending.iter().try_for_each(UnpublishedFile::keep_access)?;
         let sync = |published: &Publication| if durable { published.sync(&target, &handle) } else { Ok(()) };

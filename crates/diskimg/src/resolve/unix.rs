@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// The flags that find a file.
 #[cfg(target_os = "linux")]
@@ -31,9 +32,9 @@ impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let file = match rustix::fs::openat(CWD, opened, flags, Mode::empty()) {
+        let file = match openat(CWD, opened, flags) {
             // Files in a directory that cannot be listed can be opened by name.
-            Err(Errno::ACCESS) => rustix::fs::openat(CWD, opened, FIND | OFlags::DIRECTORY, Mode::empty())?,
+            Err(Errno::ACCESS) => openat(CWD, opened, FIND | OFlags::DIRECTORY)?,
             file => file?,
         };
         Ok(Self { file: file.into(), path: Some(path.to_owned()) })
@@ -93,7 +94,7 @@ impl Directory {
 fn beneath(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Result<File> {
     use rustix::fs::ResolveFlags;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+    match retry_on_intr(|| rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve)) {
         Err(Errno::NOSYS) => plain_name(directory, name, flags),
         other => other.map(File::from),
     }
@@ -108,5 +109,13 @@ fn plain_name(directory: &File, name: &[u8], flags: OFlags) -> rustix::io::Resul
     if name.contains(&b'/') || name == b".." {
         return Err(Errno::XDEV);
     }
-    rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, Mode::empty()).map(File::from)
+    openat(directory, name, flags | OFlags::NOFOLLOW).map(File::from)
+}
+
+fn openat(
+    directory: impl AsFd,
+    path: impl rustix::path::Arg + Copy,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    retry_on_intr(|| rustix::fs::openat(&directory, path, flags, Mode::empty()))
 }

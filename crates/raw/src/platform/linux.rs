@@ -19,7 +19,8 @@ pub(crate) fn open_direct(path: &Path) -> io::Result<File> {
 pub(crate) fn reopen(file: &File, direct: bool) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let direct = if direct { OFlags::DIRECT } else { OFlags::empty() };
-    Ok(File::from(rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | direct, Mode::empty())?))
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | direct;
+    Ok(File::from(rustix::io::retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?))
 }
 
 /// Returns true if this open file uses direct I/O. With `Some`, changes that first.

@@ -27,7 +27,7 @@ pub(crate) fn open_write(path: &Path, write: bool, exclusive: bool) -> io::Resul
 /// Opens a file for reading with additional flags.
 pub(super) fn open(path: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    Ok(File::from(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
 }
 
 /// Returns true if `path` is a block device.
