@@ -4,7 +4,8 @@ use diskimg_core::{Budget, Detail, Finding, ImageInfo, Limits, Printable, Refere
 
 use crate::bitmap::{self, Bitmap};
 use crate::errors::FORMAT;
-use crate::features;
+use crate::extensions::IgnoredExtensions;
+use crate::features::{self, FeatureKind};
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
 use crate::header::{Encryption, Header, MAX_REFCOUNT_TABLE_BYTES};
@@ -84,6 +85,33 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
             .push(Finding::note("data_file_ignored", "a data file is named, but the image does not use one"));
     }
     findings.extend(refcount_table(header));
+    findings.extend(ignored(parsed));
+}
+
+/// Reports what is unknown or repeated and ignored.
+fn ignored(parsed: &FirstCluster) -> impl Iterator<Item = Finding> {
+    let header = &parsed.header;
+    let names = &parsed.extensions.feature_names;
+    let unknown = |kind, value, known, field, at| {
+        let words = features::unknown_of_kind(kind, value, known, names)?;
+        Some(
+            Finding::note("ignored_features", format!("unknown {field} features are ignored: {words}"))
+                .at(at),
+        )
+    };
+    let compatible = FeatureKind::Compatible;
+    let compatible = unknown(compatible, header.compatible, features::LAZY_REFCOUNTS, "compatible", 80);
+    let known = features::BITMAPS | features::RAW_EXTERNAL;
+    let autoclear = unknown(FeatureKind::Autoclear, header.autoclear, known, "autoclear", 88);
+    let extensions = |ignored: IgnoredExtensions, what| {
+        let (kind, at) = ignored.first?;
+        let message =
+            format!("{} {what} header extensions are ignored, the first of type {kind:#x}", ignored.count);
+        Some(Finding::note("ignored_extensions", message).at(at))
+    };
+    let unknown = extensions(parsed.extensions.unknown, "unknown");
+    let repeated = extensions(parsed.extensions.repeated, "repeated");
+    [compatible, autoclear, unknown, repeated].into_iter().flatten()
 }
 
 fn external_file(check: &'static str, reference: &Reference) -> Finding {

@@ -37,10 +37,31 @@ pub(crate) struct Extensions {
     pub(crate) backing_format: Option<Vec<u8>>,
     /// The name of the external data file and its byte offset.
     pub(crate) data_file: Option<(Vec<u8>, u64)>,
+    /// The byte offset of a second name of the external data file.
+    pub(crate) second_data_file: Option<u64>,
     pub(crate) feature_names: Vec<FeatureName>,
     /// The bitmaps extension; its length if that is not 24 bytes.
     pub(crate) bitmaps: Option<std::result::Result<BitmapsExtension, u32>>,
     pub(crate) crypto_header: Option<CryptoHeader>,
+    /// The extensions of unknown types.
+    pub(crate) unknown: IgnoredExtensions,
+    /// The feature name tables, bitmaps extensions and data file names after the first.
+    pub(crate) repeated: IgnoredExtensions,
+}
+
+/// Extensions that reading ignores.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct IgnoredExtensions {
+    pub(crate) count: u64,
+    /// The type and the byte offset of the first.
+    pub(crate) first: Option<(u32, u64)>,
+}
+
+impl IgnoredExtensions {
+    fn add(&mut self, kind: u32, at: u64) {
+        self.count = self.count.saturating_add(1);
+        self.first.get_or_insert((kind, at));
+    }
 }
 
 /// One row of the feature name table.
@@ -74,8 +95,8 @@ impl Extensions {
     /// data is charged to `budget`.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Corrupt`] for an extension that ends past `area`, has the wrong length or
-    /// occurs twice; [`diskimg_core::ErrorKind::Limit`] if `budget` is exhausted; errors of `read`.
+    /// [`diskimg_core::ErrorKind::Corrupt`] for an extension that ends past `area` or has the wrong length, and for a
+    /// second backing format or encryption header; [`diskimg_core::ErrorKind::Limit`] if `budget` is exhausted; errors of `read`.
     pub(crate) fn parse(
         area: Range<u64>,
         budget: &Budget,
@@ -110,6 +131,19 @@ impl Extensions {
     ) -> Result<()> {
         let once = |known: bool| if known { Err(twice(kind, at)) } else { Ok(()) };
         let data_at = at + 8;
+        let repeats = match kind {
+            DATA_FILE => self.data_file.is_some(),
+            FEATURE_NAME_TABLE => !self.feature_names.is_empty(),
+            BITMAPS => self.bitmaps.is_some(),
+            _ => false,
+        };
+        if repeats {
+            if kind == DATA_FILE {
+                self.second_data_file.get_or_insert(at);
+            }
+            self.repeated.add(kind, at);
+            return Ok(());
+        }
         let mut data = || {
             budget.take(u64::from(len))?;
             read(data_at, u64::from(len))
@@ -123,16 +157,9 @@ impl Extensions {
                 }
                 self.backing_format = Some(data()?);
             }
-            DATA_FILE => {
-                once(self.data_file.is_some())?;
-                self.data_file = Some((data()?, data_at));
-            }
-            FEATURE_NAME_TABLE => {
-                once(!self.feature_names.is_empty())?;
-                self.feature_names = feature_names(&data()?);
-            }
+            DATA_FILE => self.data_file = Some((data()?, data_at)),
+            FEATURE_NAME_TABLE => self.feature_names = feature_names(&data()?),
             BITMAPS => {
-                once(self.bitmaps.is_some())?;
                 self.bitmaps = Some(match len {
                     24 => Ok(parsed(bitmaps(&data()?), data_at)?),
                     other => Err(other),
@@ -143,13 +170,14 @@ impl Extensions {
                 ensure(len == 16, || wrong_length("encryption header pointer", at, len).expected(16))?;
                 self.crypto_header = Some(parsed(crypto_header(&data()?), data_at)?);
             }
-            _ => {}
+            _ => self.unknown.add(kind, at),
         }
         Ok(())
     }
 }
 
-fn twice(kind: u32, at: u64) -> Error {
+/// The error for an extension that may occur only once.
+pub(crate) fn twice(kind: u32, at: u64) -> Error {
     corrupt("header extension").at(at).found_hex(kind).expected("each type at most once")
 }
 
@@ -252,6 +280,26 @@ mod tests {
     fn known_type_that_occurs_twice_is_corrupt() {
         let bytes = [extension(BACKING_FORMAT, b"raw"), extension(BACKING_FORMAT, b"qcow2")].concat();
         assert_eq!(parse(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn repeated_extension_that_reading_ignores_is_counted() {
+        let row = [0; FEATURE_ROW_BYTES];
+        let bytes = [
+            extension(FEATURE_NAME_TABLE, &row),
+            extension(BITMAPS, &[0; 24]),
+            extension(DATA_FILE, b"first"),
+            extension(DATA_FILE, b"second"),
+            extension(BITMAPS, &[1; 24]),
+            extension(FEATURE_NAME_TABLE, &row),
+            extension(1, &[]),
+        ]
+        .concat();
+        let all = parse(&bytes).unwrap();
+        assert_eq!(all.data_file.unwrap().0, b"first");
+        assert_eq!((all.repeated.count, all.repeated.first.unwrap().0), (3, DATA_FILE));
+        assert_eq!(all.second_data_file, all.repeated.first.map(|(_, at)| at));
+        assert_eq!((all.unknown.count, all.unknown.first.unwrap().0), (1, 1));
     }
 
     #[test]

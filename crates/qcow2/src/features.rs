@@ -70,14 +70,24 @@ fn unknown(words: &str) -> Error {
 /// Returns the unknown incompatible features as `bit 5 ("name"), bit 63`; `None` if all are known. Names are
 /// escaped.
 pub(crate) fn unknown_in_words(incompatible: u64, names: &[FeatureName]) -> Option<String> {
-    let unknown = incompatible & !KNOWN_INCOMPATIBLE;
+    unknown_of_kind(FeatureKind::Incompatible, incompatible, KNOWN_INCOMPATIBLE, names)
+}
+
+/// Returns the features of a field that are not `known`, as [`unknown_in_words`] does.
+pub(crate) fn unknown_of_kind(
+    kind: FeatureKind,
+    field: u64,
+    known: u64,
+    names: &[FeatureName],
+) -> Option<String> {
+    let unknown = field & !known;
     let words: Vec<String> =
-        (0_u8..64).filter(|bit| unknown >> bit & 1 == 1).map(|bit| bit_in_words(bit, names)).collect();
+        (0_u8..64).filter(|bit| unknown >> bit & 1 == 1).map(|bit| bit_in_words(kind, bit, names)).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn bit_in_words(bit: u8, names: &[FeatureName]) -> String {
-    match names.iter().find(|name| name.kind == FeatureKind::Incompatible as u8 && name.bit == bit) {
+fn bit_in_words(kind: FeatureKind, bit: u8, names: &[FeatureName]) -> String {
+    match names.iter().find(|name| name.kind == kind as u8 && name.bit == bit) {
         Some(row) if !row.name.is_empty() => format!("bit {bit} ({})", Printable::new(&row.name)),
         _ => format!("bit {bit}"),
     }

@@ -3,7 +3,7 @@
 use diskimg_core::{Budget, ErrorKind, Identity, Reference, ReferenceRole, Result};
 
 use crate::errors::{FORMAT, corrupt};
-use crate::extensions::Extensions;
+use crate::extensions::{DATA_FILE, Extensions, twice};
 use crate::features;
 use crate::file_window::FileWindow;
 use crate::header::{Encryption, Header};
@@ -31,6 +31,9 @@ impl FirstCluster {
         if extensions.crypto_header.is_some() && header.encryption != Some(Encryption::Luks) {
             return Err(corrupt("header extension")
                 .expected("an encryption header pointer only in an image encrypted with LUKS"));
+        }
+        if let Some(at) = extensions.second_data_file.filter(|_| header.has(features::DATA_FILE)) {
+            return Err(twice(DATA_FILE, at));
         }
         let backing = match header.backing_name {
             None => None,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
-use diskimg_core::{BlockSource, Budget, Error, Finding, ImageInfo, Limits, Result, range};
+use diskimg_core::{BlockSource, Budget, Error, ErrorKind, Finding, ImageInfo, Limits, Result, range};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::errors::past_end;
@@ -44,6 +44,8 @@ struct ListedTables {
     past_end: Option<(HostOffset, u64)>,
     /// True if there are more tables than may be read.
     is_clipped: bool,
+    /// The error of the first invalid L1 entry.
+    invalid: Option<Error>,
 }
 
 impl TableSurvey<'_> {
@@ -58,6 +60,7 @@ impl TableSurvey<'_> {
         }
         let mut short = None;
         let visited = self.visit(&tables, &mut |guest, cluster| {
+            let Ok(cluster) = cluster else { return ControlFlow::Continue(()) };
             if !self.is_in_last_cluster(cluster, size) {
                 return ControlFlow::Continue(());
             }
@@ -71,19 +74,23 @@ impl TableSurvey<'_> {
         }
     }
 
-    /// Returns a finding for the first table or cluster past the end of the file, and one for a data cluster in which it
-    /// ends.
+    /// Returns a finding for the first table or cluster past the end of the file, one for a data cluster in which it ends,
+    /// and one for the first invalid entry.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.short_cluster().into_iter().collect();
-        let mut missing = None;
+        let (mut missing, mut invalid) = (None, None);
         let tables = self.l2_tables();
         let is_clipped = tables.as_ref().is_ok_and(|tables| tables.is_clipped);
         let visited = tables.and_then(|tables| {
-            self.visit(&tables, &mut |guest, cluster| match self.missing(guest, cluster) {
-                None => ControlFlow::Continue(()),
-                error => {
-                    missing = error;
-                    ControlFlow::Break(())
+            invalid.clone_from(&tables.invalid);
+            self.visit(&tables, &mut |guest, cluster| match cluster {
+                Err(error) => {
+                    invalid.get_or_insert(error);
+                    ControlFlow::Continue(())
+                }
+                Ok(cluster) => {
+                    missing = self.missing(guest, cluster);
+                    if missing.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 }
             })
         });
@@ -97,6 +104,7 @@ impl TableSurvey<'_> {
             }
             Ok(_) => findings.extend(missing.as_ref().map(finding)),
         }
+        findings.extend(invalid.as_ref().map(finding));
         findings
     }
 
@@ -151,15 +159,15 @@ impl TableSurvey<'_> {
         is_missing.then(|| past_end(what, host, guest, size))
     }
 
-    /// Calls `visit` with each cluster of the disk that the listed L2 tables map, until it breaks. Damaged entries are
-    /// skipped.
+    /// Calls `visit` with each cluster of the disk that the listed L2 tables map, or the error of its entry, until it
+    /// breaks.
     ///
     /// # Errors
     /// If a table is past the end of the file or cannot be read.
     fn visit(
         &self,
         tables: &ListedTables,
-        visit: &mut dyn FnMut(GuestOffset, ClusterDescriptor) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(GuestOffset, Result<ClusterDescriptor>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let mut bytes = Vec::new();
         for (at, l1_index) in &tables.listed {
@@ -179,7 +187,7 @@ impl TableSurvey<'_> {
         at: HostOffset,
         l1_index: u64,
         bytes: &mut Vec<u8>,
-        visit: &mut dyn FnMut(GuestOffset, ClusterDescriptor) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(GuestOffset, Result<ClusterDescriptor>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let geometry = self.geometry();
         let start = GuestOffset(l1_index.saturating_mul(geometry.l1_span()));
@@ -192,10 +200,11 @@ impl TableSurvey<'_> {
         for (entry, guest) in bytes.chunks_exact(entry_bytes).zip(0_u64..) {
             let (words, _) = entry.as_chunks::<8>();
             let word = |index: usize| words.get(index).map_or(0, |word| u64::from_be_bytes(*word));
+            let place = at.plus(guest.saturating_mul(geometry.l2_entry_bytes()));
             let guest = start.plus(guest.saturating_mul(geometry.cluster_size()));
-            if let Ok(cluster) = self.rules.decode(word(0), word(1))
-                && visit(guest, cluster).is_break()
-            {
+            let cluster = self.rules.decode(word(0), word(1));
+            let cluster = cluster.map_err(|error| error.at(place.0).guest(guest.0));
+            if visit(guest, cluster).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -210,7 +219,8 @@ impl TableSurvey<'_> {
     fn l2_tables(&self) -> Result<ListedTables> {
         let size = self.source.size();
         let most = (self.table_bytes / self.geometry().cluster_size()).max(1);
-        let mut tables = ListedTables { listed: Vec::new(), past_end: None, is_clipped: false };
+        let mut tables =
+            ListedTables { listed: Vec::new(), past_end: None, is_clipped: false, invalid: None };
         // The tables with the highest offsets.
         let mut highest = BinaryHeap::new();
         let mut at = self.l1.start.0;
@@ -227,7 +237,12 @@ impl TableSurvey<'_> {
                         tables.past_end.get_or_insert((table, l1_index));
                     }
                     Ok(Some(table)) => highest.push(Reverse((table, l1_index))),
-                    _ => {}
+                    Ok(None) => {}
+                    Err(error) => {
+                        let at = self.l1.start.plus(l1_index.saturating_mul(8));
+                        let guest = l1_index.saturating_mul(self.geometry().l1_span());
+                        tables.invalid.get_or_insert_with(|| error.at(at.0).guest(guest));
+                    }
                 }
                 if highest.len() as u64 > most {
                     highest.pop();
@@ -269,7 +284,8 @@ pub(crate) fn survey(source: &dyn BlockSource, info: &ImageInfo, limits: &Limits
 }
 
 fn finding(error: &Error) -> Finding {
-    let finding = Finding::warning("truncated", error.to_string());
+    let check = if error.kind() == ErrorKind::Corrupt { "corrupt" } else { "truncated" };
+    let finding = Finding::warning(check, error.to_string());
     match error.offset() {
         Some(offset) => finding.at(offset),
         None => finding,

@@ -20,6 +20,7 @@ mod parts;
 mod pipes;
 mod preallocation;
 mod progress;
+mod qcow2_headers;
 mod references;
 mod refusals;
 mod signals;

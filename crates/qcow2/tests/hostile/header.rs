@@ -257,3 +257,42 @@ fn other_format_is_unknown() {
     let error = Image::new().with(|image| image.bytes(0, b"KDMV")).refused();
     assert_error(&error, ErrorKind::UnknownFormat, Some(0), None);
 }
+
+#[test]
+fn unknown_compatible_and_autoclear_features_are_ignored_and_noted() {
+    let image = Image::new().with(|image| {
+        image.u64(80, 1 << 5 | 1);
+        image.u64(88, 1 << 63);
+        let at = image.extension(104, 0x1234_5678, b"of another program");
+        image.extension(at, 0x6803_F857, &[&b"\x01\x05warp"[..], &[0; 42]].concat());
+    });
+    let info = image.inspected();
+    assert!(info.findings.iter().all(|finding| finding.severity == Severity::Note));
+    let found: Vec<_> =
+        info.findings.iter().map(|finding| (finding.offset, finding.message.as_str())).collect();
+    let expected = [
+        (Some(80), "unknown compatible features are ignored: bit 5 (\"warp\")"),
+        (Some(88), "unknown autoclear features are ignored: bit 63"),
+        (Some(104), "1 unknown header extensions are ignored, the first of type 0x12345678"),
+    ];
+    assert_eq!(found, expected);
+    assert!(image.open().is_ok());
+}
+
+#[test]
+fn repeated_extension_is_an_error_only_if_it_decides_what_is_read() {
+    let twice = |kind, data: &[u8]| {
+        Image::new().with(|image| {
+            let at = image.extension(104, kind, data);
+            image.extension(at, kind, data);
+        })
+    };
+    for (kind, data) in [(0x6803_F857, &[0; 48][..]), (0x2385_2875, &[0; 24]), (0x4441_5441, b"disk.data")] {
+        let image = twice(kind, data);
+        assert!(image.open().is_ok(), "{kind:#x}");
+        assert!(checks(&image.inspected()).contains(&"ignored_extensions"), "{kind:#x}");
+    }
+    let used = twice(0x4441_5441, b"disk.data").with(|image| image.u64(72, crate::image::DATA_FILE));
+    assert_error(&used.refused(), ErrorKind::Corrupt, Some(128), None);
+    assert_eq!(twice(0xE279_2ACA, b"raw").refused().kind(), ErrorKind::Corrupt);
+}

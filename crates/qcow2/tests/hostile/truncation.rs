@@ -223,3 +223,12 @@ fn partial_l2_table_ends_in_an_error_and_not_in_zeros() {
     assert_eq!(error.kind(), ErrorKind::Truncated);
     assert_eq!(warnings(&surveyed(&image.0)), ["truncated"]);
 }
+
+#[test]
+fn survey_names_the_first_invalid_entry() {
+    for (at, place) in [(L2 + 8, L2 + 8), (2 * CLUSTER, 2 * CLUSTER)] {
+        let image = Image::new().with(|image| image.u64(at, COPIED | DATA | 2));
+        let found = surveyed(&image.0);
+        assert_eq!((found.len(), found[0].check, found[0].offset), (1, "corrupt", Some(place)), "{found:?}");
+    }
+}
