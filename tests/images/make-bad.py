@@ -256,7 +256,10 @@ def gzip():
     bad("c02-gz-crc.raw.gz", gz(data, crc=1), "corrupt", "gz")
     bad("c02-gz-length.raw.gz", gz(data, length=4097), "corrupt", "gz")
     bad("c02-gz-header-crc.raw.gz", gz(data, flags=2, extra=b"\0\0"), "corrupt", "gz")
-    bad("c05-garbage-behind.raw.gz", good + b"garbage", "corrupt", "trailing data")
+    # Bytes after the last member are ignored, except after a block of BGZF, or if the disk is shorter than it says.
+    bgzf = gz(data, flags=4, extra=b"\6\0BC\2\0\xff\x0f")
+    bad("c05-garbage-behind.raw.gz", bgzf + b"garbage", "corrupt", "trailing data")
+    bad("c05-gz-disk-cut.raw.gz", gz(data[:2048]) + b"garbage", "truncated", "4096 bytes", "were ignored")
     bad("c07-gz-reserved-flag.raw.gz", gz(data, flags=0x20), "corrupt", "flags at byte 3", "0x20")
     bad("c07-gz-method-7.raw.gz", gz(data, method=7), "unknown-format", "no image format")
     bad("c08-gz-in-gz.raw.gz", gz(gz(data)), "limit", "only one level")

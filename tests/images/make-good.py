@@ -288,6 +288,8 @@ def wrappers():
     wrapped("members.raw.gz", lambda: members("gzip", "-9n"), "gzip", "raw", disk, "mbr")
     padded = lambda: filter_through(disk, "gzip", "-9n") + bytes(1536)
     wrapped("zero-padded.raw.gz", padded, "gzip", "raw", disk, "mbr")
+    wrapped("metadata-after.raw.gz", lambda: fields.gz(disk) + b'{"compat": 1}FWx0', "gzip", "raw", disk, "mbr")
+    wrapped("empty-first.raw.gz", lambda: fields.gz(b"") + fields.gz(disk), "gzip", "raw", disk, "mbr")
     named = lambda: fields.gz(disk, flags=0x1E, extra=gz_extra())
     wrapped("all-fields.raw.gz", named, "gzip", "raw", disk, "mbr")
     streams = lambda: members("xz", "-9", "--block-size=2048")
@@ -296,6 +298,8 @@ def wrappers():
     wrapped("padding-between-streams.raw.xz", spaced, "xz", "raw", disk, "mbr")
     frames = lambda: members("zstd", "-q", "-19") + b"\x50\x2a\x4d\x18\4\0\0\0skip"
     wrapped("frames.raw.zst", frames, "zstd", "raw", disk, "mbr")
+    skipped = lambda: b"\x5f\x2a\x4d\x18\4\0\0\0skip" + filter_through(disk, "zstd", "-q", "-19")
+    wrapped("skippable-first.raw.zst", skipped, "zstd", "raw", disk, "mbr")
     wrapped("disc.iso.xz", lambda: filter_through(fields.iso(), "xz", "-9"), "xz", "raw", fields.iso(), "iso9660")
 
 

@@ -8,6 +8,13 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, Error> {
     Setting { name: "size".to_owned(), value: text.to_owned() }.as_size()
 }
 
+/// Formats a size so that [`parse_size`] returns it: a whole number with the largest suffix that fits.
+pub(crate) fn exact_size(bytes: u64) -> String {
+    let suffixes = [("E", 60), ("P", 50), ("T", 40), ("G", 30), ("M", 20), ("k", 10)];
+    let fits = suffixes.into_iter().find(|(_, bits)| bytes != 0 && bytes.trailing_zeros() >= *bits);
+    fits.map_or_else(|| bytes.to_string(), |(suffix, bits)| format!("{}{suffix}", bytes >> bits))
+}
+
 /// Formats a size like `qemu-img`: three significant digits and a binary unit.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -29,6 +36,16 @@ pub(crate) fn human_size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exact_sizes_are_parsed_back() {
+        for (bytes, text) in
+            [(0, "0"), (1000, "1000"), (1024, "1k"), (1536, "1536"), (256 << 20, "256M"), (3 << 30, "3G")]
+        {
+            assert_eq!(exact_size(bytes), text);
+            assert_eq!(parse_size(text).unwrap(), bytes);
+        }
+    }
 
     #[test]
     fn sizes_are_formatted_like_qemu_img() {

@@ -19,6 +19,6 @@ mod wrappers;
 #[cfg(any(feature = "clusters", feature = "wrappers"))]
 mod zstd_errors;
 
-pub use wrapper::Wrapper;
+pub use wrapper::{TRAILING_DATA, Wrapper};
 #[cfg(feature = "wrappers")]
 pub use wrappers::{DecompressOptions, DecompressReader, Decompressor};

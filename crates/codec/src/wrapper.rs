@@ -2,6 +2,13 @@
 
 use diskimg_core::Format;
 
+/// The name of the finding about bytes that were ignored after the end of the compressed data.
+pub const TRAILING_DATA: &str = "trailing_data";
+
+/// The first byte, and the others, of the magic of a skippable frame. Source: RFC 8878, section 3.1.2.
+const SKIPPABLE: std::ops::RangeInclusive<u8> = 0x50..=0x5F;
+const SKIPPABLE_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
+
 /// A compressed file around an image.
 ///
 /// ```
@@ -31,10 +38,13 @@ impl Wrapper {
     /// Returns the wrapper whose magic is at offset 0 of `head`.
     ///
     /// For gzip the method must also be deflate, because its magic of two bytes alone matches too many other
-    /// files. A zstd file that starts with a skippable frame is not recognised, because LZ4 uses the same frames.
+    /// files. A zstd file may start with a skippable frame. An LZ4 file may too; its decompression is an error.
     #[must_use]
     pub fn recognise(head: &[u8]) -> Option<Self> {
-        Self::ALL.iter().copied().find(|wrapper| head.starts_with(wrapper.magic()))
+        let skippable = head.first().is_some_and(|byte| SKIPPABLE.contains(byte))
+            && head.get(1..).is_some_and(|rest| rest.starts_with(&SKIPPABLE_REST));
+        let with_magic = Self::ALL.iter().copied().find(|wrapper| head.starts_with(wrapper.magic()));
+        with_magic.or(skippable.then_some(Self::Zstd))
     }
 
     /// Returns the wrapper of this name or file name extension: `gzip` or `gz`.
@@ -99,6 +109,16 @@ mod tests {
             for extension in wrapper.extensions() {
                 assert_eq!(Wrapper::by_name(extension), Some(wrapper));
             }
+        }
+    }
+
+    #[test]
+    fn zstd_file_may_start_with_any_skippable_frame() {
+        for byte in 0x4F..=0x60 {
+            let expected = (0x50..0x60).contains(&byte).then_some(Wrapper::Zstd);
+            assert_eq!(Wrapper::recognise(&[byte, 0x2A, 0x4D, 0x18, 0, 0]), expected);
+            assert_eq!(Wrapper::recognise(&[byte, 0x2A, 0x4D, 0x19, 0, 0]), None);
+            assert_eq!(Wrapper::recognise(&[byte, 0x2A, 0x4D]), None);
         }
     }
 

@@ -216,7 +216,8 @@ impl Error {
         self
     }
 
-    /// Adds what the caller can do about the error. It is not part of the message; see [`Error::remedy`].
+    /// Adds what the caller can do about the error. Only the name of a limit becomes part of the message; see
+    /// [`Error::remedy`].
     #[must_use]
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.0.remedy = Some(remedy);
@@ -361,6 +362,9 @@ impl fmt::Display for ErrorFields {
         }
         if let Some(expected) = &self.expected {
             write!(f, ", expected {expected}")?;
+        }
+        if let Some(Remedy::RaiseLimit(limit) | Remedy::RaiseLimitTo(limit, _)) = self.remedy {
+            write!(f, " (limit {limit})")?;
         }
         if let (Some(because), false) = (&self.because, bare) {
             write!(f, ": {because}")?;

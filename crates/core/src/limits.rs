@@ -46,6 +46,54 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The value of a limit. `None` for one that is not a field: [`LimitKind::TemporaryFiles`].
+    #[must_use]
+    pub fn value(&self, kind: LimitKind) -> Option<u64> {
+        Some(match kind {
+            LimitKind::VirtualSize => self.virtual_size,
+            LimitKind::Tables => self.metadata_cache,
+            LimitKind::DecoderMemory => self.decoder_memory,
+            LimitKind::ChainDepth => self.chain_depth.into(),
+            LimitKind::Snapshots => self.snapshots.into(),
+            LimitKind::HeaderBytes => self.header_bytes,
+            LimitKind::TemporaryFiles => return None,
+        })
+    }
+
+    /// Sets a limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a value that the field cannot hold, and for a limit that is not a field.
+    pub fn set(&mut self, kind: LimitKind, value: u64) -> Result<()> {
+        let refused = || Error::new(ErrorKind::InvalidInput).field(format!("limit {kind}")).found(value);
+        let count =
+            || u32::try_from(value).map_err(|_| refused().expected(format_args!("at most {}", u32::MAX)));
+        match kind {
+            LimitKind::VirtualSize => self.virtual_size = value,
+            LimitKind::Tables => self.metadata_cache = value,
+            LimitKind::DecoderMemory => self.decoder_memory = value,
+            LimitKind::ChainDepth => self.chain_depth = count()?,
+            LimitKind::Snapshots => self.snapshots = count()?,
+            LimitKind::HeaderBytes => self.header_bytes = value,
+            LimitKind::TemporaryFiles => {
+                return Err(refused().because("this limit belongs to the temporary files"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a budget of [`Limits::header_bytes`].
+    #[must_use]
+    pub const fn header_budget(&self) -> Budget {
+        Budget::new("header", self.header_bytes).of_limit(LimitKind::HeaderBytes)
+    }
+
+    /// Returns a budget of [`Limits::metadata_cache`]. `what` is its name in errors.
+    #[must_use]
+    pub const fn table_budget(&self, what: &'static str) -> Budget {
+        Budget::new(what, self.metadata_cache).of_limit(LimitKind::Tables)
+    }
+
     /// Checks the virtual size of an image.
     ///
     /// # Errors
@@ -77,6 +125,7 @@ impl Limits {
 #[derive(Debug)]
 pub struct Budget {
     what: &'static str,
+    limit: Option<LimitKind>,
     total: u64,
     left: AtomicU64,
 }
@@ -85,7 +134,14 @@ impl Budget {
     /// Creates a budget of `bytes`. `what` is its name in errors.
     #[must_use]
     pub const fn new(what: &'static str, bytes: u64) -> Self {
-        Self { what, total: bytes, left: AtomicU64::new(bytes) }
+        Self { what, limit: None, total: bytes, left: AtomicU64::new(bytes) }
+    }
+
+    /// Sets the limit that the budget is the value of. Its errors then recommend to raise it.
+    #[must_use]
+    pub const fn of_limit(mut self, limit: LimitKind) -> Self {
+        self.limit = Some(limit);
+        self
     }
 
     /// The bytes left.
@@ -103,10 +159,16 @@ impl Budget {
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         match spent {
             Ok(_) => Ok(()),
-            Err(left) => Err(Error::new(ErrorKind::Limit)
-                .field(self.what)
-                .found(format_args!("{bytes} more bytes"))
-                .expected(format_args!("at most {left} of {} bytes", self.total))),
+            Err(left) => {
+                let error = Error::new(ErrorKind::Limit)
+                    .field(self.what)
+                    .found(format_args!("{bytes} more bytes"))
+                    .expected(format_args!("at most {left} of {} bytes", self.total));
+                Err(match self.limit {
+                    Some(limit) => error.with_remedy(Remedy::RaiseLimit(limit)),
+                    None => error,
+                })
+            }
         }
     }
 

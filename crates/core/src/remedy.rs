@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ReferenceRole;
+use crate::{LimitKind, ReferenceRole};
 
 /// A remedy for an [`Error`](crate::Error) that a caller can apply.
 ///
@@ -15,7 +15,7 @@ use crate::ReferenceRole;
 /// let error = Limits::default().check_virtual_size(1 << 60).unwrap_err();
 /// let remedy = error.remedy().expect("a limit can be raised");
 /// assert_eq!(remedy, Remedy::RaiseLimit(LimitKind::VirtualSize));
-/// assert_eq!(remedy.to_string(), "raise the limit for virtual sizes if the image is trusted");
+/// assert_eq!(remedy.to_string(), "raise the limit virtual-size if the image is trusted");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -42,8 +42,8 @@ pub enum Remedy {
     ReadDevice,
     /// Open the file as raw; it may be a raw disk that nothing identifies.
     AllowRaw,
-    /// Open a compressed file as raw, which reads the compressed bytes.
-    ReadCompressedBytes,
+    /// Allow the decompression of a compressed file.
+    Decompress,
     /// Name the format of the image instead of having it detected.
     PinFormat,
     /// Name the format of the backing file that a new image refers to.
@@ -58,6 +58,8 @@ pub enum Remedy {
     PrefixCurrentDirectory,
     /// Raise a limit.
     RaiseLimit(LimitKind),
+    /// Raise a limit to this value, which is sufficient.
+    RaiseLimitTo(LimitKind, u64),
     /// Allow a temporary file, or store the uncompressed image in a file.
     AllowSpool,
     /// Read the image from a file instead of a stream.
@@ -85,20 +87,6 @@ pub enum Remedy {
     SetOption(&'static [(&'static str, &'static str)]),
 }
 
-/// A limit that a caller can raise.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum LimitKind {
-    /// [`Limits::virtual_size`](crate::Limits::virtual_size).
-    VirtualSize,
-    /// [`Limits::decoder_memory`](crate::Limits::decoder_memory).
-    DecoderMemory,
-    /// [`Limits::metadata_cache`](crate::Limits::metadata_cache).
-    Tables,
-    /// The size of temporary files.
-    TemporaryFiles,
-}
-
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -118,24 +106,22 @@ impl fmt::Display for Remedy {
             Self::AllowPart => "open the descriptor of the whole disk, or allow a part to be read alone",
             Self::ReadDevice => "read the device itself as a raw disk",
             Self::AllowRaw => "name the format if you know it is raw",
-            Self::ReadCompressedBytes => "name the format raw to read the compressed bytes themselves",
+            Self::Decompress => "allow decompression",
             Self::PinFormat => "name the format you expect",
             Self::NameBackingFormat => "name the format of the backing file",
             Self::NameMember => "name the disk to read",
             Self::Force => "allow overwriting, or choose another name",
             Self::ShareImage => "turn locks off to read it anyway; the result may mix old and new data",
             Self::PrefixCurrentDirectory => "put ./ in front of the file name",
-            Self::RaiseLimit(LimitKind::VirtualSize) => {
-                "raise the limit for virtual sizes if the image is trusted"
+            Self::RaiseLimit(kind @ LimitKind::Tables) => {
+                return write!(f, "raise the limit {kind}, or read the image from a file");
             }
-            Self::RaiseLimit(LimitKind::DecoderMemory) => {
-                "raise the limit for decoder memory if the file is trusted"
+            Self::RaiseLimit(kind @ LimitKind::TemporaryFiles) => {
+                return write!(f, "raise the limit {kind}, or write the uncompressed image to a file first");
             }
-            Self::RaiseLimit(LimitKind::Tables) => {
-                "raise the limit for tables, or read the image from a file"
-            }
-            Self::RaiseLimit(LimitKind::TemporaryFiles) => {
-                "raise the limit for temporary files, or write the uncompressed image to a file first"
+            Self::RaiseLimit(kind) => return write!(f, "raise the limit {kind} if the image is trusted"),
+            Self::RaiseLimitTo(kind, value) => {
+                return write!(f, "raise the limit {kind} to {value} if the image is trusted");
             }
             Self::AllowSpool => "allow a temporary file, or write the uncompressed image to a file first",
             Self::ReadFromFile => "read the image from a file",
@@ -161,7 +147,7 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 31] = [
+    const EACH: [Remedy; 35] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
@@ -172,7 +158,7 @@ mod tests {
         Remedy::AllowPart,
         Remedy::ReadDevice,
         Remedy::AllowRaw,
-        Remedy::ReadCompressedBytes,
+        Remedy::Decompress,
         Remedy::PinFormat,
         Remedy::NameBackingFormat,
         Remedy::NameMember,
@@ -183,6 +169,10 @@ mod tests {
         Remedy::RaiseLimit(LimitKind::DecoderMemory),
         Remedy::RaiseLimit(LimitKind::Tables),
         Remedy::RaiseLimit(LimitKind::TemporaryFiles),
+        Remedy::RaiseLimit(LimitKind::ChainDepth),
+        Remedy::RaiseLimit(LimitKind::Snapshots),
+        Remedy::RaiseLimit(LimitKind::HeaderBytes),
+        Remedy::RaiseLimitTo(LimitKind::DecoderMemory, 256 << 20),
         Remedy::AllowSpool,
         Remedy::ReadFromFile,
         Remedy::WriteToFile { or_format: "raw", or_subformat: None },

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Finding, ImageInfo, Printable, Reference, Remedy, Resolver, Result,
+    BlockSource, Driver, Error, ErrorKind, Finding, ImageInfo, LimitKind, Printable, Reference, Remedy,
+    Resolver, Result,
 };
 
 use crate::drivers::{driver, driver_of};
@@ -154,4 +155,5 @@ fn too_deep(reference: &Reference, depth: u32) -> Error {
         .format(reference.found_in)
         .field("chain of backing files")
         .expected(format_args!("at most {depth} files below the image"))
+        .with_remedy(Remedy::RaiseLimit(LimitKind::ChainDepth))
 }

@@ -4,7 +4,8 @@
 //! the `koly` block of Apple's UDIF as `hdiutil` writes it, [MS-VHDX]
 //! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
 //! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7, 4.3.16 and 8.5.3,
-//! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6.
+//! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6, lzop `conf.h`, `lzma-file-format.txt` of XZ Utils, `zstd_v01.h`
+//! to `zstd_v07.h` of libzstd.
 
 use diskimg_core::Format;
 
@@ -37,6 +38,25 @@ static KNOWN: &[ForeignFormat] = &[
     // The legacy frame, as in kernel images.
     known("lz4", 0, b"\x02\x21\x4c\x18"),
     known("lzip", 0, b"LZIP"),
+    known("compress", 0, b"\x1f\x9d"),
+    known("lzop", 0, b"\x89LZO\0\r\n\x1a\n"),
+    // The presets of `xz --format=lzma`, by the size of the dictionary.
+    known("lzma", 0, b"\x5d\0\0\x04\0"),
+    known("lzma", 0, b"\x5d\0\0\x10\0"),
+    known("lzma", 0, b"\x5d\0\0\x20\0"),
+    known("lzma", 0, b"\x5d\0\0\x40\0"),
+    known("lzma", 0, b"\x5d\0\0\x80\0"),
+    known("lzma", 0, b"\x5d\0\0\0\x01"),
+    known("lzma", 0, b"\x5d\0\0\0\x02"),
+    known("lzma", 0, b"\x5d\0\0\0\x04"),
+    // Frames of zstd before 0.8.
+    known("zstd-0.1", 0, b"\x1e\xb5\x2f\xfd"),
+    known("zstd-0.2", 0, b"\x22\xb5\x2f\xfd"),
+    known("zstd-0.3", 0, b"\x23\xb5\x2f\xfd"),
+    known("zstd-0.4", 0, b"\x24\xb5\x2f\xfd"),
+    known("zstd-0.5", 0, b"\x25\xb5\x2f\xfd"),
+    known("zstd-0.6", 0, b"\x26\xb5\x2f\xfd"),
+    known("zstd-0.7", 0, b"\x27\xb5\x2f\xfd"),
     known("rar", 0, b"Rar!\x1a\x07"),
     known("tar", 257, b"ustar\0"),
     known("tar", 257, b"ustar  "),
@@ -96,7 +116,7 @@ mod tests {
     fn unsupported_formats_are_recognised() {
         let mut tar = vec![0; 512];
         tar[257..263].copy_from_slice(b"ustar\0");
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 11] = [
             (b"conectix", "vhd"),
             (b"vhdxfile", "vhdx"),
             (b"QED\0", "qed"),
@@ -105,6 +125,9 @@ mod tests {
             (b"PK\x05\x06", "zip"),
             (b"\x02\x21\x4c\x18", "lz4"),
             (&tar, "tar"),
+            (b"\x1f\x9d\x90", "compress"),
+            (b"\x5d\0\0\x80\0\xff\xff", "lzma"),
+            (b"\x27\xb5\x2f\xfd", "zstd-0.7"),
         ];
         for (head, name) in cases {
             assert_eq!(recognise(head), Some(Format::new(name)));

@@ -76,8 +76,8 @@ pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;
 pub use diskimg_core::{
     BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format,
-    Image, ImageInfo, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole, Remedy,
-    Resolver, Result, Setting, Severity, SnapshotSelector, Window,
+    Image, ImageInfo, LimitKind, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole,
+    Remedy, Resolver, Result, Setting, Severity, SnapshotSelector, Window,
 };
 pub use diskimg_raw as raw;
 pub use diskimg_raw::{Content, FileSource, Preallocation};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use diskimg_codec::Wrapper;
+use diskimg_codec::{TRAILING_DATA, Wrapper};
 use diskimg_core::{
-    DenyReferences, Driver, Error, ErrorKind, Finding, Format, Limits, Remedy, Resolver, Result, Severity,
-    SnapshotSelector,
+    DenyReferences, Driver, Error, ErrorKind, Finding, Format, LimitKind, Limits, Remedy, Resolver, Result,
+    Severity, SnapshotSelector,
 };
 
 use crate::drivers::driver_of;
@@ -127,6 +127,28 @@ impl Opener {
         Self::default()
     }
 
+    /// Sets a limit: a field of [`Opener::limits`], or the size of the temporary files of [`Opener::spool`].
+    ///
+    /// ```
+    /// use diskimg::{LimitKind, Opener};
+    /// let mut opener = Opener::new();
+    /// opener.set_limit(LimitKind::DecoderMemory, 256 << 20)?;
+    /// assert_eq!(opener.limits.decoder_memory, 256 << 20);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a value that the limit cannot have. Without temporary files their limit has no
+    /// effect.
+    pub fn set_limit(&mut self, kind: LimitKind, value: u64) -> Result<()> {
+        match (kind, &mut self.spool) {
+            (LimitKind::TemporaryFiles, Spool::Temporary { limit, .. }) => *limit = value,
+            (LimitKind::TemporaryFiles, Spool::Never) => {}
+            _ => self.limits.set(kind, value)?,
+        }
+        Ok(())
+    }
+
     /// The driver for an image with these parts: that of the given format, or of the recognised one.
     ///
     /// # Errors
@@ -152,8 +174,9 @@ impl Opener {
     /// Accepts an image with these findings, as [`Opener::strict`] says.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] with the first finding that is not accepted.
+    /// [`ErrorKind::Corrupt`] with the first finding that is not accepted; as [`check_trailing_data`].
     pub(crate) fn accept(&self, format: Format, findings: &[Finding]) -> Result<()> {
+        check_trailing_data(format, findings)?;
         let refused = findings.iter().find(|finding| self.strict && finding.severity >= Severity::Warning);
         let Some(finding) = refused else { return Ok(()) };
         let error = Error::new(ErrorKind::Corrupt).format(format).field(finding.check);
@@ -170,11 +193,26 @@ impl Opener {
     }
 }
 
+/// Refuses a truncated image if bytes after the compressed data were ignored: they may be the rest of the image.
+///
+/// # Errors
+/// [`ErrorKind::Truncated`].
+pub(crate) fn check_trailing_data(format: Format, findings: &[Finding]) -> Result<()> {
+    let find = |check: &[&str]| findings.iter().find(|finding| check.contains(&finding.check));
+    match (find(&[TRAILING_DATA]), find(&["truncated", "partition_table"])) {
+        (Some(trailing), Some(shorter)) => Err(Error::new(ErrorKind::Truncated)
+            .format(format)
+            .field("image")
+            .because(format_args!("{}, but {}", shorter.message, trailing.message))),
+        _ => Ok(()),
+    }
+}
+
 fn kept_compressed(wrapper: Wrapper) -> Error {
     Error::new(ErrorKind::Unsupported)
         .format(Format::new(wrapper.name()))
         .because("the image is compressed and decompression is disabled")
-        .with_remedy(Remedy::ReadCompressedBytes)
+        .with_remedy(Remedy::Decompress)
 }
 
 fn nested(wrapper: Wrapper) -> Error {

@@ -43,11 +43,11 @@ fn temporary(directory: Option<&Path>) -> Result<File> {
     file.map_err(|e| Error::from(e).field("temporary file"))
 }
 
-fn too_long(limit: u64) -> Error {
+fn too_long(limit: u64, kind: LimitKind) -> Error {
     Error::new(ErrorKind::Limit)
         .field("temporary file")
         .expected(format_args!("at most {limit} bytes"))
-        .with_remedy(Remedy::RaiseLimit(LimitKind::TemporaryFiles))
+        .with_remedy(Remedy::RaiseLimit(kind))
 }
 
 /// A temporary file that a whole image is written to.
@@ -55,6 +55,7 @@ pub(crate) struct ImageSpool {
     file: File,
     sink: FileSink,
     limit: u64,
+    limited_by: LimitKind,
     length: u64,
 }
 
@@ -72,13 +73,14 @@ impl ImageSpool {
         let file = temporary(directory.as_deref())?;
         let options = SinkOptions { is_zero: true, sync: false, ..SinkOptions::default() };
         let sink = FileSink::new(file.try_clone()?, options)?;
-        Ok(Self { file, sink, limit: most.min(*limit), length: 0 })
+        let limited_by = if most < *limit { LimitKind::VirtualSize } else { LimitKind::TemporaryFiles };
+        Ok(Self { file, sink, limit: most.min(*limit), limited_by, length: 0 })
     }
 
     /// Appends bytes, zeros as holes.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.length.checked_add(bytes.len() as u64).filter(|end| *end <= self.limit);
-        let end = end.ok_or_else(|| too_long(self.limit))?;
+        let end = end.ok_or_else(|| too_long(self.limit, self.limited_by))?;
         zeros::write(&self.sink, self.length, bytes, zeros::GRANULARITY)?;
         self.length = end;
         Ok(())
@@ -150,7 +152,7 @@ impl TemporarySpillFile {
 impl SpillFile for TemporarySpillFile {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let used = self.used.checked_add(bytes.len() as u64).filter(|used| *used <= self.limit);
-        self.used = used.ok_or_else(|| too_long(self.limit))?;
+        self.used = used.ok_or_else(|| too_long(self.limit, LimitKind::TemporaryFiles))?;
         let file = self.file()?;
         file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes).map_err(|error| Error::from(error).field("temporary file"))

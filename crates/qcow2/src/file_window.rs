@@ -1,6 +1,6 @@
 //! Reading small structures through one buffer.
 
-use diskimg_core::{BlockSource, Error, Limits, Result, range};
+use diskimg_core::{BlockSource, Error, LimitKind, Limits, Remedy, Result, range};
 
 use crate::errors::{internal, limit, truncated};
 
@@ -50,7 +50,8 @@ impl<'a> FileWindow<'a> {
         if at < loaded.start || end > loaded.end {
             if len > self.longest {
                 let expected = format!("at most {}", self.longest);
-                return Err(limit(field).at(at).found(format_args!("{len} bytes")).expected(expected));
+                let error = limit(field).at(at).found(format_args!("{len} bytes")).expected(expected);
+                return Err(error.with_remedy(Remedy::RaiseLimit(LimitKind::HeaderBytes)));
             }
             self.load(at, len.max(NEXT).min(size - at))?;
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_codec::units::UnitReader;
-use diskimg_core::{BlockSource, Budget, Image, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{BlockSource, Image, ImageInfo, Limits, OpenOptions, Result};
 
 use crate::cluster_codec::ClusterCodec;
 use crate::describe::describe;
@@ -71,7 +71,7 @@ impl Qcow2 {
     /// - [`diskimg_core::ErrorKind::Corrupt`] and [`diskimg_core::ErrorKind::Truncated`] for damage
     pub fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Self> {
         let limits = &options.limits;
-        let budget = Budget::new("header", limits.header_bytes);
+        let budget = limits.header_budget();
         let mut window = FileWindow::new(source.as_ref(), limits)?;
         let parsed = FirstCluster::read(&mut window, &budget)?;
         parsed.check_readable()?;
@@ -138,7 +138,7 @@ pub(crate) fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> R
 /// [`diskimg_core::ErrorKind::Truncated`], [`diskimg_core::ErrorKind::Unsupported`],
 /// [`diskimg_core::ErrorKind::Corrupt`] or [`diskimg_core::ErrorKind::Limit`].
 pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
-    let budget = Budget::new("header", limits.header_bytes);
+    let budget = limits.header_budget();
     let mut window = FileWindow::new(source, limits)?;
     let parsed = FirstCluster::read(&mut window, &budget)?;
     Ok(describe(&parsed, limits, &budget, &mut window))

@@ -1,6 +1,6 @@
 //! The settings of an existing image.
 
-use diskimg_core::{BlockSource, Budget, ImageInfo, Limits, Result, Setting};
+use diskimg_core::{BlockSource, ImageInfo, Limits, Result, Setting};
 
 use crate::features::LAZY_REFCOUNTS;
 use crate::file_window::FileWindow;
@@ -12,7 +12,7 @@ use crate::first_cluster::FirstCluster;
 /// If the header is damaged.
 pub(crate) fn settings_of(source: &dyn BlockSource, _: &ImageInfo) -> Result<Vec<Setting>> {
     let limits = Limits::default();
-    let budget = Budget::new("header", limits.header_bytes);
+    let budget = limits.header_budget();
     let header = FirstCluster::read(&mut FileWindow::new(source, &limits)?, &budget)?.header;
     let on_off = |set: bool| if set { "on" } else { "off" }.to_owned();
     let mut all = vec![

@@ -2,7 +2,7 @@
 //!
 //! Source: QEMU `docs/interop/qcow2.txt`, "Snapshots".
 
-use diskimg_core::{Budget, Error, Limits, Result, Snapshot, SnapshotSelector, ensure};
+use diskimg_core::{Budget, Error, LimitKind, Limits, Remedy, Result, Snapshot, SnapshotSelector, ensure};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u16, be_u32, be_u64};
 use nom::{IResult, Parser};
@@ -170,7 +170,8 @@ pub(crate) fn list(
     }
     let over_limit = (header.snapshots > limits.snapshots).then(|| {
         let expected = format!("at most {}", limits.snapshots);
-        limit("nb_snapshots").at(60).found(header.snapshots).expected(expected)
+        let error = limit("nb_snapshots").at(60).found(header.snapshots).expected(expected);
+        error.with_remedy(Remedy::RaiseLimit(LimitKind::Snapshots))
     });
     (listed, over_limit)
 }

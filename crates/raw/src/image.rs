@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Extent, Image, ImageInfo, Limits, Location, Result};
+use diskimg_core::{BlockSource, Extent, Finding, Image, ImageInfo, Limits, Location, Result};
 
 use crate::content::Content;
 use crate::error::empty_image;
 use crate::format::RAW;
 use crate::head::read_head;
 use crate::optical::findings;
+use crate::partitions;
 use crate::recognise::recognise_head;
 
 /// Any source read as a raw disk. Its description contains what its first bytes indicate.
@@ -56,6 +57,10 @@ pub(crate) fn describe(source: &dyn BlockSource, limits: &Limits) -> Result<Imag
     info.content = content.map(Content::name);
     info.is_optical_disc = content.is_some_and(Content::is_optical_disc);
     info.findings = findings(&head, size);
+    if let Some(end) = partitions::table_end(&head).filter(|end| *end > size && !info.is_optical_disc) {
+        let message = format!("the partition table describes a disk of {end} bytes, and this one has {size}");
+        info.findings.push(Finding::note("partition_table", message));
+    }
     Ok(info)
 }
 

@@ -105,6 +105,24 @@ pub(crate) fn is_mbr(head: &[u8], size: Option<u64>) -> bool {
         && entries.iter().any(|entry| is_partition(entry, size))
 }
 
+/// Returns the end in bytes of the disk that a partition table describes: of its last partition, and of the copy of a GPT
+/// at its end. `None` if there is no table.
+pub(crate) fn table_end(head: &[u8]) -> Option<u64> {
+    if let Some(sector) = [512, 4096].into_iter().find(|sector| is_gpt_header(head, *sector)) {
+        let copy = field(head.get(sector..)?, 32).map(u64::from_le_bytes)?;
+        return copy.checked_add(1)?.checked_mul(sector as u64);
+    }
+    if !is_mbr(head, None) {
+        return None;
+    }
+    let (entries, _) = head.get(446..510)?.as_chunks::<16>();
+    let ends = entries.iter().filter(|entry| is_partition(entry, None)).map(|entry| {
+        let [start, sectors] = [8, 12].map(|at| field(entry, at).map_or(0, u32::from_le_bytes));
+        (u64::from(start) + u64::from(sectors)) * 512
+    });
+    ends.max()
+}
+
 fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
     let kind = field::<1>(entry, 4).map_or(0, u8::from_le_bytes);
     let first_sector = field(entry, 8).map_or(0, u32::from_le_bytes);

@@ -37,7 +37,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     if let Err(error) = header.check_data_past_map() {
         report.corruption(error.offset(), error.to_string());
     }
-    let budget = Budget::new("blocks in use", options.limits.metadata_cache);
+    let budget = options.limits.table_budget("blocks in use");
     let mut check = BlockMapCheck::new(&header, source.size(), &budget)?;
     let map = BlockMap::new(source, geometry, &options.limits);
     let mut next = 0;

@@ -48,7 +48,7 @@ impl DiskBuilder {
             extents: DescriptorExtents::default(),
             findings: Vec::new(),
             pages: Arc::new(MetadataCache::new(limits.metadata_cache)),
-            ranges_budget: Arc::new(Budget::new("ranges of grain tables", limits.metadata_cache)),
+            ranges_budget: Arc::new(limits.table_budget("ranges of grain tables")),
         }
     }
 

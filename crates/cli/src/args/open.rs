@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use diskimg::LimitKind;
+
 use super::file_name::file_name;
 use crate::size::parse_size;
 
@@ -23,6 +25,10 @@ pub(crate) struct OpenArgs {
     /// Largest virtual size to accept [default: 64T]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+    /// Change a limit: virtual-size, metadata-cache, decoder-memory, chain-depth, snapshots, header-bytes or
+    /// temporary-files; sizes have a suffix as in 256M
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = LimitValue::parse)]
+    pub(crate) limits: Vec<LimitValue>,
     /// Disk to read from an OVA that contains several
     #[arg(long, value_name = "NAME")]
     pub(crate) member: Option<String>,
@@ -33,6 +39,25 @@ pub(crate) struct OpenArgs {
     /// a mixture of old and new data
     #[arg(short = 'U', long)]
     pub(crate) force_share: bool,
+}
+
+/// The value of `--limit`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LimitValue {
+    pub(crate) kind: LimitKind,
+    pub(crate) value: u64,
+}
+
+impl LimitValue {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+        let kind = LimitKind::by_name(name).ok_or_else(|| {
+            let names: Vec<_> = LimitKind::all().map(LimitKind::name).collect();
+            format!("no limit has this name; the limits are {}", names.join(", "))
+        })?;
+        let value = parse_size(value).map_err(|error| error.to_string())?;
+        Ok(Self { kind, value })
+    }
 }
 
 /// The option to refuse an image that is read with a warning.

@@ -43,6 +43,9 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
     if args.force_share {
         opener.locking = Locking::Off;
     }
+    for limit in &args.limits {
+        opener.set_limit(limit.kind, limit.value)?;
+    }
     if let Some((follow, image)) = follow {
         references(&mut opener, follow, image)?;
     }

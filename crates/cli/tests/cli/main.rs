@@ -4,6 +4,7 @@
 mod cat;
 mod check;
 mod compare;
+mod compressed;
 mod convert;
 mod create;
 mod discs;

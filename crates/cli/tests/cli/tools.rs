@@ -177,6 +177,13 @@ pub(crate) fn mixed_disk(size: usize) -> Vec<u8> {
     disk
 }
 
+/// Compresses bytes as one gzip member.
+pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// Returns `value` without our additional keys.
 pub(crate) fn without_additions(mut value: Value) -> Value {
     let objects = match &mut value {

@@ -1,8 +1,6 @@
 //! Findings of severity warning: the commands that read content print them, and `--strict` makes them errors.
 
-use std::io::Write;
-
-use crate::tools::{RunResult, ScratchDir, mixed_disk};
+use crate::tools::{RunResult, ScratchDir, gz, mixed_disk};
 
 const MARKED: &str = "diskimg: warning: a writer marked the image as corrupt\n";
 
@@ -16,13 +14,6 @@ fn marked() -> ScratchDir {
     dir.write("marked.qcow2", &image);
     dir.write("marked.qcow2.gz", &gz(&image));
     dir
-}
-
-/// Compresses bytes as one gzip member.
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Runs the command, which must succeed, but may warn.

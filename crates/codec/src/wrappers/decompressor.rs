@@ -25,7 +25,8 @@ const IDLE_UNIT: u64 = 4 << 10;
 ///
 /// Concatenated gzip members, xz streams and zstd frames are decompressed one after the other. Checksums are
 /// verified, but output is passed on before the checksum that follows it was read: the output is verified once
-/// [`Decompressor::finish`] returns `Ok`. The caller limits the size of the output and the depth of nested
+/// [`Decompressor::finish`] returns `Ok`. After the last gzip member, zeros are ignored, and other bytes with a finding:
+/// see [`Decompressor::findings`]. The caller limits the size of the output and the depth of nested
 /// wrappers.
 ///
 /// ```
@@ -183,7 +184,7 @@ impl Decompressor {
         let units = self.codec.units();
         let begun = units.saturating_sub(self.units);
         self.units = units;
-        if step.written > 0 {
+        if step.written > 0 || self.codec.has_ended() {
             self.idle = 0;
             return Ok(());
         }

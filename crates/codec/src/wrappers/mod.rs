@@ -8,6 +8,7 @@ mod stream_codec;
 #[cfg(test)]
 mod tests;
 mod xz;
+mod xz_dictionary;
 mod zstd;
 
 pub use decompress_options::DecompressOptions;

@@ -23,6 +23,11 @@ pub(super) trait StreamCodec: Send {
     /// The number of members, streams or frames begun so far.
     fn units(&self) -> u64;
 
+    /// True if nothing that follows can have content. Such input is not counted as input without output.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// The findings about the input so far.
     fn findings(&self) -> Vec<Finding> {
         Vec::new()

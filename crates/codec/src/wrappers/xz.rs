@@ -10,6 +10,7 @@ use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
 
 use super::decompress_options::DecompressOptions;
 use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
+use super::xz_dictionary::BlockHeader;
 
 const MAGIC: [u8; 6] = [0xFD, b'7', b'z', b'X', b'Z', 0];
 const HEADER_LEN: usize = 12;
@@ -31,7 +32,7 @@ pub(super) struct Xz {
 enum XzState {
     /// The bytes of a stream header so far, and their number.
     Header([u8; HEADER_LEN], usize),
-    Body(Box<Stream>),
+    Body(Box<Stream>, BlockHeader),
     /// After a stream, with the number of zeros of padding so far.
     Between(u64),
 }
@@ -93,6 +94,17 @@ impl Xz {
         }
     }
 
+    /// As [`Xz::describe`]; `memory` is what the first block of the stream needs, if known.
+    fn describe_block(&self, error: xz2::stream::Error, offset: u64, memory: Option<u64>) -> Error {
+        let described = self.describe(error, offset);
+        match memory.filter(|memory| *memory > self.memory) {
+            Some(memory) if described.remedy() == Some(Remedy::RaiseLimit(LimitKind::DecoderMemory)) => {
+                described.with_remedy(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, memory))
+            }
+            _ => described,
+        }
+    }
+
     /// Continues until it produced output or consumed the input.
     fn advance(&mut self, input: &[u8], output: &mut [u8], end: bool) -> Result<CodecStep> {
         let mut read = 0_usize;
@@ -120,13 +132,15 @@ impl Xz {
                     let header = *header;
                     let stream = self.open(&header, start.saturating_add(HEADER_LEN as u64))?;
                     self.streams = self.streams.saturating_add(1);
-                    self.state = XzState::Body(Box::new(stream));
+                    self.state = XzState::Body(Box::new(stream), BlockHeader::default());
                 }
-                XzState::Body(stream) => {
+                XzState::Body(stream, block) => {
                     let (step, status) = decode(stream, rest, output, end);
+                    block.push(rest);
                     read = read.saturating_add(step.read);
                     let here = self.offset.saturating_add(read as u64);
-                    match status.map_err(|error| self.describe(error, here))? {
+                    let memory = block.decoder_memory();
+                    match status.map_err(|error| self.describe_block(error, here, memory))? {
                         Status::StreamEnd => self.state = XzState::Between(0),
                         Status::MemNeeded if step.written == 0 && end => {
                             return Err(truncated("compressed data", here));

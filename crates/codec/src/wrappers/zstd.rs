@@ -8,11 +8,15 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_frame_content_s
 use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
 use crate::zstd_errors::{code, decode_error, no_memory, number};
 
-/// The window sizes that libzstd supports, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32).
-const WINDOW_LOG: std::ops::RangeInclusive<u32> = 10..=30;
+/// The window sizes that libzstd supports, as powers of two (ZSTD_WINDOWLOG_MIN, ZSTD_WINDOWLOG_MAX_32 and _64).
+const WINDOW_LOG: std::ops::RangeInclusive<u32> =
+    10..=if cfg!(target_pointer_width = "64") { 31 } else { 30 };
 
 /// The longest frame header in bytes (ZSTD_FRAMEHEADERSIZE_MAX).
 const HEADER_LEN: usize = 18;
+
+/// The first byte of a frame with content.
+const MAGIC_START: u8 = 0x28;
 
 /// The error number of a frame without magic, from `zstd_errors.h` of zstd 1.5.
 const PREFIX_UNKNOWN: usize = 10;
@@ -26,6 +30,8 @@ pub(super) struct Zstd {
     /// Offset of the last frame that began.
     frame: u64,
     frames: u64,
+    /// True if a frame with content has begun.
+    has_content: bool,
     /// The first bytes of that frame.
     header: Vec<u8>,
     /// The bytes of its output so far.
@@ -45,6 +51,7 @@ impl Zstd {
             in_frame: false,
             frame: 0,
             frames: 0,
+            has_content: false,
             header: Vec::with_capacity(HEADER_LEN),
             content: 0,
             offset: 0,
@@ -55,13 +62,29 @@ impl Zstd {
     /// detects the error depends on how the input is split.
     fn describe(&self, error: zstd::zstd_safe::ErrorCode) -> Error {
         match number(error) {
-            PREFIX_UNKNOWN if self.frames > 1 => trailing_data(self.frame),
+            PREFIX_UNKNOWN if self.has_content => trailing_data(self.frame),
+            PREFIX_UNKNOWN if self.frames > 1 => error_at(ErrorKind::Corrupt, "magic", self.frame)
+                .expected("28 b5 2f fd")
+                .because("the skippable frames before may also begin an LZ4 file, which is not supported"),
             PREFIX_UNKNOWN => error_at(ErrorKind::Corrupt, "magic", self.frame).expected("28 b5 2f fd"),
-            code::WINDOW_TOO_LARGE => error_at(ErrorKind::Limit, "window", self.frame)
-                .expected(format_args!("at most {} bytes", self.window_max))
-                .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
+            code::WINDOW_TOO_LARGE => self.window_too_large(),
             code::CHECKSUM_WRONG => decode_error(error).field("content checksum").at(self.frame),
             _ => decode_error(error).field("frame").at(self.frame),
+        }
+    }
+
+    /// The error for a window above the limit. The frame header is complete.
+    fn window_too_large(&self) -> Error {
+        let error = error_at(ErrorKind::Limit, "window", self.frame)
+            .expected(format_args!("at most {} bytes", self.window_max));
+        match window_bytes(&self.header) {
+            Some(window) if window > 1 << WINDOW_LOG.end() => {
+                error.found(window).because("libzstd supports no larger window")
+            }
+            Some(window) => error
+                .found(window)
+                .with_remedy(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, window.next_power_of_two())),
+            None => error.with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
         }
     }
 
@@ -104,11 +127,13 @@ impl Zstd {
             }
             let in_header = self.header.len() < HEADER_LEN;
             let mut piece = InBuffer::around(if in_header { rest.get(..1).unwrap_or(rest) } else { rest });
+            let header_len = self.header.len();
+            self.header.extend(rest.iter().take(usize::from(in_header)));
             let expected =
                 self.context.decompress_stream(&mut output, &mut piece).map_err(|e| self.describe(e))?;
             read = read.saturating_add(piece.pos());
-            let room = HEADER_LEN.saturating_sub(self.header.len());
-            self.header.extend(rest.iter().take(piece.pos().min(room)));
+            self.header.truncate(header_len.saturating_add(piece.pos()));
+            self.has_content |= self.header.first() == Some(&MAGIC_START);
             self.in_frame = expected != 0;
             let written = output.pos() as u64;
             if !self.in_frame {
@@ -122,6 +147,19 @@ impl Zstd {
         }
         Ok(CodecStep { read, written: output.pos() })
     }
+}
+
+/// The size in bytes of the window of a frame with this header: RFC 8878, section 3.1.1.1.2. `None` if the header is
+/// incomplete.
+fn window_bytes(header: &[u8]) -> Option<u64> {
+    const SINGLE_SEGMENT: u8 = 0x20;
+    let descriptor = header.get(4)?;
+    if descriptor & SINGLE_SEGMENT != 0 {
+        return get_frame_content_size(header).ok()?;
+    }
+    let window = header.get(5)?;
+    let base = 1_u64 << (10 + (window >> 3));
+    Some(base + base / 8 * u64::from(window & 7))
 }
 
 impl StreamCodec for Zstd {

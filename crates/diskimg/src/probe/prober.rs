@@ -8,7 +8,7 @@ use super::probed::Probed;
 use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
 use crate::finding_log::merge;
-use crate::opener::Opener;
+use crate::opener::{Opener, check_trailing_data};
 
 /// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
 ///
@@ -153,9 +153,10 @@ impl Prober {
         let whole = self.failed.map_or(ended, Err);
         let streamed = self.decompressor.findings();
         let (mut evaluation, member) = self.content.into_evaluation();
-        if let Ok(info) = &mut evaluation.image {
+        evaluation.image = evaluation.image.and_then(|mut info| {
             merge(&mut info.findings, streamed);
-        }
+            check_trailing_data(info.format, &info.findings).map(|()| info)
+        });
         ProbeReport {
             wrapper: self.decompressor.wrapper(),
             formats: evaluation.formats,

@@ -41,7 +41,7 @@ const ENTRIES: u64 = 16 << 30;
 #[allow(clippy::needless_pass_by_value, reason = "the type of `Driver::check`")]
 pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<CheckReport> {
     let limits = &options.limits;
-    let budget = Budget::new("header", limits.header_bytes);
+    let budget = limits.header_budget();
     let mut window = FileWindow::new(source.as_ref(), limits)?;
     let parsed = FirstCluster::read(&mut window, &budget)?;
     let header = &parsed.header;

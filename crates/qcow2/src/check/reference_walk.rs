@@ -104,7 +104,7 @@ impl ReferenceWalk<'_, '_> {
         let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
         let directory = span(HostOffset(extension.directory_offset), extension.directory_bytes);
         refs.reference(&directory, "the bitmap directory");
-        let budget = Budget::new("header", self.limits.header_bytes);
+        let budget = self.limits.header_budget();
         let bitmaps = refs.valid(directory.start.0, bitmap::list(extension, &budget, self.file));
         let cluster_size = self.geometry().cluster_size();
         for bitmap in bitmaps.unwrap_or_default() {

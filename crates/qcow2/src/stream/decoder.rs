@@ -1,8 +1,6 @@
 //! Splits a stream into clusters and reads the header.
 
-use diskimg_core::{
-    BlockSink, Budget, Error, ErrorKind, Finding, Limits, Memory, Result, SpillFile, StreamDecoder,
-};
+use diskimg_core::{BlockSink, Error, ErrorKind, Finding, Limits, Memory, Result, SpillFile, StreamDecoder};
 
 use super::claims::Claims;
 use super::clusters::Clusters;
@@ -167,7 +165,7 @@ fn table_reader(
     spill_file: Option<Box<dyn SpillFile>>,
 ) -> Result<TableReader> {
     let source = Memory::new(first_cluster.to_vec());
-    let budget = Budget::new("header", limits.header_bytes);
+    let budget = limits.header_budget();
     let parsed = FirstCluster::read(&mut FileWindow::new(&source, limits)?, &budget)?;
     parsed.check_readable()?;
     if let Some(reference) = parsed.data_file.as_ref().or(parsed.backing.as_ref()) {

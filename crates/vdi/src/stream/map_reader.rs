@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Budget, Error, ErrorKind, Limits, Result, WriteOrder, ensure};
+use diskimg_core::{BlockSink, Error, ErrorKind, Limits, Result, WriteOrder, ensure};
 
 use super::block_reader::BlockReader;
 use crate::addr::{ENTRY_BYTES, HostOffset};
@@ -38,7 +38,7 @@ impl MapReader {
                 .because("a stream contains only the blocks that differ from the parent"));
         }
         check_fits(&header, limits)?;
-        let reverse_map = ReverseMap::new(Budget::new("block map of a stream", limits.metadata_cache));
+        let reverse_map = ReverseMap::new(limits.table_budget("block map of a stream"));
         Ok(Self { header, partial: Vec::new(), entries: 0, reverse_map, zeroed: None })
     }
 

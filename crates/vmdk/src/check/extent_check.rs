@@ -47,7 +47,7 @@ impl<'a> ExtentCheck<'a> {
             extent,
             sparse,
             report,
-            budget: Budget::new("the check of grain tables", limits.metadata_cache),
+            budget: limits.table_budget("the check of grain tables"),
             tables: Vec::new(),
             metadata: Vec::new(),
             end: sparse.tables().layout().areas.end(),

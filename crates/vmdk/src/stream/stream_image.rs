@@ -71,7 +71,7 @@ impl StreamImage {
             preamble.expect(PreambleItem { kind: PreambleKind::Directory, at, len })?;
         }
         // For assembling and sorting a directory. Its entries are charged when it is added.
-        let budget = Budget::new("grain tables of a stream", limits.metadata_cache);
+        let budget = limits.table_budget("grain tables of a stream");
         charge(&budget, layout.directory_bytes)?;
         Ok(Self {
             stage: StreamStage::Preamble(preamble),

@@ -2,12 +2,13 @@
 //!
 //! Source: RFC 1952, section 2.3.
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, LimitKind, Remedy, Result};
 use flate2::Crc;
 
-use crate::wrappers::stream_codec::{error_at, trailing_data};
+use super::extra_field::ExtraField;
+use crate::wrappers::stream_codec::error_at;
 
-const MAGIC: [u8; 2] = [0x1F, 0x8B];
+pub(super) const MAGIC: [u8; 2] = [0x1F, 0x8B];
 const DEFLATE: u8 = 8;
 const FHCRC: u8 = 2;
 const FEXTRA: u8 = 4;
@@ -22,6 +23,7 @@ pub(super) struct MemberHeader {
     len: u64,
     flags: u8,
     extra_len: u16,
+    extra: ExtraField,
     crc: Crc,
     /// The computed CRC, without its own two bytes.
     header_crc: u32,
@@ -52,6 +54,7 @@ impl MemberHeader {
             len: 0,
             flags: 0,
             extra_len: 0,
+            extra: ExtraField::default(),
             crc: Crc::new(),
             header_crc: 0,
             found_crc: 0,
@@ -60,17 +63,20 @@ impl MemberHeader {
         }
     }
 
+    /// Returns true if the member is a block of a file that was compressed in blocks.
+    pub(super) fn is_block(&self) -> bool {
+        self.extra.marks_a_block()
+    }
+
     /// Parses bytes at the start of `input`. Returns their number, and true if the header has ended.
-    ///
-    /// Bytes that are not a member are trailing data, unless this is the `first` member.
-    pub(super) fn feed(&mut self, input: &[u8], first: bool, limit: u64) -> Result<(usize, bool)> {
+    pub(super) fn feed(&mut self, input: &[u8], limit: u64) -> Result<(usize, bool)> {
         let mut read = 0_usize;
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let taken = match self.field {
                 HeaderField::Done => return Ok((read, true)),
                 _ if rest.is_empty() => return Ok((read, false)),
-                HeaderField::Fixed => self.fixed(rest, first)?,
+                HeaderField::Fixed => self.fixed(rest)?,
                 HeaderField::ExtraLen => {
                     self.extra_len = push_byte(self.extra_len, self.at, rest);
                     self.numbered(2, HeaderField::Extra)
@@ -78,6 +84,7 @@ impl MemberHeader {
                 HeaderField::Extra => {
                     let left = usize::from(self.extra_len.saturating_sub(self.at));
                     let taken = left.min(rest.len());
+                    self.extra.push(rest.get(..taken).unwrap_or_default());
                     self.at = self.at.saturating_add(u16::try_from(taken).unwrap_or(u16::MAX));
                     if self.at == self.extra_len {
                         self.enter(HeaderField::Name);
@@ -103,15 +110,14 @@ impl MemberHeader {
 
     /// Parses one of the first ten bytes. Each is checked immediately, so that garbage is not reported as a truncated
     /// header.
-    fn fixed(&mut self, rest: &[u8], first: bool) -> Result<usize> {
+    fn fixed(&mut self, rest: &[u8]) -> Result<usize> {
         let Some(&byte) = rest.first() else { return Ok(0) };
         let offset = self.start.saturating_add(u64::from(self.at));
         let wrong = |field| error_at(ErrorKind::Corrupt, field, offset).found_hex(byte);
         match (self.at, byte) {
             (0, byte) if byte == MAGIC[0] => {}
             (1, byte) if byte == MAGIC[1] => {}
-            (0 | 1, _) if first => return Err(wrong("magic").expected("0x1f 0x8b")),
-            (0 | 1, _) => return Err(trailing_data(self.start)),
+            (0 | 1, _) => return Err(wrong("magic").expected("0x1f 0x8b")),
             (2, DEFLATE) => {}
             (2, _) => return Err(wrong("compression method").expected("8 (deflate)")),
             (3, flags) if flags & RESERVED != 0 => {
@@ -161,7 +167,8 @@ impl MemberHeader {
     fn check(&self, limit: u64) -> Result<()> {
         if self.len > limit {
             return Err(error_at(ErrorKind::Limit, "header", self.start)
-                .expected(format_args!("extra field, name and comment within {limit} bytes")));
+                .expected(format_args!("extra field, name and comment within {limit} bytes"))
+                .with_remedy(Remedy::RaiseLimit(LimitKind::HeaderBytes)));
         }
         let has_crc = self.field == HeaderField::Done && self.flags & FHCRC != 0;
         if has_crc && u32::from(self.found_crc) != self.header_crc {

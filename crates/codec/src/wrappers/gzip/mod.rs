@@ -2,14 +2,20 @@
 //!
 //! Source: RFC 1952, section 2. zlib-rs inflates and computes the CRC. The framing is parsed here, so that each
 //! kind of damage is reported with its own error and offset.
+//!
+//! Bytes after the last member that do not begin a member are ignored with a finding, as `gzip -d` ignores them with a
+//! warning: OpenWrt appends metadata to compressed images. They are an error after a block of BGZF or mgzip, where they
+//! are more likely a damaged block.
 
+mod extra_field;
 mod member_header;
 
-use diskimg_core::{ErrorKind, Result};
+use diskimg_core::{ErrorKind, Finding, Result};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::stream_codec::{CodecStep, StreamCodec, error_at, trailing_data, truncated};
-use member_header::MemberHeader;
+use crate::wrapper::TRAILING_DATA;
+use member_header::{MAGIC, MemberHeader};
 
 /// CRC-32 and ISIZE, RFC 1952 section 2.3.1.
 const TRAILER_LEN: usize = 8;
@@ -25,6 +31,8 @@ pub(super) struct Gzip {
     /// Offset of the deflate data of this member.
     body: u64,
     members: u64,
+    /// True if the last member that began is a block of BGZF, mgzip or MiGz.
+    is_block: bool,
 }
 
 enum GzipState {
@@ -33,8 +41,18 @@ enum GzipState {
     Trailer([u8; TRAILER_LEN], usize),
     /// After a member; another one, padding or the end follows.
     Between,
-    /// Zeros up to the end of the file. Tapes and block devices are padded with them; gzip ignores them too.
+    /// After the first byte of the magic of a member.
+    HalfMagic {
+        /// True if zeros precede it.
+        padded: bool,
+    },
+    /// Zeros after a member. Tapes and block devices are padded with them; gzip ignores them too.
     Padding,
+    /// Bytes that are ignored up to the end of the file.
+    Ignored {
+        start: u64,
+        len: u64,
+    },
 }
 
 impl Gzip {
@@ -47,6 +65,7 @@ impl Gzip {
             offset: 0,
             body: 0,
             members: 0,
+            is_block: false,
         }
     }
 
@@ -84,6 +103,15 @@ impl Gzip {
         check("isize", value(size), self.inflate.total_out() & 0xFFFF_FFFF, end.saturating_sub(4))
     }
 
+    /// Ignores the bytes from this offset of the file on, unless they follow a block.
+    fn ignore_from(&mut self, start: u64) -> Result<()> {
+        if self.is_block {
+            return Err(trailing_data(start));
+        }
+        self.state = GzipState::Ignored { start, len: 0 };
+        Ok(())
+    }
+
     /// Continues until it produced output or consumed the input.
     fn advance(&mut self, input: &[u8], output: &mut [u8]) -> Result<CodecStep> {
         let mut read = 0_usize;
@@ -92,11 +120,12 @@ impl Gzip {
             let here = self.offset.saturating_add(read as u64);
             match &mut self.state {
                 GzipState::Header(header) => {
-                    let (len, done) = header.feed(rest, self.members == 0, self.header_limit)?;
+                    let (len, done) = header.feed(rest, self.header_limit)?;
                     read = read.saturating_add(len);
                     if !done {
                         return Ok(CodecStep { read, written: 0 });
                     }
+                    self.is_block = header.is_block();
                     self.members = self.members.saturating_add(1);
                     self.body = self.offset.saturating_add(read as u64);
                     self.inflate.reset(false);
@@ -131,13 +160,42 @@ impl Gzip {
                 GzipState::Between => match rest.first() {
                     None => return Ok(CodecStep { read, written: 0 }),
                     Some(0) => self.state = GzipState::Padding,
-                    Some(_) => self.state = GzipState::Header(MemberHeader::new(here)),
+                    Some(&byte) if byte == MAGIC[0] => {
+                        self.state = GzipState::HalfMagic { padded: false };
+                        read = read.saturating_add(1);
+                    }
+                    Some(_) => self.ignore_from(here)?,
                 },
-                GzipState::Padding => {
-                    return match rest.iter().position(|&byte| byte != 0) {
-                        Some(at) => Err(trailing_data(here.saturating_add(at as u64))),
-                        None => Ok(CodecStep { read: input.len(), written: 0 }),
-                    };
+                GzipState::HalfMagic { padded } => {
+                    let (start, padded) = (here.saturating_sub(1), *padded);
+                    match rest.first() {
+                        None => return Ok(CodecStep { read, written: 0 }),
+                        // A member may not follow padding, but its content must not be missing from the disk.
+                        Some(&byte) if byte == MAGIC[1] && padded => return Err(trailing_data(start)),
+                        Some(&byte) if byte == MAGIC[1] => {
+                            let mut header = MemberHeader::new(start);
+                            header.feed(&MAGIC[..1], self.header_limit)?;
+                            self.state = GzipState::Header(header);
+                        }
+                        Some(_) => self.ignore_from(start)?,
+                    }
+                }
+                GzipState::Padding => match rest.iter().position(|&byte| byte != 0) {
+                    None => return Ok(CodecStep { read: input.len(), written: 0 }),
+                    Some(at) => {
+                        read = read.saturating_add(at);
+                        if rest.get(at) == MAGIC.first() {
+                            read = read.saturating_add(1);
+                            self.state = GzipState::HalfMagic { padded: true };
+                        } else {
+                            self.ignore_from(here.saturating_add(at as u64))?;
+                        }
+                    }
+                },
+                GzipState::Ignored { start, len } => {
+                    let end = here.saturating_add(rest.len() as u64);
+                    *len = end.saturating_sub(*start);
+                    return Ok(CodecStep { read: input.len(), written: 0 });
                 }
             }
         }
@@ -152,8 +210,8 @@ impl StreamCodec for Gzip {
             return Ok(step);
         }
         let incomplete = match self.state {
-            GzipState::Between | GzipState::Padding => return Ok(step),
-            GzipState::Header(_) => "header",
+            GzipState::Between | GzipState::Padding | GzipState::Ignored { .. } => return Ok(step),
+            GzipState::Header(_) | GzipState::HalfMagic { .. } => "header",
             GzipState::Body => "deflate data",
             GzipState::Trailer(..) => "trailer",
         };
@@ -162,5 +220,16 @@ impl StreamCodec for Gzip {
 
     fn units(&self) -> u64 {
         self.members
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state, GzipState::Padding | GzipState::Ignored { .. })
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let GzipState::Ignored { start, len } = self.state else { return Vec::new() };
+        let message =
+            format!("the gzip data ends at byte {start}, and the {len} bytes after it were ignored");
+        vec![Finding::warning(TRAILING_DATA, message).at(start)]
     }
 }

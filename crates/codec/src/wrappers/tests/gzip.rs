@@ -1,10 +1,10 @@
 use std::io::Write;
 
-use diskimg_core::{ErrorKind, Limits};
+use diskimg_core::{ErrorKind, Finding, Limits, Severity};
 use flate2::write::GzEncoder;
 use flate2::{Compression, Crc, GzBuilder};
 
-use super::{decode, decode_within, refused, refused_within, run, words};
+use super::{CHUNKS, decode, decode_within, refused, refused_within, run, words};
 use crate::{DecompressOptions, Wrapper};
 
 const GZIP: Wrapper = Wrapper::Gzip;
@@ -146,14 +146,89 @@ fn zeros_after_the_last_member_are_padding() {
     }
 }
 
+/// Bytes that do not begin a member, without zeros.
+const NOT_A_MEMBER: [&[u8]; 5] =
+    [b"x", &[0x1E; 600], &[0x1F, 0x8C, 8], &[0x1F, 0x1F, 0x8B, 8], b"FWx0\x1F\x8B\x08"];
+
 #[test]
-fn bytes_after_the_last_member_are_trailing_data() {
+fn bytes_after_the_last_member_are_ignored_with_a_finding() {
+    let good = [member(b"one "), member(b"disk")].concat();
+    for (zeros, tail) in NOT_A_MEMBER.into_iter().flat_map(|tail| [(0, tail), (1, tail), (600, tail)]) {
+        let file = [&good[..], &vec![0; zeros], tail].concat();
+        assert_eq!(decode(GZIP, &file).unwrap(), b"one disk", "{zeros} zeros, {tail:?}");
+        for chunk in CHUNKS {
+            let found = findings(&file, chunk);
+            let start = (good.len() + zeros) as u64;
+            let message = format!("ends at byte {start}, and the {} bytes after it were ignored", tail.len());
+            assert_eq!(found.len(), 1, "{zeros} zeros, {tail:?} in pieces of {chunk}");
+            assert_eq!((found[0].check, found[0].severity), ("trailing_data", Severity::Warning));
+            assert_eq!(found[0].offset, Some(start), "{tail:?} in pieces of {chunk}");
+            assert!(found[0].message.contains(&message), "{} lacks {message}", found[0].message);
+        }
+    }
+    assert_eq!(findings(&[&good[..], &[0; 700]].concat(), 512), []);
+}
+
+/// The findings about a file, pushed in pieces of `chunk` bytes.
+fn findings(file: &[u8], chunk: usize) -> Vec<Finding> {
+    let mut decompressor = crate::Decompressor::new(GZIP, &Limits::default()).unwrap();
+    for piece in file.chunks(chunk.min(file.len())) {
+        decompressor.push(piece, &mut |_| Ok(())).unwrap();
+    }
+    decompressor.finish(&mut |_| Ok(())).unwrap();
+    decompressor.findings()
+}
+
+#[test]
+fn ignored_bytes_may_be_longer_than_the_limit_of_input_without_content() {
+    for byte in [0, b'x'] {
+        let mut decompressor = crate::Decompressor::new(GZIP, &Limits::default()).unwrap();
+        decompressor.push(&member(b"disk"), &mut |_| Ok(())).unwrap();
+        for _ in 0..80 {
+            decompressor.push(&vec![byte; 1 << 20], &mut |_| Ok(())).unwrap();
+        }
+        decompressor.finish(&mut |_| Ok(())).unwrap();
+    }
+}
+
+#[test]
+fn bytes_that_begin_a_member_are_never_ignored() {
     let good = member(b"disk");
-    for tail in [&b"x"[..], &[0x1E; 600], &[0x1F, 0x8C, 8], &[0, 0, 1], &[0, 0x1F, 0x8B, 8, 0]] {
-        let file = [&good, tail].concat();
-        let error = refused(GZIP, &file, ErrorKind::Corrupt, "trailing data");
-        let zeros = tail.iter().take_while(|&&byte| byte == 0).count();
-        assert_eq!(error.offset(), Some((good.len() + zeros) as u64));
+    refused(GZIP, &[&good[..], &[0x1F]].concat(), ErrorKind::Truncated, "header");
+    refused(GZIP, &[&good[..], &[0, 0x1F]].concat(), ErrorKind::Truncated, "header");
+    refused(GZIP, &[&good[..], &[0x1F, 0x8B]].concat(), ErrorKind::Truncated, "header");
+    refused(GZIP, &[&good[..], &[0x1F, 0x8B, 7, 0]].concat(), ErrorKind::Corrupt, "compression method");
+    let padded = [&good[..], &[0; 3], &member(b"more")].concat();
+    let error = refused(GZIP, &padded, ErrorKind::Corrupt, "trailing data");
+    assert_eq!(error.offset(), Some(good.len() as u64 + 3));
+}
+
+#[test]
+fn bytes_after_a_block_of_bgzf_or_mgzip_are_an_error() {
+    let block = |extra: &[u8]| {
+        let mut encoder = GzBuilder::new().extra(extra).write(Vec::new(), Compression::new(6));
+        encoder.write_all(b"disk").unwrap();
+        encoder.finish().unwrap()
+    };
+    let marks: [&[u8]; 5] = [
+        b"BC\x02\0\x1b\0",
+        b"SZ\x04\0\0\0\0\0",
+        b"IG\x04\0\0\0\0\0",
+        b"MZ\x04\0\0\0\0\0",
+        b"Ap\x01\0BBC\x02\0\0\0",
+    ];
+    for extra in marks {
+        let good = block(extra);
+        assert_eq!(decode(GZIP, &[&good[..], &[0; 600]].concat()).unwrap(), b"disk");
+        for tail in NOT_A_MEMBER {
+            let error = refused(GZIP, &[&good[..], tail].concat(), ErrorKind::Corrupt, "trailing data");
+            assert_eq!(error.offset(), Some(good.len() as u64), "{extra:?} {tail:?}");
+            refused(GZIP, &[&good[..], &[0; 5], tail].concat(), ErrorKind::Corrupt, "trailing data");
+        }
+    }
+    // The id is data of another subfield, and the last member is not a block.
+    for file in [block(b"Ap\x02\0BC"), [block(b"BC\x02\0\x1b\0"), member(b"")].concat()] {
+        assert_eq!(decode(GZIP, &[&file[..], b"x"].concat()).unwrap(), b"disk");
     }
 }
 

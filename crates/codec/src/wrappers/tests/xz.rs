@@ -102,15 +102,21 @@ fn dictionary_above_the_limit_is_refused_before_it_is_allocated() {
     });
     // Block header: size, flags, filter id 0x21, 1 byte of properties: the size of the dictionary.
     assert_eq!(good[HEADER_LEN + 2..HEADER_LEN + 4], [0x21, 1]);
-    for (bits, mib) in [(37, 1536), (38, 2048), (39, 3072), (40, 4096)] {
+    for (bits, gib) in [(37, 2), (38, 4), (39, 4), (40, 8)] {
         good = with_block_header(&good, |header| header[4] = bits);
         let error = refused(XZ, &good, ErrorKind::Limit, "dictionary");
-        assert_eq!(error.remedy(), Some(Remedy::RaiseLimit(LimitKind::DecoderMemory)), "{mib} MiB");
+        assert_eq!(error.remedy(), Some(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, gib << 30)), "{bits}");
+        assert!(error.to_string().contains("(limit decoder-memory)"), "{error}");
     }
     good = with_block_header(&good, |header| header[4] = 28);
     assert_eq!(decode(XZ, &good).unwrap(), b"disk", "a dictionary of 64 MiB");
     let limits = Limits { decoder_memory: 32 << 20, ..Limits::default() };
-    refused_within(XZ, &good, &limits, ErrorKind::Limit, "dictionary");
+    let error = refused_within(XZ, &good, &limits, ErrorKind::Limit, "dictionary");
+    let Some(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, memory)) = error.remedy() else {
+        panic!("{error}")
+    };
+    let limits = Limits { decoder_memory: memory, ..Limits::default() };
+    assert_eq!(decode_within(XZ, &good, &limits).unwrap(), b"disk", "the recommended limit of {memory}");
     let limits = Limits { decoder_memory: 0, ..Limits::default() };
     refused_within(XZ, &good, &limits, ErrorKind::Limit, "dictionary");
 }

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use diskimg_core::{ErrorKind, Limits};
+use diskimg_core::{ErrorKind, LimitKind, Limits, Remedy};
 use zstd::stream::raw::CParameter;
 
 use super::{decode, decode_within, refused, refused_within, run, words};
@@ -76,12 +76,34 @@ fn bytes_after_the_last_zstd_frame_are_trailing_data() {
 }
 
 #[test]
+fn zstd_file_may_begin_with_skippable_and_empty_frames() {
+    for magic in 0x50..=0x5F {
+        let skipped = [&[magic, 0x2A, 0x4D, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        let nothing = [magic, 0x2A, 0x4D, 0x18, 0, 0, 0, 0];
+        let file = [&skipped[..], &nothing, &frame(&[]), &skipped, &frame(b"disk")].concat();
+        assert_eq!(Wrapper::recognise(&file), Some(ZSTD));
+        assert_eq!(decode(ZSTD, &file).unwrap(), b"disk");
+        let lz4 = [&skipped[..], &[4, 0x22, 0x4D, 0x18, 0x64, 0x40, 0xA7]].concat();
+        let error = refused(ZSTD, &lz4, ErrorKind::Corrupt, "LZ4");
+        assert_eq!(error.offset(), Some(11));
+    }
+}
+
+#[test]
 fn zstd_window_above_the_limit_is_refused() {
     let exponent = |log: u8| (log - 10) << 3;
     assert_eq!(decode(ZSTD, &with_window(exponent(27))).unwrap(), b"ab");
-    for window in [exponent(27) + 1, exponent(28), exponent(31), 0xFF] {
-        refused(ZSTD, &with_window(window), ErrorKind::Limit, "window");
+    for window in [exponent(27) + 1, exponent(28)] {
+        let error = refused(ZSTD, &with_window(window), ErrorKind::Limit, "window");
+        assert_eq!(error.remedy(), Some(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, 256 << 20)));
+        assert!(error.to_string().contains("(limit decoder-memory)"), "{error}");
+        let limits = Limits { decoder_memory: 256 << 20, ..Limits::default() };
+        assert_eq!(decode_within(ZSTD, &with_window(window), &limits).unwrap(), b"ab");
     }
+    let error = refused(ZSTD, &with_window(exponent(31)), ErrorKind::Limit, "window");
+    assert_eq!(error.remedy(), Some(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, 2 << 30)));
+    let error = refused(ZSTD, &with_window(0xFF), ErrorKind::Limit, "libzstd supports no larger window");
+    assert_eq!(error.remedy(), None, "no limit helps");
     let limits = Limits { decoder_memory: 3 << 20, ..Limits::default() };
     assert_eq!(decode_within(ZSTD, &with_window(exponent(21)), &limits).unwrap(), b"ab");
     refused_within(ZSTD, &with_window(exponent(22)), &limits, ErrorKind::Limit, "2097152");
