@@ -38,7 +38,7 @@ fn described(bytes: &[u8], chunk: usize) -> ImageInfo {
 #[test]
 fn footer_before_trailing_zeros_is_found_in_a_stream_as_in_a_file() {
     let whole = noisy_vmdk("streamOptimized");
-    for zeros in [0, 1, 511, 512, 1024, 2048, 65_536, 129_536, 130_047, 130_048, 200_000] {
+    for zeros in [0, 1, 511, 512, 1024, 2048, 65_536, 129_536, 130_047, 130_048, 130_560, 131_072, 200_000] {
         let mut bytes = whole.clone();
         bytes.resize(bytes.len() + zeros, 0);
         let expected = Opener::new().inspect_source(&Memory::new(bytes.clone())).unwrap().info;

@@ -155,13 +155,14 @@ impl Descriptor {
     /// Notes a line that is neither a comment nor an entry nor an extent.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if it may be an extent, or a damaged entry that decides which bytes the disk has.
+    /// [`ErrorKind::Corrupt`] if it is no text, or may be an extent, or a damaged entry that decides which bytes the disk has.
     fn line_without_value(&mut self, line: &[u8], at: u64) -> Result<()> {
         let word =
             line.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'.').next().unwrap_or_default();
         let is_ignored =
             matches!(key_meaning(&word.to_ascii_lowercase()), KeyMeaning::Harmless | KeyMeaning::Unknown);
-        ensure(is_ignored && !has_extent_type(line), || {
+        let is_text = line.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
+        ensure(is_ignored && is_text && !has_extent_type(line), || {
             corrupt("descriptor").at(at).found_name(line).expected("a comment, key or extent")
         })?;
         self.note(

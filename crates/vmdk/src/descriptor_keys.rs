@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_of_encryption_filters_and_other_data_are_told_from_harmless_ones() {
+    fn key_of_encryption_a_filter_or_other_data_is_recognised() {
         let table: [(&[&str], KeyMeaning); 6] = [
             (&["createtype", "parentcid", "parentfilenamehint", "ddb.uuid.parent"], KeyMeaning::Decisive),
             (

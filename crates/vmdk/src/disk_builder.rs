@@ -94,7 +94,11 @@ impl DiskBuilder {
         };
         let source = file.source.as_ref();
         let (header, at) = match header.has_footer() {
-            true => footer::find(source, header)?,
+            true => {
+                let (footer, finding) = footer::find(source, header)?;
+                self.findings.extend(finding);
+                (footer.header, footer.at)
+            }
             false => (header.clone(), HostOffset(0)),
         };
         let (directories, finding) = grain_directories::select(&header, at, source.size())?;

@@ -3,11 +3,13 @@
 //! Source: VMware, "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". The last three
 //! sectors of the file are the footer's marker, the footer, and the end-of-stream marker, which is all zeros.
 //!
-//! A transfer may pad a file with zeros to whole sectors or blocks. A footer is therefore accepted, in files and
-//! in streams, if it begins in the last 128 KiB and only zeros follow it. A file whose header has the offset of
+//! A transfer may pad a file with zeros to whole sectors or blocks, and a device that holds an image ends with zeros. A
+//! footer is therefore accepted, in files and in streams, if only zeros follow it. A file whose header has the offset of
 //! the directory needs no footer; the bytes after its last grain are ignored.
 
-use diskimg_core::{BlockSource, Error, HostOffset, Result, range, zeros};
+use std::ops::Range;
+
+use diskimg_core::{BlockSource, Error, Extents, Finding, HostOffset, Result, range, zeros};
 
 use crate::addr::{SECTOR, sectors};
 use crate::errors::{corrupt, truncated};
@@ -17,34 +19,105 @@ use crate::sparse_header::{MAGIC, SparseHeader};
 /// Bytes of marker, footer and end-of-stream marker. A file without padding ends with them, and a source that
 /// streams retains no more of its end.
 const UNPADDED: u64 = 3 * SECTOR;
-/// Bytes at the end of a file that are searched for the footer. Our limit: transfers pad to blocks of 64 KiB at
-/// most.
+/// Bytes at the end of a file that are searched for the footer without looking for the end of the data. Our choice:
+/// transfers pad to blocks of 64 KiB at most.
 const SEARCHED: u64 = 128 << 10;
+/// Bytes of a read that searches for zeros, and of the first step over holes. Our choice.
+const STEP: u64 = 1 << 20;
 /// [`SECTOR`] as the length of a slice.
 const SECTOR_BYTES: usize = 512;
 
-/// Finds the footer of a file that begins with `header`. Returns it with its offset.
+/// A footer and its offset.
+pub(crate) struct Footer {
+    pub(crate) header: SparseHeader,
+    pub(crate) at: HostOffset,
+}
+
+/// Finds the footer of a file that begins with `header`. Returns a finding with it if more zeros than usual follow.
 ///
 /// # Errors
 /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before it, [`diskimg_core::ErrorKind::Corrupt`] if
 /// bytes other than zeros follow it, if it has no offset of the directory, or if it differs from the header.
-pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(SparseHeader, HostOffset)> {
-    search(source, header, UNPADDED).or_else(|_| search(source, header, SEARCHED))
+pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(Footer, Option<Finding>)> {
+    if let Some(footer) = find_near_end(source, header)? {
+        return Ok((footer, None));
+    }
+    let end = end_of_data(source)?.plus(SECTOR).min(whole_sectors(source));
+    Ok((search(source, header, end, UNPADDED)?, Some(zeros_follow())))
 }
 
-/// Returns true if [`find`] searches the place of the footer, in a file that ends at `size` and has the
-/// end-of-stream marker at `end`.
-pub(crate) const fn is_searched(end: HostOffset, size: HostOffset) -> bool {
-    (size.0 / SECTOR * SECTOR).saturating_sub(SEARCHED) <= end.0.saturating_sub(2 * SECTOR)
+/// Finds the footer in the last 128 KiB of a file. `None` if they are zeros and the file is longer.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn find_near_end(source: &dyn BlockSource, header: &SparseHeader) -> Result<Option<Footer>> {
+    let end = whole_sectors(source);
+    let footer = search(source, header, end, UNPADDED).or_else(|_| search(source, header, end, SEARCHED));
+    let start = HostOffset(end.0.saturating_sub(SEARCHED));
+    match footer {
+        Ok(footer) => Ok(Some(footer)),
+        // A footer may be in the first sectors, its marker before them.
+        Err(_) if start.0 > SECTOR && last_data(source, start.plus(2 * SECTOR)..end)?.is_none() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Searches the last `within` bytes for the footer.
-fn search(
-    source: &dyn BlockSource,
-    header: &SparseHeader,
-    within: u64,
-) -> Result<(SparseHeader, HostOffset)> {
-    let end = HostOffset(source.size() / SECTOR * SECTOR);
+/// The finding on a file whose last 128 KiB are zeros.
+pub(crate) fn zeros_follow() -> Finding {
+    Finding::warning("footer", format!("the last {SEARCHED} bytes of the file are zeros"))
+}
+
+fn whole_sectors(source: &dyn BlockSource) -> HostOffset {
+    HostOffset(source.size() / SECTOR * SECTOR)
+}
+
+/// Returns the end of the last sector that is not zero.
+///
+/// Holes of the file are skipped in steps that grow, so the cost depends on the bytes that the file stores. A block device
+/// has no holes and is read.
+fn end_of_data(source: &dyn BlockSource) -> Result<HostOffset> {
+    let (mut end, mut step) = (whole_sectors(source), STEP);
+    while end.0 > SECTOR {
+        let start = HostOffset(end.0.saturating_sub(step).max(SECTOR));
+        let mut is_hole = true;
+        for extent in Extents::new(source, start.0..end.0) {
+            is_hole &= extent?.kind.reads_as_zeros();
+        }
+        match is_hole {
+            true => step = step.saturating_mul(2),
+            false if step > STEP => {
+                step = STEP;
+                continue;
+            }
+            false => {
+                if let Some(found) = last_data(source, start..end)? {
+                    return Ok(found);
+                }
+            }
+        }
+        end = start;
+    }
+    Ok(HostOffset(SECTOR))
+}
+
+/// Returns the end of the last sector in `host` that is not zero.
+fn last_data(source: &dyn BlockSource, host: Range<HostOffset>) -> Result<Option<HostOffset>> {
+    let mut end = host.end;
+    while end > host.start {
+        let start = HostOffset(end.0.saturating_sub(STEP)).max(host.start);
+        let mut bytes = vec![0; range::buffer_len(&(start.0..end.0))];
+        source.read_at(start.0, &mut bytes)?;
+        let last = bytes.chunks(SECTOR_BYTES).rposition(|sector| !zeros::is_zero(sector));
+        if let Some(index) = last {
+            return Ok(Some(start.plus(sectors(index as u64)).plus(SECTOR)));
+        }
+        end = start;
+    }
+    Ok(None)
+}
+
+/// Searches the last `within` bytes before `end` for the footer.
+fn search(source: &dyn BlockSource, header: &SparseHeader, end: HostOffset, within: u64) -> Result<Footer> {
     let start = HostOffset(end.0.saturating_sub(within).max(SECTOR));
     let mut bytes = vec![0; range::buffer_len(&(start.0..end.0))];
     source.read_at(start.0, &mut bytes)?;
@@ -57,7 +130,7 @@ fn search(
     let at = tail.offset(index);
     let footer = SparseHeader::parse(tail.sectors.get(index).copied().unwrap_or_default(), at)?;
     check_copy(header, &footer, at)?;
-    Ok((footer, at))
+    Ok(Footer { header: footer, at })
 }
 
 /// The whole sectors at the end of a file.

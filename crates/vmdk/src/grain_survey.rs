@@ -78,7 +78,10 @@ impl<'a> GrainSurvey<'a> {
         let (format, geometry, directories) = match &head.kind {
             FileKind::Hosted(header) if !header.is_descriptor_only() => {
                 let (header, at) = match header.has_footer() {
-                    true => footer::find(source, header)?,
+                    true => {
+                        let (footer, _) = footer::find(source, header)?;
+                        (footer.header, footer.at)
+                    }
                     false => (header.clone(), HostOffset(0)),
                 };
                 let (directories, _) = grain_directories::select(&header, at, source.size())?;

@@ -156,8 +156,9 @@ fn directory_findings(source: &dyn BlockSource, header: &SparseHeader, read_dire
     if !header.has_footer() {
         return grain_directories::findings(source, header, HostOffset(0), read_directory);
     }
-    match footer::find(source, header) {
-        Ok((footer, at)) => grain_directories::findings(source, &footer, at, false),
+    match footer::find_near_end(source, header) {
+        Ok(Some(footer)) => grain_directories::findings(source, &footer.header, footer.at, false),
+        Ok(None) => vec![footer::zeros_follow()],
         Err(error) => vec![Finding::warning("footer", error.to_string())],
     }
 }

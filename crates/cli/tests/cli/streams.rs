@@ -102,3 +102,28 @@ fn ambiguous_and_unknown_streams_are_reported() {
     dir.run_fed(&["probe", "-"], b"vhdxfile").fails_with(1, &["vhdx"]);
     dir.run_fed(&["probe", "-"], b"").fails_with(2, &["empty"]);
 }
+
+#[test]
+fn stream_optimised_image_at_the_start_of_a_device_is_read() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(3 << 20));
+    dir.ok(&["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "disk.raw", "disk.vmdk"]);
+    let mut device = dir.read("disk.vmdk");
+    let len = device.len();
+    for size in [len + 512, len + (200 << 10), 32 << 20, (32 << 20) + 100] {
+        device.resize(size, 0);
+        dir.write("device", &device);
+        dir.ok(&["convert", "-q", "--force", "-O", "raw", "device", "out.raw"]);
+        assert_eq!(dir.read("out.raw"), dir.read("disk.raw"), "{size}");
+        let piped = dir.run_fed(&["convert", "--force", "-O", "raw", "-", "piped.raw"], &device);
+        assert_eq!((piped.code, dir.read("piped.raw")), (0, dir.read("disk.raw")), "{size}: {piped:?}");
+        let far = size - len > 128 << 10;
+        let inspected = dir.run(&["inspect", "device"]);
+        assert_eq!(inspected.code, if far { 2 } else { 0 }, "{inspected:?}");
+        assert_eq!(dir.run_fed(&["inspect", "-"], &device).stdout, inspected.stdout);
+    }
+    device[20 << 20] = 7;
+    dir.write("device", &device);
+    dir.run(&["convert", "-O", "raw", "device", "bad.raw"]).fails_with(1, &["vmdk", "footer"]);
+    dir.run_fed(&["convert", "-O", "raw", "-", "bad.raw"], &device).fails_with(1, &["vmdk", "trailing data"]);
+}

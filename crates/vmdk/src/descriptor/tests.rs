@@ -74,6 +74,7 @@ fn ambiguous_or_invalid_line_is_rejected() {
         ("parentCID: 12345678", ErrorKind::Corrupt, 0),
         ("encryptionKeys \"x\"", ErrorKind::Corrupt, 0),
         ("READWRITE 8 FLAT \"a\"", ErrorKind::Corrupt, 0),
+        ("a\u{3}", ErrorKind::Corrupt, 0),
         ("version=4", ErrorKind::Unsupported, 0),
         ("\nRW 1 FLAT \"a", ErrorKind::Corrupt, 1),
     ];

@@ -4,12 +4,11 @@ use diskimg_core::{Error, HostOffset, Result};
 
 use crate::addr::SECTOR;
 use crate::errors::corrupt;
-use crate::footer;
 
 /// The bytes from the end-of-stream marker on, or from the end of the last structure that the tables require.
 ///
-/// After a footer only zeros may follow, and only as many as a file may have in which the footer is still found. Bytes in a
-/// truncated last sector, and all bytes of an image without a footer, are ignored.
+/// After a footer only zeros may follow: a device that holds an image ends with them. Bytes in a truncated last sector, and
+/// all bytes of an image without a footer, are ignored.
 pub(super) struct StreamTail {
     start: HostOffset,
     first_nonzero: Option<HostOffset>,
@@ -41,10 +40,7 @@ impl StreamTail {
     pub(super) fn check(&self, end: HostOffset) -> Result<()> {
         match self.first_nonzero {
             Some(at) if at.0 < end.0 / SECTOR * SECTOR => Err(trailing_data(at)),
-            _ if footer::is_searched(self.start, end) => Ok(()),
-            _ => Err(corrupt("trailing data").at(self.start.0).because(
-                "too many zeros follow the end of the stream: the footer would not be found in a file",
-            )),
+            _ => Ok(()),
         }
     }
 }
