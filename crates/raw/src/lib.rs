@@ -35,6 +35,7 @@ mod file_source;
 mod format;
 mod head;
 mod holes;
+mod host_run;
 mod image;
 mod image_lock;
 mod mapped_file;
