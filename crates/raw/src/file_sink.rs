@@ -237,7 +237,13 @@ impl FileSink {
         check_range(offset, len, self.limit).map_err(|error| {
             let room = format_args!("room for {len} bytes at {offset}");
             let error = error.field("target").found(format_args!("{} bytes long", self.limit)).expected(room);
-            error.because("the disk is larger")
+            match &self.end {
+                Some(end) => error.because(format_args!(
+                    "the disk is larger; the first {} bytes of the target were overwritten",
+                    end.load(Ordering::Relaxed)
+                )),
+                None => error.because("the disk is larger"),
+            }
         })
     }
 

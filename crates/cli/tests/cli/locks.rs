@@ -1,4 +1,5 @@
 //! Images that other processes use. `qemu-io` is the running virtual machine: it holds the same locks.
+#![cfg(target_os = "linux")]
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -6,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::tools::{ScratchDir, mixed_disk};
+use crate::whole_or_nothing::LoopDevice;
 
 const NOT_SHARED: &str = "Failed to get shared \"write\" lock";
 const NOT_WRITTEN: &str = "Failed to get \"write\" lock";
@@ -262,4 +264,48 @@ fn target_is_locked_while_it_is_written_in_place() {
     assert!(ours.wait().unwrap().success());
     assert!(!is_locked(&dir, "plain.raw", WRITES));
     assert!(dir.read("plain.raw") == disk);
+}
+
+#[test]
+fn image_that_a_machine_opens_during_the_conversion_is_not_replaced() {
+    let Some(dir) = with_disk() else { return };
+    let disk = dir.read("disk.raw");
+    dir.write("plain.raw", &[7; 1 << 20]);
+    let split = ["convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat"];
+    dir.ok(&[&split[..], &["disk.raw", "split.vmdk"]].concat());
+    for (target, format, used, options) in [
+        ("plain.raw", "raw", "plain.raw", &["-O", "raw"][..]),
+        // This extent is removed with the old image.
+        ("split.vmdk", "raw", "split-f001.vmdk", &["-O", "vmdk"]),
+    ] {
+        let before = (dir.names(), dir.read(target), dir.read(used));
+        let args = [&["convert", "--force", "-f", "raw"], options, &["-", target]].concat();
+        let mut ours = dir.command(&args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = ours.stdin.take().unwrap();
+        pipe.write_all(&disk[..disk.len() / 2]).unwrap();
+        let machine = Machine::start(&dir, format, used);
+        pipe.write_all(&disk[disk.len() / 2..]).unwrap();
+        drop(pipe);
+        let output = ours.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(NOT_WRITTEN) && stderr.contains(used), "{stderr}");
+        assert!(before == (dir.names(), dir.read(target), dir.read(used)), "{target}");
+        drop(machine);
+        dir.ok(&[&["convert", "--force"], options, &["disk.raw", target]].concat());
+    }
+}
+
+#[test]
+fn device_of_a_running_machine_is_not_written() {
+    let Some(dir) = with_disk() else { return };
+    dir.write("device", &[0; 4 << 20]);
+    let Some(device) = LoopDevice::over(&dir, "device") else { return };
+    let _machine = Machine::start(&dir, "raw", device.name());
+    for options in [&["-O", "raw"][..], &["-n", "-O", "raw"], &["-O", "qcow2"], &["--force", "-O", "vdi"]] {
+        let args = [&["convert"], options, &["disk.raw", device.name()]].concat();
+        dir.run(&args).fails_with(1, &[NOT_WRITTEN, &named(device.name())]);
+    }
+    dir.run(&["convert", "-f", "raw", device.name(), "out.raw"]).fails_with(1, &[NOT_SHARED]);
+    assert!(device.read(4 << 20) == vec![0; 4 << 20]);
 }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use crate::tools::{ScratchDir, mixed_disk};
 
 /// A loop device over a file of the directory.
-struct LoopDevice(PathBuf);
+pub(crate) struct LoopDevice(PathBuf);
 
 impl LoopDevice {
     /// `None` if the system allows no loop device: most containers forbid it.
-    fn over(dir: &ScratchDir, name: &str) -> Option<Self> {
+    pub(crate) fn over(dir: &ScratchDir, name: &str) -> Option<Self> {
         let made = Command::new("losetup").args(["--find", "--show"]).arg(dir.path(name)).output();
         match made {
             Ok(output) if output.status.success() => {
@@ -28,11 +28,11 @@ impl LoopDevice {
         }
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.0.to_str().unwrap()
     }
 
-    fn read(&self, len: usize) -> Vec<u8> {
+    pub(crate) fn read(&self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         File::open(&self.0).unwrap().read_exact_at(&mut bytes, 0).unwrap();
         bytes

@@ -37,12 +37,16 @@ impl Target {
         if let Some(file) = self.open_target()? {
             return self.check_existing(&file, path, size);
         }
-        let paths = self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?;
-        if self.overwrite {
-            paths.iter().map(PathBuf::as_path).chain(path).try_for_each(|path| self.ask_lock_at(path))
-        } else {
-            Ok(())
+        self.dry_run(&self.settings, size.unwrap_or(ANY_SIZE))?;
+        self.check_replaced_files(size)
+    }
+
+    /// Checks that no other process uses a file that this target will replace or remove.
+    pub(super) fn check_replaced_files(&self, size: Option<u64>) -> Result<()> {
+        if !self.overwrite || self.writes_in_place() {
+            return Ok(());
         }
+        self.files(size)?.iter().try_for_each(|path| self.ask_lock_at(path))
     }
 
     /// Checks an open file or device that is written in place.

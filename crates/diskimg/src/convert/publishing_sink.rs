@@ -1,13 +1,14 @@
 //! A sink that publishes its file, together with the other files of its image.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diskimg_core::{Batch, BlockSink, HostRange, Result, SinkProperties};
 
 use super::publication::Publication;
 use super::replaced_extents::replaced_extents;
+use super::target_locks::ask_lock_at;
 use super::unfinished_files::UnfinishedFiles;
 use super::unpublished_file::UnpublishedFile;
 
@@ -51,6 +52,7 @@ pub(super) struct ImageFiles {
     finished: Mutex<FinishedFiles>,
     unfinished: UnfinishedFiles,
     durable: bool,
+    lock: bool,
 }
 
 #[derive(Default)]
@@ -63,8 +65,10 @@ struct FinishedFiles {
 impl ImageFiles {
     /// The files of an image that has none yet. If `durable`, all names are on stable storage when the image is
     /// published; the caller syncs the data before.
-    pub(super) fn new(unfinished: UnfinishedFiles, durable: bool) -> Self {
-        Self { finished: Mutex::default(), unfinished, durable }
+    ///
+    /// If `lock`, no file that another process uses is replaced.
+    pub(super) fn new(unfinished: UnfinishedFiles, durable: bool, lock: bool) -> Self {
+        Self { finished: Mutex::default(), unfinished, durable, lock }
     }
 
     /// Creates a file of the image.
@@ -92,7 +96,7 @@ impl ImageFiles {
     fn publish(&self, main: UnpublishedFile) -> Result<()> {
         let mut finished = self.lock();
         let _publishing = self.unfinished.publish()?;
-        match finished.publish(main, self.durable) {
+        match finished.publish(main, self.durable, self.lock) {
             Ok(()) => {
                 finished.published.complete();
                 Ok(())
@@ -103,9 +107,17 @@ impl ImageFiles {
 }
 
 impl FinishedFiles {
-    fn publish(&mut self, main: UnpublishedFile, durable: bool) -> Result<()> {
+    fn publish(&mut self, main: UnpublishedFile, durable: bool, lock: bool) -> Result<()> {
         let (target, handle) = (main.target().to_owned(), main.file()?);
         let replaced = if main.replaces() { replaced_extents(&target)? } else { Vec::new() };
+        if lock {
+            // Another process may have begun to use one during the conversion.
+            let pending = self.pending.iter().map(UnpublishedFile::target);
+            pending
+                .chain(replaced.iter().map(PathBuf::as_path))
+                .chain([&*target])
+                .try_for_each(ask_lock_at)?;
+        }
         main.keep_access()?;
         self.pending.iter().try_for_each(UnpublishedFile::keep_access)?;
         let sync = |published: &Publication| if durable { published.sync(&target, &handle) } else { Ok(()) };
@@ -163,7 +175,7 @@ mod tests {
         diskimg_core::conformance::forwards_properties(&|sink| {
             let unfinished = UnfinishedFiles::default();
             let file = UnpublishedFile::new(&dir.path().join("disk"), false, &unfinished).unwrap();
-            let files = Arc::new(ImageFiles::new(unfinished, false));
+            let files = Arc::new(ImageFiles::new(unfinished, false, false));
             Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files) })
         });
     }

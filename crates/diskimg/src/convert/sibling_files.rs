@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn image_files() -> Arc<ImageFiles> {
-        Arc::new(ImageFiles::new(UnfinishedFiles::default(), true))
+        Arc::new(ImageFiles::new(UnfinishedFiles::default(), true, true))
     }
 
     fn siblings_in(dir: &Path, overwrite: bool, files: &Arc<ImageFiles>) -> Arc<dyn Siblings> {

@@ -19,13 +19,20 @@ impl Target {
         if self.lock { ImageUse::Write.ask(file, path.display()) } else { Ok(()) }
     }
 
-    /// Checks that no other process uses a file at `path`, if there is one. A file that cannot be opened cannot be
-    /// checked; it can be replaced if its directory permits it.
+    /// Checks that no other process uses a file at `path`, if there is one.
     pub(super) fn ask_lock_at(&self, path: &Path) -> Result<()> {
-        if !self.lock || !path.metadata().is_ok_and(|there| there.is_file()) {
-            return Ok(());
-        }
-        let opened = File::open(path).or_else(|_| File::options().write(true).open(path));
-        opened.map_or(Ok(()), |file| self.ask_lock(&file, path).map_err(|error| at_path(error, path)))
+        if self.lock { ask_lock_at(path) } else { Ok(()) }
     }
+}
+
+/// Checks that no other process uses a file at `path`, if there is one. A file that cannot be opened cannot be checked;
+/// it can be replaced if its directory permits it.
+pub(super) fn ask_lock_at(path: &Path) -> Result<()> {
+    if !path.metadata().is_ok_and(|there| there.is_file()) {
+        return Ok(());
+    }
+    let Ok(file) = File::open(path).or_else(|_| File::options().write(true).open(path)) else {
+        return Ok(());
+    };
+    ImageUse::Write.ask(&file, path.display()).map_err(|error| at_path(error, path))
 }

@@ -46,10 +46,8 @@ impl Target {
     }
 
     fn create_file(&self, path: &Path, size: Option<u64>) -> Result<Box<dyn BlockSink>> {
-        if self.overwrite {
-            self.files(size)?.iter().try_for_each(|path| self.ask_lock_at(path))?;
-        }
-        let files = Arc::new(ImageFiles::new(self.unfinished.clone(), self.durable));
+        self.check_replaced_files(size)?;
+        let files = Arc::new(ImageFiles::new(self.unfinished.clone(), self.durable, self.lock));
         let file = files.create(path, self.overwrite)?;
         let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
         // The file may be at the end of a symbolic link, and the others are found in its own directory.
