@@ -8,6 +8,7 @@ mod compressed;
 mod convert;
 mod create;
 mod discs;
+mod existing_targets;
 mod info;
 mod inspect;
 mod locks;
