@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// It is called from any worker thread, at most a few times per MiB. `()` ignores the progress and never stops;
 /// [`Cancel`] stops once it is triggered.
 pub trait Progress: Sync {
-    /// Reports that `bytes` more guest bytes are done. [`ControlFlow::Break`] ends the operation with
+    /// Reports that `bytes` more guest bytes are done, or none during a wait. [`ControlFlow::Break`] ends the operation with
     /// [`crate::ErrorKind::Cancelled`] as soon as each thread has finished its current step.
     fn advance(&self, bytes: u64) -> ControlFlow<()>;
 

@@ -75,9 +75,9 @@ pub(crate) struct ConvertArgs {
     /// Accepted for compatibility with qemu-img: targets are written out of order where possible
     #[arg(short = 'W')]
     pub(crate) out_of_order: bool,
-    /// Accepted for compatibility with qemu-img: the rate is not limited
-    #[arg(short = 'r', value_name = "RATE")]
-    pub(crate) rate: Option<String>,
+    /// Largest number of bytes of the disk to write per second, not counting holes; 0 for no limit
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = parse_size)]
+    pub(crate) rate: Option<u64>,
     /// The image; - for standard input
     #[arg(value_name = "SOURCE", value_parser = file_name())]
     pub(crate) source: PathBuf,

@@ -19,9 +19,6 @@ pub(super) fn run(args: &ConvertArgs, common: CommonArgs) -> Outcome {
 }
 
 fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result<(), Failure> {
-    if common.verbose && args.rate.is_some() {
-        eprintln!("diskimg: note: -r is ignored, the rate is not limited");
-    }
     let mut opener = opener(&args.open, Some((&args.follow, &args.source)))?;
     opener.strict = args.strict.strict;
     opener.snapshot = args.snapshot.as_deref().map(selector);
@@ -47,6 +44,7 @@ fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
     if let Some(memory) = args.memory {
         options.memory = memory;
     }
+    options.rate = args.rate;
     options.sparse = match args.sparse {
         None => Sparse::Auto,
         Some(0) => Sparse::Never,

@@ -100,6 +100,54 @@ fn number_of_threads_is_bounded() {
 }
 
 #[test]
+fn rate_limits_the_bytes_that_are_written() {
+    let dir = ScratchDir::new();
+    let mut disk = mixed_disk(4 << 20);
+    disk.resize(64 << 20, 0);
+    dir.write("disk.raw", &disk);
+    dir.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    let image = dir.read("disk.qcow2");
+    // 2 MiB of data.
+    for (source, format, threads) in
+        [("disk.raw", "raw", "1"), ("disk.qcow2", "raw", "4"), ("disk.raw", "qcow2", "2"), ("-", "raw", "1")]
+    {
+        let target = format!("out.{format}");
+        let time = |rate: &str| {
+            let args = ["convert", "--force", "-r", rate, "-m", threads, "-O", format, source, &target];
+            let start = std::time::Instant::now();
+            let run = dir.run_fed(&args, &image);
+            assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+            start.elapsed().as_secs_f64()
+        };
+        let limited = time("1M");
+        assert!((1.5..30.0).contains(&limited), "{source} {format}: {limited}");
+        assert_eq!(dir.ok(&["compare", "-F", format, "disk.raw", &target]).code, 0, "{source} {format}");
+        assert!(time("0") < limited, "{source} {format}: 0 is no limit");
+    }
+    for invalid in ["x", "-5", ""] {
+        assert_eq!(
+            dir.run(&["convert", "--force", "-r", invalid, "disk.raw", "out.raw"]).code,
+            1,
+            "{invalid}"
+        );
+    }
+}
+
+#[test]
+fn wait_for_the_rate_ends_with_a_signal() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    let mut child = dir.command(&["convert", "-r", "1", "disk.raw", "out.raw"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "a byte a second takes long");
+    let signalled =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(dir.names(), ["disk.raw"]);
+}
+
+#[test]
 fn format_of_no_image_is_refused() {
     let dir = ScratchDir::new();
     for option in [["-f", "raw"], ["-l", "x"]] {

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Result, SinkProperties, range, zeros};
+use diskimg_core::{BlockSink, Progress, Result, SinkProperties, range, zeros};
 
 use super::byte_counts::ByteCounts;
 use super::options::{Sparse, ZeroSearch};
+use super::rate_limit::RateLimit;
 
 /// Counts the bytes that a decoder writes, and applies the zero search of the options. Decoders search by the
 /// granularity of their sink.
@@ -13,6 +14,9 @@ pub(super) struct CountingSink<'a> {
     pub(super) sink: &'a dyn BlockSink,
     pub(super) counts: &'a ByteCounts,
     pub(super) sparse: Sparse,
+    pub(super) rate: Option<&'a RateLimit>,
+    /// Stops a wait for the rate.
+    pub(super) progress: &'a dyn Progress,
 }
 
 /// The zeros that are written at a time.
@@ -25,12 +29,18 @@ impl CountingSink<'_> {
         (search.step < zeros::GRANULARITY || !search.least.is_power_of_two()).then_some(search)
     }
 
+    /// Waits until this many bytes may be written.
+    fn wait(&self, bytes: u64) -> Result<()> {
+        self.rate.map_or(Ok(()), |rate| rate.wait(bytes, self.progress))
+    }
+
     /// Writes zeros as bytes.
     fn write_zeros(&self, range: Range<u64>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
             let end = range.end.min(at.saturating_add(ZEROS.len() as u64));
             let bytes = ZEROS.get(..range::buffer_len(&(at..end))).unwrap_or_default();
+            self.wait(bytes.len() as u64)?;
             self.counts.add(bytes.len() as u64, &[]);
             self.sink.write_at(at, bytes)?;
             at = end;
@@ -45,6 +55,8 @@ impl BlockSink for CountingSink<'_> {
         if let Some(search) = self.search() {
             search.runs(data, offset, &mut runs);
         }
+        let zeros: u64 = runs.iter().map(range::len).sum();
+        self.wait((data.len() as u64).saturating_sub(zeros))?;
         self.counts.add(data.len() as u64, &runs);
         zeros::write_runs(self.sink, offset, data, &runs)
     }
@@ -86,8 +98,16 @@ mod tests {
             for wants_holes in [false, true] {
                 let inner =
                     SinkProperties { order, granularity: 8192, wants_holes, ..SinkProperties::default() };
-                let of =
-                    |sparse| CountingSink { sink: &NullSink(inner), counts: &counts, sparse }.properties();
+                let of = |sparse| {
+                    CountingSink {
+                        sink: &NullSink(inner),
+                        counts: &counts,
+                        sparse,
+                        rate: None,
+                        progress: &(),
+                    }
+                    .properties()
+                };
                 assert_eq!(of(Sparse::Auto), inner);
                 assert_eq!(of(Sparse::Search(4096)), inner);
                 let coarse = SinkProperties { granularity: 65536, ..inner };

@@ -4,6 +4,7 @@ use diskimg_core::{BlockSink, BlockSource, Progress, Result};
 
 use super::byte_counts::ByteCounts;
 use super::options::{ConvertOptions, Converted};
+use super::rate_limit::RateLimit;
 use super::segment_plan::SegmentPlan;
 use super::sequencer::Sequencer;
 use super::worker::{Conversion, ConvertWorker};
@@ -40,6 +41,8 @@ pub fn convert(
         sink: &*sink,
         sparse: options.sparse,
         stores_zeros: workload.stores_zeros,
+        kernel_copies: workload.kernel_copies,
+        rate: RateLimit::new(options.rate),
         plan: SegmentPlan::new(source, &workload),
         sequencer: Sequencer::new(workload.threads),
         progress,

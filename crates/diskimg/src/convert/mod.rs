@@ -18,6 +18,7 @@ mod options;
 mod padded_sink;
 mod publication;
 mod publishing_sink;
+mod rate_limit;
 mod replaced_extents;
 mod segment_plan;
 mod sequencer;

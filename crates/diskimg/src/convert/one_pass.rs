@@ -11,6 +11,7 @@ use super::byte_counts::ByteCounts;
 use super::counting_sink::CountingSink;
 use super::engine::convert;
 use super::options::{ConvertOptions, Converted};
+use super::rate_limit::RateLimit;
 use crate::finding_log::merge;
 use crate::foreign_formats::TRAILER;
 use crate::opener::Opener;
@@ -27,6 +28,7 @@ pub(super) struct OnePass {
     options: ConvertOptions,
     sink: Box<dyn BlockSink>,
     counts: ByteCounts,
+    rate: Option<RateLimit>,
     stage: PassStage,
     raw: Option<RawCheck>,
     /// Describes an image that is decoded in order, for its findings.
@@ -69,7 +71,8 @@ impl OnePass {
         let stage = PassStage::Head { bytes: Vec::new(), enough: HEAD };
         let (opener, options) = (opener.clone(), options.clone());
         let described = Payload::new(&opener);
-        Self { opener, options, sink, counts: ByteCounts::default(), stage, raw: None, described }
+        let (counts, rate) = (ByteCounts::default(), RateLimit::new(options.rate));
+        Self { opener, options, sink, counts, rate, stage, raw: None, described }
     }
 
     /// The driver, once the format is known.
@@ -90,9 +93,10 @@ impl OnePass {
         self.opener.format.get_or_insert(format);
     }
 
-    /// Accepts the next bytes. After an error it accepts no more.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let pushed = self.push_head(bytes).and_then(|rest| self.forward(rest));
+    /// Accepts the next bytes. After an error it accepts no more. `progress` stops a wait for the rate; nothing else is
+    /// reported to it.
+    pub(super) fn push(&mut self, bytes: &[u8], progress: &dyn Progress) -> Result<()> {
+        let pushed = self.push_head(bytes, progress).and_then(|rest| self.forward(rest, progress));
         if pushed.is_err() {
             self.stage = PassStage::Failed;
         }
@@ -100,7 +104,7 @@ impl OnePass {
     }
 
     /// Completes the head; returns the bytes after it, which are empty as long as the head is incomplete.
-    fn push_head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+    fn push_head<'b>(&mut self, bytes: &'b [u8], progress: &dyn Progress) -> Result<&'b [u8]> {
         let mut rest = bytes;
         while let PassStage::Head { bytes: head, enough } = &mut self.stage {
             let missing = enough.saturating_sub(head.len());
@@ -109,7 +113,7 @@ impl OnePass {
             if head.len() < *enough {
                 return Ok(&[]);
             }
-            self.leave_head(None)?;
+            self.leave_head(None, progress)?;
             rest = later;
         }
         Ok(rest)
@@ -117,7 +121,7 @@ impl OnePass {
 
     /// Recognises the format by the head and chooses how to convert it, or requests a longer head. `size` is that of
     /// the image if it has ended.
-    fn leave_head(&mut self, size: Option<u64>) -> Result<()> {
+    fn leave_head(&mut self, size: Option<u64>, progress: &dyn Progress) -> Result<()> {
         let PassStage::Head { bytes: head, .. } = std::mem::replace(&mut self.stage, PassStage::Failed)
         else {
             return Ok(());
@@ -140,14 +144,15 @@ impl OnePass {
         if driver.format == diskimg_raw::DRIVER.format && !self.is_spooling() {
             self.raw = Some(RawCheck { head: head.clone(), tail: Tail::new(TRAILER), size: 0 });
         }
-        self.forward(&head)
+        self.forward(&head, progress)
     }
 
-    fn forward(&mut self, bytes: &[u8]) -> Result<()> {
+    fn forward(&mut self, bytes: &[u8], progress: &dyn Progress) -> Result<()> {
         if let Some(raw) = &mut self.raw {
             raw.push(bytes);
         }
-        let sink = CountingSink { sink: &*self.sink, counts: &self.counts, sparse: self.options.sparse };
+        let (counts, sparse, rate) = (&self.counts, self.options.sparse, self.rate.as_ref());
+        let sink = CountingSink { sink: &*self.sink, counts, sparse, rate, progress };
         match &mut self.stage {
             PassStage::Decoding(_, decoder) => {
                 self.described.push(bytes);
@@ -167,16 +172,16 @@ impl OnePass {
         progress: &dyn Progress,
     ) -> Result<Converted> {
         if let PassStage::Head { bytes, .. } = &self.stage {
-            self.leave_head(Some(bytes.len() as u64))?;
+            self.leave_head(Some(bytes.len() as u64), progress)?;
         }
         if let Some(raw) = &self.raw {
             raw.check(&self.opener)?;
         }
         match self.stage {
             PassStage::Decoding(driver, mut decoder) => {
-                let sparse = self.options.sparse;
-                let size =
-                    decoder.finish(&CountingSink { sink: &*self.sink, counts: &self.counts, sparse })?;
+                let (counts, sparse, rate) = (&self.counts, self.options.sparse, self.rate.as_ref());
+                let sink = CountingSink { sink: &*self.sink, counts, sparse, rate, progress };
+                let size = decoder.finish(&sink)?;
                 let described = self.described.finish().image;
                 let mut findings = described.map(|info| info.findings).unwrap_or_default();
                 merge(&mut findings, decoder.findings().into_iter().chain(streamed));

@@ -23,11 +23,14 @@ pub struct ConvertOptions {
     pub memory: u64,
     /// The treatment of zeros in stored bytes.
     pub sparse: Sparse,
+    /// The bytes of the disk that are written per second, over all workers; 0 and `None` for no limit. Holes are not
+    /// counted. With a limit, the kernel copies nothing from file to file.
+    pub rate: Option<u64>,
 }
 
 impl Default for ConvertOptions {
     fn default() -> Self {
-        Self { threads: 0, memory: 32 << 20, sparse: Sparse::Auto }
+        Self { threads: 0, memory: 32 << 20, sparse: Sparse::Auto, rate: None }
     }
 }
 

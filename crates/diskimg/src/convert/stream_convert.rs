@@ -51,8 +51,8 @@ impl StreamConvert {
         Self::with(opener, sink, &ConvertOptions::default())
     }
 
-    /// A conversion into `sink` with options. In one pass only [`ConvertOptions::sparse`] applies, in steps of up to
-    /// 2 MiB, and runs of zeros are not searched across units of the format (clusters, grains). A stored image is
+    /// A conversion into `sink` with options. In one pass only [`ConvertOptions::rate`] applies, and
+    /// [`ConvertOptions::sparse`] in steps of up to 2 MiB; runs of zeros are not searched across units of the format (clusters, grains). A stored image is
     /// converted like [`crate::convert()`] does.
     ///
     /// ```
@@ -125,7 +125,7 @@ impl StreamConvert {
 fn forward(pass: &mut OnePass, piece: Unpacked<'_>) -> Result<()> {
     match piece {
         Unpacked::Disk(disk) => pass.recognised(disk.format),
-        Unpacked::Bytes(bytes) => return pass.push(bytes),
+        Unpacked::Bytes(bytes) => return pass.push(bytes, &()),
         // A second disk may follow.
         Unpacked::End => {}
         Unpacked::Ambiguous(choice) => return choice.check(),

@@ -40,7 +40,7 @@ pub(super) fn convert_stream(
         scope.spawn(move || read_ahead(&mut stream, &full, &emptied));
         for buffer in filled {
             let (bytes, len) = buffer?;
-            pass.push(bytes.get(..len).unwrap_or_default())?;
+            pass.push(bytes.get(..len).unwrap_or_default(), progress)?;
             if let ControlFlow::Break(()) = progress.advance(len as u64) {
                 return Err(Error::new(ErrorKind::Cancelled).because("the conversion was cancelled"));
             }

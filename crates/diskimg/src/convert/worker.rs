@@ -9,6 +9,7 @@ use diskimg_core::{
 
 use super::byte_counts::ByteCounts;
 use super::options::Sparse;
+use super::rate_limit::RateLimit;
 use super::segment_plan::{PlannedSegment, SegmentPlan};
 use super::sequencer::Sequencer;
 
@@ -19,6 +20,9 @@ pub(super) struct Conversion<'a> {
     pub(super) sparse: Sparse,
     /// True if zeros are written like other bytes.
     pub(super) stores_zeros: bool,
+    /// True if the kernel may copy whole extents.
+    pub(super) kernel_copies: bool,
+    pub(super) rate: Option<RateLimit>,
     pub(super) plan: SegmentPlan<'a>,
     pub(super) sequencer: Sequencer,
     pub(super) progress: &'a dyn Progress,
@@ -77,8 +81,7 @@ impl<'a> ConvertWorker<'a> {
     /// Writes a segment to a sink that accepts any order, by a kernel copy if possible.
     fn unordered(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
         let range = planned.range();
-        if !matches!(self.conversion.sparse, Sparse::Search(_))
-            && !self.conversion.stores_zeros
+        if self.conversion.kernel_copies
             && let Some(host) = planned.host()
             && self.conversion.sink.copy_from(range.start, host)?
         {
@@ -126,8 +129,16 @@ impl<'a> ConvertWorker<'a> {
     }
 
     /// Reads a segment into the buffer and finds its runs of zeros. Segments of zeros, and those that are in memory
-    /// already and need no batch, are not read.
+    /// already and need no batch, are not read. Waits until the bytes may be written.
     fn load(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
+        self.read_segment(planned)?;
+        let Some(rate) = &self.conversion.rate else { return Ok(()) };
+        let zeros: u64 = self.zeros.iter().map(range::len).sum();
+        let bytes = range::len(&planned.range()).saturating_sub(zeros);
+        rate.wait(bytes, self.conversion.progress)
+    }
+
+    fn read_segment(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
         self.zeros.clear();
         self.buffer.clear();
         let range = planned.range();

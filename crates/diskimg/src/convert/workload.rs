@@ -44,12 +44,13 @@ impl Workload {
         let share = options.memory.checked_div(threads as u64).unwrap_or(0).saturating_sub(decoding);
         let segment = share.checked_div(copies).unwrap_or(unit).min(LARGEST_SEGMENT).max(unit);
         let whole_units = segment.saturating_sub(segment.checked_rem(granularity).unwrap_or(0));
+        let limited = options.rate.is_some_and(|rate| rate > 0);
         let searches = matches!(options.sparse, Sparse::Search(_));
         Self {
             threads,
             segment: usize::try_from(whole_units).unwrap_or(usize::MAX),
             granularity,
-            kernel_copies: !batched && order == WriteOrder::Any && !searches && !stores_zeros,
+            kernel_copies: !batched && order == WriteOrder::Any && !searches && !stores_zeros && !limited,
             stores_zeros,
         }
     }
