@@ -32,7 +32,7 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
         "children": inspection.file_size.map(|_| children()),
         "backing-filename-format": backing.and_then(|backing| backing.format.as_ref()),
         "snapshots": (!info.snapshots.is_empty()).then(snapshots),
-        "virtual-size": info.virtual_size,
+        "virtual-size": whole_sectors(info.virtual_size),
         "filename": filename,
         "cluster-size": info.allocation_unit,
         "format": format,
@@ -113,8 +113,9 @@ fn file_node(inspection: &Inspection, filename: &str) -> Value {
     })
 }
 
-/// QEMU rounds the size of a file up to sectors. The exact length is one of our additions.
-fn whole_sectors(bytes: u64) -> u64 {
+/// Rounds a size up to whole sectors, as QEMU does. The exact sizes are among our additions.
+#[must_use]
+pub fn whole_sectors(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(512).unwrap_or(bytes)
 }
 
@@ -139,6 +140,7 @@ fn snapshot(snapshot: &Snapshot) -> Value {
 fn additions(inspection: &Inspection) -> Value {
     let info = &inspection.info;
     json!({
+        "virtual-size": info.virtual_size,
         "file-size": inspection.file_size,
         "wrapper": inspection.wrapper.map(Wrapper::name),
         "content": info.content,

@@ -11,7 +11,7 @@ use crate::preallocated::PreallocatedFiles;
 
 impl Target {
     /// Measures the size of this target with the disk `source`. Only the extents are read. For raw this is the size of
-    /// the disk, although holes use no blocks of the file system. For an image of several files it is their sum; the
+    /// the disk, in whole sectors if [`Target::whole_sectors`] is set, although holes use no blocks of the file system. For an image of several files it is their sum; the
     /// files are named after the target, or `disk` if it has no name. The results for raw and qcow2 are those of
     /// `qemu-img measure`.
     ///

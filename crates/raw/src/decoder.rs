@@ -2,7 +2,7 @@
 
 use diskimg_core::{BlockSink, Limits, Result, StreamDecoder, StreamWriter};
 
-use crate::error::empty_image;
+use crate::error::empty_stream;
 use crate::format::RAW;
 
 /// Writes the stream in whole units of the sink, with runs of zeros as holes.
@@ -32,7 +32,7 @@ impl StreamDecoder for RawDecoder {
     fn finish(&mut self, sink: &dyn BlockSink) -> Result<u64> {
         self.writer.flush(sink)?;
         if self.size == 0 {
-            return Err(empty_image());
+            return Err(empty_stream());
         }
         Ok(self.size)
     }

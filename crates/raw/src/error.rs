@@ -30,7 +30,7 @@ pub(crate) fn no_disk(what: &str) -> Error {
     error(ErrorKind::InvalidInput, "file").found(what).expected("a regular file or a block device")
 }
 
-/// Returns the error for a disk of zero bytes: an empty stream or file has lost its content.
-pub(crate) fn empty_image() -> Error {
+/// Returns the error for a stream of zero bytes, which has lost its content. A file of zero bytes can be a disk.
+pub(crate) fn empty_stream() -> Error {
     Error::new(ErrorKind::Truncated).format(RAW).because("empty image: it has no bytes")
 }

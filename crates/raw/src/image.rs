@@ -6,7 +6,6 @@ use std::sync::Arc;
 use diskimg_core::{BlockSource, Extent, Finding, Image, ImageInfo, Limits, Location, Result};
 
 use crate::content::Content;
-use crate::error::empty_image;
 use crate::format::RAW;
 use crate::head::read_head;
 use crate::optical::findings;
@@ -23,8 +22,7 @@ impl RawImage {
     /// Reads the first bytes of `source` and describes them.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limits allow;
-    /// [`diskimg_core::ErrorKind::Truncated`] for an empty one; the errors of reading.
+    /// [`diskimg_core::ErrorKind::Limit`] for a disk larger than the limits allow; the errors of reading.
     ///
     /// ```
     /// use diskimg_core::{BlockSource, Image, Limits, Memory};
@@ -47,9 +45,6 @@ impl RawImage {
 /// Describes a raw disk by its first bytes.
 pub(crate) fn describe(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let size = source.size();
-    if size == 0 {
-        return Err(empty_image());
-    }
     limits.check_virtual_size(size).map_err(|error| error.format(RAW))?;
     let head = read_head(source)?;
     let content = recognise_head(&head, Some(size));
@@ -60,6 +55,9 @@ pub(crate) fn describe(source: &dyn BlockSource, limits: &Limits) -> Result<Imag
     if let Some(end) = partitions::table_end(&head).filter(|end| *end > size && !info.is_optical_disc) {
         let message = format!("the partition table describes a disk of {end} bytes, and this one has {size}");
         info.findings.push(Finding::note("partition_table", message));
+    }
+    if size == 0 {
+        info.findings.push(Finding::warning("empty", "the disk has no bytes"));
     }
     Ok(info)
 }

@@ -47,16 +47,14 @@ fn image_describes_its_content_and_reads_as_its_source() {
 }
 
 #[test]
-fn empty_image_is_truncated_as_file_and_as_stream() {
-    let sink = MemorySink::new(1 << 20);
-    for error in [
-        open(Vec::new()).map(|_| ()).unwrap_err(),
-        (DRIVER.inspect)(&Memory::new(Vec::new()), &Limits::default()).map(|_| ()).unwrap_err(),
-        push(&[], 1, &sink).map(|_| ()).unwrap_err(),
-    ] {
-        assert_eq!(error.kind(), ErrorKind::Truncated);
-        assert!(error.to_string().contains("empty image"), "{error}");
-    }
+fn empty_file_is_a_disk_of_no_bytes_and_an_empty_stream_is_truncated() {
+    let image = open(Vec::new()).unwrap();
+    assert_eq!((image.size(), image.info().findings[0].check), (0, "empty"));
+    let inspected = (DRIVER.inspect)(&Memory::new(Vec::new()), &Limits::default()).unwrap();
+    assert_eq!((inspected.virtual_size, &inspected.findings), (0, &image.info().findings));
+    let error = push(&[], 1, &MemorySink::new(1 << 20)).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
+    assert!(error.to_string().contains("empty image"), "{error}");
 }
 
 #[test]

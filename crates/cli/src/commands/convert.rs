@@ -6,7 +6,7 @@ use std::path::Path;
 use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
 use super::common::{CommonArgs, input, opener, selector, shown, warn};
-use super::target::{is_stdout, target};
+use super::target::{is_stdout, note_whole_sectors, target};
 use crate::args::ConvertArgs;
 use crate::failure::{About, Failure, Outcome};
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
@@ -34,6 +34,7 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let both = format!("{} to {}", shown(&args.source).display(), args.target.display());
     let done = done.about(Path::new(&both))?;
     warn(&done.findings, None, common);
+    note_whole_sectors(&target, done.virtual_size, common);
     report(args, common, &display, &done);
     Ok(())
 }

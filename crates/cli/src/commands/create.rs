@@ -8,8 +8,9 @@ use diskimg::{
     looks_like_image,
 };
 
+use super::common::CommonArgs;
 use super::settings::take_size;
-use super::target::{about, at, configure, exists, is_file, is_same_file};
+use super::target::{about, at, configure, exists, is_file, is_same_file, note_whole_sectors};
 use crate::args::CreateArgs;
 use crate::failure::{About, Failure, Outcome};
 
@@ -17,7 +18,7 @@ use crate::failure::{About, Failure, Outcome};
 const BACKING_FILE: &str = "backing_file";
 const BACKING_FORMAT: &str = "backing_fmt";
 
-pub(super) fn run(args: &CreateArgs) -> Outcome {
+pub(super) fn run(args: &CreateArgs, common: CommonArgs) -> Outcome {
     let driver = driver(&args.format)?;
     let there = args.file.symlink_metadata().is_ok();
     let mut target = at(&args.file, driver.format)?;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &CreateArgs) -> Outcome {
         return Err(exists(&args.file).into());
     }
     target.overwrite = args.force;
+    target.whole_sectors = true;
     configure(&mut target, &args.options)?;
     let given = take_size(&mut target.settings, args.size)?;
     let below = backing_size(args, driver, &mut target)?;
@@ -33,6 +35,7 @@ pub(super) fn run(args: &CreateArgs) -> Outcome {
             .because("the size of the disk is required unless a backing file is opened")
     })?;
     target.create(Some(size)).and_then(diskimg::BlockSink::finish).about(&args.file)?;
+    note_whole_sectors(&target, size, common);
     Ok(0)
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Check(args) => check::run(&args, common),
         Command::Convert(args) => convert::run(&args, common),
         Command::Measure(args) => measure::run(&args, common),
-        Command::Create(args) => create::run(&args),
+        Command::Create(args) => create::run(&args, common),
         Command::Cat(args) => cat::run(&args, common),
         Command::Compare(args) => compare::run(&args, common),
         Command::Formats => formats::run(common),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use diskimg::Inspection;
 use diskimg::core::{Detail, Snapshot};
-use diskimg::json::{backing, file_name, full_name, severity};
+use diskimg::json::{backing, file_name, full_name, severity, whole_sectors};
 
 use crate::failure::Failure;
 use crate::output::shown;
@@ -16,7 +16,11 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
     let info = &inspection.info;
     writeln!(out, "image: {}", shown(filename))?;
     writeln!(out, "file format: {}", info.format)?;
-    writeln!(out, "virtual size: {} ({} bytes)", human_size(info.virtual_size), info.virtual_size)?;
+    let size = whole_sectors(info.virtual_size);
+    writeln!(out, "virtual size: {} ({size} bytes)", human_size(size))?;
+    if size != info.virtual_size {
+        writeln!(out, "exact size: {} bytes", info.virtual_size)?;
+    }
     if let Some(bytes) = inspection.allocated_size {
         writeln!(out, "disk size: {}", human_size(bytes))?;
     }

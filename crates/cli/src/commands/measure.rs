@@ -16,6 +16,7 @@ use crate::output::{is_dash, print_json, stdout};
 pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
     let mut target = Target::file("", driver(&args.target_format)?.format);
     target.compress = args.compress;
+    target.whole_sectors = true;
     configure(&mut target, &args.options)?;
     let (measured, bitmaps) = match (&args.file, args.size) {
         (Some(file), _) => {

@@ -5,9 +5,13 @@ use std::path::Path;
 
 use diskimg::{Error, ErrorKind, Format, Remedy, Result, Target, driver};
 
+use super::common::CommonArgs;
 use super::settings;
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
+
+/// The unit of the length of a raw file, in bytes.
+const SECTOR: u64 = 512;
 
 /// Returns the target that the arguments describe. Checks the target of a stream before it is opened, because
 /// a stream can be read only once. The conversion checks the others.
@@ -20,6 +24,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     if replaces && !args.force && args.target.symlink_metadata().is_ok_and(|there| there.is_file()) {
         return Err(exists(&args.target));
     }
+    target.whole_sectors = true;
     target.compress = args.compress;
     target.level = args.level;
     configure(&mut target, &args.options)?;
@@ -75,6 +80,17 @@ pub(super) fn exists(path: &Path) -> Error {
 /// Returns true if the target is standard output.
 pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
     is_dash(&args.target)
+}
+
+/// Prints a note if a new raw file is longer than its disk of `size` bytes, because it has whole sectors.
+pub(super) fn note_whole_sectors(target: &Target, size: u64, common: CommonArgs) {
+    let is_exact = size.is_multiple_of(SECTOR) || target.format.name() != "raw" || target.writes_in_place();
+    let Some(path) = target.path().filter(|_| !is_exact && !common.quiet) else { return };
+    let length = size.next_multiple_of(SECTOR);
+    eprintln!(
+        "diskimg: note: {} has {length} bytes: the disk of {size} bytes is rounded up to whole sectors",
+        path.display()
+    );
 }
 
 /// Names the target at `path` in an error.

@@ -23,6 +23,7 @@ mod pipes;
 mod preallocation;
 mod progress;
 mod qcow2_headers;
+mod raw_sizes;
 mod references;
 mod refusals;
 mod signals;

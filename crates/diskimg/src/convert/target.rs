@@ -47,6 +47,9 @@ pub struct Target {
     pub in_place: bool,
     /// Assumes that a raw target written in place reads as zeros.
     pub is_zero: bool,
+    /// Rounds the length of a new raw file up to whole sectors of 512 bytes with zeros, as `qemu-img` does. Files and
+    /// devices that are written in place, streams and sinks have the length of the disk.
+    pub whole_sectors: bool,
     /// The space that is allocated for a raw file before the first write. qcow2 has a setting for it.
     pub preallocation: Preallocation,
     /// Stores zeros like other data, also where the source has holes: nothing of the disk is a hole of the target. A
@@ -133,6 +136,7 @@ impl Target {
             overwrite: false,
             in_place: false,
             is_zero: false,
+            whole_sectors: false,
             preallocation: Preallocation::Off,
             store_zeros: false,
             direct: false,
@@ -157,6 +161,12 @@ impl Target {
     #[must_use]
     pub fn unfinished(&self) -> UnfinishedFiles {
         self.unfinished.clone()
+    }
+
+    /// True if a disk gets whole sectors in this target.
+    pub(super) fn rounds_up(&self) -> bool {
+        let is_new_file = matches!(self.place, TargetPlace::Path(_)) && !self.writes_in_place();
+        self.whole_sectors && self.is_raw() && is_new_file
     }
 
     /// Returns true if the target is a block device.

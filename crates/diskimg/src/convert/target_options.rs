@@ -7,6 +7,7 @@ use diskimg_raw::{Preallocation, SinkOptions};
 
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace};
+use super::whole_sector_sink::whole_sectors;
 use crate::drivers::driver_of;
 
 impl Target {
@@ -49,6 +50,7 @@ impl Target {
     pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
         if self.is_raw() {
             self.check_raw_options()?;
+            let virtual_size = if self.rounds_up() { whole_sectors(virtual_size) } else { virtual_size };
             // `create` ignores them, too.
             return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
         }

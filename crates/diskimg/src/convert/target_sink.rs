@@ -9,6 +9,7 @@ use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink, open_target}
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
 use super::sibling_files::new_siblings;
 use super::target::{Target, TargetPlace, at_path};
+use super::whole_sector_sink::{WholeSectorSink, whole_sectors};
 
 impl Target {
     /// Returns true if the target can be created before the size of the disk is known.
@@ -49,10 +50,14 @@ impl Target {
         self.check_replaced_files(size)?;
         let files = Arc::new(ImageFiles::new(self.unfinished.clone(), self.durable, self.lock));
         let file = files.create(path, self.overwrite)?;
-        let options = SinkOptions { is_zero: true, ..self.sink_options(size) };
+        let length = if self.rounds_up() { size.map(whole_sectors) } else { size };
+        let options = SinkOptions { is_zero: true, ..self.sink_options(length) };
         // The file may be at the end of a symbolic link, and the others are found in its own directory.
         let siblings = new_siblings(file.target(), self.overwrite, options, Arc::clone(&files));
-        let sink = Box::new(FileSink::new(file.file()?, options)?);
+        let mut sink: Box<dyn BlockSink> = Box::new(FileSink::new(file.file()?, options)?);
+        if self.rounds_up() && size.is_none() {
+            sink = Box::new(WholeSectorSink::new(sink));
+        }
         let sink = self.formatted(sink, &self.settings, size, siblings)?;
         Ok(Box::new(PublishingSink { sink, file, role: ImageFileRole::Main(files) }))
     }
