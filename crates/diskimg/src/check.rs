@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Result};
 
+use crate::archive::ArchivedDisk;
 use crate::below::PARENT_MISMATCH;
 use crate::finding_log::merge;
 use crate::opened_files::{OpenedFiles, RelativeResolver};
@@ -46,27 +47,38 @@ impl Opener {
         let path = path.as_ref();
         let (source, _) = self.locked_file(path)?;
         match self.wrapper_of(&source)? {
-            None => self.checked(Arc::new(source), Vec::new()),
+            None => self.checked_unpacked(Arc::new(source)),
             Some(wrapper) => {
                 let input = StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?;
-                let (file, findings) = input.into_file(&())?;
-                self.checked(file, findings)
+                let (file, log) = input.into_file(&())?;
+                self.checked(file, &|size| log.findings(size))
             }
         }
     }
 
-    /// Checks the structure of the image in a source, which is never decompressed.
+    /// Checks the structure of the image in a source, which is not decompressed. The disk of an archive is.
     ///
     /// # Errors
     /// As [`Opener::check`].
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
-        self.without_locks().checked(source, Vec::new())
+        self.without_locks().checked_unpacked(source)
     }
 
-    /// Checks the image in a source that was streamed with these findings.
-    #[allow(clippy::needless_pass_by_value, reason = "callers pass ownership of the source")]
-    fn checked(&self, source: Arc<dyn BlockSource>, streamed: Vec<Finding>) -> Result<Checked> {
-        let (source, _) = self.unpacked(&source)?;
+    /// Checks the image in a source, or the disk of an archive.
+    fn checked_unpacked(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
+        let Some(ArchivedDisk { source, conclusion }) = self.archived_in(Arc::clone(&source))? else {
+            return self.checked(source, &|_| Vec::new());
+        };
+        conclusion.check()?;
+        if conclusion.member.wrapper.is_some() {
+            let (file, log) = StreamInput::compressed_member(source, conclusion, self)?.into_file(&())?;
+            return self.checked(file, &|size| log.findings(size));
+        }
+        self.checked(Arc::new(source), &|size| conclusion.findings(size))
+    }
+
+    /// Checks the image in a source. `more` returns findings about an image of this virtual size.
+    fn checked(&self, source: Arc<dyn BlockSource>, more: &dyn Fn(u64) -> Vec<Finding>) -> Result<Checked> {
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| {
             let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
@@ -81,12 +93,17 @@ impl Opener {
         let options = OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot: None };
         // An image that cannot be described may still be checked.
         let described = self.inspect_image(&source);
-        let mut findings = described.map(|info| info.findings).unwrap_or_default();
+        let mut findings = described.map_or_else(
+            |_| Vec::new(),
+            |mut info| {
+                merge(&mut info.findings, more(info.virtual_size));
+                info.findings
+            },
+        );
         // An opened image reports the end of its external data file too.
         if let Ok(opened) = (driver.open)(Arc::clone(&source), &options) {
             merge(&mut findings, opened.info().findings.iter().cloned());
         }
-        merge(&mut findings, streamed);
         for below in given {
             let about_chain = below.inspection.info.findings.into_iter();
             merge(&mut findings, about_chain.filter(|finding| finding.check == PARENT_MISMATCH));

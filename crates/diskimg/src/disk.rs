@@ -8,6 +8,7 @@ use diskimg_core::{
     BlockSource, Chain, Extent, Finding, Image, ImageInfo, Location, Printable, ReferenceRole, Result,
 };
 
+use crate::archive::{ArchiveMember, MemberVerification};
 use crate::finding_log::merge;
 use crate::host_id::HostId;
 use crate::inspection::{FileSizes, Inspection};
@@ -35,8 +36,10 @@ pub struct Disk {
     /// The names of the files of the layers below the image.
     names: Vec<Option<String>>,
     wrapper: Option<Wrapper>,
-    member: Option<String>,
-    /// The findings about the stream that the image was read from, and about the chain.
+    archive: Option<ArchiveMember>,
+    /// The digests of the member that a conversion compares.
+    verification: Option<Arc<MemberVerification>>,
+    /// The findings about the stream or archive that the image was read from, and about the chain.
     more_findings: Vec<Finding>,
     file: Arc<dyn BlockSource>,
     /// The sizes of the file; if the image is compressed, those of the compressed file.
@@ -62,7 +65,7 @@ impl Disk {
         top: Arc<dyn Image>,
         below: Vec<NamedLayer>,
         wrapper: Option<Wrapper>,
-        member: Option<String>,
+        archive: Option<ArchiveMember>,
     ) -> Result<Self> {
         let mut layers = vec![Arc::clone(&top)];
         let mut names = Vec::new();
@@ -84,7 +87,8 @@ impl Disk {
             whole,
             names,
             wrapper,
-            member,
+            archive,
+            verification: None,
             more_findings,
             file,
             sizes,
@@ -141,7 +145,7 @@ impl Disk {
     pub fn inspection(&self) -> Inspection {
         let mut info = self.top.info().clone();
         merge(&mut info.findings, self.more_findings.iter().cloned());
-        Inspection::new(info, self.wrapper, self.sizes)
+        Inspection::new(info, self.wrapper, self.sizes).in_archive(self.archive.clone())
     }
 
     /// The findings about all layers, top first. The message of a finding about a layer below begins with the name of
@@ -188,10 +192,26 @@ impl Disk {
         self.wrapper
     }
 
-    /// The name of the disk's file in its OVA; not yet escaped for a terminal.
+    /// The name of the disk's member in its archive; not yet escaped for a terminal.
     #[must_use]
     pub fn member(&self) -> Option<&str> {
-        self.member.as_deref()
+        self.archive.as_ref().map(|archive| archive.name.as_str())
+    }
+
+    /// The member of an archive that the disk is read from, if any.
+    #[must_use]
+    pub fn archive(&self) -> Option<&ArchiveMember> {
+        self.archive.as_ref()
+    }
+
+    /// Sets the digests that a conversion compares.
+    pub(crate) fn verify_with(&mut self, verification: Option<MemberVerification>) {
+        self.verification = verification.map(Arc::new);
+    }
+
+    /// The digests that a conversion compares.
+    pub(crate) fn verification(&self) -> Option<&MemberVerification> {
+        self.verification.as_deref()
     }
 }
 

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use diskimg_core::{BlockSource, ImageInfo, Result, Window};
+use diskimg_core::{BlockSource, ImageInfo, Result};
 
+use crate::archive::ArchivedDisk;
 use crate::byte_stream::SourceReader;
 use crate::host_file::open_stream;
 use crate::inspection::{FileSizes, Inspection};
@@ -62,21 +63,28 @@ impl Opener {
         stream: impl FnOnce() -> Result<R>,
     ) -> Result<Inspection> {
         let sizes = FileSizes::of(source);
-        Ok(match self.wrapper_of(source)? {
-            None => Inspection::new(self.inspect_unpacked(source)?, None, sizes),
-            Some(_) => {
-                let inside = self.inspect_stream(stream()?)?;
-                Inspection::new(inside.info, inside.wrapper, sizes)
+        if self.wrapper_of(source)?.is_some() {
+            let inside = self.inspect_stream(stream()?)?;
+            return Ok(Inspection::new(inside.info, inside.wrapper, sizes).in_archive(inside.archive));
+        }
+        Ok(match self.archived_in(source)? {
+            Some(disk) => {
+                let info = self.inspect_member(&disk)?;
+                Inspection::new(info, None, sizes).in_archive(Some(disk.conclusion.member))
             }
+            None => Inspection::new(self.inspect_image(source)?, None, sizes),
         })
     }
 
-    /// Describes the image in an uncompressed source, or the one in an OVA.
-    fn inspect_unpacked(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
-        match self.archived_in(source)? {
-            Some(disk) => self.inspect_image(&Window::new(source, disk.range)?),
-            None => self.inspect_image(source),
-        }
+    /// Describes the disk of an archive.
+    fn inspect_member(&self, disk: &ArchivedDisk<&dyn BlockSource>) -> Result<ImageInfo> {
+        let ArchivedDisk { source, conclusion } = disk;
+        let mut info = match conclusion.member.wrapper {
+            Some(_) => self.inside_archive().inspect_stream(SourceReader::new(source))?.info,
+            None => self.inspect_image(source)?,
+        };
+        conclusion.describe(&mut info);
+        Ok(info)
     }
 
     /// Describes the image in a source that is decompressed and extracted already.

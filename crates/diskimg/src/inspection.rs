@@ -3,6 +3,8 @@
 use diskimg_codec::Wrapper;
 use diskimg_core::{BlockSource, ImageInfo};
 
+use crate::archive::ArchiveMember;
+
 /// The description of an image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
 ///
 /// ```
@@ -24,6 +26,8 @@ pub struct Inspection {
     pub info: ImageInfo,
     /// The compression of the file, if any.
     pub wrapper: Option<Wrapper>,
+    /// The member of an archive that is described, if the file is an archive.
+    pub archive: Option<ArchiveMember>,
     /// Length of the file in bytes; `None` for a stream.
     pub file_size: Option<u64>,
     /// Bytes allocated for the file on its file system; `None` for a stream or where it is unknown.
@@ -35,7 +39,14 @@ pub struct Inspection {
 
 impl Inspection {
     pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: FileSizes) -> Self {
-        Self { info, wrapper, file_size: sizes.file, allocated_size: sizes.allocated, in_use: None }
+        Self {
+            info,
+            wrapper,
+            archive: None,
+            file_size: sizes.file,
+            allocated_size: sizes.allocated,
+            in_use: None,
+        }
     }
 
     /// The description of an image in an uncompressed file with this metadata.
@@ -48,6 +59,12 @@ impl Inspection {
     #[must_use]
     pub fn of_stream(info: ImageInfo, wrapper: Option<Wrapper>) -> Self {
         Self::new(info, wrapper, FileSizes::default())
+    }
+
+    /// Adds the member that is described.
+    pub(crate) fn in_archive(mut self, archive: Option<ArchiveMember>) -> Self {
+        self.archive = archive;
+        self
     }
 }
 

@@ -138,11 +138,14 @@ fn snapshot(snapshot: &Snapshot) -> Value {
 
 /// The members that `qemu-img` does not print.
 fn additions(inspection: &Inspection) -> Value {
-    let info = &inspection.info;
+    let (info, archive) = (&inspection.info, inspection.archive.as_ref());
     json!({
         "virtual-size": info.virtual_size,
         "file-size": inspection.file_size,
         "wrapper": inspection.wrapper.map(Wrapper::name),
+        "archive": archive.map(|archive| archive.archive.name()),
+        "member": archive.map(|archive| &archive.name),
+        "member-wrapper": archive.and_then(|archive| archive.wrapper).map(Wrapper::name),
         "content": info.content,
         "cdrom": info.is_optical_disc,
         "encryption": info.encryption,

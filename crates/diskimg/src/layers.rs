@@ -7,6 +7,7 @@ use diskimg_core::{
     BlockSource, Driver, Error, ErrorKind, Finding, Image, ImageInfo, OpenOptions, Result, SnapshotSelector,
 };
 
+use crate::archive::ArchiveMember;
 use crate::below::{FilesBelow, Place};
 use crate::disk::{Disk, NamedLayer};
 use crate::opened_files::{OpenedFiles, RelativeResolver};
@@ -19,14 +20,14 @@ impl Opener {
         &self,
         source: &Arc<dyn BlockSource>,
         wrapper: Option<Wrapper>,
-        member: Option<String>,
+        archive: Option<ArchiveMember>,
     ) -> Result<Disk> {
         let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
         let opened = OpenedFiles::new(self.locking);
         let mut below = FilesBelow::new(self, Some(source));
         let top = self.layer(driver, Arc::clone(source), below.place(), self.snapshot.clone(), &opened)?;
         let (layers, findings) = self.layers_below(&top, &mut below, &opened)?;
-        let mut disk = Disk::new(Arc::clone(source), opened, top, layers, wrapper, member)?;
+        let mut disk = Disk::new(Arc::clone(source), opened, top, layers, wrapper, archive)?;
         disk.add_findings(findings);
         self.accept(driver.format, &disk.findings())?;
         Ok(disk)

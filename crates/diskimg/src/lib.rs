@@ -68,6 +68,7 @@ mod tail;
 #[cfg_attr(not(feature = "wrappers"), path = "no_wrappers.rs")]
 mod wrappers;
 
+pub use archive::ArchiveMember;
 pub use check::Checked;
 pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
 pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, UnfinishedFiles, convert};

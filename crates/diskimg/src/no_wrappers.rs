@@ -43,6 +43,10 @@ pub(crate) fn decompress_reader(
     Err(unsupported(wrapper))
 }
 
+pub(crate) fn decompress_prefix(_: &mut dyn Read, wrapper: Wrapper, _: usize, _: &Opener) -> Result<Vec<u8>> {
+    Err(unsupported(wrapper))
+}
+
 fn unsupported(wrapper: Wrapper) -> Error {
     Error::new(ErrorKind::Unsupported)
         .format(wrapper.format())

@@ -54,8 +54,21 @@ pub struct Opener {
     /// Accepts a parent with another content id or UUID than the image records. It is a finding of
     /// [`Severity::Warning`](crate::Severity::Warning) then: the disk may be a mixture of two versions.
     pub allow_parent_mismatch: bool,
-    /// The name of the disk to read in an OVA with several disks, from a file or a stream.
+    /// The name of the member to read from an archive: a tar, an OVA, a Vagrant box, from a file or a stream, compressed
+    /// or not. `None` reads the only disk. With the format raw or [`Opener::allow_raw`], a member that no content
+    /// identifies is read as a raw disk. A file that is no archive is an error
+    /// ([`InvalidInput`](ErrorKind::InvalidInput)) if a member is named.
     pub member: Option<String>,
+    /// Verifies the disk of an OVA if the manifest of the archive has its digest. A conversion of a disk with another
+    /// digest is an error ([`Corrupt`](ErrorKind::Corrupt)) and leaves no target.
+    ///
+    /// ```
+    /// use diskimg::Opener;
+    /// let mut opener = Opener::new();
+    /// assert!(opener.verify);
+    /// opener.verify = false;
+    /// ```
+    pub verify: bool,
     /// Reads a file that is, by its own structure, one part or one layer of a larger disk: an extent of a split VMDK, a
     /// delta without its descriptor. Bytes of the disk that it does not store read as zeros. [`Opener::check`] and
     /// [`Opener::inspect`] accept such a file anyway.
@@ -95,6 +108,8 @@ pub struct Opener {
     pub locking: Locking,
     /// Threads that decode a compressed file; 0 means one per core.
     pub threads: u32,
+    /// True for the bytes of a member, which are not searched for another archive.
+    pub(crate) is_inside_archive: bool,
 }
 
 impl Default for Opener {
@@ -111,11 +126,13 @@ impl Default for Opener {
             allow_parent_mismatch: false,
             member: None,
             allow_part: false,
+            verify: true,
             snapshot: None,
             strict: false,
             direct: false,
             locking: Locking::default(),
             threads: 0,
+            is_inside_archive: false,
         }
     }
 }
@@ -187,9 +204,10 @@ impl Opener {
         })
     }
 
-    /// True if an OVA is opened as the disk in it. As raw, an OVA is its own bytes.
+    /// True if an archive is opened as the disk in it. As raw, an archive is its own bytes, unless a member is named.
     pub(crate) fn unpacks(&self) -> bool {
-        self.format != Some(diskimg_raw::DRIVER.format)
+        let is_own_bytes = self.format == Some(diskimg_raw::DRIVER.format) && self.member.is_none();
+        !self.is_inside_archive && !is_own_bytes
     }
 }
 
@@ -221,6 +239,7 @@ fn nested(wrapper: Wrapper) -> Error {
         .because("compressed inside a compressed file; only one level is decompressed")
 }
 
-fn unsupported(format: Format) -> Error {
+/// The error for a format that is recognised but not supported.
+pub(crate) fn unsupported(format: Format) -> Error {
     Error::new(ErrorKind::Unsupported).format(format).because("the format is recognised but not supported")
 }

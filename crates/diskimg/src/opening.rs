@@ -4,8 +4,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Progress, Result};
+use diskimg_core::{BlockSource, Image, Progress, Result};
 
+use crate::archive::{ArchivedDisk, MemberVerification};
 use crate::byte_stream::SourceReader;
 use crate::disk::Disk;
 use crate::host_id::HostId;
@@ -68,11 +69,11 @@ impl Opener {
     }
 
     /// Reads the head of a streamed image: a pipe, a download. The stream is decompressed if it is compressed, and
-    /// from an OVA only the disk is read.
+    /// from an archive only the disk is read.
     ///
     /// # Errors
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) and other defects that the head of the image, or of the
-    /// disk in the OVA, shows.
+    /// disk in the archive, shows.
     pub fn stream(&self, stream: impl Read + Send + 'static) -> Result<StreamInput> {
         StreamInput::new(Box::new(stream), &self.without_locks())
     }
@@ -97,13 +98,38 @@ impl Opener {
         source: &Arc<dyn BlockSource>,
         stream: impl FnOnce() -> Result<R>,
     ) -> Result<Input> {
-        let Some(wrapper) = self.wrapper_of(source)? else {
-            let (source, member) = self.unpacked(source)?;
-            return self.open_image(&source, None, member).map(Input::Disk);
-        };
-        let mut input = StreamInput::compressed(stream()?, wrapper, self)?;
-        input.origin = HostId::of_source(source);
-        Ok(Input::Stream(input))
+        if let Some(wrapper) = self.wrapper_of(source)? {
+            let mut input = StreamInput::compressed(stream()?, wrapper, self)?;
+            input.origin = HostId::of_source(source);
+            return Ok(Input::Stream(input));
+        }
+        match self.archived_in(Arc::clone(source))? {
+            Some(disk) => self.open_member(disk, source),
+            None => self.open_image(source, None, None).map(Input::Disk),
+        }
+    }
+
+    /// The disk of an archive in `archive`.
+    fn open_member(
+        &self,
+        disk: ArchivedDisk<Arc<dyn BlockSource>>,
+        archive: &Arc<dyn BlockSource>,
+    ) -> Result<Input> {
+        let ArchivedDisk { source, conclusion } = disk;
+        conclusion.check()?;
+        if conclusion.member.wrapper.is_some() {
+            let mut input = StreamInput::compressed_member(source, conclusion, self)?;
+            input.origin = HostId::of_source(archive);
+            return Ok(Input::Stream(input));
+        }
+        let source: Arc<dyn BlockSource> = Arc::new(source);
+        let mut disk = self.open_image(&source, None, Some(conclusion.member.clone()))?;
+        disk.add_findings(conclusion.findings(disk.info().virtual_size));
+        self.accept(disk.info().format, &disk.findings())?;
+        let verifies = self.verify && !conclusion.digests.is_empty();
+        disk.verify_with(verifies.then(|| MemberVerification { source, digests: conclusion.digests }));
+        disk.sizes = FileSizes::of(archive);
+        Ok(Input::Disk(disk))
     }
 
     fn disk_in<R: Read + Send + 'static>(
@@ -112,7 +138,7 @@ impl Opener {
         stream: impl FnOnce() -> Result<R>,
     ) -> Result<Disk> {
         let mut disk = self.input_in(source, stream)?.into_disk(&())?;
-        if disk.wrapper().is_some() {
+        if disk.wrapper().is_some() || disk.archive().is_some() {
             disk.sizes = FileSizes::of(source);
         }
         Ok(disk)

@@ -146,6 +146,20 @@ impl FileEnds {
     }
 }
 
+/// Checks that the first bytes of a tar archive are not valid in another format as well.
+///
+/// # Errors
+/// [`ErrorKind::Ambiguous`].
+pub(crate) fn ensure_only_archive(head: &[u8]) -> Result<()> {
+    let matches = FormatMatches::of(FileParts { head, trailer: &[], size: None });
+    let mut formats = matches.images;
+    if formats.is_empty() && matches.content.is_none() {
+        return Ok(());
+    }
+    formats.push(Format::new("tar"));
+    Err(ambiguous(&formats, matches.content))
+}
+
 /// All formats in which the first bytes of a file are valid.
 pub(crate) struct FormatMatches {
     /// Supported formats.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Finding, Format, Image, NullSink, Progress, Reference, Result,
+    BlockSource, Driver, Error, ErrorKind, Format, Image, NullSink, Progress, Reference, Result,
     SinkProperties, StreamDecoder, WriteOrder,
 };
 
-use crate::archive::{DiskReader, OVA, is_ova};
-use crate::byte_stream::read_full;
+use crate::archive::{ArchiveMember, Conclusion, DiskReader, VerifiedReader, opens};
+use crate::byte_stream::{SourceReader, read_full};
 use crate::disk::Disk;
-use crate::drivers::driver_of;
 use crate::finding_log::FindingLog;
 use crate::host_id::HostId;
 use crate::opener::Opener;
@@ -21,7 +20,7 @@ use crate::sniff::{FileParts, HEAD};
 use crate::spool::{TemporarySpillFile, spool};
 use crate::wrappers::decompress_reader;
 
-/// A streamed image whose head is read and whose format is known. From an OVA, it is the disk inside; a second
+/// A streamed image whose head is read and whose format is known. From an archive, it is the disk inside; a second
 /// disk is detected only at the end of the archive and is an error then.
 ///
 /// ```
@@ -39,7 +38,7 @@ pub struct StreamInput {
     rest: Box<dyn Read + Send>,
     driver: &'static Driver,
     wrapper: Option<Wrapper>,
-    member: Option<String>,
+    archive: Option<ArchiveMember>,
     /// Receives the findings about the stream until its end.
     findings: FindingLog,
     /// The compressed file that the stream is read from.
@@ -75,31 +74,51 @@ impl StreamInput {
         opener: &Opener,
         findings: FindingLog,
     ) -> Result<Self> {
-        if opener.unpacks() && is_ova(&head) {
+        if opens(&head, opener) {
             return Self::archived(std::io::Cursor::new(head).chain(rest), wrapper, opener, findings);
         }
+        opener.ensure_no_member()?;
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = opener.driver_for(FileParts::of_head(&head, size))?;
-        Self { opener: opener.clone(), head, rest, driver, wrapper, member: None, findings, origin: None }
+        Self { opener: opener.clone(), head, rest, driver, wrapper, archive: None, findings, origin: None }
             .with_whole_head()
     }
 
-    /// Reads the disk in an OVA. Its format was recognised when the disk was chosen.
+    /// Reads the compressed disk of an archive with random access.
+    pub(crate) fn compressed_member(
+        member: impl BlockSource + 'static,
+        conclusion: Conclusion,
+        opener: &Opener,
+    ) -> Result<Self> {
+        let archive = conclusion.member.clone();
+        let wrapper = archive.wrapper.ok_or_else(|| Error::new(ErrorKind::Internal))?;
+        let digests = if opener.verify { conclusion.digests.clone() } else { Vec::new() };
+        let stored = VerifiedReader::new(SourceReader::new(member), digests);
+        let findings = FindingLog::default();
+        findings.add_late(move |virtual_size| conclusion.findings(virtual_size));
+        let mut decoded = decompress_reader(stored, wrapper, opener, &findings)?;
+        let head = read_head(&mut decoded)?;
+        let input = Self::plain(head, decoded, None, &opener.inside_archive(), findings)?;
+        Ok(Self { archive: Some(archive), ..input })
+    }
+
+    /// Reads the disk of an archive.
     fn archived(
         archive: impl Read + Send + 'static,
         wrapper: Option<Wrapper>,
         opener: &Opener,
         findings: FindingLog,
     ) -> Result<Self> {
-        let mut rest = DiskReader::new(archive, opener);
-        let head = read_head(&mut rest)?;
-        // Reading fails if the archive holds no disk.
-        let disk = rest.disk().ok_or_else(|| Error::new(ErrorKind::Unsupported).format(OVA))?;
-        let member = Some(disk.name.clone());
-        let format = opener.format.unwrap_or(disk.format);
-        let opener = Opener { format: Some(format), ..opener.clone() };
-        let (rest, driver) = (Box::new(rest), driver_of(format)?);
-        Self { head, rest, driver, wrapper, member, opener, findings, origin: None }.with_whole_head()
+        let mut stored = DiskReader::new(archive, opener, findings.clone());
+        let disk = stored.find_disk()?;
+        let mut rest: Box<dyn Read + Send> = match disk.wrapper {
+            Some(wrapper) => decompress_reader(stored, wrapper, opener, &findings)?,
+            None => Box::new(stored),
+        };
+        // The length of the member may have shown the format, which the head alone does not.
+        let inside = Opener { format: opener.format.or(disk.format), ..opener.inside_archive() };
+        let input = Self::plain(read_head(&mut rest)?, rest, wrapper, &inside, findings)?;
+        Ok(Self { archive: Some(disk.in_archive()), ..input })
     }
 
     /// Declares the file that the stream is read from. [`StreamInput::convert_to`] then refuses to overwrite it.
@@ -133,10 +152,17 @@ impl StreamInput {
         self.wrapper
     }
 
-    /// The name of the disk's file in a streamed OVA; not yet escaped for a terminal.
+    /// The name of the disk's member in a streamed archive; not yet escaped for a terminal.
     #[must_use]
     pub fn member(&self) -> Option<&str> {
-        self.member.as_deref()
+        self.archive.as_ref().map(|archive| archive.name.as_str())
+    }
+
+    /// The member of an archive that the image is read from, if any. The archive counts as `tar` unless its OVF descriptor
+    /// precedes the disk.
+    #[must_use]
+    pub fn archive(&self) -> Option<&ArchiveMember> {
+        self.archive.as_ref()
     }
 
     /// The head of the image: 68 KiB, or up to 2112 KiB if its references are recorded after that.
@@ -169,24 +195,21 @@ impl StreamInput {
     /// that the image needs; otherwise as [`Opener::open`].
     pub fn into_disk(self, progress: &dyn Progress) -> Result<Disk> {
         check_references(&self.opener, self.driver, &self.head)?;
-        let (opener, wrapper, member) = (self.opener.clone(), self.wrapper, self.member.clone());
+        let (opener, wrapper, archive) = (self.opener.clone(), self.wrapper, self.archive.clone());
         let origin = self.origin;
-        let (file, findings) = self.into_file(progress)?;
-        let mut disk = opener.open_image(&file, wrapper, member)?;
-        disk.add_findings(findings);
+        let (file, log) = self.into_file(progress)?;
+        let mut disk = opener.open_image(&file, wrapper, archive)?;
+        disk.add_findings(log.findings(disk.info().virtual_size));
         opener.accept(disk.info().format, &disk.findings())?;
         disk.origin = origin;
         Ok(disk)
     }
 
     /// Stores the whole image in a temporary file. Returns it and the findings about the stream.
-    pub(crate) fn into_file(
-        mut self,
-        progress: &dyn Progress,
-    ) -> Result<(Arc<dyn BlockSource>, Vec<Finding>)> {
+    pub(crate) fn into_file(mut self, progress: &dyn Progress) -> Result<(Arc<dyn BlockSource>, FindingLog)> {
         let limit = self.opener.limits.virtual_size;
         let file = spool(&self.opener.spool, &self.head, &mut self.rest, limit, progress)?;
-        Ok((Arc::new(file), self.findings.findings()))
+        Ok((Arc::new(file), self.findings))
     }
 
     /// The opener, the compression, all bytes of the image, and the findings, which are complete once all bytes are read.

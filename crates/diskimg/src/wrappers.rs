@@ -7,6 +7,7 @@ use diskimg_core::Result;
 
 pub(crate) use diskimg_codec::Decompressor;
 
+use crate::byte_stream::read_full;
 use crate::finding_log::FindingLog;
 use crate::opener::Opener;
 
@@ -25,6 +26,23 @@ pub(crate) fn decompress_reader(
 ) -> Result<Box<dyn Read + Send>> {
     let reader = DecompressReader::new(stream, decompressor(wrapper, opener)?);
     Ok(Box::new(LoggedReader { reader, log: log.clone() }))
+}
+
+/// The first bytes of a compressed stream, at most `len`.
+///
+/// # Errors
+/// Errors of the stream, and of the decompressor before that many bytes.
+pub(crate) fn decompress_prefix(
+    stream: &mut dyn Read,
+    wrapper: Wrapper,
+    len: usize,
+    opener: &Opener,
+) -> Result<Vec<u8>> {
+    let single = Opener { threads: 1, ..opener.clone() };
+    let mut bytes = vec![0; len];
+    let len = read_full(&mut DecompressReader::new(stream, decompressor(wrapper, &single)?), &mut bytes)?;
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 /// A decompressing reader that reports its findings at the end.

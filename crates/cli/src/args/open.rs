@@ -29,12 +29,15 @@ pub(crate) struct OpenArgs {
     /// temporary-files; sizes have a suffix as in 256M
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = LimitValue::parse)]
     pub(crate) limits: Vec<LimitValue>,
-    /// Disk to read from an OVA that contains several
+    /// Member to read from an archive (tar, OVA, Vagrant box); needed if several are disks
     #[arg(long, value_name = "NAME")]
     pub(crate) member: Option<String>,
     /// Read a file that is only part of a larger disk, such as one extent of a split VMDK
     #[arg(long)]
     pub(crate) allow_part: bool,
+    /// Do not compare the disk of an OVA with the digest in its manifest
+    #[arg(long)]
+    pub(crate) no_verify: bool,
     /// Read an image although another process, such as a running virtual machine, writes it; what is read may be
     /// a mixture of old and new data
     #[arg(short = 'U', long)]

@@ -33,6 +33,7 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
     opener.allow_raw = args.allow_raw;
     opener.member.clone_from(&args.member);
     opener.allow_part = args.allow_part;
+    opener.verify = !args.no_verify;
     opener.decompress = !args.no_unwrap;
     if args.no_spool {
         opener.spool = diskimg::Spool::Never;

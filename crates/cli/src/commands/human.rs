@@ -36,6 +36,13 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
     if let Some(wrapper) = inspection.wrapper {
         writeln!(out, "wrapper: {}", wrapper.name())?;
     }
+    if let Some(member) = &inspection.archive {
+        writeln!(out, "archive: {}", member.archive)?;
+        writeln!(out, "member: {}", shown(&member.name))?;
+        if let Some(wrapper) = member.wrapper {
+            writeln!(out, "member wrapper: {}", wrapper.name())?;
+        }
+    }
     if let Some(content) = info.content {
         let disc = if info.is_optical_disc { " (CD-ROM)" } else { "" };
         writeln!(out, "content: {content}{disc}")?;

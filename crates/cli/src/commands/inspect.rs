@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::{CommonArgs, inspect_path, opener};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
-use crate::output::{print_json, stdout};
+use crate::output::{print_json, shown, stdout};
 use crate::visible::visible;
 
 /// The exit code for findings of severity warning or higher.
@@ -24,6 +24,8 @@ pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
             "filename": args.file.to_string_lossy(),
             "format": inspection.info.format.name(),
             "virtual-size": inspection.info.virtual_size,
+            "archive": inspection.archive.as_ref().map(|archive| archive.archive.name()),
+            "member": inspection.archive.as_ref().map(|archive| &archive.name),
             "safe": safe,
             "findings": findings.iter().map(json::finding).collect::<Vec<_>>(),
         }))?,
@@ -40,7 +42,14 @@ pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
                 )?;
             }
             if safe && !common.quiet {
-                writeln!(out, "safe: {}, {} bytes", inspection.info.format, inspection.info.virtual_size)?;
+                let member = inspection.archive.as_ref();
+                let member =
+                    member.map_or(String::new(), |member| format!(", member {}", shown(&member.name)));
+                writeln!(
+                    out,
+                    "safe: {}, {} bytes{member}",
+                    inspection.info.format, inspection.info.virtual_size
+                )?;
             }
             out.flush()?;
         }

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use diskimg::{ErrorKind, json};
+use diskimg::{ErrorKind, Wrapper, json};
 
 use super::common::{CommonArgs, inspect_path, opener, warn_of_part};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
-use crate::output::{print_json, stdout};
+use crate::output::{print_json, shown, stdout};
 
 /// The exit code for an unknown format.
 const UNKNOWN: u8 = 2;
@@ -23,12 +23,17 @@ pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
     match common.output {
         Output::Json => print_json(&json::info(&inspection, &args.file.to_string_lossy()))?,
         Output::Human => {
-            let wrapper = inspection.wrapper.map_or(String::new(), |wrapper| format!("+{}", wrapper.name()));
+            let plus = |name: Option<&'static str>| name.map_or(String::new(), |name| format!("+{name}"));
+            let archive = inspection.archive.as_ref();
+            let inner = plus(archive.and_then(|archive| archive.wrapper).map(Wrapper::name));
+            let tar = plus(archive.map(|archive| archive.archive.name()));
+            let outer = plus(inspection.wrapper.map(Wrapper::name));
             let disc = if info.is_optical_disc { " cdrom" } else { "" };
             let part = if info.is_part { " part" } else { "" };
+            let member = archive.map_or(String::new(), |archive| format!(" member {}", shown(&archive.name)));
             warn_of_part(info, common);
             let mut out = stdout();
-            writeln!(out, "{}{wrapper} {}{disc}{part}", info.format, info.virtual_size)?;
+            writeln!(out, "{}{inner}{tar}{outer} {}{disc}{part}{member}", info.format, info.virtual_size)?;
             out.flush()?;
         }
     }

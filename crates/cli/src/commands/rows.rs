@@ -73,7 +73,11 @@ impl<'a> MapRows<'a> {
             extent.reserved.is_some() && self.layer(extent.depth).is_some_and(|layer| is(layer, "vmdk"));
         let offset = match extent.location.host {
             // The decompressed image is in a temporary file without a name.
-            _ if self.disk.wrapper().is_some() => None,
+            _ if self.disk.wrapper().is_some()
+                || self.disk.archive().is_some_and(|member| member.wrapper.is_some()) =>
+            {
+                None
+            }
             Some(host) => Some(host.offset),
             None => extent.reserved,
         };

@@ -1,38 +1,26 @@
-//! Recognising an OVA by its first bytes.
+//! Recognising an archive by its first bytes.
 
 use diskimg_core::{BlockSource, Format, Result, Verdict};
 
-use super::tar::{BLOCK_LEN, NAME_LEN, is_tar};
+use super::tar_header::{BLOCK_LEN, is_tar};
+use crate::drivers::driver_of;
+use crate::opener::Opener;
 
 pub(crate) const OVA: Format = Format::new("ova");
 
-/// Returns true if a source is an OVA.
-pub(super) fn is_archive(source: &dyn BlockSource) -> Result<bool> {
+/// Returns true if the disk in a source is read, and not the source itself.
+pub(super) fn is_opened(source: &dyn BlockSource, opener: &Opener) -> Result<bool> {
     let mut head = [0; BLOCK_LEN];
     if source.size() < head.len() as u64 {
         return Ok(false);
     }
     source.read_at(0, &mut head)?;
-    Ok(is_ova(&head))
+    Ok(opens(&head, opener))
 }
 
-/// Returns true if a file with these first bytes is an OVA.
-pub(crate) fn is_ova(head: &[u8]) -> bool {
-    probe(head) == Verdict::Yes
-}
-
-/// Recognises an OVA by the header of its first member.
-pub(super) fn probe(head: &[u8]) -> Verdict {
-    // The name is the first field, and is padded with NULs.
-    let field = head.get(..NAME_LEN).unwrap_or(head);
-    let name = field.split(|byte| *byte == 0).next().unwrap_or_default();
-    if name.len() == head.len() && name.len() < NAME_LEN {
-        return Verdict::NeedBytes(NAME_LEN);
-    }
-    match head.get(..BLOCK_LEN) {
-        _ if !name.to_ascii_lowercase().ends_with(b".ovf") => Verdict::No,
-        None => Verdict::NeedBytes(BLOCK_LEN),
-        Some(header) if is_tar(header) => Verdict::Yes,
-        Some(_) => Verdict::No,
-    }
+/// Returns true if the disk in a file with these first bytes is read, and not the file itself: if it is an archive and
+/// not an image of the requested format.
+pub(crate) fn opens(head: &[u8], opener: &Opener) -> bool {
+    let is_requested = |format| driver_of(format).is_ok_and(|driver| (driver.probe)(head) == Verdict::Yes);
+    opener.unpacks() && is_tar(head) && !opener.format.is_some_and(is_requested)
 }

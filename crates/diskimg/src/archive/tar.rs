@@ -1,24 +1,19 @@
-//! The headers of a tar archive, parsed one after the other. [`super::members`] reads their bytes from a source,
-//! [`super::tar_stream`] from a stream.
+//! The members of a tar archive, from its headers one after the other. [`super::members`] reads their bytes from a
+//! source, [`super::tar_stream`] from a stream.
 //!
-//! Source: POSIX.1-1988 section 10.1.1 (ustar), POSIX.1-2001 `pax` (extended headers), and the GNU tar manual,
-//! "Basic Tar Format" (long names, sizes in base 256) and "Storing Sparse Files".
+//! Source: POSIX.1-1988 section 10.1.1 (ustar), POSIX.1-2001 `pax`, and the GNU tar manual, "Basic Tar Format" (long
+//! names) and "Storing Sparse Files".
 //!
-//! Only plain files are read. Directories, devices and named pipes hold no bytes and are skipped; every other way to
-//! store a member is an error, because its bytes in the archive are not the bytes of the file.
+//! Plain and sparse files are read. Directories, devices and named pipes hold no bytes and are skipped. Every other way
+//! to store a member is refused by its name, because its bytes in the archive are not the bytes of the file.
 
 use std::ops::Range;
 
-use diskimg_core::{Error, ErrorKind, Format, Result, range};
+use diskimg_core::{Budget, Error, ErrorKind, Result, range};
 
-const TAR: Format = Format::new("tar");
-
-/// The length of a header in bytes. Members are padded to a multiple of it.
-pub(super) const BLOCK_LEN: usize = 512;
-pub(super) const BLOCK: u64 = BLOCK_LEN as u64;
-
-/// The length in bytes of the first field of a header, the name.
-pub(super) const NAME_LEN: usize = 100;
+use super::pax::{PaxRecords, path};
+use super::sparse_map::{SparseBlocks, SparseMap, SparseStorage, map_budget};
+use super::tar_header::{BLOCK, TarBlock, TarHeader, bad, unsupported};
 
 /// The maximum number of headers in an archive. Our limit; an OVA has a handful.
 const MAX_HEADERS: usize = 4096;
@@ -26,23 +21,30 @@ const MAX_HEADERS: usize = 4096;
 /// The longest extended header in bytes. Our limit.
 const MAX_EXTENDED: u64 = 64 << 10;
 
-/// The longest name in bytes. Our limit, and the longest path on Linux (`PATH_MAX`).
-const MAX_NAME: usize = 4096;
-
-/// The maximum number of characters of a key or name that an error shows. Our limit.
-const MAX_SHOWN: usize = 256;
-
 /// A regular file in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TarMember {
     pub(super) name: String,
-    /// Its bytes in the archive.
+    /// Its stored bytes in the archive.
     pub(super) range: Range<u64>,
+    /// The map of a sparse file.
+    pub(super) sparse: Option<SparseMap>,
 }
 
-/// Returns true if a file with these first bytes is a tar archive.
-pub(super) fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
+impl TarMember {
+    /// The length of the file in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.sparse.as_ref().map_or(range::len(&self.range), SparseMap::size)
+    }
+}
+
+/// A member that cannot be read.
+pub(super) struct RefusedMember {
+    pub(super) name: String,
+    /// Names the member and its storage.
+    pub(super) error: Error,
+    /// True for a link, which has no bytes of its own.
+    pub(super) is_link: bool,
 }
 
 /// The data after a header.
@@ -51,25 +53,50 @@ pub(super) enum TarEntry {
     File(TarMember),
     /// An extended header for the next member, to be passed to [`TarHeaders::extend`] with its type flag.
     Extension(u8, Range<u64>),
+    /// A block of the map of a sparse file, to be passed to [`TarHeaders::sparse_block`].
+    SparseBlock(Range<u64>),
     /// A directory, device or named pipe.
     Skipped(Range<u64>),
+    /// A member that cannot be read.
+    Refused(RefusedMember, Range<u64>),
 }
 
 impl TarEntry {
     /// The range of the data in the archive.
     pub(super) fn range(&self) -> &Range<u64> {
         match self {
-            Self::File(TarMember { range, .. }) | Self::Extension(_, range) | Self::Skipped(range) => range,
+            Self::File(TarMember { range, .. })
+            | Self::Extension(_, range)
+            | Self::SparseBlock(range)
+            | Self::Skipped(range)
+            | Self::Refused(_, range) => range,
         }
     }
 }
 
 /// Parses the headers of an archive in order.
-#[derive(Default)]
 pub(super) struct TarHeaders {
     next: u64,
     count: usize,
     extended: PaxRecords,
+    /// The first key of a header for all members that is not supported.
+    global: Option<String>,
+    sparse: Option<SparseMember>,
+    budget: Budget,
+}
+
+/// A sparse file whose map is incomplete.
+struct SparseMember {
+    name: String,
+    range: Range<u64>,
+    blocks: SparseBlocks,
+}
+
+impl Default for TarHeaders {
+    fn default() -> Self {
+        let extended = PaxRecords::default();
+        Self { next: 0, count: 0, extended, global: None, sparse: None, budget: map_budget() }
+    }
 }
 
 impl TarHeaders {
@@ -81,10 +108,10 @@ impl TarHeaders {
     /// Parses the block at [`TarHeaders::next`]. `None` if it ends the archive.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Limit`] for more than 4096
-    /// headers, or an extended one over 64 KiB, [`ErrorKind::Unsupported`] for a member that is not stored as a
-    /// plain file.
-    pub(super) fn header(&mut self, block: &[u8; BLOCK_LEN]) -> Result<Option<TarEntry>> {
+    /// [`ErrorKind::Corrupt`] for a header that contradicts itself, [`ErrorKind::Limit`] for more than 4096 headers,
+    /// an extended one over 64 KiB or too many entries of sparse maps, [`ErrorKind::Unsupported`] for a link, device
+    /// or directory with bytes.
+    pub(super) fn header(&mut self, block: &TarBlock) -> Result<Option<TarEntry>> {
         let offset = self.next;
         let Some(header) = TarHeader::parse(block, offset)? else { return Ok(None) };
         self.count = self.count.saturating_add(1);
@@ -106,12 +133,79 @@ impl TarHeaders {
                     .expected(format_args!("at most {MAX_EXTENDED} bytes"))),
             };
         }
-        let extended = std::mem::take(&mut self.extended);
+        self.member(header, block, range, offset).map(Some)
+    }
+
+    /// Returns the member with a header at `offset`, according to the extended headers before it.
+    fn member(
+        &mut self,
+        header: TarHeader,
+        block: &TarBlock,
+        range: Range<u64>,
+        offset: u64,
+    ) -> Result<TarEntry> {
+        let mut extended = std::mem::take(&mut self.extended);
+        let sparse_name = extended.sparse.name.take();
         let name = extended.name.unwrap_or(header.name);
-        if let Some(key) = extended.unsupported {
-            return Err(unsupported(&name, offset).found(format_args!("extended header key {key}")));
+        let with_key = |name: String, key: &str, range| {
+            let error = unsupported(&name, offset).found(format_args!("extended header key {key}"));
+            TarEntry::Refused(RefusedMember { name, error, is_link: false }, range)
+        };
+        if let Some(key) = extended.unsupported.as_ref().or(self.global.as_ref()) {
+            return Ok(with_key(name, key, range));
         }
-        entry(header.kind, name, range, offset).map(Some)
+        let storage = extended.sparse.finish(range::len(&range), offset, &self.budget)?;
+        let is_plain = matches!(header.kind, 0 | b'0' | b'7');
+        match storage {
+            SparseStorage::Plain if header.kind == b'S' && header.is_gnu && sparse_name.is_none() => {
+                let (blocks, more) = SparseBlocks::old_gnu(block, offset, &self.budget)?;
+                self.sparse_member(SparseMember { name, range, blocks }, more)
+            }
+            SparseStorage::Plain if sparse_name.is_some() => Ok(with_key(name, "GNU.sparse.name", range)),
+            SparseStorage::Plain => entry(header.kind, name, range, offset),
+            SparseStorage::Mapped(map) if is_plain => {
+                let name = sparse_name.unwrap_or(name);
+                Ok(TarEntry::File(TarMember { name, range, sparse: Some(map) }))
+            }
+            SparseStorage::MapInData(size) if is_plain => {
+                let name = sparse_name.unwrap_or(name);
+                let blocks = SparseBlocks::in_data(size, offset);
+                self.sparse_member(SparseMember { name, range, blocks }, true)
+            }
+            SparseStorage::Unsupported(key) => Ok(with_key(name, &key, range)),
+            SparseStorage::Mapped(_) | SparseStorage::MapInData(_) => Ok(with_key(name, "GNU.sparse", range)),
+        }
+    }
+
+    /// Returns a sparse file, or the next block of its map if there is `more`.
+    fn sparse_member(&mut self, member: SparseMember, more: bool) -> Result<TarEntry> {
+        if more {
+            let start = member.range.start;
+            self.sparse = Some(member);
+            return Ok(TarEntry::SparseBlock(start..start.saturating_add(BLOCK)));
+        }
+        let SparseMember { name, range, blocks } = member;
+        let map = blocks.finish(range::len(&range))?;
+        Ok(TarEntry::File(TarMember { name, range, sparse: Some(map) }))
+    }
+
+    /// Parses a block of the map of a sparse file. Returns the next block, or the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] for a map that does not fit the file, [`ErrorKind::Limit`] for too many entries.
+    pub(super) fn sparse_block(&mut self, block: &TarBlock) -> Result<TarEntry> {
+        let mut member = self.sparse.take().ok_or_else(|| Error::new(ErrorKind::Internal))?;
+        let more = member.blocks.push(block, &self.budget)?;
+        member.range.start = member.range.start.saturating_add(BLOCK);
+        if !member.blocks.is_in_data() {
+            // The header does not count the blocks of the old format.
+            member.range.end = member.range.end.saturating_add(BLOCK);
+            self.next = self.next.saturating_add(BLOCK);
+        } else if member.range.start > member.range.end {
+            return Err(bad(ErrorKind::Corrupt, "sparse map", member.range.start)
+                .expected("a map that ends within the data"));
+        }
+        self.sparse_member(member, more)
     }
 
     /// Parses an extended header of this type at `offset`.
@@ -121,8 +215,13 @@ impl TarHeaders {
     pub(super) fn extend(&mut self, kind: u8, bytes: &[u8], offset: u64) -> Result<()> {
         match kind {
             b'L' => self.extended.name = Some(path(bytes, offset)?),
-            b'x' | b'X' | b'g' => self.extended.add(kind, bytes, offset)?,
-            // The target of a link, which is refused when its own header comes.
+            b'x' | b'X' => self.extended.add(kind, bytes, offset)?,
+            b'g' => {
+                let mut records = PaxRecords::default();
+                records.add(kind, bytes, offset)?;
+                self.global = self.global.take().or(records.unsupported);
+            }
+            // The target of a link, whose own header follows.
             _ => {}
         }
         Ok(())
@@ -136,41 +235,15 @@ pub(super) fn truncated(range: &Range<u64>, size: u64) -> Error {
         .expected(format_args!("at most {}, the rest of the file", range::len(&(range.start..size))))
 }
 
-struct TarHeader {
-    name: String,
-    len: u64,
-    kind: u8,
-}
-
-impl TarHeader {
-    /// Parses the block at `offset`. `None` if it ends the archive.
-    fn parse(block: &[u8; BLOCK_LEN], offset: u64) -> Result<Option<Self>> {
-        if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        let field = |range: Range<usize>| block.get(range).unwrap_or_default();
-        // The field of the checksum counts as blanks.
-        let sum = |from: &[u8]| from.iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        let expected = sum(block).saturating_sub(sum(field(148..156))).saturating_add(8 * 32);
-        if number(field(148..156)) != Some(expected) {
-            return Err(bad(ErrorKind::Corrupt, "checksum of a header", offset)
-                .expected(format_args!("{expected:o} in octal")));
-        }
-        let len = number(field(124..136)).ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?;
-        let (name, prefix) = (text(field(0..NAME_LEN)), text(field(345..500)));
-        let is_ustar = field(257..263) == b"ustar\0";
-        let name = if is_ustar && !prefix.is_empty() { format!("{prefix}/{name}") } else { name };
-        let kind = field(156..157).first().copied().unwrap_or_default();
-        Ok(Some(Self { name, len, kind }))
-    }
-}
-
 /// The entry of a member with this type flag, whose header is at `offset`.
 fn entry(type_flag: u8, name: String, range: Range<u64>, offset: u64) -> Result<TarEntry> {
+    let is_link = matches!(type_flag, b'1' | b'2');
     let storage: &str = match type_flag {
-        b'7' => return Ok(TarEntry::File(TarMember { name, range })),
+        b'7' => return Ok(TarEntry::File(TarMember { name, range, sparse: None })),
         // Archives older than ustar mark a directory by its name alone.
-        0 | b'0' if !name.ends_with('/') => return Ok(TarEntry::File(TarMember { name, range })),
+        0 | b'0' if !name.ends_with('/') => {
+            return Ok(TarEntry::File(TarMember { name, range, sparse: None }));
+        }
         // The names in a directory, which only restoring a backup needs.
         b'D' => return Ok(TarEntry::Skipped(range)),
         // Device, directory, named pipe, and GNU's label of a volume.
@@ -182,113 +255,11 @@ fn entry(type_flag: u8, name: String, range: Range<u64>, offset: u64) -> Result<
         b'S' => ", a sparse file",
         _ => "",
     };
-    let type_flag = char::from(type_flag).escape_debug();
-    Err(unsupported(&name, offset).found(format_args!("type '{type_flag}'{storage}")))
-}
-
-/// Returns true for keys of extended headers that change neither the bytes nor the name of a member.
-fn is_harmless(key: &str) -> bool {
-    const HARMLESS: [&str; 2] = ["LIBARCHIVE.creationtime", "RHT.security.selinux"];
-    const HARMLESS_PREFIXES: [&str; 5] =
-        ["LIBARCHIVE.xattr.", "MSWINDOWS.", "SCHILY.acl.", "SCHILY.xattr.", "security."];
-    match key {
-        "atime" | "charset" | "comment" | "ctime" | "gid" | "gname" | "hdrcharset" | "linkpath" | "mtime"
-        | "uid" | "uname" | "SCHILY.dev" | "SCHILY.fflags" | "SCHILY.ino" | "SCHILY.nlink" => true,
-        _ => HARMLESS.contains(&key) || HARMLESS_PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+    let shown = char::from(type_flag).escape_debug();
+    let error = unsupported(&name, offset).found(format_args!("type '{shown}'{storage}"));
+    // Programs differ about the bytes of these types: without them, or with them, the next header is elsewhere.
+    if !range.is_empty() && (is_link || matches!(type_flag, 0 | b'0' | b'3'..=b'6' | b'V')) {
+        return Err(error);
     }
-}
-
-/// The contents of the extended headers before a member.
-#[derive(Default)]
-struct PaxRecords {
-    name: Option<String>,
-    len: Option<u64>,
-    /// The first key that is not supported, escaped.
-    unsupported: Option<String>,
-}
-
-impl PaxRecords {
-    /// Reads records `LENGTH KEY=VALUE\n`, the length counting all of the record. A header of the kind `g` applies to
-    /// all members that follow.
-    fn add(&mut self, kind: u8, mut bytes: &[u8], offset: u64) -> Result<()> {
-        while !bytes.is_empty() {
-            let (record, rest) =
-                split_record(bytes).ok_or_else(|| bad(ErrorKind::Corrupt, "extended header", offset))?;
-            bytes = rest;
-            match record.iter().position(|byte| *byte == b'=').and_then(|at| record.split_at_checked(at)) {
-                Some((key, value)) => self.set(kind, key, value.get(1..).unwrap_or_default(), offset)?,
-                None if record.is_empty() => {}
-                None => return Err(bad(ErrorKind::Corrupt, "extended header", offset)),
-            }
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, kind: u8, key: &[u8], value: &[u8], offset: u64) -> Result<()> {
-        match key {
-            b"path" if kind != b'g' => self.name = Some(path(value, offset)?),
-            b"size" if kind != b'g' => {
-                let size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok());
-                self.len = Some(size.ok_or_else(|| bad(ErrorKind::Corrupt, "size", offset))?);
-            }
-            _ => {
-                let key = String::from_utf8_lossy(key);
-                if !is_harmless(&key) {
-                    self.unsupported.get_or_insert_with(|| key.escape_debug().take(MAX_SHOWN).collect());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Splits the first `KEY=VALUE` from the records after it.
-fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let blank = bytes.iter().position(|byte| *byte == b' ')?;
-    let len: usize = std::str::from_utf8(bytes.get(..blank)?).ok()?.parse().ok()?;
-    let record = bytes.get(blank.checked_add(1)?..len)?;
-    Some((record.strip_suffix(b"\n")?, bytes.get(len..)?))
-}
-
-/// Parses a number in octal digits, or in base 256 if the first bit is set.
-fn number(field: &[u8]) -> Option<u64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        // A negative number has the next bit set.
-        if first & 0x40 != 0 {
-            return None;
-        }
-        let fold = |value: u64, byte: &u8| value.checked_mul(256)?.checked_add(u64::from(*byte));
-        return rest.iter().try_fold(u64::from(first & 0x3F), fold);
-    }
-    let digits = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
-    if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
-}
-
-/// Returns the text before the first NUL.
-fn text(field: &[u8]) -> String {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    String::from_utf8_lossy(field.get(..end).unwrap_or_default()).into_owned()
-}
-
-/// Parses the name in an extended header.
-fn path(bytes: &[u8], offset: u64) -> Result<String> {
-    if bytes.len() > MAX_NAME.saturating_add(1) {
-        return Err(bad(ErrorKind::Limit, "name", offset)
-            .found(bytes.len())
-            .expected(format_args!("at most {MAX_NAME} bytes")));
-    }
-    Ok(text(bytes))
-}
-
-/// The error for the member with a header at `offset` that cannot be read as a plain file.
-fn unsupported(name: &str, offset: u64) -> Error {
-    let name: String = name.escape_debug().take(MAX_SHOWN).collect();
-    bad(ErrorKind::Unsupported, "storage", offset)
-        .field(format!("storage of '{name}'"))
-        .expected("a plain file")
-}
-
-fn bad(kind: ErrorKind, field: &'static str, offset: u64) -> Error {
-    Error::new(kind).format(TAR).field(field).at(offset)
+    Ok(TarEntry::Refused(RefusedMember { name, error, is_link }, range))
 }

@@ -1,58 +1,78 @@
-//! Extracting the disk from an OVA that is pushed.
+//! Extracting the disk from an archive that is pushed.
 
-use diskimg_core::{Result, Verdict, range};
+use diskimg_core::{Error, ErrorKind, Result};
 
-use super::archived_disk::ArchivedDisk;
-use super::disk_choice::{DiskChoice, DiskMatch};
-use super::recognise::probe;
-use super::tar::{BLOCK_LEN, TarMember};
-use super::tar_stream::{StreamedFile, TarStream};
+use super::conclusion::Conclusion;
+use super::disk_search::{DiskSearch, MemberForm, Unpacked, UnpackedFn};
+use super::recognise::opens;
+use super::tar_header::BLOCK_LEN;
+use super::tar_stream::TarStream;
 use crate::opener::Opener;
-use crate::sniff::{HEAD, Sniffed, sniff_head};
+use crate::sniff::{HEAD, ensure_only_archive};
 
-/// The output of an [`Unpacker`].
-pub(crate) enum Unpacked<'a> {
-    /// The selected disk begins. A second disk may make the choice ambiguous later.
-    Disk(ArchivedDisk),
-    /// The next bytes of the disk, or of a stream that is no OVA.
-    Bytes(&'a [u8]),
-    /// The disk has ended.
-    End,
-    /// A second disk begins, and no name is requested. No more bytes follow.
-    Ambiguous(&'a DiskChoice),
-}
-
-/// Receives the output of an [`Unpacker`], in order.
-pub(crate) type UnpackedFn<'a> = &'a mut dyn FnMut(Unpacked<'_>) -> Result<()>;
-
-/// Extracts the selected disk from an OVA. Any other stream passes through unchanged.
+/// Extracts the selected disk from an archive. Any other stream passes through unchanged.
 pub(crate) struct Unpacker {
     state: UnpackerState,
-    requested: Option<String>,
+    opener: Opener,
+    form: MemberForm,
+    /// True if the disk is only described: it is not verified, and may be one that must not be read.
+    describes: bool,
+    conclusion: Option<Conclusion>,
 }
 
 enum UnpackerState {
-    /// Too few bytes to recognise an OVA.
+    /// Too few bytes to recognise an archive.
     Start(Vec<u8>),
     Plain,
-    Archive(Box<TarStream>, DiskSearch),
+    Archive(Box<ArchiveStream>),
+}
+
+/// An archive that is pushed.
+struct ArchiveStream {
+    tar: TarStream,
+    search: DiskSearch,
+    /// The first bytes of the archive.
+    head: Vec<u8>,
 }
 
 impl Unpacker {
-    /// Creates an unpacker, which passes all streams through if `opener` does not unpack.
-    pub(crate) fn new(opener: &Opener) -> Self {
-        let state = if opener.unpacks() { UnpackerState::Start(Vec::new()) } else { UnpackerState::Plain };
-        Self { state, requested: opener.member.clone() }
+    /// Creates an unpacker for a conversion. It passes all streams through if `opener` does not unpack.
+    pub(crate) fn new(opener: &Opener, form: MemberForm) -> Self {
+        let state = UnpackerState::Start(Vec::new());
+        Self { state, opener: opener.clone(), form, describes: false, conclusion: None }
+    }
+
+    /// Creates an unpacker for the description of the disk.
+    pub(crate) fn describing(opener: &Opener) -> Self {
+        Self { describes: true, ..Self::new(opener, MemberForm::Decoded) }
     }
 
     /// Returns true once the stream is recognised as an archive.
     pub(crate) fn is_archive(&self) -> bool {
-        matches!(self.state, UnpackerState::Archive(..))
+        matches!(self.state, UnpackerState::Archive(_))
     }
 
     /// Returns true if the stream is an archive and has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(&self.state, UnpackerState::Archive(tar, _) if tar.has_ended())
+        matches!(&self.state, UnpackerState::Archive(archive) if archive.tar.has_ended())
+    }
+
+    /// The format of the archive, as far as it is known.
+    pub(crate) fn archive_format(&self) -> Option<diskimg_core::Format> {
+        match &self.state {
+            UnpackerState::Archive(archive) => Some(archive.search.catalog.format()),
+            _ => None,
+        }
+    }
+
+    /// The disk of the archive; `None` before [`Unpacker::finish`] and for other streams.
+    pub(crate) fn conclusion(&self) -> Option<&Conclusion> {
+        self.conclusion.as_ref()
+    }
+
+    /// Returns the disk of the archive, once.
+    pub(crate) fn take_conclusion(&mut self) -> Option<Conclusion> {
+        self.conclusion.take()
     }
 
     /// Reads the next bytes of the stream. The output does not depend on how the stream is split.
@@ -64,115 +84,69 @@ impl Unpacker {
         let missing = BLOCK_LEN.saturating_sub(start.len());
         let (taken, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
         start.extend_from_slice(taken);
-        match probe(start) {
-            Verdict::NeedBytes(_) => return Ok(()),
-            verdict => self.settle(verdict, out)?,
+        if start.len() < BLOCK_LEN && self.opener.unpacks() {
+            return Ok(());
         }
+        self.settle(out)?;
         self.forward(rest, out)
     }
 
     /// Completes the stream.
     ///
     /// # Errors
-    /// [`diskimg_core::ErrorKind::Truncated`] for a truncated archive; as [`DiskChoice::check`]; errors of `out`.
+    /// [`ErrorKind::Truncated`] for a truncated archive; as [`super::Catalog::conclude`]; [`ErrorKind::Corrupt`] for a
+    /// disk whose digest in the manifest differs; errors of `out`.
     pub(crate) fn finish(&mut self, out: UnpackedFn<'_>) -> Result<()> {
-        self.settle(Verdict::No, out)?;
-        match &self.state {
-            UnpackerState::Archive(tar, search) => {
-                tar.finish()?;
-                search.choice.check()
-            }
-            _ => Ok(()),
+        self.settle(out)?;
+        let UnpackerState::Archive(archive) = &mut self.state else { return Ok(()) };
+        archive.tar.finish()?;
+        if self.opener.format.is_none() {
+            ensure_only_archive(&archive.head)?;
         }
+        let conclusion = archive.search.conclude()?;
+        if !self.describes {
+            conclusion.check()?;
+            archive.search.verify(&conclusion)?;
+        }
+        self.conclusion = Some(conclusion);
+        Ok(())
     }
 
     /// Sets the kind of the stream and passes on its first bytes.
-    fn settle(&mut self, verdict: Verdict, out: UnpackedFn<'_>) -> Result<()> {
+    fn settle(&mut self, out: UnpackedFn<'_>) -> Result<()> {
         let UnpackerState::Start(start) = &mut self.state else { return Ok(()) };
         let start = std::mem::take(start);
-        self.state = match verdict {
-            Verdict::Yes => {
-                let choice = DiskChoice::new(self.requested.as_deref());
-                let search = DiskSearch { choice, file: CurrentFile::Other };
-                UnpackerState::Archive(Box::default(), search)
-            }
-            _ => UnpackerState::Plain,
+        self.state = if opens(&start, &self.opener) {
+            let verifies = self.opener.verify && !self.describes;
+            let search = DiskSearch::new(&self.opener, self.form, verifies);
+            let (tar, head) = (TarStream::default(), Vec::new());
+            UnpackerState::Archive(Box::new(ArchiveStream { tar, search, head }))
+        } else {
+            self.opener.ensure_no_member()?;
+            UnpackerState::Plain
         };
         self.forward(&start, out)
     }
 
     fn forward(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
         match &mut self.state {
-            UnpackerState::Archive(tar, search) => tar.push(bytes, &mut |file| search.push(file, out)),
-            _ if bytes.is_empty() => Ok(()),
-            _ => out(Unpacked::Bytes(bytes)),
+            UnpackerState::Archive(archive) => archive.push(bytes, out),
+            UnpackerState::Plain if bytes.is_empty() => Ok(()),
+            UnpackerState::Plain => out(Unpacked::Bytes(bytes)),
+            UnpackerState::Start(_) => Err(Error::new(ErrorKind::Internal)),
         }
     }
 }
 
-/// Searches the files of an archive for the disk.
-struct DiskSearch {
-    choice: DiskChoice,
-    file: CurrentFile,
-}
-
-/// The file at the current position.
-enum CurrentFile {
-    /// Its first bytes, which show whether it is a disk.
-    Head(TarMember, Vec<u8>),
-    /// The selected disk, and the number of its bytes that follow.
-    Disk(u64),
-    /// A file that is not selected.
-    Other,
-}
-
-impl DiskSearch {
-    fn push(&mut self, file: StreamedFile<'_>, out: UnpackedFn<'_>) -> Result<()> {
-        let bytes = match file {
-            StreamedFile::Start(member) => {
-                self.file = CurrentFile::Head(member, Vec::new());
-                return Ok(());
-            }
-            StreamedFile::Bytes(bytes) => bytes,
-        };
-        let CurrentFile::Head(member, head) = &mut self.file else { return self.forward(bytes, out) };
-        let size = range::len(&member.range);
-        let whole = usize::try_from(size).unwrap_or(HEAD).min(HEAD);
-        let missing = whole.saturating_sub(head.len());
-        let (now, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
-        head.extend_from_slice(now);
-        if head.len() < whole {
-            return Ok(());
-        }
-        self.evaluate(size, out)?;
-        self.forward(rest, out)
-    }
-
-    /// Recognises a file of this size by its head, and adds it to the choice if it is a disk.
-    fn evaluate(&mut self, size: u64, out: UnpackedFn<'_>) -> Result<()> {
-        let CurrentFile::Head(member, head) = std::mem::replace(&mut self.file, CurrentFile::Other) else {
-            return Ok(());
-        };
-        let Ok(Sniffed::Image(format)) = sniff_head(&head, Some(size)) else { return Ok(()) };
-        match self.choice.add(&member.name) {
-            DiskMatch::Selected => {
-                self.file = CurrentFile::Disk(size);
-                out(Unpacked::Disk(ArchivedDisk { name: member.name, range: member.range, format }))?;
-                self.forward(&head, out)
-            }
-            DiskMatch::Ambiguous => out(Unpacked::Ambiguous(&self.choice)),
-            DiskMatch::Other => Ok(()),
-        }
-    }
-
-    fn forward(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
-        let CurrentFile::Disk(left) = &mut self.file else { return Ok(()) };
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        *left = left.saturating_sub(bytes.len() as u64);
-        let has_ended = *left == 0;
-        out(Unpacked::Bytes(bytes))?;
-        if has_ended { out(Unpacked::End) } else { Ok(()) }
+impl ArchiveStream {
+    fn push(&mut self, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
+        let before = self.tar.position();
+        let Self { tar, search, head } = self;
+        let pushed = tar.push(bytes, &mut |file| search.push(file, out));
+        // Bytes after the end of the archive are not part of it.
+        let used = usize::try_from(tar.position().saturating_sub(before)).unwrap_or(HEAD);
+        let used = used.min(HEAD.saturating_sub(head.len())).min(bytes.len());
+        head.extend_from_slice(bytes.get(..used).unwrap_or_default());
+        pushed.map_err(|error| search.catalog.or_no_disk(error))
     }
 }

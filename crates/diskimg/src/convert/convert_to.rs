@@ -2,10 +2,10 @@
 
 use diskimg_core::{BlockSource, Progress, Result, WriteOrder};
 
-use super::engine::convert;
 use super::options::{ConvertOptions, Converted};
 use super::stream_reader::convert_stream;
 use super::target::{Target, TargetPlace};
+use super::verified::convert_verified;
 use crate::disk::Disk;
 use crate::opening::Input;
 use crate::sniff::{looks_like_image, looks_like_image_head};
@@ -71,7 +71,11 @@ impl Disk {
         let looks_like = if target.is_raw() { looks_like_image(self)? } else { None };
         let sink = target.create(Some(self.size()))?;
         progress.begin(Some(self.size()));
-        Ok(Converted { looks_like, findings: self.findings(), ..convert(self, sink, options, progress)? })
+        Ok(Converted {
+            looks_like,
+            findings: self.findings(),
+            ..convert_verified(self, sink, options, progress)?
+        })
     }
 }
 

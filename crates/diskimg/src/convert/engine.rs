@@ -35,6 +35,17 @@ pub fn convert(
     options: &ConvertOptions,
     progress: &dyn Progress,
 ) -> Result<Converted> {
+    convert_if(source, sink, options, progress, || Ok(()))
+}
+
+/// Copies all of `source` into `sink`, and finishes the sink if `confirm` returns no error after that.
+pub(super) fn convert_if(
+    source: &dyn BlockSource,
+    sink: Box<dyn BlockSink>,
+    options: &ConvertOptions,
+    progress: &dyn Progress,
+    confirm: impl FnOnce() -> Result<()>,
+) -> Result<Converted> {
     let workload = Workload::new(options, source, &*sink);
     let conversion = Conversion {
         source,
@@ -57,6 +68,7 @@ pub fn convert(
     });
     let counts = conversion.counts.totals();
     conversion.sequencer.outcome()?;
+    confirm()?;
     sink.finish()?;
     Ok(counts)
 }

@@ -32,6 +32,7 @@ mod target_options;
 mod target_sink;
 mod unfinished_files;
 mod unpublished_file;
+mod verified;
 mod whole_sector_sink;
 mod worker;
 mod workload;

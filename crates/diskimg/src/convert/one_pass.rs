@@ -164,11 +164,12 @@ impl OnePass {
         }
     }
 
-    /// Ends the image, whose stream has these findings: converts it if it was stored, and finishes the sink.
+    /// Ends the image: converts it if it was stored, and finishes the sink. `streamed` returns the findings about the
+    /// stream of an image of this virtual size.
     pub(super) fn finish(
         mut self,
         wrapper: Option<Wrapper>,
-        streamed: Vec<Finding>,
+        streamed: &dyn Fn(u64) -> Vec<Finding>,
         progress: &dyn Progress,
     ) -> Result<Converted> {
         if let PassStage::Head { bytes, .. } = &self.stage {
@@ -184,7 +185,7 @@ impl OnePass {
                 let size = decoder.finish(&sink)?;
                 let described = self.described.finish().image;
                 let mut findings = described.map(|info| info.findings).unwrap_or_default();
-                merge(&mut findings, decoder.findings().into_iter().chain(streamed));
+                merge(&mut findings, decoder.findings().into_iter().chain(streamed(size)));
                 self.opener.accept(driver.format, &findings)?;
                 let done = self.counts.totals();
                 self.sink.finish()?;
@@ -194,7 +195,7 @@ impl OnePass {
             PassStage::Spooling(_, spool) => {
                 let file: Arc<dyn BlockSource> = Arc::new(spool.finish()?);
                 let mut disk = self.opener.open_image(&file, wrapper, None)?;
-                disk.add_findings(streamed);
+                disk.add_findings(streamed(disk.info().virtual_size));
                 let findings = disk.findings();
                 self.opener.accept(disk.info().format, &findings)?;
                 let done = convert(&disk, self.sink, &self.options, progress)?;

@@ -5,13 +5,13 @@ use diskimg_core::{BlockSink, Format, Progress, Result};
 
 use super::one_pass::{OnePass, failed};
 use super::options::{ConvertOptions, Converted};
-use crate::archive::{Unpacked, Unpacker};
+use crate::archive::{MemberForm, Unpacked, Unpacker};
 use crate::decompress::AutoDecompressor;
 use crate::opener::Opener;
 
 /// Converts an image that is pushed in chunks: an upload or a download that is never stored.
 ///
-/// The stream is decompressed if it is gz, xz or zst, and its format is recognised, as `opener` says. From an OVA
+/// The stream is decompressed if it is gz, xz or zst, and its format is recognised, as `opener` says. From an archive
 /// only the disk is converted: the only one, or the one that [`Opener::member`] names.
 ///
 /// Raw disks are converted in one pass, and so are qcow2 images whose tables precede their data, as converters write
@@ -71,7 +71,7 @@ impl StreamConvert {
     pub fn with(opener: &Opener, sink: Box<dyn BlockSink>, options: &ConvertOptions) -> Self {
         Self {
             decompressor: AutoDecompressor::new(opener),
-            unpacker: Unpacker::new(opener),
+            unpacker: Unpacker::new(opener, MemberForm::Decoded),
             pass: OnePass::new(opener, sink, options),
             failed: false,
         }
@@ -117,18 +117,23 @@ impl StreamConvert {
         let Self { decompressor, unpacker, pass, .. } = &mut self;
         decompressor.finish(&mut |bytes| unpacker.push(bytes, &mut |piece| forward(pass, piece)))?;
         unpacker.finish(&mut |piece| forward(pass, piece))?;
-        self.pass.finish(self.decompressor.wrapper(), self.decompressor.findings(), progress)
+        let Self { decompressor, unpacker, pass, .. } = self;
+        let findings = |virtual_size| {
+            let archived = unpacker.conclusion().map(|conclusion| conclusion.findings(virtual_size));
+            decompressor.findings().into_iter().chain(archived.unwrap_or_default()).collect()
+        };
+        pass.finish(decompressor.wrapper(), &findings, progress)
     }
 }
 
 /// Forwards the disk of an archive to the conversion. Fails at a second disk if none was named.
 fn forward(pass: &mut OnePass, piece: Unpacked<'_>) -> Result<()> {
     match piece {
-        Unpacked::Disk(disk) => pass.recognised(disk.format),
+        Unpacked::Disk(disk) => disk.format.map_or((), |format| pass.recognised(format)),
         Unpacked::Bytes(bytes) => return pass.push(bytes, &()),
         // A second disk may follow.
-        Unpacked::End => {}
-        Unpacked::Ambiguous(choice) => return choice.check(),
+        Unpacked::End | Unpacked::Hole(_) => {}
+        Unpacked::Ambiguous(error) => return Err(error),
     }
     Ok(())
 }

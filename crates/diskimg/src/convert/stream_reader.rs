@@ -49,7 +49,7 @@ pub(super) fn convert_stream(
         }
         Ok(())
     })?;
-    pass.finish(wrapper, log.findings(), progress)
+    pass.finish(wrapper, &|size| log.findings(size), progress)
 }
 
 /// A buffer and the number of its bytes that were read.

@@ -1,37 +1,39 @@
-//! Probing a decompressed stream: an image, or an OVA with one.
+//! Probing a decompressed stream: an image, or an archive with one.
 
 use diskimg_core::{Error, ErrorKind, ImageInfo, Result};
 
 use super::evaluate::Evaluation;
 use super::payload::Payload;
 use super::probed::Probed;
-use crate::archive::{OVA, Unpacked, Unpacker};
+use crate::archive::{ArchiveMember, StreamedDisk, Unpacked, Unpacker};
 use crate::opener::Opener;
 
 /// Probes a decompressed stream.
 ///
-/// The disk in an OVA is probed like any other image. Only at the end of the archive is it certain that the disk is the
+/// The disk in an archive is probed like any other image. Only at the end of the archive is it certain that the disk is the
 /// selected one and the archive complete.
 pub(super) struct ArchiveProbe {
     unpacker: Unpacker,
     image: ProbedImage,
     /// The result of an archive that has ended.
     ended: Option<Result<()>>,
+    /// The description of the disk with the findings about an archive that has ended.
+    described: Option<ImageInfo>,
 }
 
 /// The image, from an archive or alone.
 struct ProbedImage {
     payload: Payload,
-    /// The name of its member in the archive.
-    member: Option<String>,
+    /// Its member in the archive.
+    disk: Option<StreamedDisk>,
     /// True if the archive has another disk and no name is requested.
     ambiguous: bool,
 }
 
 impl ArchiveProbe {
     pub(super) fn new(opener: &Opener) -> Self {
-        let image = ProbedImage { payload: Payload::new(opener), member: None, ambiguous: false };
-        Self { unpacker: Unpacker::new(opener), image, ended: None }
+        let image = ProbedImage { payload: Payload::new(opener), disk: None, ambiguous: false };
+        Self { unpacker: Unpacker::describing(opener), image, ended: None, described: None }
     }
 
     /// Probes the next bytes.
@@ -43,6 +45,10 @@ impl ArchiveProbe {
         unpacker.push(bytes, &mut |piece| image.take(piece))?;
         if unpacker.has_ended() && self.ended.is_none() && self.image.payload.end() {
             self.ended = Some(self.finish());
+            self.described = self.image.payload.known().cloned();
+            if let (Some(info), Some(conclusion)) = (&mut self.described, self.unpacker.conclusion()) {
+                conclusion.describe(info);
+            }
         }
         match self.state() {
             Probed::Done => Err(Error::new(ErrorKind::Cancelled)),
@@ -71,7 +77,11 @@ impl ArchiveProbe {
     /// The description of the image so far.
     pub(super) fn known(&self) -> Option<&ImageInfo> {
         let failed = matches!(self.ended, Some(Err(_)));
-        if self.image.ambiguous || failed { None } else { self.image.payload.known() }
+        match &self.described {
+            _ if self.image.ambiguous || failed => None,
+            Some(info) => Some(info),
+            None => self.image.payload.known(),
+        }
     }
 
     /// Completes the stream.
@@ -86,15 +96,21 @@ impl ArchiveProbe {
         unpacker.finish(&mut |piece| image.take(piece))
     }
 
-    /// Returns the evaluation of the image and the name of its member.
-    pub(super) fn into_evaluation(self) -> (Evaluation, Option<String>) {
-        let ProbedImage { payload, member, ambiguous } = self.image;
+    /// Returns the evaluation of the image and its member.
+    pub(super) fn into_evaluation(mut self) -> (Evaluation, Option<ArchiveMember>) {
+        let ProbedImage { payload, disk, ambiguous } = self.image;
         let mut evaluation = payload.finish();
-        let member = member.filter(|_| !ambiguous);
-        if self.unpacker.is_archive() && member.is_none() {
-            (evaluation.formats, evaluation.content) = (vec![OVA], None);
+        let disk = disk.filter(|_| !ambiguous);
+        if let (Some(archive), None) = (self.unpacker.archive_format(), &disk) {
+            (evaluation.formats, evaluation.content) = (vec![archive], None);
         }
-        (evaluation, member)
+        let Some(conclusion) = self.unpacker.take_conclusion() else {
+            return (evaluation, disk.map(StreamedDisk::in_archive));
+        };
+        if let Ok(info) = &mut evaluation.image {
+            conclusion.describe(info);
+        }
+        (evaluation, Some(conclusion.member))
     }
 }
 
@@ -102,14 +118,17 @@ impl ProbedImage {
     fn take(&mut self, piece: Unpacked<'_>) -> Result<()> {
         match piece {
             Unpacked::Disk(disk) => {
-                self.member = Some(disk.name);
-                self.payload.recognise();
+                if disk.format.is_some() {
+                    self.payload.recognise();
+                }
+                self.disk = Some(disk);
             }
             Unpacked::Bytes(bytes) => self.payload.push(bytes),
             Unpacked::End => {
                 self.payload.end();
             }
             Unpacked::Ambiguous(_) => self.ambiguous = true,
+            Unpacked::Hole(_) => {}
         }
         Ok(())
     }

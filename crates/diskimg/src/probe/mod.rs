@@ -1,6 +1,6 @@
 //! Probing a stream: its format, compression, size, names and findings.
 //!
-//! The stream is decompressed, and the disk of an OVA extracted ([`archive_probe`]). Of the image only the head, the last
+//! The stream is decompressed, and the disk of an archive extracted ([`archive_probe`]). Of the image only the head, the last
 //! sectors and the ranges that its format reads are retained ([`retained`]). The `inspect` function of the format reads
 //! the retained bytes ([`evaluate`]). Ranges that it missed are retained as they are streamed, and then it is called
 //! again ([`payload`]). Results before the end of the stream use bounded memory ([`bounded_info`]).

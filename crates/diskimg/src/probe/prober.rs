@@ -13,8 +13,9 @@ use crate::opener::{Opener, check_trailing_data};
 /// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
 ///
 /// It reads each byte once and does no I/O, so that any runtime can drive it. gz, xz and zst are decompressed while
-/// they are read, one level deep. Between calls it uses less than 2 MiB, and the window of a decoder, which
-/// [`crate::Limits::decoder_memory`] limits. The result does not depend on how the stream is split.
+/// they are read, one level deep, and so is the disk of an archive. Between calls it uses less than 2 MiB, and the window
+/// of each decoder, which [`crate::Limits::decoder_memory`] limits; for an archive up to 8 MiB more for its OVF descriptor,
+/// its manifest and the maps of sparse members. The result does not depend on how the stream is split.
 ///
 /// Each push returns what is certain, which never changes afterwards:
 /// - [`Probed::Format`]: the format. Damage may still result in an error, but in no other format. It requires the first
@@ -32,7 +33,7 @@ use crate::opener::{Opener, check_trailing_data};
 /// | raw, and unrecognised bytes | the end | the end |
 /// | unsupported formats | never | the first 68 KiB |
 ///
-/// A stream shorter than 68 KiB is evaluated at its end. The size of a disk in an OVA is known at the end of the archive,
+/// A stream shorter than 68 KiB is evaluated at its end. The size of a disk in an archive is known at the end of it,
 /// because another disk may follow.
 ///
 /// ```
@@ -152,7 +153,7 @@ impl Prober {
         let ended = self.content.finish();
         let whole = self.failed.map_or(ended, Err);
         let streamed = self.decompressor.findings();
-        let (mut evaluation, member) = self.content.into_evaluation();
+        let (mut evaluation, archive) = self.content.into_evaluation();
         evaluation.image = evaluation.image.and_then(|mut info| {
             merge(&mut info.findings, streamed);
             check_trailing_data(info.format, &info.findings).map(|()| info)
@@ -162,7 +163,8 @@ impl Prober {
             formats: evaluation.formats,
             content: evaluation.content,
             image: whole.and(evaluation.image),
-            member,
+            member: archive.as_ref().map(|archive| archive.name.clone()),
+            archive,
             pushed: self.pushed,
         }
     }

@@ -137,7 +137,7 @@ proptest! {
 
     #[test]
     fn damaged_streamed_ova_is_refused_or_converts_like_its_file(
-        archive in 0_usize..17,
+        archive in 0_usize..19,
         damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 1..4),
         chunk in 1_usize..5000,
     ) {

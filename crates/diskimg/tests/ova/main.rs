@@ -99,7 +99,9 @@ fn archives() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
         ("the second of two", Some("two.qcow2"), two.clone()),
         ("neither of two", Some("three"), two),
         ("twice the same name", Some("a"), ova(&[("a", &vmdk), ("a", &qcow2)])),
-        ("none that is recognised", None, ova(&[("disk.img", &disk), ("disk.vmdk", b"")])),
+        ("none that is recognised", None, ova(&[("disk.img", b"text"), ("disk.vmdk", b"")])),
+        ("a raw disk", None, ova(&[("disk.img", &disk)])),
+        ("a compressed disk", None, ova(&[("disk.img.gz", &gz(&disk)), ("disk.vmdk", b"")])),
         ("none at all", None, ova(&[])),
         ("no end", None, [tar_member(&("box.ovf", b"")), tar_member(&("d", &qcow2))].concat()),
         ("truncated in the disk", None, one[..4000].to_vec()),
@@ -116,6 +118,8 @@ fn error_of_an_ova_has_its_kind() {
         ("a header of a version that is not known", ErrorKind::Unsupported),
         ("two disks", ErrorKind::InvalidInput),
         ("neither of two", ErrorKind::InvalidInput),
+        // The second replaces the first when the archive is unpacked.
+        ("twice the same name", ErrorKind::InvalidInput),
         ("none that is recognised", ErrorKind::Unsupported),
         ("none at all", ErrorKind::Unsupported),
         ("truncated in the disk", ErrorKind::Truncated),
@@ -141,8 +145,26 @@ fn error_of_an_ova_has_its_kind() {
 }
 
 #[test]
-fn tar_that_is_not_an_ova_is_recognised_and_not_opened() {
-    let bytes = [tar_member(&("disk.vmdk", &image("stream.vmdk"))), vec![0; 1024]].concat();
+fn tar_with_a_disk_is_opened_like_an_ova() {
+    let vmdk = image("stream.vmdk");
+    let bytes = [tar_member(&("disk.vmdk", &vmdk)), vec![0; 1024]].concat();
+    let expected = disk_of(&Opener::new(), &ova(&[("disk.vmdk", &vmdk)])).unwrap();
+    assert!(disk_of(&Opener::new(), &bytes).unwrap() == expected);
+    for chunk in CHUNKS {
+        let report = probe(&Opener::new(), &bytes, chunk);
+        assert_eq!(described(&report.image), described(&of_file(&Opener::new(), &bytes)));
+        let archive = report.archive.unwrap();
+        assert_eq!(
+            (archive.archive.name(), archive.name.as_str(), archive.wrapper),
+            ("tar", "disk.vmdk", None)
+        );
+        assert!(converted(&Opener::new(), &bytes, chunk).unwrap() == expected);
+    }
+}
+
+#[test]
+fn tar_without_a_disk_is_recognised_and_not_opened() {
+    let bytes = [tar_member(&("source.c", b"int main;")), vec![0; 1024]].concat();
     for chunk in CHUNKS {
         let report = probe(&Opener::new(), &bytes, chunk);
         assert_eq!(report.formats, [Format::new("tar")]);

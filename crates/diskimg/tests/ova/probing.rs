@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn result_is_that_of_the_file_for_any_split(
-        archive in 0_usize..17,
+        archive in 0_usize..19,
         damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 0..3),
         wrapped in any::<bool>(),
         sizes in proptest::collection::vec(1_usize..100_000, 1..20),

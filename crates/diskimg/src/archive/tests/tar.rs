@@ -1,75 +1,27 @@
-use super::*;
-use crate::Opener;
-use archived_disk::for_each_disk;
-use disk_choice::{DiskChoice, DiskMatch};
-use diskimg_core::{BlockSource, ErrorKind, Memory, Result, Verdict};
-use members::for_each_member;
-use proptest::prelude::*;
-use recognise::{is_archive, probe};
+//! The members of a tar archive, as a file and as a stream.
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use tar::TarMember;
-use tar_stream::{StreamedFile, TarStream};
+
+use diskimg_core::{BlockSource, ErrorKind, Memory, Result};
+use proptest::prelude::*;
+
+use super::super::member_source::MemberSource;
+use super::super::members::{ListedMember, for_each_member};
+use super::super::tar::TarMember;
+use super::super::tar_stream::{StreamedFile, TarStream};
+use super::{archive, fix_checksum, header, member, qcow2, record};
+use crate::Opener;
 
 fn members(source: &dyn BlockSource) -> Result<Vec<TarMember>> {
     let mut members = Vec::new();
-    for_each_member(source, |member| {
-        members.push(member);
-        Ok(())
+    for_each_member(source, |listed| {
+        if let ListedMember::File(member) = listed {
+            members.push(member);
+        }
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(members)
-}
-
-/// A tar header for a member of this name, length and kind.
-fn header(name: &str, len: u64, kind: u8) -> Vec<u8> {
-    let mut block = vec![0; 512];
-    block[..name.len()].copy_from_slice(name.as_bytes());
-    block[124..135].copy_from_slice(format!("{len:011o}").as_bytes());
-    block[156] = kind;
-    block[257..263].copy_from_slice(b"ustar\0");
-    fix_checksum(&mut block);
-    block
-}
-
-/// Updates the checksum of a header.
-fn fix_checksum(block: &mut [u8]) {
-    block[148..156].fill(b' ');
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-}
-
-fn member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut all = header(name, bytes.len() as u64, kind);
-    all.extend_from_slice(bytes);
-    all.resize(all.len().next_multiple_of(512), 0);
-    all
-}
-
-fn qcow2(len: usize) -> Vec<u8> {
-    let mut bytes = b"QFI\xfb\0\0\0\x03".to_vec();
-    bytes.resize(len, 0);
-    bytes
-}
-
-fn archive(parts: &[Vec<u8>]) -> Memory {
-    Memory::new([parts.concat(), vec![0; 1024]].concat())
-}
-
-#[test]
-fn ova_is_recognised_by_its_first_member_and_lists_its_disks() {
-    let ova = archive(&[
-        member("box.ovf", b'0', b"<Envelope/>"),
-        member("box.mf", b'0', b"SHA1"),
-        member("one.qcow2", b'0', &qcow2(700)),
-        member("directory", b'5', b""),
-        member("two.qcow2", 0, &qcow2(512)),
-    ]);
-    assert!(is_archive(&ova).unwrap());
-    let mut found = Vec::new();
-    for_each_disk(&ova, |disk| found.push(disk)).unwrap();
-    let names: Vec<&str> = found.iter().map(|disk| disk.name.as_str()).collect();
-    assert_eq!(names, ["one.qcow2", "two.qcow2"]);
-    assert_eq!(found[0].range.end - found[0].range.start, 700);
-    assert!(!is_archive(&archive(&[member("one.qcow2", b'0', &qcow2(512))])).unwrap());
 }
 
 #[test]
@@ -108,51 +60,6 @@ fn damaged_archive_is_refused_in_bounded_time() {
     }
 }
 
-#[test]
-fn disk_choice_selects_the_only_disk_or_the_first_with_the_requested_name() {
-    let matches = |wanted: Option<&str>, names: &[&str]| {
-        let mut choice = DiskChoice::new(wanted);
-        let found: Vec<DiskMatch> = names.iter().map(|name| choice.add(name)).collect();
-        (found, choice.check())
-    };
-    assert!(matches!(matches(None, &["a"]), (found, Ok(())) if found == [DiskMatch::Selected]));
-    let wanted = matches(Some("b"), &["a", "b", "b"]);
-    assert!(
-        matches!(wanted, (found, Ok(())) if found == [DiskMatch::Other, DiskMatch::Selected, DiskMatch::Other])
-    );
-    let (all, error) = matches(None, &["a\n", "b", "c"]);
-    assert_eq!(all, [DiskMatch::Selected, DiskMatch::Ambiguous, DiskMatch::Ambiguous]);
-    let error = error.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(error.to_string(), "ova: disk is a\\n, b, c, expected one disk, or the name of one");
-    let (_, error) = matches(Some("x"), &["a", "b"]);
-    assert_eq!(error.unwrap_err().to_string(), "ova: disk is a, b, expected 'x'");
-    for wanted in [None, Some("x")] {
-        assert_eq!(matches(wanted, &[]).1.unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-}
-
-#[test]
-fn error_of_an_ambiguous_choice_is_short_for_many_disks_with_long_names() {
-    let mut choice = DiskChoice::new(None);
-    for _ in 0..4000 {
-        choice.add(&"\u{1}".repeat(4000));
-    }
-    let text = choice.check().unwrap_err().to_string();
-    assert!(text.len() < 5000 && text.contains(" and 39"), "{text}");
-}
-
-#[test]
-fn probe_rejects_a_first_name_that_is_not_a_descriptor_immediately() {
-    assert_eq!(probe(b"QFI\xfb\0"), Verdict::No);
-    assert_eq!(probe(b"QFI\xfb"), Verdict::NeedBytes(100));
-    assert_eq!(probe(b"box.OVF\0"), Verdict::NeedBytes(512));
-    let (name, whole) = (format!("{}.ovf", "x".repeat(96)), header("box.ovf", 0, b'0'));
-    assert_eq!(probe(&header(&name, 0, b'0')), Verdict::Yes);
-    assert_eq!((probe(&whole), probe(&whole[..511])), (Verdict::Yes, Verdict::NeedBytes(512)));
-    assert_eq!(probe(&[b"box.ovf".as_slice(), &[0; 600]].concat()), Verdict::No);
-}
-
 /// An archive with every kind of entry that is read.
 fn varied() -> Vec<u8> {
     let pax = b"29 path=a-name-from-pax.vmdk\n".to_vec();
@@ -174,13 +81,6 @@ fn varied() -> Vec<u8> {
         b"trailing bytes".to_vec(),
     ]
     .concat()
-}
-
-/// A record of an extended header.
-fn record(key: &str, value: &str) -> Vec<u8> {
-    let rest = format!(" {key}={value}\n");
-    let len = (rest.len()..).find(|len| len.to_string().len() + rest.len() == *len).unwrap();
-    format!("{len}{rest}").into_bytes()
 }
 
 /// The errors of an archive as a file and as a stream, which are the same.
@@ -304,11 +204,17 @@ type Files = Vec<(String, Vec<u8>)>;
 fn read(bytes: &[u8]) -> Result<Files> {
     let source = Memory::new(bytes.to_vec());
     let mut files = Files::new();
-    for_each_member(&source, |TarMember { name, range }| {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
-        source.read_at(range.start, &mut bytes)?;
+    for_each_member(&source, |listed| {
+        let member = match listed {
+            ListedMember::File(member) => member,
+            ListedMember::Refused(member) => return Err(member.error),
+        };
+        let name = member.name.clone();
+        let file = MemberSource::new(&source, member)?;
+        let mut bytes = vec![0; usize::try_from(file.size()).unwrap()];
+        file.read_at(0, &mut bytes)?;
         files.push((name, bytes));
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(files)
 }
@@ -322,6 +228,12 @@ fn pushed(bytes: &[u8], chunk: usize) -> Result<Files> {
             match file {
                 StreamedFile::Start(member) => files.push((member.name, Vec::new())),
                 StreamedFile::Bytes(bytes) => files.last_mut().unwrap().1.extend(bytes),
+                StreamedFile::Hole(len) => {
+                    let file = &mut files.last_mut().unwrap().1;
+                    file.resize(file.len() + usize::try_from(len).unwrap(), 0);
+                }
+                StreamedFile::End => {}
+                StreamedFile::Refused(member) => return Err(member.error),
             }
             Ok(())
         })?;
