@@ -65,6 +65,7 @@ mod sniff;
 mod spool;
 mod stream_input;
 mod tail;
+mod workers;
 #[cfg_attr(not(feature = "wrappers"), path = "no_wrappers.rs")]
 mod wrappers;
 

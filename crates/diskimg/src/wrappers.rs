@@ -10,11 +10,22 @@ pub(crate) use diskimg_codec::Decompressor;
 use crate::byte_stream::read_full;
 use crate::finding_log::FindingLog;
 use crate::opener::Opener;
+use crate::workers::{startable, thread_count};
 
 /// A decompressor of pushed bytes.
 pub(crate) fn decompressor(wrapper: Wrapper, opener: &Opener) -> Result<Decompressor> {
-    let options = DecompressOptions { threads: opener.threads, ..DecompressOptions::default() };
+    let options = DecompressOptions { threads: threads(wrapper, opener), ..DecompressOptions::default() };
     Decompressor::with_options(wrapper, &opener.limits, &options)
+}
+
+/// The number of threads that decode: only xz has several. liblzma fails if it cannot start one.
+fn threads(wrapper: Wrapper, opener: &Opener) -> u32 {
+    let wanted = match wrapper {
+        Wrapper::Xz => thread_count(usize::try_from(opener.threads).unwrap_or(usize::MAX)),
+        _ => 1,
+    };
+    let threads = if wanted > 1 { startable(wanted).max(1) } else { 1 };
+    u32::try_from(threads).unwrap_or(u32::MAX)
 }
 
 /// The decompressed bytes of a stream. Its findings are in `log` once the end was read.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use diskimg_core::{BlockSource, Error, ErrorKind, Progress, Result, range};
 
 use super::comparison::{CompareOptions, Comparison, Difference, Status};
+use crate::workers::{run_on, thread_count};
 
 /// The bytes that a thread compares at a time.
 const STEP: u64 = 1 << 20;
@@ -34,10 +35,6 @@ pub fn compare(
     if options.strict && sizes.0 != sizes.1 {
         return Ok(Comparison { difference: Some(Difference::Size), sizes });
     }
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
     let work = CompareJob {
         a,
         b,
@@ -47,12 +44,7 @@ pub fn compare(
         failed: Mutex::new(None),
         progress,
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| work.run());
-        }
-        work.run();
-    });
+    run_on(thread_count(options.threads), || work.run());
     if let Some(error) = work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -168,6 +160,9 @@ fn zeros_to(source: &dyn BlockSource, start: u64, end: u64) -> Result<u64> {
 fn read_padded(source: &dyn BlockSource, range: &Range<u64>, buf: &mut Vec<u8>) -> Result<()> {
     let len = range::buffer_len(range);
     buf.clear();
+    let no_memory =
+        |_| Error::new(ErrorKind::Limit).because(format_args!("no memory for a buffer of {len} bytes"));
+    buf.try_reserve(len).map_err(no_memory)?;
     buf.resize(len, 0);
     let stored = range::buffer_len(&(range.start..source.size())).min(len);
     match buf.get_mut(..stored) {

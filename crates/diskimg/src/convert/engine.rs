@@ -9,6 +9,7 @@ use super::segment_plan::SegmentPlan;
 use super::sequencer::Sequencer;
 use super::worker::{Conversion, ConvertWorker};
 use super::workload::Workload;
+use crate::workers::run_on;
 
 /// Copies all of `source` into `sink` and finishes the sink.
 ///
@@ -60,12 +61,7 @@ pub(super) fn convert_if(
         counts: ByteCounts::default(),
     };
     let work = || ConvertWorker::new(&conversion, workload.segment).run();
-    std::thread::scope(|scope| {
-        for _ in 1..workload.threads {
-            scope.spawn(work);
-        }
-        work();
-    });
+    run_on(workload.threads, work);
     let counts = conversion.counts.totals();
     conversion.sequencer.outcome()?;
     confirm()?;

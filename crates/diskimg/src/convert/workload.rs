@@ -3,6 +3,7 @@
 use diskimg_core::{BlockSink, BlockSource, SinkProperties, WriteOrder};
 
 use super::options::{ConvertOptions, Sparse};
+use crate::workers::thread_count;
 
 /// The largest segment, our choice: larger ones measured no faster and fill caches.
 const LARGEST_SEGMENT: u64 = 2 << 20;
@@ -25,10 +26,7 @@ impl Workload {
     pub(super) fn new(options: &ConvertOptions, source: &dyn BlockSource, sink: &dyn BlockSink) -> Self {
         let SinkProperties { order, granularity, stores_zeros, .. } = sink.properties();
         let granularity = granularity.max(1);
-        let wanted = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        };
+        let wanted = thread_count(options.threads);
         let batched = sink.batch().is_some();
         // A batch stores its compressed bytes in addition to the buffer.
         let copies = if batched { 2 } else { 1 };

@@ -1,0 +1,90 @@
+//! Threads that share the work of the caller's own thread.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, available_parallelism, scope};
+
+/// The name of the threads of this library, as debuggers show it. Linux shows 15 bytes.
+const NAME: &str = "diskimg-worker";
+
+/// The address space in bytes that one thread may reserve: 64 MiB for its heap in glibc (`HEAP_MAX_SIZE` in
+/// `malloc/arena.c`), its stack, and its buffers.
+const RESERVED: u64 = 80 << 20;
+
+/// Returns the number of threads to use for `wanted`, where 0 means one per core. If the address space of the process
+/// is limited (`RLIMIT_AS`), half of it has room for all of them.
+pub(crate) fn thread_count(wanted: usize) -> usize {
+    let wanted = match wanted {
+        0 => available_parallelism().map_or(1, usize::from),
+        wanted => wanted,
+    };
+    let room = address_space().map_or(u64::MAX, |bytes| bytes / 2 / RESERVED);
+    wanted.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Runs `work` on the caller's thread and on up to `threads - 1` others. Threads that the system does not start are
+/// done without, so `work` must take its next piece from a place that all threads share.
+pub(crate) fn run_on(threads: usize, work: impl Fn() + Sync) {
+    scope(|scope| {
+        for _ in 1..threads {
+            if named().spawn_scoped(scope, &work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+}
+
+/// A new thread with the name of this library.
+pub(crate) fn named() -> Builder {
+    Builder::new().name(NAME.into())
+}
+
+/// Returns how many of `wanted` threads the system can start now, by starting them. For libraries that fail if they
+/// cannot start a thread.
+#[cfg_attr(not(feature = "wrappers"), allow(dead_code, reason = "only xz has threads of its own"))]
+pub(crate) fn startable(wanted: usize) -> usize {
+    let gate = Mutex::new(());
+    scope(|scope| {
+        // All threads live until the last is started.
+        let closed = gate.lock();
+        let wait = || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+        let started = (0..wanted).take_while(|_| named().spawn_scoped(scope, wait).is_ok()).count();
+        drop(closed);
+        started
+    })
+}
+
+/// The limit of the address space of this process in bytes, if it has one.
+#[cfg(target_os = "linux")]
+fn address_space() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::As).current
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address_space() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn work_runs_on_each_thread_and_on_the_callers() {
+        for threads in [0, 1, 2, 9] {
+            let runs = AtomicUsize::new(0);
+            run_on(threads, || {
+                runs.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(runs.into_inner(), threads.max(1));
+        }
+    }
+
+    #[test]
+    fn all_threads_of_a_small_number_can_be_started() {
+        assert_eq!(startable(3), 3);
+        assert!(thread_count(0) >= 1);
+        assert_eq!(thread_count(1), 1);
+    }
+}
