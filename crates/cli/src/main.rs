@@ -8,21 +8,29 @@ mod output;
 mod progress;
 mod signals;
 mod size;
-mod stdin;
+mod stream_source;
 mod visible;
+mod work_counts;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 
+use signals::Interrupt;
+
 fn main() -> ExitCode {
+    // Before all else: a program may ask for the progress as soon as it has started the command.
+    Interrupt::listen();
     let args = match parse() {
         Ok(args) => args,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(usage_code()) } else { ExitCode::SUCCESS };
+            // Help that cannot be written is a failure, like other output.
+            let is_printed = error.print().and_then(|()| std::io::stdout().flush()).is_ok();
+            let succeeds = is_printed && !error.use_stderr();
+            return if succeeds { ExitCode::SUCCESS } else { ExitCode::from(usage_code()) };
         }
     };
     let machine = args.wants_json();

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
+use diskimg::{Error, ErrorKind, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+
+use crate::signals::Interrupt;
 
 /// A kind of progress display.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,17 +34,9 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Displays progress, and cancels the work if the user requests it.
 pub(crate) struct ProgressDisplay {
-    cancel: Arc<Cancel>,
-    done: AtomicU64,
-    started: OnceLock<WorkStart>,
+    interrupt: Interrupt,
+    started: OnceLock<Instant>,
     kind: DisplayKind,
-}
-
-/// The start of the displayed work.
-struct WorkStart {
-    time: Instant,
-    /// Bytes of work; 0 if unknown.
-    total: u64,
 }
 
 /// The outputs that progress may use.
@@ -63,7 +56,7 @@ enum DisplayKind {
 
 impl ProgressDisplay {
     /// Prepares a display. It starts with [`Progress::begin`].
-    pub(crate) fn new(style: ProgressMode, cancel: Arc<Cancel>, outputs: &ProgressOutputs) -> Result<Self> {
+    pub(crate) fn new(style: ProgressMode, interrupt: &Interrupt, outputs: &ProgressOutputs) -> Result<Self> {
         let long_ago = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
         let kind = match style {
             ProgressMode::Auto if !std::io::stderr().is_terminal() => DisplayKind::Nothing,
@@ -72,7 +65,7 @@ impl ProgressDisplay {
             ProgressMode::Plain => DisplayKind::Plain(Mutex::new((long_ago, plain_output(outputs)))),
             ProgressMode::Json => DisplayKind::Json(Mutex::new((long_ago, json_output(outputs)?))),
         };
-        Ok(Self { cancel, done: AtomicU64::new(0), started: OnceLock::new(), kind })
+        Ok(Self { interrupt: interrupt.clone(), started: OnceLock::new(), kind })
     }
 
     /// Displays the end and removes the bar. `complete` is true if all work is done.
@@ -101,31 +94,18 @@ impl ProgressDisplay {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.get().map_or(Duration::ZERO, |start| start.time.elapsed())
+        self.started.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
-    fn total(&self) -> u64 {
-        self.started.get().map_or(0, |start| start.total)
-    }
-
-    fn print_plain(&self, output: &mut dyn Write, complete: bool) {
-        let done = self.done.load(Ordering::Relaxed);
-        let hundredths = match self.total() {
-            _ if complete => 10_000,
-            // The total is known only at the end.
-            0 => 0,
-            total => {
-                u128::from(done.min(total)).saturating_mul(10_000).checked_div(total.into()).unwrap_or(0)
-            }
-        };
-        let _ = write!(output, "    ({}.{:02}/100%)\r", hundredths / 100, hundredths % 100);
+    fn print_plain(&self, output: &mut dyn Write, is_complete: bool) {
+        let _ = write!(output, "{}\r", self.interrupt.counts.percentage(is_complete));
         let _ = output.flush();
     }
 
     fn print_json(&self, output: &mut dyn Write) {
         let line = json!({
-            "transferred": self.done.load(Ordering::Relaxed),
-            "size": Some(self.total()).filter(|total| *total > 0),
+            "transferred": self.interrupt.counts.done(),
+            "size": Some(self.interrupt.counts.total()).filter(|total| *total > 0),
             "elapsed": self.elapsed().as_secs_f64(),
             "description": "convert",
         });
@@ -137,17 +117,19 @@ impl ProgressDisplay {
 impl Progress for ProgressDisplay {
     fn begin(&self, total: Option<u64>) {
         let total = total.unwrap_or(0);
-        let _ = self.started.set(WorkStart { time: Instant::now(), total });
+        let _ = self.started.set(Instant::now());
+        self.interrupt.counts.begin(total);
         if let DisplayKind::Bar(cell) = &self.kind {
             let _ = cell.set(bar(total));
         }
     }
 
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
+        self.interrupt.poll();
         if self.started.get().is_none() {
-            return self.cancel.advance(bytes);
+            return self.interrupt.cancel.advance(bytes);
         }
-        self.done.fetch_add(bytes, Ordering::Relaxed);
+        self.interrupt.counts.advance(bytes);
         match &self.kind {
             DisplayKind::Nothing => {}
             DisplayKind::Bar(bar) => bar.get().into_iter().for_each(|bar| bar.inc(bytes)),
@@ -168,7 +150,7 @@ impl Progress for ProgressDisplay {
                 }
             }
         }
-        self.cancel.advance(bytes)
+        self.interrupt.cancel.advance(bytes)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Result};
+use diskimg_core::{
+    BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Progress, Result,
+};
 
 use crate::archive::ArchivedDisk;
 use crate::below::PARENT_MISMATCH;
@@ -110,5 +112,29 @@ impl Opener {
         }
         self.accept(driver.format, &findings)?;
         Ok(Checked { format: driver.format, report: check(source, &options)?, findings })
+    }
+}
+
+impl StreamInput {
+    /// Stores the streamed image in a temporary file, as [`Opener::spool`] allows, and checks it there: see
+    /// [`Opener::check`]. Reports the decompressed bytes to `progress` as they are read.
+    ///
+    /// ```
+    /// use diskimg::Opener;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let stream = std::fs::File::open(&path)?;
+    /// let checked = Opener::new().stream(stream)?.check(&())?;
+    /// assert_eq!((checked.format.name(), checked.report.corruptions), ("qcow2", 0));
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::check`] and [`StreamInput::into_disk`].
+    pub fn check(self, progress: &dyn Progress) -> Result<Checked> {
+        let opener = self.pinned_opener();
+        let (file, log) = self.into_file(progress)?;
+        opener.checked(file, &|size| log.findings(size))
     }
 }

@@ -212,6 +212,11 @@ impl StreamInput {
         Ok((Arc::new(file), self.findings))
     }
 
+    /// An opener for the image in the file that [`StreamInput::into_file`] returns.
+    pub(crate) fn pinned_opener(&self) -> Opener {
+        pinned(&self.opener, self.driver)
+    }
+
     /// The opener, the compression, all bytes of the image, and the findings, which are complete once all bytes are read.
     pub(crate) fn into_parts(self) -> (Opener, Option<Wrapper>, impl Read + Send, FindingLog) {
         (self.opener, self.wrapper, std::io::Cursor::new(self.head).chain(self.rest), self.findings)

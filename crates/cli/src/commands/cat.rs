@@ -10,7 +10,7 @@ use crate::failure::{About, Failure, Outcome};
 use crate::signals::Interrupt;
 
 pub(super) fn run(args: &CatArgs, common: CommonArgs) -> Outcome {
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     interrupt.outcome(work(args, common, &interrupt))
 }
 

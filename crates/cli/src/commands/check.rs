@@ -6,10 +6,12 @@ use diskimg::core::{CheckReport, ProblemKind};
 use diskimg::{Checked, Printable, json};
 use serde_json::{Map, Value, json};
 
-use super::common::{CommonArgs, opener, warn};
+use super::common::{CommonArgs, opener, shown, stream, warn};
 use crate::args::{CheckArgs, Output};
 use crate::failure::{About, Outcome};
 use crate::output::{print_json, stdout};
+use crate::signals::Interrupt;
+use crate::stream_source::is_stream;
 
 /// Exit codes of `qemu-img check`.
 const CORRUPT: u8 = 2;
@@ -19,10 +21,16 @@ const NOT_SUPPORTED: u8 = 63;
 pub(super) fn run(args: &CheckArgs, common: CommonArgs) -> Outcome {
     let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
     opener.strict = args.strict.strict;
-    let checked = opener.check(&args.file);
+    let checked = match is_stream(&args.file) {
+        true => {
+            let interrupt = Interrupt::listen();
+            stream(&opener, &args.file, &interrupt.cancel)?.check(&*interrupt.cancel)
+        }
+        false => opener.check(&args.file),
+    };
     let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
     let code = if has_none { NOT_SUPPORTED } else { 1 };
-    let checked = checked.about(&args.file).map_err(|failure| failure.code(code))?;
+    let checked = checked.about(shown(&args.file)).map_err(|failure| failure.code(code))?;
     warn(&checked.findings, None, common);
     match common.output {
         Output::Json => print_json(&as_json(&checked, &args.file.to_string_lossy()))?,

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use diskimg::core::DenyReferences;
 use diskimg::{
-    Cancel, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Resolver, SearchPath,
-    Severity, SnapshotSelector, Unfollowed, WithinDirectory, driver,
+    Cancel, Disk, Error, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Resolver,
+    SearchPath, Severity, SnapshotSelector, StreamInput, Unfollowed, WithinDirectory, driver,
 };
 
 use crate::args::{FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure};
 use crate::output::is_dash;
-use crate::stdin::CancellableStdin;
+use crate::signals::Interrupt;
+use crate::stream_source::{self, CancellableReader, is_stream};
 use crate::visible::visible;
 
 /// The arguments of all commands.
@@ -84,7 +85,7 @@ fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure
     for directory in &args.search_dir {
         directories.push(WithinDirectory::new(directory).about(directory)?.by_last_component());
     }
-    if is_dash(file) {
+    if is_stream(file) {
         return Ok(Arc::new(directories));
     }
     let own = WithinDirectory::of_image(file);
@@ -99,10 +100,11 @@ fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure
     Ok(Arc::new(directories))
 }
 
-/// Reads the metadata of the image in a file or on standard input. Warns if another process writes the file.
+/// Reads the metadata of the image in a file or stream. Warns if another process writes the file.
 pub(super) fn inspect_path(opener: &Opener, file: &Path, common: CommonArgs) -> Result<Inspection, Failure> {
-    if is_dash(file) {
-        return opener.inspect_stream(std::io::stdin()).about(Path::new("standard input"));
+    if is_stream(file) {
+        let stream = stream_source::open(file).map_err(Error::from).about(file)?;
+        return opener.inspect_stream(stream).about(shown(file));
     }
     let inspection = opener.inspect(file).about(file)?;
     warn_in_use(inspection.in_use.as_slice(), common);
@@ -116,16 +118,28 @@ pub(super) fn warn_in_use(messages: &[String], common: CommonArgs) {
     }
 }
 
-/// Opens the image in a file or on standard input, as a stream or for random access.
+/// Opens the image in a file or stream, as a stream or for random access.
 pub(super) fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
-    if !is_dash(file) {
-        return opener.input(file).about(file);
+    match is_stream(file) {
+        true => stream(opener, file, cancel).map(Input::Stream),
+        false => opener.input(file).about(file),
     }
-    let input = opener.stream(CancellableStdin::new(Arc::clone(cancel))).about(shown(file))?;
-    Ok(Input::Stream(match Path::new("/dev/stdin").metadata() {
-        Ok(stdin) => input.read_from(&stdin),
+}
+
+/// Opens the image in a stream.
+pub(super) fn stream(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<StreamInput, Failure> {
+    let reader = CancellableReader::open(file, Arc::clone(cancel)).map_err(Error::from).about(file)?;
+    let input = opener.stream(reader).about(shown(file))?;
+    let origin = if is_dash(file) { Path::new("/dev/stdin") } else { file };
+    Ok(match origin.metadata() {
+        Ok(origin) => input.read_from(&origin),
         Err(_) => input,
-    }))
+    })
+}
+
+/// Opens the disk in a file or stream for random access. A stream is stored in a temporary file first.
+pub(super) fn disk(opener: &Opener, file: &Path, interrupt: &Interrupt) -> Result<Disk, Failure> {
+    input(opener, file, &interrupt.cancel)?.into_disk(&*interrupt.cancel).about(shown(file))
 }
 
 /// Prints a warning if the file is only part of a larger disk. For commands that accept a part anyway.

@@ -4,15 +4,15 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::{
-    CompareOptions, Comparison, Difference, Disk, ErrorKind, ExtentKind, Inspection, Opener, Progress,
+    CompareOptions, Comparison, Difference, Disk, Error, ErrorKind, ExtentKind, Inspection, Opener, Progress,
     Status, compare,
 };
 use serde_json::{Value, json};
 
-use super::common::{CommonArgs, opener, warn};
+use super::common::{CommonArgs, disk, opener, warn};
 use crate::args::{CompareArgs, FollowArgs, OpenArgs, Output};
-use crate::failure::{About, Failure, Outcome};
-use crate::output::{print_json, stdout};
+use crate::failure::{Failure, Outcome};
+use crate::output::{is_dash, print_json, stdout};
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 
@@ -27,6 +27,11 @@ pub(super) fn run(args: &CompareArgs, common: CommonArgs) -> Outcome {
 }
 
 fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
+    let interrupt = Interrupt::listen();
+    if is_dash(&args.first) && is_dash(&args.second) {
+        let error = Error::new(ErrorKind::InvalidInput).field("second image");
+        return Err(error.because("both images are standard input, which can be read only once").into());
+    }
     let open = |file: &Path, open: &OpenArgs, follow: &FollowArgs| -> Result<Disk, Failure> {
         let mut opener = opener(open, Some((follow, file)))?;
         // Only one of the two images may need the parents.
@@ -35,7 +40,7 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
             opener.parents.clear();
             opener.parent_formats.clear();
         }
-        let disk = opener.open(file).about(file)?;
+        let disk = disk(&opener, file, &interrupt)?;
         warn(&disk.findings(), Some(file), common);
         Ok(disk)
     };
@@ -49,10 +54,9 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     let b = open(&args.second, &second, &second_follow)?;
     let is_given = !second_follow.parent.is_empty() || !second_follow.parent_format.is_empty();
     if is_given && a.layers().len().max(b.layers().len()) == 1 {
-        let error = diskimg::Error::new(ErrorKind::InvalidInput).field("parent");
+        let error = Error::new(ErrorKind::InvalidInput).field("parent");
         return Err(error.because("neither image records a backing file or parent").into());
     }
-    let interrupt = Interrupt::listen()?;
     let style = match args.show_progress {
         _ if common.quiet => ProgressMode::None,
         true => ProgressMode::Plain,
@@ -60,7 +64,7 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     };
     let total = diskimg::BlockSource::size(&a).max(diskimg::BlockSource::size(&b));
     let outputs = ProgressOutputs { fd: None, stdout_is_data: common.output == Output::Json };
-    let shown = ProgressDisplay::new(style, interrupt.cancel.clone(), &outputs)?;
+    let shown = ProgressDisplay::new(style, &interrupt, &outputs)?;
     shown.begin(Some(total));
     let mut options = CompareOptions::default();
     options.strict = args.strict;

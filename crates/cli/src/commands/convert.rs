@@ -14,7 +14,7 @@ use crate::signals::Interrupt;
 use crate::size::human_size;
 
 pub(super) fn run(args: &ConvertArgs, common: CommonArgs) -> Outcome {
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen();
     interrupt.outcome(work(args, common, &interrupt))
 }
 
@@ -25,9 +25,9 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     opener.direct = args.source_cache.is_direct();
     let (options, target) = (options(args)?, target(args)?);
     interrupt.removes(target.unfinished());
-    let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(args) };
+    let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(&args.target) };
     let input = input(&opener, &args.source, &interrupt.cancel)?;
-    let display = ProgressDisplay::new(style(args, common), interrupt.cancel.clone(), &outputs)?;
+    let display = ProgressDisplay::new(style(args, common), interrupt, &outputs)?;
     let done = input.convert_to(&target, &options, &display);
     display.finish(done.is_ok());
     // Source or target may fail. The error names the file if it is known.

@@ -5,29 +5,23 @@ use std::io::Write;
 
 use diskimg::core::range;
 use diskimg::json::full_name;
-use diskimg::{
-    BlockSource, Disk, Error, ErrorKind, ExtentKind, Extents, Image, Locking, Reference, ReferenceRole,
-};
+use diskimg::{BlockSource, Disk, ExtentKind, Extents, Image, Locking, Reference, ReferenceRole};
 use serde_json::json;
 
-use super::common::{CommonArgs, opener, warn_in_use, warn_of_part};
+use super::common::{CommonArgs, disk, opener, warn_in_use, warn_of_part};
 use super::rows::{MapRow, MapRows};
 use crate::args::{MapArgs, Output};
-use crate::failure::{About, Failure, Outcome};
-use crate::output::{is_dash, print_json, shown, stdout};
+use crate::failure::{Failure, Outcome};
+use crate::output::{print_json, shown, stdout};
+use crate::signals::Interrupt;
 
 pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
-    if is_dash(&args.file) {
-        return Err(Error::new(ErrorKind::NeedsSeek)
-            .because("map needs a file that supports random access")
-            .into());
-    }
     let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
     opener.allow_part = true;
     if opener.locking == Locking::Refuse {
         opener.locking = Locking::Report;
     }
-    let disk = opener.open(&args.file).about(&args.file)?;
+    let disk = disk(&opener, &args.file, &Interrupt::listen())?;
     warn_in_use(disk.in_use(), common);
     warn_of_part(disk.info(), common);
     let start = args.start_offset.min(disk.size());

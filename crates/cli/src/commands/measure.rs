@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 
 use diskimg::core::{Detail, Measured};
-use diskimg::{Disk, Error, ErrorKind, Image, Result, Setting, Target, driver};
+use diskimg::{Disk, Image, Result, Setting, Target, driver};
 use serde_json::{Map, Value};
 
-use super::common::{CommonArgs, opener, selector, warn};
+use super::common::{CommonArgs, disk, opener, selector, warn};
 use super::target::configure;
 use crate::args::{MeasureArgs, Output};
 use crate::failure::{About, Failure, Outcome};
-use crate::output::{is_dash, print_json, stdout};
+use crate::output::{print_json, stdout};
+use crate::signals::Interrupt;
 
 pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
     let mut target = Target::file("", driver(&args.target_format)?.format);
@@ -34,14 +35,10 @@ pub(super) fn run(args: &MeasureArgs, common: CommonArgs) -> Outcome {
 }
 
 fn open(args: &MeasureArgs, file: &Path) -> Result<Disk, Failure> {
-    if is_dash(file) {
-        let error = Error::new(ErrorKind::NeedsSeek);
-        return Err(error.because("measure needs a file that supports random access").into());
-    }
     let mut opener = opener(&args.read.open, Some((&args.read.follow, file)))?;
     opener.strict = args.strict.strict;
     opener.snapshot = args.snapshot.as_deref().map(selector);
-    opener.open(file).about(file)
+    disk(&opener, file, &Interrupt::listen())
 }
 
 /// Returns the keys of `qemu-img measure`.

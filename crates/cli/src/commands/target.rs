@@ -9,6 +9,7 @@ use super::common::CommonArgs;
 use super::settings;
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
+use crate::stream_source::is_stream;
 
 /// The unit of the length of a raw file, in bytes.
 const SECTOR: u64 = 512;
@@ -38,7 +39,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
             Error::new(ErrorKind::InvalidInput).because("--target-is-zero requires -n, as in qemu-img")
         );
     }
-    if is_dash(&args.source) {
+    if is_stream(&args.source) {
         target.check(None)?;
     }
     Ok(target)
@@ -46,7 +47,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
 
 /// Returns a target of this format: a stream if `path` is one, otherwise a file or block device.
 pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
-    if is_dash(path) {
+    if is_stdout(path) {
         return Ok(Target::stream(std::io::stdout(), format));
     }
     if takes_bytes_in_order(path) {
@@ -77,9 +78,10 @@ pub(super) fn exists(path: &Path) -> Error {
     about(Error::new(ErrorKind::InvalidInput), path).because("the file exists").with_remedy(Remedy::Force)
 }
 
-/// Returns true if the target is standard output.
-pub(super) fn is_stdout(args: &ConvertArgs) -> bool {
-    is_dash(&args.target)
+/// Returns true if the target is standard output, by any of its names.
+pub(super) fn is_stdout(target: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    is_dash(target) || names.iter().any(|name| target == Path::new(name))
 }
 
 /// Prints a note if a new raw file is longer than its disk of `size` bytes, because it has whole sectors.
@@ -109,11 +111,13 @@ pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b
 }
 
-/// Returns true if `path` is a named pipe, or a character device such as `/dev/null`.
+/// Returns true if `path` is a named pipe, a character device such as `/dev/null`, or an open descriptor by its number.
 #[cfg(unix)]
 fn takes_bytes_in_order(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
-    path.metadata().is_ok_and(|there| there.file_type().is_fifo() || there.file_type().is_char_device())
+    let kind = path.metadata().map(|there| there.file_type());
+    let is_descriptor = path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd");
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device() || (is_descriptor && kind.is_file()))
 }
 
 #[cfg(not(unix))]

@@ -1,0 +1,134 @@
+//! Sources that can be read only once: standard input, named pipes, terminals. A signal can interrupt a read.
+
+use std::fs::File;
+use std::io::{Cursor, Read, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+use diskimg::{Cancel, Error, ErrorKind};
+
+use crate::output::is_dash;
+
+/// The size of a chunk in bytes, and the number of chunks read ahead. Our limits: a pipe holds 64 KiB to 1
+/// MiB.
+const CHUNK_SIZE: usize = 256 << 10;
+const CHUNKS_AHEAD: usize = 4;
+
+/// The longest delay before a read from a stalled pipe notices the cancellation.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Returns true if the file can be read only once: `-`, a named pipe (also `/dev/stdin`, `/dev/fd/N`, `<(...)`), a
+/// character device.
+pub(crate) fn is_stream(file: &Path) -> bool {
+    is_dash(file) || reads_in_order(file)
+}
+
+#[cfg(unix)]
+fn reads_in_order(file: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = file.metadata().map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device())
+}
+
+#[cfg(not(unix))]
+fn reads_in_order(_: &Path) -> bool {
+    false
+}
+
+/// Opens such a file.
+pub(crate) fn open(file: &Path) -> Result<Box<dyn Read + Send>> {
+    Ok(if is_dash(file) { Box::new(std::io::stdin()) } else { Box::new(File::open(file)?) })
+}
+
+/// A stream, read by a separate thread. A read that waits for a pipe cannot be cancelled. Here only that thread
+/// waits, and the reader can stop and remove its temporary files. Without that thread, if the system starts none, the
+/// reader waits.
+pub(crate) struct CancellableReader {
+    chunks: ChunkSource,
+    chunk: Cursor<Vec<u8>>,
+    cancel: Arc<Cancel>,
+}
+
+enum ChunkSource {
+    Thread(Receiver<Result<Vec<u8>>>),
+    Stream(Box<dyn Read + Send>),
+}
+
+impl CancellableReader {
+    /// Opens the file and starts the thread. Reads fail with [`ErrorKind::Cancelled`] once `cancel` is triggered.
+    pub(crate) fn open(file: &Path, cancel: Arc<Cancel>) -> Result<Self> {
+        let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
+        let stream = open(file)?;
+        // Started first: a thread that cannot be started would drop the stream.
+        let (hand_over, stream_of_thread) = sync_channel(1);
+        let pump = move || {
+            if let Ok(stream) = stream_of_thread.recv() {
+                pump(stream, &sender);
+            }
+        };
+        let chunks = match Builder::new().spawn(pump) {
+            Err(_) => ChunkSource::Stream(stream),
+            Ok(_) => {
+                let _ = hand_over.send(stream);
+                ChunkSource::Thread(receiver)
+            }
+        };
+        Ok(Self { chunks, chunk: Cursor::default(), cancel })
+    }
+
+    /// Returns the next chunk, empty at the end.
+    fn next(&mut self) -> Result<Vec<u8>> {
+        loop {
+            if self.cancel.is_triggered() {
+                let stopped = Error::new(ErrorKind::Cancelled).because("the conversion was cancelled");
+                return Err(stopped.into());
+            }
+            match &mut self.chunks {
+                ChunkSource::Stream(stream) => return next_chunk(stream),
+                ChunkSource::Thread(chunks) => match chunks.recv_timeout(POLL_INTERVAL) {
+                    Ok(chunk) => return chunk,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+                },
+            }
+        }
+    }
+}
+
+impl Read for CancellableReader {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let got = self.chunk.read(buf)?;
+        if got > 0 || buf.is_empty() {
+            return Ok(got);
+        }
+        self.chunk = Cursor::new(self.next()?);
+        self.chunk.read(buf)
+    }
+}
+
+fn pump(mut stream: Box<dyn Read + Send>, chunks: &SyncSender<Result<Vec<u8>>>) {
+    loop {
+        let read = next_chunk(&mut stream);
+        let last = !matches!(&read, Ok(chunk) if !chunk.is_empty());
+        if chunks.send(read).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Reads a chunk, empty at the end.
+fn next_chunk(stream: &mut dyn Read) -> Result<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK_SIZE];
+    loop {
+        match stream.read(&mut chunk) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            read => {
+                chunk.truncate(read?);
+                return Ok(chunk);
+            }
+        }
+    }
+}

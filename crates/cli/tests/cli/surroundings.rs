@@ -1,0 +1,131 @@
+//! Signals other than those that stop the command, and limits of the process.
+#![cfg(unix)]
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::tools::{ScratchDir, mixed_disk};
+
+/// Runs a shell script in the scratch directory, with the command as `$D`.
+fn shell(dir: &ScratchDir, script: &str) -> Output {
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(script).current_dir(dir.path("")).env("D", env!("CARGO_BIN_EXE_diskimg"));
+    shell.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn progress_is_printed_on_request_from_the_start() {
+    for args in [&["convert", "-O", "raw", "-", "target"][..], &["check", "-"], &["map", "-"], &["cat", "-"]]
+    {
+        let dir = ScratchDir::new();
+        let mut child = dir.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Signals are sent until the first line is printed: the command has begun to handle them by then.
+        let pid = child.id().to_string();
+        let asker = std::thread::spawn(move || {
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_millis(50));
+                let _ = Command::new("kill").args(["-USR1", &pid]).output();
+            }
+            stdin.write_all(&mixed_disk(1 << 20)).unwrap();
+        });
+        let output = child.wait_with_output().unwrap();
+        asker.join().unwrap();
+        // A signal before `main` would kill it; that is not the case here, because the first waits 50 ms.
+        assert_eq!(output.status.signal(), None, "{args:?}");
+        let lines = stderr(&output);
+        assert!(lines.starts_with("    (0.00/100%)\n"), "{args:?}: {lines}");
+    }
+}
+
+#[test]
+fn hangup_stops_the_command_unless_it_is_ignored() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    let stopped = shell(
+        &dir,
+        "(cat disk.raw; sleep 3 2>&-) | $D convert -O raw - target & sleep 0.5; kill -HUP $!; wait $!",
+    );
+    assert_eq!(stopped.status.code(), Some(129), "{}", stderr(&stopped));
+    assert_eq!(dir.names(), ["disk.raw"]);
+    let script = "trap '' HUP; (cat disk.raw; sleep 1) | $D convert -O raw - target & sleep 0.5; kill -HUP $!; wait $!";
+    let ignored = shell(&dir, script);
+    assert_eq!(ignored.status.code(), Some(0), "{}", stderr(&ignored));
+    assert_eq!(dir.read("target"), mixed_disk(1 << 20));
+}
+
+#[test]
+fn write_past_the_limit_of_the_file_size_is_an_error_and_leaves_no_file() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(4 << 20));
+    for format in ["raw", "qcow2", "vdi", "vmdk"] {
+        let output = shell(&dir, &format!("ulimit -f 1024; $D convert -O {format} disk.raw target"));
+        assert_eq!(output.status.code(), Some(1), "{format}: {}", stderr(&output));
+        assert!(stderr(&output).contains("File too large"), "{format}: {}", stderr(&output));
+        assert_eq!(dir.names(), ["disk.raw"], "{format}");
+    }
+}
+
+/// Prefixes a command so that it can start no thread. `None` if this user cannot do that.
+fn without_threads() -> Option<&'static str> {
+    let prefix = "setpriv --reuid=61234 --regid=61234 --clear-groups prlimit --nproc=1";
+    let can = Command::new("bash").args(["-c", &format!("{prefix} true")]).output();
+    if can.is_ok_and(|output| output.status.success()) {
+        return Some(prefix);
+    }
+    eprintln!("skipped: only root can run a command as a user without threads");
+    None
+}
+
+#[test]
+fn command_completes_without_further_threads() {
+    let Some(prefix) = without_threads() else { return };
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(3 << 20));
+    assert!(
+        shell(&dir, "chmod 777 .; cp $D ./diskimg; chmod 755 diskimg; gzip -k disk.raw").status.success()
+    );
+    let has_xz = shell(&dir, "xz -k -T2 --block-size=64KiB disk.raw").status.success();
+    let mut commands = vec![
+        "convert -O qcow2 -c disk.raw target",
+        "convert -O raw disk.raw.gz target",
+        "convert -O vmdk -o subformat=streamOptimized - target < disk.raw",
+        "compare disk.raw disk.raw",
+        "cat disk.raw > target",
+    ];
+    if has_xz {
+        commands.push("convert -O raw disk.raw.xz target");
+    }
+    for command in commands {
+        let output = shell(&dir, &format!("rm -f target; {prefix} ./diskimg {command}"));
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        if !command.starts_with("compare") {
+            let output = shell(&dir, "$D compare disk.raw target");
+            assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn conversion_completes_in_a_small_address_space_with_many_threads() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(8 << 20));
+    for command in ["convert -m 64 -O qcow2 -c disk.raw target", "convert -m 64 -O raw disk.raw target"] {
+        let output = shell(
+            &dir,
+            &format!("rm -f target; ulimit -v 1048576; $D {command} && $D compare disk.raw target"),
+        );
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+    }
+    let output = shell(
+        &dir,
+        "ulimit -v 1048576; xz -k disk.raw && $D convert -m 64 -O raw disk.raw.xz x && cmp disk.raw x",
+    );
+    assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
+}
