@@ -274,3 +274,15 @@ fn force_is_refused_if_the_source_would_be_replaced() {
     refused(&["--follow", "x.vmdk", "x-s001.vmdk"]);
     refused(&["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "-f", "raw", "x-s001.vmdk", "x.vmdk"]);
 }
+
+#[test]
+fn force_creates_a_target_that_does_not_exist() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for format in ["raw", "qcow2", "vmdk", "vdi"] {
+        let target = format!("new.{format}");
+        dir.ok(&["convert", "--force", "-O", format, "disk.raw", &target]);
+        dir.ok(&["create", "--force", "-f", format, &format!("empty.{format}"), "1M"]);
+        assert!(dir.exists(&target) && dir.exists(&format!("empty.{format}")));
+    }
+}

@@ -1,5 +1,6 @@
 //! The other files of an image that is replaced.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use diskimg_core::{BlockSource, ErrorKind, Limits, ReferenceRole, Result};
@@ -14,9 +15,12 @@ use crate::sniff::{Sniffed, sniff};
 /// after it, as writers of VMDK name them. An image may name any file as its extent, so no other name counts.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] if the system cannot read it. A file that is no image has no extents.
+/// [`ErrorKind::Io`] if the system cannot read it. A file that is no image, or does not exist, has no extents.
 pub(super) fn replaced_extents(target: &Path) -> Result<Vec<PathBuf>> {
     let Some(image_name) = target.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
+    if target.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
     let names = match extent_names(target) {
         Err(error) if error.kind() == ErrorKind::Io => return Err(at_path(error, target)),
         names => names.unwrap_or_default(),
