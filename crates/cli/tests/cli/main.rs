@@ -10,6 +10,7 @@ mod convert;
 mod create;
 mod discs;
 mod existing_targets;
+mod hints;
 mod info;
 mod inspect;
 mod locks;

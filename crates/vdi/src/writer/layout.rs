@@ -52,8 +52,11 @@ impl ImageLayout {
             .filter(|blocks| u64::from(*blocks) <= MAX_BLOCKS)
             .ok_or_else(|| {
                 let most = MAX_BLOCKS.saturating_mul(block);
-                too_large(&format_args!("at most {most} bytes with blocks of {block} bytes"))
-                    .with_remedy(Remedy::SetOption(&[("block_size", "64M")]))
+                let error = too_large(&format_args!("at most {most} bytes with blocks of {block} bytes"));
+                match size_in_header <= MAX_BLOCKS.saturating_mul(1 << MAX_BLOCK_BITS) {
+                    true => error.with_remedy(Remedy::SetOption(&[("block_size", "64M")])),
+                    false => error,
+                }
             })?;
         let map_end = ALIGN.saturating_add(u64::from(blocks).saturating_mul(ENTRY_BYTES));
         let geometry = Geometry {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use diskimg_core::{GuestOffset, Remedy, Result};
 
 use super::descriptor::{self, ExtentEntry};
-use super::extent_layout::{check_grain_size, checked_geometry};
+use super::extent_layout::{LARGEST_DISK, check_grain_size, checked_geometry};
 use super::file_names::FileNames;
 use super::options::{Subformat, WriterOptions};
 use crate::addr::{SECTOR, sectors};
@@ -50,9 +50,11 @@ impl ExtentFiles {
         }
         let most = self.file_span.saturating_mul(MAX_EXTENTS as u64);
         let error = invalid_option("virtual_size").found(size).expected(format_args!("at most {most} bytes"));
-        Err(error
-            .because(format_args!("in {MAX_EXTENTS} files"))
-            .with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])))
+        let error = error.because(format_args!("in {MAX_EXTENTS} files"));
+        Err(match size <= LARGEST_DISK {
+            true => error.with_remedy(Remedy::SetOption(&[("subformat", "one of a single file")])),
+            false => error,
+        })
     }
 
     /// The size of the disk in bytes.

@@ -25,6 +25,9 @@ const ENTRIES: u64 = GRAIN_TABLE_ENTRIES as u64;
 /// accept it. The maximum is our limit: some readers have a fixed buffer of this size.
 const GRAIN_SIZES: Range<u64> = 4096..65_537;
 
+/// The size in bytes of the largest disk in one sparse file, with the largest grains: 1 PiB.
+pub(super) const LARGEST_DISK: u64 = (GRAIN_SIZES.end - 1) * ENTRIES * MAX_DIRECTORY_ENTRIES;
+
 /// The geometry of an extent for `size` bytes of the disk, which is its capacity.
 pub(super) fn checked_geometry(size: u64, grain_size: u64) -> Result<Geometry> {
     check_grain_size(grain_size)?;
@@ -32,10 +35,11 @@ pub(super) fn checked_geometry(size: u64, grain_size: u64) -> Result<Geometry> {
     ensure(geometry.tables() <= MAX_DIRECTORY_ENTRIES, || {
         let expected =
             format!("at most {} bytes", geometry.table_span().get().saturating_mul(MAX_DIRECTORY_ENTRIES));
-        invalid_option("virtual_size").found(size).expected(expected).with_remedy(Remedy::SetOption(&[
-            ("grain_size", "a larger size"),
-            ("subformat", "one of several files, or a flat one"),
-        ]))
+        let error = invalid_option("virtual_size").found(size).expected(expected);
+        match size <= LARGEST_DISK {
+            true => error.with_remedy(Remedy::SetOption(&[("grain_size", "a larger size")])),
+            false => error,
+        }
     })?;
     Ok(geometry)
 }
