@@ -80,6 +80,35 @@ fn image_that_replaces_one_of_another_number_of_files_is_whole() {
 }
 
 #[test]
+fn target_is_whole_where_every_file_has_a_name() {
+    let mut scenario = Scenario::new("replaced qcow2, named", Target::File("qcow2"));
+    scenario.old_image("qcow2", &[], 1 << 20);
+    scenario.source(&disk());
+    scenario.convert(&["--force", "-O", "qcow2", "disk.raw", "target"]);
+    scenario.without_nameless_files();
+    scenario.run();
+    let mut scenario = Scenario::new("split by split, named", Target::File("vmdk"));
+    scenario.old_image("vmdk", &["-o", SPLIT], 5 << 30);
+    scenario.large_source(3 << 30);
+    scenario.convert(&["--force", "-O", "vmdk", "-o", SPLIT, "disk.raw", "target"]);
+    scenario.without_nameless_files();
+    scenario.run();
+}
+
+#[test]
+fn directory_that_may_not_be_opened_is_synced_with_its_file_system() {
+    for force in [&[][..], &["--force"]] {
+        let mut scenario = Scenario::new("unreadable directory", Target::File("qcow2"));
+        if !force.is_empty() {
+            scenario.old_image("qcow2", &[], 1 << 20);
+        }
+        scenario.source(&disk());
+        scenario.convert(&[force, &["-O", "qcow2", "disk.raw", "target"]].concat());
+        scenario.run_without_last("openat", "EACCES");
+    }
+}
+
+#[test]
 fn raw_file_written_in_place_is_whole_or_has_no_head() {
     for size in [2 << 20, 3 << 20] {
         let mut scenario = Scenario::new(&format!("raw in place of {size}"), Target::InPlace);

@@ -8,7 +8,10 @@ use std::process::Command;
 
 use crate::content::{DiskContent, noise};
 use crate::rule::{Found, Observed, violation};
-use crate::strace::{self, Fault, TracedCommand};
+use crate::strace::{self, CallCounts, Fault, Injected, TracedCommand};
+
+/// Names in the first call of the command itself.
+const START: [&str; 3] = ["\"disk.raw\"", "\"target\"", "\"/dev/loop"];
 
 /// The kind of target.
 #[derive(Clone, Copy)]
@@ -35,6 +38,8 @@ pub(crate) struct Scenario<'a> {
     old: Option<DiskContent>,
     new: Option<DiskContent>,
     old_bytes: Vec<u8>,
+    /// A rule of `strace` for each run.
+    always: Option<String>,
 }
 
 impl<'a> Scenario<'a> {
@@ -48,6 +53,7 @@ impl<'a> Scenario<'a> {
             old: None,
             new: None,
             old_bytes: Vec::new(),
+            always: None,
         }
     }
 
@@ -111,28 +117,65 @@ impl<'a> Scenario<'a> {
         self.args = common.map(|arg| (*arg).to_owned()).collect();
     }
 
+    /// The conversion runs as on a file system where every file has a name.
+    pub(crate) fn without_nameless_files(&mut self) {
+        if !strace::is_available() {
+            return;
+        }
+        self.always = Some(strace::without_nameless_files(&self.log()));
+        assert!(self.log().contains(".diskimg-"), "{}: {:?}", self.name, self.always);
+    }
+
+    /// The log of a run without a fault. The target must be complete after it.
+    fn log(&self) -> String {
+        let directory = self.start();
+        let log = self.traced(directory.path()).log(&self.path("log"));
+        let after = self.observe(directory.path());
+        assert_eq!(after.found, Found::New, "{}: {:?}", self.name, after.names);
+        log
+    }
+
+    /// The names after a run without a fault.
+    fn new_names(&self) -> Vec<String> {
+        let directory = self.start();
+        self.traced(directory.path()).log(&self.path("log"));
+        names(directory.path())
+    }
+
     /// Runs the conversion with each fault.
     pub(crate) fn run(&self) {
         if !strace::is_available() {
             return;
         }
-        let log = self.files.path().join("log");
-        let start = ["\"disk.raw\"", "\"target\"", "\"/dev/loop"];
-        let clean = self.start();
-        let counts = self.traced(clean.path()).count(&log, &start);
-        std::fs::remove_file(log).unwrap();
-        let after = self.observe(clean.path());
-        assert_eq!(after.found, Found::New, "{}: {:?}", self.name, after.names);
+        let counts = CallCounts::parse(&self.log(), &START);
+        let new_names = self.new_names();
         let all = std::env::var_os("DISKIMG_FAULTS").is_some_and(|value| value == "all");
         let (mut violations, mut runs) = (Vec::new(), 0);
-        for fault in counts.faults(all) {
+        // A second rule for the same call would replace the first.
+        let is_free = |fault: &Fault| self.always.is_none() || fault.call != "openat";
+        for fault in counts.faults(all).into_iter().filter(is_free) {
             runs += 1;
-            if let Err(problem) = self.run_once(&fault, &after.names) {
+            if let Err(problem) = self.run_once(&fault, &new_names) {
                 violations.push(format!("{}: {fault:?}: {problem}", self.name));
             }
         }
         println!("{}: {runs} faults, {} violations", self.name, violations.len());
         assert!(violations.is_empty(), "{}", violations.join("\n"));
+    }
+
+    /// Runs the conversion with an error of the last call of this name, which it must survive.
+    pub(crate) fn run_without_last(&self, call: &str, error: &'static str) {
+        if !strace::is_available() {
+            return;
+        }
+        let number = CallCounts::parse(&self.log(), &START).of(call);
+        let fault =
+            Fault { call: call.to_owned(), number, injected: Injected::Error(error), is_startup: false };
+        let directory = self.start();
+        let ended = self.traced(directory.path()).run_with(&fault);
+        let observed = self.observe(directory.path());
+        assert_eq!((ended.code, &observed.found), (Some(0), &Found::New), "{ended:?}");
+        assert_eq!(observed.names, self.new_names());
     }
 
     fn run_once(&self, fault: &Fault, new_names: &[String]) -> Result<(), String> {
@@ -162,7 +205,7 @@ impl<'a> Scenario<'a> {
             _ => PathBuf::from("/dev/null"),
         };
         let stdin = self.stdin.map(|name| directory.join(name));
-        TracedCommand { directory, args: &self.args, stdin, stdout }
+        TracedCommand { directory, args: &self.args, stdin, stdout, always: self.always.as_deref() }
     }
 
     fn observe(&self, directory: &Path) -> Observed {

@@ -100,7 +100,7 @@ pub(crate) struct CallCounts(BTreeMap<String, (usize, usize)>);
 impl CallCounts {
     /// Counts the lines of a log. The command has started when it reads standard input, or with a line that has one of
     /// the texts `start`.
-    fn parse(log: &str, start: &[&str]) -> Self {
+    pub(crate) fn parse(log: &str, start: &[&str]) -> Self {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut before: BTreeMap<&str, usize> = BTreeMap::new();
         let mut has_started = false;
@@ -123,6 +123,11 @@ impl CallCounts {
             *entry = (entry.0.max(count), before.get(name).copied().unwrap_or_default());
         }
         Self(most)
+    }
+
+    /// The calls of this name of the thread that makes most.
+    pub(crate) fn of(&self, call: &str) -> usize {
+        self.0.get(call).map_or(0, |(count, _)| *count)
     }
 
     /// All faults, or a sample: the first, middle and last call of each name, without those before the start.
@@ -149,6 +154,16 @@ impl CallCounts {
     }
 }
 
+/// The rule that makes the calls fail by which files without a name are created. Each is then followed by the call that
+/// creates a file with a name.
+pub(crate) fn without_nameless_files(log: &str) -> String {
+    let opened = log.lines().filter(|line| line.contains(" openat("));
+    let numbers: Vec<usize> =
+        (1..).zip(opened).filter(|(_, line)| line.contains("O_TMPFILE")).map(|(number, _)| number).collect();
+    let (first, more) = (numbers.first().expect("the file system supports O_TMPFILE"), numbers.len() - 1);
+    format!("inject=openat:error=EOPNOTSUPP:when={first}..{}+2", first + 2 * more)
+}
+
 fn kinds(call: &str, all: bool) -> Vec<Injected> {
     let mut kinds = vec![Injected::Error("EIO"), Injected::Kill];
     if ALLOCATING.contains(&call) && all {
@@ -169,6 +184,8 @@ pub(crate) struct TracedCommand<'a> {
     pub(crate) args: &'a [String],
     pub(crate) stdin: Option<PathBuf>,
     pub(crate) stdout: PathBuf,
+    /// Another rule of `strace`, which applies to each run.
+    pub(crate) always: Option<&'a str>,
 }
 
 /// The end of a run.
@@ -194,13 +211,15 @@ pub(crate) fn is_available() -> bool {
 }
 
 impl TracedCommand<'_> {
-    /// Runs without a fault and counts the calls.
-    pub(crate) fn count(&self, log: &Path, start: &[&str]) -> CallCounts {
+    /// Runs without a fault and returns the log of the calls.
+    pub(crate) fn log(&self, log: &Path) -> String {
         let calls: Vec<String> = CALLS.iter().map(|call| format!("?{call}")).collect();
         let trace = format!("trace={}", calls.join(","));
         let ended = self.run(&["-o", log.to_str().unwrap(), "-e", &trace]);
         assert_eq!(ended.code, Some(0), "{:?}: {}", self.args, ended.stderr);
-        CallCounts::parse(&std::fs::read_to_string(log).unwrap(), start)
+        let text = std::fs::read_to_string(log).unwrap();
+        std::fs::remove_file(log).unwrap();
+        text
     }
 
     pub(crate) fn run_with(&self, fault: &Fault) -> Ended {
@@ -211,6 +230,7 @@ impl TracedCommand<'_> {
         // A run that never ends is a failure.
         let mut command = Command::new("timeout");
         command.args(["-s", "KILL", "60", "strace", "-f", "-qq", "--seccomp-bpf", "-e", "signal=none"]);
+        command.args(self.always.iter().flat_map(|rule| ["-e", rule]));
         command.args(strace).arg("--").arg(assert_cmd::cargo::cargo_bin!("diskimg")).args(self.args);
         command.current_dir(self.directory).env("TMPDIR", self.directory);
         // The libraries of the tests only add calls before the start.
