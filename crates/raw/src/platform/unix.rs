@@ -21,7 +21,7 @@ pub(crate) fn open_write(path: &Path, write: bool, exclusive: bool) -> io::Resul
     let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
     let exclusive = if exclusive { OFlags::EXCL } else { OFlags::empty() };
     let flags = access | exclusive | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    Ok(File::from(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
 }
 
 /// Opens a file for reading with additional flags.
