@@ -96,6 +96,22 @@ fn target_is_whole_where_every_file_has_a_name() {
 }
 
 #[test]
+fn target_is_whole_where_files_cannot_be_exchanged() {
+    let mut scenario = Scenario::new("replaced qcow2, no exchange", Target::File("qcow2"));
+    scenario.old_image("qcow2", &[], 1 << 20);
+    scenario.source(&disk());
+    scenario.convert(&["--force", "-O", "qcow2", "disk.raw", "target"]);
+    scenario.without_rename_flags();
+    scenario.run();
+    let mut scenario = Scenario::new("split by split, no exchange", Target::File("vmdk"));
+    scenario.old_image("vmdk", &["-o", SPLIT], 5 << 30);
+    scenario.large_source(3 << 30);
+    scenario.convert(&["--force", "-O", "vmdk", "-o", SPLIT, "disk.raw", "target"]);
+    scenario.without_rename_flags();
+    scenario.run();
+}
+
+#[test]
 fn directory_that_may_not_be_opened_is_synced_with_its_file_system() {
     for force in [&[][..], &["--force"]] {
         let mut scenario = Scenario::new("unreadable directory", Target::File("qcow2"));

@@ -21,6 +21,8 @@ pub(crate) struct Observed {
     pub(crate) names: Vec<String>,
     /// True if the target is standard output, which has a part of the disk after an error.
     pub(crate) is_stream: bool,
+    /// False if the system cannot exchange two files, so that an error after a rename leaves the new image.
+    pub(crate) reverts: bool,
 }
 
 /// Returns the reason if the rule does not hold: after success the target is complete; otherwise the old image is
@@ -44,7 +46,9 @@ pub(crate) fn violation(
         (Found::Other(_), Some(0) | None) => return Some("neither the old nor the new disk"),
         (Found::Other(_), _) => return Some("a mixture after an error"),
         (Found::Old | Found::Nothing(_), Some(0)) => return Some("success without a target"),
-        (Found::New, Some(code)) if code != 0 && !is_double(fault) => return Some("an error with a target"),
+        (Found::New, Some(code)) if code != 0 && !is_double(fault) && observed.reverts => {
+            return Some("an error with a target");
+        }
         _ => {}
     }
     if fault.injected == Injected::Error("EINTR") && !fault.is_startup && ended.code != Some(0) {
