@@ -126,3 +126,38 @@ fn standard_output_that_cannot_be_written_is_a_failure() {
         assert_ne!(closed.status.code(), Some(101), "{command}");
     }
 }
+
+/// Runs a script in a mount namespace of its own. `None` if this user cannot mount.
+fn with_mounts(dir: &ScratchDir, script: &str) -> Option<Output> {
+    let in_namespace = |script: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-m", "bash", "-ec", script]).current_dir(dir.path(""));
+        unshare.env("D", env!("CARGO_BIN_EXE_diskimg")).output()
+    };
+    let can = in_namespace("touch a b; mount --bind a b; rm a");
+    if can.is_ok_and(|output| output.status.success()) {
+        return Some(in_namespace(script).unwrap());
+    }
+    eprintln!("skipped: this user cannot mount a file");
+    None
+}
+
+#[test]
+fn file_that_is_mounted_is_written_in_place() {
+    for (format, before) in
+        [("raw", "truncate -s 5M there"), ("qcow2", ": > there"), ("vdi", "head -c 9M /dev/urandom > there")]
+    {
+        let dir = with_image();
+        let convert = format!("$D convert --force -f qcow2 -O {format} disk.qcow2 target");
+        let script = format!(
+            "{before}; touch target; mount --bind there target; {convert}; $D compare -F {format} disk.raw there"
+        );
+        let Some(output) = with_mounts(&dir, &script) else { return };
+        assert_eq!(output.status.code(), Some(0), "{format}: {}", stderr(&output));
+        // The name in the directory is that of the empty file below the mount.
+        assert!(dir.read("target").is_empty());
+        let refused = with_mounts(&dir, &script.replace("--force", "")).unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    }
+}

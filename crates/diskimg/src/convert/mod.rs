@@ -13,6 +13,7 @@ mod dry_run;
 mod engine;
 mod existing_image;
 mod in_place;
+mod mount_point;
 mod one_pass;
 mod options;
 mod padded_sink;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use diskimg_core::{BlockSink, Error, Format, Result, Setting};
 use diskimg_raw::{Preallocation, StoredZeros};
 
+use super::mount_point::is_mounted_file;
 use super::unfinished_files::UnfinishedFiles;
 use crate::host_id::HostId;
 
@@ -207,12 +208,14 @@ impl Target {
         self.format == diskimg_raw::DRIVER.format
     }
 
-    /// Returns true if an existing file or device is written: with [`Target::in_place`], and for block devices and
-    /// open files.
+    /// Returns true if an existing file or device is written: with [`Target::in_place`], for block devices and open
+    /// files, and for a file to replace that is a mount point, as in a container.
     #[must_use]
     pub fn writes_in_place(&self) -> bool {
         match &self.place {
-            TargetPlace::Path(path) => self.in_place || is_device(path),
+            TargetPlace::Path(path) => {
+                self.in_place || is_device(path) || (self.overwrite && is_mounted_file(path))
+            }
             TargetPlace::File(_) => true,
             TargetPlace::Stream(_) | TargetPlace::Sink(_) => false,
         }
