@@ -95,13 +95,13 @@ struct CurrentFile {
     stored: Option<Vec<u8>>,
     tail: Tail,
     decompressor: Option<Box<AutoDecompressor>>,
-    use_of: FileUse,
+    use_of: MemberUse,
     /// True if the decoder was stopped because no more bytes are used.
     stopped: bool,
 }
 
 /// The use of the bytes of a file.
-enum FileUse {
+enum MemberUse {
     /// The first bytes, which show if it is a disk.
     Head(Vec<u8>),
     /// The selected disk.
@@ -126,7 +126,7 @@ impl CurrentFile {
             stored: None,
             tail: Tail::new(TRAILER),
             decompressor: Some(Box::new(AutoDecompressor::new(opener))),
-            use_of: FileUse::Head(Vec::new()),
+            use_of: MemberUse::Head(Vec::new()),
             stopped: false,
         }
     }
@@ -143,7 +143,7 @@ impl CurrentFile {
 
     /// Returns true for the selected disk if its stored bytes are passed on.
     fn is_passed_on_stored(&self) -> bool {
-        matches!(self.use_of, FileUse::Disk) && self.decompressor.is_none()
+        matches!(self.use_of, MemberUse::Disk) && self.decompressor.is_none()
     }
 
     fn hash_zeros(&mut self, len: u64) {
@@ -157,7 +157,7 @@ impl CurrentFile {
     }
 
     fn is_ignored(&self) -> bool {
-        matches!(self.use_of, FileUse::Ignored | FileUse::Unrecognised)
+        matches!(self.use_of, MemberUse::Ignored | MemberUse::Unrecognised)
     }
 }
 
@@ -234,7 +234,7 @@ impl DiskSearch {
             let pushed = decompressor.push(bytes, &mut |decoded| self.decoded(&mut file, decoded, out));
             self.accept(&mut file, pushed, out)?;
             let is_complete =
-                file.is_ignored() || matches!(file.use_of, FileUse::Disk) && self.form == MemberForm::Stored;
+                file.is_ignored() || matches!(file.use_of, MemberUse::Disk) && self.form == MemberForm::Stored;
             file.decompressor = Some(decompressor).filter(|_| !is_complete);
         }
         self.file = Some(file);
@@ -246,11 +246,11 @@ impl DiskSearch {
         if let Some(mut decompressor) = file.decompressor.take() {
             let finished = decompressor.finish(&mut |decoded| self.decoded(&mut file, decoded, out));
             self.accept(&mut file, finished, out)?;
-            if let FileUse::Head(head) = &file.use_of {
+            if let MemberUse::Head(head) = &file.use_of {
                 let size = Some(head.len() as u64);
                 self.evaluate(&mut file, size, out)?;
             }
-            if matches!(file.use_of, FileUse::Disk) {
+            if matches!(file.use_of, MemberUse::Disk) {
                 self.compression = decompressor.findings();
             }
         }
@@ -258,18 +258,18 @@ impl DiskSearch {
             self.catalog.text(file.role, &file.name, file.text.as_deref());
         }
         match file.use_of {
-            FileUse::Disk => {
+            MemberUse::Disk => {
                 self.hasher = file.hasher;
                 return out(Unpacked::End);
             }
-            FileUse::Unrecognised => {
+            MemberUse::Unrecognised => {
                 let unsupported = recognise_trailer(&file.tail.last(TRAILER));
                 if unsupported.is_some() {
                     let kind = DiskKind { unsupported, ..DiskKind::default() };
                     self.catalog.add(&file.name, MemberKind::Disk(kind));
                 }
             }
-            FileUse::Head(_) | FileUse::Ignored => {}
+            MemberUse::Head(_) | MemberUse::Ignored => {}
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ impl DiskSearch {
     /// Takes the next bytes of a file, decompressed. Stops the decoder with an error if no more are used.
     fn decoded(&mut self, file: &mut CurrentFile, bytes: &[u8], out: UnpackedFn<'_>) -> Result<()> {
         let mut rest = bytes;
-        if let FileUse::Head(head) = &mut file.use_of {
+        if let MemberUse::Head(head) = &mut file.use_of {
             let missing = HEAD.saturating_sub(head.len());
             let (now, later) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
             head.extend_from_slice(now);
@@ -288,8 +288,8 @@ impl DiskSearch {
             rest = later;
         }
         match file.use_of {
-            FileUse::Disk if self.form == MemberForm::Decoded && rest.is_empty() => Ok(()),
-            FileUse::Disk if self.form == MemberForm::Decoded => out(Unpacked::Bytes(rest)),
+            MemberUse::Disk if self.form == MemberForm::Decoded && rest.is_empty() => Ok(()),
+            MemberUse::Disk if self.form == MemberForm::Decoded => out(Unpacked::Bytes(rest)),
             _ => {
                 file.stopped = true;
                 Err(Error::new(ErrorKind::Cancelled))
@@ -303,10 +303,10 @@ impl DiskSearch {
         if file.stopped {
             return Ok(());
         }
-        if !matches!(file.use_of, FileUse::Head(_)) {
+        if !matches!(file.use_of, MemberUse::Head(_)) {
             return Err(error);
         }
-        file.use_of = FileUse::Ignored;
+        file.use_of = MemberUse::Ignored;
         match self.catalog.add(&file.name, MemberKind::of_failure(self.wrapper(file), &error)) {
             DiskMatch::Selected => Err(error),
             DiskMatch::Ambiguous => out(Unpacked::Ambiguous(self.catalog.ambiguous())),
@@ -321,7 +321,7 @@ impl DiskSearch {
 
     /// Recognises a file by its head, and passes it on if it is the disk. `size` is its length if it has ended.
     fn evaluate(&mut self, file: &mut CurrentFile, size: Option<u64>, out: UnpackedFn<'_>) -> Result<()> {
-        let FileUse::Head(head) = std::mem::replace(&mut file.use_of, FileUse::Ignored) else {
+        let MemberUse::Head(head) = std::mem::replace(&mut file.use_of, MemberUse::Ignored) else {
             return Ok(());
         };
         let stored = file.stored.take();
@@ -333,7 +333,7 @@ impl DiskSearch {
             DiskMatch::Ambiguous => return out(Unpacked::Ambiguous(self.catalog.ambiguous())),
             DiskMatch::Other => {
                 if wrapper.is_none() && kind == MemberKind::Other {
-                    file.use_of = FileUse::Unrecognised;
+                    file.use_of = MemberUse::Unrecognised;
                 }
                 return Ok(());
             }
@@ -346,7 +346,7 @@ impl DiskSearch {
             // A sparse member may be of any length.
             self.opener.limits.check_virtual_size(size)?;
         }
-        file.use_of = FileUse::Disk;
+        file.use_of = MemberUse::Disk;
         let archive = self.catalog.format();
         let disk = StreamedDisk { name: file.name.clone(), wrapper, format, archive };
         self.passed = Some((self.catalog.ids.of(&file.name), disk.clone()));
