@@ -19,6 +19,7 @@ struct LoggedFindings {
 
 impl FindingLog {
     /// Adds findings that are not yet in the list.
+    #[cfg(feature = "wrappers")]
     pub(crate) fn add(&self, findings: impl IntoIterator<Item = Finding>) {
         merge(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).findings, findings);
     }

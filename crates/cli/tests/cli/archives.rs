@@ -87,7 +87,9 @@ fn raw_disk_in_an_archive_is_found_and_never_the_archive_itself() {
     run.fails_with(1, &["no image format", "-f raw"]);
     is_refused(&dir, "b.raw", &["-f", "raw", "--member", "b.raw"], &["no archive"]);
     // Without a member, raw is the archive.
-    dir.ok(&["convert", "-f", "raw", "raw.ova", "all.raw"]);
+    let run = dir.run(&["convert", "-f", "raw", "raw.ova", "all.raw"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("the content looks like tar"), "{run:?}");
     assert!(dir.read("all.raw").starts_with(&dir.read("raw.ova")));
 }
 

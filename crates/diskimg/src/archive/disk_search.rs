@@ -233,8 +233,8 @@ impl DiskSearch {
         if let Some(mut decompressor) = file.decompressor.take() {
             let pushed = decompressor.push(bytes, &mut |decoded| self.decoded(&mut file, decoded, out));
             self.accept(&mut file, pushed, out)?;
-            let is_complete =
-                file.is_ignored() || matches!(file.use_of, MemberUse::Disk) && self.form == MemberForm::Stored;
+            let is_complete = file.is_ignored()
+                || matches!(file.use_of, MemberUse::Disk) && self.form == MemberForm::Stored;
             file.decompressor = Some(decompressor).filter(|_| !is_complete);
         }
         self.file = Some(file);
