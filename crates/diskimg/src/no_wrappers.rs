@@ -34,6 +34,10 @@ pub(crate) fn decompressor(wrapper: Wrapper, _: &Opener) -> Result<NoDecompresso
     Err(unsupported(wrapper))
 }
 
+pub(crate) fn least_size(_: Wrapper, _: &[u8]) -> Option<u64> {
+    None
+}
+
 pub(crate) fn decompress_reader(
     _: impl Read,
     wrapper: Wrapper,

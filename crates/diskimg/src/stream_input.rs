@@ -18,7 +18,11 @@ use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{FileParts, HEAD};
 use crate::spool::{TemporarySpillFile, spool};
-use crate::wrappers::decompress_reader;
+use crate::wrappers::{decompress_reader, least_size};
+
+/// The bytes of a compressed stream that may record the decompressed size: the longest frame header of zstd
+/// (RFC 8878, section 3.1.1.1).
+const SIZE_HEAD: usize = 18;
 
 /// A streamed image whose head is read and whose format is known. From an archive, it is the disk inside; a second
 /// disk is detected only at the end of the archive and is an error then.
@@ -43,6 +47,8 @@ pub struct StreamInput {
     findings: FindingLog,
     /// The compressed file that the stream is read from.
     pub(crate) origin: Option<HostId>,
+    /// The least number of decompressed bytes, if the head of the compressed stream records it.
+    least_size: Option<u64>,
 }
 
 impl StreamInput {
@@ -58,13 +64,20 @@ impl StreamInput {
 
     /// Reads the image in a stream that is compressed in this way.
     pub(crate) fn compressed(
-        stream: impl Read + Send + 'static,
+        mut stream: impl Read + Send + 'static,
         wrapper: Wrapper,
         opener: &Opener,
     ) -> Result<Self> {
         let findings = FindingLog::default();
+        let mut start = vec![0; SIZE_HEAD];
+        let len = read_full(&mut stream, &mut start)?;
+        start.truncate(len);
+        let least_size = least_size(wrapper, &start);
+        let stream = std::io::Cursor::new(start).chain(stream);
         let mut decoded = decompress_reader(stream, wrapper, opener, &findings)?;
-        Self::plain(read_head(&mut decoded)?, decoded, Some(wrapper), opener, findings)
+        let head = read_head(&mut decoded)?;
+        let input = Self::plain(head, decoded, Some(wrapper), opener, findings)?;
+        Ok(Self { least_size: least_size.filter(|_| input.archive.is_none()), ..input })
     }
 
     fn plain(
@@ -80,8 +93,8 @@ impl StreamInput {
         opener.ensure_no_member()?;
         let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
         let driver = opener.driver_for(FileParts::of_head(&head, size))?;
-        Self { opener: opener.clone(), head, rest, driver, wrapper, archive: None, findings, origin: None }
-            .with_whole_head()
+        let (opener, archive, origin, least_size) = (opener.clone(), None, None, None);
+        Self { opener, head, rest, driver, wrapper, archive, findings, origin, least_size }.with_whole_head()
     }
 
     /// Reads the compressed disk of an archive with random access.
@@ -177,6 +190,12 @@ impl StreamInput {
             return None;
         }
         inspect_head(&pinned(&self.opener, self.driver), &self.head).ok().map(|info| info.virtual_size)
+    }
+
+    /// The least virtual size of the disk in bytes, as far as the heads of the image and of its compression record it.
+    pub(crate) fn least_virtual_size(&self) -> Option<u64> {
+        let is_raw = self.driver.format == diskimg_raw::DRIVER.format;
+        self.virtual_size().or(self.least_size.filter(|_| is_raw))
     }
 
     /// True if the image can be converted in one pass to a raw target of this order, as far as the head shows. Otherwise

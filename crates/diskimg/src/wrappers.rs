@@ -28,6 +28,11 @@ fn threads(wrapper: Wrapper, opener: &Opener) -> u32 {
     u32::try_from(threads).unwrap_or(u32::MAX)
 }
 
+/// The least number of decompressed bytes that the head of a compressed file records.
+pub(crate) fn least_size(wrapper: Wrapper, head: &[u8]) -> Option<u64> {
+    wrapper.least_size(head)
+}
+
 /// The decompressed bytes of a stream. Its findings are in `log` once the end was read.
 pub(crate) fn decompress_reader(
     stream: impl Read + Send + 'static,

@@ -97,6 +97,36 @@ fn raw_file_keeps_its_size_and_the_rest_of_it() {
 }
 
 #[test]
+fn size_in_the_head_of_a_zstd_file_is_compared_with_the_target() {
+    let (dir, disk) = (ScratchDir::new(), mixed_disk(SIZE));
+    dir.write("disk.raw", &disk);
+    match Command::new("zstd").args(["-q", "-k"]).arg(dir.path("disk.raw")).status() {
+        Ok(packed) => assert!(packed.success()),
+        Err(_) => {
+            assert!(std::env::var_os("CI").is_none(), "zstd is not installed, and CI must not skip");
+            eprintln!("skipped: zstd is not installed");
+            return;
+        }
+    }
+    let two = dir.read("disk.raw.zst").repeat(2);
+    dir.write("two.raw.zst", &two);
+    let old = vec![0xEE; SIZE - 512];
+    dir.write("target", &old);
+    for (source, is_piped) in [("disk.raw.zst", false), ("disk.raw.zst", true), ("two.raw.zst", false)] {
+        let args = ["convert", "-n", "-O", "raw", if is_piped { "-" } else { source }, "target"];
+        let run = if is_piped { dir.run_fed(&args, &dir.read(source)) } else { dir.run(&args) };
+        refuses(&run, [SIZE - 512, SIZE], true);
+        assert!(dir.read("target") == old, "{source}");
+    }
+    // The first frame fits, and the second one does not.
+    dir.write("target", &vec![0xEE; SIZE + 512]);
+    dir.run(&["convert", "-n", "-O", "raw", "two.raw.zst", "target"]).fails_with(1, &["the disk is larger"]);
+    dir.write("target", &vec![0xEE; 2 * SIZE]);
+    dir.ok(&["convert", "-n", "-O", "raw", "two.raw.zst", "target"]);
+    assert!(dir.read("target") == disk.repeat(2));
+}
+
+#[test]
 fn image_that_is_too_small_is_unchanged() {
     let (dir, disk) = with_sources();
     for (format, options) in [("qcow2", ""), ("vdi", ""), ("vmdk", ""), ("vmdk", "subformat=monolithicFlat")]

@@ -1,5 +1,6 @@
 //! Compressed files around an image: gzip, xz and zstd.
 
+mod content_size;
 mod decompress_options;
 mod decompress_reader;
 mod decompressor;

@@ -26,7 +26,7 @@ impl Target {
     /// # Errors
     /// As [`Target::check`] and [`Target::ensure_not_source`].
     pub(super) fn check_stream(&self, stream: &StreamInput) -> Result<()> {
-        let size = stream.virtual_size();
+        let size = stream.least_virtual_size();
         if let Some(origin) = stream.origin {
             self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin))?;
         }
