@@ -38,6 +38,22 @@ fn reads_in_order(_: &Path) -> bool {
     false
 }
 
+/// A handle of standard input for `-`, if it is redirected from a file or block device.
+#[cfg(unix)]
+pub(crate) fn redirected_file(file: &Path) -> Option<File> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let stdin = is_dash(file).then(std::io::stdin)?;
+    let source = File::from(stdin.as_fd().try_clone_to_owned().ok()?);
+    let kind = source.metadata().ok()?.file_type();
+    (kind.is_file() || kind.is_block_device()).then_some(source)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn redirected_file(_: &Path) -> Option<File> {
+    None
+}
+
 /// Opens such a file.
 pub(crate) fn open(file: &Path) -> Result<Box<dyn Read + Send>> {
     Ok(if is_dash(file) { Box::new(std::io::stdin()) } else { Box::new(File::open(file)?) })

@@ -47,8 +47,10 @@ impl Opener {
                 (file.driver.inspect)(&file.source, &self.limits).map_err(|error| file.place.name(error));
             let mut info = info?;
             info.findings.extend(file.check_identity(self, &above, &info)?);
-            let inspection = Inspection::new(info, None, FileSizes::of(&file.source));
-            layers.push(InspectionBelow { name: file.place.shown.unwrap_or_default(), inspection });
+            let name = file.place.shown.unwrap_or_default();
+            let mut inspection = Inspection::new(info, None, FileSizes::of(&file.source));
+            inspection.in_use = self.locking.of_source(&*file.source, &name)?;
+            layers.push(InspectionBelow { name, inspection });
         }
         self.check_parents_used(layers.len(), top)?;
         Ok(layers)

@@ -139,7 +139,7 @@ fn snapshot(snapshot: &Snapshot) -> Value {
 /// The members that `qemu-img` does not print.
 fn additions(inspection: &Inspection) -> Value {
     let (info, archive) = (&inspection.info, inspection.archive.as_ref());
-    json!({
+    let mut additions = json!({
         "virtual-size": info.virtual_size,
         "file-size": inspection.file_size,
         "wrapper": inspection.wrapper.map(Wrapper::name),
@@ -152,7 +152,11 @@ fn additions(inspection: &Inspection) -> Value {
         "part": info.is_part,
         "references": info.references.iter().map(reference).collect::<Value>(),
         "findings": info.findings.iter().map(finding).collect::<Value>(),
-    })
+    });
+    if let (Some(_), Some(members)) = (&inspection.in_use, additions.as_object_mut()) {
+        members.insert("in-use".into(), true.into());
+    }
+    additions
 }
 
 fn reference(reference: &Reference) -> Value {

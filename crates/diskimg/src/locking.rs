@@ -30,27 +30,35 @@ pub enum Locking {
 
 /// The state of a file: the lock that is held on it, or the message about another process that writes it.
 #[derive(Default)]
-pub(crate) struct FileUse {
+pub(crate) struct LockState {
     pub(crate) lock: Option<ImageLock>,
     pub(crate) in_use: Option<String>,
 }
 
 impl Locking {
+    /// The message about another process that writes the file of a source, unless locks are ignored.
+    pub(crate) fn of_source(self, source: &dyn BlockSource, name: impl Display) -> Result<Option<String>> {
+        match (self, source.locate(0..source.size().min(1)).host) {
+            (Self::Refuse | Self::Report, Some(host)) => message(host.file, name),
+            _ => Ok(None),
+        }
+    }
+
     /// Locks an open file for reading, or asks whether another process writes it.
-    pub(crate) fn on_file(self, file: &File, name: impl Display) -> Result<FileUse> {
+    pub(crate) fn on_file(self, file: &File, name: impl Display) -> Result<LockState> {
         let lock = match self {
             Self::Refuse => Some(ImageLock::take(file, ImageUse::Read, name)?),
-            Self::Report => return Ok(FileUse { lock: None, in_use: message(file, name)? }),
+            Self::Report => return Ok(LockState { lock: None, in_use: message(file, name)? }),
             Self::Off => None,
         };
-        Ok(FileUse { lock, in_use: None })
+        Ok(LockState { lock, in_use: None })
     }
 
     /// Does the same for a source, if it is a host file.
-    pub(crate) fn on_source(self, source: &dyn BlockSource, name: impl Display) -> Result<FileUse> {
+    pub(crate) fn on_source(self, source: &dyn BlockSource, name: impl Display) -> Result<LockState> {
         match source.locate(0..source.size().min(1)).host {
             Some(host) => self.on_file(host.file, name),
-            None => Ok(FileUse::default()),
+            None => Ok(LockState::default()),
         }
     }
 }

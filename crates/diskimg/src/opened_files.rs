@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use diskimg_core::{BlockSource, Format, Printable, Reference, Resolver, Result};
 
-use crate::locking::{FileUse, Locking};
+use crate::locking::{LockState, Locking};
 use crate::resolve::relative_to;
 
 /// The files that were opened in addition to the image itself.
 pub(crate) struct OpenedFiles {
     locking: Locking,
-    files: Mutex<Vec<(Arc<dyn BlockSource>, FileUse)>>,
+    files: Mutex<Vec<(Arc<dyn BlockSource>, LockState)>>,
 }
 
 impl OpenedFiles {
@@ -29,10 +29,10 @@ impl OpenedFiles {
 
     /// Adds a file that the caller opened.
     pub(crate) fn add_given(&self, source: &Arc<dyn BlockSource>) {
-        self.push(source, FileUse::default());
+        self.push(source, LockState::default());
     }
 
-    fn push(&self, source: &Arc<dyn BlockSource>, used: FileUse) {
+    fn push(&self, source: &Arc<dyn BlockSource>, used: LockState) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::clone(source), used));
     }
 

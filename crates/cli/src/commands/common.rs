@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg::core::DenyReferences;
+use diskimg::raw::ImageUse;
 use diskimg::{
     Cancel, Disk, Error, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Resolver,
     SearchPath, Severity, SnapshotSelector, StreamInput, Unfollowed, WithinDirectory, driver,
@@ -14,7 +15,7 @@ use crate::args::{FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure};
 use crate::output::is_dash;
 use crate::signals::Interrupt;
-use crate::stream_source::{self, CancellableReader, is_stream};
+use crate::stream_source::{self, CancellableReader, is_stream, redirected_file};
 use crate::visible::visible;
 
 /// The arguments of all commands.
@@ -103,6 +104,8 @@ fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure
 /// Reads the metadata of the image in a file or stream. Warns if another process writes the file.
 pub(super) fn inspect_path(opener: &Opener, file: &Path, common: CommonArgs) -> Result<Inspection, Failure> {
     if is_stream(file) {
+        let in_use = check_redirected(opener, file, ImageUse::Describe).err().map(|error| error.to_string());
+        warn_in_use(in_use.as_slice(), common);
         let stream = stream_source::open(file).map_err(Error::from).about(file)?;
         return opener.inspect_stream(stream).about(shown(file));
     }
@@ -118,6 +121,15 @@ pub(super) fn warn_in_use(messages: &[String], common: CommonArgs) {
     }
 }
 
+/// Checks that no other process writes the file that standard input is redirected from, if it is one. No lock is taken:
+/// it would last as long as another process, such as a shell, has the same open file.
+fn check_redirected(opener: &Opener, file: &Path, usage: ImageUse) -> diskimg::Result<()> {
+    match redirected_file(file) {
+        Some(source) if opener.locking != Locking::Off => usage.ask(&source, shown(file).display()),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the image in a file or stream, as a stream or for random access.
 pub(super) fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<Input, Failure> {
     match is_stream(file) {
@@ -128,6 +140,7 @@ pub(super) fn input(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Resul
 
 /// Opens the image in a stream.
 pub(super) fn stream(opener: &Opener, file: &Path, cancel: &Arc<Cancel>) -> Result<StreamInput, Failure> {
+    check_redirected(opener, file, ImageUse::Read).about(shown(file))?;
     let reader = CancellableReader::open(file, Arc::clone(cancel)).map_err(Error::from).about(file)?;
     let input = opener.stream(reader).about(shown(file))?;
     let origin = if is_dash(file) { Path::new("/dev/stdin") } else { file };

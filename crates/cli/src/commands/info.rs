@@ -5,7 +5,7 @@ use std::io::Write;
 use diskimg::json;
 use serde_json::Value;
 
-use super::common::{CommonArgs, inspect_path, opener};
+use super::common::{CommonArgs, inspect_path, opener, warn_in_use};
 use super::human;
 use crate::args::{InfoArgs, Output};
 use crate::failure::{About, Outcome};
@@ -18,6 +18,9 @@ pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
     let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
     if let ([(_, top)], true) = (images.as_slice(), args.backing_chain || is_given) {
         let below = opener.inspect_below(&top.info).about(&args.file)?;
+        for below in &below {
+            warn_in_use(below.inspection.in_use.as_slice(), common);
+        }
         if args.backing_chain {
             images.extend(below.into_iter().map(|below| (below.name, below.inspection)));
         }
