@@ -8,6 +8,7 @@ use diskimg::json::escape;
 use diskimg::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
+use crate::memory_limit;
 use crate::size::exact_size;
 use crate::visible::visible;
 
@@ -69,6 +70,11 @@ impl Failure {
 /// EPIPE. It has the same number on every Unix.
 const BROKEN_PIPE: i32 = 32;
 
+/// Returns true if the control group of this process does not allow so many bytes of memory.
+fn exceeds_control_group(bytes: u64) -> bool {
+    memory_limit::of_control_group().is_some_and(|limit| bytes >= limit)
+}
+
 /// Words a remedy for users of this command.
 fn hint(remedy: Remedy) -> String {
     let hint = match remedy {
@@ -108,6 +114,12 @@ fn hint(remedy: Remedy) -> String {
         }
         Remedy::RaiseLimit(kind) => {
             return format!("use --limit {kind}=VALUE to raise the limit if the image is trusted");
+        }
+        Remedy::RaiseLimitTo(LimitKind::DecoderMemory, value) if exceeds_control_group(value) => {
+            return format!(
+                "run it with {} of memory for its control group",
+                exact_size(value.saturating_mul(2))
+            );
         }
         Remedy::RaiseLimitTo(kind, value) => {
             let value = exact_size(value);

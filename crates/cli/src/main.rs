@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod failure;
+mod memory_limit;
 mod output;
 mod progress;
 mod signals;

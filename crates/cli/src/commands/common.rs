@@ -13,6 +13,7 @@ use diskimg::{
 
 use crate::args::{FollowArgs, OpenArgs, Output};
 use crate::failure::{About, Failure};
+use crate::memory_limit;
 use crate::output::is_dash;
 use crate::signals::Interrupt;
 use crate::stream_source::{self, CancellableReader, is_stream, redirected_file};
@@ -45,6 +46,9 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
     }
     if args.force_share {
         opener.locking = Locking::Off;
+    }
+    if let Some(memory) = memory_limit::of_control_group() {
+        memory_limit::fit_limits(&mut opener.limits, memory);
     }
     for limit in &args.limits {
         opener.set_limit(limit.kind, limit.value)?;

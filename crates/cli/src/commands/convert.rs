@@ -9,6 +9,7 @@ use super::common::{CommonArgs, input, opener, selector, shown, warn};
 use super::target::{is_stdout, note_whole_sectors, target};
 use crate::args::ConvertArgs;
 use crate::failure::{About, Failure, Outcome};
+use crate::memory_limit;
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::size::human_size;
@@ -42,6 +43,9 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
 fn options(args: &ConvertArgs) -> Result<ConvertOptions> {
     let mut options = ConvertOptions::default();
     options.threads = args.threads.map_or(0, usize::from);
+    if let Some(memory) = memory_limit::of_control_group() {
+        memory_limit::fit_conversion(&mut options, memory);
+    }
     if let Some(memory) = args.memory {
         options.memory = memory;
     }

@@ -129,3 +129,70 @@ fn conversion_completes_in_a_small_address_space_with_many_threads() {
     );
     assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
 }
+
+/// A control group with a memory limit, removed with this value.
+struct MemoryGroup(std::path::PathBuf);
+
+impl MemoryGroup {
+    /// `None` if this user cannot create one.
+    fn new(bytes: u64) -> Option<Self> {
+        for (root, limit) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
+            let group = std::path::Path::new(root).join(format!("diskimg-test-{}", std::process::id()));
+            if std::fs::create_dir(&group).is_ok() {
+                let made = Self(group.clone());
+                if std::fs::write(group.join(limit), bytes.to_string()).is_ok() {
+                    return Some(made);
+                }
+            }
+        }
+        eprintln!("skipped: this user cannot create a control group with a memory limit");
+        None
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn conversion_completes_or_ends_as_limit_in_64_mib_of_memory() {
+    let Some(group) = MemoryGroup::new(64 << 20) else { return };
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(96 << 20));
+    let limited = |command: &str| {
+        let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
+        shell(&dir, &format!("rm -f target; {enter} && exec $D {command}"))
+    };
+    for command in [
+        "convert -m 64 -O qcow2 disk.raw target",
+        "convert -m 64 -O qcow2 -c disk.raw target",
+        "convert -m 64 -O qcow2 -c -o cluster_size=2M,compression_type=zstd disk.raw target",
+        "convert -O vmdk -o subformat=streamOptimized disk.raw target",
+        "convert -O raw disk.raw target",
+    ] {
+        let output = limited(command);
+        assert_eq!(output.status.code(), Some(0), "{command}: {:?} {}", output.status, stderr(&output));
+    }
+    assert_eq!(shell(&dir, "$D compare disk.raw target").status.code(), Some(0));
+    if !shell(&dir, "zstd -q -1 disk.raw && zstd -q --long=27 -c disk.raw > long.zst").status.success() {
+        eprintln!("skipped: zstd is not installed");
+        return;
+    }
+    let output = limited("convert -O raw disk.raw.zst target");
+    assert_eq!(output.status.code(), Some(0), "{:?} {}", output.status, stderr(&output));
+    let refused = limited("convert -O raw long.zst target");
+    assert_eq!(refused.status.code(), Some(1), "{:?} {}", refused.status, stderr(&refused));
+    let message = stderr(&refused);
+    assert!(message.contains("window at byte") && message.contains("at most 33554432 bytes"), "{message}");
+    assert!(message.contains("hint: run it with"), "{message}");
+    assert!(!dir.exists("target"));
+}

@@ -99,7 +99,9 @@ impl Xz {
         let described = self.describe(error, offset);
         match memory.filter(|memory| *memory > self.memory) {
             Some(memory) if described.remedy() == Some(Remedy::RaiseLimit(LimitKind::DecoderMemory)) => {
-                described.with_remedy(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, memory))
+                described
+                    .found(format_args!("one that needs {memory} bytes"))
+                    .with_remedy(Remedy::RaiseLimitTo(LimitKind::DecoderMemory, memory))
             }
             _ => described,
         }
