@@ -49,6 +49,5 @@ pub use driver::DRIVER;
 pub use errors::FORMAT;
 pub use open::{Vmdk, inspect};
 pub use writer::{
-    AdapterType, DEFAULT_CID, ImageWriter, SETTINGS, Subformat, WriterOptions, create, is_extent_name,
-    measure,
+    AdapterType, ImageWriter, SETTINGS, Subformat, WriterOptions, create, is_extent_name, measure,
 };

@@ -6,6 +6,7 @@
 
 use diskimg_core::{Remedy, Result, ensure};
 
+use super::content_id::random_content_id;
 use super::extent_layout::{DESCRIPTOR_SECTORS, SECTOR_BYTES};
 use super::options::{AdapterType, WriterOptions};
 use crate::addr::SECTOR;
@@ -31,7 +32,7 @@ pub(super) fn render(options: &WriterOptions, extents: &[ExtentEntry]) -> Result
     let mut text = String::from("# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\n");
     text.push_str(&format!(
         "CID={:08x}\nparentCID=ffffffff\ncreateType=\"{}\"\n\n# Extent description\n",
-        options.cid,
+        options.cid.unwrap_or_else(random_content_id),
         options.subformat.name()
     ));
     for extent in extents {
@@ -108,7 +109,7 @@ mod tests {
         let options = WriterOptions {
             virtual_size: 16 << 30,
             adapter_type: AdapterType::LsiLogic,
-            cid: 0xAB,
+            cid: Some(0xAB),
             ..WriterOptions::default()
         };
         let text = render(&options, &[extent("a b.vmdk"), ExtentEntry { kind: "VMFS", ..extent("é") }]);

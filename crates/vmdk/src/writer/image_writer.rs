@@ -29,8 +29,8 @@ pub(super) const OWN_NAME: &str = "disk.vmdk";
 /// A VMDK image being written over a sink that grows, and over other files if the subformat has some.
 ///
 /// Grains of zeros are not stored. Ranges may be written in any order, split in any way, and rewritten. Only
-/// [`Subformat::StreamOptimized`] requires ascending offsets; its sink may be a pipe. The files depend on the bytes,
-/// the options, the name of the image and the order of the calls; with [`BlockSink::batch`] they do not depend on the
+/// [`Subformat::StreamOptimized`] requires ascending offsets; its sink may be a pipe. Apart from a random
+/// content id, the files depend on the bytes, the options, the name of the image and the order of the calls; with [`BlockSink::batch`] they do not depend on the
 /// order or the number of threads.
 ///
 /// [`BlockSink::batch`] writes a sparse image in order. Grain tables leave memory as soon as they are complete, and
@@ -105,7 +105,7 @@ pub(super) fn check(options: &WriterOptions) -> Result<()> {
     if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
         return Err(invalid_option("virtual_size").found(size).expected("less than 2^63 bytes"));
     }
-    if options.cid == NO_PARENT {
+    if options.cid == Some(NO_PARENT) {
         return Err(invalid_option("cid")
             .found("ffffffff")
             .expected("any other: this value means no parent"));

@@ -11,6 +11,7 @@
 //! [`extent_files`] lists the files of an image of several, and [`multi_file_writer`] writes them; [`image_writer`] is
 //! the sink. [`measure`](self::measure()) computes the sizes of the files.
 
+mod content_id;
 mod descriptor;
 mod encoded_header;
 mod extent_files;
@@ -33,5 +34,5 @@ mod tests;
 pub use file_names::is_extent_name;
 pub use image_writer::ImageWriter;
 pub use measure::measure;
-pub use options::{AdapterType, DEFAULT_CID, Subformat, WriterOptions};
+pub use options::{AdapterType, Subformat, WriterOptions};
 pub use settings::{SETTINGS, create};

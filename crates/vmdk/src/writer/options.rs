@@ -1,9 +1,5 @@
 //! The options of a writer.
 
-/// The default content id: `disk` in ASCII. It is constant, so that equal disks and options make equal files; QEMU and
-/// VMware use random ids. Give each base of differencing images an id of its own to distinguish them.
-pub const DEFAULT_CID: u32 = 0x6469_736B;
-
 /// The options of a VMDK image. The default is that of `qemu-img create`: monolithicSparse, grains of 64 KiB, an IDE
 /// disk.
 ///
@@ -37,8 +33,9 @@ pub struct WriterOptions {
     /// The version of the guest's tools in the descriptor. QEMU's default is `i32::MAX`: tools that the guest's operating
     /// system manages.
     pub tools_version: u32,
-    /// The content id. `u32::MAX`, which means no parent, is invalid.
-    pub cid: u32,
+    /// The content id, by which a differencing image identifies its parent; `None` for a random one. Set it to get the same
+    /// bytes each time. `u32::MAX`, which means no parent, is invalid.
+    pub cid: Option<u32>,
     /// The deflate level of streamOptimized: 1 (fast) to 9 (small); 6 if not given. Other subformats are not compressed
     /// and accept no level.
     pub level: Option<i32>,
@@ -54,7 +51,7 @@ impl Default for WriterOptions {
             adapter_type: AdapterType::Ide,
             hardware_version: 4,
             tools_version: 0x7FFF_FFFF,
-            cid: DEFAULT_CID,
+            cid: None,
             level: None,
         }
     }

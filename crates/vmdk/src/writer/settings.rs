@@ -50,8 +50,8 @@ pub const SETTINGS: &[SettingHelp] = &[
     },
     SettingHelp {
         name: "cid",
-        values: "up to 8 hexadecimal digits; default 6469736b",
-        help: "content id, by which differencing images identify their parent",
+        values: "up to 8 hexadecimal digits; default random",
+        help: "content id, by which differencing images identify their parent; set it for reproducible output",
     },
 ];
 
@@ -104,7 +104,7 @@ pub(super) fn from_settings(options: &CreateOptions) -> Result<WriterOptions> {
             "hwversion" => version = Some(number(setting)?),
             "compat6" => compat6 = setting.as_bool()?,
             "toolsversion" => parsed.tools_version = number(setting)?,
-            "cid" => parsed.cid = hexadecimal(setting)?,
+            "cid" => parsed.cid = Some(hexadecimal(setting)?),
             _ => return Err(unknown_setting(FORMAT, setting, SETTINGS)),
         }
     }
@@ -177,7 +177,7 @@ mod tests {
             zeroed_grain: true,
             hardware_version: 21,
             tools_version: 12345,
-            cid: 0xCAFE_BABE,
+            cid: Some(0xCAFE_BABE),
             ..WriterOptions::default()
         };
         assert_eq!(options.unwrap(), expected);

@@ -23,7 +23,7 @@ fn invalid_options_are_rejected() {
         (WriterOptions { virtual_size: 1 << 51, ..good.clone() }, "virtual_size"),
         (WriterOptions { grain_size: 5000, ..good.clone() }, "grain_size"),
         (WriterOptions { grain_size: 5000, ..flat.clone() }, "grain_size"),
-        (WriterOptions { cid: u32::MAX, ..good.clone() }, "cid"),
+        (WriterOptions { cid: Some(u32::MAX), ..good.clone() }, "cid"),
         (WriterOptions { level: Some(6), ..good }, "level"),
         (WriterOptions { level: Some(6), ..flat.clone() }, "level"),
         (WriterOptions { zeroed_grain: true, ..stream.clone() }, "zeroed_grain"),

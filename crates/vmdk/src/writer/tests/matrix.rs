@@ -178,7 +178,7 @@ fn vmdkinfo_reports_size_and_content_id() {
     }
     let disk = mixed(5_000_192, 9);
     for subformat in Subformat::ALL {
-        let options = WriterOptions { cid: 0xAB, ..options_for(&disk, subformat) };
+        let options = WriterOptions { cid: Some(0xAB), ..options_for(&disk, subformat) };
         let folder = in_one_call(&options, &disk);
         let info = output_of("vmdkinfo", &[], &[&folder.path(NAME)]);
         assert!(info.contains("(5000192 bytes)"), "{info}");

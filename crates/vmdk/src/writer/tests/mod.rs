@@ -25,7 +25,7 @@ fn in_sectors(disk: &[u8]) -> Vec<u8> {
 }
 
 fn options_for(disk: &[u8], subformat: Subformat) -> WriterOptions {
-    WriterOptions { virtual_size: disk.len() as u64, subformat, ..WriterOptions::default() }
+    WriterOptions { virtual_size: disk.len() as u64, subformat, cid: Some(0xC1D), ..WriterOptions::default() }
 }
 
 fn writer_in(folder: &Arc<Folder>, options: &WriterOptions) -> ImageWriter {

@@ -56,7 +56,8 @@ fn stream_optimized_image_is_decoded_as_a_stream() {
 #[test]
 fn image_info_states_the_options() {
     for subformat in Subformat::ALL {
-        let options = WriterOptions { virtual_size: 1000, cid: 0xAB, subformat, ..WriterOptions::default() };
+        let options =
+            WriterOptions { virtual_size: 1000, cid: Some(0xAB), subformat, ..WriterOptions::default() };
         let source = open(&image(&options, |_| ()));
         let info = source.info();
         assert_eq!(info.virtual_size, 1024);
