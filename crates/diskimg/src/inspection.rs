@@ -1,7 +1,9 @@
 //! The description of an image and the sizes of its file.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, ImageInfo};
+use diskimg_core::{BlockSource, ImageInfo, ReferenceRole, Resolver, Result};
+
+use crate::other_files::{OtherFile, other_files};
 
 use crate::archive::ArchiveMember;
 
@@ -32,6 +34,8 @@ pub struct Inspection {
     pub file_size: Option<u64>,
     /// Bytes allocated for the file on its file system; `None` for a stream or where it is unknown.
     pub allocated_size: Option<u64>,
+    /// The other files that the image names as parts of itself, in its order.
+    pub other_files: Vec<OtherFile>,
     /// The message about another process that has locked the file for writing: the description may be out of date.
     /// [`Opener::inspect`](crate::Opener::inspect) sets it, unless [`Opener::locking`](crate::Opener::locking) is off.
     pub in_use: Option<String>,
@@ -40,6 +44,7 @@ pub struct Inspection {
 impl Inspection {
     pub(crate) fn new(info: ImageInfo, wrapper: Option<Wrapper>, sizes: FileSizes) -> Self {
         Self {
+            other_files: other_files(&info),
             info,
             wrapper,
             archive: None,
@@ -59,6 +64,37 @@ impl Inspection {
     #[must_use]
     pub fn of_stream(info: ImageInfo, wrapper: Option<Wrapper>) -> Self {
         Self::new(info, wrapper, FileSizes::default())
+    }
+
+    /// Opens the other files of the image to learn their sizes.
+    ///
+    /// ```
+    /// use diskimg::{DenyReferences, inspect};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let mut inspection = inspect(&path)?;
+    /// inspection.open_other_files(&DenyReferences)?;
+    /// assert!(inspection.other_files.is_empty(), "this image is one file");
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of the resolver.
+    pub fn open_other_files(&mut self, resolver: &dyn Resolver) -> Result<()> {
+        let extents = self.info.references.iter().filter(|found| found.role == ReferenceRole::Extent);
+        for (file, reference) in self.other_files.iter_mut().zip(extents) {
+            let sizes = FileSizes::of(resolver.resolve(reference)?.as_ref());
+            (file.file_size, file.allocated_size) = (sizes.file, sizes.allocated);
+        }
+        Ok(())
+    }
+
+    /// Bytes allocated for all files of the image that were opened; `None` if that of its own file is unknown.
+    #[must_use]
+    pub fn allocated_in_all_files(&self) -> Option<u64> {
+        let others = self.other_files.iter().filter_map(|file| file.allocated_size);
+        self.allocated_size.map(|own| others.fold(own, u64::saturating_add))
     }
 
     /// Adds the member that is described.

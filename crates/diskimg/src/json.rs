@@ -25,7 +25,7 @@ use crate::inspection::Inspection;
 pub fn info(inspection: &Inspection, filename: &str) -> Value {
     let info = &inspection.info;
     let (backing, format) = (backing(info), info.format.name());
-    let children = || json!([{ "name": "file", "info": file_node(inspection, filename) }]);
+    let children = || children(inspection, filename);
     let specific = || json!({ "type": format, "data": table(&info.details, filename) });
     let snapshots = || info.snapshots.iter().map(snapshot).collect::<Value>();
     let mut object = json!({
@@ -36,7 +36,7 @@ pub fn info(inspection: &Inspection, filename: &str) -> Value {
         "filename": filename,
         "cluster-size": info.allocation_unit,
         "format": format,
-        "actual-size": inspection.allocated_size,
+        "actual-size": inspection.allocated_in_all_files(),
         "format-specific": (!info.details.is_empty()).then(specific),
         "full-backing-filename": backing.map(|backing| full_name(filename, &backing.name_lossy())),
         "backing-filename": backing.map(Reference::name_lossy),
@@ -101,16 +101,30 @@ pub fn full_name(image: &str, name: &str) -> String {
     }
 }
 
-fn file_node(inspection: &Inspection, filename: &str) -> Value {
-    json!({
+/// The files of an image: the extents, the last one first as in QEMU, then its own.
+fn children(inspection: &Inspection, filename: &str) -> Value {
+    let others = inspection.other_files.iter().enumerate().rev().map(|(index, file)| {
+        let name = full_name(filename, &file.name);
+        json!({ "name": format!("extents.{index}"), "info": file_node(&name, file.file_size, file.allocated_size) })
+    });
+    let own = file_node(filename, inspection.file_size, inspection.allocated_size);
+    others.chain([json!({ "name": "file", "info": own })]).collect()
+}
+
+fn file_node(filename: &str, size: Option<u64>, allocated: Option<u64>) -> Value {
+    let mut node = json!({
         "children": [],
-        "virtual-size": inspection.file_size.map(whole_sectors),
+        "virtual-size": size.map(whole_sectors),
         "filename": filename,
         "format": "file",
-        "actual-size": inspection.allocated_size,
+        "actual-size": allocated,
         "format-specific": { "type": "file", "data": {} },
         "dirty-flag": false,
-    })
+    });
+    if let Some(members) = node.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    node
 }
 
 /// Rounds a size up to whole sectors, as QEMU does. The exact sizes are among our additions.

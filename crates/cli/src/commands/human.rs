@@ -21,7 +21,7 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
     if size != info.virtual_size {
         writeln!(out, "exact size: {} bytes", info.virtual_size)?;
     }
-    if let Some(bytes) = inspection.allocated_size {
+    if let Some(bytes) = inspection.allocated_in_all_files() {
         writeln!(out, "disk size: {}", human_size(bytes))?;
     }
     if let Some(method) = info.encryption {
@@ -68,15 +68,32 @@ pub(super) fn print(out: &mut dyn Write, inspection: &Inspection, filename: &str
     for finding in &info.findings {
         writeln!(out, "{}: {}", severity(finding.severity), visible(&finding.message))?;
     }
-    print_file(out, inspection, filename)
+    print_files(out, inspection, filename)
 }
 
-fn print_file(out: &mut dyn Write, inspection: &Inspection, filename: &str) -> Result<(), Failure> {
+/// Prints the files of an image: the extents, the last one first as in QEMU, then its own.
+fn print_files(out: &mut dyn Write, inspection: &Inspection, filename: &str) -> Result<(), Failure> {
     let Some(bytes) = inspection.file_size else { return Ok(()) };
+    for (index, file) in inspection.other_files.iter().enumerate().rev() {
+        let name = full_name(filename, &file.name);
+        print_file(out, &format!("extents.{index}"), &name, file.file_size, file.allocated_size)?;
+    }
+    print_file(out, "file", filename, Some(bytes), inspection.allocated_size)
+}
+
+fn print_file(
+    out: &mut dyn Write,
+    node: &str,
+    filename: &str,
+    size: Option<u64>,
+    allocated: Option<u64>,
+) -> Result<(), Failure> {
     let filename = shown(filename);
-    writeln!(out, "Child node '/file':\n    filename: {filename}\n    protocol type: file")?;
-    writeln!(out, "    file length: {} ({bytes} bytes)", human_size(bytes))?;
-    if let Some(bytes) = inspection.allocated_size {
+    writeln!(out, "Child node '/{node}':\n    filename: {filename}\n    protocol type: file")?;
+    if let Some(bytes) = size {
+        writeln!(out, "    file length: {} ({bytes} bytes)", human_size(bytes))?;
+    }
+    if let Some(bytes) = allocated {
         writeln!(out, "    disk size: {}", human_size(bytes))?;
     }
     Ok(())

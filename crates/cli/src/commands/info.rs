@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use diskimg::json;
+use diskimg::{Image, Inspection, Opener};
 use serde_json::Value;
 
 use super::common::{CommonArgs, inspect_path, opener, warn_in_use};
@@ -13,7 +14,11 @@ use crate::output::{print_json, stdout};
 
 pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
     let opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
-    let top = inspect_path(&opener, &args.file, common)?;
+    let mut top = inspect_path(&opener, &args.file, common)?;
+    if args.read.follow.follow {
+        top.open_other_files(&*opener.resolver).about(&args.file)?;
+        add_facts_of_extents(&opener, args, &mut top);
+    }
     let mut images = vec![(args.file.to_string_lossy().into_owned(), top)];
     let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
     if let ([(_, top)], true) = (images.as_slice(), args.backing_chain || is_given) {
@@ -46,4 +51,16 @@ pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
         }
     }
     Ok(0)
+}
+
+/// Adds the facts that only the extents have, such as the size of a grain. An image that cannot be opened is described
+/// without them.
+fn add_facts_of_extents(opener: &Opener, args: &InfoArgs, top: &mut Inspection) {
+    if top.other_files.is_empty() {
+        return;
+    }
+    if let Ok(disk) = opener.open(&args.file) {
+        top.info.details.clone_from(&disk.info().details);
+        top.info.allocation_unit = disk.info().allocation_unit;
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use diskimg::core::range;
+use diskimg::core::{Detail, ImageInfo, range};
 use diskimg::json::full_name;
-use diskimg::{BlockSource, Disk, ExtentKind, Extents, Image, Locking, Reference, ReferenceRole};
+use diskimg::{BlockSource, Disk, ExtentKind, Extents, Image, Locking, ReferenceRole};
 use serde_json::json;
 
 use super::common::{CommonArgs, disk, opener, warn_in_use, warn_of_part};
@@ -77,7 +77,7 @@ fn rows_human(extents: Extents<'_>, args: &MapArgs, disk: &Disk) -> Result<(), F
             if row.data && !row.zero {
                 let place = row.offset.map_or("encoded".to_owned(), hex);
                 let file = usize::try_from(row.depth).ok().and_then(|depth| names.get(depth));
-                let file = file.map_or("", String::as_str);
+                let file = file.map_or("", |file| file.name_at(row.start));
                 writeln!(out, "{:<16}{:<16}{place:<16}{file}", hex(row.start), hex(row.length))?;
             }
             Ok(())
@@ -92,24 +92,63 @@ fn hex(number: u64) -> String {
     if number == 0 { "0".to_owned() } else { format!("{number:#x}") }
 }
 
-/// Returns the name of the file with the data of each layer, from top to bottom, relative to the directory
-/// that the name of the image is relative to.
-fn file_names(args: &MapArgs, disk: &Disk) -> Vec<String> {
+/// The names of the files with the data of one layer.
+struct LayerNames {
+    /// The name of the layer's own file, or of its data file.
+    own: String,
+    /// The end of each extent in the disk, and the name of its file.
+    extents: Vec<(u64, String)>,
+}
+
+impl LayerNames {
+    /// The name of the file with the data at an offset of the disk.
+    fn name_at(&self, offset: u64) -> &str {
+        let index = self.extents.partition_point(|(end, _)| *end <= offset);
+        self.extents.get(index).map_or(&self.own, |(_, name)| name)
+    }
+}
+
+/// Returns the names of the files with the data of each layer, from top to bottom, relative to the directory that
+/// the name of the image is relative to.
+fn file_names(args: &MapArgs, disk: &Disk) -> Vec<LayerNames> {
     let mut image = args.file.display().to_string();
-    let mut names = Vec::new();
+    let mut names: Vec<LayerNames> = Vec::new();
     for layer in disk.layers() {
-        let named = |role| layer.info().references.iter().find(|reference| reference.role == role);
-        let seen = |reference: &Reference| full_name(&image, &reference.name_lossy());
-        let file = named(ReferenceRole::DataFile).map(seen);
-        let below = disk.layer_name(names.len().saturating_add(1)).map(str::to_owned);
-        names.push(match file {
-            Some(file) => shown(&file),
+        let data_file =
+            layer.info().references.iter().find(|reference| reference.role == ReferenceRole::DataFile);
+        let own = match data_file {
+            Some(file) => shown(&full_name(&image, &file.name_lossy())),
             None if names.is_empty() => image.clone(),
             None => shown(&image),
-        });
-        image = below.unwrap_or_default();
+        };
+        let extents = extent_ends(layer.info()).map(|(end, name)| (end, shown(&full_name(&image, &name))));
+        names.push(LayerNames { own, extents: extents.collect() });
+        image = disk.layer_name(names.len()).map(str::to_owned).unwrap_or_default();
     }
     names
+}
+
+/// Returns the end of each extent in the disk and its file name, if the extents are other files.
+fn extent_ends(info: &ImageInfo) -> impl Iterator<Item = (u64, String)> + '_ {
+    let others = info.references.iter().any(|reference| reference.role == ReferenceRole::Extent);
+    let list = info.details.iter().find_map(|(_, detail)| match detail {
+        Detail::List(list) if others => Some(list.as_slice()),
+        _ => None,
+    });
+    let mut end = 0_u64;
+    list.unwrap_or_default().iter().filter_map(move |extent| {
+        let Detail::Table(rows) = extent else { return None };
+        let size = rows.iter().find_map(|(_, value)| match value {
+            Detail::Number(number) => Some(*number),
+            _ => None,
+        });
+        let name = rows.iter().find_map(|(_, value)| match value {
+            Detail::File(name) => Some(name.clone()),
+            _ => None,
+        });
+        end = end.saturating_add(size?);
+        Some((end, name?))
+    })
 }
 
 fn totals(extents: Extents<'_>, output: Output) -> Result<(), Failure> {

@@ -36,5 +36,6 @@ mod surroundings;
 mod tools;
 mod truncated;
 mod vmdk_descriptors;
+mod vmdk_files;
 mod warnings;
 mod whole_or_nothing;
