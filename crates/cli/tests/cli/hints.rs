@@ -115,7 +115,7 @@ fn hints_for_the_choice_of_a_parent_work() {
 #[test]
 fn hints_for_formats_work() {
     let dir = ScratchDir::new();
-    dir.write("disk.raw", b"neither a boot sector nor an image");
+    dir.write("disk.raw", &b"neither a boot sector nor an image.".repeat(512));
     hinted(&dir.run(&convert(&[], "disk.raw")), &["use -f raw or --allow-raw"]);
     dir.ok(&convert(&["-f", "raw"], "disk.raw"));
     dir.ok(&convert(&["--allow-raw"], "disk.raw"));
@@ -127,12 +127,11 @@ fn hints_for_formats_work() {
     hinted(&dir.run(&convert(&[], "both.img")), &["use -f FORMAT"]);
     assert_eq!(dir.run(&convert(&["-f", "raw"], "both.img")).code, 0);
 
-    let mut gzip =
-        Command::new("gzip").arg("-c").stdin(fs::File::open(dir.path("both.img")).unwrap()).output();
-    dir.write("disk.gz", &std::mem::take(&mut gzip.as_mut().unwrap().stdout));
-    hinted(&dir.run(&convert(&["--no-unwrap"], "disk.gz")), &["use -f raw to read the compressed bytes"]);
-    dir.ok(&convert(&["--no-unwrap", "-f", "raw"], "disk.gz"));
-    assert!(dir.read("out.raw").starts_with(&dir.read("disk.gz")));
+    dir.write("partitioned.raw", &mixed_disk(SIZE));
+    let gzip = Command::new("gzip").args(["-k", "partitioned.raw"]).current_dir(dir.path(".")).status();
+    assert!(gzip.unwrap().success());
+    hinted(&dir.run(&convert(&["--no-unwrap"], "partitioned.raw.gz")), &["omit --no-unwrap"]);
+    dir.ok(&convert(&[], "partitioned.raw.gz"));
 
     dir.write("a:b", &mixed_disk(SIZE));
     let create = ["create", "-f", "qcow2", "-b"];
@@ -192,26 +191,8 @@ fn hints_for_options_of_a_target_work() {
     unhinted(&create("vmdk", "subformat=twoGbMaxExtentSparse", "64P"));
 }
 
-/// Swaps the numbers of the last two grains of a stream-optimised VMDK, and their entries in the grain table.
-fn swap_grains(vmdk: &mut [u8]) {
-    let number = |at: usize| u32::from_le_bytes(vmdk[at..at + 4].try_into().unwrap());
-    let next = |at: usize| (at + 12 + usize::try_from(number(at + 8)).unwrap()).next_multiple_of(512);
-    let (mut first, mut second) = (0, usize::try_from(number(64)).unwrap() * 512);
-    // A marker without data follows the last grain.
-    while number(next(second) + 8) != 0 {
-        (first, second) = (second, next(second));
-    }
-    let entry = |at: usize| u32::try_from(at / 512).unwrap().to_le_bytes();
-    let pair = [entry(first), entry(second)].concat();
-    let table = vmdk.windows(8).rposition(|bytes| bytes == pair).unwrap();
-    vmdk[table..table + 8].copy_from_slice(&[entry(second), entry(first)].concat());
-    let lba = vmdk[first..first + 8].to_vec();
-    vmdk.copy_within(second..second + 8, first);
-    vmdk[second..second + 8].copy_from_slice(&lba);
-}
-
 #[test]
-fn hints_for_streams_work() {
+fn hint_for_a_stream_works() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(SIZE));
     dir.ok(&["convert", "-O", "vmdk", "disk.raw", "sparse.vmdk"]);
@@ -222,18 +203,6 @@ fn hints_for_streams_work() {
     );
     assert_eq!(dir.run_fed(&["convert", "-", "out.raw"], &sparse).code, 0);
     dir.ok(&["convert", "--no-spool", "sparse.vmdk", "other.raw"]);
-
-    // The grains that are out of order are past the head that decides if the stream is spooled.
-    dir.write("large.raw", &mixed_disk(16 << 20));
-    dir.ok(&["convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "large.raw", "stream.vmdk"]);
-    let mut stream = dir.read("stream.vmdk");
-    swap_grains(&mut stream);
-    dir.write("swapped.vmdk", &stream);
-    let run = dir.run_fed(&["convert", "-", "-"], &stream);
-    let hint = run.stderr.lines().nth(1).unwrap_or_default();
-    assert!(hint.contains("write to a file, or read the image from a file"), "{:?}", run.stderr);
-    assert_eq!(dir.run_fed(&["convert", "-", "swapped.raw"], &stream).code, 0);
-    assert!(dir.ok(&["convert", "swapped.vmdk", "-"]).stdout == dir.read("swapped.raw"));
 }
 
 #[test]
