@@ -33,6 +33,11 @@ impl Directory {
         Some(inside.to_str()?.as_bytes().to_vec())
     }
 
+    /// The same: nothing is read for it.
+    pub(super) fn name_by_text(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.name_inside(name)
+    }
+
     /// The names directly in it that are Unicode.
     pub(super) fn names(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
         let entries = self.0.join(".").read_dir()?;

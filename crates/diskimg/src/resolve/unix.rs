@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -88,6 +88,30 @@ impl Directory {
         let directory = resolved.ancestors().skip(1).find(is_own)?;
         Some(resolved.strip_prefix(directory).ok()?.as_os_str().as_bytes().to_vec())
     }
+
+    /// Returns the name in this directory of a path that leads back into it by its text alone. Reads nothing of what the
+    /// name lists, so that names can be judged that are not followed.
+    pub(super) fn name_by_text(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let own = std::path::absolute(self.path.as_ref()?.join(".")).ok()?;
+        let full = plain_path(&own.join(OsStr::from_bytes(name)));
+        let inside = |own: &Path| Some(full.strip_prefix(own).ok()?.as_os_str().as_bytes().to_vec());
+        inside(&plain_path(&own)).or_else(|| inside(&own.canonicalize().ok()?))
+    }
+}
+
+/// Removes `.` and `..` from an absolute path, without regard to links.
+fn plain_path(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 #[cfg(target_os = "linux")]

@@ -215,14 +215,15 @@ impl WithinDirectory {
         if file.metadata().ok()?.is_file() { FileSource::new(file).ok() } else { None }
     }
 
-    /// Returns true if a file with one of the names of `reference` exists in the directory.
+    /// Returns true if a file with one of the names of `reference` exists in the directory. Nothing outside of the
+    /// directory is touched, so a name that leads back into it only through links does not count.
     pub(super) fn contains(&self, reference: &Reference) -> Result<bool> {
         if reference.name.is_empty() || reference.name.ends_with(b"/") {
             return Ok(reference.identity.uuid.is_some());
         }
         let inside = |name: &Vec<u8>| {
             self.directory.contains(name)
-                || self.directory.name_inside(name).is_some_and(|name| self.directory.contains(&name))
+                || self.directory.name_by_text(name).is_some_and(|name| self.directory.contains(&name))
         };
         Ok(lookup_names(reference, self.by_last_component)?.iter().any(inside))
     }

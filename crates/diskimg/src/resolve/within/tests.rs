@@ -103,6 +103,12 @@ fn names_that_lead_back_into_the_directory_are_followed() {
             let role = ReferenceRole::Backing;
             assert_eq!(error.remedy(), Some(Remedy::LocateFile { role }), "{error}");
         }
+        // Without following, only the text of a name is considered.
+        assert!(resolver.contains(&reference(&text(dir.join("sub/../base.raw")))).unwrap());
+        assert!(resolver.contains(&reference(b"base.raw")).unwrap());
+        assert!(!resolver.contains(&reference(b"out")).unwrap());
+        assert!(!resolver.contains(&reference(b"../other/base.raw")).unwrap());
+        assert!(!resolver.contains(&reference(&text(outer.path().join("other/base.raw")))).unwrap());
         // A file that is missing in the directory is not one outside.
         let error = resolver.resolve(&reference(&text(dir.join("absent")))).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
