@@ -25,18 +25,21 @@ pub enum LimitKind {
     Snapshots,
     /// [`Limits::header_bytes`](crate::Limits::header_bytes).
     HeaderBytes,
+    /// [`Limits::probed_bytes`](crate::Limits::probed_bytes).
+    ProbedBytes,
     /// The size of temporary files. It is not a field of [`Limits`](crate::Limits).
     TemporaryFiles,
 }
 
 /// All limits with their names. Front ends use these names for their options and print them in errors.
-const NAMES: [(LimitKind, &str); 7] = [
+const NAMES: [(LimitKind, &str); 8] = [
     (LimitKind::VirtualSize, "virtual-size"),
     (LimitKind::Tables, "metadata-cache"),
     (LimitKind::DecoderMemory, "decoder-memory"),
     (LimitKind::ChainDepth, "chain-depth"),
     (LimitKind::Snapshots, "snapshots"),
     (LimitKind::HeaderBytes, "header-bytes"),
+    (LimitKind::ProbedBytes, "probed-bytes"),
     (LimitKind::TemporaryFiles, "temporary-files"),
 ];
 
@@ -47,7 +50,7 @@ impl LimitKind {
     }
 
     /// The name: `virtual-size`, `metadata-cache`, `decoder-memory`, `chain-depth`, `snapshots`, `header-bytes`,
-    /// `temporary-files`.
+    /// `probed-bytes`, `temporary-files`.
     #[must_use]
     pub fn name(self) -> &'static str {
         NAMES.into_iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
@@ -92,6 +95,7 @@ mod tests {
             chain_depth: 1003,
             snapshots: 1004,
             header_bytes: 1005,
+            probed_bytes: 1006,
         };
         assert_eq!(limits, named);
         assert_eq!(LimitKind::by_name("speed"), None);

@@ -30,6 +30,9 @@ pub struct Limits {
     /// The maximum number of bytes of names, descriptions and lists stored from the headers of one image. Default 4
     /// MiB.
     pub header_bytes: u64,
+    /// The maximum number of decompressed bytes that a probe reads of a compressed stream of unknown format, in which
+    /// only a trailer could still name a format. Default 1 GiB, our limit.
+    pub probed_bytes: u64,
 }
 
 impl Default for Limits {
@@ -41,6 +44,7 @@ impl Default for Limits {
             chain_depth: 16,
             snapshots: 65_536,
             header_bytes: 4 << 20,
+            probed_bytes: 1 << 30,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Limits {
             LimitKind::ChainDepth => self.chain_depth.into(),
             LimitKind::Snapshots => self.snapshots.into(),
             LimitKind::HeaderBytes => self.header_bytes,
+            LimitKind::ProbedBytes => self.probed_bytes,
             LimitKind::TemporaryFiles => return None,
         })
     }
@@ -75,6 +80,7 @@ impl Limits {
             LimitKind::ChainDepth => self.chain_depth = count()?,
             LimitKind::Snapshots => self.snapshots = count()?,
             LimitKind::HeaderBytes => self.header_bytes = value,
+            LimitKind::ProbedBytes => self.probed_bytes = value,
             LimitKind::TemporaryFiles => {
                 return Err(refused().because("this limit belongs to the temporary files"));
             }

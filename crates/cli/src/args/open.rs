@@ -25,8 +25,8 @@ pub(crate) struct OpenArgs {
     /// Largest virtual size to accept [default: 64T]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
-    /// Change a limit: virtual-size, metadata-cache, decoder-memory, chain-depth, snapshots, header-bytes or
-    /// temporary-files; sizes have a suffix as in 256M
+    /// Change a limit: virtual-size, metadata-cache, decoder-memory, chain-depth, snapshots, header-bytes,
+    /// probed-bytes or temporary-files; sizes have a suffix as in 256M
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = LimitValue::parse)]
     pub(crate) limits: Vec<LimitValue>,
     /// Member to read from an archive (tar, OVA, Vagrant box); needed if several are disks

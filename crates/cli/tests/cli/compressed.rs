@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::tools::{RunResult, ScratchDir, gz, mixed_disk};
 
-/// What OpenWrt appends to a compressed image.
+/// The metadata that OpenWrt appends to a compressed image.
 const METADATA: &[u8] = b"{\"metadata_version\": \"1.1\"}\n\0\0FWx0\x12\x34";
 
 /// The result of the command with an image as a file, and as standard input.
@@ -293,5 +293,62 @@ fn no_hint_offers_compressed_bytes_as_raw() {
             assert!(!run.stderr.contains("raw if"), "{name}: {run:?}");
             assert!(!run.stderr.contains("allow-raw"), "{name}: {run:?}");
         }
+    }
+}
+
+/// A zst file of `size` zeros after `head`, in blocks of one repeated byte: 4 bytes of file for 128 KiB.
+fn zst_of_zeros(head: &[u8], size: usize) -> Vec<u8> {
+    const BLOCK: usize = 128 << 10;
+    let mut file = b"\x28\xb5\x2f\xfd\0".to_vec();
+    file.push((20 - 10) << 3);
+    file.extend(&u32::try_from(head.len() << 3).unwrap().to_le_bytes()[..3]);
+    file.extend(head);
+    let blocks = size / BLOCK;
+    for index in 0..blocks {
+        let header = u32::try_from(BLOCK << 3 | 2 | usize::from(index + 1 == blocks)).unwrap();
+        file.extend(&header.to_le_bytes()[..3]);
+        file.push(0);
+    }
+    file
+}
+
+#[test]
+fn probe_of_an_unknown_compressed_stream_ends_at_its_limit() {
+    let dir = ScratchDir::new();
+    // 1 MB for 31 GiB of zeros.
+    dir.write("zeros.zst", &zst_of_zeros(&[1; 512], 31 << 30));
+    let words = ["unknown, size not determined", "1073741824 decompressed bytes", "(limit probed-bytes)"];
+    for run in both_ways(&dir, &["probe", "IMAGE"], "zeros.zst") {
+        run.fails_with(2, &words);
+    }
+    for command in ["info", "inspect"] {
+        for run in both_ways(&dir, &[command, "--limit", "probed-bytes=1M", "IMAGE"], "zeros.zst") {
+            run.fails_with(1, &["unknown, size not determined", "1048576 decompressed bytes", "--allow-raw"]);
+        }
+    }
+    // The trailer of a VHD within the limit is found.
+    let mut footer = vec![0; 512];
+    footer[..8].copy_from_slice(b"conectix");
+    let sum: u32 = footer.iter().map(|byte| u32::from(*byte)).sum();
+    footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+    dir.write("disk.vhd", &[&[1; 3 << 20][..], &footer].concat());
+    dir.write("disk.vhd.gz", &gz(&dir.read("disk.vhd")));
+    for image in ["disk.vhd", "disk.vhd.gz"] {
+        for run in both_ways(&dir, &["probe", "IMAGE"], image) {
+            run.fails_with(1, &["vhd", "not supported"]);
+        }
+    }
+}
+
+#[test]
+fn probe_reads_a_recognised_raw_disk_to_its_end() {
+    let dir = ScratchDir::new();
+    dir.write("disk.zst", &zst_of_zeros(&mixed_disk(512 * 64), 2 << 30));
+    for run in both_ways(&dir, &["probe", "--limit", "probed-bytes=0", "IMAGE"], "disk.zst") {
+        assert_eq!((run.code, run.text()), (0, "raw+zstd 2147516416\n"), "{run:?}");
+    }
+    dir.write("zeros.zst", &zst_of_zeros(&[1; 512], 2 << 30));
+    for run in both_ways(&dir, &["probe", "--allow-raw", "--limit", "probed-bytes=0", "IMAGE"], "zeros.zst") {
+        assert_eq!((run.code, run.text()), (0, "raw+zstd 2147484160\n"), "{run:?}");
     }
 }

@@ -36,6 +36,11 @@ impl ArchiveProbe {
         Self { unpacker: Unpacker::describing(opener), image, ended: None, described: None }
     }
 
+    /// Limits the bytes that are read of an image of unknown format: see [`Payload::limit_unknown`].
+    pub(super) fn limit_unknown(&mut self) {
+        self.image.payload.limit_unknown();
+    }
+
     /// Probes the next bytes.
     ///
     /// # Errors

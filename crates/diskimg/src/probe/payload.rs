@@ -1,6 +1,6 @@
 //! Probing the image in a stream: when it is evaluated, and when the result is certain.
 
-use diskimg_core::{ImageInfo, range};
+use diskimg_core::{Error, ErrorKind, ImageInfo, LimitKind, Remedy, range};
 
 use super::bounded_info::{BoundedInfo, bounded};
 use super::evaluate::{Evaluation, StreamEnd, evaluate};
@@ -22,6 +22,8 @@ pub(crate) struct Payload {
     /// True if the virtual size is certain.
     sized: bool,
     next_evaluation: u64,
+    /// The bytes after which an image of unknown format is not followed to its end.
+    unknown_after: u64,
     /// The description so far.
     known: Option<ImageInfo>,
     settled: Option<Evaluation>,
@@ -35,9 +37,16 @@ impl Payload {
             named: false,
             sized: false,
             next_evaluation: HEAD as u64,
+            unknown_after: u64::MAX,
             known: None,
             settled: None,
         }
+    }
+
+    /// Limits the bytes that are read of an image of unknown format to [`diskimg_core::Limits::probed_bytes`]. The stream is
+    /// decompressed: its bytes cost its sender little.
+    pub(super) fn limit_unknown(&mut self) {
+        self.unknown_after = self.opener.limits.probed_bytes;
     }
 
     /// Marks the format as certain. An archive recognised it by the head and the length of its member.
@@ -140,6 +149,13 @@ impl Payload {
             self.settle(here);
             return;
         }
+        let is_unknown = here.image.as_ref().is_err_and(|error| error.kind() == ErrorKind::UnknownFormat);
+        let most = if is_unknown { self.unknown_after } else { u64::MAX };
+        if total >= most {
+            let unknown = not_determined(total);
+            self.settle(Evaluation { image: Err(unknown), ..here });
+            return;
+        }
         self.sized |= coming.is_none() && endless.settles_size(&here);
         let known = match self.sized || coming.is_some() {
             true => endless.image.or(here.image),
@@ -147,6 +163,16 @@ impl Payload {
         };
         self.known = known.ok().map(|info| bounded(info).into_info());
         let next = coming.unwrap_or(total.saturating_mul(2));
-        self.next_evaluation = next.min(limit.saturating_add(1));
+        self.next_evaluation = next.min(limit.saturating_add(1)).min(most);
     }
+}
+
+/// The error for an image whose first `bytes` bytes have no known format, and whose end was not read.
+fn not_determined(bytes: u64) -> Error {
+    let limit = LimitKind::ProbedBytes;
+    Error::new(ErrorKind::UnknownFormat)
+        .because(format_args!(
+            "unknown, size not determined: no image format is recognised in the first {bytes} decompressed bytes (limit {limit})"
+        ))
+        .with_remedy(Remedy::AllowRaw)
 }

@@ -1,7 +1,7 @@
 //! The prober for a stream that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ImageInfo};
+use diskimg_core::{Error, ImageInfo, range};
 
 use super::archive_probe::ArchiveProbe;
 use super::probed::Probed;
@@ -31,6 +31,7 @@ use crate::opener::{Opener, check_trailing_data};
 /// | VMDK, a descriptor alone | the end | the end |
 /// | VDI | the first 68 KiB | the last block that the header counts |
 /// | raw, and unrecognised bytes | the end | the end |
+/// | compressed bytes of unknown format | never | [`crate::Limits::probed_bytes`] decompressed bytes |
 /// | unsupported formats | never | the first 68 KiB |
 ///
 /// A stream shorter than 68 KiB is evaluated at its end. The size of a disk in an archive is known at the end of it,
@@ -87,13 +88,24 @@ impl Prober {
 
     /// Probes the next bytes of the stream and returns what is certain. Bytes after [`Probed::Done`] are only counted.
     pub fn push(&mut self, chunk: &[u8]) -> Probed {
+        // No decompressed bytes follow until the bytes that show the compression are complete.
+        let start = range::buffer_len(&(self.pushed..Wrapper::HEAD as u64));
+        let (start, rest) = chunk.split_at_checked(start).unwrap_or((chunk, &[]));
         self.pushed = self.pushed.saturating_add(chunk.len() as u64);
+        self.decode(start);
+        if !start.is_empty() && self.wrapper().is_some() {
+            self.content.limit_unknown();
+        }
+        self.decode(rest);
+        self.state()
+    }
+
+    fn decode(&mut self, chunk: &[u8]) {
         if self.state() != Probed::Done {
             let content = &mut self.content;
             let decoded = self.decompressor.push(chunk, &mut |bytes| content.push(bytes));
             self.record(decoded);
         }
-        self.state()
     }
 
     /// The state of the probe.
