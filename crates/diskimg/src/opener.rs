@@ -217,7 +217,7 @@ impl Opener {
 /// [`ErrorKind::Truncated`].
 pub(crate) fn check_trailing_data(format: Format, findings: &[Finding]) -> Result<()> {
     let find = |check: &[&str]| findings.iter().find(|finding| check.contains(&finding.check));
-    match (find(&[TRAILING_DATA]), find(&["truncated", "partition_table"])) {
+    match (find(&[TRAILING_DATA]), find(&["truncated", "truncated_cluster", "partition_table"])) {
         (Some(trailing), Some(shorter)) => Err(Error::new(ErrorKind::Truncated)
             .format(format)
             .field("image")
