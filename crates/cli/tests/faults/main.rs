@@ -34,6 +34,14 @@ fn new_file_is_whole_or_absent() {
 }
 
 #[test]
+fn file_of_several_threads_is_whole_or_absent() {
+    let mut scenario = Scenario::new("compressed by 4 threads", Target::File("qcow2"));
+    scenario.source(&disk());
+    scenario.convert_with_threads("4", &["-c", "-O", "qcow2", "disk.raw", "target"]);
+    scenario.run();
+}
+
+#[test]
 fn replaced_file_is_whole() {
     for format in ["raw", "qcow2"] {
         let mut scenario = Scenario::new(&format!("replaced {format}"), Target::File(format));

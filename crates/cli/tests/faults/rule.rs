@@ -26,7 +26,8 @@ pub(crate) struct Observed {
 }
 
 /// Returns the reason if the rule does not hold: after success the target is complete; otherwise the old image is
-/// whole, or nothing opens. No temporary file is left except by SIGKILL. An interrupted call is repeated.
+/// whole, or nothing opens. No temporary file is left except by SIGKILL. An interrupted call is
+/// repeated, and a thread that cannot be started is done without.
 pub(crate) fn violation(
     fault: &Fault,
     ended: &Ended,
@@ -53,6 +54,11 @@ pub(crate) fn violation(
     }
     if fault.injected == Injected::Error("EINTR") && !fault.is_startup && ended.code != Some(0) {
         return Some("an interrupted call is not repeated");
+    }
+    let is_refused_thread =
+        matches!(fault.injected, Injected::Error("EAGAIN") | Injected::Persistent("EAGAIN"));
+    if is_refused_thread && ended.code != Some(0) {
+        return Some("a thread that cannot be started is not done without");
     }
     let expected = if ended.code == Some(0) { after_success } else { before };
     if !is_killed && !is_double(fault) && observed.names != expected {

@@ -113,8 +113,12 @@ impl<'a> Scenario<'a> {
 
     pub(crate) fn convert(&mut self, args: &[&str]) {
         // One worker makes the calls of each run the same.
-        let common = ["convert", "-m", "1"].iter().chain(args);
-        self.args = common.map(|arg| (*arg).to_owned()).collect();
+        self.convert_with_threads("1", args);
+    }
+
+    pub(crate) fn convert_with_threads(&mut self, threads: &str, args: &[&str]) {
+        let all = [&["convert", "-m", threads], args].concat();
+        self.args = all.into_iter().map(str::to_owned).collect();
     }
 
     /// The conversion runs as on a file system where every file has a name.

@@ -32,7 +32,11 @@ const CALLS: &[&str] = &[
     "unlinkat",
     "fchmod",
     "fchown",
+    THREAD,
 ];
+
+/// The call that starts a thread. The system refuses it at its limit of processes.
+const THREAD: &str = "clone3";
 
 /// The calls that may report a full disk, and those that a signal may interrupt.
 const ALLOCATING: &[&str] = &[
@@ -134,7 +138,8 @@ impl CallCounts {
     pub(crate) fn faults(&self, all: bool) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (call, &(count, startup)) in &self.0 {
-            let first = startup + 1;
+            // The thread that receives signals is started first.
+            let first = if call == THREAD { 1 } else { startup + 1 };
             let mut numbers = vec![first, first + 1, first.midpoint(count), count];
             numbers.retain(|number| (first..=count).contains(number));
             numbers.sort_unstable();
@@ -167,6 +172,9 @@ pub(crate) fn without_nameless_files(log: &str) -> String {
 }
 
 fn kinds(call: &str, all: bool) -> Vec<Injected> {
+    if call == THREAD {
+        return vec![Injected::Error("EAGAIN"), Injected::Persistent("EAGAIN"), Injected::Kill];
+    }
     let mut kinds = vec![Injected::Error("EIO"), Injected::Kill];
     if ALLOCATING.contains(&call) && all {
         kinds.push(Injected::Error("ENOSPC"));
