@@ -37,7 +37,7 @@ pub fn limits() -> Limits {
 
 /// Opens any bytes as one format, and reads and checks a valid image.
 fn open(driver: &Driver, data: &[u8]) {
-    let options = OpenOptions { limits: limits(), resolver: &DenyReferences, snapshot: None };
+    let options = OpenOptions { limits: limits(), ..OpenOptions::default() };
     let source: Arc<dyn BlockSource> = Arc::new(Memory::new(data.to_vec()));
     let report = driver.check.map(|check| check(Arc::clone(&source), &options));
     if let Ok(image) = (driver.open)(source, &options) {
@@ -53,7 +53,7 @@ fn open(driver: &Driver, data: &[u8]) {
 fn inspect(driver: &Driver, data: &[u8]) {
     let source = Memory::new(data.to_vec());
     let described = (driver.inspect)(&source, &limits());
-    let options = OpenOptions { limits: limits(), resolver: &DenyReferences, snapshot: None };
+    let options = OpenOptions { limits: limits(), ..OpenOptions::default() };
     match ((driver.open)(Arc::new(source), &options), described) {
         (Ok(image), Ok(mut described)) => {
             // Opening reads more, and may add findings.

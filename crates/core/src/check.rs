@@ -52,6 +52,15 @@ impl CheckReport {
         self.list(ProblemKind::Corruption, offset, message);
     }
 
+    /// Counts a corruption, and lists it with the message that `message` makes while there is room.
+    pub fn corruption_with(&mut self, offset: Option<u64>, message: impl FnOnce() -> String) {
+        if self.problems.len() < MAX_LISTED {
+            self.corruption(offset, message());
+        } else {
+            self.corruptions = self.corruptions.saturating_add(1);
+        }
+    }
+
     /// Counts `units` consecutive leaked units, and lists them as one problem while there is room.
     pub fn leak(&mut self, units: u64, offset: Option<u64>, message: impl Into<String>) {
         self.leaks = self.leaks.saturating_add(units);
@@ -83,6 +92,9 @@ mod tests {
             report.corruption(Some(n), "bad");
             report.leak(2, None, "lost");
         }
+        report.corruption_with(None, || unreachable!("the list is full"));
+        assert_eq!(report.corruptions, 3001);
+        report.corruptions = 3000;
         assert_eq!((report.corruptions, report.leaks, report.problems.len()), (3000, 6000, MAX_LISTED));
         assert_eq!(report.problems[1].kind, ProblemKind::Leak);
         assert!(!report.is_clean());

@@ -1,11 +1,11 @@
 //! The interface of a format.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::{
     BlockSink, BlockSource, CheckReport, DenyReferences, Error, ErrorKind, Finding, Format, Image, ImageInfo,
-    Limits, Measured, Resolver, Result, Siblings, StreamDecoder,
+    Limits, Measured, Progress, Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Compares the tables of an image that was described with the length of its file: the type of [`Driver::survey`].
@@ -90,11 +90,26 @@ pub struct OpenOptions<'a> {
     pub resolver: &'a dyn Resolver,
     /// An internal snapshot to read instead of the active state.
     pub snapshot: Option<SnapshotSelector>,
+    /// Receives the progress of [`Driver::check`] in guest bytes and may stop it. [`Driver::open`] ignores it.
+    pub progress: &'a dyn Progress,
+}
+
+impl OpenOptions<'_> {
+    /// Reports that a check has done `bytes` more guest bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] if the caller stops the check.
+    pub fn advance(&self, bytes: u64) -> Result<()> {
+        match self.progress.advance(bytes) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(ErrorKind::Cancelled)),
+        }
+    }
 }
 
 impl Default for OpenOptions<'_> {
     fn default() -> Self {
-        Self { limits: Limits::default(), resolver: &DenyReferences, snapshot: None }
+        Self { limits: Limits::default(), resolver: &DenyReferences, snapshot: None, progress: &() }
     }
 }
 

@@ -46,14 +46,35 @@ impl Opener {
     /// [`ErrorKind::Unsupported`] in the field `check` if the format has no structure to check;
     /// [`ErrorKind::InUse`] unless [`Opener::locking`] allows it; otherwise errors that prevent the check. Problems of the image are not errors but part of the [`CheckReport`].
     pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
+        self.check_with(path, &())
+    }
+
+    /// Checks the image in a file as [`Opener::check`] does. Reports the guest bytes whose tables were checked to
+    /// `progress`, which may stop the check.
+    ///
+    /// ```
+    /// use diskimg::{Cancel, ErrorKind, Opener};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let cancel = Cancel::default();
+    /// cancel.trigger();
+    /// let error = Opener::new().check_with(&path, &cancel).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Cancelled);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::check`]; [`ErrorKind::Cancelled`] if `progress` stops the check.
+    pub fn check_with(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<Checked> {
         let path = path.as_ref();
         let (source, _) = self.locked_file(path)?;
         match self.wrapper_of(&source)? {
-            None => self.checked_unpacked(Arc::new(source)),
+            None => self.checked_unpacked(Arc::new(source), progress),
             Some(wrapper) => {
                 let input = StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?;
-                let (file, log) = input.into_file(&())?;
-                self.checked(file, &|size| log.findings(size))
+                let (file, log) = input.into_file(progress)?;
+                self.checked(file, progress, &|size| log.findings(size))
             }
         }
     }
@@ -63,24 +84,30 @@ impl Opener {
     /// # Errors
     /// As [`Opener::check`].
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
-        self.without_locks().checked_unpacked(source)
+        self.without_locks().checked_unpacked(source, &())
     }
 
     /// Checks the image in a source, or the disk of an archive.
-    fn checked_unpacked(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
+    fn checked_unpacked(&self, source: Arc<dyn BlockSource>, progress: &dyn Progress) -> Result<Checked> {
         let Some(ArchivedDisk { source, conclusion }) = self.archived_in(Arc::clone(&source))? else {
-            return self.checked(source, &|_| Vec::new());
+            return self.checked(source, progress, &|_| Vec::new());
         };
         conclusion.check()?;
         if conclusion.member.wrapper.is_some() {
-            let (file, log) = StreamInput::compressed_member(source, conclusion, self)?.into_file(&())?;
-            return self.checked(file, &|size| log.findings(size));
+            let (file, log) =
+                StreamInput::compressed_member(source, conclusion, self)?.into_file(progress)?;
+            return self.checked(file, progress, &|size| log.findings(size));
         }
-        self.checked(Arc::new(source), &|size| conclusion.findings(size))
+        self.checked(Arc::new(source), progress, &|size| conclusion.findings(size))
     }
 
     /// Checks the image in a source. `more` returns findings about an image of this virtual size.
-    fn checked(&self, source: Arc<dyn BlockSource>, more: &dyn Fn(u64) -> Vec<Finding>) -> Result<Checked> {
+    fn checked(
+        &self,
+        source: Arc<dyn BlockSource>,
+        progress: &dyn Progress,
+        more: &dyn Fn(u64) -> Vec<Finding>,
+    ) -> Result<Checked> {
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| {
             let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
@@ -92,7 +119,8 @@ impl Opener {
         };
         let opened = OpenedFiles::new(self.locking);
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
-        let options = OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot: None };
+        let options =
+            OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot: None, progress };
         // An image that cannot be described may still be checked.
         let described = self.inspect_image(&source);
         let mut findings = described.map_or_else(
@@ -135,6 +163,6 @@ impl StreamInput {
     pub fn check(self, progress: &dyn Progress) -> Result<Checked> {
         let opener = self.pinned_opener();
         let (file, log) = self.into_file(progress)?;
-        opener.checked(file, &|size| log.findings(size))
+        opener.checked(file, progress, &|size| log.findings(size))
     }
 }

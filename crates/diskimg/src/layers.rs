@@ -43,7 +43,8 @@ impl Opener {
         opened: &OpenedFiles,
     ) -> Result<Arc<dyn Image>> {
         let resolver = RelativeResolver { resolver: &*place.resolver, referrer: &place.reached_by, opened };
-        let options = OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot };
+        let options =
+            OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot, progress: &() };
         let layer = (driver.open)(source, &options).map_err(|error| place.name(error))?;
         layer.info().check_whole(self.allow_part).map_err(|error| place.name(error))?;
         Ok(layer)

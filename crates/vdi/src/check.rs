@@ -40,9 +40,11 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let budget = options.limits.table_budget("blocks in use");
     let mut check = BlockMapCheck::new(&header, source.size(), &budget)?;
     let map = BlockMap::new(source, geometry, &options.limits);
+    options.progress.begin(Some(header.size()));
     let mut next = 0;
     while next < u64::from(geometry.blocks) {
         let (page, first) = map.page(next)?;
+        options.advance(geometry.guest_start(page.len() as u64).0)?;
         for (block, entry) in (first..).zip(page.iter()) {
             if let MapEntry::Block(index) = MapEntry::decode(*entry) {
                 check.block(block, index, &mut report);
@@ -84,9 +86,9 @@ impl<'a> BlockMapCheck<'a> {
         let at = Some(geometry.entry_at(block).0);
         if index >= geometry.blocks {
             let blocks = geometry.blocks;
-            let message =
-                format!("block {block} is stored in file block {index}, but there are {blocks} blocks");
-            report.corruption(at, message);
+            report.corruption_with(at, || {
+                format!("block {block} is stored in file block {index}, but there are {blocks} blocks")
+            });
             return;
         }
         self.allocated = self.allocated.saturating_add(1);
@@ -96,17 +98,19 @@ impl<'a> BlockMapCheck<'a> {
         self.expected = index.checked_add(1);
         self.end = self.end.max(index.saturating_add(1));
         if self.mark_used(index) {
-            let message = format!("block {block} is stored in file block {index}, as is another block");
-            report.corruption(at, message);
+            report.corruption_with(at, || {
+                format!("block {block} is stored in file block {index}, as is another block")
+            });
         }
         let end = self.visible_end(block, index);
         if end > self.file_size {
             let size = self.file_size;
-            let message = format!(
-                "block {block} is stored in file block {index} and ends at byte {end}, past the end of the file at \
-                 byte {size}"
-            );
-            report.corruption(at, message);
+            report.corruption_with(at, || {
+                format!(
+                    "block {block} is stored in file block {index} and ends at byte {end}, past the end of the file at \
+                     byte {size}"
+                )
+            });
         }
     }
 

@@ -10,6 +10,7 @@ use super::common::{CommonArgs, opener, shown, stream, warn};
 use crate::args::{CheckArgs, Output};
 use crate::failure::{About, Outcome};
 use crate::output::{print_json, stdout};
+use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::stream_source::is_stream;
 
@@ -21,13 +22,18 @@ const NOT_SUPPORTED: u8 = 63;
 pub(super) fn run(args: &CheckArgs, common: CommonArgs) -> Outcome {
     let mut opener = opener(&args.read.open, Some((&args.read.follow, &args.file)))?;
     opener.strict = args.strict.strict;
+    let interrupt = Interrupt::listen();
+    let mode = if common.quiet { ProgressMode::None } else { ProgressMode::Auto };
+    let outputs = ProgressOutputs { fd: None, stdout_is_data: true };
+    let display = ProgressDisplay::new(mode, &interrupt, &outputs)?;
     let checked = match is_stream(&args.file) {
-        true => {
-            let interrupt = Interrupt::listen();
-            stream(&opener, &args.file, &interrupt.cancel)?.check(&*interrupt.cancel)
-        }
-        false => opener.check(&args.file),
+        true => stream(&opener, &args.file, &interrupt.cancel)?.check(&display),
+        false => opener.check_with(&args.file, &display),
     };
+    display.finish(checked.is_ok());
+    if let Some(code) = interrupt.exit_code().filter(|_| checked.is_err()) {
+        return Ok(code);
+    }
     let has_none = matches!(&checked, Err(error) if error.field_name() == Some("check"));
     let code = if has_none { NOT_SUPPORTED } else { 1 };
     let checked = checked.about(shown(&args.file)).map_err(|failure| failure.code(code))?;

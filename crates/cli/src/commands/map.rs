@@ -5,7 +5,7 @@ use std::io::Write;
 
 use diskimg::core::{Detail, ImageInfo, range};
 use diskimg::json::full_name;
-use diskimg::{BlockSource, Disk, ExtentKind, Extents, Image, Locking, ReferenceRole};
+use diskimg::{BlockSource, Disk, Error, Extent, ExtentKind, Extents, Image, Locking, ReferenceRole};
 use serde_json::json;
 
 use super::common::{CommonArgs, disk, opener, warn_in_use, warn_of_part};
@@ -21,23 +21,32 @@ pub(super) fn run(args: &MapArgs, common: CommonArgs) -> Outcome {
     if opener.locking == Locking::Refuse {
         opener.locking = Locking::Report;
     }
-    let disk = disk(&opener, &args.file, &Interrupt::listen())?;
+    let interrupt = Interrupt::listen();
+    let disk = disk(&opener, &args.file, &interrupt)?;
     warn_in_use(disk.in_use(), common);
     warn_of_part(disk.info(), common);
     let start = args.start_offset.min(disk.size());
     let rest = range::len(&(start..disk.size()));
     let end = start.saturating_add(args.max_length.unwrap_or(rest).min(rest));
-    let extents = Extents::new(&disk, start..end);
+    interrupt.counts.begin(range::len(&(start..end)));
+    let extents = Extents::new(&disk, start..end).map_while(|extent| {
+        interrupt.poll();
+        interrupt.counts.advance(extent.as_ref().map_or(0, |extent| extent.len));
+        (!interrupt.cancel.is_triggered()).then_some(extent)
+    });
     match (args.totals, common.output) {
         (true, _) => totals(extents, common.output)?,
         (false, Output::Json) => rows_json(extents, &disk)?,
         (false, Output::Human) => rows_human(extents, args, &disk)?,
     }
-    Ok(0)
+    Ok(interrupt.exit_code().unwrap_or(0))
 }
 
 /// Prints the rows of `qemu-img map --output=json` one by one, because a disk may have millions.
-fn rows_json(extents: Extents<'_>, disk: &Disk) -> Result<(), Failure> {
+fn rows_json<'a>(
+    extents: impl Iterator<Item = Result<Extent<'a>, Error>>,
+    disk: &Disk,
+) -> Result<(), Failure> {
     let mut out = stdout();
     let mut rows = MapRows::new(disk);
     let mut lead = "[";
@@ -67,7 +76,11 @@ fn json_row(row: &MapRow) -> String {
 
 /// Prints the four columns of `qemu-img map`, for data only. Data that is not stored verbatim has no offset
 /// and is shown as "encoded".
-fn rows_human(extents: Extents<'_>, args: &MapArgs, disk: &Disk) -> Result<(), Failure> {
+fn rows_human<'a>(
+    extents: impl Iterator<Item = Result<Extent<'a>, Error>>,
+    args: &MapArgs,
+    disk: &Disk,
+) -> Result<(), Failure> {
     let mut out = stdout();
     let names = file_names(args, disk);
     let mut rows = MapRows::new(disk);
@@ -151,7 +164,10 @@ fn extent_ends(info: &ImageInfo) -> impl Iterator<Item = (u64, String)> + '_ {
     })
 }
 
-fn totals(extents: Extents<'_>, output: Output) -> Result<(), Failure> {
+fn totals<'a>(
+    extents: impl Iterator<Item = Result<Extent<'a>, Error>>,
+    output: Output,
+) -> Result<(), Failure> {
     let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for extent in extents {
         let extent = extent?;

@@ -39,7 +39,8 @@ impl ExistingImage {
             Some(path) => Box::new(WithinDirectory::of_image(path)?),
             None => Box::new(DenyReferences),
         };
-        let options = OpenOptions { limits: Limits::default(), resolver: &*resolver, snapshot: None };
+        let options =
+            OpenOptions { limits: Limits::default(), resolver: &*resolver, ..OpenOptions::default() };
         let image = (driver.open)(Arc::clone(&source), &options).map_err(|error| {
             Error::new(error.kind())
                 .format(format)

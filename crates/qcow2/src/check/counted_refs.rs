@@ -1,5 +1,7 @@
-//! References to host clusters, counted for one window of clusters.
+//! References to host clusters, counted for a range of clusters.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use diskimg_core::{CheckReport, Result, range};
@@ -7,43 +9,78 @@ use diskimg_core::{CheckReport, Result, range};
 use crate::addr::{Geometry, HostOffset};
 use crate::errors::limit;
 
-/// The reference counts of a window of host clusters, and the problems found while counting.
+/// The number of host clusters that are counted together.
+const CHUNK: u64 = 4096;
+
+/// The reference counts of host clusters from one on, and the problems found while counting.
+///
+/// Only chunks with references are stored. If they exceed the limit, those with the highest clusters are dropped, and
+/// counted by another walk.
 pub(super) struct CountedRefs<'a> {
-    window: Range<u64>,
-    counts: Vec<u32>,
+    first: u64,
+    /// The first cluster that is not counted.
+    end: u64,
+    /// The counts, by the number of the chunk.
+    chunks: BTreeMap<u64, Vec<u32>>,
+    most_chunks: usize,
     geometry: Geometry,
     file_size: u64,
-    /// The report to add problems to; `None` after the first window, because every walk finds the same problems.
+    /// The report to add problems to; `None` after the first walk, because every walk finds the same problems.
     report: Option<&'a mut CheckReport>,
     /// The offset of the next guest cluster if the disk is not fragmented.
     next: Option<HostOffset>,
 }
 
+/// The counts of one walk.
+pub(super) struct RefCounts {
+    /// The host clusters that were counted.
+    pub(super) counted: Range<u64>,
+    chunks: BTreeMap<u64, Vec<u32>>,
+}
+
+impl RefCounts {
+    /// Returns the number of references to a cluster.
+    pub(super) fn get(&self, cluster: u64) -> u64 {
+        let index = usize::try_from(cluster % CHUNK).unwrap_or(usize::MAX);
+        self.chunks.get(&(cluster / CHUNK)).and_then(|counts| counts.get(index)).copied().unwrap_or(0).into()
+    }
+
+    /// Returns the first cluster from `cluster` on that is in a chunk with references.
+    pub(super) fn next_referenced(&self, cluster: u64) -> Option<u64> {
+        let (chunk, _) = self.chunks.range(cluster / CHUNK..).next()?;
+        Some(chunk.saturating_mul(CHUNK).max(cluster))
+    }
+}
+
 impl<'a> CountedRefs<'a> {
-    /// Creates counts of zero for the host clusters of `window`. Problems are added to `report` if there is one.
-    ///
-    /// # Errors
-    /// [`diskimg_core::ErrorKind::Limit`] if there is not enough memory.
+    /// Creates counts of zero for the host clusters of `window`, in memory for at most `most` of them. Problems are added
+    /// to `report` if there is one.
     pub(super) fn new(
         window: Range<u64>,
+        most: u64,
         geometry: Geometry,
         file_size: u64,
         report: Option<&'a mut CheckReport>,
-    ) -> Result<Self> {
-        let len = range::buffer_len(&window);
-        let mut counts = Vec::new();
-        counts.try_reserve_exact(len).map_err(|_| limit("memory").found(format_args!("{len} counts")))?;
-        counts.resize(len, 0);
-        Ok(Self { window, counts, geometry, file_size, report, next: None })
+    ) -> Self {
+        let most_chunks = usize::try_from(most / CHUNK).unwrap_or(usize::MAX).max(1);
+        let (first, end) = (window.start, window.end);
+        Self { first, end, chunks: BTreeMap::new(), most_chunks, geometry, file_size, report, next: None }
     }
 
-    pub(super) fn into_counts(self) -> Vec<u32> {
-        self.counts
+    pub(super) fn into_counts(self) -> RefCounts {
+        RefCounts { counted: self.first..self.end, chunks: self.chunks }
     }
 
     /// Returns true if problems are reported, so that flags must be compared with the stored refcounts.
     pub(super) fn is_reporting(&self) -> bool {
         self.report.is_some()
+    }
+
+    /// Reports a corruption; `message` is called only if it is listed.
+    pub(super) fn corruption_with(&mut self, offset: u64, message: impl FnOnce() -> String) {
+        if let Some(report) = &mut self.report {
+            report.corruption_with(Some(offset), message);
+        }
     }
 
     pub(super) fn corruption(&mut self, offset: u64, message: impl Into<String>) {
@@ -59,20 +96,54 @@ impl<'a> CountedRefs<'a> {
 
     /// Counts one reference to each cluster that `range` touches. `by` names the structure that refers to it.
     /// Returns false if the range starts past the end of the file.
-    pub(super) fn reference(&mut self, range: &Range<HostOffset>, by: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`diskimg_core::ErrorKind::Limit`] if there is not enough memory.
+    pub(super) fn reference(&mut self, range: &Range<HostOffset>, by: &str) -> Result<bool> {
         if range.start.0 >= self.file_size {
-            self.corruption(range.start.0, format!("{by} is past the end of the file, {}", self.file_size));
-            return false;
+            let size = self.file_size;
+            self.corruption_with(range.start.0, || format!("{by} is past the end of the file, {size}"));
+            return Ok(false);
         }
         let bits = self.geometry.cluster_bits();
         let last = range.end.0.min(self.file_size).saturating_sub(1) >> bits;
-        let clusters = range.start.0 >> bits..last + 1;
-        if let Some(counted) = range::intersect(&clusters, &self.window)
-            && let Some(counts) = range::slice_mut(&mut self.counts, self.window.start, &counted)
-        {
-            counts.iter_mut().for_each(|count| *count = count.saturating_add(1));
+        let clusters = (range.start.0 >> bits).max(self.first)..last.saturating_add(1);
+        let mut cluster = clusters.start;
+        while cluster < clusters.end.min(self.end) {
+            let chunk = cluster / CHUNK;
+            let end = chunk.saturating_add(1).saturating_mul(CHUNK).min(clusters.end).min(self.end);
+            let from = chunk.saturating_mul(CHUNK);
+            if let Some(counts) = range::slice_mut(self.chunk(chunk)?, from, &(cluster..end)) {
+                counts.iter_mut().for_each(|count| *count = count.saturating_add(1));
+            }
+            self.drop_highest();
+            cluster = end;
         }
-        true
+        Ok(true)
+    }
+
+    /// Returns the counts of a chunk.
+    fn chunk(&mut self, chunk: u64) -> Result<&mut [u32]> {
+        match self.chunks.entry(chunk) {
+            Entry::Occupied(counts) => Ok(counts.into_mut()),
+            Entry::Vacant(vacant) => {
+                let len = usize::try_from(CHUNK).unwrap_or(usize::MAX);
+                let mut counts = Vec::new();
+                let no_memory = |_| limit("memory").found(format_args!("{len} counts"));
+                counts.try_reserve_exact(len).map_err(no_memory)?;
+                counts.resize(len, 0);
+                Ok(vacant.insert(counts))
+            }
+        }
+    }
+
+    /// Drops the highest chunk if there are too many. Its clusters and those after it are counted by another walk.
+    fn drop_highest(&mut self) {
+        if self.chunks.len() > self.most_chunks
+            && let Some((chunk, _)) = self.chunks.pop_last()
+        {
+            self.end = self.end.min(chunk.saturating_mul(CHUNK));
+        }
     }
 
     /// Starts another table. QEMU counts fragments within each table.

@@ -4,8 +4,8 @@
 //! `qemu-img check`: a refcount that is too low, or an invalid entry, is a corruption; a refcount that is too high
 //! is a leak.
 //!
-//! References are counted for one window of host clusters at a time, so that memory does not grow with the file.
-//! The tables are walked once for each window.
+//! Only host clusters near references are counted, as many at a time as fit in memory, which does not grow with the file.
+//! The tables are walked once for each part.
 
 mod counted_refs;
 mod reference_walk;
@@ -21,13 +21,13 @@ use crate::features;
 use crate::file_window::FileWindow;
 use crate::first_cluster::FirstCluster;
 use crate::table_words::TableWords;
-use counted_refs::CountedRefs;
+use counted_refs::{CountedRefs, RefCounts};
 use reference_walk::ReferenceWalk;
 use stored_refcounts::StoredRefcounts;
 
 /// The number of host clusters that are counted at a time. Our limit: 32 MiB of counts, which cover 512 GiB at
 /// 64 KiB clusters.
-const WINDOW: u64 = 8 << 20;
+const COUNTED: u64 = 8 << 20;
 
 /// The maximum number of table entries that are read, over all windows. Our limit, which bounds tables that refer to
 /// each other many times: sixteen times the entries of 64 TiB at 64 KiB clusters.
@@ -51,63 +51,75 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
         total_units: Some(header.virtual_size().div_ceil(header.geometry.cluster_size())),
         ..CheckReport::default()
     };
+    options.progress.begin(Some(header.virtual_size()));
     let entries = Budget::new("table entries of a check", ENTRIES);
     let stored = StoredRefcounts::new(header, &tables);
     let mut walk = ReferenceWalk {
         parsed: &parsed,
-        limits,
+        options,
         tables: &tables,
         stored,
         entries: &entries,
         file: &mut window,
     };
-    let clusters = source.size().div_ceil(header.geometry.cluster_size());
+    let clusters = source.size().div_ceil(header.geometry.cluster_size()).max(1);
     let mut highest = None;
     let mut first = 0;
-    while first < clusters.max(1) {
-        let counted = first..clusters.min(first + WINDOW);
+    while first < clusters {
         let first_report = (first == 0).then_some(&mut report);
-        let mut refs = CountedRefs::new(counted.clone(), header.geometry, source.size(), first_report)?;
+        let mut refs =
+            CountedRefs::new(first..clusters, COUNTED, header.geometry, source.size(), first_report);
         walk.all(&mut refs)?;
-        highest = compare(&refs.into_counts(), counted.start, &parsed, &tables, &mut report)?.or(highest);
-        first = counted.end.max(first + 1);
+        let counts = refs.into_counts();
+        highest = compare(&counts, &parsed, &tables, options, &mut report)?.or(highest);
+        first = counts.counted.end.max(first + 1);
     }
     report.image_end = highest.map(|cluster| (cluster + 1) << header.geometry.cluster_bits());
     Ok(report)
 }
 
-/// Compares the counts of the host clusters from `first` on with the stored refcounts. Returns the last cluster in
-/// use.
+/// Compares the counts of host clusters with the stored refcounts. Returns the last cluster in use.
 fn compare(
-    counts: &[u32],
-    first: u64,
+    counts: &RefCounts,
     parsed: &FirstCluster,
     tables: &TableWords,
+    options: &OpenOptions<'_>,
     report: &mut CheckReport,
 ) -> Result<Option<u64>> {
     let mut stored = StoredRefcounts::new(&parsed.header, tables);
     let mut highest = None;
-    let mut clusters = (first..).zip(counts).peekable();
-    while let Some((cluster, &count)) = clusters.next() {
-        if stored.is_absent(cluster)? && count == 0 {
-            // Most of a sparse file: no refcounts are stored for a whole block of clusters.
-            let end = stored.block_end(cluster);
-            while clusters.next_if(|(cluster, count)| *cluster < end && **count == 0).is_some() {}
-            continue;
+    let mut cluster = counts.counted.start;
+    while cluster < counts.counted.end {
+        let block_end = stored.block_end(cluster).min(counts.counted.end);
+        options.advance(0)?;
+        if stored.is_absent(cluster)? {
+            // Most of a sparse file: nothing is stored or referenced.
+            let referenced = counts.next_referenced(cluster).unwrap_or(counts.counted.end);
+            let next = referenced.min(stored.next_block(cluster)).min(counts.counted.end);
+            if next > cluster {
+                cluster = next;
+                continue;
+            }
         }
-        let found = stored.get(cluster)?;
-        let count = u64::from(count);
-        let offset = cluster << parsed.header.geometry.cluster_bits();
-        if found > 0 || count > 0 {
-            highest = Some(cluster);
+        for cluster in cluster..block_end {
+            let (found, count) = (stored.get(cluster)?, counts.get(cluster));
+            if found > 0 || count > 0 {
+                highest = Some(cluster);
+            }
+            report_difference(cluster, found, count, parsed, report);
         }
-        let message =
-            || format!("cluster {cluster} has a reference count of {found}, and {count} references");
-        if found < count {
-            report.corruption(Some(offset), message());
-        } else if found > count {
-            report.leak(1, Some(offset), message());
-        }
+        cluster = block_end;
     }
     Ok(highest)
+}
+
+/// Reports a stored refcount of `found` for a cluster with `count` references.
+fn report_difference(cluster: u64, found: u64, count: u64, parsed: &FirstCluster, report: &mut CheckReport) {
+    let offset = cluster << parsed.header.geometry.cluster_bits();
+    let message = || format!("cluster {cluster} has a reference count of {found}, and {count} references");
+    if found < count {
+        report.corruption(Some(offset), message());
+    } else if found > count {
+        report.leak(1, Some(offset), message());
+    }
 }

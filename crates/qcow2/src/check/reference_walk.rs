@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Budget, Limits, Result};
+use diskimg_core::{Budget, OpenOptions, Result};
 
 use super::counted_refs::CountedRefs;
 use super::stored_refcounts::StoredRefcounts;
@@ -18,10 +18,13 @@ use crate::l2::{ClusterDescriptor, L2Rules};
 use crate::snapshot::SnapshotTable;
 use crate::table_words::TableWords;
 
+/// The guest bytes after which the progress is reported, if nothing is allocated in them. Our choice.
+const PROGRESS_STEP: u64 = 1 << 30;
+
 /// An image, walked once for each window of clusters.
 pub(super) struct ReferenceWalk<'w, 'a> {
     pub(super) parsed: &'w FirstCluster,
-    pub(super) limits: &'w Limits,
+    pub(super) options: &'w OpenOptions<'w>,
     pub(super) tables: &'w TableWords,
     pub(super) stored: StoredRefcounts<'w>,
     pub(super) entries: &'w Budget,
@@ -47,9 +50,9 @@ impl ReferenceWalk<'_, '_> {
     /// Counts all references.
     pub(super) fn all(&mut self, refs: &mut CountedRefs<'_>) -> Result<()> {
         let header = &self.parsed.header;
-        refs.reference(&span(HostOffset(0), self.geometry().cluster_size()), "the header");
+        refs.reference(&span(HostOffset(0), self.geometry().cluster_size()), "the header")?;
         if let Some(crypto) = self.parsed.extensions.crypto_header {
-            refs.reference(&span(HostOffset(crypto.offset), crypto.bytes), "the encryption header");
+            refs.reference(&span(HostOffset(crypto.offset), crypto.bytes), "the encryption header")?;
         }
         self.refcounts(refs)?;
         let range = span(HostOffset(header.l1_table_offset), header.l1_bytes());
@@ -62,7 +65,7 @@ impl ReferenceWalk<'_, '_> {
         let header = &self.parsed.header;
         let bytes = header.refcount_table_bytes().min(MAX_REFCOUNT_TABLE_BYTES);
         let table = span(HostOffset(header.refcount_table_offset), bytes);
-        refs.reference(&table, "the refcount table");
+        refs.reference(&table, "the refcount table")?;
         let cluster_size = self.geometry().cluster_size();
         self.words(&table, |walk, at, entry| {
             if entry == 0 {
@@ -73,7 +76,7 @@ impl ReferenceWalk<'_, '_> {
                 let message = format!("refcount table entry {entry:#x} is not the offset of a cluster");
                 refs.corruption(at, message);
             } else {
-                refs.reference(&span(HostOffset(block), cluster_size), "a refcount block");
+                refs.reference(&span(HostOffset(block), cluster_size), "a refcount block")?;
             }
             Ok(())
         })
@@ -85,14 +88,14 @@ impl ReferenceWalk<'_, '_> {
             return Ok(());
         }
         let mut l1_tables = Vec::new();
-        let mut table = SnapshotTable::new(header, self.limits, self.file);
+        let mut table = SnapshotTable::new(header, &self.options.limits, self.file);
         for entry in table.by_ref() {
             let entry = refs.valid(header.snapshots_offset, entry);
             l1_tables
                 .extend(entry.map(|entry| span(HostOffset(entry.l1_table_offset), entry.l1_entries * 8)));
         }
         let table = HostOffset(header.snapshots_offset)..HostOffset(table.offset());
-        refs.reference(&table, "the snapshot table");
+        refs.reference(&table, "the snapshot table")?;
         for range in l1_tables {
             self.l1(refs, &WalkedL1 { range, active: false })?;
         }
@@ -103,18 +106,18 @@ impl ReferenceWalk<'_, '_> {
         let is_used = self.parsed.header.autoclear & features::BITMAPS != 0;
         let Some(Ok(extension)) = self.parsed.extensions.bitmaps.filter(|_| is_used) else { return Ok(()) };
         let directory = span(HostOffset(extension.directory_offset), extension.directory_bytes);
-        refs.reference(&directory, "the bitmap directory");
-        let budget = self.limits.header_budget();
+        refs.reference(&directory, "the bitmap directory")?;
+        let budget = self.options.limits.header_budget();
         let bitmaps = refs.valid(directory.start.0, bitmap::list(extension, &budget, self.file));
         let cluster_size = self.geometry().cluster_size();
         for bitmap in bitmaps.unwrap_or_default() {
-            refs.reference(&bitmap.table, "a bitmap table");
+            refs.reference(&bitmap.table, "a bitmap table")?;
             self.words(&bitmap.table, |_, _, entry| {
                 if entry & HOST_OFFSET != 0 {
                     refs.reference(
                         &span(HostOffset(entry & HOST_OFFSET), cluster_size),
                         "a cluster of a bitmap",
-                    );
+                    )?;
                 }
                 Ok(())
             })?;
@@ -132,24 +135,32 @@ impl ReferenceWalk<'_, '_> {
             refs.corruption(l1.range.start.0, format!("{name} does not start at a cluster"));
             return Ok(());
         }
-        refs.reference(&l1.range, name);
+        refs.reference(&l1.range, name)?;
         let cluster_size = self.geometry().cluster_size();
         // Tables do not overlap, so a file cannot have more L2 tables than clusters.
         let most = self.tables.file_size().div_ceil(cluster_size);
         let mut seen = 0_u64;
+        // The walk that reports problems is the first, whose progress is that of the check.
+        let span_each = if l1.active && refs.is_reporting() { self.geometry().l1_span() } else { 0 };
+        let mut unreported = 0_u64;
         self.words(&l1.range, |walk, at, entry| {
+            unreported = unreported.saturating_add(span_each);
+            if entry != 0 || unreported >= PROGRESS_STEP {
+                walk.options.advance(std::mem::take(&mut unreported))?;
+            }
             let Some(Some(host)) = refs.valid(at, l1::decode(entry, walk.geometry())) else { return Ok(()) };
             seen += 1;
             if seen > most {
                 return Ok(());
             }
             let l2 = span(host, cluster_size);
-            if refs.reference(&l2, "an L2 table") {
+            if refs.reference(&l2, "an L2 table")? {
                 walk.check_copied(refs, l1, at, entry, host)?;
                 walk.l2(refs, l1, &l2)?;
             }
             Ok(())
         })?;
+        self.options.advance(unreported)?;
         if seen > most {
             let message = format!("{name} has {seen} L2 tables in a file of {most} clusters");
             refs.corruption(l1.range.start.0, message);
@@ -190,7 +201,7 @@ impl ReferenceWalk<'_, '_> {
             if l1.active {
                 refs.compressed();
             }
-            refs.reference(&span(range.offset, range.bytes), "a compressed cluster");
+            refs.reference(&span(range.offset, range.bytes), "a compressed cluster")?;
             if entry & COPIED != 0 {
                 refs.corruption(at, "a compressed cluster is marked as having one reference");
             }
@@ -207,7 +218,7 @@ impl ReferenceWalk<'_, '_> {
         if self.parsed.data_file.is_some() {
             return Ok(());
         }
-        if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster") {
+        if refs.reference(&span(host, self.geometry().cluster_size()), "a cluster")? {
             self.check_copied(refs, l1, at, entry, host)?;
         }
         Ok(())
@@ -251,6 +262,7 @@ impl ReferenceWalk<'_, '_> {
                 break;
             }
             self.entries.take(words)?;
+            self.options.advance(0)?;
             for index in 0..words {
                 let word = usize::try_from(index).ok().and_then(|index| page.word(index)).unwrap_or(0);
                 visit(self, at + index * 8, word)?;

@@ -44,6 +44,12 @@ impl<'a> StoredRefcounts<'a> {
         ((cluster >> self.block_bits()) + 1) << self.block_bits()
     }
 
+    /// The first cluster after those of the block of `cluster` that may have a block; `u64::MAX` past the table.
+    pub(super) fn next_block(&self, cluster: u64) -> u64 {
+        let next = self.block_end(cluster);
+        if next >> self.block_bits() < self.blocks { next } else { u64::MAX }
+    }
+
     /// Returns true if `cluster` has no refcount block.
     pub(super) fn is_absent(&mut self, cluster: u64) -> Result<bool> {
         Ok(self.block(cluster)? == 0)

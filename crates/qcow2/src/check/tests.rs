@@ -133,3 +133,87 @@ fn l1_table_with_one_l2_table_in_every_entry_is_reported_once() {
     assert!(report.problems.iter().any(|problem| problem.message.contains("100000 L2 tables")));
     assert!(started.elapsed().as_secs() < 20);
 }
+
+#[test]
+fn cost_of_a_check_follows_what_is_allocated() {
+    use diskimg_core::{BlockSource, Result};
+
+    /// An image followed by a hole up to 1 TiB.
+    struct Sparse(Memory);
+
+    impl BlockSource for Sparse {
+        fn size(&self) -> u64 {
+            1 << 40
+        }
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            let present = usize::try_from(self.0.size().saturating_sub(offset)).unwrap().min(buf.len());
+            buf.fill(0);
+            if present > 0 { self.0.read_at(offset, &mut buf[..present]) } else { Ok(()) }
+        }
+    }
+
+    let image = image("cluster_size=4k", false);
+    let small = report(image.clone());
+    let started = std::time::Instant::now();
+    let large = check(Arc::new(Sparse(Memory::new(image))), &OpenOptions::default()).unwrap();
+    assert_eq!(large, small);
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
+
+#[test]
+fn references_that_exceed_the_memory_are_counted_in_several_walks() {
+    // One reference to each of 3 chunks of 4096 clusters, with memory for one chunk.
+    let geometry = crate::addr::Geometry::new(12, false);
+    let size = 3 * 4096 * 4096;
+    let mut first = 0;
+    let mut walks = 0;
+    let mut counted = Vec::new();
+    while first < 3 * 4096 {
+        let mut refs = CountedRefs::new(first..3 * 4096, 4096, geometry, size, None);
+        for cluster in [8200, 5000, 7, 7] {
+            let at = crate::addr::HostOffset(cluster * 4096);
+            refs.reference(&crate::addr::span(at, 4096), "a cluster").unwrap();
+        }
+        let counts = refs.into_counts();
+        let range = counts.counted.clone();
+        counted.extend(
+            [7, 5000, 8200]
+                .map(|cluster| (cluster, counts.get(cluster)))
+                .into_iter()
+                .filter(|(cluster, _)| range.contains(cluster)),
+        );
+        first = range.end;
+        walks += 1;
+    }
+    assert_eq!((walks, counted), (3, vec![(7, 2), (5000, 1), (8200, 1)]));
+}
+
+#[test]
+fn check_reports_its_progress_and_can_be_cancelled() {
+    use std::ops::ControlFlow;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[derive(Default)]
+    struct Counter(AtomicU64, AtomicU64);
+
+    impl diskimg_core::Progress for Counter {
+        fn begin(&self, total: Option<u64>) {
+            self.1.store(total.unwrap(), Ordering::Relaxed);
+        }
+        fn advance(&self, bytes: u64) -> ControlFlow<()> {
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        }
+    }
+
+    let source: Arc<dyn BlockSource> = Arc::new(Memory::new(image("cluster_size=512", false)));
+    let counter = Counter::default();
+    check(Arc::clone(&source), &OpenOptions { progress: &counter, ..OpenOptions::default() }).unwrap();
+    let (done, total) = (counter.0.into_inner(), counter.1.into_inner());
+    assert_eq!(total, 64 * CLUSTER as u64);
+    assert!(done >= total && done - total < 1 << 20, "{done} of {total}");
+    let cancel = diskimg_core::Cancel::default();
+    cancel.trigger();
+    let error = check(source, &OpenOptions { progress: &cancel, ..OpenOptions::default() }).unwrap_err();
+    assert_eq!(error.kind(), diskimg_core::ErrorKind::Cancelled);
+}

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Budget, CheckReport, Error, HostOffset, Limits, Result, range};
+use diskimg_core::{Budget, CheckReport, Error, HostOffset, OpenOptions, Result, range};
 
 use super::grain_order::GrainOrder;
 use crate::addr::{SECTOR, span};
@@ -12,6 +12,7 @@ use crate::sparse_extent::SparseExtent;
 
 /// A sparse extent that is being checked.
 pub(super) struct ExtentCheck<'a> {
+    pub(super) options: &'a OpenOptions<'a>,
     extent: &'a DescriptorExtent,
     pub(super) sparse: &'a SparseExtent,
     pub(super) report: &'a mut CheckReport,
@@ -41,13 +42,14 @@ impl<'a> ExtentCheck<'a> {
         extent: &'a DescriptorExtent,
         sparse: &'a SparseExtent,
         report: &'a mut CheckReport,
-        limits: &Limits,
+        options: &'a OpenOptions<'a>,
     ) -> Self {
         Self {
+            options,
             extent,
             sparse,
             report,
-            budget: limits.table_budget("the check of grain tables"),
+            budget: options.limits.table_budget("the check of grain tables"),
             tables: Vec::new(),
             metadata: Vec::new(),
             end: sparse.tables().layout().areas.end(),

@@ -60,7 +60,11 @@ impl ExtentCheck<'_> {
         damaged: DamagedEntries,
         mut visit: impl FnMut(&mut Self, PlacedGrain),
     ) -> Result<()> {
+        // The walk that reports damage is the first, whose progress is that of the check.
+        let span = self.sparse.geometry().table_span().get();
+        let done = if damaged == DamagedEntries::Report { span } else { 0 };
         for index in 0..self.tables.len() {
+            self.options.advance(done)?;
             if let Some(table) = self.tables.get(index).copied() {
                 self.each_grain_of(table, damaged, &mut visit)?;
             }

@@ -37,11 +37,12 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
         }
         Err(error) => return Err(error),
     };
+    options.progress.begin(Some(image.extents.size()));
     report_findings(&image, &mut report);
     file_claims::check_overlaps(&image.extents, &mut report);
     for extent in image.extents.iter() {
         if let Some(sparse) = extent.sparse() {
-            let mut checked = ExtentCheck::new(extent, sparse, &mut report, &options.limits);
+            let mut checked = ExtentCheck::new(extent, sparse, &mut report, options);
             checked.check_tables()?;
             checked.check_grains()?;
             let end = checked.end();
