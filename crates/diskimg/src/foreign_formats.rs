@@ -9,6 +9,8 @@
 
 use diskimg_core::Format;
 
+use crate::archive::{TAR, is_tar};
+
 /// A format that is recognised by fixed bytes at a fixed offset.
 struct ForeignFormat {
     format: Format,
@@ -76,13 +78,14 @@ static KNOWN: &[ForeignFormat] = &[
     known("vdi", 64, b"\x7f\x10\xda\xbe"),
 ];
 
-/// The unsupported format of a file with these first bytes.
+/// The unsupported format of a file with these first bytes. A tar of Unix V7 has no magic.
 pub(crate) fn recognise(head: &[u8]) -> Option<Format> {
     let matches = |known: &&ForeignFormat| {
         let end = known.offset.saturating_add(known.magic.len());
         head.get(known.offset..end) == Some(known.magic)
     };
-    KNOWN.iter().find(matches).map(|known| known.format)
+    let by_magic = KNOWN.iter().find(matches).map(|known| known.format);
+    by_magic.or_else(|| is_tar(head).then_some(TAR))
 }
 
 /// The length of a trailer in bytes. Some formats are a raw disk with a trailer.

@@ -129,6 +129,8 @@ impl Opener {
         let verifies = self.verify && !conclusion.digests.is_empty();
         disk.verify_with(verifies.then(|| MemberVerification { source, digests: conclusion.digests }));
         disk.sizes = FileSizes::of(archive);
+        // A hole of a sparse member has no place in the archive.
+        disk.origin = HostId::of_source(archive);
         Ok(Input::Disk(disk))
     }
 

@@ -40,6 +40,10 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
             opener.parents.clear();
             opener.parent_formats.clear();
         }
+        // Only one of the two images may be an archive.
+        if opener.member.is_some() && is_no_archive(&opener, file) {
+            opener.member = None;
+        }
         let disk = disk(&opener, file, &interrupt)?;
         warn(&disk.findings(), Some(file), common);
         Ok(disk)
@@ -52,6 +56,10 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     }
     let a = open(&args.first, &args.read.open, first_follow)?;
     let b = open(&args.second, &second, &second_follow)?;
+    if args.read.open.member.is_some() && a.archive().or(b.archive()).is_none() {
+        let error = Error::new(ErrorKind::InvalidInput).field("member");
+        return Err(error.because("neither image is in an archive").into());
+    }
     let is_given = !second_follow.parent.is_empty() || !second_follow.parent_format.is_empty();
     if is_given && a.layers().len().max(b.layers().len()) == 1 {
         let error = Error::new(ErrorKind::InvalidInput).field("parent");
@@ -94,6 +102,13 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
         out.flush()?;
     }
     Ok(if compared.same() { 0 } else { DIFFERENT })
+}
+
+/// Returns true if a file is no archive, so that no member can be read from it. Standard input is read only once.
+fn is_no_archive(opener: &Opener, file: &Path) -> bool {
+    let is_about_member =
+        |error: &Error| error.kind() == ErrorKind::InvalidInput && error.field_name() == Some("member");
+    !is_dash(file) && opener.inspect(file).is_err_and(|error| is_about_member(&error))
 }
 
 fn as_json(compared: &Comparison) -> Value {

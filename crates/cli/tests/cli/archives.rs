@@ -180,6 +180,37 @@ fn all_reading_commands_read_the_member() {
 }
 
 #[test]
+fn member_of_one_of_two_images_is_compared() {
+    let dir = scratch();
+    tar(&dir, &["cf", "two.ova", "vm.ovf", "d.vmdk", "d.vmdk.gz"]);
+    for images in [["two.ova", "b.raw"], ["b.raw", "two.ova"], ["two.ova", "two.ova"]] {
+        for name in ["d.vmdk", "d.vmdk.gz"] {
+            let run = dir.run(&[&["compare", "--member", name][..], &images].concat());
+            assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{images:?}");
+        }
+    }
+    let run = dir.run(&["compare", "--member", "d.vmdk", "b.raw", "box.img"]);
+    run.fails_with(2, &["neither image is in an archive"]);
+}
+
+#[test]
+fn archive_is_never_the_target_of_its_own_disk() {
+    let dir = scratch();
+    dir.write("hole.raw", &[vec![0; SIZE], dir.read("b.raw")].concat());
+    tar(&dir, &["-S", "-cf", "sparse.tar", "hole.raw"]);
+    tar(&dir, &["cf", "plain.tar", "b.raw"]);
+    tar(&dir, &["cf", "gz.tar", "b.raw.gz"]);
+    for archive in ["sparse.tar", "plain.tar", "gz.tar"] {
+        let bytes = dir.read(archive);
+        for options in [&["--force"][..], &["-n"]] {
+            let run = dir.run(&[&["convert", "-O", "raw"], options, &[archive, archive]].concat());
+            run.fails_with(1, &["it is the source"]);
+            assert!(dir.read(archive) == bytes, "{archive}");
+        }
+    }
+}
+
+#[test]
 fn disk_that_differs_from_the_manifest_is_not_converted() {
     let dir = scratch();
     let digest = |name: &str| -> String {

@@ -265,6 +265,12 @@ impl Catalog {
             findings.push(finding);
             findings.truncate(MAX_FINDINGS);
         }
+        let empty = ovf.disks.iter().filter(|disk| disk.file_ref.is_none()).count();
+        if empty > 0 {
+            let message =
+                format!("the OVF descriptor also has {empty} disks without a file, which are empty");
+            findings.push(Finding::note("other_disks", message));
+        }
         let is_lost = |disk: &&OvfDisk| disk.file_ref.is_some() && ovf.file_of(disk).is_none();
         if let Some(disk) = ovf.disks.iter().find(is_lost) {
             let file = shown(disk.file_ref.as_deref().unwrap_or_default());

@@ -37,4 +37,5 @@ pub(crate) use conclusion::Conclusion;
 pub(crate) use disk_search::{MemberForm, StreamedDisk, Unpacked};
 pub(crate) use reader::DiskReader;
 pub(crate) use recognise::opens;
+pub(crate) use tar_header::{TAR, is_tar};
 pub(crate) use unpacker::Unpacker;

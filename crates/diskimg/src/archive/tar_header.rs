@@ -21,7 +21,7 @@ const MAX_SHOWN: usize = 256;
 
 /// Returns true if a file with these first bytes is a tar archive: by the checksum of its first header. One of Unix V7 has
 /// no magic.
-pub(super) fn is_tar(head: &[u8]) -> bool {
+pub(crate) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.first_chunk::<BLOCK_LEN>() else { return false };
     let has_name = block.first().is_some_and(|byte| *byte != 0);
     (has_name || field(block, 257..262) == b"ustar") && has_checksum(block)

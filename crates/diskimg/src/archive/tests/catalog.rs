@@ -71,6 +71,7 @@ fn tar_without_a_magic_is_recognised_by_its_checksum() {
     let unsigned = u32::from_str_radix(std::str::from_utf8(&signed[148..154]).unwrap(), 8).unwrap();
     signed[148..155].copy_from_slice(format!("{:06o}\0", unsigned - 512).as_bytes());
     assert!(is_tar(&signed));
+    assert_eq!(crate::looks_like_image(&diskimg_core::Memory::new(signed)).unwrap(), Some("tar"));
     for not_tar in [&[0; 512][..], &qcow2(512), &mbr_disk(512), b"x"] {
         assert!(!is_tar(not_tar));
     }

@@ -156,6 +156,18 @@ fn disk_that_is_not_in_the_archive_is_refused_by_name() {
 }
 
 #[test]
+fn disk_without_a_file_is_noted() {
+    let disk = mbr_disk(LEN);
+    let text = descriptor("ovf:href=\"disk.raw\"", "/><Disk ovf:diskId=\"vmdisk2\" ovf:capacity=\"1\"");
+    for archive in archives(&text, &("disk.raw", &disk)) {
+        assert!(convert(&Opener::new(), &archive).unwrap() == disk);
+        let found = findings(&inspect(&Opener::new(), &archive).unwrap());
+        let message = "the OVF descriptor also has 1 disks without a file, which are empty";
+        assert_eq!(found, [("other_disks", message.to_owned())]);
+    }
+}
+
+#[test]
 fn encoded_name_and_leading_directory_are_the_same_member() {
     let disk = mbr_disk(LEN);
     let text = descriptor("ovf:href=\"my%20disk.raw\"", "");
