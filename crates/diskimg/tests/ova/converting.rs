@@ -160,7 +160,11 @@ proptest! {
                 error.format_name() == Some(Format::new("vmdk")) || error.kind() == ErrorKind::NeedsSeek,
                 "{error}"
             ),
-            (Ok(_), Err(error)) => prop_assert!(false, "only the file is refused: {error}"),
+            // A compressed member is stored before it is read in any order.
+            (Ok(_), Err(error)) => prop_assert!(
+                error.kind() == ErrorKind::NeedsSeek,
+                "only the file is refused: {error}"
+            ),
             (Err(_), Err(_)) => {}
         }
     }

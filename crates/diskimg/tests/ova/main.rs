@@ -55,10 +55,14 @@ fn of_file(opener: &Opener, bytes: &[u8]) -> Result<ImageInfo> {
     opener.inspect_source(&Memory::new(bytes.to_vec())).map(|inspection| inspection.info)
 }
 
-/// The result in a form that can be compared.
+/// The result in a form that can be compared. Only in a file are all tables compared with its length.
 fn described(image: &Result<ImageInfo>) -> String {
     match image {
-        Ok(info) => format!("{info:?}"),
+        Ok(info) => {
+            let mut info = info.clone();
+            info.findings.retain(|finding| !finding.check.starts_with("truncated"));
+            format!("{info:?}")
+        }
         Err(error) => format!("{:?}: {error}", error.kind()),
     }
 }
