@@ -59,11 +59,22 @@ impl Failure {
             }});
             writeln!(stderr, "{}", escape(&error.to_string()))
         } else {
-            let hint =
-                self.error.remedy().map_or(String::new(), |remedy| format!("\nhint: {}", hint(remedy)));
+            let hint = self.hint().map_or(String::new(), |hint| format!("\nhint: {hint}"));
             writeln!(stderr, "diskimg: {message}{hint}")
         };
         ExitCode::from(self.code)
+    }
+
+    /// Words the remedy of the error. The options for parents count layers from the image down.
+    fn hint(&self) -> Option<String> {
+        let hint = hint(self.error.remedy()?);
+        if !self.error.names_layer() {
+            return Some(hint);
+        }
+        let each = |hint: String, option: &str| {
+            hint.replace(option, &format!("{option} (once for each layer, top first)"))
+        };
+        Some(each(each(hint, "--parent FILE"), "--parent-format FORMAT"))
     }
 }
 

@@ -255,6 +255,12 @@ impl Error {
         self.0.names_file
     }
 
+    /// Returns true if the error is about a file below the image.
+    #[must_use]
+    pub fn names_layer(&self) -> bool {
+        self.0.layer.is_some()
+    }
+
     /// The byte offset in the image file, if known.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {

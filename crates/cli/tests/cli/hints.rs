@@ -62,6 +62,34 @@ fn hints_for_references_work() {
 }
 
 #[test]
+fn hints_for_a_lower_layer_work() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    let size = SIZE.to_string();
+    fs::create_dir(dir.path("elsewhere")).unwrap();
+    dir.write("elsewhere/base.raw", &mixed_disk(SIZE));
+    for (name, below, format) in [("mid.qcow2", "base.raw", "raw"), ("top.qcow2", "mid.qcow2", "qcow2")] {
+        dir.img(&["create", "-q", "-u", "-f", "qcow2", "-b", below, "-F", format, name, &size]);
+    }
+    let words = ["--parent FILE (once for each layer, top first)", "--search-dir DIR"];
+    hinted(&dir.run(&convert(&["--follow"], "top.qcow2")), &words);
+    let works = |options: &[&str]| {
+        dir.ok(&convert(options, "top.qcow2"));
+        assert!(dir.read("out.raw") == mixed_disk(SIZE), "{options:?}");
+    };
+    works(&["--follow", "--parent", "mid.qcow2", "--parent", "elsewhere/base.raw"]);
+    works(&["--follow", "--search-dir", "elsewhere"]);
+    // The format of the lowest layer is not recorded.
+    let mut mid = dir.read("mid.qcow2");
+    let at = mid.windows(4).position(|word| word == [0xE2, 0x79, 0x2A, 0xCA]).unwrap();
+    mid[at..at + 4].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
+    dir.write("mid.qcow2", &mid);
+    let found = ["--follow", "--search-dir", "elsewhere"];
+    let words = ["--parent-format FORMAT (once for each layer, top first)"];
+    hinted(&dir.run(&convert(&found, "top.qcow2")), &words);
+    works(&[&found[..], &["--parent-format", "qcow2", "--parent-format", "raw"]].concat());
+}
+
+#[test]
 fn hints_for_files_of_an_image_work() {
     let Some(dir) = ScratchDir::with_qemu() else { return };
     dir.write("disk.raw", &mixed_disk(SIZE));
