@@ -70,3 +70,18 @@ fn open_file_does_not_exclude_itself() {
     let _held = ImageLock::take(&one, ImageUse::Write, "x").unwrap();
     ImageUse::Write.ask(&one, "x").unwrap();
 }
+
+#[test]
+fn file_that_cannot_be_locked_is_free() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let (dir, one, _) = twice().unwrap();
+    let _held = ImageLock::take(&one, ImageUse::Write, "x").unwrap();
+    // The system refuses all locks on such a handle.
+    let path_only = File::options().read(true).custom_flags(nix::libc::O_PATH).open(dir.path().join("disk"));
+    let path_only = path_only.unwrap();
+    assert!(platform::lock(&path_only, 100).is_err());
+    for usage in USES {
+        usage.ask(&path_only, "x").unwrap();
+        ImageLock::take(&path_only, usage, "x").unwrap();
+    }
+}
