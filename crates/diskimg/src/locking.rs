@@ -9,15 +9,15 @@ use diskimg_raw::{ImageLock, ImageUse};
 /// The treatment of files that other processes use.
 ///
 /// QEMU locks the images that it writes and those that it reads; see [`ImageLock`]. A disk that is read while a virtual
-/// machine writes it is a mixture of old and new data. Locks concern the files that an [`Opener`] opens by path, and
-/// those that its [`Resolver`](crate::Resolver) returns for them; never sources, streams and descriptors that the caller
-/// passes. Where locks are not supported, all files are free.
+/// machine writes it is a mixture of old and new data. Locks concern the files that an [`Opener`](crate::Opener) opens
+/// by path, and those that its [`Resolver`](crate::Resolver) returns for them; never sources, streams and descriptors
+/// that the caller passes. Where locks are not supported, all files are free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Locking {
     /// Takes the locks of a reader, and holds them as long as the disk or stream is open: other readers are not
     /// affected, and writers are refused, as with `qemu-img`. An image that is locked for writing is an error
-    /// ([`InUse`](ErrorKind::InUse)). [`Opener::inspect`] holds no lock and reports it in
+    /// ([`InUse`](ErrorKind::InUse)). [`Opener::inspect`](crate::Opener::inspect) holds no lock and reports it in
     /// [`Inspection::in_use`](crate::Inspection::in_use) instead.
     #[default]
     Refuse,

@@ -60,7 +60,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the disk is read from a file of the target; otherwise as
-    /// [`Target::create`] and [`convert()`]. Nothing is written before these checks.
+    /// [`Target::create`] and [`convert()`](crate::convert()). Nothing is written before these checks.
     pub fn convert_to(
         &self,
         target: &Target,
