@@ -96,6 +96,10 @@ pub enum WriteOrder {
 /// Expensive work (compression) thus runs on all cores, space in the file is allocated in one order, and the file
 /// does not depend on the number of threads.
 pub trait Batch: Send {
+    /// Leaves out only the zeros in [`Segment::zeros`] from now on. Without it, a batch may search for more. Does nothing
+    /// by default: a batch that never searches needs nothing else.
+    fn leave_out_known_zeros_only(&mut self) {}
+
     /// Does the work that needs no space in the file, in any order.
     ///
     /// # Errors

@@ -215,6 +215,41 @@ fn shortest_run_of_zeros_that_becomes_a_hole_is_any_multiple_of_512() {
 }
 
 #[test]
+fn zeros_shorter_than_the_search_are_data_in_an_image() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    let mut disk = vec![1; 4 << 20];
+    disk[256 << 10..320 << 10].fill(0);
+    disk[1 << 20..3 << 20].fill(0);
+    dir.write("disk.raw", &disk);
+    for (format, options) in [
+        ("qcow2", "cluster_size=64k"),
+        ("qcow2", "cluster_size=4k,extended_l2=off"),
+        ("vmdk", "subformat=monolithicSparse"),
+        ("vmdk", "subformat=twoGbMaxExtentSparse"),
+    ] {
+        for least in ["4k", "64k", "1M", "96k"] {
+            let target = format!("out.{format}");
+            dir.ok(&[
+                "convert", "--force", "-f", "raw", "-S", least, "-O", format, "-o", options, "disk.raw",
+                &target,
+            ]);
+            dir.img(&["compare", "-q", "-f", "raw", "-F", format, "disk.raw", &target]);
+            let map = dir.ok(&["map", "--json", "--follow", "-f", format, &target]).json();
+            let holes: Vec<u64> = map
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|extent| extent["data"] == false)
+                .map(|extent| extent["length"].as_u64().unwrap())
+                .collect();
+            let expected: &[u64] =
+                if ["4k", "64k"].contains(&least) { &[64 << 10, 2 << 20] } else { &[2 << 20] };
+            assert_eq!(holes, expected, "{format} {options} -S {least}");
+        }
+    }
+}
+
+#[test]
 fn cache_mode_that_writes_through_waits_after_each_write() {
     let dir = ScratchDir::new();
     let disk = mixed_disk(1 << 20);

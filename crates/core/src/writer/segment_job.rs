@@ -52,8 +52,9 @@ pub trait UnitImage: Send + Sync {
     /// The file that the image is written to.
     fn file(&self) -> &ImageFile;
 
-    /// Encodes the bytes of a unit that begin at `guest`. They are all zeros only if the file
-    /// [stores zeros](ImageFile::stores_zeros), and fewer than a unit at the end of the disk and in direct writes.
+    /// Encodes the bytes of a unit that begin at `guest`. They may be all zeros if the file
+    /// [stores zeros](ImageFile::stores_zeros) or if [only known zeros](Batch::leave_out_known_zeros_only) are left out.
+    /// They are fewer than a unit at the end of the disk and in direct writes.
     ///
     /// # Errors
     /// Any error that stops the writer.
@@ -106,13 +107,16 @@ pub struct SegmentJob<I: UnitImage + ?Sized> {
     units: Vec<SegmentUnit<I::EncodedUnit>>,
     buffer: EncodeBuffer,
     plan: WritePlan,
+    /// If set, only the known zeros of a segment are left out.
+    known_zeros_only: bool,
 }
 
 impl<I: UnitImage + ?Sized> SegmentJob<I> {
     /// A job without a segment.
     #[must_use]
     pub fn new(encoder: I::UnitEncoder) -> Self {
-        Self { encoder, units: Vec::new(), buffer: EncodeBuffer::default(), plan: WritePlan::default() }
+        let (buffer, plan) = (EncodeBuffer::default(), WritePlan::default());
+        Self { encoder, units: Vec::new(), buffer, plan, known_zeros_only: false }
     }
 
     /// Writes `data` at `offset` of the disk, in any order. The range may begin and end inside units.
@@ -163,7 +167,7 @@ impl<I: UnitImage + ?Sized> SegmentJob<I> {
                 known.peek().is_some_and(|zeros| zeros.start <= unit.start && unit.end <= zeros.end);
             let guest = GuestOffset(unit.start)..GuestOffset(unit.end);
             let bytes = guest_bytes(segment, &guest).map_err(|error| error.format(units.format))?;
-            if omits_zeros && (known_zeros || zeros::is_zero(bytes)) {
+            if omits_zeros && (known_zeros || (!self.known_zeros_only && zeros::is_zero(bytes))) {
                 self.push_zeros(unit);
             } else {
                 let encoded = image.encode(&mut self.encoder, guest.start, bytes, &mut self.buffer)?;
@@ -211,6 +215,10 @@ impl<'a, I: UnitImage + ?Sized> SegmentBatch<'a, I> {
 }
 
 impl<I: UnitImage + ?Sized> Batch for SegmentBatch<'_, I> {
+    fn leave_out_known_zeros_only(&mut self) {
+        self.job.known_zeros_only = true;
+    }
+
     fn prepare(&mut self, segment: &Segment<'_>) -> Result<()> {
         let units = self.image.units();
         check_range(segment.offset, segment.len, units.disk_bytes)?;

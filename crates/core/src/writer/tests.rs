@@ -101,6 +101,33 @@ fn units_of_zeros_are_separated_from_runs_of_data() {
 }
 
 #[test]
+fn batch_of_known_zeros_stores_other_zeros() {
+    let unit = UNIT as u64;
+    let bytes = vec![0; 4 * UNIT];
+    let zeros = [unit..2 * unit, 3 * unit..4 * unit];
+    let segment = Segment { offset: 0, len: bytes.len() as u64, bytes: &bytes, zeros: &zeros };
+    for known_only in [false, true] {
+        let log = CallLog::default();
+        let image = FlatImage::over(&log);
+        let mut batch = SegmentBatch::new(&image, ());
+        if known_only {
+            batch.leave_out_known_zeros_only();
+        }
+        batch.prepare(&segment).unwrap();
+        batch.place(&segment).unwrap();
+        batch.write(&segment).unwrap();
+        let at = |from: u64, to: u64| 4096 + from * unit..4096 + to * unit;
+        let expected = match known_only {
+            false => vec![("zero", at(0, 4))],
+            true => {
+                vec![("write", at(0, 1)), ("zero", at(1, 2)), ("write", at(2, 3)), ("zero", at(3, 4))]
+            }
+        };
+        assert_eq!(log.calls(), expected);
+    }
+}
+
+#[test]
 fn direct_write_may_begin_and_end_inside_units() {
     let log = CallLog::default();
     let image = FlatImage::over(&log);

@@ -54,7 +54,7 @@ pub enum Sparse {
     /// [`Sparse::LONGEST_SEARCH`]. Runs begin and end at multiples of the largest power of two that divides it, and are
     /// found in bytes that are read together: at least as many.
     Search(u64),
-    /// Searches nothing: stored zeros are written as bytes.
+    /// Searches nothing: stored zeros are written as bytes, also in an image.
     Never,
 }
 

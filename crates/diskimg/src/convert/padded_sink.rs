@@ -77,6 +77,9 @@ impl PaddedBatch<'_> {
 }
 
 impl Batch for PaddedBatch<'_> {
+    fn leave_out_known_zeros_only(&mut self) {
+        self.batch.leave_out_known_zeros_only();
+    }
     fn prepare(&mut self, segment: &Segment<'_>) -> Result<()> {
         self.whole(segment, |batch, whole| batch.prepare(whole))
     }

@@ -91,7 +91,9 @@ impl Target {
                 .with_remedy(Remedy::CompressAfterwards { or_format: "qcow2" }));
         }
         match self.settings.first() {
-            Some(setting) => Err(setting.invalid("no setting of this name: raw has only preallocation")),
+            Some(setting) => {
+                Err(setting.invalid("no setting of this name: raw has only preallocation and nocow"))
+            }
             None => Ok(()),
         }
     }

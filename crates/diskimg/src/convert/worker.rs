@@ -3,8 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use diskimg_core::{
-    Batch, BlockSink, BlockSource, Error, ErrorKind, Extent, Progress, Result, Segment, WriteOrder, range,
-    zeros,
+    Batch, BlockSink, BlockSource, Error, ErrorKind, Progress, Result, Segment, WriteOrder, range, zeros,
 };
 
 use super::byte_counts::ByteCounts;
@@ -40,7 +39,12 @@ pub(super) struct ConvertWorker<'a> {
 
 impl<'a> ConvertWorker<'a> {
     pub(super) fn new(conversion: &'a Conversion<'a>, segment: usize) -> Self {
-        let batch = conversion.sink.batch();
+        let mut batch = conversion.sink.batch();
+        if let Some(batch) = &mut batch
+            && conversion.sparse != Sparse::Auto
+        {
+            batch.leave_out_known_zeros_only();
+        }
         Self { conversion, batch, buffer: Vec::new(), zeros: Vec::new(), segment }
     }
 
@@ -157,8 +161,12 @@ impl<'a> ConvertWorker<'a> {
             _ if self.conversion.stores_zeros => {}
             Some(search) => search.runs(&self.buffer, range.start, &mut self.zeros),
             None => {
-                let known = planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros());
-                self.zeros.extend(known.map(Extent::range));
+                for known in planned.extents.iter().filter(|extent| extent.kind.reads_as_zeros()) {
+                    match self.zeros.last_mut().filter(|last| last.end == known.offset) {
+                        Some(last) => last.end = known.end(),
+                        None => self.zeros.push(known.range()),
+                    }
+                }
             }
         }
         if self.batch.is_some() && self.zeros.first() == Some(&range) {

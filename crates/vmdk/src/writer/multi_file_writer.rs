@@ -172,7 +172,11 @@ impl BlockSink for MultiFileWriter {
 
     fn batch(&self) -> Option<Box<dyn Batch + '_>> {
         if self.files.are_sparse() {
-            return Some(Box::new(MultiFileBatch { image: self, parts: Vec::new() }));
+            return Some(Box::new(MultiFileBatch {
+                image: self,
+                parts: Vec::new(),
+                known_zeros_only: false,
+            }));
         }
         match self.sinks.as_slice() {
             [one] => one.get()?.batch(),
@@ -197,6 +201,7 @@ impl BlockSink for MultiFileWriter {
 struct MultiFileBatch<'a> {
     image: &'a MultiFileWriter,
     parts: Vec<FileSegment<'a>>,
+    known_zeros_only: bool,
 }
 
 /// The part of a segment in one file.
@@ -209,7 +214,10 @@ struct FileSegment<'a> {
 
 impl<'a> MultiFileBatch<'a> {
     fn file_segment(&self, part: FileRange, segment: &Segment<'_>) -> Result<FileSegment<'a>> {
-        let batch = self.image.sink(part.index)?.batch().ok_or_else(|| internal("extent file"))?;
+        let mut batch = self.image.sink(part.index)?.batch().ok_or_else(|| internal("extent file"))?;
+        if self.known_zeros_only {
+            batch.leave_out_known_zeros_only();
+        }
         let guest = part.guest.start.0..part.guest.end.0;
         let zeros = segment
             .zeros
@@ -237,6 +245,10 @@ impl<'a> MultiFileBatch<'a> {
 }
 
 impl Batch for MultiFileBatch<'_> {
+    fn leave_out_known_zeros_only(&mut self) {
+        self.known_zeros_only = true;
+    }
+
     fn prepare(&mut self, segment: &Segment<'_>) -> Result<()> {
         let guest = self.image.check(segment.offset, segment.len)?;
         self.parts.clear();
