@@ -26,6 +26,10 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     opener.direct = args.source_cache.is_direct();
     let (options, target) = (options(args)?, target(args)?);
     interrupt.removes(target.unfinished());
+    if args.progress_fd.is_some() && args.progress != ProgressMode::Json {
+        let error = Error::new(ErrorKind::InvalidInput).field("--progress-fd");
+        return Err(error.because("it requires --progress=json").into());
+    }
     let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(&args.target) };
     let input = input(&opener, &args.source, &interrupt.cancel)?;
     let display = ProgressDisplay::new(style(args, common), interrupt, &outputs)?;

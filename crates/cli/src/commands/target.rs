@@ -47,6 +47,7 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
 
 /// Returns a target of this format: a stream if `path` is one, otherwise a file or block device.
 pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
+    check_protocol(path)?;
     if is_stdout(path) {
         return Ok(Target::stream(std::io::stdout(), format));
     }
@@ -55,6 +56,38 @@ pub(super) fn at(path: &Path, format: Format) -> Result<Target> {
         return Ok(Target::stream(file.map_err(|error| about(Error::from(error), path))?, format));
     }
     Ok(Target::file(path, format))
+}
+
+/// The protocols of `qemu-img` that a user may mean in the name of a target. A file is written only under other names.
+const PROTOCOLS: [&str; 16] = [
+    "ftp",
+    "ftps",
+    "host_device",
+    "http",
+    "https",
+    "iscsi",
+    "iser",
+    "json",
+    "nbd",
+    "nbds",
+    "nfs",
+    "nvme",
+    "rbd",
+    "ssh",
+    "vvfat",
+    "zeroinit",
+];
+
+/// Refuses a name that begins with a protocol, such as `nbd:host:10809`, or `nbd+unix:`.
+fn check_protocol(path: &Path) -> Result<()> {
+    let Some((protocol, _)) = path.to_str().and_then(|name| name.split_once(':')) else { return Ok(()) };
+    if !PROTOCOLS.contains(&protocol.split('+').next().unwrap_or_default()) {
+        return Ok(());
+    }
+    let error = about(Error::new(ErrorKind::Unsupported), path);
+    Err(error
+        .because(format_args!("the protocol {protocol} is not supported"))
+        .with_remedy(Remedy::PrefixCurrentDirectory))
 }
 
 /// Applies the options of `-o`. `nocow` is an option of the file, not of the format, and so is the preallocation of

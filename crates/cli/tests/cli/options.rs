@@ -87,6 +87,32 @@ fn file_protocol_names_the_file_after_the_colon() {
 }
 
 #[test]
+fn target_with_the_name_of_a_protocol_is_refused() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for name in
+        ["nbd:localhost:10809", "nbd+unix:///disk?socket=x", "json:{}", "rbd:pool/disk", "zeroinit:new.raw"]
+    {
+        dir.run(&["convert", "disk.raw", name]).fails_with(1, &[name, "protocol", "./"]);
+        dir.run(&["create", name, "1M"]).fails_with(1, &["protocol"]);
+    }
+    assert_eq!(dir.names(), ["disk.raw"]);
+    dir.ok(&["convert", "disk.raw", "./nbd:localhost:10809"]);
+    dir.ok(&["convert", "disk.raw", "backup-12:30.raw"]);
+}
+
+#[test]
+fn descriptor_for_progress_requires_json() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for more in [&["-p"][..], &["--progress=plain"], &[]] {
+        dir.run(&[&["convert", "--progress-fd", "1"], more, &["disk.raw", "out.raw"]].concat())
+            .fails_with(1, &["--progress-fd", "--progress=json"]);
+    }
+    assert_eq!(dir.names(), ["disk.raw"]);
+}
+
+#[test]
 fn number_of_threads_is_bounded() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(1 << 20));
