@@ -2,7 +2,7 @@
 //!
 //! Sources of the magics: VHD specification 1.0 (the footer, of which dynamic images have a copy at their start),
 //! the `koly` block of Apple's UDIF as `hdiutil` writes it, [MS-VHDX]
-//! 2.2.1, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
+//! 2.2.1, Bochs's `hdimage.h`, the first lines of a file by `create_compressed_fs` of cloop 2, QEMU `docs/interop/qed_spec`, `docs/interop/parallels`, `qcow` version 1 header, LUKS1 on-disk
 //! format 1.2.3 and LUKS2 2.1, PKWARE APPNOTE 4.3.7, 4.3.16 and 8.5.3,
 //! POSIX ustar, 7-Zip `7zFormat.txt`, LZ4 frame format 1.6, lzop `conf.h`, `lzma-file-format.txt` of XZ Utils, `zstd_v01.h`
 //! to `zstd_v07.h` of libzstd.
@@ -29,6 +29,8 @@ static KNOWN: &[ForeignFormat] = &[
     known("qed", 0, b"QED\0"),
     known("parallels", 0, b"WithoutFreeSpace"),
     known("parallels", 0, b"WithouFreSpacExt"),
+    known("bochs", 0, b"Bochs Virtual HD Image\0"),
+    known("cloop", 0, b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop"),
     known("luks", 0, b"LUKS\xba\xbe"),
     known("zip", 0, b"PK\x03\x04"),
     // An empty archive, and one in several parts.
@@ -119,10 +121,12 @@ mod tests {
     fn unsupported_formats_are_recognised() {
         let mut tar = vec![0; 512];
         tar[257..263].copy_from_slice(b"ustar\0");
-        let cases: [(&[u8], &str); 11] = [
+        let cases: [(&[u8], &str); 13] = [
             (b"conectix", "vhd"),
             (b"vhdxfile", "vhdx"),
             (b"QED\0", "qed"),
+            (b"Bochs Virtual HD Image\0", "bochs"),
+            (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0", "cloop"),
             (b"LUKS\xba\xbe\0\x01", "luks"),
             (b"PK\x03\x04", "zip"),
             (b"PK\x05\x06", "zip"),
@@ -136,6 +140,7 @@ mod tests {
             assert_eq!(recognise(head), Some(Format::new(name)));
         }
         assert_eq!(recognise(b""), None);
+        assert_eq!(recognise(b"#!/bin/sh\n#V2.0 Format\nexit"), None);
         assert_eq!(recognise(&[0; 1024]), None);
     }
 
