@@ -7,6 +7,7 @@ use diskimg_core::{BlockSource, ImageInfo, Result};
 
 use crate::archive::ArchivedDisk;
 use crate::byte_stream::SourceReader;
+use crate::extent_name::extent_name_finding;
 use crate::host_file::open_stream;
 use crate::inspection::{FileSizes, Inspection};
 use crate::opener::Opener;
@@ -45,7 +46,9 @@ impl Opener {
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
-        let inspection = self.inspection(&source, || open_stream(path))?;
+        let mut inspection = self.inspection(&source, || open_stream(path))?;
+        let finding = extent_name_finding(path, &inspection.info);
+        inspection.info.findings.extend(finding);
         Ok(Inspection { in_use: self.in_use(&source, path)?, ..inspection })
     }
 

@@ -42,6 +42,7 @@ mod convert;
 mod decompress;
 mod disk;
 mod drivers;
+mod extent_name;
 mod finding_log;
 mod foreign_formats;
 mod host_file;

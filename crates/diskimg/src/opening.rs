@@ -9,6 +9,7 @@ use diskimg_core::{BlockSource, Image, Progress, Result};
 use crate::archive::{ArchivedDisk, MemberVerification};
 use crate::byte_stream::SourceReader;
 use crate::disk::Disk;
+use crate::extent_name::extent_name_finding;
 use crate::host_id::HostId;
 use crate::inspection::FileSizes;
 use crate::opener::Opener;
@@ -48,7 +49,7 @@ impl Opener {
         let path = path.as_ref();
         let (file, in_use) = self.locked_file(path)?;
         let disk = self.disk_in(&(Arc::new(file) as Arc<dyn BlockSource>), || self.locked_stream(path))?;
-        Ok(disk.with_in_use(in_use))
+        self.named(disk.with_in_use(in_use), path)
     }
 
     /// Opens the image in a source, decompressed if [`Opener::decompress`] is set.
@@ -87,7 +88,7 @@ impl Opener {
         let (file, in_use) = self.locked_file(path)?;
         let input = self.input_in(&(Arc::new(file) as Arc<dyn BlockSource>), || self.locked_stream(path))?;
         Ok(match input {
-            Input::Disk(disk) => Input::Disk(disk.with_in_use(in_use)),
+            Input::Disk(disk) => Input::Disk(self.named(disk.with_in_use(in_use), path)?),
             stream @ Input::Stream(_) => stream,
         })
     }
@@ -107,6 +108,14 @@ impl Opener {
             Some(disk) => self.open_member(disk, source),
             None => self.open_image(source, None, None).map(Input::Disk),
         }
+    }
+
+    /// Adds the finding about the name of the file.
+    fn named(&self, mut disk: Disk, path: &Path) -> Result<Disk> {
+        let finding = extent_name_finding(path, disk.info());
+        self.accept(disk.info().format, finding.as_slice())?;
+        disk.add_findings(finding.into_iter().collect());
+        Ok(disk)
     }
 
     /// The disk of an archive in `archive`.

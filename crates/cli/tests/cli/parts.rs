@@ -145,3 +145,39 @@ fn part_as_a_parent_is_refused() {
     dir.ok(&["convert", "-q", "--follow", "--allow-part", "child.vmdk", "out.raw"]);
     assert_eq!(dir.read("out.raw"), dir.read("disk.raw"));
 }
+
+#[test]
+fn raw_file_with_the_name_of_an_extent_is_read_with_a_finding() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.write("disk.raw", &mixed_disk(3 << 20));
+    for (subformat, file, word, code) in [
+        ("monolithicFlat", "disk-flat.vmdk", "note", 0),
+        ("twoGbMaxExtentFlat", "disk-f001.vmdk", "warning", 2),
+    ] {
+        dir.img(&["convert", "-O", "vmdk", "-o", &format!("subformat={subformat}"), "disk.raw", "disk.vmdk"]);
+        let inspected = dir.run(&["inspect", "-f", "raw", file]);
+        assert_eq!(inspected.code, code, "{inspected:?}");
+        assert!(inspected.text().contains(&format!("{word} extent_name")), "{inspected:?}");
+        let ran = dir.run(&["convert", "--force", "-f", "raw", "-O", "raw", file, "out.raw"]);
+        assert_eq!((ran.code, ran.stderr.contains("larger disk")), (0, code == 2), "{ran:?}");
+        assert_eq!(dir.read("out.raw"), dir.read("disk.raw"));
+    }
+    let strict = dir.run(&["convert", "--strict", "-f", "raw", "-O", "raw", "disk-f001.vmdk", "strict.raw"]);
+    strict.fails_with(1, &["extent"]);
+}
+
+#[test]
+fn format_that_only_other_programs_read_is_named() {
+    let dir = ScratchDir::new();
+    for (head, name) in [
+        (&b"Bochs Virtual HD Image\0"[..], "bochs"),
+        (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount\n", "cloop"),
+    ] {
+        let mut image = head.to_vec();
+        image.resize(1 << 20, 7);
+        dir.write("image", &image);
+        dir.run(&["convert", "--allow-raw", "image", "out.raw"]).fails_with(1, &[name, "not supported"]);
+        dir.run_fed(&["convert", "--allow-raw", "-", "out.raw"], &image).fails_with(1, &[name]);
+        dir.run_fed(&["probe", "-"], &image).fails_with(1, &[name]);
+    }
+}
