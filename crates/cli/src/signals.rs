@@ -122,7 +122,7 @@ mod platform {
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    use super::PolledSignals;
+    use crate::signals::PolledSignals;
 
     pub(super) fn is_report(signal: i32) -> bool {
         signal == SIGUSR1
@@ -177,7 +177,7 @@ mod platform {
 
     use signal_hook::consts::{SIGINT, SIGTERM};
 
-    use super::PolledSignals;
+    use crate::signals::PolledSignals;
 
     pub(super) fn is_report(_: i32) -> bool {
         false
