@@ -66,9 +66,9 @@
 #define DISKIMG_IO_INIT \
     { sizeof(diskimg_io), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 #define DISKIMG_OPEN_OPTIONS_INIT \
-    { sizeof(diskimg_open_options), 0, 0, 0, 0, 0, 0, NULL, NULL, -1, 0, 0, 0, NULL, NULL, NULL, NULL }
+    { sizeof(diskimg_open_options), 0, 0, 0, 0, 0, 0, NULL, NULL, -1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 #define DISKIMG_CONVERT_OPTIONS_INIT \
-    { sizeof(diskimg_convert_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+    { sizeof(diskimg_convert_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
 #define DISKIMG_CONVERT_RESULT_INIT { sizeof(diskimg_convert_result), 0, 0, 0, 0 }
 #define DISKIMG_CHECK_RESULT_INIT { sizeof(diskimg_check_result), 0, 0, 0, 0, 0, 0, 0 }
 #define DISKIMG_INFO_INIT \
@@ -140,6 +140,26 @@
 // Bypasses the page cache for files opened by path, where the system supports it. Without it, the page
 // cache is used.
 #define DISKIMG_OPEN_DIRECT (1 << 6)
+
+// Reads a file that is only a part of a disk, such as one extent of a split VMDK, as if it were a disk.
+// Without it, such a file is DISKIMG_ERR_REFERENCE.
+#define DISKIMG_OPEN_ALLOW_PART (1 << 7)
+
+// Accepts a parent with another UUID or content id than the image records. Without it, that is
+// DISKIMG_ERR_CORRUPT.
+#define DISKIMG_OPEN_ALLOW_PARENT_MISMATCH (1 << 8)
+
+// Ignores the digests of the manifest in an OVA. Without it, a conversion whose bytes have another digest
+// is DISKIMG_ERR_CORRUPT.
+#define DISKIMG_OPEN_NO_VERIFY (1 << 9)
+
+// Refuses an image with a finding of DISKIMG_SEVERITY_WARNING or worse as DISKIMG_ERR_CORRUPT. Without it,
+// such an image is read.
+#define DISKIMG_OPEN_STRICT (1 << 10)
+
+// Neither takes the locks of QEMU on files opened by path, nor asks for those of others. Without it, a file
+// that another process has locked for writing is DISKIMG_ERR_IO.
+#define DISKIMG_OPEN_IGNORE_LOCKS (1 << 11)
 
 // The image refers to a backing file or a parent.
 #define DISKIMG_INFO_BACKING (1 << 0)
@@ -239,6 +259,18 @@
 // Bypasses the page cache when writing the file, where the system supports it. Without it, the page cache is
 // used.
 #define DISKIMG_CONVERT_DIRECT (1 << 6)
+
+// Writes all zeros as data, also those of holes: the target has no holes, and a block device receives all
+// bytes. Without it, holes of the source stay holes.
+#define DISKIMG_CONVERT_STORE_ZEROS (1 << 7)
+
+// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it, the
+// data is synced at the end.
+#define DISKIMG_CONVERT_WRITE_THROUGH (1 << 8)
+
+// Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
+// it, a target that another process uses is DISKIMG_ERR_IO.
+#define DISKIMG_CONVERT_IGNORE_LOCKS (1 << 9)
 
 // Blocks are allocated when they are written.
 #define DISKIMG_PREALLOCATION_OFF 0
@@ -373,6 +405,11 @@ typedef struct diskimg_open_options {
     diskimg_log_fn log;
     // Passed to `log`.
     void *log_user;
+    // The name of the disk to read in an archive; NULL if it has one disk.
+    const char *member;
+    // Further limits by their names, as for `--limit` of the command: "header-bytes=8M,snapshots=10". They win
+    // over the members of this structure. NULL for none.
+    const char *limits;
 } diskimg_open_options;
 
 // The compression of a whole file: one of DISKIMG_WRAPPER_*. New compressions may be added.
@@ -517,6 +554,8 @@ typedef struct diskimg_convert_options {
     void *progress_user;
     // Cancels the call when it is triggered; may be NULL.
     const struct diskimg_cancel *cancel;
+    // The largest number of bytes of the disk to write per second; 0 for no limit.
+    uint64_t rate;
 } diskimg_convert_options;
 
 // The result of a conversion, in bytes of the guest's disk. Initialise it with DISKIMG_CONVERT_RESULT_INIT.

@@ -11,6 +11,7 @@ use crate::error::ErrorReport;
 use crate::guard::{call, with};
 use crate::image::ImageHandle;
 use crate::io::{Callbacks, IoRecord};
+use crate::open::log_findings;
 use crate::open_record::{OpenOptionsRecord, duplicate};
 use crate::progress::{CallProgress, CancelCheck};
 use crate::sized_record;
@@ -234,13 +235,15 @@ unsafe fn from_stream(
     // SAFETY: guaranteed by the caller.
     unsafe {
         let options = sized_record::read(options)?;
-        let opener = sized_record::read(open_options)?.opener(None)?;
+        let open_options = sized_record::read(open_options)?;
+        let opener = open_options.opener(None)?;
         options.check()?;
         let progress = CallProgress::begin(options.progress, options.progress_user, options.cancel, 0)?;
         let target = options.target(place)?;
         let input = opener.stream(CancellableStream { stream, stop: CancelCheck::new(options.cancel) })?;
         let done = input.convert_to(&target, &options.convert_options()?, &progress)?;
         progress.end();
+        log_findings(&done.findings, &open_options);
         sized_record::write_optional(result, &ConvertResultRecord::from(done))
     }
 }

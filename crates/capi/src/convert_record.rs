@@ -42,7 +42,17 @@ pub const DISKIMG_CONVERT_NO_SYNC: u32 = 1 << 5;
 /// used.
 pub const DISKIMG_CONVERT_DIRECT: u32 = 1 << 6;
 
-const FLAGS: u32 = (1 << 7) - 1;
+/// Writes all zeros as data, also those of holes: the target has no holes, and a block device receives all
+/// bytes. Without it, holes of the source stay holes.
+pub const DISKIMG_CONVERT_STORE_ZEROS: u32 = 1 << 7;
+/// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it, the
+/// data is synced at the end.
+pub const DISKIMG_CONVERT_WRITE_THROUGH: u32 = 1 << 8;
+/// Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
+/// it, a target that another process uses is DISKIMG_ERR_IO.
+pub const DISKIMG_CONVERT_IGNORE_LOCKS: u32 = 1 << 9;
+
+const FLAGS: u32 = (1 << 10) - 1;
 
 /// Blocks are allocated when they are written.
 pub const DISKIMG_PREALLOCATION_OFF: u32 = 0;
@@ -84,6 +94,8 @@ pub struct ConvertOptionsRecord {
     pub progress_user: *mut c_void,
     /// Cancels the call when it is triggered; may be NULL.
     pub cancel: *const CancelFlag,
+    /// The largest number of bytes of the disk to write per second; 0 for no limit.
+    pub rate: u64,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
@@ -147,8 +159,9 @@ impl ConvertOptionsRecord {
         if self.max_memory != 0 {
             options.memory = self.max_memory;
         }
+        options.rate = (self.rate != 0).then_some(self.rate);
         options.sparse = match self.sparse_size {
-            _ if self.has(DISKIMG_CONVERT_NO_SPARSE) => Sparse::Never,
+            _ if self.has(DISKIMG_CONVERT_NO_SPARSE | DISKIMG_CONVERT_STORE_ZEROS) => Sparse::Never,
             0 => Sparse::Auto,
             bytes if bytes.is_power_of_two() && bytes >= 512 => Sparse::Search(bytes),
             bytes => {
@@ -195,6 +208,9 @@ impl ConvertOptionsRecord {
         target.is_zero = self.has(DISKIMG_CONVERT_TARGET_IS_ZERO);
         target.direct = self.has(DISKIMG_CONVERT_DIRECT);
         target.durable = !self.has(DISKIMG_CONVERT_NO_SYNC);
+        target.store_zeros = self.has(DISKIMG_CONVERT_STORE_ZEROS);
+        target.write_through = self.has(DISKIMG_CONVERT_WRITE_THROUGH);
+        target.lock = !self.has(DISKIMG_CONVERT_IGNORE_LOCKS);
         target.preallocation = self.preallocation()?;
         Ok(target)
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use diskimg::{BlockSource, Disk, Inspection, Opener, Result};
+use diskimg::{BlockSource, Disk, Finding, Inspection, Opener, Result};
 
 use crate::argument::invalid;
 use crate::handle::{Handle, Poison, free};
@@ -24,7 +24,9 @@ pub struct ImageHandle {
 impl ImageHandle {
     /// An image that can be read.
     pub(crate) fn new(disk: Disk, opener: Opener, filename: CString) -> Self {
-        Self::of(disk.inspection(), Some(disk), opener, filename)
+        let mut inspection = disk.inspection();
+        inspection.info.findings = disk.findings();
+        Self::of(inspection, Some(disk), opener, filename)
     }
 
     /// An image whose description was read, and nothing else.
@@ -54,6 +56,11 @@ impl ImageHandle {
 
     pub(crate) fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+
+    /// The findings of all layers that were opened.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.inspection.info.findings
     }
 
     pub(crate) fn opener(&self) -> &Opener {

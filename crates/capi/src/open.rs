@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{BlockSource, Error, FileSource, Result};
+use diskimg::{BlockSource, Error, FileSource, Finding, Result};
 
 use crate::callback_source::{BorrowedBytes, CallbackSource};
 use crate::error::ErrorReport;
@@ -12,7 +12,7 @@ use crate::guard::create_handle;
 use crate::image::ImageHandle;
 use crate::info_record::severity_number;
 use crate::io::{IoRecord, create_io_handle};
-use crate::open_record::{DISKIMG_OPEN_DIRECT, DISKIMG_OPEN_INFO_ONLY, OpenOptionsRecord, duplicate};
+use crate::open_record::{DISKIMG_OPEN_INFO_ONLY, OpenOptionsRecord, duplicate};
 use crate::sized_record;
 use crate::status::StatusCode;
 use crate::strings::{self, c_string};
@@ -33,8 +33,18 @@ pub unsafe extern "C" fn diskimg_open_path(
     unsafe {
         create_handle(out, err, || {
             let path = strings::path(path)?;
+            let name = c_string(&path.to_string_lossy());
             let options = sized_record::read(options)?;
-            open(Arc::new(file(&path, &options)?), &options, Some(&path))
+            let opener = options.opener(Some(&path))?;
+            let image = match options.has(DISKIMG_OPEN_INFO_ONLY) {
+                true => {
+                    opener.inspect(&path).map(|described| ImageHandle::inspected(described, opener, name))
+                }
+                false => opener.open(&path).map(|disk| ImageHandle::new(disk, opener, name)),
+            };
+            let image = image.map_err(|error| name_file(error, &path))?;
+            log_findings(image.findings(), &options);
+            Ok(image)
         })
     }
 }
@@ -53,7 +63,7 @@ pub unsafe extern "C" fn diskimg_open_fd(
     unsafe {
         create_handle(out, err, || {
             let options = sized_record::read(options)?;
-            open(Arc::new(FileSource::new(duplicate(fd, "fd")?)?), &options, None)
+            open(Arc::new(FileSource::new(duplicate(fd, "fd")?)?), &options)
         })
     }
 }
@@ -73,7 +83,7 @@ pub unsafe extern "C" fn diskimg_open_memory(
     unsafe {
         create_handle(out, err, || {
             let options = sized_record::read(options)?;
-            open(Arc::new(BorrowedBytes::new(data, len)?), &options, None)
+            open(Arc::new(BorrowedBytes::new(data, len)?), &options)
         })
     }
 }
@@ -93,15 +103,9 @@ pub unsafe extern "C" fn diskimg_open_io(
     unsafe {
         create_io_handle(io, out, err, |callbacks| {
             let options = sized_record::read(options)?;
-            open(Arc::new(CallbackSource::new(callbacks)?), &options, None)
+            open(Arc::new(CallbackSource::new(callbacks)?), &options)
         })
     }
-}
-
-fn file(path: &Path, options: &OpenOptionsRecord) -> Result<FileSource> {
-    let direct = options.has(DISKIMG_OPEN_DIRECT);
-    FileSource::open_with(path, &diskimg::raw::SourceOptions { direct })
-        .map_err(|error| name_file(error, path))
 }
 
 fn name_file(error: Error, path: &Path) -> Error {
@@ -110,26 +114,22 @@ fn name_file(error: Error, path: &Path) -> Error {
 
 /// # Safety
 /// The strings of `options` are NULL or end with a NUL.
-unsafe fn open(
-    source: Arc<dyn BlockSource>,
-    options: &OpenOptionsRecord,
-    path: Option<&Path>,
-) -> Result<ImageHandle> {
+unsafe fn open(source: Arc<dyn BlockSource>, options: &OpenOptionsRecord) -> Result<ImageHandle> {
     // SAFETY: guaranteed by the caller.
-    let opener = unsafe { options.opener(path) }?;
-    let filename = path.map_or_else(CString::default, |path| c_string(&path.to_string_lossy()));
+    let opener = unsafe { options.opener(None) }?;
     let image = if options.has(DISKIMG_OPEN_INFO_ONLY) {
-        ImageHandle::inspected(opener.inspect_source(&source)?, opener, filename)
+        ImageHandle::inspected(opener.inspect_source(&source)?, opener, CString::default())
     } else {
-        ImageHandle::new(opener.open_source(source)?, opener, filename)
+        ImageHandle::new(opener.open_source(source)?, opener, CString::default())
     };
-    log_findings(&image, options);
+    log_findings(image.findings(), options);
     Ok(image)
 }
 
-fn log_findings(image: &ImageHandle, options: &OpenOptionsRecord) {
+/// Passes findings to the callback of the options.
+pub(crate) fn log_findings(findings: &[Finding], options: &OpenOptionsRecord) {
     let Some(log) = options.log else { return };
-    for finding in &image.inspection().info.findings {
+    for finding in findings {
         let message = c_string(&finding.message);
         // SAFETY: called as the header documents; the message is valid during the call.
         unsafe { log(options.log_user, severity_number(finding.severity), message.as_ptr()) }

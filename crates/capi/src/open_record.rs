@@ -6,7 +6,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg::{Error, Opener, Resolver, Result, SnapshotSelector, Spool, WithinDirectory};
+use diskimg::core::LimitKind;
+use diskimg::{Error, Locking, Opener, Resolver, Result, Setting, SnapshotSelector, Spool, WithinDirectory};
 
 use crate::argument::{check_flags, check_reserved, invalid};
 use crate::callback_resolver::{CallbackResolver, ResolveFn};
@@ -35,7 +36,23 @@ pub const DISKIMG_OPEN_NO_TEMPORARY: u32 = 1 << 5;
 /// cache is used.
 pub const DISKIMG_OPEN_DIRECT: u32 = 1 << 6;
 
-const FLAGS: u32 = (1 << 7) - 1;
+/// Reads a file that is only a part of a disk, such as one extent of a split VMDK, as if it were a disk.
+/// Without it, such a file is DISKIMG_ERR_REFERENCE.
+pub const DISKIMG_OPEN_ALLOW_PART: u32 = 1 << 7;
+/// Accepts a parent with another UUID or content id than the image records. Without it, that is
+/// DISKIMG_ERR_CORRUPT.
+pub const DISKIMG_OPEN_ALLOW_PARENT_MISMATCH: u32 = 1 << 8;
+/// Ignores the digests of the manifest in an OVA. Without it, a conversion whose bytes have another digest
+/// is DISKIMG_ERR_CORRUPT.
+pub const DISKIMG_OPEN_NO_VERIFY: u32 = 1 << 9;
+/// Refuses an image with a finding of DISKIMG_SEVERITY_WARNING or worse as DISKIMG_ERR_CORRUPT. Without it,
+/// such an image is read.
+pub const DISKIMG_OPEN_STRICT: u32 = 1 << 10;
+/// Neither takes the locks of QEMU on files opened by path, nor asks for those of others. Without it, a file
+/// that another process has locked for writing is DISKIMG_ERR_IO.
+pub const DISKIMG_OPEN_IGNORE_LOCKS: u32 = 1 << 11;
+
+const FLAGS: u32 = (1 << 12) - 1;
 
 /// Receives the findings about an image while it is opened. `level` is one of DISKIMG_SEVERITY_*. `message`
 /// is valid during the call. Called on the thread that opens the image.
@@ -81,6 +98,11 @@ pub struct OpenOptionsRecord {
     pub log: LogFn,
     /// Passed to `log`.
     pub log_user: *mut c_void,
+    /// The name of the disk to read in an archive; NULL if it has one disk.
+    pub member: *const c_char,
+    /// Further limits by their names, as for `--limit` of the command: "header-bytes=8M,snapshots=10". They win
+    /// over the members of this structure. NULL for none.
+    pub limits: *const c_char,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
@@ -106,6 +128,13 @@ impl OpenOptionsRecord {
         opener.allow_raw = self.has(DISKIMG_OPEN_ALLOW_RAW);
         opener.decompress = !self.has(DISKIMG_OPEN_NO_UNWRAP);
         opener.direct = self.has(DISKIMG_OPEN_DIRECT);
+        opener.allow_part = self.has(DISKIMG_OPEN_ALLOW_PART);
+        opener.allow_parent_mismatch = self.has(DISKIMG_OPEN_ALLOW_PARENT_MISMATCH);
+        opener.verify = !self.has(DISKIMG_OPEN_NO_VERIFY);
+        opener.strict = self.has(DISKIMG_OPEN_STRICT);
+        if self.has(DISKIMG_OPEN_IGNORE_LOCKS) {
+            opener.locking = Locking::Off;
+        }
         opener.threads = self.threads;
         let limits = &mut opener.limits;
         for (limit, wanted) in [
@@ -124,6 +153,13 @@ impl OpenOptionsRecord {
         let (snapshot, spool) = unsafe { (strings::optional(self.snapshot, "snapshot")?, self.spool()?) };
         opener.snapshot = snapshot.map(|name| SnapshotSelector::IdOrName(name.to_owned()));
         opener.spool = spool;
+        // SAFETY: the caller guarantees the strings.
+        let (member, limits) =
+            unsafe { (strings::optional(self.member, "member")?, strings::optional(self.limits, "limits")?) };
+        opener.member = member.map(str::to_owned);
+        for limit in Setting::parse_list(limits.unwrap_or_default())? {
+            opener.set_limit(limit_kind(&limit)?, limit.as_size()?)?;
+        }
         if let Some(resolver) = self.resolver(path)? {
             opener.resolver = resolver;
         }
@@ -165,6 +201,13 @@ impl OpenOptionsRecord {
             }
         }
     }
+}
+
+fn limit_kind(limit: &Setting) -> Result<LimitKind> {
+    LimitKind::by_name(&limit.name).ok_or_else(|| {
+        let names: Vec<_> = LimitKind::all().map(LimitKind::name).collect();
+        invalid("limits", format_args!("one of {}", names.join(", "))).found_name(limit.name.as_bytes())
+    })
 }
 
 /// Duplicates `fd`. The caller keeps ownership of `fd`.

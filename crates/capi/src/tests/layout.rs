@@ -36,9 +36,9 @@ fn structures_have_the_same_layout_in_c_and_rust() {
     assert_layout!(c, IoRecord as "diskimg_io": struct_size flags reserved user pread size next_data pwrite zero set_size flush close);
     assert_layout!(c, OpenOptionsRecord as "diskimg_open_options": struct_size flags format max_virtual_size max_cache
         max_decoder_memory max_temporary temporary_directory snapshot dir_fd max_depth threads reserved resolve
-        resolve_user log log_user);
+        resolve_user log log_user member limits);
     assert_layout!(c, ConvertOptionsRecord as "diskimg_convert_options": struct_size flags format threads level preallocation reserved
-        max_memory sparse_size settings progress progress_user cancel);
+        max_memory sparse_size settings progress progress_user cancel rate);
     assert_layout!(c, ConvertResultRecord as "diskimg_convert_result": struct_size virtual_size written copied zeros);
     assert_layout!(c, CheckResultRecord as "diskimg_check_result": struct_size corruptions leaks total_units allocated_units
         compressed_units fragmented_units image_end);

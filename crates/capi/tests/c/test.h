@@ -154,7 +154,7 @@ static memory new_memory(void) {
     return file;
 }
 
-static memory load(const char *directory, const char *name) {
+static inline memory load(const char *directory, const char *name) {
     memory file = new_memory();
     char path[4096];
     FILE *stream;
