@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use diskimg_core::{BlockSource, Error, Extents, Finding, HostOffset, Result, range, zeros};
 
-use crate::addr::{SECTOR, sectors};
+use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::errors::{corrupt, truncated};
-use crate::marker::{Marker, Metadata};
+use crate::marker::{MARKER_LENGTH, Marker, Metadata};
 use crate::sparse_header::{MAGIC, SparseHeader};
 
 /// Bytes of marker, footer and end-of-stream marker. A file without padding ends with them, and a source that
@@ -39,11 +39,52 @@ pub(crate) struct Footer {
 /// [`diskimg_core::ErrorKind::Truncated`] if the file ends before it, [`diskimg_core::ErrorKind::Corrupt`] if
 /// bytes other than zeros follow it, if it has no offset of the directory, or if it differs from the header.
 pub(crate) fn find(source: &dyn BlockSource, header: &SparseHeader) -> Result<(Footer, Option<Finding>)> {
-    if let Some(footer) = find_near_end(source, header)? {
-        return Ok((footer, None));
+    let (footer, finding) = match find_near_end(source, header)? {
+        Some(footer) => (footer, None),
+        None => {
+            let end = end_of_data(source)?.plus(SECTOR).min(whole_sectors(source));
+            (search(source, header, end, UNPADDED)?, Some(zeros_follow()))
+        }
+    };
+    check_ends_once(source, &footer)?;
+    Ok((footer, finding))
+}
+
+/// Checks that a marker precedes the grain directory, and that no other footer follows it. Of two images in one file, the
+/// last footer has an offset in the second one: it is that of other bytes, or of the directory of the first image.
+fn check_ends_once(source: &dyn BlockSource, footer: &Footer) -> Result<()> {
+    let directory = sector_offset(footer.header.directory_sectors);
+    let end = directory.0.saturating_add(footer.header.directory_bytes());
+    // A directory past the end of the file is reported when it is selected.
+    if footer.header.directory_bytes() == 0 || end > source.size() {
+        return Ok(());
     }
-    let end = end_of_data(source)?.plus(SECTOR).min(whole_sectors(source));
-    Ok((search(source, header, end, UNPADDED)?, Some(zeros_follow())))
+    let before = HostOffset(directory.0.saturating_sub(SECTOR));
+    if metadata_at(source, before, directory)? != Some(Metadata::GrainDirectory) {
+        return Err(corrupt("gdOffset of the footer")
+            .at(footer.at.plus(56).0)
+            .found(footer.header.directory_sectors)
+            .expected("the sector after the marker of a grain directory"));
+    }
+    let after = HostOffset(end.checked_next_multiple_of(SECTOR).unwrap_or(end));
+    if metadata_at(source, after, HostOffset(footer.at.0.saturating_sub(SECTOR)))? == Some(Metadata::Footer) {
+        let at = after.plus(UNPADDED);
+        return Err(corrupt("trailing data").at(at.0).because("more bytes follow the end of the stream"));
+    }
+    Ok(())
+}
+
+/// The kind of metadata that the marker at `at` announces. `None` if there is no such marker before `end`.
+fn metadata_at(source: &dyn BlockSource, at: HostOffset, end: HostOffset) -> Result<Option<Metadata>> {
+    if at.plus(SECTOR) > end {
+        return Ok(None);
+    }
+    let mut bytes = [0; MARKER_LENGTH];
+    source.read_at(at.0, &mut bytes)?;
+    Ok(match Marker::parse(&bytes, at) {
+        Ok(Marker::Metadata { kind, .. }) => Some(kind),
+        _ => None,
+    })
 }
 
 /// Finds the footer in the last 128 KiB of a file. `None` if they are zeros and the file is longer.
