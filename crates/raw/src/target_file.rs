@@ -64,24 +64,30 @@ impl TargetFile {
     /// them, zeroes them in the file, and waits for stable storage if `sync` is set. From then on they are changed in
     /// memory only, until [`TargetFile::release`].
     pub(crate) fn withhold_ends(&mut self, size: u64, ends: EndsOf, sync: bool) -> Result<()> {
-        let head = 0..HEAD.min(size);
-        let tail = match ends {
-            EndsOf::GrowingFile => size..size,
-            EndsOf::File | EndsOf::Device => aligned::floor(size.saturating_sub(TAIL)).max(head.end)..size,
+        let (head, tail) = match ends {
+            // It may become longer than it was.
+            EndsOf::GrowingFile => (0..HEAD, size..size),
+            EndsOf::File | EndsOf::Device => {
+                let head = 0..HEAD.min(size);
+                let tail = aligned::floor(size.saturating_sub(TAIL)).max(head.end)..size;
+                (head, tail)
+            }
         };
         self.grows = ends == EndsOf::GrowingFile;
         let mut is_changed = false;
         let source = FileSource::new(self.file().try_clone().map_err(|error| io_at(error, "file", 0))?)?;
         for range in [head, tail].into_iter().filter(|range| !range.is_empty()) {
             let mut bytes = vec![0; range::buffer_len(&range)];
-            source.read_at(range.start, &mut bytes)?;
-            if !zeros::is_zero(&bytes) {
+            let there = range.start..range.end.min(size);
+            let old = range::slice_mut(&mut bytes, range.start, &there).unwrap_or_default();
+            source.read_at(range.start, old)?;
+            if !zeros::is_zero(old) {
                 is_changed = true;
                 match ends {
                     // The result of a discard depends on the device.
-                    EndsOf::Device => self.ops.write_zeros(range.clone())?,
+                    EndsOf::Device => self.ops.write_zeros(there)?,
                     EndsOf::File | EndsOf::GrowingFile => {
-                        self.ops.make_zero(range.clone(), StoredZeros::Allocated)?;
+                        self.ops.make_zero(there, StoredZeros::Allocated)?;
                     }
                 }
             }

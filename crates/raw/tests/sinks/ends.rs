@@ -48,13 +48,20 @@ fn unfinished_target_has_zeros_at_both_ends() {
 #[test]
 fn unfinished_growing_target_has_no_head() {
     let (_dir, path) = dir_with_path();
-    let sink =
-        FileSink::new(dirty_file(&path), SinkOptions { keep_length: false, ..ends_last(None) }).unwrap();
-    sink.write_at(0, &painted(3, 2 << 20)).unwrap();
-    drop(sink);
-    let left = fs::read(&path).unwrap();
-    assert_eq!(left.len(), 2 << 20);
-    assert!(left[..HEAD] == vec![0; HEAD]);
+    for old in [1, 100, 5000, LEN] {
+        for size in [None, Some(2 << 20)] {
+            dirty_file(&path).set_len(old as u64).unwrap();
+            let file = fs::File::options().read(true).write(true).open(&path).unwrap();
+            let options = SinkOptions { keep_length: false, ..ends_last(size) };
+            let sink = FileSink::new(file, options).unwrap();
+            sink.write_at(0, &painted(3, 2 << 20)).unwrap();
+            let left = fs::read(&path).unwrap();
+            assert_eq!(left.len(), 2 << 20, "{old} {size:?}");
+            assert!(left[..HEAD] == vec![0; HEAD], "{old} {size:?}");
+            Box::new(sink).finish().unwrap();
+            assert!(fs::read(&path).unwrap() == painted(3, 2 << 20), "{old} {size:?}");
+        }
+    }
 }
 
 #[test]
