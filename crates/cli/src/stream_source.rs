@@ -1,7 +1,7 @@
 //! Sources that can be read only once: standard input, named pipes, terminals. A signal can interrupt a read.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Result};
+use std::io::{Cursor, Read, Result, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -56,7 +56,39 @@ pub(crate) fn redirected_file(_: &Path) -> Option<File> {
 
 /// Opens such a file.
 pub(crate) fn open(file: &Path) -> Result<Box<dyn Read + Send>> {
-    Ok(if is_dash(file) { Box::new(std::io::stdin()) } else { Box::new(File::open(file)?) })
+    Ok(if is_dash(file) {
+        Box::new(WholeStream { stream: std::io::stdin(), rest: rest_of_file(file) })
+    } else {
+        Box::new(File::open(file)?)
+    })
+}
+
+/// The number of bytes from the position of a redirected file to its end; 0 for other streams.
+fn rest_of_file(file: &Path) -> u64 {
+    let rest = |mut file: File| {
+        let len = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        Some(len.saturating_sub(file.stream_position().ok()?))
+    };
+    redirected_file(file).and_then(rest).unwrap_or(0)
+}
+
+/// A stream that must have at least a number of bytes: those of the redirected file when it was opened.
+struct WholeStream<R> {
+    stream: R,
+    /// The number of bytes that are still to come.
+    rest: u64,
+}
+
+impl<R: Read> Read for WholeStream<R> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let got = self.stream.read(buf)?;
+        if got == 0 && self.rest > 0 && !buf.is_empty() {
+            let error = Error::new(ErrorKind::Truncated).found(format_args!("{} bytes shorter", self.rest));
+            return Err(error.because("the file became shorter while it was read").into());
+        }
+        self.rest = self.rest.saturating_sub(got as u64);
+        Ok(got)
+    }
 }
 
 /// A stream, read by a separate thread. A read that waits for a pipe cannot be cancelled. Here only that thread
@@ -146,5 +178,25 @@ fn next_chunk(stream: &mut dyn Read) -> Result<Vec<u8>> {
                 return Ok(chunk);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirected_file_that_becomes_shorter_is_an_error() {
+        let read = |len: usize, rest: u64| {
+            let stream = Cursor::new(vec![7; len]);
+            WholeStream { stream, rest }
+                .read_to_end(&mut Vec::new())
+                .map_err(|error| Error::from(error).kind())
+        };
+        assert_eq!(read(1000, 1000).ok(), Some(1000));
+        // A file that grows, and a pipe.
+        assert_eq!((read(1000, 10).ok(), read(1000, 0).ok()), (Some(1000), Some(1000)));
+        assert_eq!(read(999, 1000).err(), Some(ErrorKind::Truncated));
+        assert_eq!(read(0, 1).err(), Some(ErrorKind::Truncated));
     }
 }
