@@ -39,3 +39,4 @@ mod vmdk_descriptors;
 mod vmdk_files;
 mod warnings;
 mod whole_or_nothing;
+mod zero_search;
