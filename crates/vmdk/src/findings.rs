@@ -107,7 +107,7 @@ fn add_notes(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Finding>) {
     }
     let nameless = |line: &&ExtentLine| line.name.as_ref().is_some_and(Vec::is_empty);
     if let Some(line) = descriptor.extents.iter().find(nameless).filter(|_| !head.has_other_files()) {
-        all.push(Finding::note("extent_name", "the extent line gives the file no name").at(line.at));
+        all.push(Finding::note("unnamed_extent", "the extent line gives the file no name").at(line.at));
     }
 }
 

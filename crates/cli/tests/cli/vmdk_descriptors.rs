@@ -53,7 +53,7 @@ fn oddity_in_a_descriptor_that_decides_nothing_is_read_as_by_qemu_img() {
         ("#DDB", "madeBy=x", "unknown_key"),
         ("version=1", "version=1 # of three", "descriptor_value"),
         ("parentCID=ffffffff", "parentCID=00000000", "parent_cid"),
-        ("\"disk.vmdk\"", "\"\"", "extent_name"),
+        ("\"disk.vmdk\"", "\"\"", "unnamed_extent"),
     ];
     for (old, new, check) in changes {
         for subformat in SUBFORMATS {
