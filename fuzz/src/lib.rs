@@ -11,7 +11,7 @@ mod wrapper;
 
 use std::sync::Arc;
 
-use diskimg::core::{DenyReferences, OpenOptions};
+use diskimg::core::OpenOptions;
 use diskimg::{BlockSource, Driver, ErrorKind, Limits, Memory, Opener, driver};
 
 pub use disk::exercise;

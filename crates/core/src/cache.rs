@@ -1,6 +1,7 @@
 //! A cache of table pages with a budget of bytes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Result;
@@ -25,13 +26,26 @@ const SHARDS: u64 = 16;
 /// ```
 pub struct MetadataCache<V: ?Sized> {
     shards: Vec<Mutex<CacheShard<V>>>,
+    budget: u64,
+    group: CacheGroup,
 }
+
+/// The caches that divide one budget equally: those of the layers of one disk. Clones are the same group.
+///
+/// ```
+/// use diskimg_core::{CacheGroup, MetadataCache};
+/// let group = CacheGroup::default();
+/// let top: MetadataCache<[u8]> = MetadataCache::in_group(1 << 20, &group);
+/// let base: MetadataCache<[u8]> = MetadataCache::in_group(1 << 20, &group);
+/// assert_eq!((top.budget(), base.budget()), (1 << 19, 1 << 19));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CacheGroup(Arc<AtomicU64>);
 
 struct CacheShard<V: ?Sized> {
     pages: HashMap<u64, CachedPage<V>>,
     hand: VecDeque<u64>,
     used: u64,
-    budget: u64,
 }
 
 struct CachedPage<V: ?Sized> {
@@ -43,13 +57,24 @@ impl<V: ?Sized> MetadataCache<V> {
     /// Creates a cache of at most `budget` bytes. A page larger than the budget of its shard is cached alone.
     #[must_use]
     pub fn new(budget: u64) -> Self {
-        let shard = || CacheShard {
-            pages: HashMap::new(),
-            hand: VecDeque::new(),
-            used: 0,
-            budget: budget.div_ceil(SHARDS),
-        };
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
+        Self::in_group(budget, &CacheGroup::default())
+    }
+
+    /// Creates a cache that shares `budget` bytes with the other caches of `group`. A cache that has more than its share
+    /// after another joins drops pages when it loads its next ones.
+    #[must_use]
+    pub fn in_group(budget: u64, group: &CacheGroup) -> Self {
+        group.0.fetch_add(1, Ordering::Relaxed);
+        let shard = || CacheShard { pages: HashMap::new(), hand: VecDeque::new(), used: 0 };
+        let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        Self { shards, budget, group: group.clone() }
+    }
+
+    /// The bytes that this cache may have now: its share of the budget.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        let caches = self.group.0.load(Ordering::Relaxed).max(1);
+        self.budget.checked_div(caches).unwrap_or(self.budget)
     }
 
     /// Returns the page of `key`; calls `load` if it is not cached.
@@ -62,7 +87,7 @@ impl<V: ?Sized> MetadataCache<V> {
         }
         let value = load()?;
         Ok(match self.shard(key) {
-            Some(mut shard) => shard.insert(key, value),
+            Some(mut shard) => shard.insert(key, value, self.budget().div_ceil(SHARDS)),
             None => value,
         })
     }
@@ -75,6 +100,12 @@ impl<V: ?Sized> MetadataCache<V> {
     }
 }
 
+impl<V: ?Sized> Drop for MetadataCache<V> {
+    fn drop(&mut self) {
+        self.group.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl<V: ?Sized> CacheShard<V> {
     fn get(&mut self, key: u64) -> Option<Arc<V>> {
         let page = self.pages.get_mut(&key)?;
@@ -82,20 +113,20 @@ impl<V: ?Sized> CacheShard<V> {
         Some(Arc::clone(&page.value))
     }
 
-    fn insert(&mut self, key: u64, value: Arc<V>) -> Arc<V> {
+    fn insert(&mut self, key: u64, value: Arc<V>, budget: u64) -> Arc<V> {
         if let Some(there) = self.get(key) {
             return there;
         }
         let weight = weight(&value);
-        self.make_room(weight);
+        self.make_room(weight, budget);
         self.used = self.used.saturating_add(weight);
         self.hand.push_back(key);
         self.pages.insert(key, CachedPage { value: Arc::clone(&value), used_lately: false });
         value
     }
 
-    fn make_room(&mut self, weight: u64) {
-        while self.used.saturating_add(weight) > self.budget {
+    fn make_room(&mut self, weight: u64, budget: u64) {
+        while self.used.saturating_add(weight) > budget {
             let Some(key) = self.hand.pop_front() else { return };
             match self.pages.get_mut(&key) {
                 Some(page) if page.used_lately => {
@@ -146,6 +177,25 @@ mod tests {
             let again = cache.get_or_load(0, || Ok(vec![2; 4096].into())).unwrap();
             assert!(Arc::ptr_eq(&hot, &again));
         }
+    }
+
+    #[test]
+    fn caches_of_a_group_share_one_budget() {
+        let group = CacheGroup::default();
+        let caches: Vec<MetadataCache<[u8]>> =
+            (0..17).map(|_| MetadataCache::in_group(16 << 20, &group)).collect();
+        for key in 0..5_000_u64 {
+            for cache in &caches {
+                cache.get_or_load(key * 4096, || Ok(vec![0; 4096].into())).unwrap();
+            }
+        }
+        let all: u64 = caches.iter().map(used).sum();
+        assert!((8 << 20..=16 << 20).contains(&all), "{all}");
+        let first = &caches[0];
+        assert_eq!(first.budget(), (16 << 20) / 17);
+        drop(group);
+        let alone = caches.into_iter().next().unwrap();
+        assert_eq!(alone.budget(), 16 << 20);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, CheckReport, DenyReferences, Error, ErrorKind, Finding, Format, Image, ImageInfo,
-    Limits, Measured, Progress, Resolver, Result, Siblings, StreamDecoder,
+    BlockSink, BlockSource, CacheGroup, CheckReport, DenyReferences, Error, ErrorKind, Finding, Format,
+    Image, ImageInfo, Limits, Measured, Progress, Resolver, Result, Siblings, StreamDecoder,
 };
 
 /// Compares the tables of an image that was described with the length of its file: the type of [`Driver::survey`].
@@ -92,6 +92,8 @@ pub struct OpenOptions<'a> {
     pub snapshot: Option<SnapshotSelector>,
     /// Receives the progress of [`Driver::check`] in guest bytes and may stop it. [`Driver::open`] ignores it.
     pub progress: &'a dyn Progress,
+    /// The caches that share [`Limits::metadata_cache`] with those of the opened layer.
+    pub caches: CacheGroup,
 }
 
 impl OpenOptions<'_> {
@@ -109,7 +111,13 @@ impl OpenOptions<'_> {
 
 impl Default for OpenOptions<'_> {
     fn default() -> Self {
-        Self { limits: Limits::default(), resolver: &DenyReferences, snapshot: None, progress: &() }
+        Self {
+            limits: Limits::default(),
+            resolver: &DenyReferences,
+            snapshot: None,
+            progress: &(),
+            caches: CacheGroup::default(),
+        }
     }
 }
 

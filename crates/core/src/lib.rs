@@ -57,7 +57,7 @@ mod window;
 pub mod writer;
 pub mod zeros;
 
-pub use cache::MetadataCache;
+pub use cache::{CacheGroup, MetadataCache};
 pub use chain::Chain;
 pub use check::{CheckReport, Problem, ProblemKind};
 pub use driver::{

@@ -16,7 +16,7 @@ pub struct Limits {
     /// The largest accepted virtual size in bytes. Default 64 TiB, our limit; no format of this workspace exceeds
     /// 2^63 - 1.
     pub virtual_size: u64,
-    /// The maximum number of bytes of tables cached for one image. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables
+    /// The maximum number of bytes of tables cached for one disk, all its layers together. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables
     /// map 128 GiB with 64 KiB clusters.
     pub metadata_cache: u64,
     /// The maximum number of bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which

@@ -119,8 +119,8 @@ impl Opener {
         };
         let opened = OpenedFiles::new(self.locking);
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
-        let options =
-            OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot: None, progress };
+        let limits = self.limits.clone();
+        let options = OpenOptions { limits, resolver: &resolver, progress, ..OpenOptions::default() };
         // An image that cannot be described may still be checked.
         let described = self.inspect_image(&source);
         let mut findings = described.map_or_else(

@@ -43,8 +43,9 @@ impl Opener {
         opened: &OpenedFiles,
     ) -> Result<Arc<dyn Image>> {
         let resolver = RelativeResolver { resolver: &*place.resolver, referrer: &place.reached_by, opened };
-        let options =
-            OpenOptions { limits: self.limits.clone(), resolver: &resolver, snapshot, progress: &() };
+        let limits = self.limits.clone();
+        let caches = opened.caches.clone();
+        let options = OpenOptions { limits, resolver: &resolver, snapshot, caches, ..OpenOptions::default() };
         let layer = (driver.open)(source, &options).map_err(|error| place.name(error))?;
         layer.info().check_whole(self.allow_part).map_err(|error| place.name(error))?;
         Ok(layer)

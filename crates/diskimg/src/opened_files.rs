@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Format, Printable, Reference, Resolver, Result};
+use diskimg_core::{BlockSource, CacheGroup, Format, Printable, Reference, Resolver, Result};
 
 use crate::locking::{LockState, Locking};
 use crate::resolve::relative_to;
@@ -10,12 +10,14 @@ use crate::resolve::relative_to;
 /// The files that were opened in addition to the image itself.
 pub(crate) struct OpenedFiles {
     locking: Locking,
+    /// The caches of the layers, which share one budget.
+    pub(crate) caches: CacheGroup,
     files: Mutex<Vec<(Arc<dyn BlockSource>, LockState)>>,
 }
 
 impl OpenedFiles {
     pub(crate) fn new(locking: Locking) -> Self {
-        Self { locking, files: Mutex::default() }
+        Self { locking, caches: CacheGroup::default(), files: Mutex::default() }
     }
 
     /// Adds a file with this name, to which an image of the format `found_in` refers, and locks it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use diskimg_codec::units::CompressedUnit;
-use diskimg_core::{BlockSource, Error, Limits, Result, ensure, range};
+use diskimg_core::{BlockSource, Error, MetadataCache, Result, ensure, range};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset, span};
 use crate::compressed::CompressedRange;
@@ -76,11 +76,11 @@ impl Lookup {
         parsed: &FirstCluster,
         selected: &SelectedL1,
         data_size: u64,
-        limits: &Limits,
+        cache: MetadataCache<[u64]>,
     ) -> Self {
         let header = &parsed.header;
         Self {
-            tables: TableWords::new(source, header.geometry, limits),
+            tables: TableWords::new(source, header.geometry, cache),
             rules: L2Rules::new(header, parsed.data_file.is_some()),
             l1_table: selected.offset,
             data_size,

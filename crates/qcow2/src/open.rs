@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use diskimg_codec::units::UnitReader;
-use diskimg_core::{BlockSource, Image, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{BlockSource, Image, ImageInfo, Limits, MetadataCache, OpenOptions, Result};
 
 use crate::cluster_codec::ClusterCodec;
 use crate::describe::describe;
@@ -99,7 +99,8 @@ impl Qcow2 {
             table_bytes: limits.metadata_cache,
         };
         info.findings.extend(survey.short_cluster());
-        let lookup = Lookup::new(Arc::clone(&source), &parsed, &selected, data.size(), limits);
+        let cache = MetadataCache::in_group(limits.metadata_cache, &options.caches);
+        let lookup = Lookup::new(Arc::clone(&source), &parsed, &selected, data.size(), cache);
         Ok(Self {
             data,
             lookup,

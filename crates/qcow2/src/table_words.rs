@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use byteorder::{BigEndian, ByteOrder};
-use diskimg_core::{BlockSource, Limits, MetadataCache, Result, range};
+use diskimg_core::{BlockSource, MetadataCache, Result, range};
 
 use crate::addr::{Geometry, HostOffset};
 
@@ -41,12 +41,8 @@ impl WordPage {
 }
 
 impl TableWords {
-    pub(crate) fn new(source: Arc<dyn BlockSource>, geometry: Geometry, limits: &Limits) -> Self {
-        Self {
-            source,
-            cache: MetadataCache::new(limits.metadata_cache),
-            page_bytes: geometry.cluster_size().clamp(PAGE_BYTES.0, PAGE_BYTES.1),
-        }
+    pub(crate) fn new(source: Arc<dyn BlockSource>, geometry: Geometry, cache: MetadataCache<[u64]>) -> Self {
+        Self { source, cache, page_bytes: geometry.cluster_size().clamp(PAGE_BYTES.0, PAGE_BYTES.1) }
     }
 
     /// The size of the file in bytes.

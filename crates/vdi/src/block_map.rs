@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use byteorder::{ByteOrder, LittleEndian};
-use diskimg_core::{BlockSource, Error, Limits, MetadataCache, Result};
+use diskimg_core::{BlockSource, Error, MetadataCache, Result};
 
 use crate::addr::{ENTRY_BYTES, Geometry, GuestOffset, HostOffset};
 use crate::errors::{corrupt, truncated};
@@ -77,8 +77,8 @@ pub(crate) struct Mapping<'a> {
 }
 
 impl BlockMap {
-    pub(crate) fn new(source: Arc<dyn BlockSource>, geometry: Geometry, limits: &Limits) -> Self {
-        Self { source, cache: MetadataCache::new(limits.metadata_cache), geometry }
+    pub(crate) fn new(source: Arc<dyn BlockSource>, geometry: Geometry, cache: MetadataCache<[u32]>) -> Self {
+        Self { source, cache, geometry }
     }
 
     /// Returns the page with the entry of guest block `block`, and the guest block of the page's first entry.

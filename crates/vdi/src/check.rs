@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result, range};
+use diskimg_core::{BlockSource, Budget, CheckReport, MetadataCache, OpenOptions, Result, range};
 
 use crate::addr::{ENTRY_BYTES, Geometry};
 use crate::block_map::{BlockMap, MapEntry};
@@ -39,7 +39,7 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     }
     let budget = options.limits.table_budget("blocks in use");
     let mut check = BlockMapCheck::new(&header, source.size(), &budget)?;
-    let map = BlockMap::new(source, geometry, &options.limits);
+    let map = BlockMap::new(source, geometry, MetadataCache::new(options.limits.metadata_cache));
     options.progress.begin(Some(header.size()));
     let mut next = 0;
     while next < u64::from(geometry.blocks) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, ImageInfo, Limits, OpenOptions, Result};
+use diskimg_core::{BlockSource, ImageInfo, Limits, MetadataCache, OpenOptions, Result};
 
 use crate::block_map::BlockMap;
 use crate::describe::describe;
@@ -70,7 +70,8 @@ impl Vdi {
         header.check_map_in_file(source.size())?;
         header.check_data_past_map()?;
         let info = describe(&header, &options.limits, source.size());
-        let map = BlockMap::new(Arc::clone(&source), header.geometry, &options.limits);
+        let cache = MetadataCache::in_group(options.limits.metadata_cache, &options.caches);
+        let map = BlockMap::new(Arc::clone(&source), header.geometry, cache);
         Ok(Self { source, map, info })
     }
 }

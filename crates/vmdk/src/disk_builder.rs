@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Budget, Finding, GuestOffset, HostOffset, Limits, MetadataCache, Result};
+use diskimg_core::{
+    BlockSource, Budget, Finding, GuestOffset, HostOffset, Limits, MetadataCache, OpenOptions, Result,
+};
 
 use crate::addr::{SECTOR, sector_offset, span};
 use crate::cowd::{self, CowdHeader};
@@ -43,11 +45,12 @@ pub(crate) struct ExtentFile<'a> {
 }
 
 impl DiskBuilder {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(options: &OpenOptions<'_>) -> Self {
+        let limits = &options.limits;
         Self {
             extents: DescriptorExtents::default(),
             findings: Vec::new(),
-            pages: Arc::new(MetadataCache::new(limits.metadata_cache)),
+            pages: Arc::new(MetadataCache::in_group(limits.metadata_cache, &options.caches)),
             ranges_budget: Arc::new(limits.table_budget("ranges of grain tables")),
         }
     }

@@ -91,7 +91,7 @@ impl Vmdk {
         if let Some(descriptor) = descriptor {
             descriptor.check_readable()?;
         }
-        let mut disk = DiskBuilder::new(&options.limits);
+        let mut disk = DiskBuilder::new(options);
         match &head.kind {
             FileKind::Text => open_extents(&mut disk, descriptor.ok_or_else(missing)?, options)?,
             kind => open_one(&mut disk, kind, descriptor, source, &options.limits)?,

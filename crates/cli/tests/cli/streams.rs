@@ -45,13 +45,19 @@ fn stream_has_the_description_of_its_file() {
     for image in images() {
         let bytes = std::fs::read(&image).unwrap();
         dir.write("image", &bytes);
-        let expected = of_a_stream(dir.ok(&["info", "--output=json", "image"]).json());
+        let mut expected = of_a_stream(dir.ok(&["info", "--output=json", "image"]).json());
+        // A description of a stream reads no tables, so it does not show where they end.
+        let findings = expected.pointer_mut("/diskimg/findings").and_then(Value::as_array_mut).unwrap();
+        findings.retain(|finding| finding["check"] != "truncated_cluster");
         for command in ["info", "probe"] {
             let run = dir.run_fed(&[command, "--output=json", "-"], &bytes);
             assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", image.display());
             assert_eq!(of_a_stream(run.json()), expected, "{command} {}", image.display());
         }
-        assert_eq!(of_a_stream(dir.ok(&["probe", "--json", "image"]).json()), expected);
+        let mut probed = of_a_stream(dir.ok(&["probe", "--json", "image"]).json());
+        let findings = probed.pointer_mut("/diskimg/findings").and_then(Value::as_array_mut).unwrap();
+        findings.retain(|finding| finding["check"] != "truncated_cluster");
+        assert_eq!(probed, expected);
     }
     assert_eq!(dir.names(), ["image"], "no temporary file is left");
 }

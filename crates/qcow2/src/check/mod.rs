@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Budget, CheckReport, OpenOptions, Result};
+use diskimg_core::{BlockSource, Budget, CheckReport, MetadataCache, OpenOptions, Result};
 
 use crate::features;
 use crate::file_window::FileWindow;
@@ -46,7 +46,8 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     let parsed = FirstCluster::read(&mut window, &budget)?;
     let header = &parsed.header;
     features::check_known(header.incompatible, &parsed.extensions.feature_names)?;
-    let tables = TableWords::new(Arc::clone(&source), header.geometry, limits);
+    let tables =
+        TableWords::new(Arc::clone(&source), header.geometry, MetadataCache::new(limits.metadata_cache));
     let mut report = CheckReport {
         total_units: Some(header.virtual_size().div_ceil(header.geometry.cluster_size())),
         ..CheckReport::default()
