@@ -54,7 +54,7 @@ pub(crate) fn describe(source: &dyn BlockSource, limits: &Limits) -> Result<Imag
     info.findings = findings(&head, size);
     if let Some(end) = partitions::table_end(&head).filter(|end| *end > size && !info.is_optical_disc) {
         let message = format!("the partition table describes a disk of {end} bytes, and this one has {size}");
-        info.findings.push(Finding::note("partition_table", message));
+        info.findings.push(Finding::warning("partition_table", message).at(size));
     }
     if size == 0 {
         info.findings.push(Finding::warning("empty", "the disk has no bytes"));

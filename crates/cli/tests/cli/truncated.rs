@@ -169,3 +169,21 @@ fn data_file_that_ends_inside_a_cluster_is_a_warning() {
         assert!(ran.stderr.contains("guest offset 1048476; the missing 100 bytes read as zeros"), "{ran:?}");
     }
 }
+
+#[test]
+fn partly_downloaded_raw_disk_is_not_safe() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(4 << 20);
+    dir.write("disk.raw", &disk);
+    assert_eq!(dir.run(&["inspect", "disk.raw"]).code, 0);
+    dir.write("part.raw", &disk[..3 << 20]);
+    for run in [dir.run(&["inspect", "part.raw"]), dir.run_fed(&["inspect", "-"], &disk[..3 << 20])] {
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.text().contains("warning partition_table at byte 3145728"), "{run:?}");
+    }
+    let converted = dir.run(&["convert", "-O", "raw", "part.raw", "target"]);
+    assert_eq!(converted.code, 0);
+    assert!(converted.stderr.contains("describes a disk of 4194304 bytes"), "{converted:?}");
+    dir.run(&["convert", "--strict", "-O", "raw", "part.raw", "strict"]).fails_with(1, &["partition_table"]);
+    assert!(!dir.exists("strict"));
+}
