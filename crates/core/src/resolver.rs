@@ -27,7 +27,8 @@ pub trait Resolver: Send + Sync {
     /// Returns the bytes of the file of `reference`. The caller opens its format.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] if it is refused, preferably by [`Reference::denied`]; [`ErrorKind::Io`] if the file
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) if it is refused, preferably by [`Reference::denied`];
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file
     /// is allowed and cannot be opened.
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>>;
 

@@ -262,7 +262,8 @@ fn kept_length_bounds_a_disk_of_unknown_size_and_keeps_the_bytes_past_it() {
         sink.zero(4000..5000).unwrap();
         let past = sink.write_at(8191, &[1; 2]).unwrap_err();
         assert_eq!(past.kind(), ErrorKind::OutOfBounds);
-        let expected = "target is 8192 bytes long, expected room for 2 bytes at 8191: the disk is larger";
+        let expected = "target is 8192 bytes long, expected room for 2 bytes at 8191: the disk is larger; the first 5000 \
+                        bytes of the target were overwritten";
         assert_eq!(past.to_string(), expected);
         assert_eq!(sink.zero(8000..8193).unwrap_err().kind(), ErrorKind::OutOfBounds);
         Box::new(sink).finish().unwrap();
