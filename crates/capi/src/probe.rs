@@ -109,6 +109,9 @@ impl ProbeHandle {
         let mut value = json::info(&found, filename);
         if let (false, Some(object)) = (sized, value.as_object_mut()) {
             object.shift_remove("virtual-size");
+            if let Some(additions) = object.get_mut("diskimg").and_then(|own| own.as_object_mut()) {
+                additions.shift_remove("virtual-size");
+            }
         }
         Ok(json::escape(&value.to_string()))
     }

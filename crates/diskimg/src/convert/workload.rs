@@ -25,7 +25,10 @@ pub(super) struct Workload {
 impl Workload {
     pub(super) fn new(options: &ConvertOptions, source: &dyn BlockSource, sink: &dyn BlockSink) -> Self {
         let SinkProperties { order, granularity, stores_zeros, .. } = sink.properties();
-        let granularity = granularity.max(1);
+        let searches = matches!(options.sparse, Sparse::Search(_));
+        let step = options.sparse.search().filter(|_| searches).map_or(1, |search| search.step as u64);
+        // Segments that split a step of the search would find other runs of zeros for another number of threads.
+        let granularity = granularity.max(step);
         let wanted = thread_count(options.threads);
         let batched = sink.batch().is_some();
         // A batch stores its compressed bytes in addition to the buffer.
@@ -43,7 +46,6 @@ impl Workload {
         let segment = share.checked_div(copies).unwrap_or(unit).min(LARGEST_SEGMENT).max(unit);
         let whole_units = segment.saturating_sub(segment.checked_rem(granularity).unwrap_or(0));
         let limited = options.rate.is_some_and(|rate| rate > 0);
-        let searches = matches!(options.sparse, Sparse::Search(_));
         Self {
             threads,
             segment: usize::try_from(whole_units).unwrap_or(usize::MAX),
