@@ -73,8 +73,9 @@ impl Opener {
             None => self.checked_unpacked(Arc::new(source), progress),
             Some(wrapper) => {
                 let input = StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?;
+                let inside = input.archive().map(|_| self.inside_archive());
                 let (file, log) = input.into_file(progress)?;
-                self.checked(file, progress, &|size| log.findings(size))
+                inside.as_ref().unwrap_or(self).checked(file, progress, &|size| log.findings(size))
             }
         }
     }
@@ -93,12 +94,13 @@ impl Opener {
             return self.checked(source, progress, &|_| Vec::new());
         };
         conclusion.check()?;
+        let inside = self.inside_archive();
         if conclusion.member.wrapper.is_some() {
             let (file, log) =
                 StreamInput::compressed_member(source, conclusion, self)?.into_file(progress)?;
-            return self.checked(file, progress, &|size| log.findings(size));
+            return inside.checked(file, progress, &|size| log.findings(size));
         }
-        self.checked(Arc::new(source), progress, &|size| conclusion.findings(size))
+        inside.checked(Arc::new(source), progress, &|size| conclusion.findings(size))
     }
 
     /// Checks the image in a source. `more` returns findings about an image of this virtual size.
@@ -115,7 +117,7 @@ impl Opener {
         })?;
         let given = match self.parents.is_empty() && self.parent_formats.is_empty() {
             true => Vec::new(),
-            false => self.inspect_below(&(driver.inspect)(&source, &self.limits)?)?,
+            false => self.describe_below(&(driver.inspect)(&source, &self.limits)?)?,
         };
         let opened = OpenedFiles::new(self.locking);
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };

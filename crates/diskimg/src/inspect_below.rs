@@ -18,7 +18,7 @@ pub struct InspectionBelow {
 
 impl Opener {
     /// Describes the files below the image that `top` describes, from top to bottom: those in [`Opener::parents`], then
-    /// those that the resolver finds. Reads only their headers. Opens no data files and no extents.
+    /// those that the resolver finds, unless `top` is a disk in an archive. Reads only their headers. Opens no data files and no extents.
     ///
     /// ```no_run
     /// use diskimg::{Opener, WithinDirectory};
@@ -26,7 +26,7 @@ impl Opener {
     /// let mut opener = Opener::new();
     /// opener.resolver = Arc::new(WithinDirectory::of_image("top.qcow2".as_ref())?);
     /// let top = opener.inspect("top.qcow2")?;
-    /// for below in opener.inspect_below(&top.info)? {
+    /// for below in opener.inspect_below(&top)? {
     ///     println!("{:?}: {}", below.name, below.inspection.info.format);
     /// }
     /// # Ok::<(), diskimg::Error>(())
@@ -36,7 +36,15 @@ impl Opener {
     /// [`Denied`](crate::ErrorKind::Denied) for a file that the resolver refuses, or with another identity than the image
     /// above records; [`InvalidInput`](crate::ErrorKind::InvalidInput) for more parents than there are layers; defects
     /// of the headers.
-    pub fn inspect_below(&self, top: &ImageInfo) -> Result<Vec<InspectionBelow>> {
+    pub fn inspect_below(&self, top: &Inspection) -> Result<Vec<InspectionBelow>> {
+        match top.archive {
+            Some(_) => self.inside_archive().describe_below(&top.info),
+            None => self.describe_below(&top.info),
+        }
+    }
+
+    /// Describes the files below an image of this opener.
+    pub(crate) fn describe_below(&self, top: &ImageInfo) -> Result<Vec<InspectionBelow>> {
         let mut below = FilesBelow::new(self, None);
         let mut layers = Vec::<InspectionBelow>::new();
         loop {

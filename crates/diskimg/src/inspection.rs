@@ -6,6 +6,7 @@ use diskimg_core::{BlockSource, ImageInfo, ReferenceRole, Resolver, Result};
 use crate::other_files::{OtherFile, other_files};
 
 use crate::archive::ArchiveMember;
+use crate::resolve::ReadAlone;
 
 /// The description of an image, as [`Opener::inspect`](crate::Opener::inspect) returns it.
 ///
@@ -80,8 +81,10 @@ impl Inspection {
     /// ```
     ///
     /// # Errors
-    /// The errors of the resolver.
+    /// The errors of the resolver; [`Denied`](crate::ErrorKind::Denied) for a disk in an archive, whose names are not
+    /// followed.
     pub fn open_other_files(&mut self, resolver: &dyn Resolver) -> Result<()> {
+        let resolver: &dyn Resolver = if self.archive.is_some() { &ReadAlone } else { resolver };
         let extents = self.info.references.iter().filter(|found| found.role == ReferenceRole::Extent);
         for (file, reference) in self.other_files.iter_mut().zip(extents) {
             let sizes = FileSizes::of(resolver.resolve(reference)?.as_ref());

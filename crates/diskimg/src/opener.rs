@@ -41,7 +41,8 @@ pub struct Opener {
     pub spool: Spool,
     /// The resources that an image may use.
     pub limits: Limits,
-    /// Decides which names inside an image are followed.
+    /// Decides which names inside an image are followed. Those in a disk that is a member of an archive are never
+    /// followed.
     pub resolver: Arc<dyn Resolver>,
     /// The files below the image, nearest first. They replace the names that the image records; the resolver opens the
     /// rest. More files than the image has layers below it are an error ([`InvalidInput`](ErrorKind::InvalidInput)).

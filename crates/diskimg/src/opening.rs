@@ -132,7 +132,7 @@ impl Opener {
             return Ok(Input::Stream(input));
         }
         let source: Arc<dyn BlockSource> = Arc::new(source);
-        let mut disk = self.open_image(&source, None, Some(conclusion.member.clone()))?;
+        let mut disk = self.inside_archive().open_image(&source, None, Some(conclusion.member.clone()))?;
         disk.add_findings(conclusion.findings(disk.info().virtual_size));
         self.accept(disk.info().format, &disk.findings())?;
         let verifies = self.verify && !conclusion.digests.is_empty();

@@ -22,7 +22,7 @@ pub(super) fn run(args: &InfoArgs, common: CommonArgs) -> Outcome {
     let mut images = vec![(args.file.to_string_lossy().into_owned(), top)];
     let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
     if let ([(_, top)], true) = (images.as_slice(), args.backing_chain || is_given) {
-        let below = opener.inspect_below(&top.info).about(&args.file)?;
+        let below = opener.inspect_below(top).about(&args.file)?;
         for below in &below {
             warn_in_use(below.inspection.in_use.as_slice(), common);
         }

@@ -1,6 +1,7 @@
 //! Tests of the command: against `qemu-img`, with pipes, and with signals.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic fails the test")]
 
+mod archived_references;
 mod archives;
 mod cat;
 mod check;

@@ -16,6 +16,7 @@ use super::names::NamedRole;
 use super::recognise::is_opened;
 use crate::byte_stream::{SourceReader, read_full};
 use crate::opener::Opener;
+use crate::resolve::ReadAlone;
 use crate::sniff::{FileEnds, FileParts, HEAD, ensure_only_archive};
 use crate::wrappers::decompress_prefix;
 
@@ -125,9 +126,9 @@ impl Opener {
         })
     }
 
-    /// An opener for the bytes of a member.
+    /// An opener for the bytes of a member, which follows no names in it.
     pub(crate) fn inside_archive(&self) -> Self {
-        Self { is_inside_archive: true, ..self.clone() }
+        Self { is_inside_archive: true, resolver: Arc::new(ReadAlone), ..self.clone() }
     }
 }
 
