@@ -88,8 +88,9 @@ pub struct Opener {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub snapshot: Option<SnapshotSelector>,
-    /// Refuses an image with a finding of [`Severity::Warning`] or worse: unusual or damaged, but readable. A conversion
-    /// then leaves no target, also if only the end of a stream shows it.
+    /// Refuses an image with a finding of [`Severity::Warning`] or worse: unusual or damaged, but readable. References to
+    /// other files are neither: [`Opener::resolver`] decides on them. A conversion then leaves no target, also if only the
+    /// end of a stream shows it.
     ///
     /// ```
     /// use diskimg::{ErrorKind, Memory, Opener};
@@ -195,7 +196,9 @@ impl Opener {
     /// [`ErrorKind::Corrupt`] with the first finding that is not accepted; as [`check_trailing_data`].
     pub(crate) fn accept(&self, format: Format, findings: &[Finding]) -> Result<()> {
         check_trailing_data(format, findings)?;
-        let refused = findings.iter().find(|finding| self.strict && finding.severity >= Severity::Warning);
+        let refused = findings
+            .iter()
+            .find(|finding| self.strict && finding.severity >= Severity::Warning && !is_reference(finding));
         let Some(finding) = refused else { return Ok(()) };
         let error = Error::new(ErrorKind::Corrupt).format(format).field(finding.check);
         let error = error.because(format_args!("{}, which a strict opening refuses", finding.message));
@@ -210,6 +213,12 @@ impl Opener {
         let is_own_bytes = self.format == Some(diskimg_raw::DRIVER.format) && self.member.is_none();
         !self.is_inside_archive && !is_own_bytes
     }
+}
+
+/// True if the finding states that the image refers to another file, which the resolver allows or refuses.
+fn is_reference(finding: &Finding) -> bool {
+    finding.severity == Severity::Unsafe
+        && ["backing_file", "data_file", "extents", "parent"].contains(&finding.check)
 }
 
 /// Refuses a truncated image if bytes after the compressed data were ignored: they may be the rest of the image.

@@ -72,3 +72,31 @@ fn warning_about_a_layer_below_names_its_file() {
     let below = "diskimg: warning: backing file \"marked.qcow2\": a writer marked the image as corrupt\n";
     assert_eq!((run.stderr.as_str(), run.stdout == dir.read("disk.raw")), (below, true));
 }
+
+#[test]
+fn strict_option_accepts_references_that_are_followed() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    let disk = mixed_disk(1 << 20);
+    dir.write("disk.raw", &disk);
+    let convert = ["convert", "-f", "raw", "-O"];
+    dir.img(&[&convert[..], &["vdi", "disk.raw", "base.vdi"]].concat());
+    dir.img(&["create", "-q", "-f", "qcow2", "-b", "base.vdi", "-F", "vdi", "chain.qcow2"]);
+    dir.img(&[&convert[..], &["qcow2", "-o", "data_file=data", "disk.raw", "data.qcow2"]].concat());
+    for subformat in ["monolithicFlat", "twoGbMaxExtentSparse"] {
+        let (option, target) = (format!("subformat={subformat}"), format!("{subformat}.vmdk"));
+        dir.img(&[&convert[..], &["vmdk", "-o", &option, "disk.raw", &target]].concat());
+    }
+    dir.img(&[&convert[..], &["vmdk", "disk.raw", "base.vmdk"]].concat());
+    dir.img(&["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "chain.vmdk"]);
+    for image in
+        ["chain.qcow2", "data.qcow2", "monolithicFlat.vmdk", "twoGbMaxExtentSparse.vmdk", "chain.vmdk"]
+    {
+        dir.ok(&["convert", "--strict", "--follow", "--force", "-O", "raw", image, "out.raw"]);
+        assert!(dir.read("out.raw") == disk, "{image}");
+        assert!(dir.ok(&["cat", "--strict", "--follow", image]).stdout == disk, "{image}");
+        dir.ok(&["measure", "--strict", "--follow", "-O", "raw", image]);
+        dir.ok(&["check", "--strict", "--follow", image]);
+        dir.run(&["cat", "--strict", image]).fails_with(1, &["--follow"]);
+    }
+    dir.ok(&["cat", "--strict", "--parent", "base.vdi", "chain.qcow2"]);
+}
