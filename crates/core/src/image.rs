@@ -144,7 +144,7 @@ pub struct Snapshot {
 pub enum Severity {
     /// Informative. Reading is not affected.
     Note,
-    /// Unusual or damaged, but readable.
+    /// Unusual or damaged, but readable; or encrypted, or otherwise described only.
     Warning,
     /// The image should not be used if it is untrusted: it refers to other files or cannot be what it claims.
     Unsafe,

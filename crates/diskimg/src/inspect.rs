@@ -42,7 +42,7 @@ impl Opener {
     ///
     /// # Errors
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects of
-    /// the header. An encrypted image is not an error: see [`ImageInfo::encryption`].
+    /// the header. An encrypted image is not an error but a finding: see [`ImageInfo::encryption`].
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;

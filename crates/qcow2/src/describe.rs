@@ -73,6 +73,9 @@ fn add_findings(parsed: &FirstCluster, limits: &Limits, file_size: u64, findings
             Finding::warning("truncated", l1::truncated_table(&l1, file_size).to_string()).at(l1.start.0),
         );
     }
+    if let Some(error) = parsed.encrypted() {
+        findings.push(Finding::warning("encrypted", error.to_string()).at(32));
+    }
     if header.has(features::CORRUPT) {
         findings.push(Finding::warning("corrupt", "a writer marked the image as corrupt").at(72));
     }

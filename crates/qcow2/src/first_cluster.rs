@@ -1,6 +1,6 @@
 //! The contents of the first cluster: header, header extensions and file names.
 
-use diskimg_core::{Budget, ErrorKind, Identity, Reference, ReferenceRole, Result};
+use diskimg_core::{Budget, Error, ErrorKind, Identity, Reference, ReferenceRole, Result};
 
 use crate::errors::{FORMAT, corrupt};
 use crate::extensions::{DATA_FILE, Extensions, twice};
@@ -59,13 +59,14 @@ impl FirstCluster {
     /// [`ErrorKind::Unsupported`] for unknown incompatible features; [`ErrorKind::Encrypted`] for encryption.
     pub(crate) fn check_readable(&self) -> Result<()> {
         features::check_known(self.header.incompatible, &self.extensions.feature_names)?;
-        match self.header.encryption {
-            None => Ok(()),
-            Some(method) => Err(corrupt("crypt_method")
-                .with_kind(ErrorKind::Encrypted)
-                .at(32)
-                .because(format_args!("the image is encrypted with {}", method.name()))),
-        }
+        self.encrypted().map_or(Ok(()), Err)
+    }
+
+    /// The error for an encrypted image.
+    pub(crate) fn encrypted(&self) -> Option<Error> {
+        let method = self.header.encryption?;
+        let because = format!("the image is encrypted with {}", method.name());
+        Some(corrupt("crypt_method").with_kind(ErrorKind::Encrypted).at(32).because(because))
     }
 }
 

@@ -102,7 +102,22 @@ impl Descriptor {
     /// # Errors
     /// [`ErrorKind::Encrypted`] or [`ErrorKind::Unsupported`] naming the entry.
     pub(crate) fn check_readable(&self) -> Result<()> {
-        self.encryption.as_ref().or(self.other.as_ref()).map_or(Ok(()), |refused| Err(refused.error()))
+        self.refused().map_or(Ok(()), |refused| Err(refused.error()))
+    }
+
+    /// The finding on the entry for which [`Descriptor::check_readable`] refuses the image.
+    pub(crate) fn unreadable(&self) -> Option<Finding> {
+        let refused = self.refused()?;
+        let check = match refused.meaning {
+            KeyMeaning::Encryption => "encrypted",
+            KeyMeaning::Filter => "io_filter",
+            _ => "data_object",
+        };
+        Some(Finding::warning(check, refused.error().to_string()).at(refused.at))
+    }
+
+    fn refused(&self) -> Option<&Refused> {
+        self.encryption.as_ref().or(self.other.as_ref())
     }
 
     /// Returns true if an entry indicates that the image is encrypted.

@@ -18,6 +18,7 @@ pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Ve
         Ok(Some(descriptor)) => {
             add_file_findings(head, descriptor, &mut all);
             all.extend(own_size_mismatch(head, descriptor));
+            all.extend(descriptor.unreadable());
             add_descriptor_findings(descriptor, &mut all);
             add_notes(head, descriptor, &mut all);
         }
@@ -71,7 +72,9 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
         }
     }
     if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {
-        all.push(Finding::note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at));
+        all.push(
+            Finding::note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at),
+        );
     }
 }
 

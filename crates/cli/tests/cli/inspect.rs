@@ -57,3 +57,43 @@ fn findings_exit_with_2_and_a_plain_image_is_safe() {
     assert_eq!(run.code, 2, "{run:?}");
     dir.run(&["inspect", "absent"]).fails_with(1, &["absent"]);
 }
+
+#[test]
+fn image_that_cannot_be_read_is_not_safe() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    dir.ok(&["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    dir.ok(&["convert", "-O", "vmdk", "disk.raw", "disk.vmdk"]);
+    let (qcow2, vmdk) = (dir.read("disk.qcow2"), dir.read("disk.vmdk"));
+    let mut images = Vec::new();
+    for method in [1, 2] {
+        let mut image = qcow2.clone();
+        image[35] = method;
+        images.push((image, "encrypted"));
+    }
+    let mark = vmdk
+        .windows(4)
+        .position(|bytes| bytes == b"#DDB")
+        .or_else(|| vmdk.windows(5).position(|bytes| bytes == b"\nddb.").map(|at| at + 1));
+    for (key, check) in [
+        ("keyID = \"x\"\n", "encrypted"),
+        ("ddb.iofilters = \"vmwarevmcrypt\"\n", "encrypted"),
+        ("ddb.iofilters = \"cache\"\n", "io_filter"),
+        ("ddb.nativeParentCID = \"x\"\n", "data_object"),
+    ] {
+        let (at, mut image) = (mark.unwrap(), vmdk.clone());
+        image.splice(at..at, key.bytes());
+        // The descriptor ends with zeros.
+        let end = at + image[at..].iter().position(|byte| *byte == 0).unwrap();
+        image.drain(end..end + key.len());
+        images.push((image, check));
+    }
+    for (image, check) in images {
+        dir.write("image", &image);
+        for run in [dir.run(&["inspect", "image"]), dir.run_fed(&["inspect", "-"], &image)] {
+            assert_eq!(run.code, 2, "{check}: {run:?}");
+            assert!(run.text().starts_with(&format!("warning {check} at byte ")), "{run:?}");
+        }
+        dir.run(&["cat", "image"]).fails_with(1, &["image"]);
+    }
+}

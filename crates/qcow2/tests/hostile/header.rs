@@ -115,7 +115,11 @@ fn encrypted_image_is_rejected_and_can_be_inspected() {
         let error = image.refused();
         assert_error(&error, ErrorKind::Encrypted, Some(32), None);
         assert!(error.to_string().contains(name), "{error}");
-        assert_eq!(image.inspected().encryption, Some(name));
+        let info = image.inspected();
+        let findings: Vec<_> =
+            info.findings.iter().map(|found| (found.severity, found.check, found.offset)).collect();
+        assert_eq!(info.encryption, Some(name));
+        assert_eq!(findings, [(Severity::Warning, "encrypted", Some(32))]);
     }
     let error = Image::new().with(|image| image.u32(32, 3)).refused();
     assert_error(&error, ErrorKind::Unsupported, Some(32), None);

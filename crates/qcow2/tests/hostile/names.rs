@@ -187,7 +187,7 @@ fn invalid_encryption_header_is_only_reported() {
             image.extension(104, 0x0537_BE77, &[offset.to_be_bytes(), [0; 8]].concat());
         });
         let info = image.inspected();
-        assert_eq!((info.encryption, checks(&info)), (Some("luks"), vec!["encryption"]));
+        assert_eq!((info.encryption, checks(&info)), (Some("luks"), vec!["encrypted", "encryption"]));
         assert_error(&image.refused(), ErrorKind::Encrypted, Some(32), None);
     }
 }

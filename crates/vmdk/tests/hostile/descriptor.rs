@@ -257,6 +257,7 @@ fn encrypted_image_is_described_and_rejected_as_encrypted() {
         let descriptor = text("monolithicFlat", &format!("{LINE}\n{entry}"));
         let info = inspect(&Memory::new(descriptor.clone().into_bytes()), &Limits::default()).unwrap();
         assert_eq!((info.encryption, info.virtual_size), (Some("vmware"), 4096));
+        assert!(info.findings.iter().any(|found| found.check == "encrypted"), "{:?}", info.findings);
         assert_eq!(refused(open(descriptor, &flat())).kind(), ErrorKind::Encrypted);
 
         let sparse = Image::new().with(|image| {
