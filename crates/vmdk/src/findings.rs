@@ -73,7 +73,7 @@ fn add_file_findings(head: &FileHead, descriptor: &Descriptor, all: &mut Vec<Fin
     }
     if let Some(line) = lines.iter().find(|line| line.access == Access::NoAccess) {
         all.push(
-            Finding::note("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at),
+            Finding::warning("no_access", "an extent is marked NOACCESS and reads as zeros").at(line.at),
         );
     }
 }
