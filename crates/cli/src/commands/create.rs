@@ -22,7 +22,9 @@ pub(super) fn run(args: &CreateArgs, common: CommonArgs) -> Outcome {
     let driver = driver(&args.format)?;
     let there = args.file.symlink_metadata().is_ok();
     let mut target = at(&args.file, driver.format)?;
-    if is_file(&target) && there && !args.force {
+    // An image may be created on a block device that holds none, as `convert` does. A raw disk would erase the device.
+    let is_free = target.writes_in_place() && driver.format.name() != "raw";
+    if is_file(&target) && there && !args.force && !is_free {
         return Err(exists(&args.file).into());
     }
     target.overwrite = args.force;

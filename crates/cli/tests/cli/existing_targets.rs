@@ -187,6 +187,19 @@ fn device_keeps_the_bytes_past_the_disk() {
 }
 
 #[test]
+fn image_is_created_on_a_device_that_holds_none() {
+    let dir = ScratchDir::new();
+    for format in ["qcow2", "vdi", "vmdk"] {
+        dir.write("device", &vec![0; 8 << 20]);
+        let Some(device) = LoopDevice::over(&dir, "device") else { return };
+        dir.run(&["create", "-f", "raw", device.name(), "1M"]).fails_with(1, &["--force"]);
+        dir.ok(&["create", "-f", format, device.name(), "1M"]);
+        assert!(dir.ok(&["cat", "-f", format, device.name()]).stdout == vec![0; 1 << 20], "{format}");
+        dir.run(&["create", "-f", format, device.name(), "1M"]).fails_with(1, &["--force"]);
+    }
+}
+
+#[test]
 fn image_on_a_device_is_replaced_by_an_image_only_with_force() {
     let (dir, disk) = with_sources();
     for there in ["qcow2", "vdi", "vmdk"] {
