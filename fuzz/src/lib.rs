@@ -32,6 +32,7 @@ pub fn limits() -> Limits {
         chain_depth: 2,
         snapshots: 1024,
         header_bytes: 1 << 20,
+        probed_bytes: 1 << 20,
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use diskimg::{
     BlockSource, ErrorKind, Memory, MemorySink, Opener, ProbeReport, Prober, Result, Spool, StreamConvert,
-    driver,
 };
 
 use crate::limits;
