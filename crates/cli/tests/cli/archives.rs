@@ -271,3 +271,28 @@ fn descriptor_that_disagrees_with_the_disk_warns() {
     dir.run(&["convert", "--strict", "vm.ova", "none.out"]).fails_with(1, &["ovf_size"]);
     assert!(!dir.exists("none.out"));
 }
+
+#[test]
+fn package_in_a_directory_is_one_disk_and_is_verified() {
+    let dir = scratch();
+    std::fs::create_dir(dir.path("vm")).unwrap();
+    let text = "<Envelope><References><File id=\"f\" href=\"d.vmdk\"/></References>\
+                <DiskSection><Disk diskId=\"d\" fileRef=\"f\"/></DiskSection></Envelope>";
+    dir.write("vm/vm.ovf", text.as_bytes());
+    dir.write("vm/d.vmdk", &dir.read("d.vmdk"));
+    let digest: String =
+        Sha256::digest(dir.read("d.vmdk")).iter().map(|byte| format!("{byte:02x}")).collect();
+    dir.write("vm/vm.mf", format!("SHA256(d.vmdk)= {digest}\n").as_bytes());
+    for (directory, name) in [("vm", "vm/d.vmdk"), ("./vm", "./vm/d.vmdk")] {
+        tar(&dir, &["czf", "good.tar.gz", directory]);
+        holds_the_disk(&dir, "good.tar.gz", &[], &format!("vmdk+ova+gzip {SIZE} member {name}"));
+    }
+    dir.write("vm/vm.mf", format!("SHA256(d.vmdk)= {}\n", "0".repeat(64)).as_bytes());
+    for options in [&["cf", "bad.tar", "vm"], &["czf", "bad.tar.gz", "./vm"]] {
+        tar(&dir, options);
+        let words = ["SHA256 of 'd.vmdk' is", &digest];
+        dir.run(&["convert", options[1], "none.out"]).fails_with(1, &words);
+        dir.run_fed(&["convert", "-", "none.out"], &dir.read(options[1])).fails_with(1, &words);
+        assert!(!dir.exists("none.out"));
+    }
+}

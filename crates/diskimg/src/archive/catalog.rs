@@ -49,6 +49,7 @@ pub(super) enum OvfDescriptor {
     None,
     Read {
         ovf: Ovf,
+        name: String,
         id: MemberId,
         hasher: Box<MemberHasher>,
     },
@@ -172,10 +173,12 @@ impl Catalog {
                 let parsed =
                     text.ok_or_else(|| format!("it is longer than {MAX_TEXT} bytes")).and_then(Ovf::parse);
                 self.descriptor = match parsed {
-                    Ok(ovf) => {
+                    Ok(mut ovf) => {
+                        ovf.locate(name, &self.ids);
                         let mut hasher = MemberHasher::for_any();
                         hasher.update(text.unwrap_or_default());
-                        OvfDescriptor::Read { ovf, id: self.ids.of(name), hasher: Box::new(hasher) }
+                        let (name, id) = (name.to_owned(), self.ids.of(name));
+                        OvfDescriptor::Read { ovf, name, id, hasher: Box::new(hasher) }
                     }
                     Err(reason) => OvfDescriptor::Unreadable(format!("'{}': {reason}", shown(name))),
                 };
@@ -183,7 +186,7 @@ impl Catalog {
             NamedRole::Manifest => {
                 let manifest = self.manifest.get_or_insert_default();
                 match text {
-                    Some(text) => manifest.add(text),
+                    Some(text) => manifest.add(text, name, &self.ids),
                     None => manifest.bad_line = manifest.bad_line.or(Some(1)),
                 }
             }
@@ -201,16 +204,17 @@ impl Catalog {
 
     /// Returns true if the descriptor's file is this member.
     pub(super) fn is_file(&self, file: &OvfFile, id: MemberId) -> bool {
-        self.ids.of(&file.href) == id || file.decoded().is_some_and(|name| self.ids.of(&name) == id)
+        self.member_of(file) == Some(id)
     }
 
     /// Returns the member that is a file of the descriptor.
     pub(super) fn member_of(&self, file: &OvfFile) -> Option<MemberId> {
-        let decoded = file.decoded().map(|name| self.ids.of(&name));
-        [Some(self.ids.of(&file.href)), decoded]
-            .into_iter()
-            .flatten()
-            .find(|id| self.members.contains_key(id))
+        self.first_member(&file.ids)
+    }
+
+    /// Returns the first of these that is a member.
+    pub(super) fn first_member(&self, ids: &[MemberId]) -> Option<MemberId> {
+        ids.iter().copied().find(|id| self.members.contains_key(id))
     }
 
     /// Returns the files of the disks of the descriptor.

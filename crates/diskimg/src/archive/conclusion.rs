@@ -6,7 +6,7 @@ use diskimg_core::{Error, ErrorKind, Finding, ImageInfo, Result};
 use super::archive_member::ArchiveMember;
 use super::catalog::{Catalog, CatalogDisk, NameList, OvfDescriptor};
 use super::manifest::ManifestDigest;
-use super::names::MemberId;
+use super::names::{MemberId, beside};
 use super::ovf::{OvfCapacity, OvfDisk, OvfFile};
 use super::recognise::OVA;
 use super::tar_header::shown;
@@ -172,13 +172,16 @@ impl Catalog {
 
     /// Refuses a file that the descriptor splits into chunks, which are members of their own.
     fn refuse_chunks(&self) -> Result<()> {
-        let Some(ovf) = self.ovf() else { return Ok(()) };
+        let OvfDescriptor::Read { ovf, name, .. } = &self.descriptor else { return Ok(()) };
         for file in ovf.files.iter().filter(|file| self.member_of(file).is_none()) {
             let Some(size) = &file.chunk_size else { continue };
             let concerns = self.requested.as_deref().is_none_or(|requested| {
-                requested
-                    .strip_prefix(&file.href)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                let requested = beside("", requested);
+                let is_chunk_of = |file: String| {
+                    let rest = requested.strip_prefix(&file);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                is_chunk_of(beside(name, &file.href)) || is_chunk_of(beside("", &file.href))
             });
             if concerns {
                 return Err(Error::new(ErrorKind::Unsupported)
@@ -215,7 +218,7 @@ impl Catalog {
     /// Returns the digests of a member in the manifest so far.
     pub(super) fn digests_of(&self, id: MemberId) -> Vec<ManifestDigest> {
         let digests = self.manifest.iter().flat_map(|manifest| &manifest.digests);
-        digests.filter(|digest| digest.id(&self.ids) == id).cloned().collect()
+        digests.filter(|digest| self.first_member(&digest.ids) == Some(id)).cloned().collect()
     }
 
     fn findings(&self, id: MemberId, candidates: &[Candidate]) -> Vec<Finding> {

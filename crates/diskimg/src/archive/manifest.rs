@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use diskimg_core::{Error, ErrorKind, Result};
 
-use super::names::MemberId;
+use super::names::{MemberId, MemberIds, beside};
 use super::recognise::OVA;
 use super::tar_header::shown;
 
@@ -53,6 +53,8 @@ impl HashAlgorithm {
 pub(crate) struct ManifestDigest {
     /// The name of the file.
     name: String,
+    /// The member beside the manifest with this name, and the one that has it in the archive.
+    pub(super) ids: [MemberId; 2],
     algorithm: HashAlgorithm,
     bytes: Vec<u8>,
 }
@@ -63,12 +65,8 @@ impl ManifestDigest {
         self.algorithm.name()
     }
 
-    pub(super) fn id(&self, ids: &super::names::MemberIds) -> MemberId {
-        ids.of(&self.name)
-    }
-
-    /// Parses a line. `None` for a line that is not understood.
-    fn parse(line: &str) -> Option<Self> {
+    /// Parses a line of the member `manifest`. `None` for a line that is not understood.
+    fn parse(line: &str, manifest: &str, ids: &MemberIds) -> Option<Self> {
         let (algorithm, rest) = line.split_once('(')?;
         let (name, value) = rest.rsplit_once(')')?;
         let algorithm = HashAlgorithm::parse(algorithm.trim())?;
@@ -77,7 +75,9 @@ impl ManifestDigest {
         let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         let digest: Vec<u8> = bytes.0.iter().map(byte).collect::<Option<_>>()?;
         let is_whole = bytes.1.is_empty() && digest.len() == algorithm.len();
-        is_whole.then(|| Self { name: name.trim().to_owned(), algorithm, bytes: digest })
+        let name = name.trim();
+        let ids = [ids.of(&beside(manifest, name)), ids.of(name)];
+        is_whole.then(|| Self { name: name.to_owned(), ids, algorithm, bytes: digest })
     }
 }
 
@@ -90,11 +90,11 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Adds the lines of a manifest.
-    pub(super) fn add(&mut self, text: &[u8]) {
+    /// Adds the lines of the member `manifest`. The names in them are relative to its directory (DSP0243 2.1 section 9.1).
+    pub(super) fn add(&mut self, text: &[u8], manifest: &str, ids: &MemberIds) {
         let text = String::from_utf8_lossy(text);
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            match ManifestDigest::parse(line.trim_start_matches('\u{feff}')) {
+            match ManifestDigest::parse(line.trim_start_matches('\u{feff}'), manifest, ids) {
                 Some(digest) => self.digests.push(digest),
                 None => {
                     self.bad_line.get_or_insert(index.saturating_add(1));

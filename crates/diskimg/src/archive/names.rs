@@ -21,6 +21,21 @@ impl MemberIds {
     }
 }
 
+/// The name of a file that the member `referrer` calls `name`: relative to the directory of that member.
+pub(super) fn beside(referrer: &str, name: &str) -> String {
+    let directory = referrer.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let mut parts = Vec::new();
+    for part in directory.split('/').chain(name.split('/')) {
+        match part {
+            "" | "." => {}
+            // The name of no member, if it leads out of the archive.
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
 /// The role of a member according to its name. Any member may be a disk as well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum NamedRole {

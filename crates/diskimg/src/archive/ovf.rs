@@ -7,6 +7,8 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+use super::names::{MemberId, MemberIds, beside};
+
 /// The maximum number of XML nodes. Our limit.
 const MAX_NODES: u32 = 200_000;
 
@@ -21,13 +23,15 @@ pub(super) struct Ovf {
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(super) struct OvfFile {
     id: String,
-    /// Its name in the archive, or a URL.
+    /// Its name as the descriptor has it, or a URL.
     pub(super) href: String,
     /// Its length in bytes.
     pub(super) size: Option<u64>,
     pub(super) compression: Option<String>,
     /// The length in bytes of the parts that it is split into.
     pub(super) chunk_size: Option<String>,
+    /// The members that its name may mean, the most likely first. Empty until [`Ovf::locate`].
+    pub(super) ids: Vec<MemberId>,
 }
 
 /// A disk of a descriptor.
@@ -71,6 +75,16 @@ impl Ovf {
         Ok(ovf)
     }
 
+    /// Finds the ids of the files. Their names are relative to the directory of the descriptor (DSP0243 2.1 section 7.1);
+    /// a name that is relative to the archive counts if there is no such file.
+    pub(super) fn locate(&mut self, descriptor: &str, ids: &MemberIds) {
+        for file in &mut self.files {
+            let names = [Some(file.href.clone()), file.decoded()];
+            let relative = names.iter().flatten().map(|name| ids.of(&beside(descriptor, name)));
+            file.ids = relative.chain(names.iter().flatten().map(|name| ids.of(name))).collect();
+        }
+    }
+
     /// Returns the file of a disk.
     pub(super) fn file_of(&self, disk: &OvfDisk) -> Option<&OvfFile> {
         let id = disk.file_ref.as_ref()?;
@@ -86,11 +100,12 @@ impl OvfFile {
             size: attribute(node, "size").and_then(|size| size.parse().ok()),
             compression: attribute(node, "compression"),
             chunk_size: attribute(node, "chunkSize"),
+            ids: Vec::new(),
         })
     }
 
-    /// The name of the file in the archive, if the reference is a URL-encoded name.
-    pub(super) fn decoded(&self) -> Option<String> {
+    /// The name of the file, if the reference is a URL-encoded name.
+    fn decoded(&self) -> Option<String> {
         let mut bytes = Vec::new();
         let mut rest = self.href.as_bytes();
         while let Some((byte, after)) = rest.split_first() {

@@ -95,3 +95,32 @@ fn digest_of_the_descriptor_and_bad_lines_are_findings() {
         assert!(found.len() == 1 && found[0].1.starts_with("line 3 of the manifest"), "{found:?}");
     }
 }
+
+#[test]
+fn names_in_a_manifest_are_relative_to_its_directory() {
+    let disk = mbr_disk(LEN);
+    let wrong = "0".repeat(64);
+    for (mf, listed, name) in [
+        ("vm/vm.mf", "disk", "vm/disk"),
+        ("./vm/vm.mf", "disk", "./vm/disk"),
+        ("vm/vm.mf", "./disk", "./vm/disk"),
+        ("vm/vm.mf", "vm/disk", "vm/disk"),
+        ("./vm.mf", "disk", "disk"),
+    ] {
+        let good = lines(listed, &disk)[1].clone();
+        let bad = format!("SHA256({listed})= {wrong}\n");
+        let (ovf, archived) = (("vm/vm.ovf", &b"<Envelope/>"[..]), (name, &disk[..]));
+        let with = |text: &str| {
+            [tar(&[ovf, (mf, text.as_bytes()), archived]), tar(&[ovf, archived, (mf, text.as_bytes())])]
+        };
+        for archive in with(&good) {
+            assert!(convert(&Opener::new(), &archive).unwrap() == disk, "{listed}");
+        }
+        for archive in with(&bad) {
+            for archive in [archive.clone(), gz(&archive)] {
+                let error = convert(&Opener::new(), &archive).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{listed} in {mf}: {error}");
+            }
+        }
+    }
+}

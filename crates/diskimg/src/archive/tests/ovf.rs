@@ -230,3 +230,57 @@ fn descriptor_of_version_0_9_is_read() {
     assert_eq!(ovf.file_of(&ovf.disks[0]).unwrap().size, Some(5));
     assert_eq!(ovf.disks[0].parent_ref, None);
 }
+
+#[test]
+fn names_in_a_descriptor_are_relative_to_its_directory() {
+    let (disk, opaque) = (mbr_disk(LEN), vec![0x5A; LEN]);
+    for (directory, href, name) in [
+        ("vm/", "disk.raw", "vm/disk.raw"),
+        ("./vm/", "disk.raw", "./vm/disk.raw"),
+        ("./vm/", "./disk.raw", "vm/disk.raw"),
+        ("a/b/", "disks/my%20disk", "a/b/disks/my disk"),
+        ("a/b/", "../disk.raw", "a/disk.raw"),
+        ("./", "disk.raw", "disk.raw"),
+        // Of a program that counts from the beginning of the archive.
+        ("vm/", "vm/disk.raw", "vm/disk.raw"),
+    ] {
+        let text = descriptor(&format!("ovf:href=\"{href}\" ovf:size=\"{LEN}\""), "");
+        let ovf = format!("{directory}vm.ovf");
+        for archive in [tar(&[(&ovf, &text), (name, &disk)]), tar(&[(name, &disk), (&ovf, &text)])] {
+            assert!(convert(&Opener::new(), &archive).unwrap() == disk, "{name}");
+            assert_eq!(findings(&inspect(&Opener::new(), &archive).unwrap()), [], "{name}");
+        }
+        // A disk that only the descriptor identifies.
+        let archive = tar(&[(&ovf, &text), (name, &opaque)]);
+        let allowed = Opener { allow_raw: true, ..Opener::new() };
+        assert!(convert(&allowed, &archive).unwrap() == opaque, "{name}");
+    }
+}
+
+#[test]
+fn file_beside_the_descriptor_precedes_one_of_that_name_elsewhere() {
+    let disk = mbr_disk(LEN);
+    let text = descriptor("ovf:href=\"disk.raw\" ovf:size=\"1\"", "");
+    for names in [["vm/disk.raw", "disk.raw"], ["disk.raw", "vm/disk.raw"]] {
+        let archive = tar(&[("vm/vm.ovf", &text), (names[0], &disk), (names[1], &disk)]);
+        for (name, differs) in [("vm/disk.raw", true), ("disk.raw", false)] {
+            let found = inspect(&naming(name), &archive).unwrap();
+            assert!(found.findings.iter().any(|finding| finding.check == "ovf_size"));
+            let others: Vec<_> =
+                found.findings.iter().filter(|finding| finding.check == "other_disks").collect();
+            let other = if differs { "disks: disk.raw" } else { "disks: vm/disk.raw" };
+            assert!(others.len() == 1 && others[0].message.ends_with(other), "{others:?}");
+        }
+    }
+}
+
+#[test]
+fn chunk_in_a_directory_is_not_read_as_a_disk() {
+    let disk = mbr_disk(LEN);
+    let text = descriptor("ovf:href=\"disk.raw\" ovf:chunkSize=\"65536\"", "");
+    let archive = tar(&[("vm/vm.ovf", &text), ("vm/disk.raw.000000000", &disk)]);
+    for opener in [Opener::new(), naming("vm/disk.raw.000000000"), naming("./vm/disk.raw.000000000")] {
+        let error = inspect(&opener, &archive).unwrap_err();
+        assert!(error.to_string().contains("chunks of 65536 bytes"), "{error}");
+    }
+}
