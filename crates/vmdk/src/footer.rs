@@ -108,6 +108,12 @@ pub(crate) fn zeros_follow() -> Finding {
     Finding::warning("footer", format!("the last {SEARCHED} bytes of the file are zeros"))
 }
 
+/// The finding on bytes at `at`, after the last structure of an image without a footer.
+pub(crate) fn data_follows(at: HostOffset) -> Finding {
+    let message = format!("the bytes from {} on, after the end of the stream, are ignored", at.0);
+    Finding::warning("trailing_data", message).at(at.0)
+}
+
 fn whole_sectors(source: &dyn BlockSource) -> HostOffset {
     HostOffset(source.size() / SECTOR * SECTOR)
 }

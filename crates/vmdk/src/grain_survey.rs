@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use diskimg_core::{BlockSource, Error, Finding, HostOffset, ImageInfo, Limits, Result};
+use diskimg_core::{BlockSource, Error, Finding, HostOffset, ImageInfo, Limits, Result, range};
 
-use crate::addr::ExtentOffset;
+use crate::addr::{ExtentOffset, SECTOR, sector_offset};
 use crate::cowd;
 use crate::entry_format::{EntryFormat, GrainEntry};
 use crate::errors::truncated;
@@ -13,12 +13,16 @@ use crate::footer;
 use crate::geometry::Geometry;
 use crate::grain_directories;
 use crate::grain_tables::GrainDirectories;
-use crate::marker::GRAIN_HEADER;
+use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker};
 use crate::sesparse;
 use crate::sparse_header::COMPRESSED;
 
 /// The bytes of a directory that are read at a time. Our limit.
 const STEP: u64 = 65_536;
+/// The bytes of tables that are read when an image is opened: those of a disk of 64 GiB. Our limit.
+const MOST_TABLES: u64 = 4 << 20;
+/// The bytes after the last grain that are searched for data. Our limit.
+const SEARCHED: u64 = 1 << 20;
 
 /// The tables of one sparse extent.
 struct GrainSurvey<'a> {
@@ -28,11 +32,16 @@ struct GrainSurvey<'a> {
     directories: GrainDirectories,
     /// The number of bytes of tables that may still be read.
     left: u64,
+    /// The end of header, descriptor and tables, if they precede the grains of a stream-optimised extent.
+    preamble_end: Option<HostOffset>,
+    /// The last grain that was found.
+    last_grain: HostOffset,
 }
 
 /// The end of a survey.
 enum SurveyEnd {
-    Complete,
+    /// With a finding on bytes after the last grain.
+    Complete(Option<Finding>),
     /// The limit ended the survey.
     Limit,
     Missing(Error),
@@ -46,9 +55,10 @@ pub(crate) fn survey(source: &dyn BlockSource, info: &ImageInfo, limits: &Limits
     }
     // The description has reported damage to footer and directories.
     let is_reported = info.findings.iter().any(|found| matches!(found.check, "footer" | "grain_directory"));
-    let survey = GrainSurvey::new(source, info, limits);
-    match survey.and_then(|survey| survey.map_or(Ok(SurveyEnd::Complete), GrainSurvey::run)) {
-        Ok(SurveyEnd::Complete) => Vec::new(),
+    let survey =
+        FileHead::read(source, limits).and_then(|head| GrainSurvey::new(source, &head, info, limits));
+    match survey.and_then(|survey| survey.map_or(Ok(SurveyEnd::Complete(None)), GrainSurvey::run)) {
+        Ok(SurveyEnd::Complete(finding)) => finding.into_iter().collect(),
         Err(_) if is_reported => Vec::new(),
         Ok(SurveyEnd::Limit) => {
             let message = format!(
@@ -67,14 +77,41 @@ pub(crate) fn survey(source: &dyn BlockSource, info: &ImageInfo, limits: &Limits
     }
 }
 
+/// Returns the finding on bytes after the end of a stream-optimised image whose tables precede its grains, such as a
+/// second image. Reads at most [`MOST_TABLES`] bytes of tables.
+pub(crate) fn trailing_data(
+    source: &dyn BlockSource,
+    head: &FileHead,
+    info: &ImageInfo,
+    limits: &Limits,
+) -> Option<Finding> {
+    let FileKind::Hosted(header) = &head.kind else { return None };
+    if header.has_footer() || !header.has(COMPRESSED) {
+        return None;
+    }
+    let limits = Limits { metadata_cache: limits.metadata_cache.min(MOST_TABLES), ..limits.clone() };
+    let survey = GrainSurvey::new(source, head, info, &limits).ok()??;
+    survey.preamble_end?;
+    match survey.run() {
+        Ok(SurveyEnd::Complete(finding)) => finding,
+        // Damage is reported when it is read.
+        _ => None,
+    }
+}
+
 impl<'a> GrainSurvey<'a> {
     /// Returns `None` for an image without tables of its own.
-    fn new(source: &'a dyn BlockSource, info: &ImageInfo, limits: &Limits) -> Result<Option<Self>> {
-        let head = FileHead::read(source, limits)?;
+    fn new(
+        source: &'a dyn BlockSource,
+        head: &FileHead,
+        info: &ImageInfo,
+        limits: &Limits,
+    ) -> Result<Option<Self>> {
         if head.has_other_files() {
             return Ok(None);
         }
         let size = info.virtual_size;
+        let mut preamble_end = None;
         let (format, geometry, directories) = match &head.kind {
             FileKind::Hosted(header) if !header.is_descriptor_only() => {
                 let (header, at) = match header.has_footer() {
@@ -86,6 +123,9 @@ impl<'a> GrainSurvey<'a> {
                 };
                 let (directories, _) = grain_directories::select(&header, at, source.size())?;
                 let format = EntryFormat::Hosted { compressed: header.has(COMPRESSED) };
+                let overhead = sector_offset(header.overhead_sectors);
+                let tables_first = at.0 == 0 && directories.primary < overhead;
+                preamble_end = Some(overhead).filter(|_| tables_first && format.is_compressed());
                 let geometry = Geometry::new(header.grain_bytes(), header.entries_per_table.into(), size);
                 (format, geometry, directories)
             }
@@ -101,7 +141,8 @@ impl<'a> GrainSurvey<'a> {
             }
             FileKind::Hosted(_) | FileKind::Text => return Ok(None),
         };
-        Ok(Some(Self { source, format, geometry, directories, left: limits.metadata_cache }))
+        let (left, last_grain) = (limits.metadata_cache, HostOffset(0));
+        Ok(Some(Self { source, format, geometry, directories, left, preamble_end, last_grain }))
     }
 
     fn run(mut self) -> Result<SurveyEnd> {
@@ -124,7 +165,7 @@ impl<'a> GrainSurvey<'a> {
             }
             first = first.saturating_add(count);
         }
-        Ok(SurveyEnd::Complete)
+        Ok(SurveyEnd::Complete(self.trailing_data()?))
     }
 
     /// Examines the grain table that directory entry `index` refers to.
@@ -159,8 +200,37 @@ impl<'a> GrainSurvey<'a> {
             if host.plus(len).0 > self.source.size() {
                 return Ok(ControlFlow::Break(self.missing("grain", host, guest)));
             }
+            self.last_grain = self.last_grain.max(host);
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The finding on data after the last grain. Metadata with a marker may follow it.
+    fn trailing_data(&self) -> Result<Option<Finding>> {
+        let Some(mut end) = self.preamble_end else { return Ok(None) };
+        if self.last_grain >= end {
+            let Some(Marker::Grain { bytes, .. }) = self.marker(self.last_grain)? else { return Ok(None) };
+            let grain_end = self.last_grain.plus(GRAIN_HEADER as u64).plus(bytes.into());
+            end = HostOffset(grain_end.0.checked_next_multiple_of(SECTOR).unwrap_or(u64::MAX));
+        }
+        let searched = end.0..end.plus(SEARCHED).0.min(self.source.size());
+        if searched.is_empty() || matches!(self.marker(end)?, Some(Marker::Metadata { .. })) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; range::buffer_len(&searched)];
+        self.source.read_at(end.0, &mut bytes)?;
+        let first = bytes.iter().position(|byte| *byte != 0);
+        Ok(first.map(|index| footer::data_follows(end.plus(index as u64))))
+    }
+
+    /// The marker at `at`. `None` if there is none.
+    fn marker(&self, at: HostOffset) -> Result<Option<Marker>> {
+        let mut bytes = [0; MARKER_LENGTH];
+        if at.plus(MARKER_LENGTH as u64).0 > self.source.size() {
+            return Ok(None);
+        }
+        self.source.read_at(at.0, &mut bytes)?;
+        Ok(Marker::parse(&bytes, at).ok())
     }
 
     /// Returns `count` entries from `at` on; `None` if the limit allows no more.

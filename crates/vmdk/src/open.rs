@@ -19,6 +19,7 @@ use crate::file_head::{FileHead, FileKind};
 use crate::footer;
 use crate::grain_codec::GrainCodec;
 use crate::grain_directories;
+use crate::grain_survey::trailing_data;
 use crate::open_files::open_extents;
 use crate::part::several_extents;
 use crate::references::extent_references;
@@ -92,6 +93,7 @@ impl Vmdk {
             descriptor.check_readable()?;
         }
         let mut disk = DiskBuilder::new(options);
+        let file = Arc::clone(&source);
         match &head.kind {
             FileKind::Text => open_extents(&mut disk, descriptor.ok_or_else(missing)?, options)?,
             kind => open_one(&mut disk, kind, descriptor, source, &options.limits)?,
@@ -100,6 +102,7 @@ impl Vmdk {
         options.limits.check_virtual_size(extents.size()).map_err(|error| error.format(FORMAT))?;
         let mut info = describe(&head, &options.limits, Some(&extents));
         info.findings.append(&mut findings);
+        info.findings.extend(trailing_data(file.as_ref(), &head, &info, &options.limits));
         Ok(Self { extents, compressed_grains: UnitReader::new(), info })
     }
 }

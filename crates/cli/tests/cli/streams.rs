@@ -162,3 +162,45 @@ fn two_stream_optimized_disks_in_one_file_are_refused_by_file_and_pipe() {
         assert!(!dir.exists("out.raw"));
     }
 }
+
+#[test]
+fn data_after_a_stream_optimized_disk_without_footer_is_a_warning_by_file_and_pipe() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    for disk in [mixed_disk(2 << 20), vec![0; 1 << 20]] {
+        dir.write("disk.raw", &disk);
+        let options = ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"];
+        dir.img(&[&options[..], &["disk.raw", "disk.vmdk"]].concat());
+        let image = dir.read("disk.vmdk");
+        let (zeros, junk) = (vec![0; 4096], vec![7; 600]);
+        let tails: [&[&[u8]]; 8] = [
+            &[],
+            &[&zeros],
+            &[&zeros[..5]],
+            &[&image],
+            &[&zeros, &image],
+            &[&junk[..3]],
+            &[&junk],
+            &[&zeros[..512], &junk],
+        ];
+        for (number, tail) in tails.iter().enumerate() {
+            let long = [&image, &tail.concat()[..]].concat();
+            dir.write("long.vmdk", &long);
+            let warned = number > 2;
+            for run in [dir.run(&["cat", "long.vmdk"]), dir.run_fed(&["cat", "-"], &long)] {
+                assert!((run.code, run.stdout == disk) == (0, true), "{number}: {}", run.stderr);
+                let expected = if warned { "after the end of the stream, are ignored\n" } else { "" };
+                assert!(run.stderr.ends_with(expected), "{number}: {}", run.stderr);
+                assert_eq!(run.stderr.lines().count(), usize::from(warned), "{number}: {}", run.stderr);
+            }
+            let run = dir.run(&["inspect", "long.vmdk"]);
+            assert_eq!(
+                (run.code, run.text().contains("trailing_data")),
+                (if warned { 2 } else { 0 }, warned)
+            );
+            let strict = ["convert", "--strict", "--force", "-O", "raw"];
+            let code = i32::from(warned);
+            assert_eq!(dir.run(&[&strict[..], &["long.vmdk", "out.raw"]].concat()).code, code, "{number}");
+            assert_eq!(dir.run_fed(&[&strict[..], &["-", "out.raw"]].concat(), &long).code, code, "{number}");
+        }
+    }
+}

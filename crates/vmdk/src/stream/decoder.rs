@@ -1,6 +1,6 @@
 //! The decoder, which reads the header itself.
 
-use diskimg_core::{BlockSink, HostOffset, Limits, Result, StreamDecoder};
+use diskimg_core::{BlockSink, Finding, HostOffset, Limits, Result, StreamDecoder};
 
 use super::input_buffer::InputBuffer;
 use super::stream_image::StreamImage;
@@ -54,5 +54,10 @@ impl StreamDecoder for VmdkDecoder {
         SparseHeader::parse(bytes, HostOffset(0))?;
         let found = format!("{} bytes", bytes.len());
         Err(truncated("header").at(0).found(found).expected("a sector of 512 bytes, then grains"))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let finding = self.image.as_ref().and_then(|image| image.trailing_data(&self.buffer));
+        finding.into_iter().collect()
     }
 }

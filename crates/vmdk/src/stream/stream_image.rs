@@ -1,6 +1,6 @@
 //! Decodes an image after its header, structure by structure.
 
-use diskimg_core::{BlockSink, Budget, HostOffset, Limits, Result, ensure, zeros};
+use diskimg_core::{BlockSink, Budget, Finding, HostOffset, Limits, Result, ensure, zeros};
 
 use super::cross_check::{CrossCheck, charge};
 use super::grain_output::GrainOutput;
@@ -12,6 +12,7 @@ use super::stream_tail::{StreamTail, trailing_data};
 use crate::addr::{SECTOR, sector_offset, sectors};
 use crate::descriptor::MAX_BYTES;
 use crate::errors::{corrupt, limit, truncated};
+use crate::footer::data_follows;
 use crate::marker::{GRAIN_HEADER, MARKER_LENGTH, Marker, Metadata, most_compressed};
 
 /// The next structure of the stream.
@@ -265,6 +266,19 @@ impl StreamImage {
         self.cross_check.compare(directory, end, self.layout.header.grain_bytes())?;
         self.output.finish(self.layout.size, sink)?;
         Ok(self.layout.size)
+    }
+
+    /// The finding on bytes after the end of an image without a footer, of which `buffer` has the last.
+    pub(super) fn trailing_data(&self, buffer: &InputBuffer) -> Option<Finding> {
+        let at = match &self.stage {
+            StreamStage::Tail(tail) => tail.first_nonzero(),
+            StreamStage::Marker { .. } => {
+                let index = buffer.buffered().iter().position(|byte| *byte != 0);
+                index.map(|index| buffer.position().plus(index as u64))
+            }
+            _ => None,
+        };
+        at.filter(|_| !self.layout.header.has_footer()).map(data_follows)
     }
 
     /// Checks that an image may end at `end` in the current stage, with the unused bytes `rest`.

@@ -8,7 +8,7 @@ use crate::errors::corrupt;
 /// The bytes from the end-of-stream marker on, or from the end of the last structure that the tables require.
 ///
 /// After a footer only zeros may follow: a device that holds an image ends with them. Bytes in a truncated last sector, and
-/// all bytes of an image without a footer, are ignored.
+/// all bytes of an image without a footer, are ignored, the latter with a finding.
 pub(super) struct StreamTail {
     start: HostOffset,
     first_nonzero: Option<HostOffset>,
@@ -26,6 +26,11 @@ impl StreamTail {
     /// Returns true if a byte other than zero followed.
     pub(super) const fn has_data(&self) -> bool {
         self.first_nonzero.is_some()
+    }
+
+    /// The first byte other than zero.
+    pub(super) const fn first_nonzero(&self) -> Option<HostOffset> {
+        self.first_nonzero
     }
 
     /// Adds the bytes at `position`.
