@@ -70,7 +70,8 @@ impl Inspection {
     /// Opens the other files of the image to learn their sizes.
     ///
     /// ```
-    /// use diskimg::{DenyReferences, inspect};
+    /// use diskimg::core::DenyReferences;
+    /// use diskimg::inspect;
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let path = dir.path().join("disk.qcow2");
     /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
