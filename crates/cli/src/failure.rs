@@ -106,6 +106,7 @@ fn hint(remedy: Remedy) -> String {
         }
         Remedy::RecordBackingFormat => "use --parent-format FORMAT to set the format",
         Remedy::AllowRaw => "use -f raw or --allow-raw if it is a raw disk",
+        Remedy::AllowRawMember => "use --allow-raw if it is a raw disk",
         Remedy::Decompress => "omit --no-unwrap",
         Remedy::PinFormat => "use -f FORMAT to set the format",
         Remedy::NameBackingFormat => "use -F FORMAT to set the format of the backing file",
@@ -186,7 +187,7 @@ mod tests {
     use crate::args::Args;
 
     /// All remedies whose hint names an option, and the command with that option.
-    const WITH_OPTIONS: [(Remedy, &str); 26] = [
+    const WITH_OPTIONS: [(Remedy, &str); 27] = [
         (Remedy::FollowReferences { role: ReferenceRole::Backing }, "convert"),
         (Remedy::FollowReferences { role: ReferenceRole::Extent }, "check"),
         (Remedy::NameParent, "map"),
@@ -196,6 +197,7 @@ mod tests {
         (Remedy::AllowParentMismatch, "compare"),
         (Remedy::RecordBackingFormat, "convert"),
         (Remedy::AllowRaw, "probe"),
+        (Remedy::AllowRawMember, "probe"),
         (Remedy::Decompress, "info"),
         (Remedy::PinFormat, "inspect"),
         (Remedy::NameBackingFormat, "create"),

@@ -42,6 +42,9 @@ pub enum Remedy {
     ReadDevice,
     /// Open the file as raw; it may be a raw disk that nothing identifies.
     AllowRaw,
+    /// Allow a member of an archive to be read as raw; it may be a raw disk that nothing identifies. As raw, the file
+    /// itself would be the archive.
+    AllowRawMember,
     /// Allow the decompression of a compressed file.
     Decompress,
     /// Name the format of the image instead of having it detected.
@@ -106,6 +109,7 @@ impl fmt::Display for Remedy {
             Self::AllowPart => "open the descriptor of the whole disk, or allow a part to be read alone",
             Self::ReadDevice => "read the device itself as a raw disk",
             Self::AllowRaw => "name the format if you know it is raw",
+            Self::AllowRawMember => "allow an unrecognised member to be read as raw",
             Self::Decompress => "allow decompression",
             Self::PinFormat => "name the format you expect",
             Self::NameBackingFormat => "name the format of the backing file",
@@ -147,7 +151,7 @@ impl fmt::Display for Remedy {
 mod tests {
     use super::*;
 
-    const EACH: [Remedy; 35] = [
+    const EACH: [Remedy; 36] = [
         Remedy::FollowReferences { role: ReferenceRole::Backing },
         Remedy::FollowReferences { role: ReferenceRole::Extent },
         Remedy::NameParent,
@@ -158,6 +162,7 @@ mod tests {
         Remedy::AllowPart,
         Remedy::ReadDevice,
         Remedy::AllowRaw,
+        Remedy::AllowRawMember,
         Remedy::Decompress,
         Remedy::PinFormat,
         Remedy::NameBackingFormat,

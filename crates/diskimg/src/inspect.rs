@@ -84,7 +84,7 @@ impl Opener {
         let ArchivedDisk { source, conclusion } = disk;
         let mut info = match conclusion.member.wrapper {
             Some(_) => self.inside_archive().inspect_stream(SourceReader::new(source))?.info,
-            None => self.inspect_image(source)?,
+            None => self.inside_archive().inspect_image(source)?,
         };
         conclusion.describe(&mut info);
         Ok(info)

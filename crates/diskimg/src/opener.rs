@@ -186,6 +186,7 @@ impl Opener {
             Err(error) if error.kind() == ErrorKind::UnknownFormat && self.allow_raw => {
                 Ok(&diskimg_raw::DRIVER)
             }
+            Err(error) if self.is_inside_archive && self.member.is_none() => Err(of_member(error)),
             Err(error) => Err(error),
         }
     }
@@ -233,6 +234,14 @@ pub(crate) fn check_trailing_data(format: Format, findings: &[Finding]) -> Resul
             .field("image")
             .because(format_args!("{}, but {}", shorter.message, trailing.message))),
         _ => Ok(()),
+    }
+}
+
+/// The error about the bytes of a member of an archive that is not named, with the remedy that works for them.
+pub(crate) fn of_member(error: Error) -> Error {
+    match error.remedy() {
+        Some(Remedy::AllowRaw) => error.with_remedy(Remedy::AllowRawMember),
+        _ => error,
     }
 }
 

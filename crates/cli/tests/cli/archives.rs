@@ -296,3 +296,33 @@ fn package_in_a_directory_is_one_disk_and_is_verified() {
         assert!(!dir.exists("none.out"));
     }
 }
+
+#[test]
+fn unrecognised_disk_of_a_descriptor_is_read_by_following_the_hint() {
+    let dir = scratch();
+    let data = vec![0x5A; SIZE];
+    dir.write("disk.bin", &data);
+    let text = "<Envelope><References><File id=\"f\" href=\"disk.bin\"/></References>\
+                <DiskSection><Disk diskId=\"d\" fileRef=\"f\"/></DiskSection></Envelope>";
+    dir.write("vm.ovf", text.as_bytes());
+    tar(&dir, &["cf", "vm.ova", "vm.ovf", "disk.bin"]);
+    run(&dir, "gzip", &["-k", "vm.ova"]);
+    for archive in ["vm.ova", "vm.ova.gz"] {
+        let bytes = dir.read(archive);
+        for command in [&["convert", "none.out"][..], &["cat"], &["map"], &["check"], &["inspect"], &["info"]]
+        {
+            let (command, target) = command.split_at(1);
+            for run in [
+                dir.run(&[command, &[archive], target].concat()),
+                dir.run_fed(&[command, &["-"], target].concat(), &bytes),
+            ] {
+                run.fails_with(1, &["hint: use --allow-raw if"]);
+                assert!(!run.stderr.contains("-f raw"), "{run:?}");
+            }
+        }
+        for options in [&["--allow-raw"][..], &["-f", "raw", "--member", "disk.bin"]] {
+            dir.ok(&[&["convert", "--force", archive, "out.raw"], options].concat());
+            assert!(dir.read("out.raw") == data, "{archive} {options:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::evaluate::Evaluation;
 use super::payload::Payload;
 use super::probed::Probed;
 use crate::archive::{ArchiveMember, StreamedDisk, Unpacked, Unpacker};
-use crate::opener::Opener;
+use crate::opener::{Opener, of_member};
 
 /// Probes a decompressed stream.
 ///
@@ -14,6 +14,8 @@ use crate::opener::Opener;
 /// selected one and the archive complete.
 pub(super) struct ArchiveProbe {
     unpacker: Unpacker,
+    /// True if the caller names the member.
+    names_member: bool,
     image: ProbedImage,
     /// The result of an archive that has ended.
     ended: Option<Result<()>>,
@@ -33,7 +35,8 @@ struct ProbedImage {
 impl ArchiveProbe {
     pub(super) fn new(opener: &Opener) -> Self {
         let image = ProbedImage { payload: Payload::new(opener), disk: None, ambiguous: false };
-        Self { unpacker: Unpacker::describing(opener), image, ended: None, described: None }
+        let names_member = opener.member.is_some();
+        Self { unpacker: Unpacker::describing(opener), names_member, image, ended: None, described: None }
     }
 
     /// Limits the bytes that are read of an image of unknown format: see [`Payload::limit_unknown`].
@@ -106,6 +109,9 @@ impl ArchiveProbe {
         let ProbedImage { payload, disk, ambiguous } = self.image;
         let mut evaluation = payload.finish();
         let disk = disk.filter(|_| !ambiguous);
+        if disk.is_some() && !self.names_member {
+            evaluation.image = evaluation.image.map_err(of_member);
+        }
         if let (Some(archive), None) = (self.unpacker.archive_format(), &disk) {
             (evaluation.formats, evaluation.content) = (vec![archive], None);
         }
