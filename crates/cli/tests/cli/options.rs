@@ -185,8 +185,7 @@ fn format_of_no_image_is_refused() {
 #[test]
 fn version_under_the_name_of_qemu_img_begins_as_programs_expect() {
     let dir = ScratchDir::new();
-    let command = dir.command(&[]);
-    std::os::unix::fs::symlink(command.get_program(), dir.path("qemu-img")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_diskimg"), dir.path("qemu-img")).unwrap();
     for option in ["--version", "-V"] {
         let output = std::process::Command::new(dir.path("qemu-img")).arg(option).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();

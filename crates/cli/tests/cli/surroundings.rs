@@ -6,11 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::tools::{ScratchDir, mixed_disk};
+use crate::tools::{ScratchDir, mixed_disk, with_default_signals};
 
 /// Runs a shell script in the scratch directory, with the command as `$D`.
 fn shell(dir: &ScratchDir, script: &str) -> Output {
-    let mut shell = Command::new("bash");
+    let mut shell = with_default_signals("bash");
     shell.arg("-c").arg(script).current_dir(dir.path("")).env("D", env!("CARGO_BIN_EXE_diskimg"));
     shell.output().unwrap()
 }

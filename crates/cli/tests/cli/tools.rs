@@ -81,7 +81,7 @@ impl ScratchDir {
 
     /// Returns the command, not started yet. It runs in the directory and creates its temporary files there.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("diskimg"));
+        let mut command = with_default_signals(assert_cmd::cargo::cargo_bin!("diskimg"));
         command.args(args).current_dir(self.0.path()).env("TMPDIR", self.0.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -141,6 +141,23 @@ impl ScratchDir {
         }
     }
 }
+
+/// Returns a command that ignores no signals. A shell starts background jobs with SIGINT ignored, and `nohup` with SIGHUP
+/// ignored; the command respects both. `env` of coreutils 8.31 and newer resets them; an older one has no such option.
+pub(crate) fn with_default_signals(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    static CAN_RESET: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        let env = Command::new("env").args([DEFAULT_SIGNALS, "true"]).output();
+        env.is_ok_and(|output| output.status.success())
+    });
+    if !*CAN_RESET {
+        return Command::new(program);
+    }
+    let mut env = Command::new("env");
+    env.arg(DEFAULT_SIGNALS).arg(program);
+    env
+}
+
+const DEFAULT_SIGNALS: &str = "--default-signal=HUP,INT,TERM,USR1";
 
 fn ran(output: Output) -> RunResult {
     let Output { status, stdout, stderr } = output;
