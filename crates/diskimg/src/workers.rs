@@ -1,7 +1,8 @@
 //! Threads that share the work of the caller's own thread.
 
+use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
-use std::thread::{Builder, available_parallelism, scope};
+use std::thread::{Builder, ScopedJoinHandle, available_parallelism, scope};
 
 /// The name of the threads of this library, as debuggers show it. Linux shows 15 bytes.
 const NAME: &str = "diskimg-worker";
@@ -25,12 +26,15 @@ pub(crate) fn thread_count(wanted: usize) -> usize {
 /// done without, so `work` must take its next piece from a place that all threads share.
 pub(crate) fn run_on(threads: usize, work: impl Fn() + Sync) {
     scope(|scope| {
-        for _ in 1..threads {
-            if named().spawn_scoped(scope, &work).is_err() {
-                break;
+        let started = (1..threads).map_while(|_| named().spawn_scoped(scope, &work).ok());
+        let started: Vec<_> = started.collect();
+        work();
+        // Joined, so that the threads are gone when this returns; a scope waits only for their work.
+        for thread in started {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
             }
         }
-        work();
     });
 }
 
@@ -48,9 +52,10 @@ pub(crate) fn startable(wanted: usize) -> usize {
         // All threads live until the last is started.
         let closed = gate.lock();
         let wait = || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
-        let started = (0..wanted).take_while(|_| named().spawn_scoped(scope, wait).is_ok()).count();
+        let started = (0..wanted).map_while(|_| named().spawn_scoped(scope, wait).ok());
+        let started: Vec<_> = started.collect();
         drop(closed);
-        started
+        started.into_iter().map(ScopedJoinHandle::join).count()
     })
 }
 
