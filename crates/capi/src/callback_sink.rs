@@ -1,18 +1,13 @@
 //! A file of the caller as a sink.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskimg::core::{SinkProperties, check_range, range};
+use diskimg::core::{SinkProperties, check_range, range, zeros};
 use diskimg::{BlockSink, Result};
 
 use crate::argument::invalid;
 use crate::io::Callbacks;
-
-/// The zeros that one write stores if the file has no `zero` function. Allocated on first use, so that they
-/// do not enlarge the library.
-static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 64 << 10]);
 
 /// A sink that writes through callbacks: a raw disk of a known size, or a file that grows.
 pub(crate) struct CallbackSink {
@@ -60,14 +55,7 @@ impl BlockSink for CallbackSink {
         if len == 0 || self.is_zero || self.callbacks.zero(range.start, len)? {
             return Ok(());
         }
-        let mut at = range.start;
-        while at < range.end {
-            let step = range::len(&(at..range.end)).min(ZEROS.len() as u64);
-            let zeros = ZEROS.get(..usize::try_from(step).unwrap_or(0)).unwrap_or(&ZEROS);
-            self.callbacks.pwrite(zeros, at)?;
-            at = at.saturating_add(step);
-        }
-        Ok(())
+        zeros::pieces(range).try_for_each(|(at, piece)| self.callbacks.pwrite(piece, at))
     }
 
     fn properties(&self) -> SinkProperties {

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range};
+use diskimg_core::{BlockSink, ErrorKind, Result, SinkProperties, WriteOrder, check_range, range, zeros};
 
 use crate::error::{error, io_at};
-use crate::file_ops::ZEROS;
 
 /// A sink that writes a disk to a pipe, a socket or any other [`Write`], from the first byte to the last.
 ///
@@ -76,11 +75,7 @@ impl<W: Write> PositionedWriter<W> {
     }
 
     fn zeros_to(&mut self, end: u64) -> Result<()> {
-        while self.position < end {
-            let len = range::buffer_len(&(self.position..end));
-            self.put(ZEROS.get(..len).unwrap_or(&ZEROS))?;
-        }
-        Ok(())
+        zeros::pieces(self.position..end).try_for_each(|(_, piece)| self.put(piece))
     }
 }
 

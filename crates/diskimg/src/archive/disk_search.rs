@@ -1,7 +1,7 @@
 //! The search for the disk among the files of an archive that is pushed.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ErrorKind, Finding, Format, Remedy, Result, range};
+use diskimg_core::{Error, ErrorKind, Finding, Format, Remedy, Result, zeros};
 
 use super::archive_member::ArchiveMember;
 use super::catalog::{Catalog, DiskMatch};
@@ -62,9 +62,6 @@ pub(crate) enum MemberForm {
 
 /// Receives the output, in order.
 pub(crate) type UnpackedFn<'a> = &'a mut dyn FnMut(Unpacked<'_>) -> Result<()>;
-
-/// The zeros of holes, which are passed on in steps of this size.
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// Searches the files of an archive for the disk.
 pub(super) struct DiskSearch {
@@ -148,12 +145,7 @@ impl CurrentFile {
 
     fn hash_zeros(&mut self, len: u64) {
         let Some(hasher) = &mut self.hasher else { return };
-        let mut left = len;
-        while left > 0 {
-            let zeros = ZEROS.get(..range::buffer_len(&(0..left)).min(ZEROS.len())).unwrap_or_default();
-            hasher.update(zeros);
-            left = left.saturating_sub(zeros.len() as u64);
-        }
+        zeros::pieces(0..len).for_each(|(_, piece)| hasher.update(piece));
     }
 
     fn is_ignored(&self) -> bool {
@@ -215,9 +207,9 @@ impl DiskSearch {
                 file.hash_zeros(left);
                 return out(Unpacked::Hole(left));
             }
-            let zeros = ZEROS.get(..range::buffer_len(&(0..left)).min(ZEROS.len())).unwrap_or_default();
-            self.bytes(zeros, out)?;
-            left = left.saturating_sub(zeros.len() as u64);
+            let piece = zeros::up_to(left);
+            self.bytes(piece, out)?;
+            left = left.saturating_sub(piece.len() as u64);
         }
         Ok(())
     }

@@ -19,9 +19,6 @@ pub(super) struct CountingSink<'a> {
     pub(super) progress: &'a dyn Progress,
 }
 
-/// The zeros that are written at a time.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-
 impl CountingSink<'_> {
     /// The search that decoders do not make: they search in steps of a power of two, and in no finer ones than 4 KiB.
     fn search(&self) -> Option<ZeroSearch> {
@@ -36,16 +33,11 @@ impl CountingSink<'_> {
 
     /// Writes zeros as bytes.
     fn write_zeros(&self, range: Range<u64>) -> Result<()> {
-        let mut at = range.start;
-        while at < range.end {
-            let end = range.end.min(at.saturating_add(ZEROS.len() as u64));
-            let bytes = ZEROS.get(..range::buffer_len(&(at..end))).unwrap_or_default();
-            self.wait(bytes.len() as u64)?;
-            self.counts.add(bytes.len() as u64, &[]);
-            self.sink.write_at(at, bytes)?;
-            at = end;
-        }
-        Ok(())
+        zeros::pieces(range).try_for_each(|(at, piece)| {
+            self.wait(piece.len() as u64)?;
+            self.counts.add(piece.len() as u64, &[]);
+            self.sink.write_at(at, piece)
+        })
     }
 }
 
