@@ -72,10 +72,7 @@ impl Opener {
         match self.wrapper_of(&source)? {
             None => self.checked_unpacked(Arc::new(source), progress),
             Some(wrapper) => {
-                let input = StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?;
-                let inside = input.archive().map(|_| self.inside_archive());
-                let (file, log) = input.into_file(progress)?;
-                inside.as_ref().unwrap_or(self).checked(file, progress, &|size| log.findings(size))
+                StreamInput::compressed(self.locked_stream(path)?, wrapper, self)?.check(progress)
             }
         }
     }
@@ -94,13 +91,10 @@ impl Opener {
             return self.checked(source, progress, &|_| Vec::new());
         };
         conclusion.check()?;
-        let inside = self.inside_archive();
         if conclusion.member.wrapper.is_some() {
-            let (file, log) =
-                StreamInput::compressed_member(source, conclusion, self)?.into_file(progress)?;
-            return inside.checked(file, progress, &|size| log.findings(size));
+            return StreamInput::compressed_member(source, conclusion, self)?.check(progress);
         }
-        inside.checked(Arc::new(source), progress, &|size| conclusion.findings(size))
+        self.inside_archive().checked(Arc::new(source), progress, &|size| conclusion.findings(size))
     }
 
     /// Checks the image in a source. `more` returns findings about an image of this virtual size.
@@ -163,7 +157,7 @@ impl StreamInput {
     /// # Errors
     /// As [`Opener::check`] and [`StreamInput::into_disk`].
     pub fn check(self, progress: &dyn Progress) -> Result<Checked> {
-        let opener = self.pinned_opener();
+        let opener = self.opener().clone();
         let (file, log) = self.into_file(progress)?;
         opener.checked(file, progress, &|size| log.findings(size))
     }

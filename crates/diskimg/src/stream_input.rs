@@ -231,9 +231,9 @@ impl StreamInput {
         Ok((Arc::new(file), self.findings))
     }
 
-    /// An opener for the image in the file that [`StreamInput::into_file`] returns.
-    pub(crate) fn pinned_opener(&self) -> Opener {
-        pinned(&self.opener, self.driver)
+    /// The opener of the image inside any compression and archive.
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.opener
     }
 
     /// The opener, the compression, all bytes of the image, and the findings, which are complete once all bytes are read.
