@@ -4,13 +4,17 @@
 //! `/proc/pid/cgroup`.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use diskimg::{ConvertOptions, Limits};
 
-/// Returns the memory limit of the control group of this process in bytes, if it has one.
+/// Returns the memory limit of the control group of this process in bytes, if it has one. It is read once.
 pub(crate) fn of_control_group() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().filter_map(|line| least(line, Path::new("/sys/fs/cgroup"))).min()
+    static LIMIT: LazyLock<Option<u64>> = LazyLock::new(|| {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        groups.lines().filter_map(|line| least(line, Path::new("/sys/fs/cgroup"))).min()
+    });
+    *LIMIT
 }
 
 /// The least limit of a group and those around it. `line` is `ID:CONTROLLERS:PATH`.
