@@ -41,6 +41,19 @@ impl LoopDevice {
     fn open(&self) -> File {
         File::options().read(true).write(true).open(&self.device).unwrap()
     }
+
+    /// Runs the suite of sinks over the device, which is full of old bytes each time.
+    fn passes_with_old_bytes(&self, options: SinkOptions) {
+        conformance::sink(
+            SIZE,
+            4096,
+            &|_| {
+                self.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
+                Box::new(FileSink::new(self.open(), options).unwrap())
+            },
+            &|| Box::new(read(&self.device)),
+        );
+    }
 }
 
 impl Drop for LoopDevice {
@@ -71,15 +84,7 @@ fn device_with_old_bytes_passes_the_suite_as_a_sink() {
             for preallocation in [Preallocation::Off, Preallocation::Falloc, Preallocation::Full] {
                 let size = Some(SIZE);
                 let options = SinkOptions { size, zeros, direct, preallocation, ..SinkOptions::default() };
-                conformance::sink(
-                    SIZE,
-                    4096,
-                    &|_| {
-                        device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
-                        Box::new(FileSink::new(device.open(), options).unwrap())
-                    },
-                    &|| Box::new(read(&device.device)),
-                );
+                device.passes_with_old_bytes(options);
             }
         }
     }
@@ -146,14 +151,6 @@ fn device_that_writes_the_ends_last_passes_the_suite() {
     for (zeros, direct) in zeros.into_iter().flat_map(|zeros| [(zeros, false), (zeros, true)]) {
         let options =
             SinkOptions { size: Some(SIZE), zeros, direct, ends_last: true, ..SinkOptions::default() };
-        conformance::sink(
-            SIZE,
-            4096,
-            &|_| {
-                device.open().write_all_at(&vec![0xEE; usize::try_from(SIZE).unwrap()], 0).unwrap();
-                Box::new(FileSink::new(device.open(), options).unwrap())
-            },
-            &|| Box::new(read(&device.device)),
-        );
+        device.passes_with_old_bytes(options);
     }
 }

@@ -3,17 +3,7 @@
 
 use std::process::{Command, Output};
 
-use crate::tools::{ScratchDir, mixed_disk};
-
-fn shell(dir: &ScratchDir, script: &str) -> Output {
-    let mut shell = Command::new("bash");
-    shell.arg("-c").arg(script).current_dir(dir.path("")).env("D", env!("CARGO_BIN_EXE_diskimg"));
-    shell.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::tools::{ScratchDir, mixed_disk, stderr};
 
 fn with_image() -> ScratchDir {
     let dir = ScratchDir::new();
@@ -48,7 +38,7 @@ fn stream_is_a_source_by_any_name() {
             let script = format!(
                 "set -o pipefail; rm -f target; $D {command} {source} {before} {redirection} {after}"
             );
-            let output = shell(&dir, &script);
+            let output = dir.shell(&script);
             assert_eq!(output.status.code(), Some(0), "{script}: {}", stderr(&output));
         }
     }
@@ -57,25 +47,23 @@ fn stream_is_a_source_by_any_name() {
 #[test]
 fn stream_has_the_description_and_the_map_of_its_file() {
     let dir = with_image();
-    let of_file = |command: &str| shell(&dir, &format!("$D {command} disk.qcow2")).stdout;
+    let of_file = |command: &str| dir.shell(&format!("$D {command} disk.qcow2")).stdout;
     let expected = (of_file("map --output=json"), of_file("info | head -n 3 | tail -n 2"));
     for (redirection, source) in STREAMS {
-        let map = shell(&dir, &format!("$D map --output=json {source} {redirection}")).stdout;
+        let map = dir.shell(&format!("$D map --output=json {source} {redirection}")).stdout;
         assert!(map == expected.0, "{source}");
-        let info = shell(&dir, &format!("$D info {source} {redirection}"));
+        let info = dir.shell(&format!("$D info {source} {redirection}"));
         assert!(String::from_utf8_lossy(&info.stdout).contains("file format: qcow2"), "{source}");
     }
-    let named = shell(
-        &dir,
-        "mkfifo pipe; cat disk.qcow2 > pipe & $D convert -O raw pipe target && cmp target disk.raw",
-    );
+    let named = dir
+        .shell("mkfifo pipe; cat disk.qcow2 > pipe & $D convert -O raw pipe target && cmp target disk.raw");
     assert_eq!(named.status.code(), Some(0), "{}", stderr(&named));
 }
 
 #[test]
 fn two_images_cannot_be_the_same_stream() {
     let dir = with_image();
-    let output = shell(&dir, "$D compare - - < disk.qcow2");
+    let output = dir.shell("$D compare - - < disk.qcow2");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("read only once"), "{}", stderr(&output));
 }
@@ -92,7 +80,7 @@ fn stream_is_a_target_by_any_name() {
         "$D convert -O raw disk.qcow2 >(cat > target); sleep 0.3",
         "mkfifo pipe; cat pipe > target & $D convert -O raw disk.qcow2 pipe; wait",
     ] {
-        let output = shell(&dir, &format!("set -e; rm -f target pipe; {script}; cmp target disk.raw"));
+        let output = dir.shell(&format!("set -e; rm -f target pipe; {script}; cmp target disk.raw"));
         assert_eq!(output.status.code(), Some(0), "{script}: {}", stderr(&output));
     }
 }
@@ -119,10 +107,10 @@ fn standard_output_that_cannot_be_written_is_a_failure() {
         "--version",
         "convert --help",
     ] {
-        let output = shell(&dir, &format!("$D {command} > /dev/full"));
+        let output = dir.shell(&format!("$D {command} > /dev/full"));
         let code = output.status.code();
         assert!(code.is_some_and(|code| code != 0 && code != 101), "{command}: {code:?} {}", stderr(&output));
-        let closed = shell(&dir, &format!("$D {command} 2>&1 | true; exit ${{PIPESTATUS[0]}}"));
+        let closed = dir.shell(&format!("$D {command} 2>&1 | true; exit ${{PIPESTATUS[0]}}"));
         assert_ne!(closed.status.code(), Some(101), "{command}");
     }
 }

@@ -3,21 +3,10 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::tools::{ScratchDir, mixed_disk, with_default_signals};
-
-/// Runs a shell script in the scratch directory, with the command as `$D`.
-fn shell(dir: &ScratchDir, script: &str) -> Output {
-    let mut shell = with_default_signals("bash");
-    shell.arg("-c").arg(script).current_dir(dir.path("")).env("D", env!("CARGO_BIN_EXE_diskimg"));
-    shell.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::tools::{ScratchDir, mixed_disk, stderr};
 
 #[test]
 fn progress_is_printed_on_request_from_the_start() {
@@ -48,14 +37,13 @@ fn progress_is_printed_on_request_from_the_start() {
 fn hangup_stops_the_command_unless_it_is_ignored() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(1 << 20));
-    let stopped = shell(
-        &dir,
+    let stopped = dir.shell(
         "(cat disk.raw; sleep 3 2>&-) | $D convert -O raw - target & sleep 0.5; kill -HUP $!; wait $!",
     );
     assert_eq!(stopped.status.code(), Some(129), "{}", stderr(&stopped));
     assert_eq!(dir.names(), ["disk.raw"]);
     let script = "trap '' HUP; (cat disk.raw; sleep 1) | $D convert -O raw - target & sleep 0.5; kill -HUP $!; wait $!";
-    let ignored = shell(&dir, script);
+    let ignored = dir.shell(script);
     assert_eq!(ignored.status.code(), Some(0), "{}", stderr(&ignored));
     assert_eq!(dir.read("target"), mixed_disk(1 << 20));
 }
@@ -65,7 +53,7 @@ fn write_past_the_limit_of_the_file_size_is_an_error_and_leaves_no_file() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(4 << 20));
     for format in ["raw", "qcow2", "vdi", "vmdk"] {
-        let output = shell(&dir, &format!("ulimit -f 1024; $D convert -O {format} disk.raw target"));
+        let output = dir.shell(&format!("ulimit -f 1024; $D convert -O {format} disk.raw target"));
         assert_eq!(output.status.code(), Some(1), "{format}: {}", stderr(&output));
         assert!(stderr(&output).contains("File too large"), "{format}: {}", stderr(&output));
         assert_eq!(dir.names(), ["disk.raw"], "{format}");
@@ -88,10 +76,8 @@ fn command_completes_without_further_threads() {
     let Some(prefix) = without_threads() else { return };
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(3 << 20));
-    assert!(
-        shell(&dir, "chmod 777 .; cp $D ./diskimg; chmod 755 diskimg; gzip -k disk.raw").status.success()
-    );
-    let has_xz = shell(&dir, "xz -k -T2 --block-size=64KiB disk.raw").status.success();
+    assert!(dir.shell("chmod 777 .; cp $D ./diskimg; chmod 755 diskimg; gzip -k disk.raw").status.success());
+    let has_xz = dir.shell("xz -k -T2 --block-size=64KiB disk.raw").status.success();
     let mut commands = vec![
         "convert -O qcow2 -c disk.raw target",
         "convert -O raw disk.raw.gz target",
@@ -103,10 +89,10 @@ fn command_completes_without_further_threads() {
         commands.push("convert -O raw disk.raw.xz target");
     }
     for command in commands {
-        let output = shell(&dir, &format!("rm -f target; {prefix} ./diskimg {command}"));
+        let output = dir.shell(&format!("rm -f target; {prefix} ./diskimg {command}"));
         assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
         if !command.starts_with("compare") {
-            let output = shell(&dir, "$D compare disk.raw target");
+            let output = dir.shell("$D compare disk.raw target");
             assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
         }
     }
@@ -117,14 +103,11 @@ fn conversion_completes_in_a_small_address_space_with_many_threads() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(8 << 20));
     for command in ["convert -m 64 -O qcow2 -c disk.raw target", "convert -m 64 -O raw disk.raw target"] {
-        let output = shell(
-            &dir,
-            &format!("rm -f target; ulimit -v 1048576; $D {command} && $D compare disk.raw target"),
-        );
+        let output = dir
+            .shell(&format!("rm -f target; ulimit -v 1048576; $D {command} && $D compare disk.raw target"));
         assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
     }
-    let output = shell(
-        &dir,
+    let output = dir.shell(
         "ulimit -v 1048576; xz -k disk.raw && $D convert -m 64 -O raw disk.raw.xz x && cmp disk.raw x",
     );
     assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
@@ -170,7 +153,7 @@ fn conversion_completes_or_ends_as_limit_in_64_mib_of_memory() {
     dir.write("disk.raw", &mixed_disk(96 << 20));
     let limited = |command: &str| {
         let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
-        shell(&dir, &format!("rm -f target; {enter} && exec $D {command}"))
+        dir.shell(&format!("rm -f target; {enter} && exec $D {command}"))
     };
     for command in [
         "convert -m 64 -O qcow2 disk.raw target",
@@ -182,8 +165,8 @@ fn conversion_completes_or_ends_as_limit_in_64_mib_of_memory() {
         let output = limited(command);
         assert_eq!(output.status.code(), Some(0), "{command}: {:?} {}", output.status, stderr(&output));
     }
-    assert_eq!(shell(&dir, "$D compare disk.raw target").status.code(), Some(0));
-    if !shell(&dir, "zstd -q -1 disk.raw && zstd -q --long=27 -c disk.raw > long.zst").status.success() {
+    assert_eq!(dir.shell("$D compare disk.raw target").status.code(), Some(0));
+    if !dir.shell("zstd -q -1 disk.raw && zstd -q --long=27 -c disk.raw > long.zst").status.success() {
         eprintln!("skipped: zstd is not installed");
         return;
     }

@@ -87,6 +87,14 @@ impl ScratchDir {
         command
     }
 
+    /// Runs a shell script in the directory, with the command as `$D`.
+    #[cfg(unix)]
+    pub(crate) fn shell(&self, script: &str) -> Output {
+        let mut shell = with_default_signals("bash");
+        shell.args(["-c", script]).current_dir(self.0.path());
+        shell.env("D", assert_cmd::cargo::cargo_bin!("diskimg")).output().unwrap()
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> RunResult {
         ran(self.command(args).output().unwrap())
     }
@@ -144,7 +152,7 @@ impl ScratchDir {
 
 /// Returns a command that ignores no signals. A shell starts background jobs with SIGINT ignored, and `nohup` with SIGHUP
 /// ignored; the command respects both. `env` of coreutils 8.31 and newer resets them; an older one has no such option.
-pub(crate) fn with_default_signals(program: impl AsRef<std::ffi::OsStr>) -> Command {
+fn with_default_signals(program: impl AsRef<std::ffi::OsStr>) -> Command {
     static CAN_RESET: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
         let env = Command::new("env").args([DEFAULT_SIGNALS, "true"]).output();
         env.is_ok_and(|output| output.status.success())
@@ -158,6 +166,12 @@ pub(crate) fn with_default_signals(program: impl AsRef<std::ffi::OsStr>) -> Comm
 }
 
 const DEFAULT_SIGNALS: &str = "--default-signal=HUP,INT,TERM,USR1";
+
+/// The standard error of a shell script.
+#[cfg(unix)]
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 fn ran(output: Output) -> RunResult {
     let Output { status, stdout, stderr } = output;

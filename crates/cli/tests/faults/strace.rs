@@ -6,65 +6,50 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// A system call that fails.
+struct SystemCall {
+    name: &'static str,
+    /// True if it may report a full disk.
+    allocates: bool,
+    /// True if a signal may interrupt it.
+    is_interruptible: bool,
+}
+
 /// The system calls that fail. A name that the architecture does not have is skipped.
-const CALLS: &[&str] = &[
-    "open",
-    "openat",
-    "openat2",
-    "read",
-    "write",
-    "pread64",
-    "pwrite64",
-    "copy_file_range",
-    "fallocate",
-    "ftruncate",
-    "ioctl",
-    "lseek",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "link",
-    "linkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "unlink",
-    "unlinkat",
-    "fchmod",
-    "fchown",
-    THREAD,
+const CALLS: &[SystemCall] = &[
+    SystemCall { name: "open", allocates: true, is_interruptible: true },
+    SystemCall { name: "openat", allocates: true, is_interruptible: true },
+    SystemCall { name: "openat2", allocates: false, is_interruptible: true },
+    SystemCall { name: "read", allocates: false, is_interruptible: true },
+    SystemCall { name: "write", allocates: true, is_interruptible: true },
+    SystemCall { name: "pread64", allocates: false, is_interruptible: true },
+    SystemCall { name: "pwrite64", allocates: true, is_interruptible: true },
+    SystemCall { name: "copy_file_range", allocates: true, is_interruptible: true },
+    SystemCall { name: "fallocate", allocates: true, is_interruptible: true },
+    SystemCall { name: "ftruncate", allocates: true, is_interruptible: true },
+    SystemCall { name: "ioctl", allocates: false, is_interruptible: false },
+    SystemCall { name: "lseek", allocates: false, is_interruptible: false },
+    SystemCall { name: "fsync", allocates: true, is_interruptible: true },
+    SystemCall { name: "fdatasync", allocates: false, is_interruptible: true },
+    SystemCall { name: "syncfs", allocates: false, is_interruptible: false },
+    SystemCall { name: "link", allocates: false, is_interruptible: false },
+    SystemCall { name: "linkat", allocates: true, is_interruptible: false },
+    SystemCall { name: "rename", allocates: false, is_interruptible: false },
+    SystemCall { name: "renameat", allocates: false, is_interruptible: false },
+    SystemCall { name: "renameat2", allocates: true, is_interruptible: false },
+    SystemCall { name: "unlink", allocates: false, is_interruptible: false },
+    SystemCall { name: "unlinkat", allocates: false, is_interruptible: false },
+    SystemCall { name: "fchmod", allocates: false, is_interruptible: false },
+    SystemCall { name: "fchown", allocates: false, is_interruptible: false },
+    SystemCall { name: THREAD, allocates: false, is_interruptible: false },
 ];
 
 /// The call that starts a thread. The system refuses it at its limit of processes.
 const THREAD: &str = "clone3";
 
-/// The calls that may report a full disk, and those that a signal may interrupt.
-const ALLOCATING: &[&str] = &[
-    "open",
-    "openat",
-    "write",
-    "pwrite64",
-    "copy_file_range",
-    "fallocate",
-    "ftruncate",
-    "fsync",
-    "linkat",
-    "renameat2",
-];
-const INTERRUPTIBLE: &[&str] = &[
-    "open",
-    "openat",
-    "openat2",
-    "read",
-    "write",
-    "pread64",
-    "pwrite64",
-    "copy_file_range",
-    "fallocate",
-    "ftruncate",
-    "fsync",
-    "fdatasync",
-];
+fn system_call(name: &str) -> Option<&'static SystemCall> {
+    CALLS.iter().find(|call| call.name == name)
+}
 
 /// A fault: the call, its number in each thread, and the result.
 #[derive(Clone, Debug)]
@@ -113,7 +98,7 @@ impl CallCounts {
             let Some((name, arguments)) = call.trim_start().split_once('(') else { continue };
             has_started |= start.iter().any(|start| arguments.contains(start));
             has_started |= name == "read" && arguments.starts_with("0, ");
-            if !CALLS.contains(&name) {
+            if system_call(name).is_none() {
                 continue;
             }
             *counts.entry((thread, name)).or_default() += 1;
@@ -175,14 +160,17 @@ fn kinds(call: &str, all: bool) -> Vec<Injected> {
     if call == THREAD {
         return vec![Injected::Error("EAGAIN"), Injected::Persistent("EAGAIN"), Injected::Kill];
     }
+    let Some(SystemCall { allocates, is_interruptible, .. }) = system_call(call) else {
+        panic!("{call} is not one of the calls that fail");
+    };
     let mut kinds = vec![Injected::Error("EIO"), Injected::Kill];
-    if ALLOCATING.contains(&call) && all {
+    if *allocates && all {
         kinds.push(Injected::Error("ENOSPC"));
     }
-    if INTERRUPTIBLE.contains(&call) {
+    if *is_interruptible {
         kinds.push(Injected::Error("EINTR"));
     }
-    if !INTERRUPTIBLE.contains(&call) || call.ends_with("sync") || call == "pwrite64" {
+    if !is_interruptible || call.ends_with("sync") || call == "pwrite64" {
         kinds.push(Injected::Persistent("EIO"));
     }
     kinds
@@ -223,7 +211,7 @@ pub(crate) fn is_available() -> bool {
 impl TracedCommand<'_> {
     /// Runs without a fault and returns the log of the calls.
     pub(crate) fn log(&self, log: &Path) -> String {
-        let calls: Vec<String> = CALLS.iter().map(|call| format!("?{call}")).collect();
+        let calls: Vec<String> = CALLS.iter().map(|call| format!("?{}", call.name)).collect();
         let trace = format!("trace={}", calls.join(","));
         let ended = self.run(&["-o", log.to_str().unwrap(), "-e", &trace]);
         assert_eq!(ended.code, Some(0), "{:?}: {}", self.args, ended.stderr);
