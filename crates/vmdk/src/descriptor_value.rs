@@ -59,8 +59,8 @@ impl Value {
         Ok(hexadecimal(digits))
     }
 
-    /// Parses a content id as QEMU does, with the `%x` of `scanf`: the hexadecimal digits at the start of the value, of
-    /// which the last 32 bits count. `None` if there are no digits.
+    /// Parses a content id as QEMU does, with the `%x` of `scanf`: the last 32 bits of the hexadecimal digits at the
+    /// start of the value. `None` if there are no digits.
     pub(crate) fn content_id_as_qemu(&self) -> Option<u32> {
         let text = self.bytes.trim_ascii();
         let text = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(text);
