@@ -4,7 +4,7 @@ use diskimg_core::{ErrorKind, Finding, Limits, Severity};
 use flate2::write::GzEncoder;
 use flate2::{Compression, Crc, GzBuilder};
 
-use super::{CHUNKS, decode, decode_within, refused, refused_within, run, words};
+use super::{CHUNKS, decode, decode_within, refused, refused_within, run, run_to_findings, words};
 use crate::{DecompressOptions, Wrapper};
 
 const GZIP: Wrapper = Wrapper::Gzip;
@@ -171,12 +171,23 @@ fn bytes_after_the_last_member_are_ignored_with_a_finding() {
 
 /// The findings about a file, pushed in pieces of `chunk` bytes.
 fn findings(file: &[u8], chunk: usize) -> Vec<Finding> {
-    let mut decompressor = crate::Decompressor::new(GZIP, &Limits::default()).unwrap();
-    for piece in file.chunks(chunk.min(file.len())) {
-        decompressor.push(piece, &mut |_| Ok(())).unwrap();
+    run_to_findings(GZIP, file, chunk, &Limits::default(), &DecompressOptions::default()).1.unwrap()
+}
+
+#[test]
+fn second_member_with_a_damaged_magic_is_refused_or_reported() {
+    let good = member(b"one ");
+    for bit in 0..16 {
+        let mut second = member(b"disk");
+        second[bit / 8] ^= 1 << (bit % 8);
+        let file = [&good[..], &second].concat();
+        let (disk, result) =
+            run_to_findings(GZIP, &file, 512, &Limits::default(), &DecompressOptions::default());
+        if let Ok(findings) = result {
+            assert_eq!(disk, b"one ", "bit {bit}");
+            assert_eq!(findings[0].offset, Some(good.len() as u64), "bit {bit}");
+        }
     }
-    decompressor.finish(&mut |_| Ok(())).unwrap();
-    decompressor.findings()
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod zstd;
 
 use std::io::Write;
 
-use diskimg_core::{Error, ErrorKind, Limits, Result};
+use diskimg_core::{Error, ErrorKind, Finding, Limits, Result};
 
 use crate::{DecompressOptions, Decompressor, Wrapper};
 
@@ -28,14 +28,14 @@ fn words(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Decompresses `file`, pushed in pieces of `chunk` bytes. Returns the output and the result.
-fn run(
+/// Decompresses `file`, pushed in pieces of `chunk` bytes. Returns the output, and the findings or the error.
+fn run_to_findings(
     wrapper: Wrapper,
     file: &[u8],
     chunk: usize,
     limits: &Limits,
     options: &DecompressOptions,
-) -> (Vec<u8>, Result<()>) {
+) -> (Vec<u8>, Result<Vec<Finding>>) {
     let mut disk = Vec::new();
     let mut keep = |piece: &[u8]| {
         assert!(!piece.is_empty() && piece.len() <= 128 << 10);
@@ -47,7 +47,20 @@ fn run(
         .chunks(chunk.min(file.len()).max(1))
         .try_for_each(|piece| decompressor.push(piece, &mut keep))
         .and_then(|()| decompressor.finish(&mut keep));
+    let result = result.map(|()| decompressor.findings());
     (disk, result)
+}
+
+/// Does the same for files without findings to look at.
+fn run(
+    wrapper: Wrapper,
+    file: &[u8],
+    chunk: usize,
+    limits: &Limits,
+    options: &DecompressOptions,
+) -> (Vec<u8>, Result<()>) {
+    let (disk, result) = run_to_findings(wrapper, file, chunk, limits, options);
+    (disk, result.map(drop))
 }
 
 /// Decompresses `file` in pieces of every size, xz with one thread and with four, and asserts that all results
