@@ -648,8 +648,11 @@ typedef struct diskimg_check_result {
 // The source or target is a stream, and the operation must seek back.
 #define DISKIMG_ERR_NEEDS_SEEK 13
 
-// The target exists, and DISKIMG_CONVERT_OVERWRITE is not set.
+// The target exists, or a block device holds an image, and DISKIMG_CONVERT_OVERWRITE is not set.
 #define DISKIMG_ERR_EXISTS 14
+
+// Another process uses the file: the image is locked, or the block device is mounted.
+#define DISKIMG_ERR_IN_USE 15
 
 // A bug in the library was caught. The handle is poisoned: every later call with it returns this status.
 // Close it.

@@ -36,8 +36,10 @@ pub const DISKIMG_ERR_AMBIGUOUS: StatusCode = 11;
 pub const DISKIMG_ERR_OUT_OF_BOUNDS: StatusCode = 12;
 /// The source or target is a stream, and the operation must seek back.
 pub const DISKIMG_ERR_NEEDS_SEEK: StatusCode = 13;
-/// The target exists, and DISKIMG_CONVERT_OVERWRITE is not set.
+/// The target exists, or a block device holds an image, and DISKIMG_CONVERT_OVERWRITE is not set.
 pub const DISKIMG_ERR_EXISTS: StatusCode = 14;
+/// Another process uses the file: the image is locked, or the block device is mounted.
+pub const DISKIMG_ERR_IN_USE: StatusCode = 15;
 /// A bug in the library was caught. The handle is poisoned: every later call with it returns this status.
 /// Close it.
 pub const DISKIMG_ERR_INTERNAL: StatusCode = 99;
@@ -45,7 +47,7 @@ pub const DISKIMG_ERR_INTERNAL: StatusCode = 99;
 /// Returns the status of an error.
 pub(crate) fn of(error: &Error) -> StatusCode {
     match error.kind() {
-        ErrorKind::Io | ErrorKind::InUse => DISKIMG_ERR_IO,
+        ErrorKind::Io => DISKIMG_ERR_IO,
         ErrorKind::Truncated => DISKIMG_ERR_TRUNCATED,
         ErrorKind::Corrupt => DISKIMG_ERR_CORRUPT,
         ErrorKind::Unsupported => DISKIMG_ERR_UNSUPPORTED,
@@ -57,25 +59,12 @@ pub(crate) fn of(error: &Error) -> StatusCode {
         ErrorKind::OutOfBounds => DISKIMG_ERR_OUT_OF_BOUNDS,
         ErrorKind::NeedsSeek => DISKIMG_ERR_NEEDS_SEEK,
         ErrorKind::Cancelled => DISKIMG_ERR_CANCELLED,
-        ErrorKind::InvalidInput if exists_already(error) => DISKIMG_ERR_EXISTS,
+        ErrorKind::Exists => DISKIMG_ERR_EXISTS,
+        ErrorKind::InUse => DISKIMG_ERR_IN_USE,
         ErrorKind::InvalidInput => DISKIMG_ERR_INVALID_ARGUMENT,
         // `Internal`, and a kind that is missing here, which is a bug too.
         _ => DISKIMG_ERR_INTERNAL,
     }
-}
-
-fn exists_already(error: &Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Returns the name of a status, such as "corrupt"; "unknown" for an unknown number. The string is static
@@ -98,6 +87,7 @@ pub extern "C" fn diskimg_status_name(status: StatusCode) -> *const c_char {
         DISKIMG_ERR_OUT_OF_BOUNDS => c"out-of-bounds",
         DISKIMG_ERR_NEEDS_SEEK => c"needs-seek",
         DISKIMG_ERR_EXISTS => c"exists",
+        DISKIMG_ERR_IN_USE => c"in-use",
         DISKIMG_ERR_INTERNAL => c"internal",
         _ => c"unknown",
     };

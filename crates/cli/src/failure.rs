@@ -52,7 +52,7 @@ impl Failure {
         let mut stderr = std::io::stderr().lock();
         let _ = if machine {
             let error = json!({"error": {
-                "status": self.error.kind().name(),
+                "status": self.status(),
                 "message": message,
                 "offset": self.error.offset(),
                 "errno": self.error.os_error(),
@@ -63,6 +63,14 @@ impl Failure {
             writeln!(stderr, "diskimg: {message}{hint}")
         };
         ExitCode::from(self.code)
+    }
+
+    /// The name of the kind in JSON. An existing target is an invalid argument there.
+    fn status(&self) -> &'static str {
+        match self.kind() {
+            ErrorKind::Exists => ErrorKind::InvalidInput.name(),
+            kind => kind.name(),
+        }
     }
 
     /// Words the remedy of the error. The options for parents count layers from the image down.

@@ -1,6 +1,6 @@
 //! The errors of libzstd.
 
-use diskimg_core::{Error, ErrorKind};
+use diskimg_core::{Error, ErrorKind, Fault};
 use zstd::zstd_safe::{ErrorCode, get_error_name};
 
 /// Error numbers of `zstd_errors.h` of zstd 1.5. Numbers below 100 are stable since 1.3.1.
@@ -32,7 +32,7 @@ pub(crate) fn decode_error(error: ErrorCode) -> Error {
                 .because("the checksum of the frame does not match its content");
         }
         code::VERSION_UNSUPPORTED | code::FRAME_PARAMETER_UNSUPPORTED => ErrorKind::Unsupported,
-        code::MEMORY_ALLOCATION => ErrorKind::Limit,
+        code::MEMORY_ALLOCATION => return no_memory(),
         _ => ErrorKind::Corrupt,
     };
     Error::new(kind).because(format_args!("libzstd reports {:?}", get_error_name(error)))
@@ -40,5 +40,5 @@ pub(crate) fn decode_error(error: ErrorCode) -> Error {
 
 /// Returns the error for a context that libzstd cannot allocate.
 pub(crate) fn no_memory() -> Error {
-    Error::new(ErrorKind::Limit).because("no memory for a zstd context")
+    Error::new(ErrorKind::Limit).because("no memory for a zstd context").with_fault(Fault::Machine)
 }

@@ -4,76 +4,10 @@ use std::fmt;
 use std::io::{self, ErrorKind as IoKind};
 use std::sync::Arc;
 
-use crate::{Format, Printable, Remedy};
+use crate::{ErrorKind, Fault, Format, LimitKind, Printable, Remedy};
 
 /// The result of every fallible function of this workspace.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// The kind of an [`Error`], for programs to match on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The operating system or a callback failed. The source is the [`io::Error`].
-    Io,
-    /// The image ends before a structure it refers to.
-    Truncated,
-    /// The image contradicts itself or its specification.
-    Corrupt,
-    /// A valid version, feature or format that is not supported.
-    Unsupported,
-    /// The content is encrypted.
-    Encrypted,
-    /// A limit of the caller or of this library was exceeded; see [`crate::Limits`].
-    Limit,
-    /// The image refers to another file and the [`crate::Resolver`] refused it, or it is part of a larger disk.
-    Denied,
-    /// The bytes are valid as more than one format.
-    Ambiguous,
-    /// No format was recognised, and raw was not requested.
-    UnknownFormat,
-    /// The requested range ends past the end of the disk.
-    OutOfBounds,
-    /// Another process uses the file in a way that excludes this one: an image is locked, a block device is mounted.
-    InUse,
-    /// The operation needs random access, and the source or target is a stream.
-    NeedsSeek,
-    /// The caller stopped the work.
-    Cancelled,
-    /// An invalid argument or option.
-    InvalidInput,
-    /// A bug in this library, caused neither by the caller nor by the image.
-    Internal,
-}
-
-impl ErrorKind {
-    /// The name of the kind in JSON output and logs: `truncated`, `out-of-bounds`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Io => "io",
-            Self::Truncated => "truncated",
-            Self::Corrupt => "corrupt",
-            Self::Unsupported => "unsupported",
-            Self::Encrypted => "encrypted",
-            Self::Limit => "limit",
-            Self::Denied => "denied",
-            Self::Ambiguous => "ambiguous",
-            Self::UnknownFormat => "unknown-format",
-            Self::OutOfBounds => "out-of-bounds",
-            Self::InUse => "in-use",
-            Self::NeedsSeek => "needs-seek",
-            Self::Cancelled => "cancelled",
-            Self::InvalidInput => "invalid-input",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// An error, one pointer wide.
 ///
@@ -94,7 +28,9 @@ impl fmt::Display for ErrorKind {
 /// assert_eq!(error.kind(), ErrorKind::Corrupt);
 /// assert_eq!(error.offset(), Some(40));
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// `{:?}` prints the same line, so that it is readable where `main` returns the error; `{:#?}` prints all fields.
+#[derive(Clone, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<ErrorFields>);
 
@@ -103,6 +39,8 @@ struct ErrorFields {
     kind: ErrorKind,
     layer: Option<String>,
     format: Option<Format>,
+    named_format: Option<Format>,
+    fault: Option<Fault>,
     field: Option<String>,
     names_file: bool,
     offset: Option<u64>,
@@ -111,6 +49,7 @@ struct ErrorFields {
     expected: Option<String>,
     because: Option<String>,
     remedy: Option<Remedy>,
+    limit: Option<LimitKind>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -122,6 +61,8 @@ impl Error {
             kind,
             layer: None,
             format: None,
+            named_format: None,
+            fault: None,
             field: None,
             names_file: false,
             offset: None,
@@ -130,6 +71,7 @@ impl Error {
             expected: None,
             because: None,
             remedy: None,
+            limit: None,
             source: None,
         }))
     }
@@ -152,6 +94,21 @@ impl Error {
     #[must_use]
     pub fn format(mut self, format: Format) -> Self {
         self.0.format = Some(format);
+        self
+    }
+
+    /// Adds the format that [`Error::format_name`] returns and the message does not begin with, because it names the
+    /// format already.
+    #[must_use]
+    pub fn about_format(mut self, format: Format) -> Self {
+        self.0.named_format = Some(format);
+        self
+    }
+
+    /// Sets the party at fault, where it does not follow from the kind; see [`Error::fault`].
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.0.fault = Some(fault);
         self
     }
 
@@ -224,6 +181,13 @@ impl Error {
         self
     }
 
+    /// Adds the limit that was exceeded, where raising it is not the remedy; see [`Error::limit`].
+    #[must_use]
+    pub fn at_limit(mut self, limit: LimitKind) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -237,10 +201,26 @@ impl Error {
         self.0.kind
     }
 
-    /// The format whose rules were violated, if known.
+    /// The format that was recognised or whose rules were violated, if known. It may be an unsupported one: `vhdx`,
+    /// `luks`.
     #[must_use]
     pub fn format_name(&self) -> Option<Format> {
-        self.0.format
+        self.0.format.or(self.0.named_format)
+    }
+
+    /// The party at fault: the image, the caller or the machine. [`Fault`] has the rule.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        self.0.fault.unwrap_or_else(|| Fault::of(self.0.kind, self.io_errors().next()))
+    }
+
+    /// The limit that was exceeded, if the caller can raise it. Limits of a format or of this library have no name.
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitKind> {
+        match self.0.remedy {
+            Some(Remedy::RaiseLimit(limit) | Remedy::RaiseLimitTo(limit, _)) => Some(limit),
+            _ => self.0.limit,
+        }
     }
 
     /// The name of the field, structure or option, if known.
@@ -282,10 +262,23 @@ impl Error {
     /// The error number of the operating system, if it is among the causes.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
-        let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| error.source())
-            .find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error())
+        self.io_errors().find_map(io::Error::raw_os_error)
     }
+
+    /// The errors of the standard library among the causes.
+    fn io_errors(&self) -> impl Iterator<Item = &io::Error> {
+        let first: &(dyn std::error::Error + 'static) = self;
+        std::iter::successors(Some(first), |error| cause_of(*error)).filter_map(|error| error.downcast_ref())
+    }
+}
+
+/// The cause of an error. An [`io::Error`] that contains another error does not return that one as its source, but the
+/// source of that one.
+fn cause_of<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
 }
 
 /// Returns the error that `error` makes if `holds` is false: the check of one rule.
@@ -325,10 +318,17 @@ impl From<Error> for io::Error {
             ErrorKind::Unsupported | ErrorKind::Encrypted | ErrorKind::NeedsSeek => IoKind::Unsupported,
             ErrorKind::Denied => IoKind::PermissionDenied,
             ErrorKind::InUse => IoKind::ResourceBusy,
+            ErrorKind::Exists => IoKind::AlreadyExists,
             ErrorKind::OutOfBounds | ErrorKind::InvalidInput => IoKind::InvalidInput,
             _ => IoKind::Other,
         };
         Self::new(kind, error)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { fmt::Debug::fmt(&self.0, f) } else { fmt::Display::fmt(&self.0, f) }
     }
 }
 

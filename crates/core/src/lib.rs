@@ -29,8 +29,10 @@ mod check;
 pub mod conformance;
 mod driver;
 mod error;
+mod error_kind;
 mod extent;
 mod extents;
+mod fault;
 mod format;
 mod identity;
 mod image;
@@ -64,9 +66,11 @@ pub use driver::{
     CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
     SettingsOfFn, SnapshotSelector, StreamFn, SurveyFn, Verdict,
 };
-pub use error::{Error, ErrorKind, Result, ensure};
+pub use error::{Error, Result, ensure};
+pub use error_kind::ErrorKind;
 pub use extent::{Extent, ExtentKind, HostRange, Location};
 pub use extents::Extents;
+pub use fault::Fault;
 pub use format::Format;
 pub use identity::Identity;
 pub use image::{Detail, Finding, Image, ImageInfo, Severity, Snapshot};

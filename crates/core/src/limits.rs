@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Error, ErrorKind, LimitKind, Remedy, Result};
+use crate::{Error, ErrorKind, Fault, LimitKind, Remedy, Result};
 
 /// Limits on the cost of opening and reading an image.
 ///
@@ -191,7 +191,10 @@ impl Budget {
         self.take(len)?;
         let refused = || {
             self.give_back(len);
-            Error::new(ErrorKind::Limit).field(self.what).because(format_args!("no memory for {len} bytes"))
+            Error::new(ErrorKind::Limit)
+                .field(self.what)
+                .because(format_args!("no memory for {len} bytes"))
+                .with_fault(Fault::Machine)
         };
         let len = usize::try_from(len).map_err(|_| refused())?;
         let mut bytes = Vec::new();

@@ -14,6 +14,6 @@ pub trait Siblings: Send + Sync {
     /// growing as it is written.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidInput`] if it exists and may not be replaced; [`crate::ErrorKind::Io`].
+    /// [`crate::ErrorKind::Exists`] if it exists and may not be replaced; [`crate::ErrorKind::Io`].
     fn create(&self, name: &str, size: Option<u64>) -> Result<Box<dyn BlockSink>>;
 }

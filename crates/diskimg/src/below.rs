@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Finding, ImageInfo, LimitKind, Printable, Reference, Remedy,
-    Resolver, Result,
+    BlockSource, Driver, Error, ErrorKind, Fault, Finding, ImageInfo, LimitKind, Printable, Reference,
+    Remedy, Resolver, Result,
 };
 
 use crate::drivers::{driver, driver_of};
@@ -142,7 +142,8 @@ impl Place {
 /// writes into a raw base choose its format (CVE-2015-1850 and related).
 fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
     match &reference.format {
-        Some(name) => driver(name).map_err(|e| e.format(reference.found_in).field("backing format")),
+        Some(name) => driver(name)
+            .map_err(|e| e.format(reference.found_in).field("backing format").with_fault(Fault::Image)),
         None => Err(reference
             .denied()
             .because("the image does not say its format, and a backing file is never probed")

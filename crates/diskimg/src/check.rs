@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, CheckReport, Error, ErrorKind, Finding, Format, OpenOptions, Progress, Result,
+    BlockSource, CheckReport, Error, ErrorKind, Fault, Finding, Format, OpenOptions, Progress, Result,
 };
 
 use crate::archive::ArchivedDisk;
@@ -107,7 +107,7 @@ impl Opener {
         let driver = self.driver_for(FileEnds::of(&source)?.as_parts())?;
         let check = driver.check.ok_or_else(|| {
             let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
-            error.because("this format has no structure to check")
+            error.because("this format has no structure to check").with_fault(Fault::Caller)
         })?;
         let given = match self.parents.is_empty() && self.parent_formats.is_empty() {
             true => Vec::new(),

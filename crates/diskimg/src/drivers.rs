@@ -1,6 +1,6 @@
 //! The formats of this build.
 
-use diskimg_core::{Driver, Error, ErrorKind, Format, Result};
+use diskimg_core::{Driver, Error, ErrorKind, Fault, Format, Result};
 
 static DRIVERS: &[&Driver] = &[
     #[cfg(feature = "qcow2")]
@@ -39,12 +39,12 @@ pub fn driver(name: &str) -> Result<&'static Driver> {
     if let Some(driver) = DRIVERS.iter().find(|driver| driver.format.name() == wanted) {
         return Ok(driver);
     }
-    let kind = match crate::foreign_formats::by_name(wanted) {
-        Some(_) => ErrorKind::Unsupported,
-        None => ErrorKind::InvalidInput,
+    let error = match crate::foreign_formats::by_name(wanted) {
+        Some(format) => Error::new(ErrorKind::Unsupported).about_format(format).with_fault(Fault::Caller),
+        None => Error::new(ErrorKind::InvalidInput),
     };
     let names: Vec<&str> = DRIVERS.iter().map(|driver| driver.format.name()).collect();
-    Err(Error::new(kind)
+    Err(error
         .field("format")
         .found_name(name.as_bytes())
         .expected(format_args!("one of {}", names.join(", "))))

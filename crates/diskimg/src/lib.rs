@@ -79,9 +79,9 @@ pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;
 pub use diskimg_core::{
-    BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Finding, Format,
-    Image, ImageInfo, LimitKind, Limits, Memory, MemorySink, Printable, Progress, Reference, ReferenceRole,
-    Remedy, Resolver, Result, Setting, Severity, SnapshotSelector, Window,
+    BlockSink, BlockSource, Cancel, Driver, Error, ErrorKind, Extent, ExtentKind, Extents, Fault, Finding,
+    Format, Image, ImageInfo, LimitKind, Limits, Memory, MemorySink, Printable, Progress, Reference,
+    ReferenceRole, Remedy, Resolver, Result, Setting, Severity, SnapshotSelector, Window,
 };
 pub use diskimg_raw as raw;
 pub use diskimg_raw::{Content, FileSource, Preallocation};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Extent, Extents, Measured, Result};
+use diskimg_core::{BlockSource, Error, ErrorKind, Extent, Extents, Fault, Measured, Result};
 
 use crate::convert::Target;
 use crate::disk::Disk;
@@ -87,7 +87,10 @@ impl Target {
         data: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
     ) -> Result<Measured> {
         let measure = driver_of(self.format)?.measure.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported).format(self.format).because("cannot be measured")
+            Error::new(ErrorKind::Unsupported)
+                .format(self.format)
+                .because("cannot be measured")
+                .with_fault(Fault::Caller)
         })?;
         measure(&self.measure_options(size)?, data)
     }

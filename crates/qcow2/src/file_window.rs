@@ -1,6 +1,6 @@
 //! Reading small structures through one buffer.
 
-use diskimg_core::{BlockSource, Error, LimitKind, Limits, Remedy, Result, range};
+use diskimg_core::{BlockSource, Error, Fault, LimitKind, Limits, Remedy, Result, range};
 
 use crate::errors::{internal, limit, truncated};
 
@@ -60,7 +60,8 @@ impl<'a> FileWindow<'a> {
     }
 
     fn load(&mut self, start: u64, len: u64) -> Result<()> {
-        let no_memory = |_| -> Error { limit("memory").found(format_args!("{len} bytes")) };
+        let no_memory =
+            |_| -> Error { limit("memory").found(format_args!("{len} bytes")).with_fault(Fault::Machine) };
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.bytes.clear();
         self.bytes.try_reserve(len).map_err(no_memory)?;

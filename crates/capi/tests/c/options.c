@@ -117,7 +117,7 @@ static void image_that_another_process_writes_is_refused_unless_locks_are_ignore
     options.flags = DISKIMG_CONVERT_OVERWRITE;
     GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
     lock = lock_for_writing(path);
-    CHECK(opens(path, 0) == DISKIMG_ERR_IO);
+    CHECK(opens(path, 0) == DISKIMG_ERR_IN_USE);
     CHECK(opens(path, DISKIMG_OPEN_IGNORE_LOCKS) == DISKIMG_OK);
     fd = open(path, O_RDONLY);
     {
@@ -126,7 +126,7 @@ static void image_that_another_process_writes_is_refused_unless_locks_are_ignore
         diskimg_close(by_descriptor);
     }
     close(fd);
-    GIVES(DISKIMG_ERR_IO, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_ERR_IN_USE, diskimg_convert_to_path(image, path, &options, NULL, &error));
     options.flags |= DISKIMG_CONVERT_IGNORE_LOCKS;
     GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
     close(lock);

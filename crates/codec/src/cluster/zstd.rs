@@ -121,8 +121,11 @@ impl ZstdEncoder {
 }
 
 fn encode_error(error: zstd::zstd_safe::ErrorCode) -> Error {
-    let kind = if number(error) == code::MEMORY_ALLOCATION { ErrorKind::Limit } else { ErrorKind::Internal };
-    Error::new(kind).because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
+    if number(error) == code::MEMORY_ALLOCATION {
+        return no_memory();
+    }
+    Error::new(ErrorKind::Internal)
+        .because(format_args!("zstd failed: {}", zstd::zstd_safe::get_error_name(error)))
 }
 
 fn short(len: usize, expected: usize) -> Error {

@@ -4,7 +4,7 @@
 //! decodes and checks one stream. The Rust interface of its multi-threaded decoder accepts no flags, so this
 //! module separates the streams and refuses checks that cannot be verified.
 
-use diskimg_core::{Error, ErrorKind, LimitKind, Remedy, Result};
+use diskimg_core::{Error, ErrorKind, Fault, LimitKind, Remedy, Result};
 use flate2::Crc;
 use xz2::stream::{Action, MtStreamBuilder, Status, Stream};
 
@@ -82,7 +82,10 @@ impl Xz {
             Lzma::MemLimit => error_at(ErrorKind::Limit, "dictionary", offset)
                 .expected(format_args!("one that {} bytes of memory can decode", self.memory))
                 .with_remedy(Remedy::RaiseLimit(LimitKind::DecoderMemory)),
-            Lzma::Mem => Error::new(ErrorKind::Limit).at(offset).because("no memory for the decoder"),
+            Lzma::Mem => Error::new(ErrorKind::Limit)
+                .at(offset)
+                .because("no memory for the decoder")
+                .with_fault(Fault::Machine),
             Lzma::Options | Lzma::UnsupportedCheck | Lzma::NoCheck => {
                 error_at(ErrorKind::Unsupported, "filters", offset)
                     .because("the filter, or one of its options, is not supported")

@@ -63,3 +63,36 @@ fn name_from_an_image_is_escaped() {
     let error = Error::new(ErrorKind::Denied).field("backing file").found_name(b"a\nb");
     assert_eq!(error.to_string(), "backing file is \"a\\nb\"");
 }
+
+#[test]
+fn debug_prints_the_message_and_its_alternate_form_the_fields() {
+    let error = Error::new(ErrorKind::Corrupt).format(Format::new("qcow2")).field("l1_size").found(7);
+    assert_eq!(format!("{error:?}"), "qcow2: l1_size is 7");
+    let fields = format!("{error:#?}");
+    assert!(fields.contains("kind: Corrupt") && fields.contains('\n'), "{fields}");
+}
+
+#[test]
+fn os_error_is_found_within_errors_of_the_standard_library() {
+    let system = io::Error::from_raw_os_error(13);
+    let within = io::Error::other(io::Error::other(system));
+    assert_eq!(Error::from(within).field("target").os_error(), Some(13));
+    let ours = io::Error::from(Error::from(io::Error::from_raw_os_error(28)).field("source"));
+    assert_eq!(Error::new(ErrorKind::Io).source(ours).os_error(), Some(28));
+}
+
+#[test]
+fn exceeded_limit_has_a_name_and_a_limit_of_a_format_has_none() {
+    let limits = crate::Limits { virtual_size: 10, ..crate::Limits::default() };
+    let error = limits.check_virtual_size(11).unwrap_err();
+    assert_eq!(error.limit().map(LimitKind::name), Some("virtual-size"));
+    assert_eq!(Error::new(ErrorKind::Limit).field("members").limit(), None);
+}
+
+#[test]
+fn format_that_is_only_named_is_not_part_of_the_message() {
+    let error = Error::new(ErrorKind::Unsupported).field("format").found("vhdx");
+    let error = error.about_format(Format::new("vhdx"));
+    assert_eq!(error.to_string(), "format is vhdx");
+    assert_eq!(error.format_name(), Some(Format::new("vhdx")));
+}

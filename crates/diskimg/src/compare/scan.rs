@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Progress, Result, range};
+use diskimg_core::{BlockSource, Error, ErrorKind, Fault, Progress, Result, range};
 
 use super::comparison::{CompareOptions, Comparison, Difference, Status};
 use crate::workers::{run_on, thread_count};
@@ -160,8 +160,11 @@ fn zeros_to(source: &dyn BlockSource, start: u64, end: u64) -> Result<u64> {
 fn read_padded(source: &dyn BlockSource, range: &Range<u64>, buf: &mut Vec<u8>) -> Result<()> {
     let len = range::buffer_len(range);
     buf.clear();
-    let no_memory =
-        |_| Error::new(ErrorKind::Limit).because(format_args!("no memory for a buffer of {len} bytes"));
+    let no_memory = |_| {
+        Error::new(ErrorKind::Limit)
+            .because(format_args!("no memory for a buffer of {len} bytes"))
+            .with_fault(Fault::Machine)
+    };
     buf.try_reserve(len).map_err(no_memory)?;
     buf.resize(len, 0);
     let stored = range::buffer_len(&(range.start..source.size())).min(len);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, DenyReferences, Driver, Error, ErrorKind, Extent, Extents, Format, Image, ImageInfo, Limits,
-    OpenOptions, Printable, ReferenceRole, Resolver, Result, Setting, range, zeros,
+    BlockSource, DenyReferences, Driver, Error, ErrorKind, Extent, Extents, Fault, Format, Image, ImageInfo,
+    Limits, OpenOptions, Printable, ReferenceRole, Resolver, Result, Setting, range, zeros,
 };
 use diskimg_raw::FileSource;
 
@@ -47,8 +47,9 @@ impl ExistingImage {
                 .because(format_args!("not an image that can be written in place: {error}"))
         })?;
         check_alone(image.info())?;
-        let settings_of =
-            driver.settings_of.ok_or_else(|| Error::new(ErrorKind::Unsupported).format(format))?;
+        let settings_of = driver
+            .settings_of
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported).format(format).with_fault(Fault::Caller))?;
         let settings = settings_of(&source, image.info())?;
         Ok(Self { driver, image, settings })
     }

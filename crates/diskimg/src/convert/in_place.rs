@@ -106,7 +106,7 @@ impl Target {
         }
         match looks_like_image(device)? {
             None => Ok(()),
-            Some(image) => Err(Error::new(ErrorKind::InvalidInput)
+            Some(image) => Err(Error::new(ErrorKind::Exists)
                 .because(format_args!("the block device holds an image already ({image})"))
                 .with_remedy(Remedy::Force)),
         }

@@ -146,8 +146,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("there.vmdk"), b"old").unwrap();
         let siblings = siblings_in(dir.path(), false, &image_files());
-        for name in ["../x", "a/b", "", "..", "disk.vmdk", "there.vmdk"] {
+        for name in ["../x", "a/b", "", "..", "disk.vmdk"] {
             assert_eq!(siblings.create(name, None).err().unwrap().kind(), ErrorKind::InvalidInput, "{name}");
         }
+        assert_eq!(siblings.create("there.vmdk", None).err().unwrap().kind(), ErrorKind::Exists);
     }
 }

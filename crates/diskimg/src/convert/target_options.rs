@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use diskimg_core::{BlockSink, CreateOptions, Error, ErrorKind, NullSink, Remedy, Result, Setting, Siblings};
+use diskimg_core::{
+    BlockSink, CreateOptions, Error, ErrorKind, Fault, NullSink, Remedy, Result, Setting, Siblings,
+};
 use diskimg_raw::{Preallocation, SinkOptions};
 
 use super::sibling_files::SiblingFiles;
@@ -25,7 +27,10 @@ impl Target {
         }
         let driver = driver_of(self.format)?;
         let create = driver.create.ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported).format(self.format).because("writing is not supported")
+            Error::new(ErrorKind::Unsupported)
+                .format(self.format)
+                .because("writing is not supported")
+                .with_fault(Fault::Caller)
         })?;
         let virtual_size = size.ok_or_else(|| {
             Error::new(ErrorKind::NeedsSeek)

@@ -24,7 +24,7 @@ impl Target {
     /// A new file appears when the sink is finished, complete and durable. It never appears if the sink is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the file exists and must not be replaced, or a setting is invalid;
+    /// [`ErrorKind::Exists`] if the file exists and must not be replaced; [`ErrorKind::InvalidInput`] if a setting is invalid;
     /// [`ErrorKind::NeedsSeek`] if a stream cannot have this layout; [`ErrorKind::Unsupported`] if the format cannot be
     /// written; [`ErrorKind::Io`].
     pub fn create(&self, size: Option<u64>) -> Result<Box<dyn BlockSink>> {

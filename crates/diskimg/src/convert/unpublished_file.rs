@@ -159,13 +159,17 @@ fn not_a_file(target: &Path) -> Error {
 }
 
 pub(super) fn exists(target: &Path) -> Error {
-    about(io::Error::from(io::ErrorKind::AlreadyExists), target)
-        .with_kind(ErrorKind::InvalidInput)
-        .with_remedy(Remedy::Force)
+    #[cfg(unix)]
+    let error = rustix::io::Errno::EXIST.into();
+    #[cfg(not(unix))]
+    let error = io::ErrorKind::AlreadyExists.into();
+    about(error, target)
 }
 
 pub(super) fn about(error: io::Error, target: &Path) -> Error {
-    Error::from(error).file(format!("target '{}'", target.display()))
+    let exists = error.kind() == io::ErrorKind::AlreadyExists;
+    let error = Error::from(error).file(format!("target '{}'", target.display()));
+    if exists { error.with_kind(ErrorKind::Exists).with_remedy(Remedy::Force) } else { error }
 }
 
 /// The mode of a new file before the umask of the process.
@@ -249,7 +253,8 @@ mod tests {
         let target = dir.path().join("disk");
         for named in [false, true] {
             std::fs::write(&target, b"old").unwrap();
-            assert_eq!(new(&target, false).err().unwrap().kind(), ErrorKind::InvalidInput);
+            let error = new(&target, false).err().unwrap();
+            assert_eq!((error.kind(), error.os_error()), (ErrorKind::Exists, Some(17)));
             let file = if named { new_named(&target, true) } else { new(&target, true).unwrap() };
             io::Write::write_all(&mut file.file().unwrap(), b"new").unwrap();
             assert_eq!(std::fs::read(&target).unwrap(), b"old");

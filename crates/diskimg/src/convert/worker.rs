@@ -3,7 +3,8 @@
 use std::ops::{ControlFlow, Range};
 
 use diskimg_core::{
-    Batch, BlockSink, BlockSource, Error, ErrorKind, Progress, Result, Segment, WriteOrder, range, zeros,
+    Batch, BlockSink, BlockSource, Error, ErrorKind, Fault, Progress, Result, Segment, WriteOrder, range,
+    zeros,
 };
 
 use super::byte_counts::ByteCounts;
@@ -222,5 +223,8 @@ impl Drop for StopOnPanic<'_> {
 }
 
 fn no_memory(len: usize) -> Error {
-    Error::new(ErrorKind::Limit).field("buffer").because(format_args!("no memory for {len} bytes"))
+    Error::new(ErrorKind::Limit)
+        .field("buffer")
+        .because(format_args!("no memory for {len} bytes"))
+        .with_fault(Fault::Machine)
 }

@@ -174,5 +174,6 @@ fn not_determined(bytes: u64) -> Error {
         .because(format_args!(
             "unknown, size not determined: no image format is recognised in the first {bytes} decompressed bytes (limit {limit})"
         ))
+        .at_limit(limit)
         .with_remedy(Remedy::AllowRaw)
 }

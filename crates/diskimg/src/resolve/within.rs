@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, ImageInfo, Limits, Printable, Reference, Remedy, ResolvedFile, Resolver,
-    Result,
+    BlockSource, Error, ErrorKind, Fault, ImageInfo, Limits, Printable, Reference, Remedy, ResolvedFile,
+    Resolver, Result,
 };
 use diskimg_raw::FileSource;
 
@@ -139,7 +139,12 @@ impl WithinDirectory {
         let opened = opened.map_err(|error| {
             let is_absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             let error = reference.describe(Error::from(error));
-            if is_absent { error.with_remedy(Remedy::LocateFile { role: reference.role }) } else { error }
+            match is_absent {
+                true => {
+                    error.with_remedy(Remedy::LocateFile { role: reference.role }).with_fault(Fault::Image)
+                }
+                false => error,
+            }
         })?;
         let (name, file) = opened.ok_or_else(|| self.leads_out(reference))?;
         if !file.metadata().map_err(Error::from)?.is_file() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
-use diskimg_core::{CheckReport, Result, range};
+use diskimg_core::{CheckReport, Fault, Result, range};
 
 use crate::addr::{Geometry, HostOffset};
 use crate::errors::limit;
@@ -129,7 +129,8 @@ impl<'a> CountedRefs<'a> {
             Entry::Vacant(vacant) => {
                 let len = usize::try_from(CHUNK).unwrap_or(usize::MAX);
                 let mut counts = Vec::new();
-                let no_memory = |_| limit("memory").found(format_args!("{len} counts"));
+                let no_memory =
+                    |_| limit("memory").found(format_args!("{len} counts")).with_fault(Fault::Machine);
                 counts.try_reserve_exact(len).map_err(no_memory)?;
                 counts.resize(len, 0);
                 Ok(vacant.insert(counts))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use diskimg_core::writer::WritePlan;
-use diskimg_core::{Budget, Error, Remedy, Result, ensure};
+use diskimg_core::{Budget, Error, Fault, Remedy, Result, ensure};
 
 use super::cluster_allocator::ClusterAllocator;
 use super::image_geometry::ImageGeometry;
@@ -127,7 +127,8 @@ impl L2Tables {
     pub(super) fn new(geometry: ImageGeometry) -> Result<Self> {
         let mut l1 = Vec::new();
         let entries = usize::try_from(geometry.l1_entries()).unwrap_or(usize::MAX);
-        l1.try_reserve_exact(entries).map_err(|_| limit("L1 table").because("no memory for it"))?;
+        l1.try_reserve_exact(entries)
+            .map_err(|_| limit("L1 table").because("no memory for it").with_fault(Fault::Machine))?;
         l1.resize(entries, HostOffset(0));
         let budget = Budget::new("open L2 tables", OPEN_TABLES);
         Ok(Self { geometry, l1, open: BTreeMap::new(), budget })

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::Result;
+use diskimg_core::{Fault, Result};
 
 use super::layout::ImageLayout;
 use super::options::Allocation;
@@ -114,7 +114,7 @@ fn empty_page() -> Result<Box<[u32]>> {
 }
 
 fn no_memory() -> diskimg_core::Error {
-    limit("block map").because("no memory for it")
+    limit("block map").because("no memory for it").with_fault(Fault::Machine)
 }
 
 #[cfg(test)]

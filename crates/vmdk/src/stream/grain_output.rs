@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_codec::cluster::Inflater;
-use diskimg_core::{BlockSink, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder};
+use diskimg_core::{BlockSink, Fault, GuestOffset, HostOffset, Remedy, Result, StreamWriter, WriteOrder};
 
 use crate::errors::{limit, needs_seek};
 use crate::grain_codec::inflate;
@@ -20,7 +20,9 @@ pub(super) struct GrainOutput {
 impl GrainOutput {
     /// An output of grains of `grain_bytes`, which the checks of the header limit.
     pub(super) fn new(grain_bytes: u64) -> Result<Self> {
-        let no_memory = || limit("grain size").found(grain_bytes).because("no memory for a grain");
+        let no_memory = || {
+            limit("grain size").found(grain_bytes).because("no memory for a grain").with_fault(Fault::Machine)
+        };
         let len = usize::try_from(grain_bytes).map_err(|_| no_memory())?;
         let mut grain = Vec::new();
         grain.try_reserve_exact(len).map_err(|_| no_memory())?;

@@ -1,6 +1,6 @@
 //! Assembles whole structures from chunks of any size.
 
-use diskimg_core::{HostOffset, Result};
+use diskimg_core::{Fault, HostOffset, Result};
 
 use crate::errors::limit;
 
@@ -58,7 +58,7 @@ impl StreamedBytes<'_> {
         }
         let missing = len.saturating_sub(buffered.len()).min(self.chunk.len());
         let (taken, rest) = self.chunk.split_at_checked(missing).unwrap_or((self.chunk, &[]));
-        let no_memory = |_| limit("memory").found(format_args!("{missing} bytes"));
+        let no_memory = |_| limit("memory").found(format_args!("{missing} bytes")).with_fault(Fault::Machine);
         buffered.try_reserve(missing).map_err(no_memory)?;
         buffered.extend_from_slice(taken);
         self.chunk = rest;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diskimg_core::writer::WritePlan;
-use diskimg_core::{HostOffset, Result};
+use diskimg_core::{Fault, HostOffset, Result};
 
 use super::extent_layout::{GRAIN_TABLE_ENTRIES, SECTOR_BYTES, sector_number, table_and_slot};
 use super::grain_encoder::{marked_table, marker};
@@ -29,7 +29,7 @@ impl StreamAllocator {
     pub(super) fn new(geometry: Geometry, first_sector: u64) -> Result<Self> {
         let tables = usize::try_from(geometry.tables()).unwrap_or(usize::MAX);
         let mut directory = Vec::new();
-        let no_memory = |_| limit("grain directory").because("no memory for it");
+        let no_memory = |_| limit("grain directory").because("no memory for it").with_fault(Fault::Machine);
         directory.try_reserve_exact(tables).map_err(no_memory)?;
         directory.resize(tables, 0);
         Ok(Self { geometry, next: sector_offset(first_sector), directory, table: None })
