@@ -56,6 +56,25 @@ impl LimitKind {
         NAMES.into_iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
     }
 
+    /// A description of one line.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::VirtualSize => "the largest virtual size of an image, in bytes",
+            Self::Tables => "the tables cached for one disk, in bytes",
+            Self::DecoderMemory => "the dictionary or window of a decoder, in bytes",
+            Self::ChainDepth => "the number of layers below the image",
+            Self::Snapshots => "the number of internal snapshots that are listed",
+            Self::HeaderBytes => {
+                "the names, descriptions and lists kept from the headers of an image, in bytes"
+            }
+            Self::ProbedBytes => {
+                "the decompressed bytes that a probe reads of a compressed stream of unknown format"
+            }
+            Self::TemporaryFiles => "the size of a temporary file, in bytes",
+        }
+    }
+
     /// Returns the limit of this name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {

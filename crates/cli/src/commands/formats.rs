@@ -46,29 +46,13 @@ pub(super) fn run(common: CommonArgs) -> Outcome {
     Ok(0)
 }
 
-/// Returns the settings for `-o`: those of the format, and for raw the preallocation of the file.
+/// Returns the settings for `-o`.
 fn settings(driver: &Driver) -> impl Iterator<Item = &'static SettingHelp> {
-    let of_files: &[SettingHelp] = match driver.format.name() {
-        "raw" => &[PREALLOCATION, NO_COPY_ON_WRITE, SIZE],
-        _ => &[NO_COPY_ON_WRITE, SIZE],
-    };
     let is_written = abilities(driver).contains(&"create");
-    driver.settings.iter().chain(of_files.iter().filter(move |_| is_written))
+    diskimg::settings(driver).chain([&SIZE].into_iter().filter(move |_| is_written))
 }
 
-const PREALLOCATION: SettingHelp = SettingHelp {
-    name: "preallocation",
-    values: "off (default), falloc or full",
-    help: "reserves the space of the whole file first: falloc allocates it, full writes zeros",
-};
-
-const NO_COPY_ON_WRITE: SettingHelp = SettingHelp {
-    name: "nocow",
-    values: "on or off (default)",
-    help: "turns off copy-on-write of the new file on btrfs",
-};
-
-const SIZE: SettingHelp = SettingHelp {
+static SIZE: SettingHelp = SettingHelp {
     name: "size",
     values: "a size; none by default",
     help: "size of the disk, for create instead of the argument",

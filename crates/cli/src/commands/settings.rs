@@ -1,6 +1,6 @@
 //! The options of `-o`.
 
-use diskimg::{Error, ErrorKind, Preallocation, Result, Setting};
+use diskimg::{Error, ErrorKind, Result, Setting};
 
 /// Parses the lists of all `-o`. The last of several values of an option applies.
 pub(super) fn parse(lists: &[String]) -> Result<Vec<Setting>> {
@@ -32,27 +32,4 @@ pub(super) fn take_size(settings: &mut Vec<Setting>, argument: Option<u64>) -> R
         return Err(Error::new(ErrorKind::InvalidInput).because("The image size must be specified only once"));
     }
     Ok(Some(size))
-}
-
-/// Removes `nocow` from the settings.
-///
-/// # Errors
-/// [`ErrorKind::InvalidInput`] if it is neither on nor off.
-pub(super) fn take_no_copy_on_write(settings: &mut Vec<Setting>) -> Result<bool> {
-    take(settings, "nocow").map_or(Ok(false), |setting| setting.as_bool())
-}
-
-/// Removes `preallocation` from the settings of a raw file.
-///
-/// # Errors
-/// [`ErrorKind::InvalidInput`] for a mode that raw files do not have.
-pub(super) fn take_preallocation(settings: &mut Vec<Setting>) -> Result<Preallocation> {
-    let Some(setting) = take(settings, "preallocation") else { return Ok(Preallocation::Off) };
-    match setting.value.as_str() {
-        "off" => Ok(Preallocation::Off),
-        "falloc" => Ok(Preallocation::Falloc),
-        "full" => Ok(Preallocation::Full),
-        // Importers search for this text of qemu-img.
-        _ => Err(setting.invalid("off, falloc or full").because("Unsupported preallocation mode")),
-    }
 }

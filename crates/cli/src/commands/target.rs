@@ -90,15 +90,9 @@ fn check_protocol(path: &Path) -> Result<()> {
         .with_remedy(Remedy::PrefixCurrentDirectory))
 }
 
-/// Applies the options of `-o`. `nocow` is an option of the file, not of the format, and so is the preallocation of
-/// raw.
+/// Applies the options of `-o`.
 pub(super) fn configure(target: &mut Target, lists: &[String]) -> Result<()> {
-    target.settings = settings::parse(lists)?;
-    target.no_copy_on_write = settings::take_no_copy_on_write(&mut target.settings)?;
-    if target.format.name() == "raw" {
-        target.preallocation = settings::take_preallocation(&mut target.settings)?;
-    }
-    Ok(())
+    target.configure(settings::parse(lists)?)
 }
 
 /// Returns true if the target is a file or block device, not a stream.
