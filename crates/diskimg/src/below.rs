@@ -76,7 +76,8 @@ impl<'a> FilesBelow<'a> {
         if self.files.iter().any(|seen| same_file(seen, &source)) {
             return Err(chain_loops(&reference));
         }
-        let driver = match self.opener.parent_formats.get(self.depth) {
+        let given = self.opener.parents.get(self.depth).and_then(|given| given.format);
+        let driver = match given.as_ref().or_else(|| self.opener.parent_formats.get(self.depth)) {
             Some(format) => driver_of(*format)?,
             None => declared_driver(&reference)?,
         };

@@ -82,7 +82,19 @@ impl Opener {
     /// # Errors
     /// As [`Opener::check`].
     pub fn check_source(&self, source: Arc<dyn BlockSource>) -> Result<Checked> {
-        self.without_locks().checked_unpacked(source, &())
+        self.check_source_with(source, &())
+    }
+
+    /// Checks the image in a source as [`Opener::check_source`] does, with progress as [`Opener::check_with`] reports it.
+    ///
+    /// # Errors
+    /// As [`Opener::check_with`].
+    pub fn check_source_with(
+        &self,
+        source: Arc<dyn BlockSource>,
+        progress: &dyn Progress,
+    ) -> Result<Checked> {
+        self.without_locks().checked_unpacked(source, progress)
     }
 
     /// Checks the image in a source, or the disk of an archive.

@@ -109,6 +109,7 @@ impl Opener {
         let mut prober = Prober::with(self);
         let mut buf = vec![0; STEP];
         loop {
+            self.check_cancel()?;
             let len = match stream.read(&mut buf) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read?,

@@ -1,8 +1,10 @@
 //! The size of a target before it is written.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use diskimg_core::{BlockSource, Error, ErrorKind, Extent, Extents, Fault, Measured, Result};
+use diskimg_core::{
+    BlockSource, Error, ErrorKind, Extent, Extents, Fault, Location, Measured, Progress, Result,
+};
 
 use crate::convert::Target;
 use crate::disk::Disk;
@@ -51,7 +53,17 @@ impl Target {
     /// # Errors
     /// As [`Target::measure`].
     pub fn measure_disk(&self, disk: &Disk) -> Result<Measured> {
-        let mut extents = Extents::new(disk, 0..disk.size());
+        self.measure_disk_with(disk, &())
+    }
+
+    /// Measures as [`Target::measure_disk`] does. Reports the guest bytes whose tables were read to `progress`, which may
+    /// stop it.
+    ///
+    /// # Errors
+    /// As [`Target::measure`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+    pub fn measure_disk_with(&self, disk: &Disk, progress: &dyn Progress) -> Result<Measured> {
+        let reported = ReportedExtents { disk, progress };
+        let mut extents = Extents::new(&reported, 0..disk.size());
         let mut files = PreallocatedFiles::new(disk);
         let mut rest: Option<Extent<'_>> = None;
         let mut stored = std::iter::from_fn(|| {
@@ -93,5 +105,35 @@ impl Target {
                 .with_fault(Fault::Caller)
         })?;
         measure(&self.measure_options(size)?, data)
+    }
+}
+
+/// A disk that reports the progress of a walk over its extents.
+struct ReportedExtents<'a> {
+    disk: &'a Disk,
+    progress: &'a dyn Progress,
+}
+
+impl BlockSource for ReportedExtents<'_> {
+    fn size(&self) -> u64 {
+        self.disk.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.disk.read_at(offset, buf)
+    }
+
+    fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
+        let extent = self.disk.extent_at(range)?;
+        match self.progress.advance(extent.len) {
+            ControlFlow::Continue(()) => Ok(extent),
+            ControlFlow::Break(()) => {
+                Err(Error::new(ErrorKind::Cancelled).because("the measurement was cancelled"))
+            }
+        }
+    }
+
+    fn locate(&self, range: Range<u64>) -> Location<'_> {
+        self.disk.locate(range)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use diskimg_codec::{TRAILING_DATA, Wrapper};
 use diskimg_core::{
-    DenyReferences, Driver, Error, ErrorKind, Finding, Format, LimitKind, Limits, Remedy, Resolver, Result,
-    Severity, SnapshotSelector,
+    Cancel, DenyReferences, Driver, Error, ErrorKind, Finding, Format, LimitKind, Limits, Remedy, Resolver,
+    Result, Severity, SnapshotSelector,
 };
 
 use crate::drivers::driver_of;
@@ -13,6 +13,7 @@ use crate::locking::Locking;
 use crate::parent_file::ParentFile;
 use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
+use crate::stoppable::check_cancel;
 
 /// Opens images. The defaults suit images from untrusted sources: the format is recognised by content and never assumed
 /// to be raw, no name inside the image is followed, and memory and sizes are bounded.
@@ -110,6 +111,19 @@ pub struct Opener {
     pub locking: Locking,
     /// Threads that decode a compressed file; 0 means one per core.
     pub threads: u32,
+    /// Stops the reading of a compressed image or a stream ([`ErrorKind::Cancelled`]) once it is triggered, also while the
+    /// image is opened: a compressed image is then decoded whole. Without effect on a disk that is open.
+    ///
+    /// ```
+    /// use diskimg::{Cancel, ErrorKind, Opener};
+    /// use std::sync::Arc;
+    /// let (mut opener, cancel) = (Opener::new(), Arc::new(Cancel::default()));
+    /// opener.cancel = Some(Arc::clone(&cancel));
+    /// cancel.trigger();
+    /// let error = opener.stream(std::io::Cursor::new(vec![0; 512])).err().expect("a cancelled stream");
+    /// assert_eq!(error.kind(), ErrorKind::Cancelled);
+    /// ```
+    pub cancel: Option<Arc<Cancel>>,
     /// True for the bytes of a member, which are not searched for another archive.
     pub(crate) is_inside_archive: bool,
 }
@@ -134,6 +148,7 @@ impl Default for Opener {
             direct: false,
             locking: Locking::default(),
             threads: 0,
+            cancel: None,
             is_inside_archive: false,
         }
     }
@@ -207,6 +222,12 @@ impl Opener {
             Some(offset) => error.at(offset),
             None => error,
         })
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] once [`Opener::cancel`] is triggered.
+    pub(crate) fn check_cancel(&self) -> Result<()> {
+        check_cancel(self.cancel.as_deref())
     }
 
     /// True if an archive is opened as the disk in it. As raw, an archive is its own bytes, unless a member is named.

@@ -46,9 +46,19 @@ impl Opener {
     /// [`InUse`](crate::ErrorKind::InUse) as [`Opener::locking`] requires; otherwise
     /// defects of the file, by [`ErrorKind`](crate::ErrorKind).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
+        self.open_with(path, &())
+    }
+
+    /// Opens the image in a file as [`Opener::open`] does. Reports the decompressed bytes of a compressed image to
+    /// `progress`, which may stop the opening; see also [`Opener::cancel`].
+    ///
+    /// # Errors
+    /// As [`Opener::open`]; [`Cancelled`](crate::ErrorKind::Cancelled) if `progress` stops it.
+    pub fn open_with(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<Disk> {
         let path = path.as_ref();
         let (file, in_use) = self.locked_file(path)?;
-        let disk = self.disk_in(&(Arc::new(file) as Arc<dyn BlockSource>), || self.locked_stream(path))?;
+        let file: Arc<dyn BlockSource> = Arc::new(file);
+        let disk = self.disk_in(&file, || self.locked_stream(path), progress)?;
         self.named(disk.with_in_use(in_use), path)
     }
 
@@ -66,7 +76,15 @@ impl Opener {
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     pub fn open_source(&self, source: Arc<dyn BlockSource>) -> Result<Disk> {
-        self.without_locks().disk_in(&Arc::clone(&source), || Ok(SourceReader::new(source)))
+        self.open_source_with(source, &())
+    }
+
+    /// Opens the image in a source as [`Opener::open_source`] does, with progress as [`Opener::open_with`] reports it.
+    ///
+    /// # Errors
+    /// As [`Opener::open_with`].
+    pub fn open_source_with(&self, source: Arc<dyn BlockSource>, progress: &dyn Progress) -> Result<Disk> {
+        self.without_locks().disk_in(&Arc::clone(&source), || Ok(SourceReader::new(source)), progress)
     }
 
     /// Reads the head of a streamed image: a pipe, a download. The stream is decompressed if it is compressed, and
@@ -147,8 +165,10 @@ impl Opener {
         &self,
         source: &Arc<dyn BlockSource>,
         stream: impl FnOnce() -> Result<R>,
+        progress: &dyn Progress,
     ) -> Result<Disk> {
-        let mut disk = self.input_in(source, stream)?.into_disk(&())?;
+        self.check_cancel()?;
+        let mut disk = self.input_in(source, stream)?.into_disk(progress)?;
         if disk.wrapper().is_some() || disk.archive().is_some() {
             disk.sizes = FileSizes::of(source);
         }

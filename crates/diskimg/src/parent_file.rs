@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use diskimg_core::{BlockSource, Resolver, Result};
+use diskimg_core::{BlockSource, DenyReferences, Format, Resolver, Result};
 use diskimg_raw::FileSource;
 
 /// A file below an image, chosen by the caller instead of the name in the image.
@@ -14,6 +14,9 @@ pub struct ParentFile {
     pub source: Arc<dyn BlockSource>,
     /// The name of the file, for messages and descriptions.
     pub name: Option<String>,
+    /// The format of the file. `None`: the one in [`Opener::parent_formats`](crate::Opener::parent_formats), or the one that
+    /// the image above records.
+    pub format: Option<Format>,
     /// Opens the files that the file refers to, by names relative to its directory. `None`:
     /// [`Opener::resolver`](crate::Opener::resolver) opens them, by names relative to the name in the image.
     pub resolver: Option<Arc<dyn Resolver>>,
@@ -25,7 +28,7 @@ impl ParentFile {
     /// A parent with these bytes.
     #[must_use]
     pub fn new(source: Arc<dyn BlockSource>) -> Self {
-        Self { source, name: None, resolver: None, is_path: false }
+        Self { source, name: None, format: None, resolver: None, is_path: false }
     }
 
     /// Opens the file or block device `path`. No file that it refers to is opened unless a `resolver` is set.
@@ -46,7 +49,8 @@ impl ParentFile {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Arc::new(FileSource::open(path)?);
         let name = Some(path.to_string_lossy().into_owned());
-        Ok(Self { source, name, resolver: Some(Arc::new(diskimg_core::DenyReferences)), is_path: true })
+        let resolver: Option<Arc<dyn Resolver>> = Some(Arc::new(DenyReferences));
+        Ok(Self { source, name, format: None, resolver, is_path: true })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::opener::Opener;
 use crate::probe::{inspect_head, longer_head};
 use crate::sniff::{FileParts, HEAD};
 use crate::spool::{TemporarySpillFile, spool};
+use crate::stoppable::StoppableReader;
 use crate::wrappers::{decompress_reader, least_size};
 
 /// The bytes of a compressed stream that may record the decompressed size: the longest frame header of zstd
@@ -53,7 +54,8 @@ pub struct StreamInput {
 
 impl StreamInput {
     /// Reads the head, decompresses the stream if it is compressed, and recognises the format.
-    pub(crate) fn new(mut stream: Box<dyn Read + Send>, opener: &Opener) -> Result<Self> {
+    pub(crate) fn new(stream: Box<dyn Read + Send>, opener: &Opener) -> Result<Self> {
+        let mut stream: Box<dyn Read + Send> = Box::new(StoppableReader::new(stream, opener.cancel.as_ref()));
         let head = read_head(&mut stream)?;
         let wrapper = if opener.decompress { Wrapper::recognise(&head) } else { None };
         match wrapper {

@@ -10,6 +10,7 @@ pub(crate) use diskimg_codec::Decompressor;
 use crate::byte_stream::read_full;
 use crate::finding_log::FindingLog;
 use crate::opener::Opener;
+use crate::stoppable::StoppableReader;
 use crate::workers::{startable, thread_count};
 
 /// A decompressor of pushed bytes.
@@ -40,8 +41,11 @@ pub(crate) fn decompress_reader(
     opener: &Opener,
     log: &FindingLog,
 ) -> Result<Box<dyn Read + Send>> {
-    let reader = DecompressReader::new(stream, decompressor(wrapper, opener)?);
-    Ok(Box::new(LoggedReader { reader, log: log.clone() }))
+    let cancel = opener.cancel.as_ref();
+    let stored = StoppableReader::new(stream, cancel);
+    let reader = DecompressReader::new(stored, decompressor(wrapper, opener)?);
+    // A little input may have much output, so the output is stopped too.
+    Ok(Box::new(StoppableReader::new(LoggedReader { reader, log: log.clone() }, cancel)))
 }
 
 /// The first bytes of a compressed stream, at most `len`.

@@ -1,7 +1,9 @@
 //! The prober for a stream that is pushed.
 
+use std::sync::Arc;
+
 use diskimg_codec::Wrapper;
-use diskimg_core::{Error, ImageInfo, range};
+use diskimg_core::{Cancel, Error, ImageInfo, range};
 
 use super::archive_probe::ArchiveProbe;
 use super::probed::Probed;
@@ -9,6 +11,7 @@ use super::report::ProbeReport;
 use crate::decompress::AutoDecompressor;
 use crate::finding_log::merge;
 use crate::opener::{Opener, check_trailing_data};
+use crate::stoppable::check_cancel;
 
 /// Recognises and describes an image in a stream that is pushed: an upload, a download, a layer of a registry.
 ///
@@ -59,6 +62,7 @@ pub struct Prober {
     content: ArchiveProbe,
     failed: Option<Error>,
     pushed: u64,
+    cancel: Option<Arc<Cancel>>,
 }
 
 impl Default for Prober {
@@ -75,7 +79,7 @@ impl Prober {
     }
 
     /// Creates a prober that uses [`Opener::format`], [`Opener::allow_raw`], [`Opener::decompress`], [`Opener::member`],
-    /// [`Opener::limits`] and [`Opener::threads`].
+    /// [`Opener::limits`], [`Opener::threads`] and [`Opener::cancel`].
     #[must_use]
     pub fn with(opener: &Opener) -> Self {
         Self {
@@ -83,6 +87,7 @@ impl Prober {
             content: ArchiveProbe::new(opener),
             failed: None,
             pushed: 0,
+            cancel: opener.cancel.clone(),
         }
     }
 
@@ -102,8 +107,11 @@ impl Prober {
 
     fn decode(&mut self, chunk: &[u8]) {
         if self.state() != Probed::Done {
-            let content = &mut self.content;
-            let decoded = self.decompressor.push(chunk, &mut |bytes| content.push(bytes));
+            let (content, cancel) = (&mut self.content, self.cancel.as_deref());
+            let decoded = self.decompressor.push(chunk, &mut |bytes| {
+                check_cancel(cancel)?;
+                content.push(bytes)
+            });
             self.record(decoded);
         }
     }
