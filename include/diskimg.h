@@ -66,16 +66,24 @@
 #define DISKIMG_IO_INIT \
     { sizeof(diskimg_io), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 #define DISKIMG_OPEN_OPTIONS_INIT \
-    { sizeof(diskimg_open_options), 0, 0, 0, 0, 0, 0, NULL, NULL, -1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(diskimg_open_options), 0, 0, 0, 0, 0, 0, NULL, NULL, -1, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+      NULL, NULL, NULL, NULL, 0, NULL }
+#define DISKIMG_PARENT_INIT { sizeof(diskimg_parent), NULL, 0, 0 }
+#define DISKIMG_TARGET_INIT { sizeof(diskimg_target), NULL, -1, 0, NULL, NULL, NULL }
+#define DISKIMG_STREAM_INIT { sizeof(diskimg_stream), NULL, NULL, 0 }
 #define DISKIMG_CONVERT_OPTIONS_INIT \
     { sizeof(diskimg_convert_options), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0 }
 #define DISKIMG_CONVERT_RESULT_INIT { sizeof(diskimg_convert_result), 0, 0, 0, 0 }
+#define DISKIMG_CHECK_OPTIONS_INIT { sizeof(diskimg_check_options), 0, 0, NULL, NULL, NULL, NULL, NULL }
+#define DISKIMG_COMPARE_OPTIONS_INIT { sizeof(diskimg_compare_options), 0, 0, NULL, NULL, NULL }
 #define DISKIMG_CHECK_RESULT_INIT { sizeof(diskimg_check_result), 0, 0, 0, 0, 0, 0, 0 }
 #define DISKIMG_INFO_INIT \
     { sizeof(diskimg_info), 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
 #define DISKIMG_REFERENCE_INIT { sizeof(diskimg_reference), 0, 0, NULL, 0, NULL, 0 }
 #define DISKIMG_SNAPSHOT_INIT { sizeof(diskimg_snapshot), NULL, NULL, 0, 0, 0, 0, 0 }
 #define DISKIMG_FINDING_INIT { sizeof(diskimg_finding), 0, 0, NULL, NULL, 0 }
+#define DISKIMG_SETTING_INIT { sizeof(diskimg_setting), NULL, NULL, NULL }
+#define DISKIMG_LIMIT_INIT { sizeof(diskimg_limit), NULL, 0, NULL }
 
 
 // The version of this header. Compare it with diskimg_version_number().
@@ -90,14 +98,26 @@
 // The format can be read.
 #define DISKIMG_CAN_READ 1
 
-// The format can be converted from a stream: diskimg_convert_stream_to_*().
+// The format can be converted from a stream: diskimg_convert_stream().
 #define DISKIMG_CAN_STREAM 2
 
-// The format can be written: diskimg_convert_to_*() and diskimg_create_*().
+// The format can be written: diskimg_convert() and diskimg_create().
 #define DISKIMG_CAN_CREATE 4
 
 // The format can be checked: diskimg_check().
 #define DISKIMG_CAN_CHECK 8
+
+// The party at fault is unknown to this header.
+#define DISKIMG_FAULT_UNKNOWN 0
+
+// The image: its bytes are damaged, unsupported or refused. Another attempt gives the same error.
+#define DISKIMG_FAULT_IMAGE 1
+
+// The caller: an argument, an option or a path is wrong, or the caller cancelled.
+#define DISKIMG_FAULT_CALLER 2
+
+// The machine: space, memory, devices, other processes, or a bug in the library. Another attempt may succeed.
+#define DISKIMG_FAULT_MACHINE 3
 
 // Calls at most one of the functions at a time. Without it, several threads call them concurrently.
 #define DISKIMG_IO_SERIAL 1
@@ -128,8 +148,8 @@
 // Opens references in the directory `dir_fd`. Without it, they are opened in the directory of the image.
 #define DISKIMG_OPEN_DIR_FD (1 << 3)
 
-// Reads only the description of the image, and opens no other file. Works for encrypted images, and for
-// images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
+// Reads only the description of the image, and opens no other file: `parents` is not used. Works for encrypted images,
+// and for images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
 // cannot be read.
 #define DISKIMG_OPEN_INFO_ONLY (1 << 4)
 
@@ -158,7 +178,7 @@
 #define DISKIMG_OPEN_STRICT (1 << 10)
 
 // Neither takes the locks of QEMU on files opened by path, nor asks for those of others. Without it, a file
-// that another process has locked for writing is DISKIMG_ERR_IO.
+// that another process has locked for writing is DISKIMG_ERR_IN_USE.
 #define DISKIMG_OPEN_IGNORE_LOCKS (1 << 11)
 
 // The image refers to a backing file or a parent.
@@ -269,7 +289,7 @@
 #define DISKIMG_CONVERT_WRITE_THROUGH (1 << 8)
 
 // Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
-// it, a target that another process uses is DISKIMG_ERR_IO.
+// it, a target that another process uses is DISKIMG_ERR_IN_USE.
 #define DISKIMG_CONVERT_IGNORE_LOCKS (1 << 9)
 
 // Blocks are allocated when they are written.
@@ -367,6 +387,24 @@ typedef int (*diskimg_resolve_fn)(void *user, uint32_t role, const char *name, s
 // is valid during the call. Called on the thread that opens the image.
 typedef void (*diskimg_log_fn)(void *user, int level, const char *message);
 
+// Receives progress in bytes, always on the thread that made the call. `done` starts at 0, never
+// decreases, and ends at `total`. `total` is 0 while it is unknown, as for a stream. `done` then counts
+// the bytes of the image after decompression, plus the bytes of the disk if the image goes through a
+// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED.
+typedef int (*diskimg_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+// A file below an image, in place of the name that the image records.
+typedef struct diskimg_parent {
+    // sizeof(diskimg_parent).
+    size_t struct_size;
+    // The path of the file or block device.
+    const char *path;
+    // The format of the file; DISKIMG_FORMAT_AUTO for the one that the image above it records.
+    diskimg_format format;
+    // Must be 0.
+    uint32_t reserved;
+} diskimg_parent;
+
 // The options to open an image with. Initialise it with DISKIMG_OPEN_OPTIONS_INIT. A member that is zero
 // has its default; NULL for the structure sets all defaults. The defaults are safe for untrusted images.
 typedef struct diskimg_open_options {
@@ -410,6 +448,20 @@ typedef struct diskimg_open_options {
     // Further limits by their names, as for `--limit` of the command: "header-bytes=8M,snapshots=10". They win
     // over the members of this structure. NULL for none.
     const char *limits;
+    // Receives progress while a compressed image is decompressed; may be NULL.
+    diskimg_progress_fn progress;
+    // Passed to `progress`.
+    void *progress_user;
+    // Cancels the opening when it is triggered; may be NULL. An image that is open does not use it.
+    const struct diskimg_cancel *cancel;
+    // The files below the image, nearest first, in place of the names that the images record. Names in such a file
+    // are followed as those in the image, in the directory of the file. NULL for none.
+    const struct diskimg_parent *parents;
+    // The number of `parents`.
+    size_t parent_count;
+    // A directory in which files that the image refers to are looked for by the last component of their names, before
+    // the directory of DISKIMG_OPEN_REFERENCES. NULL for none. Not together with `resolve`.
+    const char *search_directory;
 } diskimg_open_options;
 
 // The compression of a whole file: one of DISKIMG_WRAPPER_*. New compressions may be added.
@@ -517,11 +569,59 @@ typedef struct diskimg_extent {
     uint32_t depth;
 } diskimg_extent;
 
-// Receives progress in bytes, always on the thread that made the call. `done` starts at 0, never
-// decreases, and ends at `total`. `total` is 0 while it is unknown, as for a stream. `done` then counts
-// the bytes of the image after decompression, plus the bytes of the disk if the image goes through a
-// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED.
-typedef int (*diskimg_progress_fn)(void *user, uint64_t done, uint64_t total);
+// A setting of a format, for `settings` of diskimg_convert_options. The strings are static.
+typedef struct diskimg_setting {
+    // sizeof(diskimg_setting).
+    size_t struct_size;
+    // The name.
+    const char *name;
+    // The values that it accepts, and the default, in words.
+    const char *values;
+    // A description of one line.
+    const char *help;
+} diskimg_setting;
+
+// A limit, for `limits` of diskimg_open_options. The strings are static.
+typedef struct diskimg_limit {
+    // sizeof(diskimg_limit).
+    size_t struct_size;
+    // The name.
+    const char *name;
+    // The value that applies unless the caller sets another.
+    uint64_t default_value;
+    // A description of one line, with the unit.
+    const char *help;
+} diskimg_limit;
+
+// Appends all `len` bytes to a stream. Returns 0 or a positive errno. Called from threads of the library,
+// never concurrently.
+typedef int (*diskimg_write_fn)(void *user, const void *buf, size_t len);
+
+// The place that a disk is written to: exactly one of `path`, `fd`, `io` and `write` is set. Initialise it with
+// DISKIMG_TARGET_INIT, which sets none of them. The library does not use the structure after the call.
+typedef struct diskimg_target {
+    // sizeof(diskimg_target).
+    size_t struct_size;
+    // A file or block device. A new file appears only when it is complete and durable; after a failure there is none. A
+    // block device is written in place.
+    const char *path;
+    // A file or block device that is open for reading and writing, or a pipe or socket that is open for writing; -1 for
+    // none. A file is truncated to length 0 first, unless DISKIMG_CONVERT_IN_PLACE or DISKIMG_CONVERT_TARGET_IS_ZERO is
+    // set. A pipe or socket receives the same bytes as `write`. The caller keeps ownership of the descriptor. After a
+    // failure the file contains the data written so far.
+    int fd;
+    // Must be 0.
+    uint32_t reserved;
+    // A file that callbacks provide. The structure is copied. Its `pwrite` is required. For an image format the file must
+    // be empty. Its `close` is called exactly once, also if the call fails: before diskimg_convert() and
+    // diskimg_convert_stream() return, and for diskimg_create() when the writer is finished or freed.
+    const struct diskimg_io *io;
+    // Receives the bytes of the target from the first to the last. The format is raw or a streamOptimized VMDK; any other
+    // is DISKIMG_ERR_NEEDS_SEEK.
+    diskimg_write_fn write;
+    // Passed to `write`.
+    void *write_user;
+} diskimg_target;
 
 // The options to convert or create a disk with. Initialise it with DISKIMG_CONVERT_OPTIONS_INIT. A member
 // that is zero has its default; NULL for the structure sets all defaults: a sparse raw file, durable when
@@ -537,7 +637,7 @@ typedef struct diskimg_convert_options {
     uint32_t threads;
     // The compression level; 0 for the method's default.
     int32_t level;
-    // One of DISKIMG_PREALLOCATION_*, for raw files only. Image formats have a setting for it.
+    // One of DISKIMG_PREALLOCATION_*, for raw files only. `settings` can set it for all formats.
     uint32_t preallocation;
     // Must be 0.
     uint32_t reserved;
@@ -546,13 +646,14 @@ typedef struct diskimg_convert_options {
     // The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data
     // is then searched. 0 means 4 KiB; data that the kernel copies is then not searched.
     uint64_t sparse_size;
-    // The settings of the format, as for `qemu-img -o`: "cluster_size=2M,compat=v3". May be NULL.
+    // The settings of the target, as for `qemu-img -o`: "cluster_size=2M,compat=v3", for raw "preallocation=full". They win
+    // over other members. diskimg_get_setting() lists them. May be NULL.
     const char *settings;
     // Receives progress; may be NULL.
     diskimg_progress_fn progress;
     // Passed to `progress`.
     void *progress_user;
-    // Cancels the call when it is triggered; may be NULL.
+    // Cancels the call when it is triggered; may be NULL. A writer does not use it after diskimg_create().
     const struct diskimg_cancel *cancel;
     // The largest number of bytes of the disk to write per second; 0 for no limit.
     uint64_t rate;
@@ -572,19 +673,50 @@ typedef struct diskimg_convert_result {
     uint64_t zeros;
 } diskimg_convert_result;
 
-// Appends all `len` bytes to a stream. Returns 0 or a positive errno. Called from threads of the library,
-// never concurrently.
-typedef int (*diskimg_write_fn)(void *user, const void *buf, size_t len);
-
 // Reads up to `len` bytes of a stream into `buf` and stores the number of bytes read in `*nread`; 0 means
 // the end of the stream. Returns 0 or a positive errno. Called from the calling thread or a thread of the
 // library, never concurrently, and never after the function that received it has returned.
 typedef int (*diskimg_read_fn)(void *user, void *buf, size_t len, size_t *nread);
 
+// A stream that an image is read from. Initialise it with DISKIMG_STREAM_INIT. The library does not use the structure
+// after the call.
+typedef struct diskimg_stream {
+    // sizeof(diskimg_stream).
+    size_t struct_size;
+    // Reads the bytes. Required.
+    diskimg_read_fn read;
+    // Passed to `read`.
+    void *read_user;
+    // The number of bytes that the stream must have, such as the Content-Length of a download; 0 if it is unknown. A
+    // stream with fewer bytes is DISKIMG_ERR_TRUNCATED, one with more is DISKIMG_ERR_CORRUPT, and neither leaves a
+    // target.
+    uint64_t length;
+} diskimg_stream;
+
 // Receives one problem. `kind` is one of DISKIMG_PROBLEM_*. `file_offset` is UINT64_MAX if the problem has
 // no single offset. `message` is valid during the call. Called on the calling thread. A non-zero result
 // cancels the check with DISKIMG_ERR_CANCELLED.
 typedef int (*diskimg_problem_fn)(void *user, int kind, uint64_t file_offset, const char *message);
+
+// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all defaults.
+typedef struct diskimg_check_options {
+    // sizeof(diskimg_check_options).
+    size_t struct_size;
+    // Must be 0.
+    uint32_t flags;
+    // Must be 0.
+    uint32_t reserved;
+    // Receives the first thousand problems, after the check; may be NULL.
+    diskimg_problem_fn problem;
+    // Passed to `problem`.
+    void *problem_user;
+    // Receives progress in bytes of the disk whose tables were checked; may be NULL.
+    diskimg_progress_fn progress;
+    // Passed to `progress`.
+    void *progress_user;
+    // Cancels the call when it is triggered; may be NULL.
+    const struct diskimg_cancel *cancel;
+} diskimg_check_options;
 
 // The result of a check. Initialise it with DISKIMG_CHECK_RESULT_INIT.
 typedef struct diskimg_check_result {
@@ -605,6 +737,23 @@ typedef struct diskimg_check_result {
     // The byte offset after the last unit in use; 0 if unknown.
     uint64_t image_end;
 } diskimg_check_result;
+
+// The options of a comparison. Initialise it with DISKIMG_COMPARE_OPTIONS_INIT. NULL for the structure sets all
+// defaults.
+typedef struct diskimg_compare_options {
+    // sizeof(diskimg_compare_options).
+    size_t struct_size;
+    // Must be 0.
+    uint32_t flags;
+    // Must be 0.
+    uint32_t reserved;
+    // Receives progress in bytes of the longer disk; may be NULL.
+    diskimg_progress_fn progress;
+    // Passed to `progress`.
+    void *progress_user;
+    // Cancels the call when it is triggered; may be NULL.
+    const struct diskimg_cancel *cancel;
+} diskimg_compare_options;
 
 // Success.
 #define DISKIMG_OK 0
@@ -728,6 +877,20 @@ DISKIMG_API const char *diskimg_error_message(const struct diskimg_error *error)
 // the error is freed.
 DISKIMG_API const char *diskimg_error_hint(const struct diskimg_error *error);
 
+// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks", "qed"; NULL if
+// none was recognised. Valid until the error is freed.
+DISKIMG_API
+const char *diskimg_error_format(const struct diskimg_error *error);
+
+// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as "virtual-size"; NULL if
+// it is no limit that the caller can change. Valid until the error is freed.
+DISKIMG_API
+const char *diskimg_error_limit(const struct diskimg_error *error);
+
+// Returns the party that has to change something before the same call can succeed: one of DISKIMG_FAULT_*.
+// DISKIMG_FAULT_UNKNOWN for NULL.
+DISKIMG_API uint32_t diskimg_error_fault(const struct diskimg_error *error);
+
 // Returns true if the error has a byte offset in the image file, and stores it in `*file_offset`, which
 // may be NULL.
 DISKIMG_API bool diskimg_error_offset(const struct diskimg_error *error, uint64_t *file_offset);
@@ -741,6 +904,16 @@ DISKIMG_API void diskimg_error_free(struct diskimg_error *error);
 
 // Frees a string that this library returned for the caller to own. NULL is ignored.
 DISKIMG_API void diskimg_string_free(char *string);
+
+// Returns a new flag that is not triggered, never NULL. Free it with diskimg_cancel_free().
+DISKIMG_API struct diskimg_cancel *diskimg_cancel_new(void);
+
+// Makes every call that uses this flag stop as soon as possible. It is one atomic store: any thread and
+// any signal handler may call it. NULL is ignored.
+DISKIMG_API void diskimg_cancel_trigger(const struct diskimg_cancel *cancel);
+
+// Frees a flag that no call uses any more. NULL is ignored.
+DISKIMG_API void diskimg_cancel_free(struct diskimg_cancel *cancel);
 
 // Opens the image in a file or block device for reading, and the files that it refers to as far as the
 // options allow. On success the caller owns `*out` and closes it with diskimg_close(). It is NULL after a
@@ -922,117 +1095,58 @@ diskimg_status diskimg_extents(const struct diskimg_image *image,
                                size_t *count,
                                struct diskimg_error **err);
 
-// Returns a new flag that is not triggered, never NULL. Free it with diskimg_cancel_free().
-DISKIMG_API struct diskimg_cancel *diskimg_cancel_new(void);
+// Returns the number of settings of a format; 0 for one that cannot be written and for an unknown number. Any thread
+// may call it.
+DISKIMG_API
+size_t diskimg_setting_count(diskimg_format format);
 
-// Makes every call that uses this flag stop as soon as possible. It is one atomic store: any thread and
-// any signal handler may call it. NULL is ignored.
-DISKIMG_API void diskimg_cancel_trigger(const struct diskimg_cancel *cancel);
-
-// Frees a flag that no call uses any more. NULL is ignored.
-DISKIMG_API void diskimg_cancel_free(struct diskimg_cancel *cancel);
-
-// Converts the disk to a file at `path`, in the format that the options set. A new file appears only when it
-// is complete and durable. A block device is written in place. `options` and `result` may be NULL. All
-// worker threads end before the call returns.
+// Fills `*out` with the setting of `format` at `index`, which counts from 0. The caller must set its `struct_size`. Any
+// thread may call it.
 DISKIMG_API
 DISKIMG_MUST_USE
-diskimg_status diskimg_convert_to_path(const struct diskimg_image *image,
-                                       const char *path,
-                                       const struct diskimg_convert_options *options,
-                                       struct diskimg_convert_result *result,
-                                       struct diskimg_error **err);
+diskimg_status diskimg_get_setting(diskimg_format format,
+                                   size_t index,
+                                   struct diskimg_setting *out,
+                                   struct diskimg_error **err);
 
-// Converts the disk to a file or block device that is open for reading and writing. A file is truncated to
-// length 0 first, unless DISKIMG_CONVERT_IN_PLACE or DISKIMG_CONVERT_TARGET_IS_ZERO is set. A pipe or socket
-// receives the same bytes as from diskimg_convert_to_stream(). The caller keeps ownership of the descriptor.
-// After a failure the file contains the data written so far. Otherwise the same as
-// diskimg_convert_to_path().
+// Returns the number of limits. Any thread may call it.
+DISKIMG_API size_t diskimg_limit_count(void);
+
+// Fills `*out` with the limit at `index`, which counts from 0. The caller must set its `struct_size`. Any thread may call
+// it.
 DISKIMG_API
 DISKIMG_MUST_USE
-diskimg_status diskimg_convert_to_fd(const struct diskimg_image *image,
-                                     int fd,
-                                     const struct diskimg_convert_options *options,
-                                     struct diskimg_convert_result *result,
-                                     struct diskimg_error **err);
+diskimg_status diskimg_get_limit(size_t index,
+                                 struct diskimg_limit *out,
+                                 struct diskimg_error **err);
 
-// Converts the disk to a file that callbacks of the caller provide. `*io` is copied. Its `pwrite` is
-// required. Its `close` is called before this function returns. For an image format the file must be
-// empty. Otherwise the same as diskimg_convert_to_fd().
+// Converts the disk to the target, in the format that the options set. `options` and `result` may be NULL. All worker
+// threads end before the call returns.
 DISKIMG_API
 DISKIMG_MUST_USE
-diskimg_status diskimg_convert_to_io(const struct diskimg_image *image,
-                                     const struct diskimg_io *io,
-                                     const struct diskimg_convert_options *options,
-                                     struct diskimg_convert_result *result,
-                                     struct diskimg_error **err);
+diskimg_status diskimg_convert(const struct diskimg_image *image,
+                               const struct diskimg_target *target,
+                               const struct diskimg_convert_options *options,
+                               struct diskimg_convert_result *result,
+                               struct diskimg_error **err);
 
-// Writes the disk to a stream, from the first byte to the last. The target is raw or a streamOptimized VMDK;
-// any other format is DISKIMG_ERR_NEEDS_SEEK. Otherwise the same as diskimg_convert_to_path().
+// Converts an image that is read from a stream to the target. If the format and the target allow it, the image is
+// converted while it is read; an example is a raw disk, compressed or not, converted to raw. Otherwise it is stored in
+// an anonymous temporary file first, if `open_options` allow that, and `progress` also counts the bytes stored. From
+// an OVA its disk is converted; if the OVA contains several disks, the call fails and creates no target. `read` is
+// called from the calling thread or a thread of the library. `progress` and `cancel` of both options apply.
+// Otherwise the same as diskimg_convert(); the options `threads` and `max_memory` apply only if a temporary file is
+// used.
 DISKIMG_API
 DISKIMG_MUST_USE
-diskimg_status diskimg_convert_to_stream(const struct diskimg_image *image,
-                                         diskimg_write_fn write,
-                                         void *user,
-                                         const struct diskimg_convert_options *options,
-                                         struct diskimg_convert_result *result,
-                                         struct diskimg_error **err);
+diskimg_status diskimg_convert_stream(const struct diskimg_stream *stream,
+                                      const struct diskimg_open_options *open_options,
+                                      const struct diskimg_target *target,
+                                      const struct diskimg_convert_options *options,
+                                      struct diskimg_convert_result *result,
+                                      struct diskimg_error **err);
 
-// Converts an image that is read from a stream to a file at `path`. If the format and the target allow it,
-// the image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
-// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and `progress`
-// also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several disks, the
-// call fails and creates no target. `read` is called from the calling thread or a thread of the library.
-// Otherwise the same as diskimg_convert_to_path(); the options `threads` and `max_memory` apply only if a
-// temporary file is used.
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_convert_stream_to_path(diskimg_read_fn read,
-                                              void *read_user,
-                                              const struct diskimg_open_options *open_options,
-                                              const char *path,
-                                              const struct diskimg_convert_options *options,
-                                              struct diskimg_convert_result *result,
-                                              struct diskimg_error **err);
-
-// Converts an image that is read from a stream to the open file `fd`, which is used as in
-// diskimg_convert_to_fd(). Otherwise the same as diskimg_convert_stream_to_path().
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_convert_stream_to_fd(diskimg_read_fn read,
-                                            void *read_user,
-                                            const struct diskimg_open_options *open_options,
-                                            int fd,
-                                            const struct diskimg_convert_options *options,
-                                            struct diskimg_convert_result *result,
-                                            struct diskimg_error **err);
-
-// Converts an image that is read from a stream to a file that callbacks of the caller provide, which is
-// used as in diskimg_convert_to_io(). Otherwise the same as diskimg_convert_stream_to_path().
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_convert_stream_to_io(diskimg_read_fn read,
-                                            void *read_user,
-                                            const struct diskimg_open_options *open_options,
-                                            const struct diskimg_io *io,
-                                            const struct diskimg_convert_options *options,
-                                            struct diskimg_convert_result *result,
-                                            struct diskimg_error **err);
-
-// Converts an image that is read from a stream to another stream, which is written as in
-// diskimg_convert_to_stream(). Otherwise the same as diskimg_convert_stream_to_path().
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_convert_stream_to_stream(diskimg_read_fn read,
-                                                void *read_user,
-                                                const struct diskimg_open_options *open_options,
-                                                diskimg_write_fn write,
-                                                void *write_user,
-                                                const struct diskimg_convert_options *options,
-                                                struct diskimg_convert_result *result,
-                                                struct diskimg_error **err);
-
-// Measures the file that diskimg_convert_to_path() would write with these options. `*required` is the
+// Measures the file that diskimg_convert() would write to a path with these options. `*required` is the
 // largest size in bytes for the current content of the disk; `*fully_allocated` is the size once all of
 // the disk is written. Either may be NULL, and so may `options`. For a target of several files, the
 // sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
@@ -1046,37 +1160,16 @@ diskimg_status diskimg_measure(const struct diskimg_image *image,
                                uint64_t *fully_allocated,
                                struct diskimg_error **err);
 
-// Creates a disk of `virtual_size` bytes in a file, with `options`, which may be NULL. The members
-// progress and cancel are ignored. The file appears with diskimg_finish(). On success the caller owns
+// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path appears with
+// diskimg_finish(). The options `progress` and `cancel` apply while space is preallocated. On success the caller owns
 // `*out` and frees it with diskimg_writer_free(). It is NULL after a failure.
 DISKIMG_API
 DISKIMG_MUST_USE
-diskimg_status diskimg_create_path(const char *path,
-                                   uint64_t virtual_size,
-                                   const struct diskimg_convert_options *options,
-                                   struct diskimg_writer **out,
-                                   struct diskimg_error **err);
-
-// Creates a disk in the open file `fd`, which is used as in diskimg_convert_to_fd(). Otherwise the same
-// as diskimg_create_path().
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_create_fd(int fd,
-                                 uint64_t virtual_size,
-                                 const struct diskimg_convert_options *options,
-                                 struct diskimg_writer **out,
-                                 struct diskimg_error **err);
-
-// Creates a disk in a file that callbacks of the caller provide, which is used as in
-// diskimg_convert_to_io(). Its `close` is called when the writer is finished or freed, and also if this
-// function fails. Otherwise the same as diskimg_create_path().
-DISKIMG_API
-DISKIMG_MUST_USE
-diskimg_status diskimg_create_io(const struct diskimg_io *io,
-                                 uint64_t virtual_size,
-                                 const struct diskimg_convert_options *options,
-                                 struct diskimg_writer **out,
-                                 struct diskimg_error **err);
+diskimg_status diskimg_create(const struct diskimg_target *target,
+                              uint64_t virtual_size,
+                              const struct diskimg_convert_options *options,
+                              struct diskimg_writer **out,
+                              struct diskimg_error **err);
 
 // Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges
 // concurrently. With DISKIMG_CONVERT_COMPRESS, a cluster or grain written whole in one call is
@@ -1114,26 +1207,23 @@ diskimg_status diskimg_finish(struct diskimg_writer *writer,
 DISKIMG_API void diskimg_writer_free(struct diskimg_writer *writer);
 
 // Checks the structure of the image, but not of the layers below it. Problems in the image are not a
-// failure of the call: see `*result`. `problem` receives the first thousand problems, after the check.
-// `problem`, `cancel` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the format has no
-// check or this build does not support it: see DISKIMG_CAN_CHECK.
+// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the
+// format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_check(const struct diskimg_image *image,
-                             diskimg_problem_fn problem,
-                             void *user,
-                             const struct diskimg_cancel *cancel,
+                             const struct diskimg_check_options *options,
                              struct diskimg_check_result *result,
                              struct diskimg_error **err);
 
 // Compares the guest's view of two disks, on all cores. `*same` is true if all bytes are equal; the
 // shorter disk is treated as if zeros followed it. `*first_difference` is the offset of the first
-// different byte, or UINT64_MAX if there is none; it may be NULL. `cancel` may be NULL.
+// different byte, or UINT64_MAX if there is none; it may be NULL. `options` may be NULL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_compare(const struct diskimg_image *a,
                                const struct diskimg_image *b,
-                               const struct diskimg_cancel *cancel,
+                               const struct diskimg_compare_options *options,
                                bool *same,
                                uint64_t *first_difference,
                                struct diskimg_error **err);

@@ -49,6 +49,7 @@ int main(int argc, char **argv) {
     diskimg_open_options open_options = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_convert_result result = DISKIMG_CONVERT_RESULT_INIT;
+    diskimg_target target = DISKIMG_TARGET_INIT;
     diskimg_image *image = NULL;
     diskimg_error *error = NULL;
     diskimg_status status;
@@ -100,9 +101,11 @@ int main(int argc, char **argv) {
 
     /* Opens backing files only in the directory of the image. */
     open_options.flags = DISKIMG_OPEN_REFERENCES;
+    open_options.cancel = cancel; /* a compressed image is decompressed while it is opened */
     status = diskimg_open_path(argv[optind], &open_options, &image, &error);
     if (status == DISKIMG_OK) {
-        status = diskimg_convert_to_path(image, argv[optind + 1], &options, &result, &error);
+        target.path = argv[optind + 1];
+        status = diskimg_convert(image, &target, &options, &result, &error);
     }
     if (shown >= 0) {
         fprintf(stderr, "\n");

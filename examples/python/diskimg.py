@@ -52,6 +52,10 @@ class _OpenOptions(Structure):
     ]
 
 
+class _Target(Structure):
+    _fields_ = [("struct_size", c_size_t), ("path", c_char_p)]
+
+
 class _ConvertOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -116,7 +120,7 @@ _extents = _declare(
     "diskimg_extents", c_int32, c_void_p, c_uint64, c_uint64, POINTER(_Extent), c_size_t, POINTER(c_size_t), _OUT
 )
 _convert = _declare(
-    "diskimg_convert_to_path", c_int32, c_void_p, c_char_p, POINTER(_ConvertOptions), c_void_p, _OUT
+    "diskimg_convert", c_int32, c_void_p, POINTER(_Target), POINTER(_ConvertOptions), c_void_p, _OUT
 )
 _compare = _declare(
     "diskimg_compare", c_int32, c_void_p, c_void_p, c_void_p, POINTER(c_bool), POINTER(c_uint64), _OUT
@@ -312,7 +316,8 @@ class Image(_Handle):
         if progress is not None:
             options.progress = _PROGRESS(report)
         try:
-            _call(_convert, self._open(), os.fsencode(path), byref(options), None)
+            target = _Target(struct_size=sizeof(_Target), path=os.fsencode(path))
+            _call(_convert, self._open(), byref(target), byref(options), None)
         except Cancelled:
             if raised:
                 raise raised[0]

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::io::{self, Read, Write};
 
-use diskimg::Result;
+use diskimg::{Error, ErrorKind, Result};
 
 use crate::argument::invalid;
 use crate::io::{UserPointer, broken, outcome};
@@ -22,14 +22,33 @@ pub type WriteFn = Option<unsafe extern "C" fn(user: *mut c_void, buf: *const c_
 pub(crate) struct CallbackReader {
     read: unsafe extern "C" fn(*mut c_void, *mut c_void, usize, *mut usize) -> c_int,
     user: UserPointer,
+    /// The number of bytes that the stream must have, if it is known.
+    length: Option<u64>,
+    /// The number of bytes read.
+    position: u64,
 }
 
 impl CallbackReader {
     /// # Errors
     /// Rejects NULL.
-    pub(crate) fn new(read: ReadFn, user: *mut c_void) -> Result<Self> {
+    pub(crate) fn new(read: ReadFn, user: *mut c_void, length: Option<u64>) -> Result<Self> {
         let read = read.ok_or_else(|| invalid("read", "a function, not NULL"))?;
-        Ok(Self { read, user: UserPointer(user) })
+        Ok(Self { read, user: UserPointer(user), length, position: 0 })
+    }
+
+    /// Counts `read` more bytes; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// Rejects a stream of another length than the caller stated.
+    fn count(&mut self, read: usize) -> Result<()> {
+        self.position = self.position.saturating_add(read as u64);
+        let Some(length) = self.length else { return Ok(()) };
+        let (kind, found) = match read {
+            0 if self.position < length => (ErrorKind::Truncated, format!("{} bytes long", self.position)),
+            _ if self.position > length => (ErrorKind::Corrupt, "longer".to_owned()),
+            _ => return Ok(()),
+        };
+        Err(Error::new(kind).field("stream").found(found).expected(format_args!("{length} bytes")))
     }
 }
 
@@ -46,6 +65,7 @@ impl Read for CallbackReader {
             let error = broken("read").found(read).expected(format_args!("at most {} bytes", buf.len()));
             return Err(error.into());
         }
+        self.count(read)?;
         Ok(read)
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use diskimg::core::{CheckReport, Location, Problem, ProblemKind};
 use diskimg::{BlockSource, Error, ErrorKind, Extent, Result};
 
+use crate::argument::{check_flags, check_reserved};
 use crate::error::ErrorReport;
 use crate::guard::with;
 use crate::image::ImageHandle;
-use crate::progress::{CancelCheck, CancelFlag};
+use crate::progress::{CallHooks, CallProgress, CancelChecks, CancelFlag, ProgressFn};
 use crate::sized_record::{self, SizedRecord};
 use crate::status::StatusCode;
 use crate::strings::c_string;
@@ -52,33 +53,58 @@ pub struct CheckResultRecord {
 // SAFETY: repr(C), begins with its size, and zeros are numbers.
 unsafe impl SizedRecord for CheckResultRecord {}
 
+/// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all defaults.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CheckOptionsRecord {
+    /// sizeof(diskimg_check_options).
+    pub struct_size: usize,
+    /// Must be 0.
+    pub flags: u32,
+    /// Must be 0.
+    pub reserved: u32,
+    /// Receives the first thousand problems, after the check; may be NULL.
+    pub problem: ProblemFn,
+    /// Passed to `problem`.
+    pub problem_user: *mut c_void,
+    /// Receives progress in bytes of the disk whose tables were checked; may be NULL.
+    pub progress: ProgressFn,
+    /// Passed to `progress`.
+    pub progress_user: *mut c_void,
+    /// Cancels the call when it is triggered; may be NULL.
+    pub cancel: *const CancelFlag,
+}
+
+// SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
+unsafe impl SizedRecord for CheckOptionsRecord {}
+
 /// Checks the structure of the image, but not of the layers below it. Problems in the image are not a
-/// failure of the call: see `*result`. `problem` receives the first thousand problems, after the check.
-/// `problem`, `cancel` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the format has no
-/// check or this build does not support it: see DISKIMG_CAN_CHECK.
+/// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the
+/// format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_check(
     image: *const ImageHandle,
-    problem: ProblemFn,
-    user: *mut c_void,
-    cancel: *const CancelFlag,
+    options: *const CheckOptionsRecord,
     result: *mut CheckResultRecord,
     err: *mut *mut ErrorReport,
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for `with` and each call in it.
     unsafe {
         with(image, err, |image| {
-            let stop = CancelCheck::new(cancel);
-            stop.check()?;
+            let options = sized_record::read(options)?;
+            check_flags(options.flags, 0)?;
+            check_reserved(options.reserved)?;
             let disk = image.disk()?;
+            let hooks = CallHooks::new(options.progress, options.progress_user, options.cancel);
+            let progress = CallProgress::begin(vec![hooks], image.inspection().info.virtual_size)?;
             let mut opener = image.opener().clone();
             opener.format = Some(image.inspection().info.format);
-            let report = opener
-                .check_source(Arc::new(CancellableFile { file: Arc::clone(disk.file()), stop }))?
-                .report;
+            let file = CancellableFile { file: Arc::clone(disk.file()), stop: progress.cancel_checks() };
+            let report = opener.check_source_with(Arc::new(file), &progress)?.report;
+            progress.end();
             for found in &report.problems {
-                report_problem(problem, user, found)?;
+                report_problem(&options, found)?;
             }
             sized_record::write_optional(result, &CheckResultRecord::from(&report))
         })
@@ -88,7 +114,7 @@ pub unsafe extern "C" fn diskimg_check(
 /// The file of an image. Reading fails once a flag is triggered.
 struct CancellableFile {
     file: Arc<dyn BlockSource>,
-    stop: CancelCheck,
+    stop: CancelChecks,
 }
 
 impl BlockSource for CancellableFile {
@@ -110,15 +136,15 @@ impl BlockSource for CancellableFile {
     }
 }
 
-fn report_problem(problem: ProblemFn, user: *mut c_void, found: &Problem) -> Result<()> {
-    let Some(problem) = problem else { return Ok(()) };
+fn report_problem(options: &CheckOptionsRecord, found: &Problem) -> Result<()> {
+    let Some(problem) = options.problem else { return Ok(()) };
     let kind = match found.kind {
         ProblemKind::Corruption => DISKIMG_PROBLEM_CORRUPTION,
         ProblemKind::Leak => DISKIMG_PROBLEM_LEAK,
     };
     let message = c_string(&found.message);
     // SAFETY: called as the header documents; the message is valid during the call.
-    match unsafe { problem(user, kind, found.offset.unwrap_or(u64::MAX), message.as_ptr()) } {
+    match unsafe { problem(options.problem_user, kind, found.offset.unwrap_or(u64::MAX), message.as_ptr()) } {
         0 => Ok(()),
         _ => Err(Error::new(ErrorKind::Cancelled).because("the check was cancelled")),
     }

@@ -2,22 +2,19 @@
 
 use std::ffi::{c_char, c_void};
 use std::fs::File;
-use std::path::PathBuf;
 
-use diskimg::core::Measured;
 use diskimg::{
-    BlockSink, ConvertOptions, Converted, Disk, Driver, Preallocation, Result, Setting, Sparse, Target,
-    driver,
+    BlockSink, ConvertOptions, Converted, Driver, Preallocation, Result, Setting, Sparse, Target, driver,
 };
 
 use crate::argument::{check_flags, check_reserved, invalid};
 use crate::callback_sink::CallbackSink;
-use crate::callback_stream::CallbackWriter;
 use crate::format::{FormatNumber, driver_of};
 use crate::io::Callbacks;
-use crate::progress::{CancelFlag, ProgressFn};
+use crate::progress::{CallHooks, CancelFlag, ProgressFn};
 use crate::sized_record::SizedRecord;
 use crate::strings;
+use crate::target_record::Destination;
 
 /// Replaces an existing file once the new one is complete. Without it, an existing file is
 /// DISKIMG_ERR_EXISTS.
@@ -49,7 +46,7 @@ pub const DISKIMG_CONVERT_STORE_ZEROS: u32 = 1 << 7;
 /// data is synced at the end.
 pub const DISKIMG_CONVERT_WRITE_THROUGH: u32 = 1 << 8;
 /// Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
-/// it, a target that another process uses is DISKIMG_ERR_IO.
+/// it, a target that another process uses is DISKIMG_ERR_IN_USE.
 pub const DISKIMG_CONVERT_IGNORE_LOCKS: u32 = 1 << 9;
 
 const FLAGS: u32 = (1 << 10) - 1;
@@ -77,7 +74,7 @@ pub struct ConvertOptionsRecord {
     pub threads: u32,
     /// The compression level; 0 for the method's default.
     pub level: i32,
-    /// One of DISKIMG_PREALLOCATION_*, for raw files only. Image formats have a setting for it.
+    /// One of DISKIMG_PREALLOCATION_*, for raw files only. `settings` can set it for all formats.
     pub preallocation: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -86,13 +83,14 @@ pub struct ConvertOptionsRecord {
     /// The smallest run of zeros that becomes a hole, in bytes: a power of two of at least 512. All data
     /// is then searched. 0 means 4 KiB; data that the kernel copies is then not searched.
     pub sparse_size: u64,
-    /// The settings of the format, as for `qemu-img -o`: "cluster_size=2M,compat=v3". May be NULL.
+    /// The settings of the target, as for `qemu-img -o`: "cluster_size=2M,compat=v3", for raw "preallocation=full". They win
+    /// over other members. diskimg_get_setting() lists them. May be NULL.
     pub settings: *const c_char,
     /// Receives progress; may be NULL.
     pub progress: ProgressFn,
     /// Passed to `progress`.
     pub progress_user: *mut c_void,
-    /// Cancels the call when it is triggered; may be NULL.
+    /// Cancels the call when it is triggered; may be NULL. A writer does not use it after diskimg_create().
     pub cancel: *const CancelFlag,
     /// The largest number of bytes of the disk to write per second; 0 for no limit.
     pub rate: u64,
@@ -132,17 +130,18 @@ impl From<Converted> for ConvertResultRecord {
     }
 }
 
-/// The place that a disk is written to.
-pub(crate) enum Destination {
-    Path(PathBuf),
-    File(File),
-    Callbacks(Callbacks),
-    Stream(CallbackWriter),
-}
-
 impl ConvertOptionsRecord {
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Returns the callback and the flag of these options.
+    ///
+    /// # Safety
+    /// `cancel` is NULL or a flag that is not freed.
+    pub(crate) unsafe fn hooks(&self) -> CallHooks {
+        // SAFETY: guaranteed by the caller.
+        unsafe { CallHooks::new(self.progress, self.progress_user, self.cancel) }
     }
 
     /// Returns the driver of the target format.
@@ -197,10 +196,6 @@ impl ConvertOptionsRecord {
     /// # Safety
     /// As [`ConvertOptionsRecord::target`].
     unsafe fn with_options(&self, mut target: Target) -> Result<Target> {
-        // SAFETY: guaranteed by the caller.
-        if let Some(settings) = unsafe { strings::optional(self.settings, "settings") }? {
-            target.settings = Setting::parse_list(settings)?;
-        }
         target.compress = self.has(DISKIMG_CONVERT_COMPRESS);
         target.level = (self.level != 0).then_some(self.level);
         target.overwrite = self.has(DISKIMG_CONVERT_OVERWRITE);
@@ -212,20 +207,24 @@ impl ConvertOptionsRecord {
         target.write_through = self.has(DISKIMG_CONVERT_WRITE_THROUGH);
         target.lock = !self.has(DISKIMG_CONVERT_IGNORE_LOCKS);
         target.preallocation = self.preallocation()?;
+        // SAFETY: guaranteed by the caller.
+        if let Some(settings) = unsafe { strings::optional(self.settings, "settings") }? {
+            target.configure(Setting::parse_list(settings)?)?;
+        }
         Ok(target)
     }
 
-    /// Returns the size that a disk would occupy with these options.
+    /// Returns a target with these options to measure.
     ///
     /// # Safety
     /// As [`ConvertOptionsRecord::target`].
     ///
     /// # Errors
-    /// Rejects invalid options and formats that cannot be measured; passes on errors of the disk.
-    pub(crate) unsafe fn measure(&self, disk: &Disk) -> Result<Measured> {
+    /// Rejects invalid options.
+    pub(crate) unsafe fn measured_target(&self) -> Result<Target> {
         self.check()?;
         // SAFETY: guaranteed by the caller.
-        unsafe { self.with_options(Target::file("", self.driver()?.format)) }?.measure_disk(disk)
+        unsafe { self.with_options(Target::file("", self.driver()?.format)) }
     }
 
     /// Checks the options that do not depend on the target.

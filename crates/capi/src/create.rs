@@ -1,19 +1,18 @@
 //! Images that the caller writes.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::c_void;
 
 use diskimg::{BlockSink, Result};
 
 use crate::argument::{bytes, invalid};
-use crate::convert_record::{ConvertOptionsRecord, Destination};
+use crate::convert_record::ConvertOptionsRecord;
 use crate::error::ErrorReport;
 use crate::guard::{create_handle, with};
 use crate::handle::{Handle, Poison, free};
-use crate::io::{IoRecord, create_io_handle};
-use crate::open_record::duplicate;
+use crate::progress::CallProgress;
 use crate::sized_record;
 use crate::status::StatusCode;
-use crate::strings;
+use crate::target_record::{Destination, TargetRecord};
 
 /// A disk being written. Bytes that are never written read as zeros. The image becomes valid with
 /// diskimg_finish().
@@ -34,13 +33,13 @@ impl WriterHandle {
     }
 }
 
-/// Creates a disk of `virtual_size` bytes in a file, with `options`, which may be NULL. The members
-/// progress and cancel are ignored. The file appears with diskimg_finish(). On success the caller owns
+/// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path appears with
+/// diskimg_finish(). The options `progress` and `cancel` apply while space is preallocated. On success the caller owns
 /// `*out` and frees it with diskimg_writer_free(). It is NULL after a failure.
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn diskimg_create_path(
-    path: *const c_char,
+pub unsafe extern "C" fn diskimg_create(
+    target: *const TargetRecord,
     virtual_size: u64,
     options: *const ConvertOptionsRecord,
     out: *mut *mut WriterHandle,
@@ -48,58 +47,18 @@ pub unsafe extern "C" fn diskimg_create_path(
 ) -> StatusCode {
     // SAFETY: the header requires NULL or pointers valid for each call here.
     unsafe {
-        create_handle(out, err, || create(Destination::Path(strings::path(path)?), virtual_size, options))
-    }
-}
-
-/// Creates a disk in the open file `fd`, which is used as in diskimg_convert_to_fd(). Otherwise the same
-/// as diskimg_create_path().
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn diskimg_create_fd(
-    fd: c_int,
-    virtual_size: u64,
-    options: *const ConvertOptionsRecord,
-    out: *mut *mut WriterHandle,
-    err: *mut *mut ErrorReport,
-) -> StatusCode {
-    // SAFETY: the header requires NULL or pointers valid for each call here.
-    unsafe {
-        create_handle(out, err, || create(Destination::File(duplicate(fd, "fd")?), virtual_size, options))
-    }
-}
-
-/// Creates a disk in a file that callbacks of the caller provide, which is used as in
-/// diskimg_convert_to_io(). Its `close` is called when the writer is finished or freed, and also if this
-/// function fails. Otherwise the same as diskimg_create_path().
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn diskimg_create_io(
-    io: *const IoRecord,
-    virtual_size: u64,
-    options: *const ConvertOptionsRecord,
-    out: *mut *mut WriterHandle,
-    err: *mut *mut ErrorReport,
-) -> StatusCode {
-    // SAFETY: the header requires NULL or pointers valid for each call here.
-    unsafe {
-        create_io_handle(io, out, err, |callbacks| {
-            create(Destination::Callbacks(callbacks), virtual_size, options)
+        // First, so that the callbacks of the target are closed whatever else is invalid.
+        let place = Destination::read(target);
+        create_handle(out, err, || {
+            let place = place?;
+            let options = sized_record::read(options)?;
+            let target = options.target(place)?;
+            let progress = CallProgress::begin(vec![options.hooks()], virtual_size)?;
+            let sink = target.create(Some(virtual_size))?;
+            progress.end();
+            Ok(WriterHandle { sink: Some(sink), poison: Poison::default() })
         })
     }
-}
-
-/// # Safety
-/// `options` as for [`sized_record::read`].
-unsafe fn create(
-    place: Destination,
-    virtual_size: u64,
-    options: *const ConvertOptionsRecord,
-) -> Result<WriterHandle> {
-    // SAFETY: guaranteed by the caller.
-    let target = unsafe { sized_record::read(options)?.target(place) }?;
-    let sink = target.create(Some(virtual_size))?;
-    Ok(WriterHandle { sink: Some(sink), poison: Poison::default() })
 }
 
 /// Writes all `len` bytes at `offset` of the disk. Any number of threads may write different ranges

@@ -2,11 +2,20 @@
 
 use std::ffi::{CString, c_char, c_int};
 
-use diskimg::Error;
+use diskimg::{Error, Fault};
 
 use crate::handle::free;
 use crate::status::{self, DISKIMG_ERR_INTERNAL, DISKIMG_OK, StatusCode};
 use crate::strings::c_string;
+
+/// The party at fault is unknown to this header.
+pub const DISKIMG_FAULT_UNKNOWN: u32 = 0;
+/// The image: its bytes are damaged, unsupported or refused. Another attempt gives the same error.
+pub const DISKIMG_FAULT_IMAGE: u32 = 1;
+/// The caller: an argument, an option or a path is wrong, or the caller cancelled.
+pub const DISKIMG_FAULT_CALLER: u32 = 2;
+/// The machine: space, memory, devices, other processes, or a bug in the library. Another attempt may succeed.
+pub const DISKIMG_FAULT_MACHINE: u32 = 3;
 
 /// The error of a failed call, stored through the last parameter of most functions. Pass NULL there to
 /// ignore it. `*err` is set to NULL on success. On failure it is set to an error that the caller owns and
@@ -19,6 +28,9 @@ pub struct ErrorReport {
     guest_offset: Option<u64>,
     message: CString,
     hint: Option<CString>,
+    format: Option<CString>,
+    limit: Option<CString>,
+    fault: u32,
 }
 
 impl ErrorReport {
@@ -30,6 +42,9 @@ impl ErrorReport {
             guest_offset: error.guest_offset(),
             message: c_string(&error.to_string()),
             hint: error.remedy().map(|remedy| c_string(&remedy.to_string())),
+            format: error.format_name().map(|format| c_string(format.name())),
+            limit: error.limit().map(|limit| c_string(limit.name())),
+            fault: fault_number(error.fault()),
         }
     }
 
@@ -41,11 +56,23 @@ impl ErrorReport {
             guest_offset: None,
             message: c_string(message),
             hint: None,
+            format: None,
+            limit: None,
+            fault: DISKIMG_FAULT_MACHINE,
         }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
         self.status
+    }
+}
+
+fn fault_number(fault: Fault) -> u32 {
+    match fault {
+        Fault::Image => DISKIMG_FAULT_IMAGE,
+        Fault::Caller => DISKIMG_FAULT_CALLER,
+        Fault::Machine => DISKIMG_FAULT_MACHINE,
+        _ => DISKIMG_FAULT_UNKNOWN,
     }
 }
 
@@ -77,8 +104,35 @@ pub unsafe extern "C" fn diskimg_error_message(error: *const ErrorReport) -> *co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_error_hint(error: *const ErrorReport) -> *const c_char {
     // SAFETY: the header requires NULL or an error that is not freed.
-    let hint = unsafe { error.as_ref() }.and_then(|error| error.hint.as_ref());
-    hint.map_or(std::ptr::null(), |hint| hint.as_ptr())
+    text_of(unsafe { error.as_ref() }.and_then(|error| error.hint.as_ref()))
+}
+
+/// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks", "qed"; NULL if
+/// none was recognised. Valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn diskimg_error_format(error: *const ErrorReport) -> *const c_char {
+    // SAFETY: the header requires NULL or an error that is not freed.
+    text_of(unsafe { error.as_ref() }.and_then(|error| error.format.as_ref()))
+}
+
+/// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as "virtual-size"; NULL if
+/// it is no limit that the caller can change. Valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn diskimg_error_limit(error: *const ErrorReport) -> *const c_char {
+    // SAFETY: the header requires NULL or an error that is not freed.
+    text_of(unsafe { error.as_ref() }.and_then(|error| error.limit.as_ref()))
+}
+
+/// Returns the party that has to change something before the same call can succeed: one of DISKIMG_FAULT_*.
+/// DISKIMG_FAULT_UNKNOWN for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn diskimg_error_fault(error: *const ErrorReport) -> u32 {
+    // SAFETY: the header requires NULL or an error that is not freed.
+    unsafe { error.as_ref() }.map_or(DISKIMG_FAULT_UNKNOWN, |error| error.fault)
+}
+
+fn text_of(text: Option<&CString>) -> *const c_char {
+    text.map_or(std::ptr::null(), |text| text.as_ptr())
 }
 
 /// Returns true if the error has a byte offset in the image file, and stores it in `*file_offset`, which

@@ -35,9 +35,9 @@ pub const DISKIMG_WRAPPER_ZSTD: WrapperNumber = 3;
 
 /// The format can be read.
 pub const DISKIMG_CAN_READ: u32 = 1;
-/// The format can be converted from a stream: diskimg_convert_stream_to_*().
+/// The format can be converted from a stream: diskimg_convert_stream().
 pub const DISKIMG_CAN_STREAM: u32 = 2;
-/// The format can be written: diskimg_convert_to_*() and diskimg_create_*().
+/// The format can be written: diskimg_convert() and diskimg_create().
 pub const DISKIMG_CAN_CREATE: u32 = 4;
 /// The format can be checked: diskimg_check().
 pub const DISKIMG_CAN_CHECK: u32 = 8;

@@ -34,7 +34,9 @@ impl ImageHandle {
         Self::of(inspection, None, opener, filename)
     }
 
-    fn of(inspection: Inspection, disk: Option<Disk>, opener: Opener, filename: CString) -> Self {
+    fn of(inspection: Inspection, disk: Option<Disk>, mut opener: Opener, filename: CString) -> Self {
+        // The flag is for the call that opens the image.
+        opener.cancel = None;
         let (texts, lists) = (InfoTexts::of(&inspection.info), ListRecords::of(&inspection.info));
         Self { disk, inspection, opener, filename, texts, lists, poison: Poison::default() }
     }

@@ -31,14 +31,18 @@ mod io;
 mod list_records;
 mod lists;
 mod measure;
+mod name_lists;
 mod open;
 mod open_record;
+mod parent_record;
 mod probe;
 mod progress;
 mod read;
 mod sized_record;
 mod status;
+mod stream_record;
 mod strings;
+mod target_record;
 mod version;
 
 #[cfg(test)]

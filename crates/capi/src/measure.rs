@@ -1,14 +1,17 @@
 //! The size of a conversion target.
 
+use diskimg::BlockSource;
+
 use crate::convert_record::ConvertOptionsRecord;
 use crate::error::ErrorReport;
 use crate::guard::with;
 use crate::handle::Out;
 use crate::image::ImageHandle;
+use crate::progress::CallProgress;
 use crate::sized_record;
 use crate::status::StatusCode;
 
-/// Measures the file that diskimg_convert_to_path() would write with these options. `*required` is the
+/// Measures the file that diskimg_convert() would write to a path with these options. `*required` is the
 /// largest size in bytes for the current content of the disk; `*fully_allocated` is the size once all of
 /// the disk is written. Either may be NULL, and so may `options`. For a target of several files, the
 /// sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
@@ -27,7 +30,11 @@ pub unsafe extern "C" fn diskimg_measure(
     unsafe {
         let (required, full) = (Out::optional(required, 0), Out::optional(fully_allocated, 0));
         with(image, err, |image| {
-            let measured = sized_record::read(options)?.measure(image.disk()?)?;
+            let (options, disk) = (sized_record::read(options)?, image.disk()?);
+            let target = options.measured_target()?;
+            let progress = CallProgress::begin(vec![options.hooks()], disk.size())?;
+            let measured = target.measure_disk_with(disk, &progress)?;
+            progress.end();
             for (out, bytes) in [(required, measured.required), (full, measured.fully_allocated)] {
                 if let Some(out) = out {
                     out.set(bytes);

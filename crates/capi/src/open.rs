@@ -13,6 +13,7 @@ use crate::image::ImageHandle;
 use crate::info_record::severity_number;
 use crate::io::{IoRecord, create_io_handle};
 use crate::open_record::{DISKIMG_OPEN_INFO_ONLY, OpenOptionsRecord, duplicate};
+use crate::progress::CallProgress;
 use crate::sized_record;
 use crate::status::StatusCode;
 use crate::strings::{self, c_string};
@@ -36,13 +37,15 @@ pub unsafe extern "C" fn diskimg_open_path(
             let name = c_string(&path.to_string_lossy());
             let options = sized_record::read(options)?;
             let opener = options.opener(Some(&path))?;
+            let progress = CallProgress::begin(vec![options.hooks()], 0)?;
             let image = match options.has(DISKIMG_OPEN_INFO_ONLY) {
                 true => {
                     opener.inspect(&path).map(|described| ImageHandle::inspected(described, opener, name))
                 }
-                false => opener.open(&path).map(|disk| ImageHandle::new(disk, opener, name)),
+                false => opener.open_with(&path, &progress).map(|disk| ImageHandle::new(disk, opener, name)),
             };
             let image = image.map_err(|error| name_file(error, &path))?;
+            progress.end();
             log_findings(image.findings(), &options);
             Ok(image)
         })
@@ -116,12 +119,14 @@ fn name_file(error: Error, path: &Path) -> Error {
 /// The strings of `options` are NULL or end with a NUL.
 unsafe fn open(source: Arc<dyn BlockSource>, options: &OpenOptionsRecord) -> Result<ImageHandle> {
     // SAFETY: guaranteed by the caller.
-    let opener = unsafe { options.opener(None) }?;
+    let (opener, hooks) = unsafe { (options.opener(None)?, options.hooks()) };
+    let progress = CallProgress::begin(vec![hooks], 0)?;
     let image = if options.has(DISKIMG_OPEN_INFO_ONLY) {
         ImageHandle::inspected(opener.inspect_source(&source)?, opener, CString::default())
     } else {
-        ImageHandle::new(opener.open_source(source)?, opener, CString::default())
+        ImageHandle::new(opener.open_source_with(source, &progress)?, opener, CString::default())
     };
+    progress.end();
     log_findings(image.findings(), options);
     Ok(image)
 }

@@ -7,11 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg::core::LimitKind;
-use diskimg::{Error, Locking, Opener, Resolver, Result, Setting, SnapshotSelector, Spool, WithinDirectory};
+use diskimg::{
+    Error, Locking, Opener, ParentFile, Resolver, Result, SearchPath, Setting, SnapshotSelector, Spool,
+    WithinDirectory,
+};
 
 use crate::argument::{check_flags, check_reserved, invalid};
 use crate::callback_resolver::{CallbackResolver, ResolveFn};
 use crate::format::{FormatNumber, driver_of};
+use crate::parent_record::{self, ParentRecord};
+use crate::progress::{CallHooks, CancelFlag, ProgressFn};
 use crate::sized_record::SizedRecord;
 use crate::strings;
 
@@ -25,8 +30,8 @@ pub const DISKIMG_OPEN_NO_UNWRAP: u32 = 1 << 1;
 pub const DISKIMG_OPEN_REFERENCES: u32 = 1 << 2;
 /// Opens references in the directory `dir_fd`. Without it, they are opened in the directory of the image.
 pub const DISKIMG_OPEN_DIR_FD: u32 = 1 << 3;
-/// Reads only the description of the image, and opens no other file. Works for encrypted images, and for
-/// images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
+/// Reads only the description of the image, and opens no other file: `parents` is not used. Works for encrypted images,
+/// and for images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
 /// cannot be read.
 pub const DISKIMG_OPEN_INFO_ONLY: u32 = 1 << 4;
 /// Creates no temporary file: an operation that needs one fails with DISKIMG_ERR_NEEDS_SEEK. Without it, a
@@ -49,7 +54,7 @@ pub const DISKIMG_OPEN_NO_VERIFY: u32 = 1 << 9;
 /// such an image is read.
 pub const DISKIMG_OPEN_STRICT: u32 = 1 << 10;
 /// Neither takes the locks of QEMU on files opened by path, nor asks for those of others. Without it, a file
-/// that another process has locked for writing is DISKIMG_ERR_IO.
+/// that another process has locked for writing is DISKIMG_ERR_IN_USE.
 pub const DISKIMG_OPEN_IGNORE_LOCKS: u32 = 1 << 11;
 
 const FLAGS: u32 = (1 << 12) - 1;
@@ -103,6 +108,20 @@ pub struct OpenOptionsRecord {
     /// Further limits by their names, as for `--limit` of the command: "header-bytes=8M,snapshots=10". They win
     /// over the members of this structure. NULL for none.
     pub limits: *const c_char,
+    /// Receives progress while a compressed image is decompressed; may be NULL.
+    pub progress: ProgressFn,
+    /// Passed to `progress`.
+    pub progress_user: *mut c_void,
+    /// Cancels the opening when it is triggered; may be NULL. An image that is open does not use it.
+    pub cancel: *const CancelFlag,
+    /// The files below the image, nearest first, in place of the names that the images record. Names in such a file
+    /// are followed as those in the image, in the directory of the file. NULL for none.
+    pub parents: *const ParentRecord,
+    /// The number of `parents`.
+    pub parent_count: usize,
+    /// A directory in which files that the image refers to are looked for by the last component of their names, before
+    /// the directory of DISKIMG_OPEN_REFERENCES. NULL for none. Not together with `resolve`.
+    pub search_directory: *const c_char,
 }
 
 // SAFETY: repr(C), begins with its size, and zeros are numbers, null pointers and absent functions.
@@ -160,10 +179,49 @@ impl OpenOptionsRecord {
         for limit in Setting::parse_list(limits.unwrap_or_default())? {
             opener.set_limit(limit_kind(&limit)?, limit.as_size()?)?;
         }
-        if let Some(resolver) = self.resolver(path)? {
-            opener.resolver = resolver;
+        // SAFETY: the caller guarantees the strings and the flag.
+        unsafe {
+            if let Some(resolver) = self.resolver(path)? {
+                opener.resolver = resolver;
+            }
+            opener.parents = self.parents()?;
+            opener.cancel = self.hooks().cancel();
         }
         Ok(opener)
+    }
+
+    /// Returns the callback and the flag of these options.
+    ///
+    /// # Safety
+    /// `cancel` is NULL or a flag that is not freed.
+    pub(crate) unsafe fn hooks(&self) -> CallHooks {
+        // SAFETY: guaranteed by the caller.
+        unsafe { CallHooks::new(self.progress, self.progress_user, self.cancel) }
+    }
+
+    /// Opens the files below the image.
+    ///
+    /// # Safety
+    /// As [`OpenOptionsRecord::opener`].
+    unsafe fn parents(&self) -> Result<Vec<ParentFile>> {
+        let mut parents = Vec::new();
+        if self.has(DISKIMG_OPEN_INFO_ONLY) {
+            return Ok(parents);
+        }
+        // SAFETY: guaranteed by the caller.
+        for (path, format) in unsafe { parent_record::read_all(self.parents, self.parent_count) }? {
+            let named = |error: Error| error.field(format!("'{}'", path.display()));
+            let mut parent = ParentFile::open(&path).map_err(named)?;
+            parent.format = format;
+            if self.resolve.is_some() {
+                parent.resolver = None;
+            // SAFETY: guaranteed by the caller.
+            } else if let Some(resolver) = unsafe { self.resolver(Some(&path)) }? {
+                parent.resolver = Some(resolver);
+            }
+            parents.push(parent);
+        }
+        Ok(parents)
     }
 
     /// # Safety
@@ -181,25 +239,45 @@ impl OpenOptionsRecord {
         Ok(Spool::Temporary { directory, limit })
     }
 
-    fn resolver(&self, path: Option<&Path>) -> Result<Option<Arc<dyn Resolver>>> {
+    /// Returns the resolver of the names in the file at `path`.
+    ///
+    /// # Safety
+    /// As [`OpenOptionsRecord::opener`].
+    unsafe fn resolver(&self, path: Option<&Path>) -> Result<Option<Arc<dyn Resolver>>> {
         let follow = self.has(DISKIMG_OPEN_REFERENCES);
-        match (CallbackResolver::new(self.resolve, self.resolve_user), follow) {
-            (Some(_), true) => Err(invalid("flags", "either resolve or DISKIMG_OPEN_REFERENCES, not both")),
-            (Some(resolver), false) => Ok(Some(Arc::new(resolver))),
-            (None, false) => Ok(None),
-            (None, true) if self.has(DISKIMG_OPEN_DIR_FD) => {
-                Ok(Some(Arc::new(WithinDirectory::opened(duplicate(self.dir_fd, "dir_fd")?)?)))
-            }
-            (None, true) => {
-                let path = path.ok_or_else(|| {
-                    invalid(
-                        "flags",
-                        "DISKIMG_OPEN_DIR_FD together with DISKIMG_OPEN_REFERENCES, because the image has no path",
-                    )
-                })?;
-                Ok(Some(Arc::new(WithinDirectory::of_image(path)?)))
-            }
+        let searches = !self.search_directory.is_null();
+        if let Some(resolver) = CallbackResolver::new(self.resolve, self.resolve_user) {
+            return match (follow, searches) {
+                (true, _) => Err(invalid("flags", "either resolve or DISKIMG_OPEN_REFERENCES, not both")),
+                (false, true) => Err(invalid("search_directory", "NULL if resolve is set")),
+                (false, false) => Ok(Some(Arc::new(resolver))),
+            };
         }
+        let mut directories = SearchPath::default();
+        if searches {
+            // SAFETY: guaranteed by the caller.
+            let directory = unsafe { strings::path(self.search_directory) }?;
+            let opened = WithinDirectory::new(&directory);
+            directories.push(opened.map_err(|error| error.field("search_directory"))?.by_last_component());
+        }
+        if follow {
+            directories.push(self.directory_of(path)?);
+        }
+        Ok((searches || follow).then(|| Arc::new(directories) as Arc<dyn Resolver>))
+    }
+
+    /// Returns the directory of `DISKIMG_OPEN_REFERENCES`.
+    fn directory_of(&self, path: Option<&Path>) -> Result<WithinDirectory> {
+        if self.has(DISKIMG_OPEN_DIR_FD) {
+            return WithinDirectory::opened(duplicate(self.dir_fd, "dir_fd")?);
+        }
+        let path = path.ok_or_else(|| {
+            invalid(
+                "flags",
+                "DISKIMG_OPEN_DIR_FD together with DISKIMG_OPEN_REFERENCES, because the image has no path",
+            )
+        })?;
+        WithinDirectory::of_image(path)
     }
 }
 

@@ -47,6 +47,7 @@ enum ProbeState {
 impl ProbeState {
     fn new(mut opener: Opener) -> Self {
         opener.threads = 1;
+        opener.cancel = None;
         Self::Running(Box::new(Prober::with(&opener)))
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 
@@ -19,7 +20,7 @@ pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, 
 /// A flag that cancels calls from outside. Several calls may share one flag. Once triggered, it stays
 /// triggered.
 #[derive(Default)]
-pub struct CancelFlag(Cancel);
+pub struct CancelFlag(Arc<Cancel>);
 
 /// Returns a new flag that is not triggered, never NULL. Free it with diskimg_cancel_free().
 #[unsafe(no_mangle)]
@@ -44,42 +45,46 @@ pub unsafe extern "C" fn diskimg_cancel_free(cancel: *mut CancelFlag) {
     unsafe { free(cancel) }
 }
 
-/// The progress report and the cancellation of one call.
-pub(crate) struct CallProgress<'a> {
+/// The progress callback and the cancel flag of one options structure.
+pub(crate) struct CallHooks {
     progress: ProgressFn,
     user: UserPointer,
-    cancel: Option<&'a CancelFlag>,
+    cancel: Option<Arc<Cancel>>,
+}
+
+impl CallHooks {
+    /// # Safety
+    /// `cancel` is NULL or a flag that is not freed.
+    pub(crate) unsafe fn new(progress: ProgressFn, user: *mut c_void, cancel: *const CancelFlag) -> Self {
+        // SAFETY: guaranteed by the caller.
+        let cancel = unsafe { cancel.as_ref() }.map(|flag| Arc::clone(&flag.0));
+        Self { progress, user: UserPointer(user), cancel }
+    }
+
+    /// Returns the flag.
+    pub(crate) fn cancel(&self) -> Option<Arc<Cancel>> {
+        self.cancel.clone()
+    }
+}
+
+/// The progress report and the cancellation of one call.
+pub(crate) struct CallProgress {
+    hooks: Vec<CallHooks>,
     caller: ThreadId,
     total: u64,
     done: AtomicU64,
     stopped: AtomicBool,
 }
 
-impl<'a> CallProgress<'a> {
+impl CallProgress {
     /// Reports the beginning.
-    ///
-    /// # Safety
-    /// `cancel` is NULL or a flag that lives as long as this.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`] if the caller cancels immediately.
-    pub(crate) unsafe fn begin(
-        progress: ProgressFn,
-        user: *mut c_void,
-        cancel: *const CancelFlag,
-        total: u64,
-    ) -> Result<Self> {
-        // SAFETY: guaranteed by the caller.
-        let cancel = unsafe { cancel.as_ref() };
-        let reporter = Self {
-            progress,
-            user: UserPointer(user),
-            cancel,
-            caller: thread::current().id(),
-            total,
-            done: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
-        };
+    pub(crate) fn begin(hooks: Vec<CallHooks>, total: u64) -> Result<Self> {
+        let caller = thread::current().id();
+        let reporter =
+            Self { hooks, caller, total, done: AtomicU64::new(0), stopped: AtomicBool::new(false) };
         match reporter.advance(0) {
             ControlFlow::Continue(()) => Ok(reporter),
             ControlFlow::Break(()) => {
@@ -90,28 +95,40 @@ impl<'a> CallProgress<'a> {
 
     /// Reports the end. It is too late to cancel then, so the result is ignored.
     pub(crate) fn end(&self) {
-        if let Some(progress) = self.progress {
-            let total = if self.total == 0 { self.done.load(Ordering::Relaxed) } else { self.total };
-            // SAFETY: called as the header documents.
-            unsafe { progress(self.user.0, total, total) };
-        }
+        let total = if self.total == 0 { self.done.load(Ordering::Relaxed) } else { self.total };
+        self.call(total, total);
+    }
+
+    /// Returns checks of the flags for a value that outlives this one.
+    pub(crate) fn cancel_checks(&self) -> CancelChecks {
+        CancelChecks(self.hooks.iter().filter_map(|hooks| hooks.cancel.clone()).collect())
     }
 
     fn report(&self, done: u64) -> bool {
-        let Some(progress) = self.progress else { return true };
         if thread::current().id() != self.caller {
             return true;
         }
         let done = if self.total == 0 { done } else { done.min(self.total) };
-        // SAFETY: called as the header documents.
-        unsafe { progress(self.user.0, done, self.total) == 0 }
+        self.call(done, self.total)
+    }
+
+    /// Calls each callback. Returns false if one cancels.
+    fn call(&self, done: u64, total: u64) -> bool {
+        let mut goes_on = true;
+        for hooks in &self.hooks {
+            if let Some(progress) = hooks.progress {
+                // SAFETY: called as the header documents.
+                goes_on &= unsafe { progress(hooks.user.0, done, total) } == 0;
+            }
+        }
+        goes_on
     }
 }
 
-impl Progress for CallProgress<'_> {
+impl Progress for CallProgress {
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let cancelled = self.cancel.is_some_and(|cancel| cancel.0.is_triggered());
+        let cancelled = self.hooks.iter().any(|hooks| is_triggered(hooks.cancel.as_ref()));
         if cancelled || self.stopped.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
@@ -123,31 +140,20 @@ impl Progress for CallProgress<'_> {
     }
 }
 
-/// A check of a cancel flag, for values that live no longer than the call that received the flag.
-pub(crate) struct CancelCheck(*const CancelFlag);
+fn is_triggered(cancel: Option<&Arc<Cancel>>) -> bool {
+    cancel.is_some_and(|cancel| cancel.is_triggered())
+}
 
-// SAFETY: a flag is an atomic. The header requires it to live until the call returns, and every holder is dropped by
-// then.
-unsafe impl Send for CancelCheck {}
-// SAFETY: as above.
-unsafe impl Sync for CancelCheck {}
+/// Checks of cancel flags.
+pub(crate) struct CancelChecks(Vec<Arc<Cancel>>);
 
-impl CancelCheck {
-    /// # Safety
-    /// `cancel` is NULL or a flag that lives as long as this.
-    pub(crate) unsafe fn new(cancel: *const CancelFlag) -> Self {
-        Self(cancel)
-    }
-
+impl CancelChecks {
     /// # Errors
-    /// [`ErrorKind::Cancelled`] once the flag is triggered.
+    /// [`ErrorKind::Cancelled`] once a flag is triggered.
     pub(crate) fn check(&self) -> Result<()> {
-        // SAFETY: the caller of `new` guarantees NULL or a live flag.
-        match unsafe { self.0.as_ref() } {
-            Some(cancel) if cancel.0.is_triggered() => {
-                Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"))
-            }
-            _ => Ok(()),
+        match self.0.iter().any(|cancel| cancel.is_triggered()) {
+            true => Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller")),
+            false => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The files with exported items, in the order of the header.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     "version",
     "status",
     "format",
@@ -15,6 +15,8 @@ const FILES: [&str; 19] = [
     "io",
     "callback_stream",
     "callback_resolver",
+    "progress",
+    "parent_record",
     "open_record",
     "open",
     "image",
@@ -24,10 +26,10 @@ const FILES: [&str; 19] = [
     "lists",
     "probe",
     "read",
-    "progress",
-    "convert_record",
+    "name_lists",
 ];
-const MORE: [&str; 5] = ["convert", "measure", "create", "check", "compare"];
+const MORE: [&str; 8] =
+    ["target_record", "stream_record", "convert_record", "convert", "measure", "create", "check", "compare"];
 
 fn generated(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();

@@ -23,7 +23,9 @@ static diskimg_status convert(const diskimg_image *image, const char *path, disk
         options.progress = goDiskimgProgress;
         options.progress_user = (void *)progress;
     }
-    return diskimg_convert_to_path(image, path, &options, NULL, error);
+    diskimg_target target = DISKIMG_TARGET_INIT;
+    target.path = path;
+    return diskimg_convert(image, &target, &options, NULL, error);
 }
 
 static diskimg_status open_image(const char *path, uint32_t flags, diskimg_format format, diskimg_image **image,

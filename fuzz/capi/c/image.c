@@ -167,9 +167,12 @@ static void check_structure(const disk *of) {
     room result = new_record(sizeof(diskimg_check_result), said);
     stopper state = stopping(of->how);
     diskimg_check_result *found = (diskimg_check_result *)result.bytes;
+    diskimg_check_options checking = DISKIMG_CHECK_OPTIONS_INIT;
     diskimg_status status;
 
-    TRY(status, diskimg_check(of->image, count_problem, &state, NULL, found, &error));
+    checking.problem = count_problem;
+    checking.problem_user = &state;
+    TRY(status, diskimg_check(of->image, &checking, found, &error));
     check_record(&result, sizeof *found, said, status);
     MUST(state.stopped ? status == DISKIMG_ERR_CANCELLED : status != DISKIMG_ERR_CANCELLED);
     MUST(state.calls <= 1000);
@@ -181,20 +184,23 @@ static void check_structure(const disk *of) {
 
 static void compare_with_itself(const disk *of) {
     diskimg_cancel *cancel = diskimg_cancel_new();
+    diskimg_compare_options comparing = DISKIMG_COMPARE_OPTIONS_INIT;
+    diskimg_check_options checking = DISKIMG_CHECK_OPTIONS_INIT;
     diskimg_status status;
     uint64_t first = 7;
     bool same = false;
 
-    TRY(status, diskimg_compare(of->image, of->image, cancel, &same, &first, &error));
+    comparing.cancel = checking.cancel = cancel;
+    TRY(status, diskimg_compare(of->image, of->image, &comparing, &same, &first, &error));
     if (of->steady && status == DISKIMG_OK) {
         MUST(same && first == UINT64_MAX);
     }
     MUST(!of->steady || of->whole.length == 0 || status == DISKIMG_OK);
     diskimg_cancel_trigger(cancel);
     same = true;
-    TRY(status, diskimg_compare(of->image, of->image, cancel, &same, NULL, &error));
+    TRY(status, diskimg_compare(of->image, of->image, &comparing, &same, NULL, &error));
     MUST(status != DISKIMG_OK && !same);
-    TRY(status, diskimg_check(of->image, NULL, NULL, cancel, NULL, &error));
+    TRY(status, diskimg_check(of->image, &checking, NULL, &error));
     MUST(status != DISKIMG_OK);
     diskimg_cancel_free(cancel);
 }
@@ -218,7 +224,7 @@ static void only_look(const disk *of) {
 
     MUST(diskimg_pread(of->image, &byte, 1, 0, NULL, NULL) == DISKIMG_ERR_INVALID_ARGUMENT);
     MUST(diskimg_extents(of->image, 0, 1, &run, 1, &count, NULL) == DISKIMG_ERR_INVALID_ARGUMENT);
-    MUST(diskimg_check(of->image, NULL, NULL, NULL, NULL, NULL) == DISKIMG_ERR_INVALID_ARGUMENT);
+    MUST(diskimg_check(of->image, NULL, NULL, NULL) == DISKIMG_ERR_INVALID_ARGUMENT);
     MUST(diskimg_measure(of->image, NULL, NULL, NULL, NULL) == DISKIMG_ERR_INVALID_ARGUMENT);
 }
 

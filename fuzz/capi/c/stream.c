@@ -168,14 +168,28 @@ typedef struct job {
     file to;
     diskimg_open_options opened;
     diskimg_convert_options options;
+    uint64_t length; /* the stated length of the stream; 0 if it is unknown */
 } job;
 
+static diskimg_status convert(job *of, const diskimg_target *target) {
+    diskimg_stream stream = DISKIMG_STREAM_INIT;
+    diskimg_status status;
+
+    stream.read = next;
+    stream.read_user = &of->from;
+    stream.length = of->length;
+    TRY(status, diskimg_convert_stream(&stream, &of->opened, target, &of->options, NULL, &error));
+    return status;
+}
+
 static diskimg_status into_descriptor(job *of) {
+    diskimg_target target = DISKIMG_TARGET_INIT;
     diskimg_status status;
     int fd = memfd_create("target", MFD_CLOEXEC);
 
     MUST(fd >= 0);
-    TRY(status, diskimg_convert_stream_to_fd(next, &of->from, &of->opened, fd, &of->options, NULL, &error));
+    target.fd = fd;
+    status = convert(of, &target);
     fetch(fd, &of->to);
     close(fd);
     return status;
@@ -183,10 +197,12 @@ static diskimg_status into_descriptor(job *of) {
 
 static diskimg_status into_new_path(job *of) {
     folder in = new_folder();
+    diskimg_target target = DISKIMG_TARGET_INIT;
     diskimg_status status;
     int fd;
 
-    TRY(status, diskimg_convert_stream_to_path(next, &of->from, &of->opened, in.disk, &of->options, NULL, &error));
+    target.path = in.disk;
+    status = convert(of, &target);
     if (status == DISKIMG_OK) {
         fd = open(in.disk, O_RDONLY | O_CLOEXEC);
         MUST(fd >= 0);
@@ -198,15 +214,17 @@ static diskimg_status into_new_path(job *of) {
 }
 
 static diskimg_status into_pipe(job *of) {
-    diskimg_status status;
-    TRY(status, diskimg_convert_stream_to_stream(next, &of->from, &of->opened, append, &of->to, &of->options, NULL,
-                                                 &error));
-    return status;
+    diskimg_target target = DISKIMG_TARGET_INIT;
+    target.write = append;
+    target.write_user = &of->to;
+    return convert(of, &target);
 }
 
 static diskimg_status into_callbacks(job *of, const diskimg_io *io) {
+    diskimg_target target = DISKIMG_TARGET_INIT;
     diskimg_status status;
-    TRY(status, diskimg_convert_stream_to_io(next, &of->from, &of->opened, io, &of->options, NULL, &error));
+    target.io = io;
+    status = convert(of, &target);
     MUST(of->to.closed == 1);
     return status;
 }
@@ -215,7 +233,8 @@ void convert_stream(const steps *how, const unsigned char *data, size_t length) 
     job of = {{data, length, step_of(how), 0, how->fault_at, 0, 0, how->fault},
               target_file(4 * (size_t)LARGEST, how->target_fault, how->target_fault_at),
               opening(how),
-              converting(how)};
+              converting(how),
+              how->room % 4 == 3 ? length + how->room / 64u : 0};
     diskimg_io io = io_of(&of.to, how);
     stopper state = stopping(how);
     diskimg_status status;
@@ -240,6 +259,7 @@ void convert_stream(const steps *how, const unsigned char *data, size_t length) 
     of.from.ended = 1;
     MUST(of.to.failed == 0 || status != DISKIMG_OK);
     MUST(!of.from.failed || status != DISKIMG_OK || !raw);
+    MUST(of.length == 0 || of.length == length || status != DISKIMG_OK);
     check_stopped(&state, status);
     if (status == DISKIMG_OK && raw && complete) {
         same_as_file(how, data, length, &of.to);

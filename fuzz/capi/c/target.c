@@ -10,7 +10,7 @@
 diskimg_convert_options converting(const steps *how) {
     static const char *const settings[] = {
         NULL, "cluster_size=512", "cluster_size=4k,compression_type=zstd", "subformat=streamOptimized",
-        "static=on", "subformat=monolithicFlat", "no such setting", "\xff=1",
+        "static=on", "preallocation=full,nocow", "no such setting", "\xff=1",
     };
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     options.format = how->target % 8;
@@ -71,6 +71,7 @@ static void convert_to_callbacks(const diskimg_image *image, const steps *how, i
     room result = new_record(sizeof(diskimg_convert_result), said), given;
     file target = target_file(LONGEST, how->target_fault, how->target_fault_at);
     diskimg_io io = io_of(&target, how);
+    diskimg_target into = DISKIMG_TARGET_INIT;
     stopper state = stopping(how);
     diskimg_status status;
     int valid;
@@ -78,8 +79,9 @@ static void convert_to_callbacks(const diskimg_image *image, const steps *how, i
     options.progress = stop;
     options.progress_user = &state;
     given = odd_copy(how, &options, sizeof options, &valid);
-    TRY(status, diskimg_convert_to_io(image, &io, (const diskimg_convert_options *)given.bytes,
-                                      (diskimg_convert_result *)result.bytes, &error));
+    into.io = &io;
+    TRY(status, diskimg_convert(image, &into, (const diskimg_convert_options *)given.bytes,
+                                (diskimg_convert_result *)result.bytes, &error));
     MUST(valid || status == DISKIMG_ERR_INVALID_ARGUMENT);
     MUST(target.failed == 0 || status != DISKIMG_OK);
     MUST(target.failed <= 0 || status == DISKIMG_ERR_IO || options.threads > 1);
@@ -95,6 +97,7 @@ static void convert_to_callbacks(const diskimg_image *image, const steps *how, i
 
 static void convert_to_descriptor(const diskimg_image *image, const steps *how, int steady) {
     diskimg_convert_options options = converting(how);
+    diskimg_target into = DISKIMG_TARGET_INIT;
     diskimg_status status;
     struct stat there;
     void *bytes;
@@ -102,7 +105,8 @@ static void convert_to_descriptor(const diskimg_image *image, const steps *how, 
 
     MUST(fd >= 0 && (how->target_fault == 0 || ftruncate(fd, how->target_fault * 100) == 0));
     options.flags &= ~(uint32_t)DISKIMG_CONVERT_TARGET_IS_ZERO;
-    TRY(status, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+    into.fd = fd;
+    TRY(status, diskimg_convert(image, &into, &options, NULL, &error));
     MUST(fstat(fd, &there) == 0);
     if (status == DISKIMG_OK && steady && there.st_size > 0) {
         bytes = mmap(NULL, (size_t)there.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -116,16 +120,18 @@ static void convert_to_descriptor(const diskimg_image *image, const steps *how, 
 static void convert_to_new_path(const diskimg_image *image, const steps *how) {
     diskimg_convert_options options = converting(how);
     folder in = new_folder();
+    diskimg_target into = DISKIMG_TARGET_INIT;
     stopper state = stopping(how);
     diskimg_status status, again;
 
     options.progress = stop;
     options.progress_user = &state;
-    TRY(status, diskimg_convert_to_path(image, in.disk, &options, NULL, &error));
+    into.path = in.disk;
+    TRY(status, diskimg_convert(image, &into, &options, NULL, &error));
     check_stopped(&state, status);
     if (status == DISKIMG_OK) {
         options.progress = NULL;
-        TRY(again, diskimg_convert_to_path(image, in.disk, &options, NULL, &error));
+        TRY(again, diskimg_convert(image, &into, &options, NULL, &error));
         MUST(again == DISKIMG_ERR_EXISTS);
     }
     end_folder(&in, status);
@@ -149,9 +155,12 @@ static int swallow(void *user, const void *buf, size_t len) {
 static void convert_to_pipe(const diskimg_image *image, const steps *how) {
     diskimg_convert_options options = converting(how);
     sink to = {0, 0, how->target_fault_at, 0};
+    diskimg_target into = DISKIMG_TARGET_INIT;
     diskimg_status status;
 
-    TRY(status, diskimg_convert_to_stream(image, swallow, &to, &options, NULL, &error));
+    into.write = swallow;
+    into.write_user = &to;
+    TRY(status, diskimg_convert(image, &into, &options, NULL, &error));
     MUST(!to.failed || status == DISKIMG_ERR_IO);
     if (status == DISKIMG_OK && options.format <= DISKIMG_FORMAT_RAW) {
         MUST(to.length == diskimg_size(image));
@@ -227,6 +236,7 @@ void write_image(const steps *how, const unsigned char *data, size_t length) {
     room shadow = new_room((size_t)size);
     file target = target_file(LONGEST, how->target_fault, how->target_fault_at);
     diskimg_io io = io_of(&target, how);
+    diskimg_target into = DISKIMG_TARGET_INIT;
     diskimg_writer *writer;
     diskimg_status status;
     int all;
@@ -234,7 +244,8 @@ void write_image(const steps *how, const unsigned char *data, size_t length) {
     memset(shadow.bytes, 0, shadow.length);
     /* TARGET_IS_ZERO requires that no range is written twice, which these writes may do. */
     options.flags &= ~(uint32_t)DISKIMG_CONVERT_TARGET_IS_ZERO;
-    OPEN(status, writer, diskimg_create_io(&io, size, &options, &writer, &error));
+    into.io = &io;
+    OPEN(status, writer, diskimg_create(&into, size, &options, &writer, &error));
     if (status == DISKIMG_OK) {
         all = write_pieces(writer, data, length, shadow);
         if (how->stop_at == 0) {

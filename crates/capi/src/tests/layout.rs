@@ -5,13 +5,18 @@ use std::mem::offset_of;
 use std::path::Path;
 use std::process::Command;
 
-use crate::check::CheckResultRecord;
+use crate::check::{CheckOptionsRecord, CheckResultRecord};
+use crate::compare::CompareOptionsRecord;
 use crate::convert_record::{ConvertOptionsRecord, ConvertResultRecord};
 use crate::info_record::InfoRecord;
 use crate::io::IoRecord;
 use crate::list_records::{FindingRecord, ReferenceRecord, SnapshotRecord};
+use crate::name_lists::{LimitRecord, SettingRecord};
 use crate::open_record::OpenOptionsRecord;
+use crate::parent_record::ParentRecord;
 use crate::read::ExtentRecord;
+use crate::stream_record::StreamRecord;
+use crate::target_record::TargetRecord;
 
 macro_rules! assert_layout {
     ($out:expr, $rust:ty as $c:literal: $($member:ident)*) => {
@@ -36,7 +41,16 @@ fn structures_have_the_same_layout_in_c_and_rust() {
     assert_layout!(c, IoRecord as "diskimg_io": struct_size flags reserved user pread size next_data pwrite zero set_size flush close);
     assert_layout!(c, OpenOptionsRecord as "diskimg_open_options": struct_size flags format max_virtual_size max_cache
         max_decoder_memory max_temporary temporary_directory snapshot dir_fd max_depth threads reserved resolve
-        resolve_user log log_user member limits);
+        resolve_user log log_user member limits progress progress_user cancel parents parent_count search_directory);
+    assert_layout!(c, ParentRecord as "diskimg_parent": struct_size path format reserved);
+    assert_layout!(c, TargetRecord as "diskimg_target": struct_size path fd reserved io write write_user);
+    assert_layout!(c, StreamRecord as "diskimg_stream": struct_size read read_user length);
+    assert_layout!(c, CheckOptionsRecord as "diskimg_check_options": struct_size flags reserved problem problem_user progress
+        progress_user cancel);
+    assert_layout!(c, CompareOptionsRecord as "diskimg_compare_options": struct_size flags reserved progress progress_user
+        cancel);
+    assert_layout!(c, SettingRecord as "diskimg_setting": struct_size name values help);
+    assert_layout!(c, LimitRecord as "diskimg_limit": struct_size name default_value help);
     assert_layout!(c, ConvertOptionsRecord as "diskimg_convert_options": struct_size flags format threads level preallocation reserved
         max_memory sparse_size settings progress progress_user cancel rate);
     assert_layout!(c, ConvertResultRecord as "diskimg_convert_result": struct_size virtual_size written copied zeros);

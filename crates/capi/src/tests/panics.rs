@@ -1,17 +1,18 @@
 //! A panic inside the library returns a status and poisons the handle in use.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use diskimg::{BlockSource, Opener, Result};
 
-use crate::convert::diskimg_convert_to_path;
-use crate::create::diskimg_create_path;
+use crate::convert::diskimg_convert;
+use crate::create::diskimg_create;
 use crate::error::{ErrorReport, diskimg_error_free, diskimg_error_message, diskimg_error_status};
 use crate::image::{ImageHandle, diskimg_close};
 use crate::read::diskimg_pread;
 use crate::status::{DISKIMG_ERR_INTERNAL, DISKIMG_OK};
+use crate::target_record::TargetRecord;
 
 /// A disk of zeros that panics after its first 64 KiB, except in its last sector, which format detection
 /// reads.
@@ -33,6 +34,12 @@ fn image() -> *mut ImageHandle {
     opener.format = Some(diskimg::driver("raw").unwrap().format);
     let disk = opener.open_source(Arc::new(Panicking)).unwrap();
     Box::into_raw(Box::new(ImageHandle::new(disk, opener, CString::default())))
+}
+
+/// Returns the target at a path.
+fn target_at(path: *const c_char) -> TargetRecord {
+    let (struct_size, io, write_user) = (size_of::<TargetRecord>(), null(), null_mut());
+    TargetRecord { struct_size, path, fd: -1, reserved: 0, io, write: None, write_user }
 }
 
 /// Returns the message of an error and frees the error.
@@ -71,7 +78,8 @@ fn panic_of_a_worker_returns_a_status_and_leaves_no_target() {
     let path = CString::new(scratch.path().join("target").to_str().unwrap()).unwrap();
     // SAFETY: handle, path and error are valid, everything else is NULL.
     unsafe {
-        let status = diskimg_convert_to_path(image, path.as_ptr(), null(), null_mut(), &raw mut error);
+        let target = target_at(path.as_ptr());
+        let status = diskimg_convert(image, &raw const target, null(), null_mut(), &raw mut error);
         assert_eq!(status, DISKIMG_ERR_INTERNAL);
         message(error);
         diskimg_close(image);
@@ -82,8 +90,8 @@ fn panic_of_a_worker_returns_a_status_and_leaves_no_target() {
 #[test]
 fn handle_is_null_after_a_failure() {
     let mut writer = std::ptr::dangling_mut();
-    // SAFETY: the path is NULL, and there is room for the handle.
-    let status = unsafe { diskimg_create_path(null(), 1, null(), &raw mut writer, null_mut()) };
+    // SAFETY: the target is NULL, and there is room for the handle.
+    let status = unsafe { diskimg_create(null(), 1, null(), &raw mut writer, null_mut()) };
     assert_ne!(status, DISKIMG_OK);
     assert!(writer.is_null());
 }

@@ -1,6 +1,6 @@
 /* Callbacks that fail, read too little or too much, or cancel, at each of their calls. Arguments: the
  * images of the repository, and a scratch directory. */
-#include "test.h"
+#include "targets.h"
 
 static memory source;
 
@@ -140,7 +140,7 @@ static void target_failing_at_any_call_gives_its_errno_and_closes_once(void) {
     for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
         target = new_memory();
         io = memory_io(&target);
-        GIVES(DISKIMG_OK, diskimg_convert_to_io(image, &io, &options, NULL, &error));
+        GIVES(DISKIMG_OK, convert_to_io(image, &io, &options, NULL, &error));
         calls = target.calls;
         free(target.bytes);
         CHECK(calls > 2);
@@ -149,7 +149,7 @@ static void target_failing_at_any_call_gives_its_errno_and_closes_once(void) {
             target.fail_at = call;
             target.fail_with = ENOSPC;
             io = memory_io(&target);
-            CHECK(diskimg_convert_to_io(image, &io, &options, NULL, &error) == DISKIMG_ERR_IO);
+            CHECK(convert_to_io(image, &io, &options, NULL, &error) == DISKIMG_ERR_IO);
             CHECK(diskimg_error_os_code(error) == ENOSPC);
             diskimg_error_free(error);
             CHECK(target.closed == 1);
@@ -195,7 +195,7 @@ static void conversion_stops_at_any_call_of_progress(const char *target_path) {
     options.progress = count_and_stop;
     options.progress_user = &state;
     unlink(target_path);
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, target_path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, target_path, &options, NULL, &error));
     CHECK(state.last == diskimg_size(image));
     unlink(target_path);
     calls = state.calls;
@@ -208,12 +208,12 @@ static void conversion_stops_at_any_call_of_progress(const char *target_path) {
             state.stop_at = call;
             state.cancel = how == 0 ? NULL : diskimg_cancel_new();
             options.cancel = state.cancel;
-            GIVES(DISKIMG_ERR_CANCELLED, diskimg_convert_to_path(image, target_path, &options, NULL, &error));
+            GIVES(DISKIMG_ERR_CANCELLED, convert_to_path(image, target_path, &options, NULL, &error));
             CHECK(access(target_path, F_OK) != 0);
             if (how == 1) {
                 bool same;
-                GIVES(DISKIMG_ERR_CANCELLED, diskimg_compare(image, image, state.cancel, &same, NULL, &error));
-                GIVES(DISKIMG_ERR_CANCELLED, diskimg_check(image, NULL, NULL, state.cancel, NULL, &error));
+                GIVES(DISKIMG_ERR_CANCELLED, compare_images(image, image, state.cancel, &same, NULL, &error));
+                GIVES(DISKIMG_ERR_CANCELLED, check_image(image, NULL, NULL, state.cancel, NULL, &error));
             }
             diskimg_cancel_free(state.cancel);
         }
@@ -253,7 +253,7 @@ static void check_stops_at_the_read_that_triggers_the_flag(void) {
     io.size = source_size_of;
     GIVES(DISKIMG_OK, diskimg_open_io(&io, NULL, &image, &error));
     state.calls = 0;
-    GIVES(DISKIMG_OK, diskimg_check(image, NULL, NULL, NULL, &result, &error));
+    GIVES(DISKIMG_OK, check_image(image, NULL, NULL, NULL, &result, &error));
     calls = state.calls;
     CHECK(calls >= 3);
     /* After the last read there may be nothing left to cancel. */
@@ -261,7 +261,7 @@ static void check_stops_at_the_read_that_triggers_the_flag(void) {
         state.calls = 0;
         state.trip_at = call;
         state.cancel = diskimg_cancel_new();
-        GIVES(DISKIMG_ERR_CANCELLED, diskimg_check(image, NULL, NULL, state.cancel, NULL, &error));
+        GIVES(DISKIMG_ERR_CANCELLED, check_image(image, NULL, NULL, state.cancel, NULL, &error));
         CHECK(state.calls == call);
         diskimg_cancel_free(state.cancel);
     }
@@ -305,13 +305,13 @@ static void streams_fail_at_any_call_with_their_errno(void) {
     int never = 0, left, call, calls;
 
     raw.format = DISKIMG_FORMAT_RAW;
-    GIVES(DISKIMG_OK, diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
+    GIVES(DISKIMG_OK, convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
     calls = from.calls;
     for (call = 1; call <= calls; call++) {
         from.at = 0;
         from.calls = from.too_much = 0;
         from.fail_at = call;
-        CHECK(diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error) ==
+        CHECK(convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error) ==
               DISKIMG_ERR_IO);
         CHECK(diskimg_error_os_code(error) == ECONNRESET);
         diskimg_error_free(error);
@@ -319,11 +319,11 @@ static void streams_fail_at_any_call_with_their_errno(void) {
         from.calls = 0;
         from.too_much = 1;
         GIVES(DISKIMG_ERR_INVALID_ARGUMENT,
-              diskimg_convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
+              convert_stream_to_stream(next, &from, &raw, swallow, &never, NULL, NULL, &error));
     }
     GIVES(DISKIMG_OK, diskimg_open_memory(source.bytes, source.length, NULL, &image, &error));
     left = 1;
-    CHECK(diskimg_convert_to_stream(image, swallow, &left, NULL, NULL, &error) == DISKIMG_ERR_IO);
+    CHECK(convert_to_stream(image, swallow, &left, NULL, NULL, &error) == DISKIMG_ERR_IO);
     CHECK(diskimg_error_os_code(error) == EPIPE);
     diskimg_error_free(error);
     diskimg_close(image);
@@ -341,7 +341,7 @@ static void progress_never_decreases_for_a_stream_longer_than_its_disk(const cha
     state.thread = pthread_self();
     options.progress = count_and_stop;
     options.progress_user = &state;
-    GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(next, &from, NULL, &io, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_stream_to_io(next, &from, NULL, &io, &options, NULL, &error));
     CHECK(state.calls >= 2 && state.last == source.length && target.length == 0);
     free(target.bytes);
     free(source.bytes);

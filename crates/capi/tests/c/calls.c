@@ -273,10 +273,10 @@ static void check_is_unsupported_where_the_build_has_none(void) {
     int calls = 0;
 
     if (diskimg_format_caps(DISKIMG_FORMAT_QCOW2) & DISKIMG_CAN_CHECK) {
-        GIVES(DISKIMG_OK, diskimg_check(image, problem, &calls, NULL, &result, &error));
+        GIVES(DISKIMG_OK, check_image(image, problem, &calls, NULL, &result, &error));
         CHECK(result.corruptions == 0 && calls == 0);
     } else {
-        GIVES(DISKIMG_ERR_UNSUPPORTED, diskimg_check(image, problem, &calls, NULL, &result, &error));
+        GIVES(DISKIMG_ERR_UNSUPPORTED, check_image(image, problem, &calls, NULL, &result, &error));
     }
     diskimg_close(image);
 }

@@ -1,7 +1,7 @@
 /* The images of the repository, and a scratch directory. */
 #ifndef IMAGES_H
 #define IMAGES_H
-#include "test.h"
+#include "targets.h"
 #include <dirent.h>
 
 static const char *images, *scratch;
@@ -25,7 +25,7 @@ static inline diskimg_image *open_good(const char *name) {
 static inline bool same(const diskimg_image *a, const diskimg_image *b) {
     bool equal = false;
     uint64_t first = 0;
-    GIVES(DISKIMG_OK, diskimg_compare(a, b, NULL, &equal, &first, &error));
+    GIVES(DISKIMG_OK, compare_images(a, b, NULL, &equal, &first, &error));
     CHECK(equal == (first == UINT64_MAX));
     return equal;
 }

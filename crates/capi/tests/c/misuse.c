@@ -1,6 +1,6 @@
 /* Invalid sizes and numbers return a status and never crash. Arguments: the images of the repository,
  * and a scratch directory. */
-#include "test.h"
+#include "targets.h"
 
 static char image_path[4096], target_path[4096];
 static diskimg_image *image;
@@ -30,7 +30,7 @@ static void structures_are_accepted_with_any_valid_size(void) {
         opened = image;
         GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_open_io(&file, NULL, &opened, &error));
         CHECK(opened == NULL);
-        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, target_path, &options, NULL, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, &options, NULL, &error));
         GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_get_info(image, &info.known, &error));
     }
 }
@@ -79,16 +79,16 @@ static void invalid_numbers_are_rejected(void) {
     GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 0, 1, &run, 0, &count, &error));
     GIVES(DISKIMG_ERR_OUT_OF_BOUNDS, diskimg_extents(image, UINT64_MAX, UINT64_MAX, &run, 1, &count, &error));
     convert.sparse_size = 1000;
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, target_path, &convert, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, &convert, NULL, &error));
     convert.sparse_size = 0;
     convert.preallocation = 9;
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, target_path, &convert, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, &convert, NULL, &error));
     convert.preallocation = 0;
     convert.settings = "no such setting";
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, target_path, &convert, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, &convert, NULL, &error));
     convert.settings = "\xff=1";
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, target_path, &convert, NULL, &error));
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_fd(image, -1, NULL, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, &convert, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_fd(image, -1, NULL, NULL, &error));
     CHECK(access(target_path, F_OK) != 0);
 }
 

@@ -49,7 +49,7 @@ static void findings_at_the_end_of_a_stream_are_logged_or_refused(void) {
         diskimg_io io = memory_io(&target);
         CHECK(file != NULL);
         GIVES(strict ? DISKIMG_ERR_CORRUPT : DISKIMG_OK,
-              diskimg_convert_stream_to_io(read_file, file, &options, &io, NULL, NULL, &error));
+              convert_stream_to_io(read_file, file, &options, &io, NULL, NULL, &error));
         CHECK(warnings == 1);
         free(target.bytes);
         fclose(file);
@@ -63,7 +63,7 @@ static void part_of_a_disk_is_read_only_if_allowed(void) {
 
     split.format = DISKIMG_FORMAT_VMDK;
     split.settings = "subformat=twoGbMaxExtentSparse";
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, in(scratch, "split.vmdk"), &split, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, in(scratch, "split.vmdk"), &split, NULL, &error));
     CHECK(opens(in(scratch, "split-s001.vmdk"), 0) == DISKIMG_ERR_REFERENCE);
     CHECK(opens(in(scratch, "split-s001.vmdk"), DISKIMG_OPEN_ALLOW_PART) == DISKIMG_OK);
     CHECK(opens(in(scratch, "split.vmdk"), DISKIMG_OPEN_REFERENCES) == DISKIMG_OK);
@@ -115,7 +115,7 @@ static void image_that_another_process_writes_is_refused_unless_locks_are_ignore
 
     options.format = DISKIMG_FORMAT_QCOW2;
     options.flags = DISKIMG_CONVERT_OVERWRITE;
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
     lock = lock_for_writing(path);
     CHECK(opens(path, 0) == DISKIMG_ERR_IN_USE);
     CHECK(opens(path, DISKIMG_OPEN_IGNORE_LOCKS) == DISKIMG_OK);
@@ -126,9 +126,9 @@ static void image_that_another_process_writes_is_refused_unless_locks_are_ignore
         diskimg_close(by_descriptor);
     }
     close(fd);
-    GIVES(DISKIMG_ERR_IN_USE, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_ERR_IN_USE, convert_to_path(image, path, &options, NULL, &error));
     options.flags |= DISKIMG_CONVERT_IGNORE_LOCKS;
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
     close(lock);
     unlink(path);
     diskimg_close(image);
@@ -142,7 +142,7 @@ static void stored_zeros_leave_no_hole(void) {
 
     options.flags = DISKIMG_CONVERT_STORE_ZEROS | DISKIMG_CONVERT_WRITE_THROUGH;
     options.rate = (uint64_t)1 << 40;
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
     CHECK(stat(path, &there) == 0 && (uint64_t)there.st_blocks * 512 >= diskimg_size(image));
     unlink(path);
     diskimg_close(image);

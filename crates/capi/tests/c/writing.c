@@ -15,7 +15,7 @@ static void measured_size_equals_the_size_written(void) {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         options.format = formats[i];
         GIVES(DISKIMG_OK, diskimg_measure(image, &options, &required, &full, &error));
-        GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+        GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
         CHECK(stat(path, &there) == 0);
         CHECK((uint64_t)there.st_size <= required && required <= full);
         unlink(path);
@@ -49,25 +49,25 @@ static void disk_converts_to_path_descriptor_callbacks_and_stream(void) {
 
     raw.format = DISKIMG_FORMAT_RAW;
     unlink(path);
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, NULL, &result, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, path, NULL, &result, &error));
     CHECK(result.virtual_size == diskimg_size(image) && result.written + result.zeros == result.virtual_size);
     GIVES(DISKIMG_OK, diskimg_open_path(path, &raw, &other, &error));
     CHECK(same(image, other));
     diskimg_close(other);
-    GIVES(DISKIMG_ERR_EXISTS, diskimg_convert_to_path(image, path, NULL, NULL, &error));
+    GIVES(DISKIMG_ERR_EXISTS, convert_to_path(image, path, NULL, NULL, &error));
     options.flags = DISKIMG_CONVERT_OVERWRITE | DISKIMG_CONVERT_COMPRESS;
     options.format = DISKIMG_FORMAT_QCOW2;
     options.settings = "cluster_size=4k";
-    GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
     GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &other, &error));
     CHECK(same(image, other));
     diskimg_close(other);
 
     fd = open(path, O_RDWR | O_CLOEXEC);
-    GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, NULL, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_fd(image, fd, NULL, NULL, &error));
     GIVES(DISKIMG_OK, diskimg_open_fd(fd, &raw, &other, &error));
     CHECK(same(image, other));
-    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_fd(other, fd, NULL, NULL, &error));
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_fd(other, fd, NULL, NULL, &error));
     CHECK(same(image, other));
     diskimg_close(other);
     close(fd);
@@ -77,7 +77,7 @@ static void disk_converts_to_path_descriptor_callbacks_and_stream(void) {
         options.settings = NULL;
         file = new_memory();
         io = memory_io(&file);
-        GIVES(DISKIMG_OK, diskimg_convert_to_io(image, &io, &options, &result, &error));
+        GIVES(DISKIMG_OK, convert_to_io(image, &io, &options, &result, &error));
         CHECK(file.closed == 1);
         raw.format = options.format;
         GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, &raw, &other, &error));
@@ -87,7 +87,7 @@ static void disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     }
     raw.format = DISKIMG_FORMAT_RAW;
     file = new_memory();
-    GIVES(DISKIMG_OK, diskimg_convert_to_stream(image, append, &file, NULL, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_stream(image, append, &file, NULL, NULL, &error));
     GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, &raw, &other, &error));
     CHECK(same(image, other));
     diskimg_close(other);
@@ -95,14 +95,14 @@ static void disk_converts_to_path_descriptor_callbacks_and_stream(void) {
     file = new_memory();
     options.format = DISKIMG_FORMAT_VMDK;
     options.settings = "subformat=streamOptimized";
-    GIVES(DISKIMG_OK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
+    GIVES(DISKIMG_OK, convert_to_stream(image, append, &file, &options, NULL, &error));
     GIVES(DISKIMG_OK, diskimg_open_memory(file.bytes, file.length, NULL, &other, &error));
     CHECK(same(image, other));
     diskimg_close(other);
     free(file.bytes);
     options.settings = NULL;
     options.format = DISKIMG_FORMAT_QCOW2;
-    GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_convert_to_stream(image, append, &file, &options, NULL, &error));
+    GIVES(DISKIMG_ERR_NEEDS_SEEK, convert_to_stream(image, append, &file, &options, NULL, &error));
     unlink(path);
     diskimg_close(image);
 }
@@ -127,20 +127,20 @@ static void stream_converts_to_every_kind_of_target(void) {
         GIVES(DISKIMG_OK, diskimg_open_memory(from.bytes, from.length, &any, &image, &error));
         to = new_memory();
         io = memory_io(&to);
-        GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(next, &from, &any, &io, NULL, NULL, &error));
+        GIVES(DISKIMG_OK, convert_stream_to_io(next, &from, &any, &io, NULL, NULL, &error));
         CHECK(to.closed == 1);
         GIVES(DISKIMG_OK, diskimg_open_memory(to.bytes, to.length, &raw, &other, &error));
         CHECK(same(image, other));
         diskimg_close(other);
         from.calls = 0;
         to.length = 0;
-        GIVES(DISKIMG_OK, diskimg_convert_stream_to_stream(next, &from, &any, append, &to, NULL, NULL, &error));
+        GIVES(DISKIMG_OK, convert_stream_to_stream(next, &from, &any, append, &to, NULL, NULL, &error));
         CHECK(to.length == diskimg_size(image));
         from.calls = 0;
-        GIVES(DISKIMG_OK, diskimg_convert_stream_to_path(next, &from, &any, path, &options, NULL, &error));
+        GIVES(DISKIMG_OK, convert_stream_to_path(next, &from, &any, path, &options, NULL, &error));
         fd = open(path, O_RDWR | O_CLOEXEC);
         from.calls = 0;
-        GIVES(DISKIMG_OK, diskimg_convert_stream_to_fd(next, &from, &any, fd, NULL, NULL, &error));
+        GIVES(DISKIMG_OK, convert_stream_to_fd(next, &from, &any, fd, NULL, NULL, &error));
         GIVES(DISKIMG_OK, diskimg_open_fd(fd, &raw, &other, &error));
         CHECK(same(image, other));
         diskimg_close(other);
@@ -164,13 +164,13 @@ static void image_is_created_and_written(void) {
     memset(bytes, 7, sizeof bytes);
     options.format = DISKIMG_FORMAT_QCOW2;
     unlink(path);
-    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, create_path(path, 1 << 20, &options, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 12345, &error));
     GIVES(DISKIMG_OK, diskimg_write_zeroes(writer, 20000, 1000, &error));
     GIVES(DISKIMG_ERR_OUT_OF_BOUNDS, diskimg_write(writer, bytes, 2, (1 << 20) - 1, &error));
     diskimg_writer_free(writer);
     CHECK(access(path, F_OK) != 0);
-    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, create_path(path, 1 << 20, &options, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 12345, &error));
     GIVES(DISKIMG_OK, diskimg_write_zeroes(writer, 20000, 1000, &error));
     GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
@@ -183,7 +183,7 @@ static void image_is_created_and_written(void) {
     CHECK(memcmp(back, bytes, sizeof back) == 0);
     diskimg_close(image);
     unlink(path);
-    GIVES(DISKIMG_OK, diskimg_create_io(&io, 4096, NULL, &writer, &error));
+    GIVES(DISKIMG_OK, create_io(&io, 4096, NULL, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 10, 4086, &error));
     GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
     CHECK(file.closed == 1 && file.length == 4096 && file.bytes[4095] == 7);
@@ -191,7 +191,7 @@ static void image_is_created_and_written(void) {
     free(file.bytes);
     file = new_memory();
     io.set_size = NULL;
-    GIVES(DISKIMG_OK, diskimg_create_io(&io, 4096, NULL, &writer, &error));
+    GIVES(DISKIMG_OK, create_io(&io, 4096, NULL, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 10, 100, &error));
     GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
     CHECK(file.length == 4096 && file.bytes[109] == 7 && file.bytes[4095] == 0);
@@ -229,7 +229,7 @@ static void conversion_options_apply_to_a_stream(void) {
         diskimg_io io = memory_io(&to);
         options.flags = cases[i].flags;
         options.sparse_size = cases[i].sparse_size;
-        GIVES(DISKIMG_OK, diskimg_convert_stream_to_io(painted, &left, &raw, &io, &options, &result, &error));
+        GIVES(DISKIMG_OK, convert_stream_to_io(painted, &left, &raw, &io, &options, &result, &error));
         CHECK(result.virtual_size == 3 << 20 && result.written + result.zeros == result.virtual_size);
         CHECK((result.zeros > 0) == cases[i].holes);
         free(to.bytes);
@@ -253,7 +253,7 @@ static void progress_stops_an_endless_stream(void) {
     options.progress_user = &calls;
     for (options.format = DISKIMG_FORMAT_RAW; options.format <= DISKIMG_FORMAT_QCOW2; options.format++) {
         GIVES(DISKIMG_ERR_CANCELLED,
-              diskimg_convert_stream_to_path(painted, &left, &raw, path, &options, NULL, &error));
+              convert_stream_to_path(painted, &left, &raw, path, &options, NULL, &error));
         CHECK(access(path, F_OK) != 0);
     }
     CHECK(calls > 4);
@@ -271,7 +271,7 @@ static void whole_unit_is_compressed_and_parts_are_not(void) {
     memset(bytes, 7, sizeof bytes);
     options.format = DISKIMG_FORMAT_QCOW2;
     options.flags = DISKIMG_CONVERT_COMPRESS | DISKIMG_CONVERT_OVERWRITE;
-    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, create_path(path, 1 << 20, &options, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 0, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 2048, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 65536, &error));
@@ -284,13 +284,13 @@ static void whole_unit_is_compressed_and_parts_are_not(void) {
     CHECK(memcmp(back, bytes, sizeof back) == 0);
     diskimg_close(image);
 
-    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, create_path(path, 1 << 20, &options, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, sizeof bytes, 65536, &error));
     GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_write(writer, bytes, 4096, 65536, &error));
     diskimg_writer_free(writer);
     options.settings = "subformat=streamOptimized";
     options.format = DISKIMG_FORMAT_VMDK;
-    GIVES(DISKIMG_OK, diskimg_create_path(path, 1 << 20, &options, &writer, &error));
+    GIVES(DISKIMG_OK, create_path(path, 1 << 20, &options, &writer, &error));
     GIVES(DISKIMG_OK, diskimg_write(writer, bytes, 4096, 65536, &error));
     GIVES(DISKIMG_ERR_NEEDS_SEEK, diskimg_write(writer, bytes, 4096, 0, &error));
     diskimg_writer_free(writer);
@@ -311,26 +311,26 @@ static void existing_image_keeps_its_size(void) {
         unlink(path);
         options.format = DISKIMG_FORMAT_QCOW2;
         options.flags = 0;
-        GIVES(DISKIMG_OK, diskimg_create_path(path, size + (1 << 20), &options, &writer, &error));
+        GIVES(DISKIMG_OK, create_path(path, size + (1 << 20), &options, &writer, &error));
         GIVES(DISKIMG_OK, diskimg_finish(writer, &error));
         diskimg_writer_free(writer);
         fd = open(path, O_RDWR | O_CLOEXEC);
         options.flags = DISKIMG_CONVERT_IN_PLACE;
         if (by_path) {
-            GIVES(DISKIMG_OK, diskimg_convert_to_path(image, path, &options, NULL, &error));
+            GIVES(DISKIMG_OK, convert_to_path(image, path, &options, NULL, &error));
         } else {
-            GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+            GIVES(DISKIMG_OK, convert_to_fd(image, fd, &options, NULL, &error));
         }
         GIVES(DISKIMG_OK, diskimg_open_path(path, NULL, &other, &error));
         CHECK(diskimg_size(other) == size + (1 << 20));
         diskimg_close(other);
         CHECK(fstat(fd, &before) == 0);
-        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_path(image, path, &options, NULL, &error));
-        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, path, &options, NULL, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_fd(image, fd, &options, NULL, &error));
         CHECK(fstat(fd, &after) == 0 && before.st_size == after.st_size);
         options.format = DISKIMG_FORMAT_RAW;
         CHECK(ftruncate(fd, (off_t)size + 4096) == 0);
-        GIVES(DISKIMG_OK, diskimg_convert_to_fd(image, fd, &options, NULL, &error));
+        GIVES(DISKIMG_OK, convert_to_fd(image, fd, &options, NULL, &error));
         CHECK(fstat(fd, &after) == 0 && (uint64_t)after.st_size == size + 4096);
         close(fd);
     }
