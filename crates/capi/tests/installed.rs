@@ -66,6 +66,16 @@ fn programs_build_and_run_against_an_installed_copy() {
     );
 }
 
+#[test]
+fn python_package_is_built_installed_and_tested() {
+    if !["bash", "python3"].into_iter().all(installed) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    install(scratch.path(), &[]);
+    succeed(Command::new(root().join("../../bindings/python/check")).env("PREFIX", scratch.path()));
+}
+
 /// Returns a folder for `PKG_CONFIG_PATH` with a liblzma that is new enough; `None` if the system has none.
 ///
 /// An older liblzma is declared as 5.8.1. The version does not affect which library defines the symbols.
