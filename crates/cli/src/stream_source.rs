@@ -131,7 +131,7 @@ impl CancellableReader {
     fn next(&mut self) -> Result<Vec<u8>> {
         loop {
             if self.cancel.is_triggered() {
-                let stopped = Error::new(ErrorKind::Cancelled).because("the conversion was cancelled");
+                let stopped = Error::cancelled();
                 return Err(stopped.into());
             }
             match &mut self.chunks {

@@ -104,7 +104,7 @@ impl OpenOptions<'_> {
     pub fn advance(&self, bytes: u64) -> Result<()> {
         match self.progress.advance(bytes) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(ErrorKind::Cancelled)),
+            ControlFlow::Break(()) => Err(Error::cancelled()),
         }
     }
 }
@@ -227,7 +227,11 @@ impl Setting {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for anything else, and for sizes of 2^63 or more.
     pub fn as_size(&self) -> Result<u64> {
-        parse_size(&self.value).ok_or_else(|| self.invalid("a size such as 65536, 64k or 2M"))
+        let size = parse_size(&self.value).ok_or_else(|| self.invalid("a size such as 65536, 64k or 2M"))?;
+        match i64::try_from(size) {
+            Ok(size) => Ok(size.unsigned_abs()),
+            Err(_) => Err(self.invalid(format_args!("at most {} bytes", i64::MAX))),
+        }
     }
 
     /// Returns the error for an invalid value: [`ErrorKind::InvalidInput`] with name, value and expectation.
@@ -240,9 +244,10 @@ impl Setting {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// Returns a size in bytes, of any magnitude.
+fn parse_size(text: &str) -> Option<u128> {
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok().filter(|size| i64::try_from(*size).is_ok());
+        return u128::from_str_radix(hex, 16).ok();
     }
     let suffix = text.chars().last()?.to_ascii_lowercase();
     let (number, power) = match "bkmgtpe".find(suffix) {
@@ -258,13 +263,28 @@ fn parse_size(text: &str) -> Option<u64> {
     let digits = fraction.get(..9).unwrap_or(fraction);
     let scale = 10_u128.checked_pow(u32::try_from(digits.len()).ok()?)?;
     let part = digits.parse::<u128>().ok()?.checked_mul(unit)?.checked_div(scale)?;
-    let size = u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?.checked_add(part)?;
-    i64::try_from(size).ok()?.try_into().ok()
+    whole.parse::<u128>().ok()?.checked_mul(unit)?.checked_add(part)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn size_that_is_too_large_is_refused_with_the_largest() {
+        let setting = |value: &str| Setting { name: "size".to_owned(), value: value.to_owned() };
+        assert_eq!(setting("9223372036854775807").as_size().unwrap(), (1 << 63) - 1);
+        for value in
+            ["8E", "9223372036854775808", "18446744073709551616", "0x8000000000000000", "99999999999G"]
+        {
+            let error = setting(value).as_size().unwrap_err().to_string();
+            assert!(error.ends_with("expected at most 9223372036854775807 bytes"), "{error}");
+        }
+        for value in ["-1", "", "1x"] {
+            let error = setting(value).as_size().unwrap_err().to_string();
+            assert!(error.ends_with("a size such as 65536, 64k or 2M"), "{error}");
+        }
+    }
 
     #[test]
     fn sizes_are_parsed_as_by_qemu_img() {
@@ -276,7 +296,7 @@ mod tests {
             ("1.5G", Some(3 << 29)),
             ("1T", Some(1 << 40)),
             ("7E", Some(7 << 60)),
-            ("8E", None),
+            ("8E", Some(1 << 63)),
             ("0x200", Some(512)),
             ("512b", Some(512)),
             ("", None),

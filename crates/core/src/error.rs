@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind as IoKind};
 use std::sync::Arc;
 
+use self::causes::io_errors;
 use crate::{ErrorKind, Fault, Format, LimitKind, Printable, Remedy};
 
 /// The result of every fallible function of this workspace.
@@ -50,6 +51,7 @@ struct ErrorFields {
     because: Option<String>,
     remedy: Option<Remedy>,
     limit: Option<LimitKind>,
+    os_error: Option<i32>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -72,8 +74,15 @@ impl Error {
             because: None,
             remedy: None,
             limit: None,
+            os_error: None,
             source: None,
         }))
+    }
+
+    /// The error of work that the caller stopped: [`ErrorKind::Cancelled`], with the same words wherever it was stopped.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled)
     }
 
     /// Changes the kind, for example if an outer layer knows that an end of input is caused by a corrupt size.
@@ -188,6 +197,14 @@ impl Error {
         self
     }
 
+    /// Adds the error number that the system has for this state, where this library found it before the system refused
+    /// a call, or describes it in its own words. It is not printed; see [`Error::os_error`].
+    #[must_use]
+    pub fn with_os_error(mut self, number: i32) -> Self {
+        self.0.os_error = Some(number);
+        self
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -211,7 +228,7 @@ impl Error {
     /// The party at fault: the image, the caller or the machine. [`Fault`] has the rule.
     #[must_use]
     pub fn fault(&self) -> Fault {
-        self.0.fault.unwrap_or_else(|| Fault::of(self.0.kind, self.io_errors().next()))
+        self.0.fault.unwrap_or_else(|| Fault::of(self.0.kind, io_errors(self).next()))
     }
 
     /// The limit that was exceeded, if the caller can raise it. Limits of a format or of this library have no name.
@@ -259,26 +276,12 @@ impl Error {
         self.0.remedy
     }
 
-    /// The error number of the operating system, if it is among the causes.
+    /// The error number of the operating system, if it is among the causes: the error of a call that failed, or of the
+    /// state of a file that this library refuses itself (`EEXIST`, `EISDIR`).
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
-        self.io_errors().find_map(io::Error::raw_os_error)
+        self.0.os_error.or_else(|| io_errors(self).find_map(io::Error::raw_os_error))
     }
-
-    /// The errors of the standard library among the causes.
-    fn io_errors(&self) -> impl Iterator<Item = &io::Error> {
-        let first: &(dyn std::error::Error + 'static) = self;
-        std::iter::successors(Some(first), |error| cause_of(*error)).filter_map(|error| error.downcast_ref())
-    }
-}
-
-/// The cause of an error. An [`io::Error`] that contains another error does not return that one as its source, but the
-/// source of that one.
-fn cause_of<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a (dyn std::error::Error + 'static)> {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
 }
 
 /// Returns the error that `error` makes if `holds` is false: the check of one rule.
@@ -383,5 +386,6 @@ impl fmt::Display for ErrorFields {
     }
 }
 
+mod causes;
 #[cfg(test)]
 mod tests;

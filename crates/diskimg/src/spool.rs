@@ -40,7 +40,12 @@ impl Default for Spool {
 /// Creates a temporary file in this directory, or in the system's.
 fn temporary(directory: Option<&Path>) -> Result<File> {
     let file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
-    file.map_err(|e| Error::from(e).field("temporary file"))
+    file.map_err(|error| in_temporary_file(error.into()))
+}
+
+/// Names the file in an error of the system, which is not about the image or the target.
+fn in_temporary_file(error: Error) -> Error {
+    error.field("temporary file")
 }
 
 fn too_long(limit: u64, kind: LimitKind) -> Error {
@@ -81,14 +86,14 @@ impl ImageSpool {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.length.checked_add(bytes.len() as u64).filter(|end| *end <= self.limit);
         let end = end.ok_or_else(|| too_long(self.limit, self.limited_by))?;
-        zeros::write(&self.sink, self.length, bytes, zeros::GRANULARITY)?;
+        zeros::write(&self.sink, self.length, bytes, zeros::GRANULARITY).map_err(in_temporary_file)?;
         self.length = end;
         Ok(())
     }
 
     /// Returns the complete file.
     pub(crate) fn finish(self) -> Result<FileSource> {
-        Box::new(self.sink).finish()?;
+        Box::new(self.sink).finish().map_err(in_temporary_file)?;
         FileSource::new(self.file)
     }
 }
@@ -113,7 +118,7 @@ pub(crate) fn spool(
     loop {
         let len = read_full(stream, &mut buf)?;
         if let ControlFlow::Break(()) = progress.advance(len as u64) {
-            return Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was stored"));
+            return Err(Error::cancelled());
         }
         match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => spool.push(bytes)?,
@@ -154,14 +159,16 @@ impl SpillFile for TemporarySpillFile {
         let used = self.used.checked_add(bytes.len() as u64).filter(|used| *used <= self.limit);
         self.used = used.ok_or_else(|| too_long(self.limit, LimitKind::TemporaryFiles))?;
         let file = self.file()?;
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes).map_err(|error| Error::from(error).field("temporary file"))
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.write_all(bytes))
+            .map_err(|error| in_temporary_file(error.into()))
     }
 
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let file = self.file()?;
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buf).map_err(|error| Error::from(error).field("temporary file"))
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(buf))
+            .map_err(|error| in_temporary_file(error.into()))
     }
 }
 

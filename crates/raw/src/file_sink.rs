@@ -9,17 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use diskimg_core::{BlockSink, Error, ErrorKind, HostRange, Result, SinkProperties, check_range, range};
 
 use crate::coverage::Coverage;
-use crate::disk_file::{DiskFile, disk_file};
-use crate::error::{error, io_at};
+use crate::disk_file::{DiskFile, MAX_FILE_LEN, check_length, disk_file};
+use crate::error::error;
 use crate::file_ops::{FileOps, WriteModes};
 use crate::host_run::run_at;
 use crate::image_lock::ImageLock;
+use crate::open_mode::open_for_writing;
 use crate::platform;
 use crate::stored_zeros::StoredZeros;
 use crate::target_file::{EndsOf, TargetFile};
-
-/// The longest file. A limit of the systems: offsets are signed 64-bit integers.
-const MAX_FILE_LEN: u64 = i64::MAX as u64;
 
 /// Options for writing a host file or block device.
 ///
@@ -157,17 +155,23 @@ impl FileSink {
     /// Creates the file `path`, which must not exist. [`SinkOptions::is_zero`] is ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if it exists or cannot be created; otherwise as [`FileSink::new`], and the file remains.
+    /// [`ErrorKind::Exists`] if it exists; [`ErrorKind::Io`] if it cannot be created; otherwise as [`FileSink::new`],
+    /// and the file remains.
     pub fn create_new(path: impl AsRef<Path>, options: SinkOptions) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
-        Self::new(file.map_err(Error::from)?, SinkOptions { is_zero: true, ..options })
+        let file = file.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::from(error).with_kind(ErrorKind::Exists),
+            _ => Error::from(error),
+        })?;
+        Self::new(file, SinkOptions { is_zero: true, ..options })
     }
 
     /// Creates a sink from a file or block device that is open for reading and writing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device, for
-    /// [`SinkOptions::preallocation`] without a size, and for a file open for appending;
+    /// [`SinkOptions::preallocation`] without a size, for a size past [`MAX_FILE_LEN`], and for a file that is open for
+    /// appending or not for writing;
     /// [`ErrorKind::OutOfBounds`] if a block device is smaller than the size; [`ErrorKind::Io`] if the length cannot be
     /// set or the blocks cannot be allocated.
     pub fn new(file: File, options: SinkOptions) -> Result<Self> {
@@ -175,11 +179,8 @@ impl FileSink {
         if options.size.is_none() && options.preallocation != Preallocation::Off {
             return Err(error(ErrorKind::InvalidInput, "preallocation").because("it needs a size"));
         }
-        if platform::is_append(&file).map_err(|error| io_at(error, "file flags", 0))? {
-            return Err(error(ErrorKind::InvalidInput, "file")
-                .found("open for appending")
-                .expected("a file that can be written at any offset"));
-        }
+        open_for_writing(&file, options.ends_last && disk.size > 0)?;
+        options.size.map_or(Ok(()), check_length)?;
         if options.no_copy_on_write && !disk.is_device {
             platform::set_no_copy_on_write(&file);
         }

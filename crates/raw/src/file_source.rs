@@ -16,6 +16,7 @@ use crate::disk_file::{DiskFile, disk_file};
 use crate::error::{ended, io_at, no_disk};
 use crate::holes::Holes;
 use crate::image_lock::{ImageLock, ImageUse};
+use crate::open_mode::open_for_reading;
 use crate::platform;
 
 /// Options for reading a host file.
@@ -71,8 +72,11 @@ impl FileSource {
     /// As [`FileSource::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &SourceOptions) -> Result<Self> {
         let path = path.as_ref();
-        let failed = |error| match platform::is_socket(path) {
-            true => no_disk("a socket"),
+        let failed = |error: io::Error| match platform::is_socket(path) {
+            true => {
+                let number = error.raw_os_error();
+                number.map_or_else(|| no_disk("a socket"), |number| no_disk("a socket").with_os_error(number))
+            }
             // Without the format: the failure to open a file does not depend on it.
             false => Error::from(error),
         };
@@ -93,6 +97,7 @@ impl FileSource {
     /// As [`FileSource::open`].
     pub fn new(file: File) -> Result<Self> {
         let DiskFile { size, is_device } = disk_file(&file)?;
+        open_for_reading(&file)?;
         let direct = platform::set_direct(&file, None).unwrap_or(false).then(BufferPool::default);
         Ok(Self { file, size, direct, holes: Holes::new(!is_device), _lock: None })
     }

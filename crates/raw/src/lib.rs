@@ -39,6 +39,7 @@ mod host_run;
 mod image;
 mod image_lock;
 mod mapped_file;
+mod open_mode;
 mod optical;
 mod partitions;
 mod platform;
@@ -50,6 +51,7 @@ mod superblocks;
 mod target_file;
 
 pub use content::Content;
+pub use disk_file::MAX_FILE_LEN;
 pub use driver::DRIVER;
 pub use existing_target::open_target;
 pub use file_sink::{Copies, FileSink, Preallocation, SinkOptions};

@@ -152,7 +152,7 @@ impl MemberVerification {
         let mut buf = vec![0; STEP];
         loop {
             if stop() {
-                return Err(Error::new(ErrorKind::Cancelled).because("the verification was cancelled"));
+                return Err(Error::cancelled());
             }
             let len = read_full(&mut stream, &mut buf)?;
             match buf.get(..len).filter(|bytes| !bytes.is_empty()) {

@@ -90,7 +90,7 @@ impl CompareJob<'_> {
                 self.difference.fetch_min(difference, Ordering::Relaxed);
             }
             if let ControlFlow::Break(()) = self.progress.advance(range::len(&range)) {
-                return Err(Error::new(ErrorKind::Cancelled).because("the comparison was cancelled"));
+                return Err(Error::cancelled());
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use diskimg_core::{Error, ErrorKind, Progress, Result};
+use diskimg_core::{Error, Progress, Result};
 
 /// The longest wait between two questions if the conversion was cancelled.
 const STEP: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ impl RateLimit {
     /// Waits until `bytes` more are due.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if `progress` stops the conversion.
+    /// [`Cancelled`](diskimg_core::ErrorKind::Cancelled) if `progress` stops the conversion.
     pub(super) fn wait(&self, bytes: u64, progress: &dyn Progress) -> Result<()> {
         let due = self.reserve(bytes, Instant::now());
         loop {
@@ -39,7 +39,7 @@ impl RateLimit {
             }
             std::thread::sleep(rest.min(STEP));
             if progress.advance(0).is_break() {
-                return Err(Error::new(ErrorKind::Cancelled).because("the conversion was cancelled"));
+                return Err(Error::cancelled());
             }
         }
     }
@@ -90,6 +90,6 @@ mod tests {
         let cancel = diskimg_core::Cancel::default();
         cancel.trigger();
         let error = RateLimit::new(Some(1)).unwrap().wait(1 << 40, &cancel).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert_eq!(error.kind(), diskimg_core::ErrorKind::Cancelled);
     }
 }

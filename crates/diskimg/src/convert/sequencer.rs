@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, Result};
 
 /// Runs work in the order of the segments, whichever worker has the segment.
 ///
@@ -31,7 +31,7 @@ impl Sequencer {
     /// Waits for the turn of segment `number`, runs `work`, and lets the next segment run.
     ///
     /// # Errors
-    /// The error of `work`; [`ErrorKind::Cancelled`] if another worker failed during the wait.
+    /// The error of `work`; [`Cancelled`](diskimg_core::ErrorKind::Cancelled) if another worker failed during the wait.
     pub(super) fn in_turn(&self, number: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut state = self.lock();
         while state.next != number && !state.stopped {
@@ -41,7 +41,7 @@ impl Sequencer {
             };
         }
         if state.stopped {
-            return Err(Error::new(ErrorKind::Cancelled).because("another worker stopped the conversion"));
+            return Err(Error::cancelled());
         }
         drop(state);
         work()?;
@@ -121,10 +121,10 @@ mod tests {
         let sequencer = Sequencer::new(2);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| sequencer.in_turn(5, || Ok(())));
-            sequencer.fail(Error::new(ErrorKind::Corrupt));
-            sequencer.fail(Error::new(ErrorKind::Io));
-            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+            sequencer.fail(Error::new(diskimg_core::ErrorKind::Corrupt));
+            sequencer.fail(Error::new(diskimg_core::ErrorKind::Io));
+            assert_eq!(waiting.join().unwrap().unwrap_err().kind(), diskimg_core::ErrorKind::Cancelled);
         });
-        assert_eq!(sequencer.outcome().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(sequencer.outcome().unwrap_err().kind(), diskimg_core::ErrorKind::Corrupt);
     }
 }

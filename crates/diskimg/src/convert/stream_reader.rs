@@ -4,7 +4,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result};
+use diskimg_core::{BlockSink, Error, Progress, Result};
 
 use super::one_pass::OnePass;
 use super::options::{ConvertOptions, Converted};
@@ -26,7 +26,7 @@ const BUFFERS_AHEAD: usize = 4;
 /// stored whole, the bytes of the disk.
 ///
 /// # Errors
-/// As [`super::StreamConvert`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+/// As [`super::StreamConvert`]; [`Cancelled`](diskimg_core::ErrorKind::Cancelled) if `progress` stops it.
 pub(super) fn convert_stream(
     input: StreamInput,
     sink: Box<dyn BlockSink>,
@@ -39,9 +39,7 @@ pub(super) fn convert_stream(
         pass.push(bytes, progress)?;
         match progress.advance(bytes.len() as u64) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => {
-                Err(Error::new(ErrorKind::Cancelled).because("the conversion was cancelled"))
-            }
+            ControlFlow::Break(()) => Err(Error::cancelled()),
         }
     };
     if !decode_beside_reading(&mut stream, &mut decode)? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diskimg_core::{
     BlockSink, CreateOptions, Error, ErrorKind, Fault, NullSink, Remedy, Result, Setting, Siblings,
 };
-use diskimg_raw::{Preallocation, SinkOptions};
+use diskimg_raw::{MAX_FILE_LEN, Preallocation, SinkOptions};
 
 use super::sibling_files::SiblingFiles;
 use super::target::{Target, TargetPlace};
@@ -23,7 +23,7 @@ impl Target {
     ) -> Result<Box<dyn BlockSink>> {
         self.check_reserved_space()?;
         if self.is_raw() {
-            return self.check_raw_options().map(|()| sink);
+            return self.check_raw_options(size).map(|()| sink);
         }
         let driver = driver_of(self.format)?;
         let create = driver.create.ok_or_else(|| {
@@ -54,7 +54,7 @@ impl Target {
     /// created.
     pub(crate) fn measure_options(&self, virtual_size: u64) -> Result<CreateOptions> {
         if self.is_raw() {
-            self.check_raw_options()?;
+            self.check_raw_options(Some(virtual_size))?;
             let virtual_size = if self.rounds_up() { whole_sectors(virtual_size) } else { virtual_size };
             // `create` ignores them, too.
             return Ok(CreateOptions { virtual_size, ..CreateOptions::default() });
@@ -88,7 +88,14 @@ impl Target {
     }
 
     /// Refuses options that raw does not support.
-    fn check_raw_options(&self) -> Result<()> {
+    fn check_raw_options(&self, size: Option<u64>) -> Result<()> {
+        if let Some(size) = size.filter(|size| *size > MAX_FILE_LEN) {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .format(self.format)
+                .field("size")
+                .found(size)
+                .expected(format_args!("at most {MAX_FILE_LEN} bytes")));
+        }
         if self.compress || self.level.is_some() {
             return Err(Error::new(ErrorKind::InvalidInput)
                 .format(self.format)

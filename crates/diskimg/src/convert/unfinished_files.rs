@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, Result};
 
 use super::directory_calls::with_temporary_name;
 
@@ -44,7 +44,7 @@ struct TemporaryNames {
 
 impl UnfinishedFiles {
     /// Removes the files. A target that is not complete never appears: its conversion fails as
-    /// [`ErrorKind::Cancelled`]. While a complete one gets its name, waits for that, at most for `patience`.
+    /// [`Cancelled`](diskimg_core::ErrorKind::Cancelled). While a complete one gets its name, waits for that, at most for `patience`.
     ///
     /// Most file systems of Linux need no temporary names, and there is nothing to remove.
     pub fn remove(&self, patience: Duration) {
@@ -68,11 +68,11 @@ impl UnfinishedFiles {
     /// Begins to give files their names.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] after [`UnfinishedFiles::remove`].
+    /// [`Cancelled`](diskimg_core::ErrorKind::Cancelled) after [`UnfinishedFiles::remove`].
     pub(super) fn publish(&self) -> Result<MutexGuard<'_, ()>> {
         let guard = self.0.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.names().is_removed {
-            true => Err(Error::new(ErrorKind::Cancelled).because("the target was removed")),
+            true => Err(Error::cancelled()),
             false => Ok(guard),
         }
     }
@@ -86,7 +86,7 @@ impl UnfinishedFiles {
         // Locked until the name is known, so that `remove` misses no file.
         let mut names = self.names();
         if names.is_removed {
-            return Err(io::Error::other("the target was removed"));
+            return Err(Error::cancelled().into());
         }
         let (path, made) = with_temporary_name(target, create)?;
         names.paths.insert(path.clone());
@@ -142,7 +142,7 @@ mod tests {
         files.clone().remove(Duration::ZERO);
         assert!(!one.path().exists() && kept.exists());
         assert!(files.create(&target, create).is_err());
-        assert_eq!(files.publish().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(files.publish().unwrap_err().kind(), diskimg_core::ErrorKind::Cancelled);
         drop(one);
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
     }

@@ -143,7 +143,9 @@ impl FileContent {
 /// of `/dev/null` would harm the whole system.
 pub(super) fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
     match target.symlink_metadata() {
-        Err(_) => Ok(target.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(target.to_owned()),
+        // A name that is too long, among others: only the last step would refuse it.
+        Err(error) => Err(about(error, target)),
         Ok(_) if !overwrite => Err(exists(target)),
         Ok(_) if target.metadata().is_ok_and(|there| !there.is_file()) => Err(not_a_file(target)),
         #[allow(clippy::disallowed_methods, reason = "the path is from the caller, not from an image")]
@@ -152,10 +154,15 @@ pub(super) fn real_target(target: &Path, overwrite: bool) -> Result<PathBuf> {
 }
 
 fn not_a_file(target: &Path) -> Error {
-    Error::new(ErrorKind::InvalidInput)
+    let error = Error::new(ErrorKind::InvalidInput)
         .file(format!("target '{}'", target.display()))
         .expected("a regular file, a block device, or a new name")
-        .because("only regular files are replaced")
+        .because("only regular files are replaced");
+    #[cfg(unix)]
+    if target.is_dir() {
+        return error.with_os_error(rustix::io::Errno::ISDIR.raw_os_error());
+    }
+    error
 }
 
 pub(super) fn exists(target: &Path) -> Error {

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg_core::{BlockSink, HostRange, Result, SinkProperties};
+use diskimg_raw::MAX_FILE_LEN;
 
 /// The unit of the length of a raw file in QEMU, in bytes.
 const SECTOR: u64 = 512;
 
-/// Rounds a length up to whole sectors.
+/// Rounds a length up to whole sectors, unless no file is that long.
 pub(super) fn whole_sectors(bytes: u64) -> u64 {
-    bytes.checked_next_multiple_of(SECTOR).unwrap_or(bytes)
+    bytes.checked_next_multiple_of(SECTOR).filter(|bytes| *bytes <= MAX_FILE_LEN).unwrap_or(bytes)
 }
 
 /// Appends zeros up to whole sectors when the disk is complete. It has no batches: they would bypass `end`, and the sinks

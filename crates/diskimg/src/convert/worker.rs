@@ -65,7 +65,7 @@ impl<'a> ConvertWorker<'a> {
             let range = planned.range();
             self.process(&planned)?;
             if let ControlFlow::Break(()) = self.conversion.progress.advance(range::len(&range)) {
-                return Err(Error::new(ErrorKind::Cancelled).because("the conversion was cancelled"));
+                return Err(Error::cancelled());
             }
         }
         Ok(())

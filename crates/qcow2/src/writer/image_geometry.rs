@@ -34,18 +34,19 @@ impl ImageGeometry {
         let clusters = Geometry::new(cluster_bits(options)?, options.extended_l2);
         let refcount_order = refcount_order(options)?;
         let size = options.virtual_size;
-        if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
-            return Err(invalid_option("virtual_size").found(size).expected("less than 2^63 bytes"));
-        }
         let fits = |clusters: Geometry| clusters.l1_entries_for(size) <= MAX_L1_BYTES / 8;
         if !fits(clusters) {
             let larger = (clusters.cluster_bits()..=MAX_CLUSTER_BITS)
                 .map(|bits| Geometry::new(bits, options.extended_l2))
                 .find(|clusters| fits(*clusters));
-            let expected = match larger {
-                Some(larger) => format!("at least {} for a disk of {size} bytes", larger.cluster_size()),
-                None => format!("a disk smaller than {size} bytes"),
+            let Some(larger) = larger else {
+                let largest = Geometry::new(MAX_CLUSTER_BITS, options.extended_l2);
+                let most = largest.l1_span().saturating_mul(MAX_L1_BYTES / 8);
+                let expected =
+                    format_args!("at most {most} bytes, with clusters of {}", largest.cluster_size());
+                return Err(invalid_option("virtual_size").found(size).expected(expected));
             };
+            let expected = format_args!("at least {} for a disk of {size} bytes", larger.cluster_size());
             return Err(invalid_option("cluster_size").found(clusters.cluster_size()).expected(expected));
         }
         Ok(Self { clusters, refcount_order, size })
@@ -164,7 +165,9 @@ mod tests {
         assert!(error.to_string().contains("at least 1024 for"), "{error}");
         assert!(geometry(1024, (128 << 30) + 1).is_ok());
         assert!(geometry(2 << 20, 1 << 60).is_ok());
-        assert!(geometry(2 << 20, 1 << 62).unwrap_err().to_string().contains("a disk smaller"));
+        assert!(
+            geometry(2 << 20, 1 << 62).unwrap_err().to_string().contains("at most 2305843009213693952 bytes")
+        );
     }
 
     #[test]

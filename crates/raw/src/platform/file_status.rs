@@ -7,8 +7,17 @@ pub(crate) enum HostFileKind {
     Regular(u64),
     /// A block device of this size.
     Device(u64),
-    /// Anything else, described in words.
-    Other(&'static str),
+    /// Anything else, described in words, and the error number with which the system refuses to read or write it.
+    Other(&'static str, Option<i32>),
+}
+
+/// The calls that an open file accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OpenMode {
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+    /// True if every write is appended, whatever its offset.
+    pub(crate) appends: bool,
 }
 
 /// Attributes that change when a file is modified. Equal stamps mean that a hole is still a hole.

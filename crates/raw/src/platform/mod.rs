@@ -33,11 +33,11 @@ pub(crate) use plain::{
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    is_append, is_block_device, is_socket, is_unsupported, kind, open_read, open_write, read_at, stamp,
+    is_block_device, is_socket, is_unsupported, kind, open_mode, open_read, open_write, read_at, stamp,
     write_at,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    is_append, is_block_device, is_socket, is_unsupported, kind, open_read, open_write, read_at, stamp,
+    is_block_device, is_socket, is_unsupported, kind, open_mode, open_read, open_write, read_at, stamp,
     write_at,
 };

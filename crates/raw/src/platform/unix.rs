@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::file_status::{FileStamp, HostFileKind};
+use super::file_status::{FileStamp, HostFileKind, OpenMode};
 
 /// Opens a file for reading. Does not wait for the writer of a FIFO.
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
@@ -52,13 +52,14 @@ pub(crate) fn kind(file: &File) -> io::Result<HostFileKind> {
         return Ok(HostFileKind::Device(file.seek(SeekFrom::End(0))?));
     }
     let kinds = [
-        (file_type.is_dir(), "a directory"),
-        (file_type.is_fifo(), "a pipe"),
-        (file_type.is_socket(), "a socket"),
-        (file_type.is_char_device(), "a character device"),
+        (file_type.is_dir(), "a directory", Some(Errno::ISDIR)),
+        (file_type.is_fifo(), "a pipe", Some(Errno::SPIPE)),
+        (file_type.is_socket(), "a socket", Some(Errno::SPIPE)),
+        (file_type.is_char_device(), "a character device", None),
     ];
-    let kind = kinds.iter().find(|(is_it, _)| *is_it);
-    Ok(HostFileKind::Other(kind.map_or("not a regular file", |(_, name)| *name)))
+    let kind = kinds.into_iter().find(|(is_it, ..)| *is_it);
+    let (_, name, errno) = kind.unwrap_or((true, "not a regular file", None));
+    Ok(HostFileKind::Other(name, errno.map(Errno::raw_os_error)))
 }
 
 pub(crate) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -69,9 +70,19 @@ pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usiz
     file.write_at(data, offset)
 }
 
-/// Returns true if every write is appended, whatever its offset.
-pub(crate) fn is_append(file: &File) -> io::Result<bool> {
-    Ok(rustix::fs::fcntl_getfl(file)?.contains(OFlags::APPEND))
+/// Returns the calls that an open file accepts.
+pub(crate) fn open_mode(file: &File) -> io::Result<OpenMode> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    let access = flags & OFlags::RWMODE;
+    #[cfg(target_os = "linux")]
+    let is_path = flags.contains(OFlags::PATH);
+    #[cfg(not(target_os = "linux"))]
+    let is_path = false;
+    Ok(OpenMode {
+        reads: access != OFlags::WRONLY && !is_path,
+        writes: access != OFlags::RDONLY && !is_path,
+        appends: flags.contains(OFlags::APPEND),
+    })
 }
 
 /// Returns the attributes that change when the file is modified.

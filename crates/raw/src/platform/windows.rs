@@ -5,7 +5,7 @@ use std::io;
 use std::os::windows::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::file_status::{FileStamp, HostFileKind};
+use super::file_status::{FileStamp, HostFileKind, OpenMode};
 
 pub(crate) fn open_read(path: &Path) -> io::Result<File> {
     File::open(path)
@@ -28,9 +28,9 @@ pub(crate) fn kind(file: &File) -> io::Result<HostFileKind> {
     Ok(if metadata.is_file() {
         HostFileKind::Regular(metadata.len())
     } else if metadata.is_dir() {
-        HostFileKind::Other("a directory")
+        HostFileKind::Other("a directory", None)
     } else {
-        HostFileKind::Other("not a regular file")
+        HostFileKind::Other("not a regular file", None)
     })
 }
 
@@ -47,8 +47,8 @@ pub(crate) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usiz
     file.seek_write(data, offset)
 }
 
-pub(crate) fn is_append(_file: &File) -> io::Result<bool> {
-    Ok(false)
+pub(crate) fn open_mode(_file: &File) -> io::Result<OpenMode> {
+    Ok(OpenMode { reads: true, writes: true, appends: false })
 }
 
 pub(crate) fn stamp(file: &File) -> io::Result<FileStamp> {

@@ -41,23 +41,20 @@ impl ImageLayout {
             )));
         }
         let size = options.virtual_size;
-        let too_large = |most: &dyn std::fmt::Display| invalid("virtual size").found(size).expected(most);
-        let size_in_header = size
-            .checked_next_multiple_of(SECTOR.into())
-            .filter(|size| i64::try_from(*size).is_ok())
-            .ok_or_else(|| too_large(&"less than 2^63 bytes"))?;
-        let needed = size_in_header.div_ceil(block);
-        let blocks = u32::try_from(needed)
+        let too_large = || {
+            let most = MAX_BLOCKS.saturating_mul(block);
+            let expected = format_args!("at most {most} bytes with blocks of {block} bytes");
+            let error = invalid("virtual size").found(size).expected(expected);
+            match size <= MAX_BLOCKS.saturating_mul(1 << MAX_BLOCK_BITS) {
+                true => error.with_remedy(Remedy::SetOption(&[("block_size", "64M")])),
+                false => error,
+            }
+        };
+        let size_in_header = size.checked_next_multiple_of(SECTOR.into()).ok_or_else(too_large)?;
+        let blocks = u32::try_from(size_in_header.div_ceil(block))
             .ok()
             .filter(|blocks| u64::from(*blocks) <= MAX_BLOCKS)
-            .ok_or_else(|| {
-                let most = MAX_BLOCKS.saturating_mul(block);
-                let error = too_large(&format_args!("at most {most} bytes with blocks of {block} bytes"));
-                match size_in_header <= MAX_BLOCKS.saturating_mul(1 << MAX_BLOCK_BITS) {
-                    true => error.with_remedy(Remedy::SetOption(&[("block_size", "64M")])),
-                    false => error,
-                }
-            })?;
+            .ok_or_else(too_large)?;
         let map_end = ALIGN.saturating_add(u64::from(blocks).saturating_mul(ENTRY_BYTES));
         let geometry = Geometry {
             map: HostOffset(ALIGN),

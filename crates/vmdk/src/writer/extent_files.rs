@@ -20,6 +20,26 @@ const SPARSE_SECTORS: u64 = 4_192_256;
 /// byte more than FAT16 and old systems support.
 const FLAT_SECTORS: u64 = 4_193_792;
 
+/// The bytes of the disk in each file but the last.
+const fn file_span(subformat: Subformat) -> u64 {
+    sectors(match subformat {
+        Subformat::TwoGbMaxExtentSparse => SPARSE_SECTORS,
+        Subformat::TwoGbMaxExtentFlat => FLAT_SECTORS,
+        _ => i64::MAX as u64 / SECTOR,
+    })
+}
+
+/// The size in bytes of the largest disk.
+pub(super) const fn largest_disk(subformat: Subformat) -> u64 {
+    match subformat {
+        Subformat::MonolithicSparse | Subformat::StreamOptimized => LARGEST_DISK,
+        Subformat::MonolithicFlat | Subformat::Vmfs => file_span(subformat),
+        Subformat::TwoGbMaxExtentSparse | Subformat::TwoGbMaxExtentFlat => {
+            file_span(subformat).saturating_mul(MAX_EXTENTS as u64)
+        }
+    }
+}
+
 /// The files of an image apart from its descriptor, and their contents.
 pub(super) struct ExtentFiles {
     names: FileNames,
@@ -32,13 +52,8 @@ impl ExtentFiles {
     /// The files of an image with this file name.
     pub(super) fn new(options: &WriterOptions, image_name: &str) -> Result<Self> {
         check_grain_size(options.grain_size)?;
-        let file_sectors = match options.subformat {
-            Subformat::TwoGbMaxExtentSparse => SPARSE_SECTORS,
-            Subformat::TwoGbMaxExtentFlat => FLAT_SECTORS,
-            _ => u64::MAX / SECTOR,
-        };
         let (names, options) = (FileNames::new(image_name)?, options.clone());
-        Ok(Self { names, options, file_span: sectors(file_sectors) })
+        Ok(Self { names, file_span: file_span(options.subformat), options })
     }
 
     /// The number of files, at most the limit of this crate's reader.

@@ -8,6 +8,7 @@ use diskimg_core::{
 };
 
 use super::descriptor::{self, ExtentEntry};
+use super::extent_files::largest_disk;
 use super::extent_layout::checked_geometry;
 use super::file_names::FileNames;
 use super::multi_file_writer::MultiFileWriter;
@@ -103,7 +104,10 @@ pub(super) fn check(options: &WriterOptions) -> Result<()> {
     // QEMU rejects a header of no sectors: the file would be only a descriptor.
     ensure(size != 0, || invalid_option("virtual_size").found(size).expected("at least one byte"))?;
     if size.checked_next_multiple_of(SECTOR).is_none_or(|size| i64::try_from(size).is_err()) {
-        return Err(invalid_option("virtual_size").found(size).expected("less than 2^63 bytes"));
+        let most = largest_disk(options.subformat);
+        return Err(invalid_option("virtual_size")
+            .found(size)
+            .expected(format_args!("at most {most} bytes")));
     }
     if options.cid == Some(NO_PARENT) {
         return Err(invalid_option("cid")
