@@ -1,0 +1,3 @@
+module github.com/diskimg/diskimg/bindings/go
+
+go 1.19

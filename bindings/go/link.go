@@ -1,0 +1,6 @@
+//go:build !diskimg_static
+
+package diskimg
+
+// #cgo pkg-config: diskimg
+import "C"
