@@ -20,7 +20,10 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-static char *file, *temporary_directory;
+static char *file, *temporary_directory, *search_directory;
+/* The files below the image, nearest first. */
+static diskimg_parent *parents;
+static char **parent_paths;
 static diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
 /* One image for all clients. Any thread may read it. */
 static diskimg_image *image;
@@ -71,6 +74,8 @@ static const char *remedy(diskimg_status status) {
         return "allow_raw=true serves it as a raw disk";
     case DISKIMG_ERR_REFERENCE:
         return options.flags & DISKIMG_OPEN_REFERENCES ? NULL : "references=true opens files in its directory";
+    case DISKIMG_ERR_IN_USE:
+        return "ignore_locks=true reads it although it may change";
     default:
         return NULL;
     }
@@ -110,6 +115,29 @@ static int set_path(char **path, const char *value) {
     return *path == NULL ? -1 : 0;
 }
 
+static int add_parent(const char *value) {
+    size_t count = options.parent_count + 1;
+    diskimg_parent parent = DISKIMG_PARENT_INIT;
+    diskimg_parent *longer = realloc(parents, count * sizeof *parents);
+    char **more = longer == NULL ? NULL : realloc(parent_paths, count * sizeof *parent_paths);
+
+    parents = longer == NULL ? parents : longer;
+    parent_paths = more == NULL ? parent_paths : more;
+    if (more == NULL) {
+        nbdkit_error("realloc: %m");
+        return -1;
+    }
+    parent_paths[count - 1] = NULL;
+    if (set_path(&parent_paths[count - 1], value) == -1) {
+        return -1;
+    }
+    parent.path = parent_paths[count - 1];
+    parents[count - 1] = parent;
+    options.parents = parents;
+    options.parent_count = count;
+    return 0;
+}
+
 static int diskimg_plugin_config(const char *key, const char *value) {
     size_t i;
 
@@ -120,6 +148,14 @@ static int diskimg_plugin_config(const char *key, const char *value) {
         int result = set_path(&temporary_directory, value);
         options.temporary_directory = temporary_directory;
         return result;
+    }
+    if (strcmp(key, "search_dir") == 0) {
+        int result = set_path(&search_directory, value);
+        options.search_directory = search_directory;
+        return result;
+    }
+    if (strcmp(key, "parent") == 0) {
+        return add_parent(value);
     }
     if (strcmp(key, "format") == 0) {
         options.format = diskimg_format_by_name(value);
@@ -176,8 +212,14 @@ static int diskimg_plugin_get_ready(void) {
 
 static void diskimg_plugin_unload(void) {
     diskimg_close(image);
-    free(file);
+    while (options.parent_count > 0) {
+        free(parent_paths[--options.parent_count]);
+    }
+    free(parent_paths);
+    free(parents);
+    free(search_directory);
     free(temporary_directory);
+    free(file);
 }
 
 static void *diskimg_plugin_open(int readonly) {
@@ -307,6 +349,8 @@ static struct nbdkit_plugin plugin = {
                    "snapshot=<ID>                 Serve an internal snapshot, by its id or name.\n"
                    "member=<NAME>                 The disk to serve from an archive with several.\n"
                    "references=<BOOL>             Open backing, extent and data files in its directory.\n"
+                   "search_dir=<DIRECTORY>        Look for these files there first.\n"
+                   "parent=<FILENAME>             The file below the image; again for the one below that.\n"
                    "max_depth=<NUMBER>            The largest number of files below the image; default 16.\n"
                    "allow_part=<BOOL>             Serve one extent of a disk that has several.\n"
                    "allow_parent_mismatch=<BOOL>  Accept a parent other than the recorded one.\n"
