@@ -1,6 +1,7 @@
 //! Messages without hidden characters.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use diskimg::core::is_hidden;
 
@@ -11,6 +12,11 @@ pub(crate) fn visible(message: &str) -> Cow<'_, str> {
     }
     let each = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
     Cow::Owned(message.chars().map(each).collect())
+}
+
+/// Returns a path for a message, with its hidden characters escaped.
+pub(crate) fn visible_path(path: &Path) -> String {
+    visible(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(test)]

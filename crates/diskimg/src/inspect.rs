@@ -1,9 +1,10 @@
 //! Describing an image without opening the files it refers to.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use diskimg_core::{BlockSource, ImageInfo, Result};
+use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Progress, Result};
 
 use crate::archive::ArchivedDisk;
 use crate::byte_stream::SourceReader;
@@ -12,7 +13,6 @@ use crate::host_file::open_stream;
 use crate::inspection::{FileSizes, Inspection};
 use crate::opener::Opener;
 use crate::probe::{Probed, Prober};
-use crate::sniff::FileEnds;
 
 /// Describes the image in a file with the default [`Opener`]: see [`Opener::inspect`].
 ///
@@ -37,16 +37,37 @@ impl Opener {
     /// the length of the file, at most [`Limits::metadata_cache`](crate::Limits::metadata_cache) bytes of tables. Opens
     /// no other file, whatever [`Opener::resolver`] allows.
     ///
-    /// A compressed file is decoded as far as needed: to its end if it holds a raw disk, whose size is
-    /// recorded nowhere else.
+    /// A compressed file is decompressed to its end, an image with tables to a temporary file as [`Opener::spool`] allows.
+    /// If it must not be stored, the finding `tables_not_compared` gives the reason. With [`Opener::heads_only`], a
+    /// compressed file is read like a stream: see [`Opener::inspect_stream`].
     ///
     /// # Errors
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects of
     /// the header. An encrypted image is not an error but a finding: see [`ImageInfo::encryption`].
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
+        self.inspect_with(path, &())
+    }
+
+    /// Describes the image in a file as [`Opener::inspect`] does. Reports the bytes of a compressed file that were read to
+    /// `progress`, which may stop it.
+    ///
+    /// ```
+    /// use diskimg::{Cancel, Opener};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
+    /// let cancel = Cancel::default(); // another thread may trigger it
+    /// let info = Opener::new().inspect_with(&path, &cancel)?.info;
+    /// assert_eq!(info.virtual_size, 1 << 20);
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::inspect`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+    pub fn inspect_with(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
-        let mut inspection = self.inspection(&source, || open_stream(path))?;
+        let mut inspection = self.inspection(&source, || open_stream(path), progress)?;
         let finding = extent_name_finding(path, &inspection.info);
         inspection.info.findings.extend(finding);
         Ok(Inspection { in_use: self.in_use(&source, path)?, ..inspection })
@@ -57,22 +78,36 @@ impl Opener {
     /// # Errors
     /// As [`Opener::inspect`].
     pub fn inspect_source(&self, source: &dyn BlockSource) -> Result<Inspection> {
-        self.inspection(source, || Ok(SourceReader::new(source)))
+        self.inspect_source_with(source, &())
+    }
+
+    /// Describes the image in a source as [`Opener::inspect_with`] does.
+    ///
+    /// # Errors
+    /// As [`Opener::inspect_with`].
+    pub fn inspect_source_with(
+        &self,
+        source: &dyn BlockSource,
+        progress: &dyn Progress,
+    ) -> Result<Inspection> {
+        self.inspection(source, || Ok(SourceReader::new(source)), progress)
     }
 
     fn inspection<R: Read>(
         &self,
         source: &dyn BlockSource,
         stream: impl FnOnce() -> Result<R>,
+        progress: &dyn Progress,
     ) -> Result<Inspection> {
         let sizes = FileSizes::of(source);
         if self.wrapper_of(source)?.is_some() {
-            let inside = self.inspect_stream(stream()?)?;
+            progress.begin(Some(source.size()));
+            let inside = self.inspect_compressed(stream()?, progress)?;
             return Ok(Inspection::new(inside.info, inside.wrapper, sizes).in_archive(inside.archive));
         }
         Ok(match self.archived_in(source)? {
             Some(disk) => {
-                let info = self.inspect_member(&disk)?;
+                let info = self.inspect_member(&disk, progress)?;
                 Inspection::new(info, None, sizes).in_archive(Some(disk.conclusion.member))
             }
             None => Inspection::new(self.inspect_image(source)?, None, sizes),
@@ -80,33 +115,70 @@ impl Opener {
     }
 
     /// Describes the disk of an archive.
-    fn inspect_member(&self, disk: &ArchivedDisk<&dyn BlockSource>) -> Result<ImageInfo> {
+    fn inspect_member(
+        &self,
+        disk: &ArchivedDisk<&dyn BlockSource>,
+        progress: &dyn Progress,
+    ) -> Result<ImageInfo> {
         let ArchivedDisk { source, conclusion } = disk;
         let mut info = match conclusion.member.wrapper {
-            Some(_) => self.inside_archive().inspect_stream(SourceReader::new(source))?.info,
+            Some(_) => {
+                progress.begin(Some(source.size()));
+                self.inside_archive().inspect_compressed(SourceReader::new(source), progress)?.info
+            }
             None => self.inside_archive().inspect_image(source)?,
         };
         conclusion.describe(&mut info);
         Ok(info)
     }
 
-    /// Describes the image in a source that is decompressed and extracted already.
-    pub(crate) fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
-        let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
-        let mut info = (driver.inspect)(source, &self.limits)?;
-        if let Some(survey) = driver.survey {
-            let findings = survey(source, &info, &self.limits);
-            info.findings.extend(findings);
-        }
-        Ok(info)
-    }
-
-    /// Describes an image that is streamed, reading no more than needed: see [`Prober`].
+    /// Describes an image that is streamed, reading no more than needed: see [`Prober`]. Its tables are not compared with
+    /// its length: see [`Opener::inspect_whole_stream`].
     ///
     /// # Errors
     /// As [`Opener::inspect`].
-    pub fn inspect_stream(&self, mut stream: impl Read) -> Result<Inspection> {
-        let mut prober = Prober::with(self);
+    pub fn inspect_stream(&self, stream: impl Read) -> Result<Inspection> {
+        self.probe(Prober::with(self), stream, &())
+    }
+
+    /// Describes an image that is streamed as [`Opener::inspect`] does: reads an image with tables to its end and compares
+    /// them with its length. It is stored in a temporary file meanwhile, as [`Opener::spool`] allows; if it must not be
+    /// stored, the finding `tables_not_compared` gives the reason. Reports the bytes of the stream to `progress`.
+    ///
+    /// ```
+    /// use diskimg::Opener;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.qcow2");
+    /// # let sink = diskimg::Target::file(&path, diskimg::driver("qcow2")?.format).create(Some(1 << 20))?;
+    /// # sink.write_at(0, &[1; 1 << 20])?;
+    /// # sink.finish()?;
+    /// let image = std::fs::read(&path)?;
+    /// let half = &image[..image.len() / 2];
+    /// let info = Opener::new().inspect_whole_stream(half, &())?.info;
+    /// assert_eq!(info.findings[0].check, "truncated");
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Opener::inspect`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+    pub fn inspect_whole_stream(&self, stream: impl Read, progress: &dyn Progress) -> Result<Inspection> {
+        self.probe(Prober::of_whole_images(self), stream, progress)
+    }
+
+    fn inspect_compressed(&self, stream: impl Read, progress: &dyn Progress) -> Result<Inspection> {
+        match self.heads_only {
+            true => self.probe(Prober::with(self), stream, progress),
+            false => self.inspect_whole_stream(stream, progress),
+        }
+    }
+
+    /// Pushes a stream into a prober until everything is certain.
+    fn probe(
+        &self,
+        mut prober: Prober,
+        mut stream: impl Read,
+        progress: &dyn Progress,
+    ) -> Result<Inspection> {
         let mut buf = vec![0; STEP];
         loop {
             self.check_cancel()?;
@@ -114,6 +186,9 @@ impl Opener {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
+            if let ControlFlow::Break(()) = progress.advance(len as u64) {
+                return Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"));
+            }
             if len == 0 || prober.push(buf.get(..len).unwrap_or(&buf)) == Probed::Done {
                 return prober.finish().into_inspection();
             }

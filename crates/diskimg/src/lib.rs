@@ -50,6 +50,7 @@ mod host_file;
 mod host_id;
 mod inspect;
 mod inspect_below;
+mod inspect_image;
 mod inspection;
 #[cfg(feature = "json")]
 pub mod json;

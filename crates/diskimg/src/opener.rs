@@ -62,7 +62,8 @@ pub struct Opener {
     /// ([`InvalidInput`](ErrorKind::InvalidInput)) if a member is named.
     pub member: Option<String>,
     /// Verifies the disk of an OVA if the manifest of the archive has its digest. A conversion of a disk with another
-    /// digest is an error ([`Corrupt`](ErrorKind::Corrupt)) and leaves no target.
+    /// digest is an error ([`Corrupt`](ErrorKind::Corrupt)) and leaves no target. Reading, comparing and checking an
+    /// uncompressed disk of an archive in a file do not verify it, because they do not read all of the member.
     ///
     /// ```
     /// use diskimg::Opener;
@@ -104,6 +105,9 @@ pub struct Opener {
     /// assert_eq!(error.kind(), ErrorKind::Corrupt);
     /// ```
     pub strict: bool,
+    /// Describes a compressed image by its head only, without the comparison of its tables with its length: for programs
+    /// that need the format and size fast. See [`Opener::inspect`](crate::Opener::inspect).
+    pub heads_only: bool,
     /// Bypasses the page cache (`O_DIRECT`) where the system supports it.
     pub direct: bool,
     /// The treatment of files that other processes use. By default, an image that another process has locked for
@@ -145,6 +149,7 @@ impl Default for Opener {
             verify: true,
             snapshot: None,
             strict: false,
+            heads_only: false,
             direct: false,
             locking: Locking::default(),
             threads: 0,

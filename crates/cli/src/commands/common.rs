@@ -7,8 +7,8 @@ use std::sync::Arc;
 use diskimg::core::DenyReferences;
 use diskimg::raw::ImageUse;
 use diskimg::{
-    Cancel, Disk, Error, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Resolver,
-    SearchPath, Severity, SnapshotSelector, StreamInput, Unfollowed, WithinDirectory, driver,
+    Cancel, Disk, Error, Finding, ImageInfo, Input, Inspection, Locking, Opener, ParentFile, Progress,
+    Resolver, SearchPath, Severity, SnapshotSelector, StreamInput, Unfollowed, WithinDirectory, driver,
 };
 
 use crate::args::{FollowArgs, OpenArgs, Output};
@@ -17,7 +17,7 @@ use crate::memory_limit;
 use crate::output::is_dash;
 use crate::signals::Interrupt;
 use crate::stream_source::{self, CancellableReader, is_stream, redirected_file};
-use crate::visible::visible;
+use crate::visible::{visible, visible_path};
 
 /// The arguments of all commands.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ pub(super) fn opener(args: &OpenArgs, follow: Option<(&FollowArgs, &Path)>) -> R
 /// Prints the findings of severity warning on standard error. `file` is named if the command reads several images.
 pub(super) fn warn(findings: &[Finding], file: Option<&Path>, common: CommonArgs) {
     let mut stderr = std::io::stderr().lock();
-    let file = file.map_or(String::new(), |file| format!("{}: ", file.display()));
+    let file = file.map_or(String::new(), |file| format!("{}: ", visible_path(file)));
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning && !common.quiet) {
         let _ = writeln!(stderr, "diskimg: warning: {file}{}", visible(&finding.message));
     }
@@ -105,23 +105,50 @@ fn resolver(args: &FollowArgs, file: &Path) -> Result<Arc<dyn Resolver>, Failure
     Ok(Arc::new(directories))
 }
 
-/// Reads the metadata of the image in a file or stream. Warns if another process writes the file.
+/// Reads the metadata of the image in a file or stream: of a stream and of a compressed file, those in the head of the
+/// image. Warns if another process writes the file.
 pub(super) fn inspect_path(opener: &Opener, file: &Path, common: CommonArgs) -> Result<Inspection, Failure> {
     if is_stream(file) {
-        let in_use = check_redirected(opener, file, ImageUse::Describe).err().map(|error| error.to_string());
-        warn_in_use(in_use.as_slice(), common);
+        warn_of_redirected(opener, file, common);
         let stream = stream_source::open(file).map_err(Error::from).about(file)?;
         return opener.inspect_stream(stream).about(shown(file));
     }
+    let mut opener = opener.clone();
+    opener.heads_only = true;
     let inspection = opener.inspect(file).about(file)?;
     warn_in_use(inspection.in_use.as_slice(), common);
     Ok(inspection)
 }
 
+/// Reads all metadata of the image in a file or stream, also those that only the end of a stream shows. Warns if another
+/// process writes the file.
+pub(super) fn inspect_whole(
+    opener: &Opener,
+    file: &Path,
+    common: CommonArgs,
+    (interrupt, progress): (&Interrupt, &dyn Progress),
+) -> Result<Inspection, Failure> {
+    if is_stream(file) {
+        warn_of_redirected(opener, file, common);
+        let stream = CancellableReader::open(file, Arc::clone(&interrupt.cancel));
+        let stream = stream.map_err(Error::from).about(file)?;
+        return opener.inspect_whole_stream(stream, progress).about(shown(file));
+    }
+    let inspection = opener.inspect_with(file, progress).about(file)?;
+    warn_in_use(inspection.in_use.as_slice(), common);
+    Ok(inspection)
+}
+
+/// Prints a warning if another process writes the file that standard input is redirected from.
+fn warn_of_redirected(opener: &Opener, file: &Path, common: CommonArgs) {
+    let in_use = check_redirected(opener, file, ImageUse::Describe).err().map(|error| error.to_string());
+    warn_in_use(in_use.as_slice(), common);
+}
+
 /// Prints a warning for each file that another process writes.
 pub(super) fn warn_in_use(messages: &[String], common: CommonArgs) {
     for message in messages.iter().filter(|_| !common.quiet) {
-        eprintln!("diskimg: warning: {message}");
+        eprintln!("diskimg: warning: {}", visible(message));
     }
 }
 

@@ -6,17 +6,28 @@ use diskimg::Severity;
 use diskimg::json::{self, severity};
 use serde_json::json;
 
-use super::common::{CommonArgs, inspect_path, opener};
+use super::common::{CommonArgs, inspect_whole, opener};
 use crate::args::{DescribeArgs, Output};
 use crate::failure::Outcome;
 use crate::output::{print_json, shown, stdout};
+use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
+use crate::signals::Interrupt;
 use crate::visible::visible;
 
 /// The exit code for findings of severity warning or higher.
 const FINDINGS: u8 = 2;
 
 pub(super) fn run(args: &DescribeArgs, common: CommonArgs) -> Outcome {
-    let inspection = inspect_path(&opener(&args.open, None)?, &args.file, common)?;
+    let interrupt = Interrupt::listen();
+    let mode = if common.quiet { ProgressMode::None } else { ProgressMode::Auto };
+    let display =
+        ProgressDisplay::new(mode, &interrupt, &ProgressOutputs { fd: None, stdout_is_data: true })?;
+    let inspected = inspect_whole(&opener(&args.open, None)?, &args.file, common, (&interrupt, &display));
+    display.finish(inspected.is_ok());
+    if let Some(code) = interrupt.exit_code().filter(|_| inspected.is_err()) {
+        return Ok(code);
+    }
+    let inspection = inspected?;
     let findings = &inspection.info.findings;
     let safe = findings.iter().all(|finding| finding.severity < Severity::Warning);
     match common.output {

@@ -3,6 +3,7 @@
 use diskimg_core::{Error, ErrorKind, ImageInfo, Result};
 
 use super::evaluate::Evaluation;
+use super::image_store::ImageStore;
 use super::payload::Payload;
 use super::probed::Probed;
 use crate::archive::{ArchiveMember, StreamedDisk, Unpacked, Unpacker};
@@ -26,6 +27,8 @@ pub(super) struct ArchiveProbe {
 /// The image, from an archive or alone.
 struct ProbedImage {
     payload: Payload,
+    /// All of its bytes, if its tables are compared with its length.
+    store: Option<ImageStore>,
     /// Its member in the archive.
     disk: Option<StreamedDisk>,
     /// True if the archive has another disk and no name is requested.
@@ -34,9 +37,14 @@ struct ProbedImage {
 
 impl ArchiveProbe {
     pub(super) fn new(opener: &Opener) -> Self {
-        let image = ProbedImage { payload: Payload::new(opener), disk: None, ambiguous: false };
+        let image = ProbedImage { payload: Payload::new(opener), store: None, disk: None, ambiguous: false };
         let names_member = opener.member.is_some();
         Self { unpacker: Unpacker::describing(opener), names_member, image, ended: None, described: None }
+    }
+
+    /// Stores the image to compare its tables with its length.
+    pub(super) fn store_image(&mut self, opener: &Opener) {
+        self.image.store = Some(ImageStore::new(opener));
     }
 
     /// Limits the bytes that are read of an image of unknown format: see [`Payload::limit_unknown`].
@@ -68,6 +76,7 @@ impl ArchiveProbe {
     pub(super) fn state(&self) -> Probed {
         match self.image.payload.state() {
             _ if self.ended.is_some() => Probed::Done,
+            Probed::Done if self.image.store.as_ref().is_some_and(ImageStore::awaits_end) => Probed::Format,
             Probed::Done if !self.unpacker.is_archive() => Probed::Done,
             Probed::Done if !self.image.payload.is_named() => Probed::More,
             Probed::Done => Probed::Format,
@@ -106,8 +115,11 @@ impl ArchiveProbe {
 
     /// Returns the evaluation of the image and its member.
     pub(super) fn into_evaluation(mut self) -> (Evaluation, Option<ArchiveMember>) {
-        let ProbedImage { payload, disk, ambiguous } = self.image;
+        let ProbedImage { payload, store, disk, ambiguous } = self.image;
         let mut evaluation = payload.finish();
+        if let Some(store) = store {
+            evaluation.image = store.describe(evaluation.image);
+        }
         let disk = disk.filter(|_| !ambiguous);
         if disk.is_some() && !self.names_member {
             evaluation.image = evaluation.image.map_err(of_member);
@@ -134,9 +146,13 @@ impl ProbedImage {
                 }
                 self.disk = Some(disk);
             }
-            Unpacked::Bytes(bytes) => self.payload.push(bytes),
+            Unpacked::Bytes(bytes) => {
+                self.payload.push(bytes);
+                return self.store.as_mut().map_or(Ok(()), |store| store.push(bytes));
+            }
             Unpacked::End => {
                 self.payload.end();
+                self.store.iter_mut().for_each(ImageStore::end);
             }
             Unpacked::Ambiguous(_) => self.ambiguous = true,
             Unpacked::Hole(_) => {}

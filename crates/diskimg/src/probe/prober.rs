@@ -91,6 +91,14 @@ impl Prober {
         }
     }
 
+    /// Creates a prober that reads an image with tables to its end, to compare them with its length. It uses
+    /// [`Opener::spool`] too.
+    pub(crate) fn of_whole_images(opener: &Opener) -> Self {
+        let mut prober = Self::with(opener);
+        prober.content.store_image(opener);
+        prober
+    }
+
     /// Probes the next bytes of the stream and returns what is certain. Bytes after [`Probed::Done`] are only counted.
     pub fn push(&mut self, chunk: &[u8]) -> Probed {
         // No decompressed bytes follow until the bytes that show the compression are complete.

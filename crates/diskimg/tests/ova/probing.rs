@@ -110,6 +110,10 @@ proptest! {
         let opener = requesting(member);
         let expected = described(&of_file(&opener, &bytes));
         let stream = if wrapped { gz(&bytes) } else { bytes };
+        let split = SplitStream { rest: &stream, sizes: sizes.clone(), next: 0 };
+        let streamed = opener.inspect_whole_stream(split, &()).map(|inspection| inspection.info);
+        prop_assert_eq!(described(&streamed), expected);
+        // A prober does not compare tables.
         let mut prober = Prober::with(&opener);
         let mut rest = &stream[..];
         for size in sizes.iter().cycle() {
@@ -120,6 +124,24 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(described(&prober.finish().image), expected);
+        let at_once = probe(&opener, &stream, usize::MAX);
+        prop_assert_eq!(described(&prober.finish().image), described(&at_once.image));
+    }
+}
+
+/// A stream whose reads return pieces of these sizes in turn.
+struct SplitStream<'a> {
+    rest: &'a [u8],
+    sizes: Vec<usize>,
+    next: usize,
+}
+
+impl std::io::Read for SplitStream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.sizes[self.next % self.sizes.len()].min(buf.len()).min(self.rest.len());
+        self.next += 1;
+        buf[..size].copy_from_slice(&self.rest[..size]);
+        self.rest = &self.rest[size..];
+        Ok(size)
     }
 }
