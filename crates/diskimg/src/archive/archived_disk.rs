@@ -44,13 +44,18 @@ impl Opener {
                 ListedMember::Refused(member) => catalog.refused(member)?,
                 ListedMember::File(member) => {
                     let name = member.name.clone();
-                    catalog.begin(&name, member.size());
+                    let size = member.size();
+                    catalog.begin(&member);
                     let bytes = MemberSource::new(&source, member)?;
                     let role = NamedRole::of(&name);
                     if role != NamedRole::Other {
                         catalog.text(role, &name, self.text_of(&bytes)?.as_deref());
                     }
-                    catalog.add(&name, self.kind_of(&bytes)?);
+                    let kind = self.kind_of(&bytes)?;
+                    catalog.add(&name, kind);
+                    if kind == MemberKind::Other {
+                        catalog.unrecognised(&name, size, self.wrapper_of(&bytes)?.is_some());
+                    }
                 }
             }
             Ok(ControlFlow::Continue(()))

@@ -9,16 +9,19 @@ use diskimg_core::{Error, ErrorKind, Format, Remedy, Result};
 
 use super::manifest::{Manifest, MemberHasher};
 use super::member_kind::{DiskKind, MemberKind};
+use super::name_list::NameList;
 use super::names::{MemberId, MemberIds, NamedRole};
 use super::ovf::{Ovf, OvfFile};
 use super::recognise::OVA;
-use super::tar::RefusedMember;
+use super::tar::{RefusedMember, TarMember};
 use super::tar_header::{TAR, shown};
+use super::unrecognised::UnrecognisedMembers;
 
-/// The maximum number of bytes of all names that an error or finding lists, and of all names that are stored. Our
-/// limits.
-const MAX_LIST: usize = 4096;
+/// The maximum number of bytes of all names that are stored. Our limit.
 const MAX_NAMES: usize = 64 << 10;
+
+/// The maximum number of keys of extended headers that a finding lists. Our limit.
+const MAX_KEYS: usize = 16;
 
 /// The longest descriptor or manifest in bytes. Our limit; [`diskimg_core::Limits::header_bytes`] may be lower.
 pub(super) const MAX_TEXT: u64 = 1 << 20;
@@ -40,6 +43,10 @@ pub(crate) struct Catalog {
     /// Members that are not searched, and members that are not read.
     pub(super) unsearched: NameList,
     pub(super) unread: NameList,
+    /// Members that are not recognised as disks.
+    pub(super) unrecognised: UnrecognisedMembers,
+    /// The keys of extended headers that are not known and were ignored.
+    pub(super) ignored_keys: Vec<String>,
 }
 
 /// The descriptor of an archive.
@@ -96,10 +103,17 @@ impl Catalog {
         self.selected.is_none() && (self.requested.is_none() || self.is_requested(name))
     }
 
-    /// Adds a file of this length in bytes.
-    pub(super) fn begin(&mut self, name: &str, size: u64) {
-        let (last, count) = self.members.entry(self.ids.of(name)).or_default();
-        (*last, *count) = (size, count.saturating_add(1));
+    /// Adds a file.
+    pub(super) fn begin(&mut self, member: &TarMember) {
+        let (last, count) = self.members.entry(self.ids.of(&member.name)).or_default();
+        (*last, *count) = (member.size(), count.saturating_add(1));
+        let key = member.ignored_key.as_ref().filter(|key| !self.ignored_keys.contains(key));
+        self.ignored_keys.extend(key.filter(|_| self.ignored_keys.len() < MAX_KEYS).cloned());
+    }
+
+    /// Adds a file of `size` bytes that its bytes do not show to be a disk.
+    pub(super) fn unrecognised(&mut self, name: &str, size: u64, is_compressed: bool) {
+        self.unrecognised.add(self.ids.of(name), name, size, is_compressed);
     }
 
     /// Returns the length of a member, and the number of members with this name.
@@ -222,7 +236,7 @@ impl Catalog {
         self.ovf().into_iter().flat_map(|ovf| ovf.disks.iter().filter_map(|disk| ovf.file_of(disk)))
     }
 
-    fn is_disk_of_descriptor(&self, id: MemberId) -> bool {
+    pub(super) fn is_disk_of_descriptor(&self, id: MemberId) -> bool {
         self.disk_files().any(|file| self.is_file(file, id))
     }
 
@@ -286,33 +300,5 @@ impl Catalog {
         } else {
             error
         }
-    }
-}
-
-/// A list of names of limited length.
-#[derive(Clone, Default)]
-pub(super) struct NameList {
-    listed: String,
-    unlisted: usize,
-}
-
-impl NameList {
-    /// Adds a name that is escaped.
-    pub(super) fn add(&mut self, name: &str) {
-        if self.listed.len() >= MAX_LIST || name.is_empty() {
-            self.unlisted = self.unlisted.saturating_add(1);
-            return;
-        }
-        if !self.listed.is_empty() {
-            self.listed.push_str(", ");
-        }
-        self.listed.push_str(name);
-    }
-}
-
-impl std::fmt::Display for NameList {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.listed)?;
-        if self.unlisted > 0 { write!(f, " and {} more", self.unlisted) } else { Ok(()) }
     }
 }

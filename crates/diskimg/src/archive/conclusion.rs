@@ -4,8 +4,9 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{Error, ErrorKind, Finding, ImageInfo, Result};
 
 use super::archive_member::ArchiveMember;
-use super::catalog::{Catalog, CatalogDisk, NameList, OvfDescriptor};
+use super::catalog::{Catalog, CatalogDisk, OvfDescriptor};
 use super::manifest::ManifestDigest;
+use super::name_list::NameList;
 use super::names::{MemberId, beside};
 use super::ovf::{OvfCapacity, OvfDisk, OvfFile};
 use super::recognise::OVA;
@@ -239,6 +240,33 @@ impl Catalog {
         note("other_discs", discs, "optical discs");
         note("unsearched_members", self.unsearched.clone(), "members that are not searched for disks");
         note("unread_members", self.unread.clone(), "links, or members that cannot be read");
+        findings.extend(self.unrecognised_findings(id));
+        if !self.ignored_keys.is_empty() {
+            let keys = self.ignored_keys.join(", ");
+            let message = format!("keys of extended headers that are not known are ignored: {keys}");
+            findings.push(Finding::note("ignored_keys", message));
+        }
+        findings
+    }
+
+    /// Names the members beside the disk `id` that may be disks, although their bytes do not show it.
+    fn unrecognised_findings(&self, id: MemberId) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let is_listed = |other: MemberId| self.is_disk_of_descriptor(other);
+        let disks = self.unrecognised.list(|other| other != id && is_listed(other)).to_string();
+        if !disks.is_empty() {
+            let message = format!("disks of the OVF descriptor are not recognised as disks: {disks}");
+            findings.push(Finding::warning("unrecognised_disks", message));
+        }
+        let mut others = self.unrecognised.list(|other| other != id && !is_listed(other)).to_string();
+        if self.unrecognised.unlisted() > 0 {
+            others.push_str(&format!(" and {} more", self.unrecognised.unlisted()));
+        }
+        if !others.is_empty() {
+            let message =
+                format!("the archive also holds members that are not recognised as disks: {others}");
+            findings.push(Finding::note("unrecognised_members", message));
+        }
         findings
     }
 

@@ -172,7 +172,7 @@ impl DiskSearch {
         match file {
             StreamedFile::Start(member) => {
                 let size = member.size();
-                self.catalog.begin(&member.name, size);
+                self.catalog.begin(&member);
                 let may_select = self.catalog.may_select(&member.name);
                 let hasher = (may_select && self.verifies).then(|| self.new_hasher(&member.name));
                 let stored = (may_select && self.form == MemberForm::Stored).then(Vec::new);
@@ -254,13 +254,13 @@ impl DiskSearch {
                 self.hasher = file.hasher;
                 return out(Unpacked::End);
             }
-            MemberUse::Unrecognised => {
-                let unsupported = recognise_trailer(&file.tail.last(TRAILER));
-                if unsupported.is_some() {
+            MemberUse::Unrecognised => match recognise_trailer(&file.tail.last(TRAILER)) {
+                None => self.catalog.unrecognised(&file.name, file.size, false),
+                unsupported => {
                     let kind = DiskKind { unsupported, ..DiskKind::default() };
                     self.catalog.add(&file.name, MemberKind::Disk(kind));
                 }
-            }
+            },
             MemberUse::Head(_) | MemberUse::Ignored => {}
         }
         Ok(())
@@ -324,8 +324,10 @@ impl DiskSearch {
             DiskMatch::Selected => {}
             DiskMatch::Ambiguous => return out(Unpacked::Ambiguous(self.catalog.ambiguous())),
             DiskMatch::Other => {
-                if wrapper.is_none() && kind == MemberKind::Other {
-                    file.use_of = MemberUse::Unrecognised;
+                match (wrapper, kind) {
+                    (None, MemberKind::Other) => file.use_of = MemberUse::Unrecognised,
+                    (Some(_), MemberKind::Other) => self.catalog.unrecognised(&file.name, file.size, true),
+                    _ => {}
                 }
                 return Ok(());
             }

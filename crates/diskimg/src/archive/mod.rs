@@ -18,6 +18,7 @@ mod manifest;
 mod member_kind;
 mod member_source;
 mod members;
+mod name_list;
 mod names;
 mod ovf;
 mod pax;
@@ -30,6 +31,7 @@ mod tar_stream;
 #[cfg(test)]
 mod tests;
 mod unpacker;
+mod unrecognised;
 
 pub use archive_member::ArchiveMember;
 pub(crate) use archived_disk::{ArchivedDisk, MemberVerification, VerifiedReader};

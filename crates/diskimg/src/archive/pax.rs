@@ -19,6 +19,8 @@ pub(super) struct PaxRecords {
     pub(super) sparse: SparseRecords,
     /// The first key that is not supported, escaped.
     pub(super) unsupported: Option<String>,
+    /// The first key that is not known and was ignored, escaped.
+    pub(super) ignored: Option<String>,
 }
 
 impl PaxRecords {
@@ -50,7 +52,10 @@ impl PaxRecords {
             "GNU.sparse.name" if !is_global => self.sparse.name = Some(path(value, offset)?),
             _ => match SparseRecord::parse(&key, value) {
                 Some(record) if !is_global => self.sparse.add(&key, record),
-                None if is_harmless(&key) => {}
+                None if is_harmless(&key, value) => {}
+                None if !may_change_bytes(&key) => {
+                    self.ignored.get_or_insert_with(|| shown(&key));
+                }
                 _ => {
                     self.unsupported.get_or_insert_with(|| shown(&key));
                 }
@@ -60,16 +65,31 @@ impl PaxRecords {
     }
 }
 
-/// Returns true for keys of extended headers that change neither the bytes nor the name of a member.
-fn is_harmless(key: &str) -> bool {
-    const HARMLESS: [&str; 2] = ["LIBARCHIVE.creationtime", "RHT.security.selinux"];
+/// Returns true for keys of extended headers that are known to change neither the bytes nor the name of a member.
+fn is_harmless(key: &str, value: &[u8]) -> bool {
+    const HARMLESS: [&str; 3] = ["LIBARCHIVE.creationtime", "LIBARCHIVE.symlinktype", "RHT.security.selinux"];
     const HARMLESS_PREFIXES: [&str; 5] =
         ["LIBARCHIVE.xattr.", "MSWINDOWS.", "SCHILY.acl.", "SCHILY.xattr.", "security."];
     match key {
         "atime" | "charset" | "comment" | "ctime" | "gid" | "gname" | "hdrcharset" | "linkpath" | "mtime"
-        | "uid" | "uname" | "SCHILY.dev" | "SCHILY.fflags" | "SCHILY.ino" | "SCHILY.nlink" => true,
+        | "uid" | "uname" | "SCHILY.dev" | "SCHILY.devmajor" | "SCHILY.devminor" | "SCHILY.fflags"
+        | "SCHILY.ino" | "SCHILY.nlink" | "SUN.devmajor" | "SUN.devminor" => true,
+        // star (1): the type of a file, which differs from that of its member if only its attributes are stored.
+        "SCHILY.filetype" | "SCHILY.tarfiletype" => value == b"regular",
         _ => HARMLESS.contains(&key) || HARMLESS_PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
     }
+}
+
+/// Returns true if a key that is not known may change the bytes or the name of a member. POSIX has other unknown keys
+/// ignored; these are words in the keys of programs that store a file in another way: `GNU.volume.size`,
+/// `SCHILY.realsize`, `SUN.holesdata`.
+fn may_change_bytes(key: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "chunk", "compress", "crypt", "encod", "filetype", "hole", "offset", "path", "size", "sparse",
+        "volume",
+    ];
+    let key = key.to_ascii_lowercase();
+    key.is_empty() || WORDS.iter().any(|word| key.contains(word))
 }
 
 /// Splits the first `KEY=VALUE` from the records after it.

@@ -29,6 +29,8 @@ pub(super) struct TarMember {
     pub(super) range: Range<u64>,
     /// The map of a sparse file.
     pub(super) sparse: Option<SparseMap>,
+    /// A key of its extended headers that is not known and was ignored, escaped.
+    pub(super) ignored_key: Option<String>,
 }
 
 impl TarMember {
@@ -79,8 +81,11 @@ pub(super) struct TarHeaders {
     next: u64,
     count: usize,
     extended: PaxRecords,
-    /// The first key of a header for all members that is not supported.
+    /// The first key of a header for all members that is not supported, and one that was ignored.
     global: Option<String>,
+    global_ignored: Option<String>,
+    /// The key of the headers of the current member that was ignored.
+    ignored_key: Option<String>,
     sparse: Option<SparseMember>,
     budget: Budget,
 }
@@ -95,7 +100,16 @@ struct SparseMember {
 impl Default for TarHeaders {
     fn default() -> Self {
         let extended = PaxRecords::default();
-        Self { next: 0, count: 0, extended, global: None, sparse: None, budget: map_budget() }
+        Self {
+            next: 0,
+            count: 0,
+            extended,
+            global: None,
+            global_ignored: None,
+            ignored_key: None,
+            sparse: None,
+            budget: map_budget(),
+        }
     }
 }
 
@@ -133,7 +147,8 @@ impl TarHeaders {
                     .expected(format_args!("at most {MAX_EXTENDED} bytes"))),
             };
         }
-        self.member(header, block, range, offset).map(Some)
+        let entry = self.member(header, block, range, offset)?;
+        Ok(Some(self.with_ignored_key(entry)))
     }
 
     /// Returns the member with a header at `offset`, according to the extended headers before it.
@@ -146,6 +161,7 @@ impl TarHeaders {
     ) -> Result<TarEntry> {
         let mut extended = std::mem::take(&mut self.extended);
         let sparse_name = extended.sparse.name.take();
+        self.ignored_key = extended.ignored.take().or_else(|| self.global_ignored.clone());
         let name = extended.name.unwrap_or(header.name);
         let with_key = |name: String, key: &str, range| {
             let error = unsupported(&name, offset).found(format_args!("extended header key {key}"));
@@ -165,7 +181,7 @@ impl TarHeaders {
             SparseStorage::Plain => entry(header.kind, name, range, offset),
             SparseStorage::Mapped(map) if is_plain => {
                 let name = sparse_name.unwrap_or(name);
-                Ok(TarEntry::File(TarMember { name, range, sparse: Some(map) }))
+                Ok(TarEntry::File(TarMember { name, range, sparse: Some(map), ignored_key: None }))
             }
             SparseStorage::MapInData(size) if is_plain => {
                 let name = sparse_name.unwrap_or(name);
@@ -186,7 +202,7 @@ impl TarHeaders {
         }
         let SparseMember { name, range, blocks } = member;
         let map = blocks.finish(range::len(&range))?;
-        Ok(TarEntry::File(TarMember { name, range, sparse: Some(map) }))
+        Ok(TarEntry::File(TarMember { name, range, sparse: Some(map), ignored_key: None }))
     }
 
     /// Parses a block of the map of a sparse file. Returns the next block, or the file.
@@ -205,7 +221,16 @@ impl TarHeaders {
             return Err(bad(ErrorKind::Corrupt, "sparse map", member.range.start)
                 .expected("a map that ends within the data"));
         }
-        self.sparse_member(member, more)
+        let entry = self.sparse_member(member, more)?;
+        Ok(self.with_ignored_key(entry))
+    }
+
+    /// Adds the key that was ignored to a file.
+    fn with_ignored_key(&mut self, mut entry: TarEntry) -> TarEntry {
+        if let TarEntry::File(member) = &mut entry {
+            member.ignored_key = self.ignored_key.take();
+        }
+        entry
     }
 
     /// Parses an extended header of this type at `offset`.
@@ -220,6 +245,7 @@ impl TarHeaders {
                 let mut records = PaxRecords::default();
                 records.add(kind, bytes, offset)?;
                 self.global = self.global.take().or(records.unsupported);
+                self.global_ignored = self.global_ignored.take().or(records.ignored);
             }
             // The target of a link, whose own header follows.
             _ => {}
@@ -238,11 +264,13 @@ pub(super) fn truncated(range: &Range<u64>, size: u64) -> Error {
 /// The entry of a member with this type flag, whose header is at `offset`.
 fn entry(type_flag: u8, name: String, range: Range<u64>, offset: u64) -> Result<TarEntry> {
     let is_link = matches!(type_flag, b'1' | b'2');
+    let file =
+        |name| TarEntry::File(TarMember { name, range: range.clone(), sparse: None, ignored_key: None });
     let storage: &str = match type_flag {
-        b'7' => return Ok(TarEntry::File(TarMember { name, range, sparse: None })),
+        b'7' => return Ok(file(name)),
         // Archives older than ustar mark a directory by its name alone.
         0 | b'0' if !name.ends_with('/') => {
-            return Ok(TarEntry::File(TarMember { name, range, sparse: None }));
+            return Ok(file(name));
         }
         // The names in a directory, which only restoring a backup needs.
         b'D' => return Ok(TarEntry::Skipped(range)),

@@ -4,6 +4,7 @@ use diskimg_core::{ErrorKind, Severity};
 
 use super::super::catalog::{Catalog, DiskMatch};
 use super::super::member_kind::{DiskKind, MemberKind};
+use super::super::tar::TarMember;
 use super::super::tar_header::is_tar;
 use super::{
     convert, findings, fix_checksum, gz, header, inspect, mbr_disk, member, naming, qcow2, record, tar,
@@ -25,8 +26,9 @@ fn choice_selects_the_only_disk_or_the_member_with_the_requested_name() {
     let matches = |wanted: Option<&str>, names: &[&str]| {
         let mut catalog = Catalog::new(wanted);
         let mut add = |name: &&str| {
-            catalog.begin(name, 512);
-            catalog.add(name, MemberKind::Disk(DiskKind::default()))
+            let name = (*name).to_owned();
+            catalog.begin(&TarMember { name: name.clone(), range: 0..512, sparse: None, ignored_key: None });
+            catalog.add(&name, MemberKind::Disk(DiskKind::default()))
         };
         let found: Vec<DiskMatch> = names.iter().map(&mut add).collect();
         (found, catalog.conclude().map(|conclusion| conclusion.member.name))
@@ -239,4 +241,59 @@ fn bytes_after_the_archive_are_not_part_of_it() {
     let disk = mbr_disk(LEN);
     let archive = [tar(&[("disk.raw", &disk)]), tar(&[("second.raw", &disk)])].concat();
     assert!(convert(&Opener::new(), &archive).unwrap() == disk);
+}
+
+#[test]
+fn member_that_may_be_a_disk_and_is_not_recognised_is_a_finding() {
+    let file_system = vec![0x5A; (1 << 20) + 512];
+    let text = gz(b"a text");
+    let disk = mbr_disk(LEN);
+    let files: [(&str, &[u8]); 7] = [
+        ("README", b"text"),
+        ("README.gz", &text),
+        ("rootfs.ext4", &file_system),
+        ("rootfs.ext4.gz", &gz(&file_system)),
+        ("small.IMG", b"no image"),
+        ("empty.raw", b""),
+        ("disk.raw", &disk),
+    ];
+    let expected = format!(
+        "the archive also holds members that are not recognised as disks: 'README.gz' ({} bytes), 'rootfs.ext4' \
+         (1049088 bytes), 'rootfs.ext4.gz' ({} bytes), 'small.IMG' (8 bytes)",
+        text.len(),
+        gz(&file_system).len(),
+    );
+    let info = inspect(&Opener::new(), &tar(&files)).unwrap();
+    let found: Vec<_> = findings(&info).into_iter().filter(|found| found.0.starts_with("unrecog")).collect();
+    assert_eq!(found, [("unrecognised_members", expected)]);
+    let whole = [&files[..1], &files[6..]].concat();
+    let info = inspect(&Opener::new(), &tar(&whole)).unwrap();
+    assert!(findings(&info).iter().all(|found| !found.0.starts_with("unrecog")));
+}
+
+#[test]
+fn chosen_member_is_not_listed_as_unrecognised() {
+    let data = vec![0x5A; (1 << 20) + 512];
+    let opener = Opener { allow_raw: true, ..naming("a.img") };
+    let info = inspect(&opener, &tar(&[("a.img", &data), ("b.img", &data)])).unwrap();
+    let found: Vec<_> = findings(&info).into_iter().filter(|found| found.0.starts_with("unrecog")).collect();
+    let message = "the archive also holds members that are not recognised as disks: 'b.img' (1049088 bytes)";
+    assert_eq!(found, [("unrecognised_members", message.to_owned())]);
+}
+
+#[test]
+fn unrecognised_disk_of_the_descriptor_is_a_warning() {
+    let ovf = b"<Envelope><References><File id='a' href='a.vmdk'/><File id='b' href='b.vmdk'/></References><DiskSection>\
+                <Disk diskId='1' fileRef='a'/><Disk diskId='2' fileRef='b'/></DiskSection></Envelope>";
+    let disk = mbr_disk(LEN);
+    let files: [(&str, &[u8]); 3] = [("vm.ovf", ovf), ("a.vmdk", &disk), ("b.vmdk", b"no disk")];
+    for order in [[0, 1, 2], [1, 2, 0]] {
+        let info = inspect(&naming("a.vmdk"), &tar(&order.map(|index| files[index]))).unwrap();
+        let found = info.findings.iter().find(|found| found.check == "unrecognised_disks").unwrap();
+        assert_eq!(found.severity, Severity::Warning);
+        assert_eq!(
+            found.message,
+            "disks of the OVF descriptor are not recognised as disks: 'b.vmdk' (7 bytes)"
+        );
+    }
 }

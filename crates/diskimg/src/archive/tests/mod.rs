@@ -109,7 +109,7 @@ pub(super) fn convert(opener: &Opener, archive: &[u8]) -> Result<Vec<u8>> {
 /// Describes the disk of an archive in a file and in a stream. The results must be the same.
 pub(super) fn inspect(opener: &Opener, archive: &[u8]) -> Result<ImageInfo> {
     let file = opener.inspect_source(&Memory::new(archive.to_vec()));
-    let stream = opener.inspect_stream(archive);
+    let stream = opener.inspect_whole_stream(archive, &());
     let facts = |inspection: &crate::Inspection| (inspection.info.clone(), inspection.archive.clone());
     same(&file.as_ref().map(facts).map_err(Clone::clone), &stream.as_ref().map(facts).map_err(Clone::clone));
     file.map(|inspection| inspection.info)

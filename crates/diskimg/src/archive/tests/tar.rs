@@ -10,7 +10,7 @@ use super::super::member_source::MemberSource;
 use super::super::members::{ListedMember, for_each_member};
 use super::super::tar::TarMember;
 use super::super::tar_stream::{StreamedFile, TarStream};
-use super::{archive, fix_checksum, header, member, qcow2, record};
+use super::{archive, fix_checksum, header, mbr_disk, member, qcow2, record};
 use crate::Opener;
 
 fn members(source: &dyn BlockSource) -> Result<Vec<TarMember>> {
@@ -118,7 +118,7 @@ fn device_directory_and_pipe_are_skipped_unless_they_have_bytes() {
 }
 
 #[test]
-fn extended_key_that_is_not_known_to_be_harmless_refuses_its_member() {
+fn extended_key_that_may_change_the_bytes_refuses_its_member() {
     let keys = [
         "GNU.sparse.size",
         "GNU.sparse.numblocks",
@@ -129,11 +129,18 @@ fn extended_key_that_is_not_known_to_be_harmless_refuses_its_member() {
         "GNU.sparse.minor",
         "GNU.sparse.name",
         "GNU.sparse.realsize",
+        "GNU.sparse.other",
         "GNU.volume.filename",
+        "GNU.volume.offset",
         "SCHILY.realsize",
         "SCHILY.filetype",
+        "SCHILY.tarfiletype",
+        "SCHILY.offset",
         "SUN.holesdata",
-        "unknown",
+        "VENDOR.Compression",
+        "VENDOR.content-encoding",
+        "VENDOR.encrypted",
+        "VENDOR.chunks",
         "",
     ];
     for key in keys {
@@ -277,5 +284,67 @@ proptest! {
             }
         }
         prop_assert_eq!(comparable(pushed(&bytes, chunk)), comparable(read(&bytes)));
+    }
+}
+
+/// The findings about keys of extended headers before a disk.
+fn findings_of_keys(kind: u8, records: &[u8]) -> Vec<String> {
+    let disk = mbr_disk(128 << 10);
+    let bytes = [member("x", kind, records), member("disk.raw", b'0', &disk), vec![0; 1024]].concat();
+    let info = super::inspect(&Opener::new(), &bytes).unwrap();
+    let keys = super::findings(&info).into_iter().filter(|found| found.0 == "ignored_keys");
+    keys.map(|found| found.1).collect()
+}
+
+#[test]
+fn keys_that_programs_write_are_accepted_without_a_word() {
+    // GNU tar, bsdtar, star, Solaris, Go and Python.
+    let keys = [
+        "atime",
+        "charset",
+        "comment",
+        "ctime",
+        "gid",
+        "gname",
+        "hdrcharset",
+        "linkpath",
+        "mtime",
+        "uid",
+        "uname",
+        "LIBARCHIVE.creationtime",
+        "LIBARCHIVE.symlinktype",
+        "LIBARCHIVE.xattr.com.apple.FinderInfo",
+        "MSWINDOWS.fileattr",
+        "MSWINDOWS.rawsd",
+        "RHT.security.selinux",
+        "SCHILY.acl.access",
+        "SCHILY.acl.default",
+        "SCHILY.acl.ace",
+        "SCHILY.dev",
+        "SCHILY.devmajor",
+        "SCHILY.devminor",
+        "SCHILY.fflags",
+        "SCHILY.ino",
+        "SCHILY.nlink",
+        "SCHILY.xattr.user.size",
+        "SUN.devmajor",
+        "SUN.devminor",
+        "security.selinux",
+    ];
+    for key in keys {
+        for kind in [b'x', b'g'] {
+            assert_eq!(findings_of_keys(kind, &record(key, "1")), [""; 0], "{key}");
+        }
+    }
+    assert_eq!(findings_of_keys(b'x', &record("SCHILY.filetype", "regular")), [""; 0]);
+}
+
+#[test]
+fn unknown_key_of_an_extended_header_is_a_note() {
+    for kind in [b'x', b'g'] {
+        for key in ["APK-TOOLS.checksum.SHA1", "VENDOR.keyword", "unknown"] {
+            let message = format!("keys of extended headers that are not known are ignored: {key}");
+            assert_eq!(findings_of_keys(kind, &record(key, "1")), [message]);
+        }
     }
 }
