@@ -48,64 +48,87 @@ struct ListedTables {
     invalid: Option<Error>,
 }
 
+/// The findings of a survey.
+struct Surveyed {
+    /// The data cluster in which the file ends.
+    short: Option<Finding>,
+    /// The first table or cluster past the end of the file, or the limit that ended the survey.
+    missing: Option<Finding>,
+    /// The first invalid entry.
+    invalid: Option<Finding>,
+}
+
 impl TableSurvey<'_> {
     /// Returns the data cluster in which the file ends, if bytes of the disk are missing in it. Reads tables only if the
     /// file ends inside a cluster, and only until the owner of that cluster is found.
     pub(crate) fn short_cluster(&self) -> Option<Finding> {
-        let size = self.data_size.filter(|size| self.geometry().in_cluster(*size) != 0)?;
+        let size = self.ends_inside_cluster()?;
         // A read of a table that cannot be read is an error later.
         let tables = self.l2_tables().ok()?;
         if self.is_table_in_last_cluster(&tables, size) {
             return None;
         }
-        let mut short = None;
-        let visited = self.visit(&tables, &mut |guest, cluster| {
-            let Ok(cluster) = cluster else { return ControlFlow::Continue(()) };
-            if !self.is_in_last_cluster(cluster, size) {
-                return ControlFlow::Continue(());
-            }
-            short = ShortCluster::of(cluster, guest, self.geometry(), size, self.disk_size);
-            ControlFlow::Break(())
-        });
-        match visited {
-            Ok(ControlFlow::Continue(())) if tables.is_clipped => Some(self.undecided(size)),
-            Ok(_) => short.map(|short| short.finding()),
-            Err(_) => None,
-        }
+        self.visited(&tables, false).short
     }
 
     /// Returns a finding for the first table or cluster past the end of the file, one for a data cluster in which it ends,
     /// and one for the first invalid entry.
     pub(crate) fn findings(&self) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self.short_cluster().into_iter().collect();
-        let (mut missing, mut invalid) = (None, None);
-        let tables = self.l2_tables();
-        let is_clipped = tables.as_ref().is_ok_and(|tables| tables.is_clipped);
-        let visited = tables.and_then(|tables| {
-            invalid.clone_from(&tables.invalid);
-            self.visit(&tables, &mut |guest, cluster| match cluster {
-                Err(error) => {
-                    invalid.get_or_insert(error);
-                    ControlFlow::Continue(())
-                }
+        let tables = match self.l2_tables() {
+            Ok(tables) => tables,
+            Err(error) => return vec![finding(&error)],
+        };
+        let Surveyed { short, missing, invalid } = self.visited(&tables, true);
+        short.into_iter().chain(missing).chain(invalid).collect()
+    }
+
+    /// Searches the clusters that `tables` map for the one in which the file ends and, if `compares` is true, for the
+    /// first one past the end and the first invalid entry. Each table is read once.
+    fn visited(&self, tables: &ListedTables, compares: bool) -> Surveyed {
+        // The size of a file that ends inside a cluster whose owner is not found yet.
+        let mut sought =
+            self.ends_inside_cluster().filter(|size| !self.is_table_in_last_cluster(tables, *size));
+        let (mut short, mut missing, mut invalid) = (None, None, None);
+        invalid.clone_from(&tables.invalid);
+        let visited = self.visit(tables, &mut |guest, cluster| {
+            match cluster {
+                Err(error) if missing.is_none() => drop(invalid.get_or_insert(error)),
+                Err(_) => {}
                 Ok(cluster) => {
-                    missing = self.missing(guest, cluster);
-                    if missing.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if let Some(size) = sought.filter(|size| self.is_in_last_cluster(cluster, *size)) {
+                        short = ShortCluster::of(cluster, guest, self.geometry(), size, self.disk_size);
+                        sought = None;
+                    }
+                    if compares && missing.is_none() {
+                        missing = self.missing(guest, cluster);
+                    }
                 }
-            })
-        });
-        match visited {
-            Err(error) => findings.push(finding(&error)),
-            Ok(ControlFlow::Continue(())) if is_clipped => {
-                let read = self.table_bytes;
-                let message =
-                    format!("only {read} bytes of L2 tables were compared with the length of the file");
-                findings.push(Finding::note("tables_not_compared", message));
             }
-            Ok(_) => findings.extend(missing.as_ref().map(finding)),
-        }
-        findings.extend(invalid.as_ref().map(finding));
-        findings
+            let is_done = sought.is_none() && (missing.is_some() || !compares);
+            if is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let is_incomplete = matches!(visited, Ok(ControlFlow::Continue(()))) && tables.is_clipped;
+        let short = match sought {
+            Some(size) if is_incomplete => Some(self.undecided(size)),
+            _ => short.map(|short| short.finding()),
+        };
+        let missing = match (missing, visited) {
+            (Some(error), _) | (None, Err(error)) => Some(finding(&error)),
+            (None, Ok(_)) if is_incomplete => Some(Finding::note(
+                "tables_not_compared",
+                format!(
+                    "only {} bytes of L2 tables were compared with the length of the file",
+                    self.table_bytes
+                ),
+            )),
+            (None, Ok(_)) => None,
+        };
+        Surveyed { short, missing, invalid: invalid.as_ref().map(finding) }
+    }
+
+    /// The size of the file with the data clusters, if it ends inside a cluster.
+    fn ends_inside_cluster(&self) -> Option<u64> {
+        self.data_size.filter(|size| self.geometry().in_cluster(*size) != 0)
     }
 
     fn geometry(&self) -> Geometry {
