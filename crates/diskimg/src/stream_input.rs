@@ -200,6 +200,12 @@ impl StreamInput {
         self.virtual_size().or(self.least_size.filter(|_| is_raw))
     }
 
+    /// The size of the disk in bytes that the GPT of a raw disk records, if its head has one. The disk may be longer.
+    pub(crate) fn gpt_size(&self) -> Option<u64> {
+        let is_raw = self.driver.format == diskimg_raw::DRIVER.format;
+        diskimg_raw::gpt_disk_size(&self.head).filter(|_| is_raw)
+    }
+
     /// True if the image can be converted in one pass to a raw target of this order, as far as the head shows. Otherwise
     /// [`StreamInput::convert_to`] stores it in a temporary file first.
     #[must_use]

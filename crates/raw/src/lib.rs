@@ -62,6 +62,7 @@ pub use image::RawImage;
 pub use image_lock::{ImageLock, ImageUse};
 pub use mapped_file::MappedFile;
 pub use optical::findings;
+pub use partitions::gpt_disk_size;
 pub use recognise::{recognise, recognise_head};
 pub use stored_zeros::StoredZeros;
 pub use stream_sink::StreamSink;

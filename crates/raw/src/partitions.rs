@@ -123,6 +123,32 @@ pub(crate) fn table_end(head: &[u8]) -> Option<u64> {
     ends.max()
 }
 
+/// Returns the least length in bytes of a disk with this head, from the header of its GPT: the copy at the end of the disk.
+/// `None` if there is no GPT whose checksum is right. A checksum is no protection against a forged header.
+///
+/// Source: UEFI specification 2.10, section 5.3.2 (`HeaderSize` at byte 12, `HeaderCRC32` at 16, `AlternateLBA` at 32).
+///
+/// ```
+/// assert_eq!(diskimg_raw::gpt_disk_size(&[0; 1024]), None);
+/// ```
+#[must_use]
+pub fn gpt_disk_size(head: &[u8]) -> Option<u64> {
+    let sector = gpt_sector(head)?;
+    let header = head.get(sector..)?;
+    let size = usize::try_from(field(header, 12).map(u32::from_le_bytes)?).ok()?;
+    let mut header = header.get(..size)?.to_vec();
+    let sum = field(&header, 16).map(u32::from_le_bytes)?;
+    header.get_mut(16..20)?.fill(0);
+    let copy = field(&header, 32).map(u64::from_le_bytes)?;
+    (crc32(&header) == sum).then(|| copy.checked_add(1)?.checked_mul(sector as u64)).flatten()
+}
+
+/// The CRC-32 of ISO 3309, bit by bit: headers are short.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0xEDB8_8320 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
 fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
     let kind = field::<1>(entry, 4).map_or(0, u8::from_le_bytes);
     let first_sector = field(entry, 8).map_or(0, u32::from_le_bytes);
@@ -130,4 +156,35 @@ fn is_partition(entry: &[u8; 16], size: Option<u64>) -> bool {
     // Sectors have at least 512 bytes, so a partition that starts past the end of the disk is invalid.
     let starts_inside = size.is_none_or(|size| u64::from(first_sector) * 512 < size);
     kind != 0 && sectors != 0 && starts_inside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksum_is_that_of_gpt() {
+        // The check value of this CRC.
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn size_comes_from_a_gpt_with_a_right_checksum() {
+        let mut head = vec![0; 8192];
+        for sector in [512, 4096] {
+            head.fill(0);
+            let header = &mut head[sector..];
+            header[..8].copy_from_slice(b"EFI PART");
+            header[12] = 92;
+            header[24] = 1;
+            header[32] = 99;
+            assert_eq!(gpt_disk_size(&head), None);
+            let sum = crc32(&head[sector..sector + 92]);
+            head[sector + 16..sector + 20].copy_from_slice(&sum.to_le_bytes());
+            assert_eq!(gpt_disk_size(&head), Some(100 * sector as u64));
+            head[sector + 33] = 1;
+            assert_eq!(gpt_disk_size(&head), None);
+        }
+        assert_eq!(gpt_disk_size(&head[..4100]), None);
+    }
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 use diskimg::{ConvertOptions, Converted, Error, ErrorKind, Result, Sparse};
 
 use super::common::{CommonArgs, input, opener, selector, shown, warn};
-use super::target::{is_stdout, note_whole_sectors, target};
+use super::target::{is_stdout, note_whole_sectors, overwritten_image, target, warn_of_overwritten};
 use crate::args::ConvertArgs;
 use crate::failure::{About, Failure, Outcome};
 use crate::memory_limit;
 use crate::progress::{ProgressDisplay, ProgressMode, ProgressOutputs};
 use crate::signals::Interrupt;
 use crate::size::human_size;
+use crate::visible::visible_path;
 
 pub(super) fn run(args: &ConvertArgs, common: CommonArgs) -> Outcome {
     let interrupt = Interrupt::listen();
@@ -33,12 +34,14 @@ fn work(args: &ConvertArgs, common: CommonArgs, interrupt: &Interrupt) -> Result
     let outputs = ProgressOutputs { fd: args.progress_fd, stdout_is_data: is_stdout(&args.target) };
     let input = input(&opener, &args.source, &interrupt.cancel)?;
     let display = ProgressDisplay::new(style(args, common), interrupt, &outputs)?;
+    let overwritten = overwritten_image(&target);
     let done = input.convert_to(&target, &options, &display);
     display.finish(done.is_ok());
     // Source or target may fail. The error names the file if it is known.
     let both = format!("{} to {}", shown(&args.source).display(), args.target.display());
     let done = done.about(Path::new(&both))?;
     warn(&done.findings, None, common);
+    warn_of_overwritten(overwritten, &args.target, common);
     note_whole_sectors(&target, done.virtual_size, common);
     report(args, common, &display, &done);
     Ok(())
@@ -85,7 +88,7 @@ fn report(args: &ConvertArgs, common: CommonArgs, display: &ProgressDisplay, don
         let _ = writeln!(
             stderr,
             "{}: {} read, {} written, {} holes, {:.1} s",
-            args.target.display(),
+            visible_path(&args.target),
             human_size(done.virtual_size),
             human_size(done.written),
             human_size(done.zeros),

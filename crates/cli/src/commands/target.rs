@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::path::Path;
 
-use diskimg::{Error, ErrorKind, Format, Remedy, Result, Target, driver};
+use diskimg::{Error, ErrorKind, FileSource, Format, Remedy, Result, Target, driver, looks_like_image};
 
 use super::common::CommonArgs;
 use super::settings;
 use crate::args::{Cache, ConvertArgs};
 use crate::output::is_dash;
 use crate::stream_source::is_stream;
+use crate::visible::visible_path;
 
 /// The unit of the length of a raw file, in bytes.
 const SECTOR: u64 = 512;
@@ -29,6 +30,13 @@ pub(super) fn target(args: &ConvertArgs) -> Result<Target> {
     target.compress = args.compress;
     target.level = args.level;
     configure(&mut target, &args.options)?;
+    // With -n, an option is refused.
+    let size = if args.no_create { None } else { settings::take_size(&mut target.settings, None)? };
+    if let Some(size) = size {
+        eprintln!(
+            "diskimg: note: -o size={size} has no effect: the target has the size of the disk, as with qemu-img"
+        );
+    }
     target.store_zeros = args.sparse == Some(0);
     target.is_zero = args.target_is_zero;
     target.direct = args.cache.is_direct();
@@ -118,8 +126,28 @@ pub(super) fn note_whole_sectors(target: &Target, size: u64, common: CommonArgs)
     let length = size.next_multiple_of(SECTOR);
     eprintln!(
         "diskimg: note: {} has {length} bytes: the disk of {size} bytes is rounded up to whole sectors",
-        path.display()
+        visible_path(path)
     );
+}
+
+/// The format of the image in a file that a raw disk will overwrite. Devices are not searched: they often hold an old
+/// image.
+pub(super) fn overwritten_image(target: &Target) -> Option<&'static str> {
+    let is_file = |path: &&Path| path.metadata().is_ok_and(|there| there.is_file());
+    let path = target.path().filter(is_file)?;
+    if target.overwrite || target.format.name() != "raw" || !target.writes_in_place() {
+        return None;
+    }
+    let file = FileSource::open(path).ok()?;
+    looks_like_image(&file).ok()?
+}
+
+/// Prints a warning about an image that was overwritten.
+pub(super) fn warn_of_overwritten(image: Option<&str>, path: &Path, common: CommonArgs) {
+    if let Some(image) = image.filter(|_| !common.quiet) {
+        let path = visible_path(path);
+        eprintln!("diskimg: warning: {path} held an image ({image}), which the raw disk has overwritten");
+    }
 }
 
 /// Names the target at `path` in an error.

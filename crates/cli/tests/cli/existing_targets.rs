@@ -279,3 +279,86 @@ fn mounted_device_is_not_written() {
     dir.ok(&["convert", "-O", "raw", "disk.raw", device.name()]);
     assert!(device.read(SIZE) == disk);
 }
+
+/// A disk of `size` bytes with a GPT.
+fn gpt_disk(size: usize) -> Vec<u8> {
+    let mut disk = mixed_disk(size);
+    disk[446..510].fill(0);
+    disk[450] = 0xEE;
+    disk[454..458].copy_from_slice(&1_u32.to_le_bytes());
+    disk[458..462].copy_from_slice(&u32::MAX.to_le_bytes());
+    let last = size as u64 / 512 - 1;
+    let header = &mut disk[512..604];
+    header.fill(0);
+    header[..8].copy_from_slice(b"EFI PART");
+    header[12] = 92;
+    header[24] = 1;
+    header[32..40].copy_from_slice(&last.to_le_bytes());
+    let mut crc = flate2::Crc::new();
+    crc.update(header);
+    header[16..20].copy_from_slice(&crc.sum().to_le_bytes());
+    disk
+}
+
+#[test]
+fn raw_stream_whose_gpt_ends_past_the_target_is_refused_before_the_first_byte() {
+    let (dir, size) = (ScratchDir::new(), 2 << 20);
+    let disk = gpt_disk(size);
+    dir.write("disk.raw", &disk);
+    dir.write("disk.raw.gz", &crate::tools::gz(&disk));
+    dir.write("backing", &vec![0xEE; size - 512]);
+    let device = LoopDevice::over(&dir, "backing");
+    for way in [Way::Compressed, Way::Pipe, Way::CompressedPipe] {
+        for room in [size - 512, size, size + 512] {
+            let old = vec![0xEE; room];
+            dir.write("target", &old);
+            let run = convert(&dir, &["-n", "-O", "raw"], ("disk.raw", way), "target");
+            if room < size {
+                refuses(&run, [room, size], true);
+                assert!(dir.read("target") == old, "{way:?}");
+            } else {
+                assert_eq!(run.code, 0, "{way:?}: {run:?}");
+                assert!(dir.read("target")[..size] == disk, "{way:?}");
+            }
+        }
+        if let Some(device) = &device {
+            let run = convert(&dir, &["-O", "raw"], ("disk.raw", way), device.name());
+            refuses(&run, [size - 512, size], true);
+            assert!(device.read(size - 512) == vec![0xEE; size - 512], "{way:?}");
+        }
+        // A new file and a table with a wrong checksum decide nothing.
+        let run = convert(&dir, &["--force", "-O", "raw"], ("disk.raw", way), "new");
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    let mut damaged = disk.clone();
+    damaged[512 + 17] ^= 1;
+    dir.write("target", &vec![0xEE; size - 512]);
+    let run = dir.run_fed(&["convert", "-n", "-O", "raw", "-", "target"], &damaged);
+    refuses(&run, [size - 512, size], false);
+}
+
+#[test]
+fn raw_disk_over_an_image_in_a_file_is_written_with_a_warning() {
+    let (dir, disk) = with_sources();
+    for format in ["qcow2", "vdi", "vmdk", "raw"] {
+        let size = (4 << 20).to_string();
+        dir.ok(&["create", "--force", "-f", format, "-o", &format!("size={size}"), "target"]);
+        std::fs::OpenOptions::new().write(true).open(dir.path("target")).unwrap().set_len(8 << 20).unwrap();
+        let quiet = dir.run(&["convert", "-q", "-n", "-O", "raw", "disk.raw", "target"]);
+        assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{format}");
+        dir.ok(&["create", "--force", "-f", format, "-o", &format!("size={size}"), "target"]);
+        std::fs::OpenOptions::new().write(true).open(dir.path("target")).unwrap().set_len(8 << 20).unwrap();
+        let run = dir.run(&["convert", "-n", "-O", "raw", "disk.raw", "target"]);
+        assert_eq!(run.code, 0, "{format}: {run:?}");
+        let warning = format!(
+            "diskimg: warning: target held an image ({format}), which the raw disk has overwritten\n"
+        );
+        assert_eq!(run.stderr, if format == "raw" { String::new() } else { warning }, "{format}");
+        assert!(dir.read("target")[..SIZE] == disk, "{format}");
+    }
+    // Devices of virtual machines often hold an old header.
+    dir.write("backing", &vec![0; 8 << 20]);
+    let Some(device) = LoopDevice::over(&dir, "backing") else { return };
+    dir.ok(&["convert", "--force", "-O", "qcow2", "disk.raw", device.name()]);
+    dir.ok(&["convert", "-n", "-O", "raw", "disk.raw", device.name()]);
+}

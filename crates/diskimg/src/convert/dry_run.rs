@@ -41,6 +41,20 @@ impl Target {
         self.check_replaced_files(size)
     }
 
+    /// Checks that a disk of `size` bytes fits into an existing raw target.
+    pub(super) fn check_stated_size(&self, size: u64) -> Result<()> {
+        let Some(file) = self.open_target()?.filter(|_| self.is_raw() && self.keeps_length()) else {
+            return Ok(());
+        };
+        let fits = self.check_room(&FileSource::new(file)?, size);
+        fits.map_err(|error| self.path().map_or(error.clone(), |path| at_path(error, path)))
+    }
+
+    /// Returns true if the target is written in place and does not grow.
+    fn keeps_length(&self) -> bool {
+        self.in_place || self.is_on_device()
+    }
+
     /// Checks that no other process uses a file that this target will replace or remove.
     pub(super) fn check_replaced_files(&self, size: Option<u64>) -> Result<()> {
         if !self.overwrite || self.writes_in_place() {
@@ -58,11 +72,10 @@ impl Target {
             check_writable(&paths)?;
             return paths.iter().try_for_each(|path| self.ask_lock_at(path));
         }
-        let is_device = path.is_some_and(is_device);
-        if self.in_place || is_device {
+        if self.keeps_length() {
             let file = FileSource::new(file.try_clone()?)?;
             size.map_or(Ok(()), |size| self.check_room(&file, size))?;
-            if is_device {
+            if path.is_some_and(is_device) {
                 self.check_replaced_image(&file)?;
             }
         }

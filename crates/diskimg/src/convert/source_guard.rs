@@ -21,7 +21,7 @@ impl Target {
     }
 
     /// Checks this target like [`Target::check`], for the size that the head of the stream records, and that no file of
-    /// this target is the one that the stream is read from.
+    /// this target is the one that the stream is read from. A raw disk must also fit as its GPT records it.
     ///
     /// # Errors
     /// As [`Target::check`] and [`Target::ensure_not_source`].
@@ -30,7 +30,8 @@ impl Target {
         if let Some(origin) = stream.origin {
             self.ensure_not_read(size, &|file| HostId::of(file) == Some(origin))?;
         }
-        self.check(size)
+        self.check(size)?;
+        stream.gpt_size().map_or(Ok(()), |size| self.check_stated_size(size))
     }
 
     fn ensure_not_read(&self, size: Option<u64>, is_read: &dyn Fn(&Metadata) -> bool) -> Result<()> {

@@ -171,7 +171,7 @@ impl Target {
     }
 
     /// Returns true if the target is a block device.
-    fn is_on_device(&self) -> bool {
+    pub(super) fn is_on_device(&self) -> bool {
         match &self.place {
             TargetPlace::Path(path) => is_device(path),
             TargetPlace::File(file) => {
