@@ -4,6 +4,7 @@ use diskimg_core::{Driver, Result, Setting, SettingHelp};
 use diskimg_raw::Preallocation;
 
 use crate::convert::Target;
+use crate::drivers::driver_of;
 
 const PREALLOCATION: SettingHelp = SettingHelp {
     name: "preallocation",
@@ -16,6 +17,9 @@ const NO_COPY_ON_WRITE: SettingHelp = SettingHelp {
     values: "on or off (default)",
     help: "turns off copy-on-write of the new file on btrfs",
 };
+
+/// The text of `qemu-img`, for which importers search.
+const UNSUPPORTED_MODE: &str = "Unsupported preallocation mode";
 
 /// Returns the settings that [`Target::configure`] accepts for this format: its own, and those of the file. A format that
 /// cannot be written has none.
@@ -65,9 +69,22 @@ impl Target {
         {
             self.preallocation = preallocation(&setting)?;
         }
+        // `qemu-img` accepts `off` for every format.
+        let has_own = driver_of(self.format).is_ok_and(|driver| has(driver, PREALLOCATION.name));
+        if !has_own
+            && let Some(setting) = take(&mut kept, PREALLOCATION.name)
+            && setting.value != "off"
+        {
+            return Err(setting.invalid("off").format(self.format).because(UNSUPPORTED_MODE));
+        }
         self.settings = kept;
         Ok(())
     }
+}
+
+/// Returns true if a format has a setting of this name.
+fn has(driver: &Driver, name: &str) -> bool {
+    driver.settings.iter().any(|help| help.name == name)
 }
 
 /// Removes the setting `name` and returns it, if it is there.
@@ -81,8 +98,7 @@ fn preallocation(setting: &Setting) -> Result<Preallocation> {
         "off" => Ok(Preallocation::Off),
         "falloc" => Ok(Preallocation::Falloc),
         "full" => Ok(Preallocation::Full),
-        // Importers search for this text of qemu-img.
-        _ => Err(setting.invalid("off, falloc or full").because("Unsupported preallocation mode")),
+        _ => Err(setting.invalid("off, falloc or full").because(UNSUPPORTED_MODE)),
     }
 }
 
@@ -99,6 +115,21 @@ mod tests {
         assert!(target.no_copy_on_write);
         assert_eq!(target.settings, Setting::parse_list("preallocation=metadata").unwrap());
         assert_eq!(target.preallocation, Preallocation::Off);
+    }
+
+    #[test]
+    fn preallocation_off_is_accepted_by_formats_without_preallocation() {
+        for format in ["vdi", "vmdk"] {
+            let mut target = Target::file("disk", Format::new(format));
+            target.configure(Setting::parse_list("preallocation=off").unwrap()).unwrap();
+            assert_eq!(target.settings, []);
+            for mode in ["metadata", "falloc", "full"] {
+                let list = Setting::parse_list(&format!("preallocation={mode}")).unwrap();
+                let error = target.configure(list).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                assert!(error.to_string().contains(UNSUPPORTED_MODE), "{error}");
+            }
+        }
     }
 
     #[test]

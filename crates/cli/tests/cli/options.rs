@@ -193,3 +193,54 @@ fn version_under_the_name_of_qemu_img_begins_as_programs_expect() {
         assert_eq!(output.status.code(), Some(0));
     }
 }
+
+#[test]
+fn preallocation_off_is_accepted_for_every_format_as_by_qemu_img() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for format in ["raw", "qcow2", "vdi", "vmdk"] {
+        let options = ["-o", "preallocation=off"];
+        assert_eq!(
+            dir.img_may_fail(&[&["create", "-q", "-f", format][..], &options, &["x", "1M"]].concat()).0,
+            0
+        );
+        dir.ok(&[&["create", "-f", format][..], &options, &["new", "1M"]].concat());
+        dir.ok(&[&["convert", "--force", "-O", format][..], &options, &["disk.raw", "new"]].concat());
+        dir.ok(&[&["measure", "-O", format][..], &options, &["disk.raw"]].concat());
+        std::fs::remove_file(dir.path("new")).unwrap();
+    }
+    for format in ["raw", "vdi", "vmdk"] {
+        let run = dir.run(&["create", "-f", format, "-o", "preallocation=metadata", "none", "1M"]);
+        run.fails_with(1, &["Unsupported preallocation mode"]);
+    }
+    for format in ["vdi", "vmdk"] {
+        for mode in ["falloc", "full"] {
+            let option = format!("preallocation={mode}");
+            dir.run(&["convert", "-O", format, "-o", &option, "disk.raw", "none"])
+                .fails_with(1, &["Unsupported preallocation mode"]);
+        }
+    }
+    assert!(!dir.exists("none"));
+}
+
+#[test]
+fn size_of_a_converted_image_is_that_of_the_disk_as_with_qemu_img() {
+    let Some(dir) = ScratchDir::with_qemu() else { return };
+    dir.write("disk.raw", &mixed_disk(1 << 20));
+    for format in ["raw", "qcow2", "vdi", "vmdk"] {
+        for size in ["512k", "1M", "2M"] {
+            let option = format!("size={size}");
+            dir.img(&["convert", "-f", "raw", "-O", format, "-o", &option, "disk.raw", "theirs"]);
+            let run = dir.run(&["convert", "--force", "-O", format, "-o", &option, "disk.raw", "ours"]);
+            assert_eq!(run.code, 0, "{run:?}");
+            assert!(run.stderr.starts_with("diskimg: note: -o size="), "{run:?}");
+            let of =
+                |file: &str| dir.ok(&["info", "-f", format, "--json", file]).json()["virtual-size"].clone();
+            assert_eq!((of("theirs"), of("ours")), ((1 << 20).into(), (1 << 20).into()), "{format} {size}");
+        }
+        dir.run(&["convert", "-O", format, "-o", "size=x", "disk.raw", "none"]).fails_with(1, &["size"]);
+    }
+    dir.ok(&["create", "-f", "qcow2", "there", "1M"]);
+    dir.run(&["convert", "-n", "-O", "qcow2", "-o", "size=1M", "disk.raw", "there"])
+        .fails_with(1, &["-o has no effect"]);
+}
