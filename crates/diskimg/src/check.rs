@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, CheckReport, Error, ErrorKind, Fault, Finding, Format, OpenOptions, Progress, Result,
+    BlockSource, CheckReport, Error, ErrorKind, Fault, Finding, Format, ImageInfo, OpenOptions, Progress,
+    Result,
 };
 
 use crate::archive::ArchivedDisk;
-use crate::below::PARENT_MISMATCH;
+use crate::below::{FilesBelow, PARENT_MISMATCH};
 use crate::finding_log::merge;
 use crate::opened_files::{OpenedFiles, RelativeResolver};
 use crate::opener::Opener;
@@ -109,6 +110,25 @@ impl Opener {
         self.inside_archive().checked(Arc::new(source), progress, &|size| conclusion.findings(size))
     }
 
+    /// Locks the files below the image, as far as the chain can be followed, as `qemu-img check` does. A check reads none of
+    /// them.
+    fn lock_files_below(&self, mut info: ImageInfo, opened: &OpenedFiles) -> Result<()> {
+        let mut below = FilesBelow::new(self, None);
+        for depth in 0_usize.. {
+            let Ok(Some(file)) = below.next(&info) else { break };
+            match self.parents.get(depth) {
+                Some(given) if !given.is_path => opened.add_given(&file.source),
+                _ => {
+                    let shown = file.place.shown.as_deref().unwrap_or_default();
+                    opened.add(&file.source, shown.as_bytes(), info.format)?;
+                }
+            }
+            let Ok(next) = (file.driver.inspect)(&file.source, &self.limits) else { break };
+            info = next;
+        }
+        Ok(())
+    }
+
     /// Checks the image in a source. `more` returns findings about an image of this virtual size.
     fn checked(
         &self,
@@ -126,6 +146,9 @@ impl Opener {
             false => self.describe_below(&(driver.inspect)(&source, &self.limits)?)?,
         };
         let opened = OpenedFiles::new(self.locking);
+        if let Ok(info) = (driver.inspect)(&source, &self.limits) {
+            self.lock_files_below(info, &opened)?;
+        }
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
         let limits = self.limits.clone();
         let options = OpenOptions { limits, resolver: &resolver, progress, ..OpenOptions::default() };

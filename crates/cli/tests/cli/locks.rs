@@ -343,3 +343,25 @@ fn device_of_a_running_machine_is_not_written() {
     dir.run(&["convert", "-f", "raw", device.name(), "out.raw"]).fails_with(1, &[NOT_SHARED]);
     assert!(device.read(4 << 20) == vec![0; 4 << 20]);
 }
+
+#[test]
+fn check_of_an_image_over_a_base_that_a_process_writes_is_refused() {
+    let Some(dir) = with_disk() else { return };
+    dir.img(&["create", "-q", "-f", "qcow2", "-b", "disk.qcow2", "-F", "qcow2", "top.qcow2"]);
+    dir.img(&["create", "-q", "-f", "qcow2", "-b", "top.qcow2", "-F", "qcow2", "upper.qcow2"]);
+    let machine = Machine::start(&dir, "qcow2", "disk.qcow2");
+    for image in ["top.qcow2", "upper.qcow2"] {
+        assert_eq!(dir.img_may_fail(&["check", image]).0, 1, "{image}");
+        dir.run(&["check", "--follow", image])
+            .fails_with(1, &[NOT_SHARED, &named("disk.qcow2"), "hint: use -U"]);
+        assert_eq!(dir.run(&["check", "-U", "--follow", image]).code, 0);
+        // The base is not opened.
+        assert_eq!(dir.run(&["check", image]).code, 0);
+    }
+    dir.run(&["check", "--parent", "disk.qcow2", "top.qcow2"]).fails_with(1, &[NOT_SHARED]);
+    drop(machine);
+    assert_eq!(dir.run(&["check", "--follow", "upper.qcow2"]).code, 0);
+    // A base that is missing does not prevent the check of the layer.
+    std::fs::remove_file(dir.path("disk.qcow2")).unwrap();
+    assert_eq!(dir.run(&["check", "--follow", "top.qcow2"]).code, 0);
+}
