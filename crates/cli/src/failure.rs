@@ -45,10 +45,11 @@ impl Failure {
         if self.error.os_error() == Some(BROKEN_PIPE) {
             return ExitCode::from(self.code);
         }
-        let message = match &self.file {
-            Some(file) => format!("{file}: {}", visible(&self.error.to_string())),
-            None => visible(&self.error.to_string()).into_owned(),
-        };
+        let error = visible(&self.error.to_string()).into_owned();
+        // JSON has its own escapes.
+        let file =
+            self.file.as_ref().map(|file| if machine { file.clone() } else { visible(file).into_owned() });
+        let message = file.map_or(error.clone(), |file| format!("{file}: {error}"));
         let mut stderr = std::io::stderr().lock();
         let _ = if machine {
             let error = json!({"error": {

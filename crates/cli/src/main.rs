@@ -20,7 +20,9 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 
+use diskimg::core::is_hidden;
 use signals::Interrupt;
+use visible::visible;
 
 fn main() -> ExitCode {
     // Before all else: a program may ask for the progress as soon as it has started the command.
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             // Help that cannot be written is a failure, like other output.
-            let is_printed = error.print().and_then(|()| std::io::stdout().flush()).is_ok();
+            let is_printed = print(&error).and_then(|()| std::io::stdout().flush()).is_ok();
             let succeeds = is_printed && !error.use_stderr();
             return if succeeds { ExitCode::SUCCESS } else { ExitCode::from(usage_code()) };
         }
@@ -38,6 +40,19 @@ fn main() -> ExitCode {
     match commands::run(args) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.report(machine),
+    }
+}
+
+/// Prints help or an error in the arguments. The message of an error repeats arguments as they are; it is replaced by a
+/// short one if they have hidden characters.
+fn print(error: &clap::Error) -> std::io::Result<()> {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    match arguments.into_iter().find(|argument| argument.contains(is_hidden)) {
+        Some(argument) if error.use_stderr() => {
+            let kind = error.kind().as_str().unwrap_or("invalid arguments");
+            writeln!(std::io::stderr(), "error: {kind}; one has hidden characters: {}", visible(&argument))
+        }
+        _ => error.print(),
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) second_parent: Vec<PathBuf>,
     /// Strict mode: also compare sizes, and whether each range is stored, compressed, zero or unallocated, and
-    /// has space reserved in the file
+    /// has space reserved in the file; refuse an image that is unusual or damaged
     #[arg(short = 's', long)]
     pub(crate) strict: bool,
     /// Show progress

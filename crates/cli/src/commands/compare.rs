@@ -44,6 +44,7 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
         if opener.member.is_some() && is_no_archive(&opener, file) {
             opener.member = None;
         }
+        opener.strict = args.strict;
         let disk = disk(&opener, file, &interrupt)?;
         warn(&disk.findings(), Some(file), common);
         Ok(disk)

@@ -13,6 +13,8 @@ use super::settings::take_size;
 use super::target::{about, at, configure, exists, is_file, is_same_file, note_whole_sectors};
 use crate::args::CreateArgs;
 use crate::failure::{About, Failure, Outcome};
+use crate::signals::Interrupt;
+use crate::visible::visible_path;
 
 /// The options that name a backing file, as in `qemu-img`.
 const BACKING_FILE: &str = "backing_file";
@@ -36,7 +38,13 @@ pub(super) fn run(args: &CreateArgs, common: CommonArgs) -> Outcome {
         Error::new(ErrorKind::InvalidInput)
             .because("the size of the disk is required unless a backing file is opened")
     })?;
-    target.create(Some(size)).and_then(diskimg::BlockSink::finish).about(&args.file)?;
+    let interrupt = Interrupt::listen();
+    interrupt.removes(target.unfinished());
+    let created = target.create(Some(size)).and_then(diskimg::BlockSink::finish).about(&args.file);
+    let code = interrupt.outcome(created)?;
+    if code != 0 {
+        return Ok(code);
+    }
     note_whole_sectors(&target, size, common);
     Ok(0)
 }
@@ -108,7 +116,8 @@ fn size_of(name: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
     if driver.format.name() == "raw"
         && let Some(image) = looks_like_image(&source).about(&path)?
     {
-        eprintln!("diskimg: warning: {} looks like {image}, but its format is given as raw", path.display());
+        let path = visible_path(&path);
+        eprintln!("diskimg: warning: {path} looks like {image}, but its format is given as raw");
     }
     Ok(info.virtual_size)
 }

@@ -131,7 +131,6 @@ fn file_names(args: &MapArgs, disk: &Disk) -> Vec<LayerNames> {
             layer.info().references.iter().find(|reference| reference.role == ReferenceRole::DataFile);
         let own = match data_file {
             Some(file) => shown(&full_name(&image, &file.name_lossy())),
-            None if names.is_empty() => image.clone(),
             None => shown(&image),
         };
         let extents = extent_ends(layer.info()).map(|(end, name)| (end, shown(&full_name(&image, &name))));

@@ -63,3 +63,20 @@ fn failures_never_have_the_exit_code_of_a_difference() {
     dir.write("broken.qcow2", &broken);
     dir.run(&["compare", "-q", "disk.raw", "broken.qcow2"]).fails_with(4, &["qcow2"]);
 }
+
+#[test]
+fn strict_comparison_refuses_an_image_that_is_read_with_a_warning() {
+    let dir = ScratchDir::new();
+    let disk = mixed_disk(2 << 20);
+    dir.write("disk.raw", &disk);
+    // The partition table describes a longer disk.
+    dir.write("part.raw", &disk[..1 << 20]);
+    let run = dir.run(&["compare", "part.raw", "part.raw"]);
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.contains("warning: part.raw: "), "{run:?}");
+    for images in [["part.raw", "part.raw"], ["disk.raw", "part.raw"]] {
+        dir.run(&[&["compare", "--strict"][..], &images].concat())
+            .fails_with(2, &["part.raw", "partition_table"]);
+    }
+    assert_eq!(dir.run(&["compare", "-s", "disk.raw", "disk.raw"]).code, 0);
+}

@@ -215,3 +215,51 @@ fn totals_add_up_to_the_disk() {
     let text = dir.ok(&["map", "--totals", "disk.qcow2"]);
     assert_eq!(text.text().lines().count(), totals.as_object().unwrap().len());
 }
+
+/// A VDI of `blocks` blocks of 512 bytes, all of which have the same place in the file.
+fn vdi_with_many_rows(blocks: u32) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    header[..40].copy_from_slice(b"<<< Oracle VM VirtualBox Disk Image >>>\n");
+    let data = (1_u64 << 20) + 4 * u64::from(blocks);
+    let data = u32::try_from(data.next_multiple_of(512)).unwrap();
+    for (at, value) in [
+        (64, 0xBEDA_107F),
+        (68, 0x0001_0001),
+        (72, 400),
+        (76, 1),
+        (340, 1 << 20),
+        (344, data),
+        (360, 512),
+        (376, 512),
+        (384, blocks),
+        (388, blocks),
+    ] {
+        header[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+    }
+    header[368..376].copy_from_slice(&(u64::from(blocks) * 512).to_le_bytes());
+    header
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_of_a_hostile_image_are_printed_one_by_one_until_a_signal() {
+    use std::io::Read;
+    let dir = ScratchDir::new();
+    dir.write("disk.vdi", &vdi_with_many_rows(500_000_000));
+    let file = std::fs::OpenOptions::new().write(true).open(dir.path("disk.vdi")).unwrap();
+    file.set_len(2_010_000_000).unwrap();
+    for options in [&["--output=json"][..], &[]] {
+        let mut child = dir.command(&[&["map", "disk.vdi"], options].concat()).spawn().unwrap();
+        let mut rows = vec![0; 4 << 20];
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut rows).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kilobytes: u64 = memory.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kilobytes < 64 << 10, "{kilobytes} KiB");
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{options:?}");
+    }
+}

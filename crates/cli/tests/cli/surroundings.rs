@@ -113,29 +113,35 @@ fn conversion_completes_in_a_small_address_space_with_many_threads() {
     assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
 }
 
-/// A control group with a memory limit, removed with this value.
-struct MemoryGroup(std::path::PathBuf);
+/// A control group with a limit, removed with this value.
+struct ControlGroup(std::path::PathBuf);
 
-impl MemoryGroup {
-    /// `None` if this user cannot create one.
-    fn new(bytes: u64) -> Option<Self> {
-        for (root, limit) in
-            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
-        {
-            let group = std::path::Path::new(root).join(format!("diskimg-test-{}", std::process::id()));
+impl ControlGroup {
+    /// A group in which the file of a controller (version 1 or 2) has this value. `None` if this user cannot create one.
+    fn new(controller: &str, files: [&str; 2], value: u64) -> Option<Self> {
+        let roots = [format!("/sys/fs/cgroup/{controller}"), "/sys/fs/cgroup".to_owned()];
+        for (root, limit) in roots.iter().zip(files) {
+            let name = format!("diskimg-test-{controller}-{}", std::process::id());
+            let group = std::path::Path::new(root).join(name);
             if std::fs::create_dir(&group).is_ok() {
                 let made = Self(group.clone());
-                if std::fs::write(group.join(limit), bytes.to_string()).is_ok() {
+                if std::fs::write(group.join(limit), value.to_string()).is_ok() {
                     return Some(made);
                 }
             }
         }
-        eprintln!("skipped: this user cannot create a control group with a memory limit");
+        eprintln!("skipped: this user cannot create a control group of the controller {controller}");
         None
+    }
+
+    /// Runs the command in the group.
+    fn run(&self, dir: &ScratchDir, command: &str) -> std::process::Output {
+        let enter = format!("echo $$ > {}/cgroup.procs", self.0.display());
+        dir.shell(&format!("rm -f target; {enter} && exec $D {command}"))
     }
 }
 
-impl Drop for MemoryGroup {
+impl Drop for ControlGroup {
     fn drop(&mut self) {
         for _ in 0..100 {
             if std::fs::remove_dir(&self.0).is_ok() {
@@ -148,13 +154,11 @@ impl Drop for MemoryGroup {
 
 #[test]
 fn conversion_completes_or_ends_as_limit_in_64_mib_of_memory() {
-    let Some(group) = MemoryGroup::new(64 << 20) else { return };
+    let files = ["memory.limit_in_bytes", "memory.max"];
+    let Some(group) = ControlGroup::new("memory", files, 64 << 20) else { return };
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(96 << 20));
-    let limited = |command: &str| {
-        let enter = format!("echo $$ > {}/cgroup.procs", group.0.display());
-        dir.shell(&format!("rm -f target; {enter} && exec $D {command}"))
-    };
+    let limited = |command: &str| group.run(&dir, command);
     for command in [
         "convert -m 64 -O qcow2 disk.raw target",
         "convert -m 64 -O qcow2 -c disk.raw target",
@@ -178,4 +182,31 @@ fn conversion_completes_or_ends_as_limit_in_64_mib_of_memory() {
     assert!(message.contains("window at byte") && message.contains("at most 33554432 bytes"), "{message}");
     assert!(message.contains("hint: run it with"), "{message}");
     assert!(!dir.exists("target"));
+}
+
+#[test]
+fn command_completes_in_a_control_group_that_allows_few_threads() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(3 << 20));
+    assert!(dir.shell("gzip -k disk.raw; $D convert -O qcow2 disk.raw disk.qcow2").status.success());
+    for most in [1, 2, 3] {
+        let Some(group) = ControlGroup::new("pids", ["pids.max", "pids.max"], most) else { return };
+        for command in [
+            "convert -m 8 -O qcow2 -c disk.raw target",
+            "convert -m 8 -O raw disk.qcow2 target",
+            "convert -O raw disk.raw.gz target",
+            "convert -O vmdk -o subformat=streamOptimized - target < disk.raw",
+            "inspect - < disk.qcow2",
+            "check - < disk.qcow2",
+            "compare disk.raw disk.qcow2",
+            "cat disk.qcow2 > target",
+        ] {
+            let output = group.run(&dir, command);
+            assert_eq!(output.status.code(), Some(0), "{most} {command}: {}", stderr(&output));
+            if command.contains(" target") || command.contains("> target") {
+                let output = dir.shell("$D compare disk.raw target");
+                assert_eq!(output.status.code(), Some(0), "{most} {command}: {}", stderr(&output));
+            }
+        }
+    }
 }
