@@ -149,8 +149,9 @@
 #define DISKIMG_OPEN_DIR_FD (1 << 3)
 
 // Reads only the description of the image, and opens no other file: `parents` is not used. Works for encrypted images,
-// and for images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
-// cannot be read.
+// and for images whose other files are missing. The disk cannot be read. A compressed image is decompressed to its end,
+// to compare its tables with its length; with DISKIMG_OPEN_NO_TEMPORARY a finding reports that they were not compared.
+// Without it, opening fails if the disk cannot be read.
 #define DISKIMG_OPEN_INFO_ONLY (1 << 4)
 
 // Creates no temporary file: an operation that needs one fails with DISKIMG_ERR_NEEDS_SEEK. Without it, a

@@ -40,7 +40,8 @@ pub unsafe extern "C" fn diskimg_open_path(
             let progress = CallProgress::begin(vec![options.hooks()], 0)?;
             let image = match options.has(DISKIMG_OPEN_INFO_ONLY) {
                 true => {
-                    opener.inspect(&path).map(|described| ImageHandle::inspected(described, opener, name))
+                    let described = opener.inspect_with(&path, &progress);
+                    described.map(|described| ImageHandle::inspected(described, opener, name))
                 }
                 false => opener.open_with(&path, &progress).map(|disk| ImageHandle::new(disk, opener, name)),
             };
@@ -122,7 +123,8 @@ unsafe fn open(source: Arc<dyn BlockSource>, options: &OpenOptionsRecord) -> Res
     let (opener, hooks) = unsafe { (options.opener(None)?, options.hooks()) };
     let progress = CallProgress::begin(vec![hooks], 0)?;
     let image = if options.has(DISKIMG_OPEN_INFO_ONLY) {
-        ImageHandle::inspected(opener.inspect_source(&source)?, opener, CString::default())
+        let described = opener.inspect_source_with(&source, &progress)?;
+        ImageHandle::inspected(described, opener, CString::default())
     } else {
         ImageHandle::new(opener.open_source_with(source, &progress)?, opener, CString::default())
     };

@@ -31,8 +31,9 @@ pub const DISKIMG_OPEN_REFERENCES: u32 = 1 << 2;
 /// Opens references in the directory `dir_fd`. Without it, they are opened in the directory of the image.
 pub const DISKIMG_OPEN_DIR_FD: u32 = 1 << 3;
 /// Reads only the description of the image, and opens no other file: `parents` is not used. Works for encrypted images,
-/// and for images whose other files are missing. The disk cannot be read. Without it, opening fails if the disk
-/// cannot be read.
+/// and for images whose other files are missing. The disk cannot be read. A compressed image is decompressed to its end,
+/// to compare its tables with its length; with DISKIMG_OPEN_NO_TEMPORARY a finding reports that they were not compared.
+/// Without it, opening fails if the disk cannot be read.
 pub const DISKIMG_OPEN_INFO_ONLY: u32 = 1 << 4;
 /// Creates no temporary file: an operation that needs one fails with DISKIMG_ERR_NEEDS_SEEK. Without it, a
 /// compressed image is decompressed into an anonymous temporary file when it is opened.

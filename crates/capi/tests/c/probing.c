@@ -87,6 +87,74 @@ static void probe_returns_its_description_as_json(void) {
     free(file.bytes);
 }
 
+/* Compresses bytes as one member of gzip with stored blocks (RFC 1951, 1952). */
+static memory in_gzip(const memory *file) {
+    static const unsigned char header[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};
+    memory packed = *file;
+    uint32_t crc = 0xffffffff, length = (uint32_t)file->length;
+    size_t at, i, end = sizeof header;
+
+    packed.bytes = malloc(file->length + file->length / 1000 + 64);
+    CHECK(packed.bytes != NULL);
+    memcpy(packed.bytes, header, sizeof header);
+    for (at = 0; at < file->length; at += 60000) {
+        size_t step = file->length - at < 60000 ? file->length - at : 60000;
+        packed.bytes[end++] = at + step == file->length;
+        packed.bytes[end++] = (unsigned char)step;
+        packed.bytes[end++] = (unsigned char)(step >> 8);
+        packed.bytes[end++] = (unsigned char)~step;
+        packed.bytes[end++] = (unsigned char)(~step >> 8);
+        memcpy(packed.bytes + end, file->bytes + at, step);
+        end += step;
+    }
+    for (at = 0; at < file->length; at++) {
+        crc ^= file->bytes[at];
+        for (i = 0; i < 8; i++) {
+            crc = crc & 1 ? crc >> 1 ^ 0xedb88320 : crc >> 1;
+        }
+    }
+    crc = ~crc;
+    for (i = 0; i < 4; i++) {
+        packed.bytes[end + i] = (unsigned char)(crc >> (8 * i));
+        packed.bytes[end + 4 + i] = (unsigned char)(length >> (8 * i));
+    }
+    packed.length = packed.room = end + 8;
+    return packed;
+}
+
+/* The check of the first finding about an image that is only described; "" if there is none. */
+static const char *first_finding(memory *file, uint32_t flags) {
+    static char check[64];
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_finding finding = DISKIMG_FINDING_INIT;
+    diskimg_io io = memory_io(file);
+    diskimg_image *image;
+
+    options.flags = DISKIMG_OPEN_INFO_ONLY | flags;
+    GIVES(DISKIMG_OK, diskimg_open_io(&io, &options, &image, &error));
+    check[0] = '\0';
+    if (diskimg_finding_count(image) > 0) {
+        GIVES(DISKIMG_OK, diskimg_get_finding(image, 0, &finding, &error));
+        snprintf(check, sizeof check, "%s", finding.check);
+    }
+    diskimg_close(image);
+    return check;
+}
+
+static void truncated_image_has_the_same_finding_in_gzip(void) {
+    memory file = load(images, "good/deflate-16k-extended-l2.qcow2"), packed = in_gzip(&file);
+
+    CHECK(strcmp(first_finding(&file, 0), "") == 0 && strcmp(first_finding(&packed, 0), "") == 0);
+    free(packed.bytes);
+    file.length = 70000;
+    packed = in_gzip(&file);
+    CHECK(strcmp(first_finding(&file, 0), "truncated") == 0);
+    CHECK(strcmp(first_finding(&packed, 0), "truncated") == 0);
+    CHECK(strcmp(first_finding(&packed, DISKIMG_OPEN_NO_TEMPORARY), "tables_not_compared") == 0);
+    free(packed.bytes);
+    free(file.bytes);
+}
+
 static void finished_probe_returns_the_same_result_again(void) {
     static const struct { const char *name; diskimg_status status; } cases[] = {
         {"good/v3.qcow2", DISKIMG_OK},
@@ -161,6 +229,7 @@ static void all(void) {
     probe_returns_its_description_as_json();
     finished_probe_returns_the_same_result_again();
     size_is_known_only_once_it_is_final();
+    truncated_image_has_the_same_finding_in_gzip();
 }
 
 int main(int argc, char **argv) {
