@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import threading
@@ -107,8 +108,7 @@ class _FileWriter:
 
     def flush(self) -> None:
         self._file.flush()
-        # Only the file objects of the standard library are known to mean their own file by this descriptor.
-        if type(self._file) in (io.FileIO, io.BufferedWriter, io.BufferedRandom):
+        if _has_its_own_descriptor(self._file):
             os.fsync(self._file.fileno())
 
 
@@ -140,9 +140,22 @@ def as_writer(value: object) -> Optional[RandomWriter]:
     """Returns an object with `pwrite` as it is, and wraps a file object that can seek. Returns None for others."""
     if isinstance(value, RandomWriter):
         return value
+    if isinstance(value, io.TextIOBase):
+        raise TypeError("the file object is open for text; open it with the mode \"wb\" or \"w+b\"")
     if isinstance(value, SeekableFile) and hasattr(value, "write") and value.seekable():
+        if _appends(value):
+            raise ValueError("the file object is open for appending: every write would go to its end")
         return _FileWriter(value)
     return None
+
+
+def _has_its_own_descriptor(file: object) -> bool:
+    """Returns True if the descriptor is known to be that of the file itself: only for the standard library."""
+    return type(file) in (io.FileIO, io.BufferedWriter, io.BufferedRandom)
+
+
+def _appends(file: Any) -> bool:
+    return _has_its_own_descriptor(file) and bool(fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_APPEND)
 
 
 def length_of(reader: RandomReader) -> int:

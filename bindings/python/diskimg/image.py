@@ -283,7 +283,10 @@ def open(path: Union[StrPath, int], /, **options: Unpack[OpenOptions]) -> Image:
 
 
 def open_memory(data: Buffer, /, **options: Unpack[OpenOptions]) -> Image:
-    """Opens the image in any buffer, without a copy. The buffer stays locked until the image is closed."""
+    """Opens the image in any buffer, without a copy.
+
+    The buffer cannot be resized until the image is closed. Its bytes must not change meanwhile.
+    """
     borrowed, handle = Borrowed(data), Handle("image", c.close)
     handle.when_freed(borrowed.release)
     return _open(c.open_memory, (borrowed.address or b"", borrowed.length), options, Raised(), handle, False)

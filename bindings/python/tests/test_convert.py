@@ -85,6 +85,15 @@ class Targets(Case):
             with self.assertRaises(TypeError):
                 self.image.convert(wrong)
 
+    def test_file_object_for_text_or_appending_is_refused_and_kept(self) -> None:
+        (self.scratch / "out").write_bytes(b"old")
+        with open(self.scratch / "out", "r+") as text, self.assertRaises(TypeError):
+            self.image.convert(text)
+        for buffering in (0, -1):
+            with open(self.scratch / "out", "ab", buffering=buffering) as file, self.assertRaises(ValueError):
+                self.image.convert(file)
+        self.assertEqual((self.scratch / "out").read_bytes(), b"old")
+
     def test_settings_and_flags_are_used(self) -> None:
         path = self.scratch / "out.qcow2"
         names: dict[str, str | int] = {"compression_type": "zstd", "cluster_size": 4096}
