@@ -13,7 +13,7 @@ import queue
 import threading
 from typing import Any, Callable, Optional, Sequence
 
-from . import _functions as c
+from ._flag import Flag
 from ._handle import Handle
 from ._raised import Raised
 from ._registry import find, register
@@ -66,11 +66,12 @@ class Turn:
         *,
         progress: Optional[Progress] = None,
         cancel: Optional[Cancel] = None,
+        flag: Optional[Flag] = None,
         raised: Sequence[Raised] = (),
     ) -> None:
         self.progress = progress
         self.problem: Callable[..., object] = _ignore
-        self._raised, self._cancel = raised, cancel
+        self._raised = raised
         self._exception: Optional[BaseException] = None
         self._requests: Optional[queue.SimpleQueue[Optional[_Request]]] = None
         self._caller = threading.get_ident()
@@ -79,9 +80,10 @@ class Turn:
         # A signal handler may interrupt a method of the same thread.
         self._lock = threading.RLock()
         self._held: Optional[contextlib.ExitStack] = None
-        self.flag: Optional[int] = c.cancel_new()
+        self.flag = flag or Flag()
+        """Stops the call. It lives as long as the call, and longer if something else refers to it."""
         self.number = register(self)
-        if cancel is not None and self.flag is not None:
+        if cancel is not None:
             cancel._attach(self.flag)
 
     @property
@@ -114,7 +116,7 @@ class Turn:
             if self._exception is None:
                 self._exception = exception
             self._interrupted = True
-            c.cancel_trigger(self.flag)
+        self.flag.trigger()
 
     def run(self, function: Callable[..., int], *arguments: Any, holding: Sequence[Handle] = ()) -> None:
         """Makes the call. `holding` are its handles; each is passed as its pointer and cannot be freed meanwhile.
@@ -124,7 +126,8 @@ class Turn:
         with contextlib.ExitStack() as held:
             for handle in holding:
                 held.enter_context(handle.borrowed())
-            held.callback(self.close)
+            # Streams refer to the call, and the call to them.
+            held.callback(self._kept.clear)
             self._held = held.pop_all()
         arguments = tuple(handle.pointer if isinstance(handle, Handle) else handle for handle in arguments)
         failure = self._elsewhere(function, arguments) if _in_main_thread() else self._here(function, arguments)
@@ -198,19 +201,6 @@ class Turn:
             self._serving = False
         thread.join()
         return result[0]
-
-    def close(self) -> None:
-        """Frees what the call used. Called once the library no longer uses it."""
-        with self._lock:
-            flag, self.flag = self.flag, None
-            if flag is not None:
-                if self._cancel is not None:
-                    self._cancel._detach(flag)
-                c.cancel_free(flag)
-        self._kept.clear()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def _in_main_thread() -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
-from . import _functions as c
+from ._flag import Flag
 
 __all__ = ["Cancel"]
 
@@ -18,7 +19,7 @@ class Cancel:
     def __init__(self) -> None:
         # A signal handler may interrupt a method of the same thread.
         self._lock = threading.RLock()
-        self._flags: set[int] = set()
+        self._flags: weakref.WeakSet[Flag] = weakref.WeakSet()
         self._triggered = False
 
     @property
@@ -30,16 +31,12 @@ class Cancel:
         """Stops all calls that use this object, and those that will."""
         with self._lock:
             self._triggered = True
-            for flag in self._flags:
-                c.cancel_trigger(flag)
+            for flag in list(self._flags):
+                flag.trigger()
 
-    def _attach(self, flag: int) -> None:
-        """Triggers the flag of a call, until `_detach`, when this object is triggered."""
+    def _attach(self, flag: Flag) -> None:
+        """Triggers a flag, as long as it exists, when this object is triggered."""
         with self._lock:
             self._flags.add(flag)
             if self._triggered:
-                c.cancel_trigger(flag)
-
-    def _detach(self, flag: int) -> None:
-        with self._lock:
-            self._flags.discard(flag)
+                flag.trigger()

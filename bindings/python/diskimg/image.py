@@ -218,7 +218,7 @@ class Image:
         turn.problem = receive
         options, result = s.sized(s.CheckOptions), s.sized(s.CheckResult)
         options.problem, options.problem_user = report_problem, turn.number
-        options.progress, options.progress_user, options.cancel = report_progress, turn.number, turn.flag
+        options.progress, options.progress_user, options.cancel = report_progress, turn.number, turn.flag.pointer
         turn.run(c.check, self._handle, byref(options), byref(result), holding=[self._handle])
         return CheckResult(
             corruptions=result.corruptions,
@@ -240,7 +240,7 @@ class Image:
         """
         turn = self._turn(progress, cancel, other._raised)
         options = s.sized(s.CompareOptions)
-        options.progress, options.progress_user, options.cancel = report_progress, turn.number, turn.flag
+        options.progress, options.progress_user, options.cancel = report_progress, turn.number, turn.flag.pointer
         same, first = c_bool(), c_uint64()
         turn.run(
             c.compare, self._handle, other._handle, byref(options), byref(same), byref(first),

@@ -242,7 +242,7 @@ def open_record(
     if options.get("log") is not None:
         record.log, record.log_user = report_finding, resolver.number
     if turn is not None:
-        record.progress, record.progress_user, record.cancel = report_progress, turn.number, turn.flag
+        record.progress, record.progress_user, record.cancel = report_progress, turn.number, turn.flag.pointer
     return record, resolver
 
 
@@ -266,7 +266,7 @@ def convert_record(
         raise ValueError(f"unknown preallocation {preallocation!r}, expected one of {', '.join(PREALLOCATIONS)}")
     record.preallocation = PREALLOCATIONS[preallocation]
     record.settings = _names(options.get("settings"))
-    record.progress, record.progress_user, record.cancel = report_progress, turn.number, turn.flag
+    record.progress, record.progress_user, record.cancel = report_progress, turn.number, turn.flag.pointer
     return record
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsIndex
 from . import _functions as c
 from ._arguments import number
 from ._buffer import Borrowed
+from ._flag import Flag
 from ._handle import Handle
 from ._raised import Raised
 from ._targets import TargetLike, target_record
@@ -29,8 +30,10 @@ class Writer:
     remains at a path. Any number of threads may write different ranges.
     """
 
-    def __init__(self, handle: Handle, size: int, raised: Raised, calls_back: bool) -> None:
+    def __init__(self, handle: Handle, size: int, raised: Raised, flag: Flag, calls_back: bool) -> None:
         self._handle, self._raised, self._calls_back = handle, raised, calls_back
+        # The library uses the flag of the creation until the writer is freed.
+        self._flag = flag
         self.size = size
         """The size of the disk in bytes."""
 
@@ -60,7 +63,7 @@ class Writer:
 
     def _call(self, function: Callable[..., int], *arguments: Any, may_take_long: bool = False) -> None:
         if self._calls_back or may_take_long:
-            Turn(raised=[self._raised]).run(function, self._handle, *arguments, holding=[self._handle])
+            Turn(flag=self._flag, raised=[self._raised]).run(function, self._handle, *arguments, holding=[self._handle])
             return
         with self._handle.borrowed() as pointer:
             call(function, pointer, *arguments)
@@ -102,4 +105,4 @@ def create(
     except BaseException:
         handle.close()
         raise
-    return Writer(handle, bytes_wanted, raised, calls_back)
+    return Writer(handle, bytes_wanted, raised, turn.flag, calls_back)

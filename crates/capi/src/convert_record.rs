@@ -257,9 +257,9 @@ impl ConvertOptionsRecord {
     }
 }
 
-/// Returns true if an open file accepts writes in any order.
+/// Returns true if an open file accepts writes in any order, and for a directory, which is refused as such a file.
 fn is_disk(file: &File) -> Result<bool> {
     use std::os::unix::fs::FileTypeExt;
     let kind = file.metadata()?.file_type();
-    Ok(kind.is_file() || kind.is_block_device())
+    Ok(kind.is_file() || kind.is_block_device() || kind.is_dir())
 }
