@@ -134,19 +134,19 @@ impl Progress for ProgressDisplay {
             DisplayKind::Nothing => {}
             DisplayKind::Bar(bar) => bar.get().into_iter().for_each(|bar| bar.inc(bytes)),
             DisplayKind::Plain(line) => {
-                if let Ok(mut line) = line.try_lock()
-                    && line.0.elapsed() >= INTERVAL
-                {
-                    line.0 = Instant::now();
-                    self.print_plain(&mut *line.1, false);
+                if let Ok(mut line) = line.try_lock() {
+                    if line.0.elapsed() >= INTERVAL {
+                        line.0 = Instant::now();
+                        self.print_plain(&mut *line.1, false);
+                    }
                 }
             }
             DisplayKind::Json(line) => {
-                if let Ok(mut line) = line.try_lock()
-                    && line.0.elapsed() >= INTERVAL
-                {
-                    line.0 = Instant::now();
-                    self.print_json(&mut *line.1);
+                if let Ok(mut line) = line.try_lock() {
+                    if line.0.elapsed() >= INTERVAL {
+                        line.0 = Instant::now();
+                        self.print_json(&mut *line.1);
+                    }
                 }
             }
         }

@@ -83,8 +83,9 @@ impl std::fmt::Display for Fault {
 
 /// EBADF. It has the same number on every Unix.
 const BAD_DESCRIPTOR: i32 = 9;
-/// ELOOP.
+/// ELOOP, and ENAMETOOLONG, whose kind Rust 1.85 does not name.
 const LOOP: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 40 } else { 62 };
+const NAME_TOO_LONG: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 36 } else { 63 };
 
 /// Returns true if the system refused a path or descriptor, as opposed to being unable to do the work.
 fn refuses_argument(error: &io::Error) -> bool {
@@ -95,12 +96,12 @@ fn refuses_argument(error: &io::Error) -> bool {
             | Io::NotADirectory
             | Io::IsADirectory
             | Io::AlreadyExists
-            | Io::InvalidFilename
             | Io::PermissionDenied
             | Io::InvalidInput
             | Io::NotSeekable
     );
-    by_kind || error.raw_os_error().is_some_and(|number| [BAD_DESCRIPTOR, LOOP].contains(&number))
+    by_kind
+        || error.raw_os_error().is_some_and(|number| [BAD_DESCRIPTOR, LOOP, NAME_TOO_LONG].contains(&number))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@
 mod cache;
 mod chain;
 mod check;
+mod chunks;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod driver;
@@ -62,6 +63,7 @@ pub mod zeros;
 pub use cache::{CacheGroup, MetadataCache};
 pub use chain::Chain;
 pub use check::{CheckReport, Problem, ProblemKind};
+pub use chunks::chunks;
 pub use driver::{
     CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
     SettingsOfFn, SnapshotSelector, StreamFn, SurveyFn, Verdict,

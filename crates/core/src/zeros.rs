@@ -28,10 +28,10 @@ const STEP: usize = 256;
 /// ```
 #[must_use]
 pub fn is_zero(bytes: &[u8]) -> bool {
-    let (steps, rest) = bytes.as_chunks::<STEP>();
+    let mut steps = bytes.chunks_exact(STEP);
     // No early exit within a step, so that the compiler can use whole vector registers.
-    steps.iter().all(|step| step.iter().fold(0, |all, byte| all | byte) == 0)
-        && rest.iter().fold(0, |all, byte| all | byte) == 0
+    steps.by_ref().all(|step| step.iter().fold(0, |all, byte| all | byte) == 0)
+        && steps.remainder().iter().fold(0, |all, byte| all | byte) == 0
 }
 
 /// Returns `len` zeros, or fewer if that exceeds [`PIECE`].

@@ -118,11 +118,11 @@ impl AutoDecompressor {
             decoder.push(block, emit)?;
             block.clear();
         }
-        let (whole, rest) = rest.as_chunks::<BLOCK>();
-        for whole in whole {
+        let mut blocks = rest.chunks_exact(BLOCK);
+        for whole in blocks.by_ref() {
             decoder.push(whole, emit)?;
         }
-        block.extend_from_slice(rest);
+        block.extend_from_slice(blocks.remainder());
         Ok(())
     }
 }

@@ -73,10 +73,10 @@ impl Disk {
             layers.push(layer.image);
             names.push(layer.name);
         }
-        let sources = layers.iter().map(|layer| Arc::clone(layer) as Arc<dyn BlockSource>);
-        let whole: Arc<dyn BlockSource> = match layers.as_slice() {
-            [one] => Arc::clone(one) as Arc<dyn BlockSource>,
-            _ => Arc::new(Chain::new(sources.collect())?),
+        let source = |layer: &Arc<dyn Image>| Arc::new(Arc::clone(layer)) as Arc<dyn BlockSource>;
+        let whole = match layers.as_slice() {
+            [one] => source(one),
+            _ => Arc::new(Chain::new(layers.iter().map(source).collect())?),
         };
         let sizes = FileSizes::of(&file);
         let in_use = opened.in_use();

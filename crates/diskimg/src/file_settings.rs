@@ -64,10 +64,10 @@ impl Target {
         if let Some(setting) = take(&mut kept, NO_COPY_ON_WRITE.name) {
             self.no_copy_on_write = setting.as_bool()?;
         }
-        if self.format == diskimg_raw::DRIVER.format
-            && let Some(setting) = take(&mut kept, PREALLOCATION.name)
-        {
-            self.preallocation = preallocation(&setting)?;
+        if self.format == diskimg_raw::DRIVER.format {
+            if let Some(setting) = take(&mut kept, PREALLOCATION.name) {
+                self.preallocation = preallocation(&setting)?;
+            }
         }
         // `qemu-img` accepts `off` for every format.
         let has_own = driver_of(self.format).is_ok_and(|driver| has(driver, PREALLOCATION.name));

@@ -183,7 +183,7 @@ impl HeaderFields {
         ensure(u64::from(length) <= geometry.cluster_size(), || {
             length_error().expected(format_args!("at most a cluster, {}", geometry.cluster_size()))
         })?;
-        if self.version == 3 && (length < V3_LENGTH || !length.is_multiple_of(8)) {
+        if self.version == 3 && (length < V3_LENGTH || length % 8 != 0) {
             return Err(length_error().expected(format_args!("a multiple of 8, at least {V3_LENGTH}")));
         }
         Ok(geometry)

@@ -53,10 +53,10 @@ impl HeaderFields {
             let found = format!("{} bytes", bytes.len());
             truncated("header").at(0).found(found).expected(format_args!("at least {need}"))
         };
-        if let Some(magic) = bytes.first_chunk::<4>()
-            && *magic != MAGIC
-        {
-            return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
+        if let Some(magic) = bytes.first_chunk::<4>() {
+            if *magic != MAGIC {
+                return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
+            }
         }
         let (_, (_, version)) = magic_and_version(bytes).map_err(|_| short(V2_LENGTH))?;
         match version {

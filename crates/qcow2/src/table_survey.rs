@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
-use diskimg_core::{BlockSource, Budget, Error, ErrorKind, Finding, ImageInfo, Limits, Result, range};
+use diskimg_core::{
+    BlockSource, Budget, Error, ErrorKind, Finding, ImageInfo, Limits, Result, chunks, range,
+};
 
 use crate::addr::{Geometry, GuestOffset, HostOffset};
 use crate::errors::past_end;
@@ -221,8 +223,7 @@ impl TableSurvey<'_> {
         self.source.read_at(at.0, bytes)?;
         let entry_bytes = usize::try_from(geometry.l2_entry_bytes()).unwrap_or(8);
         for (entry, guest) in bytes.chunks_exact(entry_bytes).zip(0_u64..) {
-            let (words, _) = entry.as_chunks::<8>();
-            let word = |index: usize| words.get(index).map_or(0, |word| u64::from_be_bytes(*word));
+            let word = |index| chunks(entry).nth(index).map_or(0, |word| u64::from_be_bytes(*word));
             let place = at.plus(guest.saturating_mul(geometry.l2_entry_bytes()));
             let guest = start.plus(guest.saturating_mul(geometry.cluster_size()));
             let cluster = self.rules.decode(word(0), word(1));
@@ -252,9 +253,8 @@ impl TableSurvey<'_> {
             let step = at..end.min(at.saturating_add(L1_STEP));
             let mut bytes = vec![0; range::buffer_len(&step)];
             self.source.read_at(at, &mut bytes)?;
-            let (entries, _) = bytes.as_chunks::<8>();
             let first = at.saturating_sub(self.l1.start.0) / 8;
-            for (l1_index, entry) in (first..).zip(entries) {
+            for (l1_index, entry) in (first..).zip(chunks(&bytes)) {
                 match l1::decode(u64::from_be_bytes(*entry), self.geometry()) {
                     Ok(Some(table)) if table.0 >= size => {
                         tables.past_end.get_or_insert((table, l1_index));

@@ -17,7 +17,7 @@ const MAX_IDLE: usize = 8;
 
 /// Returns true if `offset` is aligned for direct I/O.
 pub(crate) fn is_aligned(offset: u64) -> bool {
-    offset.is_multiple_of(ALIGN_BYTES)
+    offset % ALIGN_BYTES == 0
 }
 
 /// Returns the multiple of [`ALIGN`] at or below `offset`.
@@ -27,7 +27,7 @@ pub(crate) fn floor(offset: u64) -> u64 {
 
 /// Returns true if address and length of these bytes are aligned for direct I/O.
 pub(crate) fn is_aligned_memory(bytes: &[u8]) -> bool {
-    bytes.as_ptr().align_offset(ALIGN) == 0 && bytes.len().is_multiple_of(ALIGN)
+    bytes.as_ptr().align_offset(ALIGN) == 0 && bytes.len() % ALIGN == 0
 }
 
 /// A buffer of [`CHUNK`] bytes at a multiple of [`ALIGN`].

@@ -30,13 +30,13 @@ impl Coverage {
             return None;
         }
         let (mut start, mut end) = (range.start, range.end);
-        if let Some((&before, &its_end)) = self.runs.range(..=start).next_back()
-            && its_end >= start
-        {
-            if its_end >= end {
-                return None;
+        if let Some((&before, &its_end)) = self.runs.range(..=start).next_back() {
+            if its_end >= start {
+                if its_end >= end {
+                    return None;
+                }
+                start = before;
             }
-            start = before;
         }
         while let Some((&next, &its_end)) = self.runs.range(start..=end).next() {
             self.runs.remove(&next);

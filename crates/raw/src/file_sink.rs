@@ -236,8 +236,8 @@ impl FileSink {
     /// Checks that a range of the disk is within the target.
     fn check(&self, offset: u64, len: u64) -> Result<()> {
         check_range(offset, len, self.limit).map_err(|error| {
-            let room = format_args!("room for {len} bytes at {offset}");
-            let error = error.field("target").found(format_args!("{} bytes long", self.limit)).expected(room);
+            let error = error.field("target").found(format_args!("{} bytes long", self.limit));
+            let error = error.expected(format_args!("room for {len} bytes at {offset}"));
             match &self.end {
                 Some(end) => error.because(format_args!(
                     "the disk is larger; the first {} bytes of the target were overwritten",
@@ -274,11 +274,11 @@ impl FileSink {
             }
         }
         let grows = self.end.is_some() && !self.keeps_length;
-        if grows
-            && let DiskFile { size, is_device: false } = disk_file(self.file())?
-            && size != end
-        {
-            self.target.set_len(end)?;
+        if grows {
+            match disk_file(self.file())? {
+                DiskFile { size, is_device: false } if size != end => self.target.set_len(end)?,
+                _ => {}
+            }
         }
         if self.sync {
             self.target.sync()?;

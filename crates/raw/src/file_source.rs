@@ -83,10 +83,10 @@ impl FileSource {
         let file = platform::open_read(path).map_err(failed)?;
         // Checked first, so that a directory or a pipe is reported as such and not as a failure of direct I/O.
         disk_file(&file)?;
-        if options.direct
-            && let Ok(direct) = platform::open_direct(path)
-        {
-            return Self::new(direct);
+        if options.direct {
+            if let Ok(direct) = platform::open_direct(path) {
+                return Self::new(direct);
+            }
         }
         Self::new(file)
     }

@@ -68,8 +68,10 @@ fn find_run(file: &File, at: u64, size: u64, after_hole: bool) -> Result<Option<
         SeekResult::At(end) => Ok::<_, diskimg_core::Error>(Some(end.min(size))),
         SeekResult::Nowhere | SeekResult::Unknown => Ok(None),
     };
-    if after_hole && let Some(end) = data_end()?.filter(|end| *end > at) {
-        return Ok(Some((true, end)));
+    if after_hole {
+        if let Some(end) = data_end()?.filter(|end| *end > at) {
+            return Ok(Some((true, end)));
+        }
     }
     match platform::next_data(file, at).map_err(failed)? {
         SeekResult::At(start) if start > at => Ok(Some((false, start.min(size)))),

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use diskimg_core::chunks;
+
 use crate::head::{field, has};
 
 /// A partition of at most this many bytes is padding: partitioning tools align partitions to 1 MiB, while `xorriso`
@@ -100,9 +102,8 @@ pub(crate) fn is_mbr(head: &[u8], size: Option<u64>) -> bool {
     let Some(table) = field::<66>(head, 446).filter(|table| table.ends_with(&[0x55, 0xAA])) else {
         return false;
     };
-    let (entries, _) = table.as_chunks::<16>();
-    entries.iter().all(|entry| matches!(entry.first(), Some(0 | 0x80)))
-        && entries.iter().any(|entry| is_partition(entry, size))
+    chunks::<16, _>(&table).all(|entry| matches!(entry.first(), Some(0 | 0x80)))
+        && chunks(&table).any(|entry| is_partition(entry, size))
 }
 
 /// Returns the end in bytes of the disk that a partition table describes: of its last partition, and of the copy of a GPT
@@ -115,8 +116,8 @@ pub(crate) fn table_end(head: &[u8]) -> Option<u64> {
     if !is_mbr(head, None) {
         return None;
     }
-    let (entries, _) = head.get(446..510)?.as_chunks::<16>();
-    let ends = entries.iter().filter(|entry| is_partition(entry, None)).map(|entry| {
+    let entries = chunks(head.get(446..510)?);
+    let ends = entries.filter(|entry| is_partition(entry, None)).map(|entry| {
         let [start, sectors] = [8, 12].map(|at| field(entry, at).map_or(0, u32::from_le_bytes));
         (u64::from(start) + u64::from(sectors)) * 512
     });

@@ -66,12 +66,12 @@ fn copy_is_identical_according_to_qemu_img() {
     let sink: Box<dyn diskimg_core::BlockSink> = Box::new(FileSink::create_new(&to, options).unwrap());
     for extent in Extents::new(&disk, 0..16 << 20) {
         let extent = extent.unwrap();
-        if let Some(host) = extent.location.host
-            && !sink.copy_from(extent.offset, host).unwrap()
-        {
-            let mut bytes = vec![0; usize::try_from(host.len).unwrap()];
-            host.file.read_exact_at(&mut bytes, host.offset).unwrap();
-            sink.write_at(extent.offset, &bytes).unwrap();
+        if let Some(host) = extent.location.host {
+            if !sink.copy_from(extent.offset, host).unwrap() {
+                let mut bytes = vec![0; usize::try_from(host.len).unwrap()];
+                host.file.read_exact_at(&mut bytes, host.offset).unwrap();
+                sink.write_at(extent.offset, &bytes).unwrap();
+            }
         }
     }
     sink.finish().unwrap();

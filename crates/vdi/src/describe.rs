@@ -78,7 +78,7 @@ fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {
         let message = format!("blocks have {block} bytes; QEMU supports only blocks of 1 MiB");
         report(Severity::Note, "block_size", message, offsets.block);
     }
-    if !size.is_multiple_of(SECTOR.into()) {
+    if size % u64::from(SECTOR) != 0 {
         let message =
             format!("the size of {size} bytes is not a multiple of 512: QEMU rounds it up, VirtualBox down");
         report(Severity::Note, "size_odd", message, offsets.size);

@@ -1,6 +1,6 @@
 //! Comparing the block map with the length of the file.
 
-use diskimg_core::{BlockSource, Finding, ImageInfo, Limits, Result, range};
+use diskimg_core::{BlockSource, Finding, ImageInfo, Limits, Result, chunks, range};
 
 use crate::addr::ENTRY_BYTES;
 use crate::block_map::{MapEntry, PAGE_ENTRIES};
@@ -38,8 +38,7 @@ fn first_missing(source: &dyn BlockSource, header: &Header, blocks: u64) -> Resu
         let place = geometry.entry_at(first).0..geometry.entry_at(end).0;
         let mut bytes = vec![0; range::buffer_len(&place)];
         source.read_at(place.start, &mut bytes)?;
-        let (entries, _) = bytes.as_chunks::<4>();
-        for (block, entry) in (first..).zip(entries) {
+        for (block, entry) in (first..).zip(chunks(&bytes)) {
             let MapEntry::Block(index) = MapEntry::decode(u32::from_le_bytes(*entry)) else { continue };
             let at = geometry.entry_at(block).0;
             if index >= geometry.blocks {

@@ -39,10 +39,10 @@ impl CowdHeader {
     /// header, [`ErrorKind::Unsupported`], [`ErrorKind::Limit`] or [`ErrorKind::Corrupt`] for the first invalid
     /// field.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        if let Some(magic) = bytes.first_chunk::<4>()
-            && *magic != MAGIC
-        {
-            return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
+        if let Some(magic) = bytes.first_chunk::<4>() {
+            if *magic != MAGIC {
+                return Err(corrupt("magic").with_kind(ErrorKind::UnknownFormat).at(0).found_name(magic));
+            }
         }
         let mut words = [0; NEEDED_WORDS];
         let parsed: IResult<&[u8], ()> = fill(le_u32, &mut words).parse(bytes);

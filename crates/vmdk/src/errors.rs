@@ -17,8 +17,8 @@ pub(crate) fn truncated(field: impl Into<String>) -> Error {
 
 /// The `bytes` from offset `at` to the end of the file, where a header of `needed` bytes should be.
 pub(crate) fn short_header(bytes: &[u8], at: HostOffset, needed: usize) -> Error {
-    let (found, expected) = (format!("{} bytes", bytes.len()), format_args!("at least {needed}"));
-    truncated("header").at(at.0).found(found).expected(expected)
+    let error = truncated("header").at(at.0).found(format_args!("{} bytes", bytes.len()));
+    error.expected(format_args!("at least {needed}"))
 }
 
 /// A valid field with a value that this crate does not support.

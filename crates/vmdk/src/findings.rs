@@ -28,12 +28,12 @@ pub(crate) fn findings(head: &FileHead, info: &ImageInfo, limits: &Limits) -> Ve
             all.push(Finding::warning("descriptor", message).at(head.descriptor_at.0));
         }
     }
-    if let FileKind::Hosted(header) = &head.kind
-        && header.unknown_flags() != 0
-    {
-        let message =
-            format!("flags {:#x} of the header have no meaning and are ignored", header.unknown_flags());
-        all.push(Finding::note("flags", message).at(8));
+    if let FileKind::Hosted(header) = &head.kind {
+        if header.unknown_flags() != 0 {
+            let message =
+                format!("flags {:#x} of the header have no meaning and are ignored", header.unknown_flags());
+            all.push(Finding::note("flags", message).at(8));
+        }
     }
     if let Err(error) = limits.check_virtual_size(info.virtual_size) {
         all.push(Finding::hazard("virtual_size", error.to_string()));

@@ -157,10 +157,10 @@ impl<'a> GrainSurvey<'a> {
                 return Ok(SurveyEnd::Limit);
             };
             for (index, entry) in (first..).zip(entries) {
-                if entry != 0
-                    && let ControlFlow::Break(end) = self.table(index, entry)?
-                {
-                    return Ok(end);
+                if entry != 0 {
+                    if let ControlFlow::Break(end) = self.table(index, entry)? {
+                        return Ok(end);
+                    }
                 }
             }
             first = first.saturating_add(count);

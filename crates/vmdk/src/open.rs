@@ -140,13 +140,12 @@ pub fn inspect(source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
     let mut info = describe(&head, limits, None);
     let no_access = |line: &ExtentLine| line.access == Access::NoAccess;
     let inaccessible = head.valid_descriptor().is_some_and(|found| found.extents.iter().any(no_access));
-    if let FileKind::Hosted(header) = &head.kind
-        && header.capacity() > 0
-        && !inaccessible
-    {
-        // The place of an invalid descriptor may overlap the tables.
-        let read_directory = head.descriptor.is_ok();
-        info.findings.extend(directory_findings(source, header, read_directory));
+    if let FileKind::Hosted(header) = &head.kind {
+        if header.capacity() > 0 && !inaccessible {
+            // The place of an invalid descriptor may overlap the tables.
+            let read_directory = head.descriptor.is_ok();
+            info.findings.extend(directory_findings(source, header, read_directory));
+        }
     }
     Ok(info)
 }
@@ -174,10 +173,10 @@ fn open_one(
     source: Arc<dyn BlockSource>,
     limits: &Limits,
 ) -> Result<()> {
-    if let FileKind::Hosted(header) = kind
-        && header.is_descriptor_only()
-    {
-        return Err(descriptor_only(descriptor, header));
+    if let FileKind::Hosted(header) = kind {
+        if header.is_descriptor_only() {
+            return Err(descriptor_only(descriptor, header));
+        }
     }
     let described = descriptor.filter(|found| !found.is_blank() && several_extents(found).is_none());
     let line = described.map(embedded_line).transpose()?;

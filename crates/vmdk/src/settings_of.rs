@@ -29,10 +29,10 @@ pub(crate) fn settings_of(source: &dyn BlockSource, info: &ImageInfo) -> Result<
     if let Some(grain) = info.allocation_unit {
         all.push(("grain_size", grain.to_string()));
     }
-    if let FileKind::Hosted(header) = &head.kind
-        && header.has(ZEROED_GRAIN)
-    {
-        all.push(("zeroed_grain", "on".to_owned()));
+    if let FileKind::Hosted(header) = &head.kind {
+        if header.has(ZEROED_GRAIN) {
+            all.push(("zeroed_grain", "on".to_owned()));
+        }
     }
     for (entry, setting) in ENTRIES {
         if let Some(value) = descriptor.ddb(entry) {

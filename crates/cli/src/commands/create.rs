@@ -113,11 +113,11 @@ fn size_of(name: &str, driver: &Driver, file: &Path) -> Result<u64, Failure> {
         let error = about(Error::new(ErrorKind::InvalidInput), file);
         return Err(error.because("the backing file refers to it").into());
     }
-    if driver.format.name() == "raw"
-        && let Some(image) = looks_like_image(&source).about(&path)?
-    {
-        let path = visible_path(&path);
-        eprintln!("diskimg: warning: {path} looks like {image}, but its format is given as raw");
+    if driver.format.name() == "raw" {
+        if let Some(image) = looks_like_image(&source).about(&path)? {
+            let path = visible_path(&path);
+            eprintln!("diskimg: warning: {path} looks like {image}, but its format is given as raw");
+        }
     }
     Ok(info.virtual_size)
 }

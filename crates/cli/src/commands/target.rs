@@ -121,7 +121,7 @@ pub(super) fn is_stdout(target: &Path) -> bool {
 
 /// Prints a note if a new raw file is longer than its disk of `size` bytes, because it has whole sectors.
 pub(super) fn note_whole_sectors(target: &Target, size: u64, common: CommonArgs) {
-    let is_exact = size.is_multiple_of(SECTOR) || target.format.name() != "raw" || target.writes_in_place();
+    let is_exact = size % SECTOR == 0 || target.format.name() != "raw" || target.writes_in_place();
     let Some(path) = target.path().filter(|_| !is_exact && !common.quiet) else { return };
     let length = size.next_multiple_of(SECTOR);
     eprintln!(

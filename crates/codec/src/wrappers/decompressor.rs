@@ -146,11 +146,11 @@ impl Decompressor {
                 Ok(step) => step,
                 Err(error) => break Err(error),
             };
-            if written > 0
-                && let Err(error) = out(output.get(..written).unwrap_or_default())
-            {
-                self.state = DecompressState::Failed;
-                break Err(error);
+            if written > 0 {
+                if let Err(error) = out(output.get(..written).unwrap_or_default()) {
+                    self.state = DecompressState::Failed;
+                    break Err(error);
+                }
             }
             if done {
                 break Ok(());

@@ -164,7 +164,7 @@ impl Xz {
                     let zeros = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
                     *padding = padding.saturating_add(zeros as u64);
                     read = read.saturating_add(zeros);
-                    if !padding.is_multiple_of(4) && (end || zeros < rest.len()) {
+                    if *padding % 4 != 0 && (end || zeros < rest.len()) {
                         let start = here.saturating_add(zeros as u64).saturating_sub(*padding);
                         return Err(error_at(ErrorKind::Corrupt, "stream padding", start)
                             .found(format_args!("{padding} bytes"))

@@ -62,27 +62,27 @@ impl WritePlan {
     /// Plans to write guest bytes verbatim at `host`; `fresh` if that range of the file reads as
     /// zeros until then.
     pub fn write_guest(&mut self, guest: Range<GuestOffset>, host: HostOffset, fresh: bool) {
-        if let Some(PlannedWrite::Guest { guest: last, host: start, fresh: was_fresh }) =
-            self.writes.last_mut()
-            && last.end == guest.start
-            && *was_fresh == fresh
-            && start.plus(last.end.since(last.start)) == host
-        {
-            last.end = guest.end;
-        } else {
-            self.writes.push(PlannedWrite::Guest { guest, host, fresh });
+        match self.writes.last_mut() {
+            Some(PlannedWrite::Guest { guest: last, host: start, fresh: was_fresh })
+                if last.end == guest.start
+                    && *was_fresh == fresh
+                    && start.plus(last.end.since(last.start)) == host =>
+            {
+                last.end = guest.end;
+            }
+            _ => self.writes.push(PlannedWrite::Guest { guest, host, fresh }),
         }
     }
 
     /// Plans to write encoded units at `host`.
     pub fn write_encoded(&mut self, buffer: Range<usize>, host: HostOffset) {
-        if let Some(PlannedWrite::Encoded { buffer: last, host: start }) = self.writes.last_mut()
-            && last.end == buffer.start
-            && start.plus(last.len() as u64) == host
-        {
-            last.end = buffer.end;
-        } else {
-            self.writes.push(PlannedWrite::Encoded { buffer, host });
+        match self.writes.last_mut() {
+            Some(PlannedWrite::Encoded { buffer: last, host: start })
+                if last.end == buffer.start && start.plus(last.len() as u64) == host =>
+            {
+                last.end = buffer.end;
+            }
+            _ => self.writes.push(PlannedWrite::Encoded { buffer, host }),
         }
     }
 

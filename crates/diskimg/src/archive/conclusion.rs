@@ -324,10 +324,10 @@ impl Catalog {
                 format!("line {line} of the manifest is not understood; its digest is not verified");
             findings.push(Finding::warning("manifest", message));
         }
-        if let OvfDescriptor::Read { id, hasher, .. } = &self.descriptor
-            && let Err(error) = hasher.check(&self.digests_of(*id))
-        {
-            findings.push(Finding::warning("manifest", error.to_string()));
+        if let OvfDescriptor::Read { id, hasher, .. } = &self.descriptor {
+            if let Err(error) = hasher.check(&self.digests_of(*id)) {
+                findings.push(Finding::warning("manifest", error.to_string()));
+            }
         }
         if self.digests_of(id).is_empty() {
             findings.push(Finding::note("manifest", "the manifest has no digest of the disk"));

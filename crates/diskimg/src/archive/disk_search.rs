@@ -355,10 +355,10 @@ impl DiskSearch {
     /// As [`Catalog::conclude`]; an error if it is not the disk that was passed on.
     pub(super) fn conclude(&self) -> Result<Conclusion> {
         let conclusion = self.catalog.conclude()?;
-        if let Some((id, disk)) = &self.passed
-            && *id == conclusion.id
-        {
-            return Ok(conclusion.with_member(&disk.name, disk.wrapper).with_findings(&self.compression));
+        if let Some((id, disk)) = &self.passed {
+            if *id == conclusion.id {
+                return Ok(conclusion.with_member(&disk.name, disk.wrapper).with_findings(&self.compression));
+            }
         }
         let known = self.catalog.disks.iter().find(|disk| disk.id == conclusion.id);
         Err(match known.and_then(|disk| disk.kind.unsupported) {

@@ -6,7 +6,7 @@
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
-use diskimg_core::{Error, ErrorKind, Result};
+use diskimg_core::{Error, ErrorKind, Result, chunks};
 
 use super::names::{MemberId, MemberIds, beside};
 use super::recognise::OVA;
@@ -71,10 +71,9 @@ impl ManifestDigest {
         let (name, value) = rest.rsplit_once(')')?;
         let algorithm = HashAlgorithm::parse(algorithm.trim())?;
         let digits = value.trim_start().strip_prefix('=')?.trim();
-        let bytes = digits.as_bytes().as_chunks::<2>();
         let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let digest: Vec<u8> = bytes.0.iter().map(byte).collect::<Option<_>>()?;
-        let is_whole = bytes.1.is_empty() && digest.len() == algorithm.len();
+        let digest: Vec<u8> = chunks(digits.as_bytes()).map(byte).collect::<Option<_>>()?;
+        let is_whole = digits.len() % 2 == 0 && digest.len() == algorithm.len();
         let name = name.trim();
         let ids = [ids.of(&beside(manifest, name)), ids.of(name)];
         is_whole.then(|| Self { name: name.to_owned(), ids, algorithm, bytes: digest })

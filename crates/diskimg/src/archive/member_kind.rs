@@ -67,5 +67,5 @@ impl MemberKind {
 
 /// Returns true if zeros are a disk. Shorter files of zeros are usually padding; the length is our limit.
 fn is_blank_disk(size: Option<u64>) -> bool {
-    size.is_none_or(|size| size >= HEAD as u64 && size.is_multiple_of(512))
+    size.is_none_or(|size| size >= HEAD as u64 && size % 512 == 0)
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diskimg_core::{Budget, ErrorKind, Result, range};
+use diskimg_core::{Budget, ErrorKind, Result, chunks, range};
 
 use super::tar_header::{TarBlock, bad, field, number, shown};
 
@@ -159,11 +159,11 @@ impl SparseRecords {
             SparseRecord::Count(count) => self.count = Some(count),
             // The list alternates.
             SparseRecord::Offset(offset) => {
-                self.is_bad |= !self.numbers.len().is_multiple_of(2) || self.has_map;
+                self.is_bad |= self.numbers.len() % 2 != 0 || self.has_map;
                 self.numbers.push(offset);
             }
             SparseRecord::Length(len) => {
-                self.is_bad |= self.numbers.len().is_multiple_of(2) || self.has_map;
+                self.is_bad |= self.numbers.len() % 2 == 0 || self.has_map;
                 self.numbers.push(len);
             }
             SparseRecord::Map(numbers) => {
@@ -188,12 +188,12 @@ impl SparseRecords {
             (None, None) | (Some(0), Some(0 | 1)) => {}
             _ => return Ok(SparseStorage::Unsupported(key)),
         }
-        let (entries, rest) = self.numbers.as_chunks::<2>();
-        if !rest.is_empty() || self.count != Some(entries.len() as u64) {
+        let count = self.numbers.len() as u64;
+        if count % 2 != 0 || self.count != Some(count / 2) {
             return Ok(SparseStorage::Unsupported(key));
         }
         let mut map = SparseMap::default();
-        for [start, len] in entries {
+        for [start, len] in chunks(&self.numbers) {
             if !map.add((*start, *len), budget)? {
                 return Err(bad_map(offset));
             }
@@ -264,7 +264,7 @@ impl SparseBlocks {
     }
 
     fn entries(&mut self, bytes: &[u8], budget: &Budget) -> Result<()> {
-        for entry in bytes.as_chunks::<24>().0 {
+        for entry in chunks::<24, u8>(bytes) {
             let (offset, len) = entry.split_at(12);
             if len.first() == Some(&0) {
                 break;

@@ -86,8 +86,10 @@ impl CompareJob<'_> {
 
     fn all(&self, buffers: &mut (Vec<u8>, Vec<u8>)) -> Result<()> {
         while let Some((range, both_zero)) = self.take()? {
-            if !both_zero && let Some(difference) = self.differs(range.clone(), buffers)? {
-                self.difference.fetch_min(difference, Ordering::Relaxed);
+            if !both_zero {
+                if let Some(difference) = self.differs(range.clone(), buffers)? {
+                    self.difference.fetch_min(difference, Ordering::Relaxed);
+                }
             }
             if let ControlFlow::Break(()) = self.progress.advance(range::len(&range)) {
                 return Err(Error::cancelled());

@@ -126,15 +126,14 @@ impl Target {
         };
         let has_siblings = siblings.is_some();
         let sink = self.formatted(sink, settings, Some(size), siblings)?;
-        if let TargetPlace::Path(path) = &self.place
-            && sink.properties().order == WriteOrder::Ascending
-            && is_device(path)
-        {
-            return Err(Error::new(ErrorKind::InvalidInput)
-                .format(self.format)
-                .file(format!("target '{}'", path.display()))
-                .found("a block device")
-                .expected("a file or a stream, which end with the image"));
+        if let TargetPlace::Path(path) = &self.place {
+            if sink.properties().order == WriteOrder::Ascending && is_device(path) {
+                return Err(Error::new(ErrorKind::InvalidInput)
+                    .format(self.format)
+                    .file(format!("target '{}'", path.display()))
+                    .found("a block device")
+                    .expected("a file or a stream, which end with the image"));
+            }
         }
         // Files without data are created last. Only formats with subformats have images of several files.
         if has_siblings && driver_of(self.format)?.settings.iter().any(|help| help.name == "subformat") {

@@ -112,7 +112,7 @@ impl ExistingImage {
         let size = self.size();
         let mut is_allocated = size > 0;
         let mut buf = vec![0; usize::try_from(STEP.min(size)).unwrap_or_default()];
-        for extent in Extents::new(&*self.image, 0..size) {
+        for extent in Extents::new(&self.image, 0..size) {
             let extent = extent?;
             is_allocated &= extent.location.host.is_some() || extent.reserved.is_some();
             if !extent.kind.reads_as_zeros() {

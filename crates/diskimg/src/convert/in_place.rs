@@ -91,9 +91,11 @@ impl Target {
         match self.measure_empty(size) {
             Ok(empty) => {
                 let needed = empty.required;
-                let expected =
-                    format_args!("at least {needed} bytes for a disk of {size} bytes without data");
-                fits(needed, room, expected)
+                fits(
+                    needed,
+                    room,
+                    format_args!("at least {needed} bytes for a disk of {size} bytes without data"),
+                )
             }
             Err(_) => Ok(()),
         }

@@ -41,10 +41,10 @@ pub(super) struct ConvertWorker<'a> {
 impl<'a> ConvertWorker<'a> {
     pub(super) fn new(conversion: &'a Conversion<'a>, segment: usize) -> Self {
         let mut batch = conversion.sink.batch();
-        if let Some(batch) = &mut batch
-            && conversion.sparse != Sparse::Auto
-        {
-            batch.leave_out_known_zeros_only();
+        if let Some(batch) = &mut batch {
+            if conversion.sparse != Sparse::Auto {
+                batch.leave_out_known_zeros_only();
+            }
         }
         Self { conversion, batch, buffer: Vec::new(), zeros: Vec::new(), segment }
     }
@@ -86,12 +86,11 @@ impl<'a> ConvertWorker<'a> {
     /// Writes a segment to a sink that accepts any order, by a kernel copy if possible.
     fn unordered(&mut self, planned: &PlannedSegment<'_>) -> Result<()> {
         let range = planned.range();
-        if self.conversion.kernel_copies
-            && let Some(host) = planned.host()
-            && self.conversion.sink.copy_from(range.start, host)?
-        {
-            self.conversion.counts.add_copied(range::len(&range));
-            return Ok(());
+        if let Some(host) = planned.host().filter(|_| self.conversion.kernel_copies) {
+            if self.conversion.sink.copy_from(range.start, host)? {
+                self.conversion.counts.add_copied(range::len(&range));
+                return Ok(());
+            }
         }
         if self.is_hole(planned) || range::len(&range) <= self.segment as u64 {
             self.load(planned)?;

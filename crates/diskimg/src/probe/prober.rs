@@ -199,10 +199,10 @@ impl Prober {
 
     /// Stores an error of the decoder, except the one by which the probe stopped it.
     fn record(&mut self, decoded: diskimg_core::Result<()>) {
-        if let Err(error) = decoded
-            && self.content.state() != Probed::Done
-        {
-            self.failed = Some(error);
+        if let Err(error) = decoded {
+            if self.content.state() != Probed::Done {
+                self.failed = Some(error);
+            }
         }
     }
 }

@@ -140,10 +140,10 @@ impl<'a> CountedRefs<'a> {
 
     /// Drops the highest chunk if there are too many. Its clusters and those after it are counted by another walk.
     fn drop_highest(&mut self) {
-        if self.chunks.len() > self.most_chunks
-            && let Some((chunk, _)) = self.chunks.pop_last()
-        {
-            self.end = self.end.min(chunk.saturating_mul(CHUNK));
+        if self.chunks.len() > self.most_chunks {
+            if let Some((chunk, _)) = self.chunks.pop_last() {
+                self.end = self.end.min(chunk.saturating_mul(CHUNK));
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! L2 tables of a stream.
 
+use diskimg_core::chunks;
+
 use crate::addr::{Geometry, HostOffset};
 use crate::entry_bits::COMPRESSED;
 
@@ -14,9 +16,8 @@ pub(super) struct L2TableRef {
 pub(super) fn entries(table: &[u8], geometry: Geometry) -> impl Iterator<Item = (u64, u64)> + '_ {
     let entry_bytes = usize::try_from(geometry.l2_entry_bytes()).unwrap_or(8);
     table.chunks_exact(entry_bytes).filter_map(|entry| {
-        let (words, _) = entry.as_chunks::<8>();
-        let word = |index: usize| words.get(index).map(|word| u64::from_be_bytes(*word));
-        Some((word(0)?, word(1).unwrap_or(0)))
+        let mut words = chunks(entry).map(|word| u64::from_be_bytes(*word));
+        Some((words.next()?, words.next().unwrap_or(0)))
     })
 }
 

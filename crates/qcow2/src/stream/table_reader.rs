@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use diskimg_core::{BlockSink, Error, Result, range};
+use diskimg_core::{BlockSink, Error, Result, chunks, range};
 
 use super::claims::HostRun;
 use super::clusters::{Clusters, StreamedCluster};
@@ -102,7 +102,7 @@ impl TableReader {
             if self.defer(cluster.start, cluster.bytes) {
                 return Ok(false);
             }
-            while let Some(table) = self.tables.pop_if(|table| table.at == cluster.start) {
+            while let Some(table) = self.pop_table(cluster.start) {
                 self.read_l2(table, cluster.bytes, sink)?;
             }
             return Ok(true);
@@ -119,8 +119,7 @@ impl TableReader {
     fn read_l1(&mut self, cluster: StreamedCluster<'_>, sink: &dyn BlockSink) -> Result<()> {
         let geometry = self.geometry();
         let first = cluster.start.since(self.l1.start) / 8;
-        let (entries, _) = cluster.part(&self.l1).as_chunks::<8>();
-        for (l1_index, entry) in (first..).zip(entries) {
+        for (l1_index, entry) in (first..).zip(chunks(cluster.part(&self.l1))) {
             let at = self.l1.start.plus(l1_index.saturating_mul(8)).0;
             let guest = l1_index.saturating_mul(geometry.l1_span());
             let place = |error: Error| error.at(at).guest(guest);
@@ -151,10 +150,17 @@ impl TableReader {
         let references = self.tables.iter().rev().take_while(|table| table.at == at).count() as u64;
         let claims = references.saturating_mul(l2_table::max_claims(bytes, self.geometry()));
         let defers = self.clusters.defers(claims);
-        while let Some(table) = self.tables.pop_if(|table| defers && table.at == at) {
-            self.deferred.push(table);
+        if defers {
+            while let Some(table) = self.pop_table(at) {
+                self.deferred.push(table);
+            }
         }
         defers
+    }
+
+    /// Removes and returns the next table if it is at `at`.
+    fn pop_table(&mut self, at: HostOffset) -> Option<L2TableRef> {
+        self.tables.last().is_some_and(|table| table.at == at).then(|| self.tables.pop())?
     }
 
     fn read_deferred(&mut self, size: u64, sink: &dyn BlockSink) -> Result<()> {
@@ -173,7 +179,7 @@ impl TableReader {
             if self.defer(first.at, &bytes) {
                 continue;
             }
-            while let Some(table) = self.tables.pop_if(|table| table.at == first.at) {
+            while let Some(table) = self.pop_table(first.at) {
                 self.read_l2(table, &bytes, sink)?;
             }
         }
@@ -270,13 +276,12 @@ impl TableReader {
 
     fn read_refcount_table(&mut self, cluster: StreamedCluster<'_>) {
         let geometry = self.geometry();
-        let (entries, _) = cluster.part(&self.refcount_table).as_chunks::<8>();
-        for entry in entries {
+        for entry in chunks(cluster.part(&self.refcount_table)) {
             // Blocks that do not fit in memory are spilled like any other cluster.
-            if let Some(block) = refcount_block(u64::from_be_bytes(*entry), geometry)
-                && self.clusters.spend(REFCOUNT_BLOCK_COST).is_ok()
-            {
-                self.refcount_blocks.insert(block);
+            if let Some(block) = refcount_block(u64::from_be_bytes(*entry), geometry) {
+                if self.clusters.spend(REFCOUNT_BLOCK_COST).is_ok() {
+                    self.refcount_blocks.insert(block);
+                }
             }
         }
     }

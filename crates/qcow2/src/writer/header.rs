@@ -25,10 +25,10 @@ pub(super) fn check(options: &WriterOptions, geometry: &ImageGeometry) -> Result
         ("extended_l2", options.extended_l2),
         ("lazy_refcounts", options.lazy_refcounts),
     ];
-    if options.version == Version::V2
-        && let Some((option, _)) = only_v3.iter().find(|(_, used)| *used)
-    {
-        return Err(invalid_option(option).because("not supported by version 2 of the format"));
+    if options.version == Version::V2 {
+        if let Some((option, _)) = only_v3.iter().find(|(_, used)| *used) {
+            return Err(invalid_option(option).because("not supported by version 2 of the format"));
+        }
     }
     if let Some(BackingName { name, format }) = &options.backing {
         if name.is_empty() || name.len() > usize::try_from(MAX_BACKING_NAME).unwrap_or(0) {

@@ -26,11 +26,11 @@ pub(crate) fn reopen(file: &File, direct: bool) -> io::Result<File> {
 /// Returns true if this open file uses direct I/O. With `Some`, changes that first.
 pub(crate) fn set_direct(file: &File, direct: Option<bool>) -> io::Result<bool> {
     let mut flags = rustix::fs::fcntl_getfl(file)?;
-    if let Some(direct) = direct
-        && direct != flags.contains(OFlags::DIRECT)
-    {
-        flags.set(OFlags::DIRECT, direct);
-        rustix::fs::fcntl_setfl(file, flags)?;
+    if let Some(direct) = direct {
+        if direct != flags.contains(OFlags::DIRECT) {
+            flags.set(OFlags::DIRECT, direct);
+            rustix::fs::fcntl_setfl(file, flags)?;
+        }
     }
     Ok(flags.contains(OFlags::DIRECT))
 }

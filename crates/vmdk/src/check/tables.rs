@@ -47,10 +47,10 @@ impl ExtentCheck<'_> {
         self.merge_metadata();
         tables.sort_unstable_by_key(|table| (table.index, table.redundant));
         for pair in tables.windows(2) {
-            if let [table, copy] = pair
-                && table.index == copy.index
-            {
-                self.compare(*table, *copy)?;
+            if let [table, copy] = pair {
+                if table.index == copy.index {
+                    self.compare(*table, *copy)?;
+                }
             }
         }
         tables.retain(|table| !table.redundant);

@@ -51,10 +51,10 @@ impl StreamedBytes<'_> {
     /// [`diskimg_core::ErrorKind::Limit`] if there is no memory for them.
     pub(super) fn peek(&mut self, len: usize) -> Result<Option<&[u8]>> {
         let buffered = &mut self.earlier.buffered;
-        if buffered.is_empty()
-            && let Some(bytes) = self.chunk.get(..len)
-        {
-            return Ok(Some(bytes));
+        if buffered.is_empty() {
+            if let Some(bytes) = self.chunk.get(..len) {
+                return Ok(Some(bytes));
+            }
         }
         let missing = len.saturating_sub(buffered.len()).min(self.chunk.len());
         let (taken, rest) = self.chunk.split_at_checked(missing).unwrap_or((self.chunk, &[]));

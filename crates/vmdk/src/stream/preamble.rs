@@ -58,12 +58,12 @@ impl Preamble {
         let mut tables: Vec<u32> = entries.iter().copied().filter(is_inside).collect();
         tables.sort_unstable();
         tables.dedup();
-        if let Some(first) = tables.first().map(|first| sector_offset((*first).into()))
-            && first < position
-        {
-            return Err(needs_seek("grain table")
-                .at(first.0)
-                .because("it precedes the grain directory that refers to it"));
+        if let Some(first) = tables.first().map(|first| sector_offset((*first).into())) {
+            if first < position {
+                return Err(needs_seek("grain table")
+                    .at(first.0)
+                    .because("it precedes the grain directory that refers to it"));
+            }
         }
         self.tables = tables.into_iter().peekable();
         Ok(())
