@@ -51,6 +51,7 @@ mod reference;
 mod reference_role;
 mod remedy;
 mod resolver;
+mod setting;
 mod siblings;
 mod sink;
 mod source;
@@ -65,7 +66,7 @@ pub use chain::Chain;
 pub use check::{CheckReport, Problem, ProblemKind};
 pub use chunks::chunks;
 pub use driver::{
-    CheckFn, CreateFn, CreateOptions, Driver, MeasureFn, OpenFn, OpenOptions, Setting, SettingHelp,
+    CheckFn, CreateFn, CreateOptions, Driver, InspectFn, MeasureFn, OpenFn, OpenOptions, ProbeFn,
     SettingsOfFn, SnapshotSelector, StreamFn, SurveyFn, Verdict,
 };
 pub use error::{Error, Result, ensure};
@@ -89,6 +90,7 @@ pub use reference::Reference;
 pub use reference_role::ReferenceRole;
 pub use remedy::Remedy;
 pub use resolver::{DenyReferences, ResolvedFile, Resolver};
+pub use setting::{Setting, SettingHelp};
 pub use siblings::Siblings;
 pub use sink::{Batch, BlockSink, Segment, SinkProperties, WriteOrder};
 pub use source::{BlockSource, check_extent_range, check_range};

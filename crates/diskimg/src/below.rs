@@ -7,7 +7,7 @@ use diskimg_core::{
     Remedy, Resolver, Result,
 };
 
-use crate::drivers::{driver, driver_of};
+use crate::drivers::Drivers;
 use crate::opener::Opener;
 use crate::resolve::{chain_loops, relative_to, same_file};
 
@@ -78,8 +78,8 @@ impl<'a> FilesBelow<'a> {
         }
         let given = self.opener.parents.get(self.depth).and_then(|given| given.format);
         let driver = match given.as_ref().or_else(|| self.opener.parent_formats.get(self.depth)) {
-            Some(format) => driver_of(*format)?,
-            None => declared_driver(&reference)?,
+            Some(format) => self.opener.drivers.named(format.name())?,
+            None => declared_driver(&reference, &self.opener.drivers)?,
         };
         Ok(Some(FileBelow { source, driver, reference, place }))
     }
@@ -141,9 +141,10 @@ impl Place {
 
 /// The driver of the format that the image records for its backing file. Probing the file would let anyone who
 /// writes into a raw base choose its format (CVE-2015-1850 and related).
-fn declared_driver(reference: &Reference) -> Result<&'static Driver> {
+fn declared_driver(reference: &Reference, drivers: &Drivers) -> Result<&'static Driver> {
     match &reference.format {
-        Some(name) => driver(name)
+        Some(name) => drivers
+            .named(name)
             .map_err(|e| e.format(reference.found_in).field("backing format").with_fault(Fault::Image)),
         None => Err(reference
             .denied()

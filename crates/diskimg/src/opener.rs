@@ -8,12 +8,15 @@ use diskimg_core::{
     Result, Severity, SnapshotSelector,
 };
 
-use crate::drivers::driver_of;
+use crate::drivers::Drivers;
 use crate::locking::Locking;
 use crate::parent_file::ParentFile;
 use crate::sniff::{FileParts, Sniffed};
 use crate::spool::Spool;
 use crate::stoppable::check_cancel;
+
+/// The format of a disk without any structure of an image.
+const RAW: Format = diskimg_raw::DRIVER.format;
 
 /// Opens images. The defaults suit images from untrusted sources: the format is recognised by content and never assumed
 /// to be raw, no name inside the image is followed, and memory and sizes are bounded.
@@ -128,6 +131,8 @@ pub struct Opener {
     /// assert_eq!(error.kind(), ErrorKind::Cancelled);
     /// ```
     pub cancel: Option<Arc<Cancel>>,
+    /// The formats that are recognised and read.
+    pub(crate) drivers: Drivers,
     /// True for the bytes of a member, which are not searched for another archive.
     pub(crate) is_inside_archive: bool,
 }
@@ -154,6 +159,7 @@ impl Default for Opener {
             locking: Locking::default(),
             threads: 0,
             cancel: None,
+            drivers: Drivers::default(),
             is_inside_archive: false,
         }
     }
@@ -164,6 +170,36 @@ impl Opener {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Reads images of these formats instead of those of this build, [`drivers`](crate::drivers()): formats of the
+    /// caller's own, or fewer. They count wherever an image is read: recognised, described, opened, checked, probed in a
+    /// stream, in compressed files and archives, and as the files below an image. Of two drivers with the same name the
+    /// first one counts, so that a driver of one's own can replace one of this build.
+    ///
+    /// A file in a format of this build that is left out is refused as unsupported; it is not read as raw. Without the
+    /// driver [`raw::DRIVER`](crate::raw::DRIVER), raw disks are refused too. Targets are written in the formats of this
+    /// build. A [`Driver`] recognises a file by its first 68 KiB. The example `custom_format` has a driver of one's own.
+    ///
+    /// ```
+    /// use diskimg::{ErrorKind, Opener, Target, driver};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("disk.vdi");
+    /// # Target::file(&path, driver("vdi")?.format).create(Some(1 << 20))?.finish()?;
+    /// let two = Opener::new().with_drivers([driver("qcow2")?, driver("raw")?]);
+    /// assert_eq!(two.open(&path).err().map(|error| error.kind()), Some(ErrorKind::Unsupported));
+    /// # Ok::<(), diskimg::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_drivers(mut self, drivers: impl IntoIterator<Item = &'static Driver>) -> Self {
+        self.drivers = Drivers::of(drivers);
+        self
+    }
+
+    /// The formats that are recognised and read, in the order in which they are probed.
+    #[must_use]
+    pub fn drivers(&self) -> &[&'static Driver] {
+        self.drivers.list()
     }
 
     /// Sets a limit: a field of [`Opener::limits`], or the size of the temporary files of [`Opener::spool`].
@@ -194,18 +230,17 @@ impl Opener {
     /// As [`crate::sniff()`]; [`ErrorKind::Unsupported`] for a recognised format without a driver.
     pub(crate) fn driver_for(&self, parts: FileParts<'_>) -> Result<&'static Driver> {
         if let Some(format) = self.format {
-            return driver_of(format);
+            return self.drivers.named(format.name());
         }
-        match parts.sniff() {
-            Ok(Sniffed::Image(format)) => driver_of(format),
-            Ok(Sniffed::Raw(_)) => Ok(&diskimg_raw::DRIVER),
-            Ok(Sniffed::Wrapped(_)) if !self.decompress && self.allow_raw => Ok(&diskimg_raw::DRIVER),
+        let raw = || self.drivers.find(RAW).ok_or_else(|| unsupported(RAW));
+        match parts.sniff(&self.drivers) {
+            Ok(Sniffed::Image(format)) => self.drivers.find(format).ok_or_else(|| unsupported(format)),
+            Ok(Sniffed::Raw(_)) => raw(),
+            Ok(Sniffed::Wrapped(_)) if !self.decompress && self.allow_raw => raw(),
             Ok(Sniffed::Wrapped(wrapper)) if !self.decompress => Err(kept_compressed(wrapper)),
             Ok(Sniffed::Wrapped(wrapper)) => Err(nested(wrapper)),
             Ok(Sniffed::Known(format)) => Err(unsupported(format)),
-            Err(error) if error.kind() == ErrorKind::UnknownFormat && self.allow_raw => {
-                Ok(&diskimg_raw::DRIVER)
-            }
+            Err(error) if error.kind() == ErrorKind::UnknownFormat && self.allow_raw => raw(),
             Err(error) if self.is_inside_archive && self.member.is_none() => Err(of_member(error)),
             Err(error) => Err(error),
         }
@@ -237,7 +272,7 @@ impl Opener {
 
     /// True if an archive is opened as the disk in it. As raw, an archive is its own bytes, unless a member is named.
     pub(crate) fn unpacks(&self) -> bool {
-        let is_own_bytes = self.format == Some(diskimg_raw::DRIVER.format) && self.member.is_none();
+        let is_own_bytes = self.format == Some(RAW) && self.member.is_none();
         !self.is_inside_archive && !is_own_bytes
     }
 }

@@ -1,10 +1,10 @@
 //! Recognising the format of a file by its bytes.
 
 use diskimg_codec::Wrapper;
-use diskimg_core::{BlockSource, Driver, Error, ErrorKind, Format, Remedy, Result, Verdict};
+use diskimg_core::{BlockSource, Error, ErrorKind, Format, Remedy, Result};
 use diskimg_raw::Content;
 
-use crate::drivers::drivers;
+use crate::drivers::Drivers;
 use crate::foreign_formats::{self, TRAILER};
 
 /// The length in bytes of the head that sniffing reads: 64 KiB, and the superblock of btrfs after them.
@@ -48,7 +48,7 @@ pub enum Sniffed {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
-    FileEnds::of(source)?.as_parts().sniff()
+    FileEnds::of(source)?.as_parts().sniff(&Drivers::default())
 }
 
 /// Recognises a file by the head passed, as [`sniff`] does. `size` is the length of the file, if known. Formats with a
@@ -62,7 +62,7 @@ pub fn sniff(source: &dyn BlockSource) -> Result<Sniffed> {
 /// # Errors
 /// As [`sniff`].
 pub fn sniff_head(head: &[u8], size: Option<u64>) -> Result<Sniffed> {
-    FileParts::of_head(head, size).sniff()
+    FileParts::of_head(head, size).sniff(&Drivers::default())
 }
 
 /// The image format that the first bytes of a raw disk look like: the name of the format, or `an image` if several
@@ -112,15 +112,15 @@ impl<'a> FileParts<'a> {
         Self { head, trailer, size }
     }
 
-    /// Recognises the file, as [`sniff`] does.
-    pub(crate) fn sniff(self) -> Result<Sniffed> {
+    /// Recognises the file, as [`sniff`] does, among these formats.
+    pub(crate) fn sniff(self, drivers: &Drivers) -> Result<Sniffed> {
         if self.head.is_empty() {
             return Err(Error::new(ErrorKind::UnknownFormat).because("the image is empty"));
         }
         if let Some(wrapper) = Wrapper::recognise(self.head) {
             return Ok(Sniffed::Wrapped(wrapper));
         }
-        FormatMatches::of(self).verdict()
+        FormatMatches::of(self, drivers).verdict()
     }
 }
 
@@ -150,8 +150,8 @@ impl FileEnds {
 ///
 /// # Errors
 /// [`ErrorKind::Ambiguous`].
-pub(crate) fn ensure_only_archive(head: &[u8]) -> Result<()> {
-    let matches = FormatMatches::of(FileParts { head, trailer: &[], size: None });
+pub(crate) fn ensure_only_archive(head: &[u8], drivers: &Drivers) -> Result<()> {
+    let matches = FormatMatches::of(FileParts { head, trailer: &[], size: None }, drivers);
     let mut formats = matches.images;
     if formats.is_empty() && matches.content.is_none() {
         return Ok(());
@@ -173,9 +173,9 @@ pub(crate) struct FormatMatches {
 }
 
 impl FormatMatches {
-    pub(crate) fn of(FileParts { head, trailer, size }: FileParts<'_>) -> Self {
-        let images = probe(head);
-        let known = if images.is_empty() { foreign_formats::recognise(head) } else { None };
+    pub(crate) fn of(FileParts { head, trailer, size }: FileParts<'_>, drivers: &Drivers) -> Self {
+        let images = drivers.recognise(head);
+        let known = if images.is_empty() { drivers.recognise_unsupported(head) } else { None };
         let content = diskimg_raw::recognise_head(head, size);
         // The last bytes of a recognised image are part of the image, not a trailer.
         let is_image = content.is_none() && !(images.is_empty() && known.is_none());
@@ -199,14 +199,6 @@ impl FormatMatches {
             _ => Err(ambiguous(&self.formats(), self.content)),
         }
     }
-}
-
-/// The supported formats in which the head is valid, in the order of their names.
-fn probe(head: &[u8]) -> Vec<Format> {
-    let says_yes = |driver: &&&Driver| (driver.probe)(head) == Verdict::Yes;
-    let mut formats: Vec<Format> = drivers().iter().filter(says_yes).map(|driver| driver.format).collect();
-    formats.sort_unstable();
-    formats
 }
 
 fn unknown() -> Error {

@@ -19,21 +19,14 @@ use crate::writer;
 /// assert_eq!((DRIVER.probe)(b"QFI\xfb\0\0\0\x03"), Verdict::Yes);
 /// assert_eq!((DRIVER.probe)(b"KDMV"), Verdict::No);
 /// ```
-pub static DRIVER: Driver = Driver {
-    format: FORMAT,
-    description: "QEMU copy-on-write images, versions 2 and 3",
-    extensions: &["qcow2", "qcow"],
-    probe,
-    inspect,
-    survey: Some(survey),
-    open,
-    stream: Some(stream),
-    create: Some(writer::create),
-    measure: Some(writer::measure),
-    check: Some(check),
-    settings: writer::SETTINGS,
-    settings_of: Some(settings_of),
-};
+pub static DRIVER: Driver = Driver::new(FORMAT, probe, inspect, open)
+    .with_description("QEMU copy-on-write images, versions 2 and 3")
+    .with_extensions(&["qcow2", "qcow"])
+    .with_survey(survey)
+    .with_stream(stream)
+    .with_writer(writer::create, writer::measure)
+    .with_check(check)
+    .with_settings(writer::SETTINGS, settings_of);
 
 /// Recognises the format by its magic alone. An unsupported version is reported when the image is opened.
 fn probe(prefix: &[u8]) -> Verdict {

@@ -25,21 +25,11 @@ use crate::raw_sink;
 /// assert_eq!(disk.info().virtual_size, 1000);
 /// # Ok::<(), diskimg_core::Error>(())
 /// ```
-pub static DRIVER: Driver = Driver {
-    format: RAW,
-    description: "the bytes of the disk without metadata; also ISO images",
-    extensions: &["raw", "img", "iso"],
-    probe: |_| Verdict::No,
-    inspect: describe,
-    survey: None,
-    open,
-    stream: Some(|limits| Ok(Box::new(RawDecoder::new(limits)))),
-    create: Some(raw_sink::create),
-    measure: Some(raw_sink::measure),
-    check: None,
-    settings: &[],
-    settings_of: None,
-};
+pub static DRIVER: Driver = Driver::new(RAW, |_| Verdict::No, describe, open)
+    .with_description("the bytes of the disk without metadata; also ISO images")
+    .with_extensions(&["raw", "img", "iso"])
+    .with_stream(|limits| Ok(Box::new(RawDecoder::new(limits))))
+    .with_writer(raw_sink::create, raw_sink::measure);
 
 fn open(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<Arc<dyn Image>> {
     if let Some(selector) = &options.snapshot {

@@ -25,21 +25,15 @@ use crate::writer;
 /// head[64..68].copy_from_slice(&[0x7F, 0x10, 0xDA, 0xBE]);
 /// assert_eq!((DRIVER.probe)(&head), Verdict::Yes);
 /// ```
-pub static DRIVER: Driver = Driver {
-    format: FORMAT,
-    description: "VirtualBox disk images: dynamic, fixed, differencing and undo",
-    extensions: &["vdi"],
-    probe,
-    inspect,
-    survey: Some(survey),
-    open: |source, options| Ok(Arc::new(Vdi::open(source, options)?)),
-    stream: Some(stream),
-    create: Some(writer::create),
-    measure: Some(writer::measure),
-    check: Some(check),
-    settings: writer::SETTINGS,
-    settings_of: Some(settings_of),
-};
+pub static DRIVER: Driver =
+    Driver::new(FORMAT, probe, inspect, |source, options| Ok(Arc::new(Vdi::open(source, options)?)))
+        .with_description("VirtualBox disk images: dynamic, fixed, differencing and undo")
+        .with_extensions(&["vdi"])
+        .with_survey(survey)
+        .with_stream(stream)
+        .with_writer(writer::create, writer::measure)
+        .with_check(check)
+        .with_settings(writer::SETTINGS, settings_of);
 
 /// The beginning of the text that all writers put before the signature. No boot code starts with it.
 const TEXT: &[u8] = b"<<<";

@@ -23,21 +23,14 @@ use crate::writer;
 /// assert_eq!((DRIVER.probe)(b"# Disk DescriptorFile\nversion=1 \r\n"), Verdict::Yes);
 /// assert_eq!((DRIVER.probe)(b"QFI\xfb"), Verdict::No);
 /// ```
-pub static DRIVER: Driver = Driver {
-    format: FORMAT,
-    description: "VMware images: sparse, stream-optimised, flat, split, and those of ESXi",
-    extensions: &["vmdk"],
-    probe,
-    inspect,
-    survey: Some(survey),
-    open,
-    stream: Some(stream::stream),
-    create: Some(writer::create),
-    measure: Some(writer::measure),
-    check: Some(check::check),
-    settings: writer::SETTINGS,
-    settings_of: Some(settings_of),
-};
+pub static DRIVER: Driver = Driver::new(FORMAT, probe, inspect, open)
+    .with_description("VMware images: sparse, stream-optimised, flat, split, and those of ESXi")
+    .with_extensions(&["vmdk"])
+    .with_survey(survey)
+    .with_stream(stream::stream)
+    .with_writer(writer::create, writer::measure)
+    .with_check(check::check)
+    .with_settings(writer::SETTINGS, settings_of);
 
 /// Recognises the magic of an extent or the first lines of a descriptor. Unsupported versions are recognised too;
 /// opening rejects them.

@@ -64,7 +64,7 @@ impl Opener {
         if self.format.is_none() {
             let mut head = vec![0; usize::try_from(end).unwrap_or(HEAD).min(HEAD)];
             source.read_at(0, &mut head)?;
-            ensure_only_archive(&head)?;
+            ensure_only_archive(&head, &self.drivers)?;
         }
         self.disk_of(source, &catalog).map(Some)
     }
@@ -120,12 +120,12 @@ impl Opener {
     /// The kind of a member by its first bytes, decompressed if they are compressed, and its last ones.
     fn kind_of(&self, member: &dyn BlockSource) -> Result<MemberKind> {
         let Some(wrapper) = self.wrapper_of(member)? else {
-            return Ok(MemberKind::of(FileEnds::of(member)?.as_parts()));
+            return Ok(MemberKind::of(FileEnds::of(member)?.as_parts(), &self.drivers));
         };
         Ok(match decompress_prefix(&mut SourceReader::new(member), wrapper, HEAD, self) {
             Ok(head) => {
                 let size = if head.len() < HEAD { Some(head.len() as u64) } else { None };
-                MemberKind::of(FileParts::of_head(&head, size))
+                MemberKind::of(FileParts::of_head(&head, size), &self.drivers)
             }
             Err(error) => MemberKind::of_failure(Some(wrapper), &error),
         })

@@ -319,7 +319,7 @@ impl DiskSearch {
         let stored = file.stored.take();
         let wrapper = self.wrapper(file);
         let size = if wrapper.is_some() { size } else { Some(file.size) };
-        let kind = MemberKind::of(FileParts::of_head(&head, size));
+        let kind = MemberKind::of(FileParts::of_head(&head, size), &self.opener.drivers);
         match self.catalog.add(&file.name, kind) {
             DiskMatch::Selected => {}
             DiskMatch::Ambiguous => return out(Unpacked::Ambiguous(self.catalog.ambiguous())),

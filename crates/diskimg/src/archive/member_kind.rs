@@ -4,6 +4,7 @@ use diskimg_codec::Wrapper;
 use diskimg_core::{ErrorKind, Format};
 use diskimg_raw::Content;
 
+use crate::drivers::Drivers;
 use crate::sniff::{FileParts, FormatMatches, HEAD, Sniffed};
 
 /// The kind of a member.
@@ -32,11 +33,10 @@ pub(super) struct DiskKind {
 const ARCHIVES: [&str; 8] = ["7z", "bzip2", "lz4", "lzip", "rar", "tar", "wim", "zip"];
 
 impl MemberKind {
-    /// The kind of a member with these parts. `opens_wrapper` is true if the parts may still be compressed, because
-    /// decompression is off.
-    pub(super) fn of(parts: FileParts<'_>) -> Self {
+    /// The kind of a member with these parts, which may still be compressed if decompression is off.
+    pub(super) fn of(parts: FileParts<'_>, drivers: &Drivers) -> Self {
         let disk = |kind| Self::Disk(kind);
-        match parts.sniff() {
+        match parts.sniff(drivers) {
             Ok(Sniffed::Image(format)) => disk(DiskKind { format: Some(format), ..DiskKind::default() }),
             Ok(Sniffed::Raw(Content::Zeros)) if !is_blank_disk(parts.size) => Self::Other,
             Ok(Sniffed::Raw(content)) => {
@@ -47,7 +47,7 @@ impl MemberKind {
             // It may be a disk: compressed twice, or with decompression turned off.
             Ok(Sniffed::Wrapped(_)) => disk(DiskKind::default()),
             Err(error) if error.kind() == ErrorKind::Ambiguous => {
-                let content = FormatMatches::of(parts).content;
+                let content = FormatMatches::of(parts, drivers).content;
                 let is_optical_disc = content.is_some_and(Content::is_optical_disc);
                 disk(DiskKind { is_optical_disc, ..DiskKind::default() })
             }

@@ -3,7 +3,6 @@
 use diskimg_core::{BlockSource, Format, Result, Verdict};
 
 use super::tar_header::{BLOCK_LEN, is_tar};
-use crate::drivers::driver_of;
 use crate::opener::Opener;
 
 pub(crate) const OVA: Format = Format::new("ova");
@@ -21,6 +20,7 @@ pub(super) fn is_opened(source: &dyn BlockSource, opener: &Opener) -> Result<boo
 /// Returns true if the disk in a file with these first bytes is read, and not the file itself: if it is an archive and
 /// not an image of the requested format.
 pub(crate) fn opens(head: &[u8], opener: &Opener) -> bool {
-    let is_requested = |format| driver_of(format).is_ok_and(|driver| (driver.probe)(head) == Verdict::Yes);
+    let is_requested =
+        |format| opener.drivers.find(format).is_some_and(|driver| (driver.probe)(head) == Verdict::Yes);
     opener.unpacks() && is_tar(head) && !opener.format.is_some_and(is_requested)
 }

@@ -101,7 +101,7 @@ impl Unpacker {
         let UnpackerState::Archive(archive) = &mut self.state else { return Ok(()) };
         archive.tar.finish()?;
         if self.opener.format.is_none() {
-            ensure_only_archive(&archive.head)?;
+            ensure_only_archive(&archive.head, &self.opener.drivers)?;
         }
         let conclusion = archive.search.conclude()?;
         if !self.describes {

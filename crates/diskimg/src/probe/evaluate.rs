@@ -41,9 +41,9 @@ pub(super) fn evaluate(retained: &Retained, end: StreamEnd, opener: &Opener) -> 
         StreamEnd::Unknown => (None, Vec::new()),
     };
     let parts = FileParts { head: retained.head(), trailer: &trailer, size };
-    let likeness = FormatMatches::of(parts);
+    let likeness = FormatMatches::of(parts, &opener.drivers);
     let formats = opener.format.map_or_else(|| likeness.formats(), |format| vec![format]);
-    let sniffed = parts.sniff();
+    let sniffed = parts.sniff(&opener.drivers);
     let named = match (&opener.format, &sniffed) {
         (Some(format), _) | (None, Ok(Sniffed::Image(format) | Sniffed::Known(format))) => Some(*format),
         _ => None,

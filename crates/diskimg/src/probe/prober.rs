@@ -78,8 +78,8 @@ impl Prober {
         Self::with(&Opener { threads: 1, ..Opener::new() })
     }
 
-    /// Creates a prober that uses [`Opener::format`], [`Opener::allow_raw`], [`Opener::decompress`], [`Opener::member`],
-    /// [`Opener::limits`], [`Opener::threads`] and [`Opener::cancel`].
+    /// Creates a prober that uses [`Opener::drivers`], [`Opener::format`], [`Opener::allow_raw`], [`Opener::decompress`],
+    /// [`Opener::member`], [`Opener::limits`], [`Opener::threads`] and [`Opener::cancel`].
     #[must_use]
     pub fn with(opener: &Opener) -> Self {
         Self {
