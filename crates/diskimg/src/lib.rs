@@ -4,7 +4,7 @@
 //! any [`BlockSource`]. An [`Input`] converts itself to a [`Target`], which appears complete or not at all.
 //!
 //! ```
-//! use diskimg::{BlockSource, ConvertOptions, Opener, Target, driver, inspect};
+//! use diskimg::{BlockSource, Opener, Target, convert_file, driver, inspect};
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let (source, target) = (dir.path().join("disk.qcow2"), dir.path().join("disk.raw"));
 //! # Target::file(&source, driver("qcow2")?.format).create(Some(1 << 20))?.finish()?;
@@ -13,8 +13,7 @@
 //! let mut first_sector = [0; 512];
 //! Opener::new().open(&source)?.read_at(0, &mut first_sector)?;
 //!
-//! let target = Target::file(&target, driver("raw")?.format);
-//! Opener::new().input(&source)?.convert_to(&target, &ConvertOptions::default(), &())?;
+//! convert_file(&source, &target, "raw")?;
 //! # Ok::<(), diskimg::Error>(())
 //! ```
 //!
@@ -26,6 +25,7 @@
 //! a call.
 //!
 //! The modules [`core`] and [`raw`] export what custom sources, sinks, resolvers and formats need.
+//! [`Opener::with_drivers`] reads formats of one's own, or fewer.
 //!
 //! # Features
 //! `qcow2`, `vmdk`, `vdi` and `wrappers` (gz, xz and zst files) are on by default. A build without one of them
@@ -77,7 +77,9 @@ mod wrappers;
 pub use archive::ArchiveMember;
 pub use check::Checked;
 pub use compare::{CompareOptions, Comparison, Difference, Status, compare};
-pub use convert::{ConvertOptions, Converted, Sparse, StreamConvert, Target, UnfinishedFiles, convert};
+pub use convert::{
+    ConvertOptions, Converted, Sparse, StreamConvert, Target, UnfinishedFiles, convert, convert_file,
+};
 pub use disk::Disk;
 pub use diskimg_codec::Wrapper;
 pub use diskimg_core as core;

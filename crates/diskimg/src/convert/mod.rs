@@ -6,6 +6,7 @@
 //! workers. Streamed images go through [`one_pass`] instead, which decodes them in order.
 
 mod byte_counts;
+mod convert_file;
 mod convert_to;
 mod counting_sink;
 mod directory_calls;
@@ -38,6 +39,7 @@ mod whole_sector_sink;
 mod worker;
 mod workload;
 
+pub use convert_file::convert_file;
 pub use engine::convert;
 pub use options::{ConvertOptions, Converted, Sparse};
 pub use stream_convert::StreamConvert;
