@@ -4,9 +4,8 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, CacheGroup, CheckReport, DenyReferences, Error, ErrorKind, Finding, Format,
-    Image, ImageInfo, Limits, Measured, Progress, Resolver, Result, Setting, SettingHelp, Siblings,
-    StreamDecoder,
+    BlockSink, BlockSource, CacheGroup, CheckReport, DenyReferences, Error, Finding, Format, Image,
+    ImageInfo, Limits, Measured, Progress, Resolver, Result, Setting, SettingHelp, Siblings, StreamDecoder,
 };
 
 /// Compares the tables of an image that was described with the length of its file: the type of [`Driver::survey`].
@@ -194,7 +193,7 @@ impl OpenOptions<'_> {
     /// Reports that a check has done `bytes` more guest bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if the caller stops the check.
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) if the caller stops the check.
     pub fn advance(&self, bytes: u64) -> Result<()> {
         match self.progress.advance(bytes) {
             ControlFlow::Continue(()) => Ok(()),

@@ -71,11 +71,12 @@ impl Target {
         }
         // `qemu-img` accepts `off` for every format.
         let has_own = driver_of(self.format).is_ok_and(|driver| has(driver, PREALLOCATION.name));
-        if !has_own
-            && let Some(setting) = take(&mut kept, PREALLOCATION.name)
-            && setting.value != "off"
-        {
-            return Err(setting.invalid("off").format(self.format).because(UNSUPPORTED_MODE));
+        if !has_own {
+            if let Some(setting) = take(&mut kept, PREALLOCATION.name) {
+                if setting.value != "off" {
+                    return Err(setting.invalid("off").format(self.format).because(UNSUPPORTED_MODE));
+                }
+            }
         }
         self.settings = kept;
         Ok(())

@@ -34,8 +34,8 @@ fn qed_image(disk: &[Stored], backing: Option<(&str, u64)>) -> Vec<u8> {
     let (name, features) = backing.unwrap_or_default();
     let mut file = vec![0; 3 * CLUSTER];
     file[..4].copy_from_slice(b"QED\0");
-    for (at, value) in [(4, CLUSTER as u32), (8, 1), (12, 1), (56, 64), (60, name.len() as u32)] {
-        file[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    for (at, value) in [(4, CLUSTER), (8, 1), (12, 1), (56, 64), (60, name.len())] {
+        file[at..at + 4].copy_from_slice(&u32::try_from(value).unwrap().to_le_bytes());
     }
     let size = (disk.len() * CLUSTER) as u64;
     for (at, value) in [(16, features), (40, CLUSTER as u64), (48, size), (CLUSTER, 2 * CLUSTER as u64)] {
