@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg::core::{CheckReport, Location, Problem, ProblemKind};
-use diskimg::{BlockSource, Error, ErrorKind, Extent, Result};
+use diskimg::{BlockSource, Error, Extent, Result};
 
 use crate::argument::{check_flags, check_reserved};
 use crate::error::ErrorReport;
@@ -146,7 +146,7 @@ fn report_problem(options: &CheckOptionsRecord, found: &Problem) -> Result<()> {
     // SAFETY: called as the header documents; the message is valid during the call.
     match unsafe { problem(options.problem_user, kind, found.offset.unwrap_or(u64::MAX), message.as_ptr()) } {
         0 => Ok(()),
-        _ => Err(Error::new(ErrorKind::Cancelled).because("the check was cancelled")),
+        _ => Err(Error::cancelled()),
     }
 }
 

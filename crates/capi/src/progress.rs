@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 
-use diskimg::{Cancel, Error, ErrorKind, Progress, Result};
+use diskimg::{Cancel, Error, Progress, Result};
 
 use crate::handle::free;
 use crate::io::UserPointer;
@@ -87,9 +87,7 @@ impl CallProgress {
             Self { hooks, caller, total, done: AtomicU64::new(0), stopped: AtomicBool::new(false) };
         match reporter.advance(0) {
             ControlFlow::Continue(()) => Ok(reporter),
-            ControlFlow::Break(()) => {
-                Err(Error::new(ErrorKind::Cancelled).because("cancelled before it began"))
-            }
+            ControlFlow::Break(()) => Err(Error::cancelled()),
         }
     }
 
@@ -152,7 +150,7 @@ impl CancelChecks {
     /// [`ErrorKind::Cancelled`] once a flag is triggered.
     pub(crate) fn check(&self) -> Result<()> {
         match self.0.iter().any(|cancel| cancel.is_triggered()) {
-            true => Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller")),
+            true => Err(Error::cancelled()),
             false => Ok(()),
         }
     }

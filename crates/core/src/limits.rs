@@ -14,7 +14,8 @@ use crate::{Error, ErrorKind, Fault, LimitKind, Remedy, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest accepted virtual size in bytes. Default 64 TiB, our limit; no format of this workspace exceeds
-    /// 2^63 - 1.
+    /// 2^63 - 1. An image that states a larger size is an error however it is asked for: opened, described, probed,
+    /// checked or converted.
     pub virtual_size: u64,
     /// The maximum number of bytes of tables cached for one disk, all its layers together. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables
     /// map 128 GiB with 64 KiB clusters.

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diskimg_core::{
-    BlockSource, CheckReport, Error, ErrorKind, Fault, Finding, Format, ImageInfo, OpenOptions, Progress,
-    Result,
+    BlockSource, CheckReport, Error, ErrorKind, Fault, Finding, Format, ImageInfo, LimitKind, OpenOptions,
+    Progress, Result,
 };
 
 use crate::archive::ArchivedDisk;
 use crate::below::{FilesBelow, PARENT_MISMATCH};
 use crate::finding_log::merge;
 use crate::opened_files::{OpenedFiles, RelativeResolver};
-use crate::opener::Opener;
+use crate::opener::{Opener, describe};
 use crate::sniff::FileEnds;
 use crate::stream_input::StreamInput;
 
@@ -143,7 +143,7 @@ impl Opener {
         })?;
         let given = match self.parents.is_empty() && self.parent_formats.is_empty() {
             true => Vec::new(),
-            false => self.describe_below(&(driver.inspect)(&source, &self.limits)?)?,
+            false => self.describe_below(&describe(driver, &source, &self.limits)?)?,
         };
         let opened = OpenedFiles::new(self.locking);
         if let Ok(info) = (driver.inspect)(&source, &self.limits) {
@@ -152,8 +152,12 @@ impl Opener {
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
         let limits = self.limits.clone();
         let options = OpenOptions { limits, resolver: &resolver, progress, ..OpenOptions::default() };
-        // An image that cannot be described may still be checked.
+        // An image that cannot be described may still be checked, unless it is too large.
         let described = self.inspect_image(&source);
+        match &described {
+            Err(error) if error.limit() == Some(LimitKind::VirtualSize) => return Err(error.clone()),
+            _ => {}
+        }
         let mut findings = described.map_or_else(
             |_| Vec::new(),
             |mut info| {

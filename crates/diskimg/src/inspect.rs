@@ -4,7 +4,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use diskimg_core::{BlockSource, Error, ErrorKind, ImageInfo, Progress, Result};
+use diskimg_core::{BlockSource, Error, ImageInfo, Progress, Result};
 
 use crate::archive::ArchivedDisk;
 use crate::byte_stream::SourceReader;
@@ -43,7 +43,9 @@ impl Opener {
     ///
     /// # Errors
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat), [`Ambiguous`](crate::ErrorKind::Ambiguous), and defects of
-    /// the header. An encrypted image is not an error but a finding: see [`ImageInfo::encryption`].
+    /// the header; [`Limit`](crate::ErrorKind::Limit) for a disk larger than
+    /// [`Limits::virtual_size`](crate::Limits::virtual_size). An encrypted image is not an error but a finding: see
+    /// [`ImageInfo::encryption`].
     pub fn inspect(&self, path: impl AsRef<Path>) -> Result<Inspection> {
         self.inspect_with(path, &())
     }
@@ -63,7 +65,7 @@ impl Opener {
     /// ```
     ///
     /// # Errors
-    /// As [`Opener::inspect`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+    /// As [`Opener::inspect`]; [`Cancelled`](diskimg_core::ErrorKind::Cancelled) if `progress` stops it.
     pub fn inspect_with(&self, path: impl AsRef<Path>, progress: &dyn Progress) -> Result<Inspection> {
         let path = path.as_ref();
         let source = self.file(path)?;
@@ -160,7 +162,7 @@ impl Opener {
     /// ```
     ///
     /// # Errors
-    /// As [`Opener::inspect`]; [`ErrorKind::Cancelled`] if `progress` stops it.
+    /// As [`Opener::inspect`]; [`Cancelled`](diskimg_core::ErrorKind::Cancelled) if `progress` stops it.
     pub fn inspect_whole_stream(&self, stream: impl Read, progress: &dyn Progress) -> Result<Inspection> {
         self.probe(Prober::of_whole_images(self), stream, progress)
     }
@@ -187,7 +189,7 @@ impl Opener {
                 read => read?,
             };
             if let ControlFlow::Break(()) = progress.advance(len as u64) {
-                return Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"));
+                return Err(Error::cancelled());
             }
             if len == 0 || prober.push(buf.get(..len).unwrap_or(&buf)) == Probed::Done {
                 return prober.finish().into_inspection();

@@ -4,7 +4,7 @@ use diskimg_core::{ImageInfo, Result};
 
 use crate::below::FilesBelow;
 use crate::inspection::{FileSizes, Inspection};
-use crate::opener::Opener;
+use crate::opener::{Opener, describe};
 
 /// The description of a file below an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl Opener {
             let info = layers.last().map_or(top, |layer| &layer.inspection.info);
             let Some(file) = below.next(info)? else { break };
             let info =
-                (file.driver.inspect)(&file.source, &self.limits).map_err(|error| file.place.name(error));
+                describe(file.driver, &file.source, &self.limits).map_err(|error| file.place.name(error));
             let mut info = info?;
             info.findings.extend(file.check_identity(self, &above, &info)?);
             let name = file.place.shown.unwrap_or_default();

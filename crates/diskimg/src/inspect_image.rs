@@ -2,14 +2,14 @@
 
 use diskimg_core::{BlockSource, ImageInfo, Result};
 
-use crate::opener::Opener;
+use crate::opener::{Opener, describe};
 use crate::sniff::FileEnds;
 
 impl Opener {
     /// Describes the image in a source, and compares its tables with the length of the source.
     pub(crate) fn inspect_image(&self, source: &dyn BlockSource) -> Result<ImageInfo> {
         let driver = self.driver_for(FileEnds::of(source)?.as_parts())?;
-        let mut info = (driver.inspect)(source, &self.limits)?;
+        let mut info = describe(driver, source, &self.limits)?;
         if let Some(survey) = driver.survey {
             let findings = survey(source, &info, &self.limits);
             info.findings.extend(findings);

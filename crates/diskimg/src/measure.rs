@@ -127,9 +127,7 @@ impl BlockSource for ReportedExtents<'_> {
         let extent = self.disk.extent_at(range)?;
         match self.progress.advance(extent.len) {
             ControlFlow::Continue(()) => Ok(extent),
-            ControlFlow::Break(()) => {
-                Err(Error::new(ErrorKind::Cancelled).because("the measurement was cancelled"))
-            }
+            ControlFlow::Break(()) => Err(Error::cancelled()),
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use diskimg_codec::{TRAILING_DATA, Wrapper};
 use diskimg_core::{
-    Cancel, DenyReferences, Driver, Error, ErrorKind, Finding, Format, LimitKind, Limits, Remedy, Resolver,
-    Result, Severity, SnapshotSelector,
+    BlockSource, Cancel, DenyReferences, Driver, Error, ErrorKind, Finding, Format, ImageInfo, LimitKind,
+    Limits, Remedy, Resolver, Result, Severity, SnapshotSelector,
 };
 
 use crate::drivers::Drivers;
@@ -275,6 +275,16 @@ impl Opener {
         let is_own_bytes = self.format == Some(RAW) && self.member.is_none();
         !self.is_inside_archive && !is_own_bytes
     }
+}
+
+/// Describes the image in a source with its driver.
+///
+/// # Errors
+/// Those of the driver; [`ErrorKind::Limit`] for a disk larger than [`Limits::virtual_size`], of every format.
+pub(crate) fn describe(driver: &Driver, source: &dyn BlockSource, limits: &Limits) -> Result<ImageInfo> {
+    let info = (driver.inspect)(source, limits)?;
+    limits.check_virtual_size(info.virtual_size).map_err(|error| error.format(driver.format))?;
+    Ok(info)
 }
 
 /// True if the finding states that the image refers to another file, which the resolver allows or refuses.

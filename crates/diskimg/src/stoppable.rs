@@ -3,13 +3,13 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use diskimg_core::{Cancel, Error, ErrorKind, Result};
+use diskimg_core::{Cancel, Error, Result};
 
 /// # Errors
-/// [`ErrorKind::Cancelled`] once the flag is triggered.
+/// [`Cancelled`](diskimg_core::ErrorKind::Cancelled) once the flag is triggered.
 pub(crate) fn check_cancel(cancel: Option<&Cancel>) -> Result<()> {
     match cancel.is_some_and(Cancel::is_triggered) {
-        true => Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller")),
+        true => Err(Error::cancelled()),
         false => Ok(()),
     }
 }

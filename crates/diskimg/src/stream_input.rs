@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diskimg_codec::Wrapper;
 use diskimg_core::{
-    BlockSource, Driver, Error, ErrorKind, Format, Image, NullSink, Progress, Reference, Result,
+    BlockSource, Driver, Error, ErrorKind, Format, Image, LimitKind, NullSink, Progress, Reference, Result,
     SinkProperties, StreamDecoder, WriteOrder,
 };
 
@@ -294,7 +294,11 @@ fn pinned(opener: &Opener, driver: &Driver) -> Opener {
 
 /// The files that the image needs, as far as the head shows. Fails unless the resolver allows all of them.
 fn check_references(opener: &Opener, driver: &Driver, head: &[u8]) -> Result<Vec<Reference>> {
-    let Ok(info) = inspect_head(&pinned(opener, driver), head) else { return Ok(Vec::new()) };
+    let info = match inspect_head(&pinned(opener, driver), head) {
+        Ok(info) => info,
+        Err(error) if error.limit() == Some(LimitKind::VirtualSize) => return Err(error),
+        Err(_) => return Ok(Vec::new()),
+    };
     if !info.references.iter().any(|reference| reference.role.is_below()) {
         opener.check_parents_used(0, &info)?;
     }

@@ -31,6 +31,53 @@ static void strict_opening_refuses_a_warning(void) {
     CHECK(opens(in(images, "good/mixed.qcow2"), DISKIMG_OPEN_STRICT) == DISKIMG_OK);
 }
 
+/* Information, a description of a stream, and a check: every one refuses a disk larger than the limit. */
+static void largest_disk_is_a_limit_however_the_image_is_asked_for(void) {
+    static const char *const names[] = {"mixed.qcow2", "zstd.qcow2"};
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    size_t i, chunk;
+    int flags;
+
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *good = in(images, "good");
+        memory file = load(good, names[i]);
+        char path[4096];
+        diskimg_image *image = open_good(names[i]);
+        uint64_t size = diskimg_size(image);
+        diskimg_close(image);
+        snprintf(path, sizeof path, "%s/good/%s", images, names[i]);
+        for (flags = 0; flags < 2; flags++) {
+            diskimg_error *error;
+            options.flags = flags ? DISKIMG_OPEN_INFO_ONLY : 0;
+            options.max_virtual_size = size;
+            GIVES(DISKIMG_OK, diskimg_open_path(path, &options, &image, &error));
+            diskimg_close(image);
+            options.max_virtual_size = size - 1;
+            CHECK(diskimg_open_path(path, &options, &image, &error) == DISKIMG_ERR_LIMIT);
+            CHECK(strcmp(diskimg_error_limit(error), "virtual-size") == 0);
+            CHECK(strcmp(diskimg_error_format(error), "qcow2") == 0);
+            CHECK(diskimg_error_fault(error) == DISKIMG_FAULT_IMAGE);
+            diskimg_error_free(error);
+        }
+        for (chunk = 1000; chunk <= file.length; chunk = chunk < file.length ? file.length : chunk + 1) {
+            diskimg_probe *probe;
+            diskimg_info info = DISKIMG_INFO_INIT;
+            uint32_t state = DISKIMG_PROBE_MORE;
+            size_t at;
+            options.flags = 0;
+            GIVES(DISKIMG_OK, diskimg_probe_new(&options, &probe, &error));
+            for (at = 0; at < file.length; at += chunk) {
+                size_t len = file.length - at < chunk ? file.length - at : chunk;
+                GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes + at, len, &state, &error));
+            }
+            GIVES(DISKIMG_ERR_LIMIT, diskimg_probe_finish(probe, &info, &error));
+            GIVES(DISKIMG_ERR_LIMIT, diskimg_probe_info(probe, &info, &error));
+            diskimg_probe_free(probe);
+        }
+        free(file.bytes);
+    }
+}
+
 static int read_file(void *user, void *buf, size_t len, size_t *nread) {
     *nread = fread(buf, 1, len, user);
     return 0;
@@ -152,6 +199,7 @@ static void all(void) {
     strict_opening_refuses_a_warning();
     findings_at_the_end_of_a_stream_are_logged_or_refused();
     part_of_a_disk_is_read_only_if_allowed();
+    largest_disk_is_a_limit_however_the_image_is_asked_for();
     limits_are_set_by_name();
     member_of_an_archive_is_opened_by_name();
     image_that_another_process_writes_is_refused_unless_locks_are_ignored();

@@ -135,7 +135,7 @@ static void memory_close(void *user) {
     ((memory *)user)->closed++;
 }
 
-static diskimg_io memory_io(memory *file) {
+static inline diskimg_io memory_io(memory *file) {
     diskimg_io io = DISKIMG_IO_INIT;
     io.user = file;
     io.pread = memory_pread;
@@ -147,7 +147,7 @@ static diskimg_io memory_io(memory *file) {
     return io;
 }
 
-static memory new_memory(void) {
+static inline memory new_memory(void) {
     memory file;
     memset(&file, 0, sizeof file);
     pthread_mutex_init(&file.lock, NULL);

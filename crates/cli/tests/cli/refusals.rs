@@ -106,6 +106,35 @@ fn errors_are_json_on_request() {
 }
 
 #[test]
+fn disk_larger_than_the_limit_is_an_error_of_every_command() {
+    let dir = ScratchDir::new();
+    dir.write("disk.raw", &mixed_disk(2 << 20));
+    dir.ok(&["convert", "-c", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    dir.ok(&["create", "-f", "vdi", "disk.vdi", "2M"]);
+    dir.ok(&["create", "-f", "qcow2", "huge.qcow2", "65T"]);
+    for command in ["info", "inspect", "probe", "map", "check", "cat"] {
+        for image in ["disk.raw", "disk.qcow2", "disk.vdi", "huge.qcow2"] {
+            if command == "check" && image == "disk.raw" || command == "cat" && image == "huge.qcow2" {
+                continue;
+            }
+            let format = image.split_once('.').unwrap().1;
+            let (small, sufficient) = if image == "huge.qcow2" { ("64T", "65T") } else { ("1M", "2M") };
+            let args = |limit| [command, "-f", format, "--max-size", limit, image];
+            dir.run(&args(small)).fails_with(1, &["virtual size", "hint: use --max-size SIZE"]);
+            dir.ok(&args(sufficient));
+        }
+    }
+    // The default is 64 TiB.
+    dir.run(&["info", "huge.qcow2"]).fails_with(1, &["71468255805440", "at most 70368744177664 bytes"]);
+    let image = dir.read("disk.qcow2");
+    dir.run_fed(&["probe", "--max-size", "1M", "-"], &image).fails_with(1, &["hint: use --max-size SIZE"]);
+    let refused = dir.run(&["inspect", "--json", "huge.qcow2"]);
+    assert_eq!(refused.code, 1);
+    let value: Value = serde_json::from_str(&refused.stderr).unwrap();
+    assert_eq!(value["error"]["status"], "limit");
+}
+
+#[test]
 fn following_a_hint_resolves_the_error() {
     let dir = ScratchDir::new();
     dir.write("disk.raw", &mixed_disk(2 << 20));

@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use diskimg_core::{
-    BlockSource, Error, ErrorKind, Finding, Format, ImageInfo, Result, Severity, check_range,
+    BlockSource, Error, ErrorKind, Finding, Format, ImageInfo, LimitKind, Result, Severity, check_range,
 };
 use diskimg_raw::Content;
 
 use super::retained::{ENDLESS, Retained};
-use crate::opener::Opener;
+use crate::opener::{Opener, describe};
 use crate::sniff::{FileParts, FormatMatches, Sniffed};
 
 /// The assumed end of a stream.
@@ -54,7 +54,7 @@ pub(super) fn evaluate(retained: &Retained, end: StreamEnd, opener: &Opener) -> 
             Err(error) => error.kind() == ErrorKind::UnknownFormat,
         };
     let seen = RetainedSource { retained, size: size.unwrap_or(ENDLESS), missing: Mutex::default() };
-    let image = opener.driver_for(parts).and_then(|driver| (driver.inspect)(&seen, &opener.limits));
+    let image = opener.driver_for(parts).and_then(|driver| describe(driver, &seen, &opener.limits));
     let missing = seen.missing.into_inner().unwrap_or_else(PoisonError::into_inner);
     let is_other_format =
         |error: &Error| matches!(error.kind(), ErrorKind::UnknownFormat | ErrorKind::Ambiguous);
@@ -65,9 +65,12 @@ pub(super) fn evaluate(retained: &Retained, end: StreamEnd, opener: &Opener) -> 
 /// Describes an image by its head, as if it ended there, or else as if it continued.
 pub(crate) fn inspect_head(opener: &Opener, head: &[u8]) -> Result<ImageInfo> {
     let retained = Retained::of(head);
-    evaluate(&retained, StreamEnd::Here, opener)
-        .image
-        .or_else(|_| evaluate(&retained, StreamEnd::Unknown, opener).image)
+    match evaluate(&retained, StreamEnd::Here, opener).image {
+        Err(error) if error.limit() != Some(LimitKind::VirtualSize) => {
+            evaluate(&retained, StreamEnd::Unknown, opener).image
+        }
+        described => described,
+    }
 }
 
 /// The longest head in bytes. Our limit: the name of the backing file of a qcow2 is in its first cluster of at most
