@@ -65,6 +65,7 @@ mod parent_file;
 mod preallocated;
 mod probe;
 mod resolve;
+mod signal_mask;
 mod sniff;
 mod spool;
 mod stoppable;

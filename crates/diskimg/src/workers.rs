@@ -1,8 +1,11 @@
 //! Threads that share the work of the caller's own thread.
 
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
-use std::thread::{Builder, ScopedJoinHandle, available_parallelism, scope};
+use std::thread::{Builder, Scope, ScopedJoinHandle, available_parallelism, scope};
+
+use crate::signal_mask::without_signals;
 
 /// The name of the threads of this library, as debuggers show it. Linux shows 15 bytes.
 const NAME: &str = "diskimg-worker";
@@ -26,21 +29,27 @@ pub(crate) fn thread_count(wanted: usize) -> usize {
 /// done without, so `work` must take its next piece from a place that all threads share.
 pub(crate) fn run_on(threads: usize, work: impl Fn() + Sync) {
     scope(|scope| {
-        let started = (1..threads).map_while(|_| named().spawn_scoped(scope, &work).ok());
+        let started = (1..threads).map_while(|_| spawn_worker(scope, &work).ok());
         let started: Vec<_> = started.collect();
         work();
-        // Joined, so that the threads are gone when this returns; a scope waits only for their work.
-        for thread in started {
-            if let Err(panic) = thread.join() {
-                resume_unwind(panic);
-            }
-        }
+        started.into_iter().for_each(join);
     });
 }
 
-/// A new thread with the name of this library.
-pub(crate) fn named() -> Builder {
-    Builder::new().name(NAME.into())
+/// Starts a thread with the name of this library that blocks signals: handlers of the program run on its own threads.
+///
+/// # Errors
+/// Errors of the system, which may have no resources for a thread. A caller does without it then.
+pub(crate) fn spawn_worker<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    without_signals(|| Builder::new().name(NAME.into()).spawn_scoped(scope, work))
+}
+
+/// Waits until a thread is gone, and returns its result. A scope waits only for its work.
+pub(crate) fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Returns how many of `wanted` threads the system can start now, by starting them. For libraries that fail if they
@@ -52,7 +61,7 @@ pub(crate) fn startable(wanted: usize) -> usize {
         // All threads live until the last is started.
         let closed = gate.lock();
         let wait = || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
-        let started = (0..wanted).map_while(|_| named().spawn_scoped(scope, wait).ok());
+        let started = (0..wanted).map_while(|_| spawn_worker(scope, wait).ok());
         let started: Vec<_> = started.collect();
         drop(closed);
         started.into_iter().map(ScopedJoinHandle::join).count()

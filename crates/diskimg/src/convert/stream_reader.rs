@@ -10,7 +10,7 @@ use super::one_pass::OnePass;
 use super::options::{ConvertOptions, Converted};
 use crate::byte_stream::read_full;
 use crate::stream_input::StreamInput;
-use crate::workers::named;
+use crate::workers::{join, spawn_worker};
 
 /// Bytes per buffer, and the number of full buffers between the two threads: enough that neither thread waits for a
 /// short delay of the other.
@@ -58,17 +58,27 @@ fn decode_beside_reading(
     let (empty, emptied) = sync_channel(BUFFERS_AHEAD);
     std::thread::scope(|scope| {
         let read = move || read_ahead(stream, &full, &emptied);
-        if named().spawn_scoped(scope, read).is_err() {
-            return Ok(false);
-        }
-        for buffer in filled {
-            let (bytes, len) = buffer?;
-            decode(bytes.get(..len).unwrap_or_default())?;
-            // Fails if the reader has ended and reuses no buffer.
-            let _ = empty.try_send(bytes);
-        }
-        Ok(true)
+        let Ok(reader) = spawn_worker(scope, read) else { return Ok(false) };
+        // The reader ends once the receiver is dropped.
+        let decoded = decode_buffers(filled, &empty, decode);
+        join(reader);
+        decoded.map(|()| true)
     })
+}
+
+/// Passes each buffer to `decode` and returns it to the reader.
+fn decode_buffers(
+    filled: Receiver<FilledBuffer>,
+    empty: &SyncSender<Vec<u8>>,
+    decode: &mut impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    for buffer in filled {
+        let (bytes, len) = buffer?;
+        decode(bytes.get(..len).unwrap_or_default())?;
+        // Fails if the reader has ended and reuses no buffer.
+        let _ = empty.try_send(bytes);
+    }
+    Ok(())
 }
 
 /// Reads a stream and passes its bytes to `decode`, all on this thread.

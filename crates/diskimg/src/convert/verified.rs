@@ -1,14 +1,15 @@
 //! The conversion of a disk that is compared with the manifest of its archive.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, scope};
+use std::thread::scope;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Progress, Result};
+use diskimg_core::{BlockSink, Progress, Result};
 
 use super::engine::{convert, convert_if};
 use super::options::{ConvertOptions, Converted};
 use crate::archive::MemberVerification;
 use crate::disk::Disk;
+use crate::workers::{join, spawn_worker};
 
 /// Copies `disk` into `sink` and finishes the sink, unless its bytes have another digest than the manifest says. One
 /// thread hashes the file of the disk while others convert it.
@@ -25,13 +26,17 @@ pub(super) fn convert_verified(
     let has_failed = AtomicBool::new(false);
     let run = || verification.run(&|| has_failed.load(Ordering::Relaxed) || progress.advance(0).is_break());
     scope(|scope| {
-        let hashing = Builder::new().spawn_scoped(scope, run);
-        let converted = convert_if(disk, sink, options, progress, || match hashing {
-            Ok(hashing) => hashing.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal))),
+        let mut hashing = spawn_worker(scope, run).ok();
+        let converted = convert_if(disk, sink, options, progress, || match hashing.take() {
+            Some(hashing) => join(hashing),
             // The system starts no more threads.
-            Err(_) => verification_in_turn(verification, progress),
+            None => verification_in_turn(verification, progress),
         });
         has_failed.store(converted.is_err(), Ordering::Relaxed);
+        if let Some(hashing) = hashing {
+            // The conversion has failed before; its error is returned.
+            let _ = join(hashing);
+        }
         converted
     })
 }
