@@ -1,10 +1,11 @@
 //! A file of the caller as a sink.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::core::{SinkProperties, check_range, range, zeros};
-use diskimg::{BlockSink, Result};
+use diskimg::{BlockSink, Cancel, Error, ErrorKind, Result};
 
 use crate::argument::invalid;
 use crate::io::Callbacks;
@@ -17,6 +18,7 @@ pub(crate) struct CallbackSink {
     /// True if ranges to zero already read as zeros. Valid only if no byte is written or zeroed twice.
     is_zero: bool,
     flush: bool,
+    cancel: Option<Arc<Cancel>>,
     /// The offset after the last byte written or zeroed.
     end: AtomicU64,
 }
@@ -24,14 +26,20 @@ pub(crate) struct CallbackSink {
 impl CallbackSink {
     /// # Errors
     /// Rejects a file without `pwrite`; passes on errors of `set_size`.
-    pub(crate) fn new(callbacks: Callbacks, size: Option<u64>, is_zero: bool, flush: bool) -> Result<Self> {
+    pub(crate) fn new(
+        callbacks: Callbacks,
+        size: Option<u64>,
+        is_zero: bool,
+        flush: bool,
+        cancel: Option<Arc<Cancel>>,
+    ) -> Result<Self> {
         if callbacks.functions().pwrite.is_none() {
             return Err(invalid("pwrite", "a function, not NULL"));
         }
         if let Some(size) = size {
             callbacks.set_size(size)?;
         }
-        Ok(Self { callbacks, size, is_zero, flush, end: AtomicU64::new(0) })
+        Ok(Self { callbacks, size, is_zero, flush, cancel, end: AtomicU64::new(0) })
     }
 
     fn extend_to(&self, offset: u64, len: u64) -> Result<()> {
@@ -55,7 +63,12 @@ impl BlockSink for CallbackSink {
         if len == 0 || self.is_zero || self.callbacks.zero(range.start, len)? {
             return Ok(());
         }
-        zeros::pieces(range).try_for_each(|(at, piece)| self.callbacks.pwrite(piece, at))
+        zeros::pieces(range).try_for_each(|(at, piece)| {
+            if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
+                return Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"));
+            }
+            self.callbacks.pwrite(piece, at)
+        })
     }
 
     fn properties(&self) -> SinkProperties {

@@ -42,8 +42,8 @@ pub const DISKIMG_CONVERT_DIRECT: u32 = 1 << 6;
 /// Writes all zeros as data, also those of holes: the target has no holes, and a block device receives all
 /// bytes. Without it, holes of the source stay holes.
 pub const DISKIMG_CONVERT_STORE_ZEROS: u32 = 1 << 7;
-/// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it, the
-/// data is synced at the end.
+/// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it,
+/// the data is synced at the end.
 pub const DISKIMG_CONVERT_WRITE_THROUGH: u32 = 1 << 8;
 /// Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
 /// it, a target that another process uses is DISKIMG_ERR_IN_USE.
@@ -90,7 +90,7 @@ pub struct ConvertOptionsRecord {
     pub progress: ProgressFn,
     /// Passed to `progress`.
     pub progress_user: *mut c_void,
-    /// Cancels the call when it is triggered; may be NULL. A writer does not use it after diskimg_create().
+    /// Cancels the call when it is triggered, and for a writer also diskimg_finish(); may be NULL.
     pub cancel: *const CancelFlag,
     /// The largest number of bytes of the disk to write per second; 0 for no limit.
     pub rate: u64,
@@ -173,7 +173,7 @@ impl ConvertOptionsRecord {
     /// Returns the target at `place`.
     ///
     /// # Safety
-    /// The strings are NULL or end with a NUL.
+    /// The strings are NULL or end with a NUL, and the flag is NULL or not freed.
     ///
     /// # Errors
     /// Rejects invalid options.
@@ -185,7 +185,8 @@ impl ConvertOptionsRecord {
             Destination::Stream(stream) => Target::stream(stream, format),
             Destination::File(file) if is_disk(&file)? => Target::open_file(file, format),
             Destination::File(file) => Target::stream(file, format),
-            Destination::Callbacks(callbacks) => self.callbacks(callbacks)?,
+            // SAFETY: guaranteed by the caller.
+            Destination::Callbacks(callbacks) => unsafe { self.callbacks(callbacks) }?,
         };
         // SAFETY: guaranteed by the caller.
         unsafe { self.with_options(target) }
@@ -205,6 +206,8 @@ impl ConvertOptionsRecord {
         target.durable = !self.has(DISKIMG_CONVERT_NO_SYNC);
         target.store_zeros = self.has(DISKIMG_CONVERT_STORE_ZEROS);
         target.write_through = self.has(DISKIMG_CONVERT_WRITE_THROUGH);
+        // SAFETY: guaranteed by the caller.
+        target.cancel = unsafe { self.hooks() }.cancel();
         target.lock = !self.has(DISKIMG_CONVERT_IGNORE_LOCKS);
         target.preallocation = self.preallocation()?;
         // SAFETY: guaranteed by the caller.
@@ -245,13 +248,17 @@ impl ConvertOptionsRecord {
         }
     }
 
-    fn callbacks(&self, callbacks: Callbacks) -> Result<Target> {
+    /// # Safety
+    /// As [`ConvertOptionsRecord::hooks`].
+    unsafe fn callbacks(&self, callbacks: Callbacks) -> Result<Target> {
         let format = self.driver()?.format;
         // A raw disk is written once per byte. An image may zero a range of its file that it has written.
         let is_zero = format.name() == "raw" && self.has(DISKIMG_CONVERT_TARGET_IS_ZERO);
         let sync = !self.has(DISKIMG_CONVERT_NO_SYNC);
+        // SAFETY: guaranteed by the caller.
+        let cancel = unsafe { self.hooks() }.cancel();
         let create = move |size| -> Result<Box<dyn BlockSink>> {
-            Ok(Box::new(CallbackSink::new(callbacks, size, is_zero, sync)?))
+            Ok(Box::new(CallbackSink::new(callbacks, size, is_zero, sync, cancel)?))
         };
         Ok(Target::sink_with(create, format))
     }

@@ -101,7 +101,7 @@ impl ImageSpool {
 /// Bytes per read.
 const STEP: usize = 1 << 20;
 
-/// Writes `head` and then all of `stream` to a temporary file, and reports the bytes of the stream to `progress`.
+/// Writes `head` and then all of `stream` to a temporary file, and reports the bytes of both to `progress`.
 ///
 /// # Errors
 /// [`ErrorKind::Cancelled`] if `progress` stops it; errors of the stream and the file.
@@ -113,13 +113,18 @@ pub(crate) fn spool(
     progress: &dyn Progress,
 ) -> Result<FileSource> {
     let mut spool = ImageSpool::new(how, most)?;
+    let report = |bytes: &[u8]| match progress.advance(bytes.len() as u64) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => {
+            Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was stored"))
+        }
+    };
+    report(head)?;
     spool.push(head)?;
     let mut buf = vec![0; STEP];
     loop {
         let len = read_full(stream, &mut buf)?;
-        if let ControlFlow::Break(()) = progress.advance(len as u64) {
-            return Err(Error::cancelled());
-        }
+        report(buf.get(..len).unwrap_or_default())?;
         match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => spool.push(bytes)?,
             None => return spool.finish(),

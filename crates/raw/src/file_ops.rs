@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{Error, ErrorKind, HostRange, Result, range, zeros};
+use diskimg_core::{Cancel, Error, ErrorKind, HostRange, Result, range, zeros};
 
 use crate::aligned::{self, ALIGN_BYTES, BufferPool};
 use crate::error::{error, io_at};
@@ -33,6 +33,7 @@ pub(crate) struct FileOps {
     can_zero_range: AtomicBool,
     written: Option<Mutex<DirtyRange>>,
     write_through: bool,
+    cancel: Option<Arc<Cancel>>,
 }
 
 /// The ways in which a file is written.
@@ -55,7 +56,7 @@ struct DirtyRange {
 
 impl FileOps {
     /// Creates the operations on `file`.
-    pub(crate) fn new(file: File, is_device: bool, modes: WriteModes) -> Self {
+    pub(crate) fn new(file: File, is_device: bool, modes: WriteModes, cancel: Option<Arc<Cancel>>) -> Self {
         let (file, direct) = with_direct(file, modes.direct);
         Self {
             file,
@@ -65,6 +66,7 @@ impl FileOps {
             can_zero_range: AtomicBool::new(true),
             written: (modes.write_back && !modes.write_through).then(Mutex::default),
             write_through: modes.write_through,
+            cancel,
         }
     }
 
@@ -200,9 +202,29 @@ impl FileOps {
         if done { self.changed(range.start) } else { self.write_zeros(range) }
     }
 
-    /// Writes zeros.
+    /// Writes zeros, which can take as long as writing the disk.
+    ///
+    /// # Errors
+    /// As [`FileOps::check_cancel`].
     pub(crate) fn write_zeros(&self, range: Range<u64>) -> Result<()> {
+        zeros::pieces(range).try_for_each(|(at, piece)| {
+            self.check_cancel()?;
+            self.write(at, piece)
+        })
+    }
+
+    /// Writes zeros, even if the caller cancels.
+    pub(crate) fn erase(&self, range: Range<u64>) -> Result<()> {
         zeros::pieces(range).try_for_each(|(at, piece)| self.write(at, piece))
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Cancelled`] once the caller cancels.
+    pub(crate) fn check_cancel(&self) -> Result<()> {
+        match self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
+            true => Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller")),
+            false => Ok(()),
+        }
     }
 
     /// Allocates the first `len` bytes, which already read as zeros.

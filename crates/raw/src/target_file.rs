@@ -106,7 +106,7 @@ impl TargetFile {
         let released = self.release_part(&first, zeros, sync);
         if released.is_err() {
             let size = self.withheld.first().map_or(0, |head| head.range.end);
-            let _ = self.ops.write_zeros(0..first.end.min(size));
+            let _ = self.ops.erase(0..first.end.min(size));
         }
         released
     }
@@ -201,6 +201,11 @@ impl TargetFile {
     pub(crate) fn write_zeros(&self, range: &Range<u64>) -> Result<()> {
         let written = self.split(range, &mut |_, bytes| bytes.fill(0));
         written.into_iter().try_for_each(|part| self.ops.write_zeros(part))
+    }
+
+    /// As [`FileOps::check_cancel`].
+    pub(crate) fn check_cancel(&self) -> Result<()> {
+        self.ops.check_cancel()
     }
 
     /// As [`FileOps::allocate`].

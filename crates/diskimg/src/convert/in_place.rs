@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use diskimg_core::{BlockSink, BlockSource, Error, ErrorKind, Remedy, Result, ensure};
+use diskimg_core::{BlockSink, BlockSource, Cancel, Error, ErrorKind, Remedy, Result, ensure};
 use diskimg_raw::{FileSink, FileSource, ImageLock, ImageUse, SinkOptions, StoredZeros, open_target};
 
 use super::existing_image::ExistingImage;
@@ -34,7 +34,7 @@ impl Target {
                 ends_last: !is_empty,
                 ..self.sink_options(size)
             };
-            let sink = Box::new(FileSink::new(file, options)?.with_lock(lock));
+            let sink = Box::new(FileSink::cancellable(file, options, self.cancel.clone())?.with_lock(lock));
             return self.formatted(sink, &self.settings, size, None);
         };
         let is_allocated = image.check_empty()?;
@@ -44,9 +44,11 @@ impl Target {
         // The other files are written after this one has no header, and before it has one again.
         let own_options = SinkOptions { ends_last: true, ..options };
         let is_locked = lock.is_some();
-        let existing = move |path: PathBuf, size| existing_file(&path, size, options, is_locked);
+        let cancel = self.cancel.clone();
+        let existing =
+            move |path: PathBuf, size| existing_file(&path, size, options, is_locked, cancel.clone());
         let siblings = path.and_then(|path| SiblingFiles::of(path, Box::new(existing)));
-        let sink = Box::new(FileSink::new(file, own_options)?.with_lock(lock));
+        let sink = Box::new(FileSink::cancellable(file, own_options, self.cancel.clone())?.with_lock(lock));
         let sink = self.formatted(sink, &settings, Some(image.size()), siblings)?;
         Ok(Box::new(PaddedSink::new(sink, image.size())))
     }
@@ -142,12 +144,13 @@ fn existing_file(
     size: Option<u64>,
     options: SinkOptions,
     is_locked: bool,
+    cancel: Option<Arc<Cancel>>,
 ) -> Result<Box<dyn BlockSink>> {
     let (file, there) = open_existing(path)?;
     let lock = is_locked.then(|| ImageLock::take(&file, ImageUse::Write, path.display())).transpose();
     let lock = lock.map_err(|error| at_path(error, path))?;
     let options = keeping_blocks(SinkOptions { size, ..options }, has_blocks(&there, there.len()));
-    Ok(Box::new(FileSink::new(file, options)?.with_lock(lock)))
+    Ok(Box::new(FileSink::cancellable(file, options, cancel)?.with_lock(lock)))
 }
 
 /// Returns the options with zeros that keep the blocks of a file which has all of them.

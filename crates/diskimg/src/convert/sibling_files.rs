@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diskimg_core::{BlockSink, Error, ErrorKind, Result, Siblings};
+use diskimg_core::{BlockSink, Cancel, Error, ErrorKind, Result, Siblings};
 use diskimg_raw::{FileSink, SinkOptions};
 
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
@@ -46,17 +46,25 @@ impl Siblings for SiblingFiles {
     }
 }
 
-/// New files in the directory of `target`, written with `options` except for their sizes. A file appears when its sink
-/// is finished, one that replaces a file just before the target.
+/// The way in which new files beside a target are written.
+pub(super) struct CreateSibling {
+    pub(super) overwrite: bool,
+    /// The options except for the size.
+    pub(super) options: SinkOptions,
+    pub(super) cancel: Option<Arc<Cancel>>,
+}
+
+/// New files in the directory of `target`. A file appears when its sink is finished, one that replaces a file just before
+/// the target.
 pub(super) fn new_siblings(
     target: &Path,
-    overwrite: bool,
-    options: SinkOptions,
+    how: CreateSibling,
     files: Arc<ImageFiles>,
 ) -> Option<Arc<dyn Siblings>> {
     let create = move |path: PathBuf, size| -> Result<Box<dyn BlockSink>> {
-        let file = files.create(&path, overwrite)?;
-        let sink = Box::new(FileSink::new(file.file()?, SinkOptions { size, ..options })?);
+        let file = files.create(&path, how.overwrite)?;
+        let options = SinkOptions { size, ..how.options };
+        let sink = Box::new(FileSink::cancellable(file.file()?, options, how.cancel.clone())?);
         let role = ImageFileRole::Sibling(Arc::clone(&files));
         Ok(Box::new(PublishingSink { sink, file, role }))
     };
@@ -73,7 +81,8 @@ mod tests {
 
     fn siblings_in(dir: &Path, overwrite: bool, files: &Arc<ImageFiles>) -> Arc<dyn Siblings> {
         let options = SinkOptions { is_zero: true, ..SinkOptions::default() };
-        new_siblings(&dir.join("disk.vmdk"), overwrite, options, Arc::clone(files)).unwrap()
+        let how = CreateSibling { overwrite, options, cancel: None };
+        new_siblings(&dir.join("disk.vmdk"), how, Arc::clone(files)).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {

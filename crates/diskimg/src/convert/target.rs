@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{BlockSink, Error, Format, Result, Setting};
+use diskimg_core::{BlockSink, Cancel, Error, Format, Result, Setting};
 use diskimg_raw::{Preallocation, StoredZeros};
 
 use super::mount_point::is_mounted_file;
@@ -71,6 +71,10 @@ pub struct Target {
     ///
     /// [`ImageLock`]: diskimg_raw::ImageLock
     pub lock: bool,
+    /// Stops the writing of files ([`Cancelled`](diskimg_core::ErrorKind::Cancelled)) once it is triggered: also the
+    /// preallocation in [`Target::create`], and what a sink fills when it is finished. A conversion also stops by its own
+    /// progress.
+    pub cancel: Option<Arc<Cancel>>,
 }
 
 /// The place of a target. Open files, streams and sinks are used once.
@@ -145,6 +149,7 @@ impl Target {
             no_copy_on_write: false,
             durable: true,
             lock: true,
+            cancel: None,
         }
     }
 

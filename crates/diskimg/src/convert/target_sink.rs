@@ -7,7 +7,7 @@ use diskimg_core::{BlockSink, Error, ErrorKind, Result};
 use diskimg_raw::{FileSink, Preallocation, SinkOptions, StreamSink, open_target};
 
 use super::publishing_sink::{ImageFileRole, ImageFiles, PublishingSink};
-use super::sibling_files::new_siblings;
+use super::sibling_files::{CreateSibling, new_siblings};
 use super::target::{Target, TargetPlace, at_path};
 use super::whole_sector_sink::{WholeSectorSink, whole_sectors};
 
@@ -53,8 +53,10 @@ impl Target {
         let length = if self.rounds_up() { size.map(whole_sectors) } else { size };
         let options = SinkOptions { is_zero: true, ..self.sink_options(length) };
         // The file may be at the end of a symbolic link, and the others are found in its own directory.
-        let siblings = new_siblings(file.target(), self.overwrite, options, Arc::clone(&files));
-        let mut sink: Box<dyn BlockSink> = Box::new(FileSink::new(file.file()?, options)?);
+        let create = CreateSibling { overwrite: self.overwrite, options, cancel: self.cancel.clone() };
+        let siblings = new_siblings(file.target(), create, Arc::clone(&files));
+        let mut sink: Box<dyn BlockSink> =
+            Box::new(FileSink::cancellable(file.file()?, options, self.cancel.clone())?);
         if self.rounds_up() && size.is_none() {
             sink = Box::new(WholeSectorSink::new(sink));
         }
