@@ -20,7 +20,8 @@ pub const DISKIMG_PROBE_MORE: u32 = 0;
 /// disk never has this state, because some formats are recognised only at their end. A second disk in an
 /// OVA is detected only at the end.
 pub const DISKIMG_PROBE_FORMAT: u32 = 1;
-/// Everything is known. Pushing more bytes is cheap and changes nothing.
+/// Everything is known, also an error: diskimg_probe_info() and diskimg_probe_finish() return the same.
+/// Pushing more bytes is cheap and changes nothing.
 pub const DISKIMG_PROBE_DONE: u32 = 2;
 
 /// A probe: it detects the format of a stream that the caller pushes in chunks. It does no I/O and uses
@@ -52,8 +53,11 @@ impl ProbeState {
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        if let Self::Running(prober) = self {
-            prober.push(chunk);
+        if let Self::Running(prober) = self
+            && prober.push(chunk) == Probed::Done
+        {
+            // Later bytes change nothing: the result, or the error, is that of the end of the stream.
+            self.end();
         }
     }
 
@@ -69,13 +73,12 @@ impl ProbeState {
         }
     }
 
-    /// Ends the stream. Every later call reports the same error.
-    fn finish(&mut self) -> Result<()> {
+    /// Ends the stream. Every later call reports the same description or the same error.
+    fn end(&mut self) {
         if let Self::Running(prober) = self {
             let report = std::mem::take(&mut **prober).finish();
             *self = Self::Ended(report.into_inspection().map(Box::new));
         }
-        self.found().map(drop)
     }
 
     /// Returns the description known so far, and true if the virtual size is final.
@@ -120,6 +123,9 @@ impl ProbeHandle {
 
 /// Creates a probe. `options` may be NULL; only its format, flags and limits are used. On success the
 /// caller owns `*out` and frees it with diskimg_probe_free(). It is NULL after a failure.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_new(
@@ -139,6 +145,8 @@ pub unsafe extern "C" fn diskimg_probe_new(
 /// Pushes the next `len` bytes of the stream. The chunk boundaries do not affect the result. Stores one of
 /// DISKIMG_PROBE_* in `*state`, which may be NULL. Errors in the bytes are reported by
 /// diskimg_probe_finish().
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_push(
@@ -164,10 +172,14 @@ pub unsafe extern "C" fn diskimg_probe_push(
     }
 }
 
-/// Fills `*info` with the description known so far. Format and wrapper are known from
-/// DISKIMG_PROBE_FORMAT on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns
-/// DISKIMG_ERR_UNKNOWN_FORMAT while nothing is known. The caller must set its `struct_size`. The strings
-/// are valid until the probe is freed.
+/// Fills `*info` with the description known so far. Format and wrapper are known from DISKIMG_PROBE_FORMAT
+/// on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns DISKIMG_ERR_UNKNOWN_FORMAT while
+/// nothing is known, and at DISKIMG_PROBE_DONE the same as diskimg_probe_finish(). The caller must set its
+/// `struct_size`. The strings are valid until the probe is freed.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+/// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_info(
@@ -183,6 +195,10 @@ pub unsafe extern "C" fn diskimg_probe_info(
 /// format of diskimg_info_json(). "virtual-size" is absent while it is unknown. Lists may be incomplete
 /// before DISKIMG_PROBE_DONE or diskimg_probe_finish(). `filename` is the file name to report; NULL for
 /// "-". The caller owns the string and frees it with diskimg_string_free(). It is NULL after a failure.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+/// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_info_json(
@@ -208,6 +224,10 @@ pub unsafe extern "C" fn diskimg_probe_info_json(
 /// the end of the stream calls diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The
 /// virtual size of a raw disk is the number of bytes pushed, after decompression. Later calls of this
 /// function and of diskimg_probe_info() return the same result or the same error.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+/// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_probe_finish(
@@ -218,7 +238,7 @@ pub unsafe extern "C" fn diskimg_probe_finish(
     // SAFETY: the header requires NULL or pointers valid for `with_mut` and `write`.
     unsafe {
         with_mut(probe, err, |probe| {
-            probe.state.finish()?;
+            probe.state.end();
             sized_record::write_optional(info, &probe.info()?)
         })
     }

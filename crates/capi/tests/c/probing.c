@@ -223,7 +223,90 @@ static void size_is_known_only_once_it_is_final(void) {
     free(file.bytes);
 }
 
+/* Returns the message of an error, which it frees, in one of two places. */
+static const char *message_of(diskimg_error *error) {
+    static char messages[2][4096];
+    static int next_place;
+    char *message = messages[next_place++ % 2];
+    snprintf(message, sizeof messages[0], "%s", diskimg_error_message(error));
+    diskimg_error_free(error);
+    return message;
+}
+
+/* Pushes chunks until the probe is done. Its description is then that of the end of the stream. */
+static void check_done(const char *name, const memory *file, size_t chunk, uint32_t flags) {
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    diskimg_info early = DISKIMG_INFO_INIT, late = DISKIMG_INFO_INIT;
+    diskimg_probe *probe;
+    diskimg_error *error;
+    diskimg_status before, after;
+    uint32_t state = DISKIMG_PROBE_MORE;
+    size_t at;
+
+    options.flags = flags;
+    GIVES(DISKIMG_OK, diskimg_probe_new(&options, &probe, &error));
+    for (at = 0; at < file->length && state != DISKIMG_PROBE_DONE; at += chunk) {
+        size_t len = file->length - at < chunk ? file->length - at : chunk;
+        GIVES(DISKIMG_OK, diskimg_probe_push(probe, file->bytes + at, len, &state, &error));
+    }
+    if (state == DISKIMG_PROBE_DONE) {
+        const char *said;
+        before = diskimg_probe_info(probe, &early, &error);
+        said = message_of(error);
+        after = diskimg_probe_finish(probe, &late, &error);
+        if (before != after || strcmp(said, message_of(error)) != 0 || early.virtual_size != late.virtual_size ||
+            early.flags != late.flags || early.format != late.format) {
+            fprintf(stderr, "%s: %s, then %s\n", name, diskimg_status_name(before), diskimg_status_name(after));
+            exit(1);
+        }
+    }
+    diskimg_probe_free(probe);
+}
+
+static void probe_that_is_done_returns_what_it_returns_at_the_end(void) {
+    static const char *const directories[] = {"good", "bad"};
+    static const char *const magics[] = {"vhdxfile", "QED\0", "LUKS\xba\xbe\0\1"};
+    size_t i, lengths[] = {8, 4, 8};
+
+    for (i = 0; i < 2; i++) {
+        DIR *directory = opendir(in(images, directories[i]));
+        const struct dirent *entry;
+        CHECK(directory != NULL);
+        while ((entry = readdir(directory)) != NULL) {
+            char name[512];
+            memory file;
+            if (entry->d_name[0] == '.') {
+                continue;
+            }
+            snprintf(name, sizeof name, "%s/%s", directories[i], entry->d_name);
+            file = load(images, name);
+            check_done(name, &file, 10000, 0);
+            check_done(name, &file, file.length, DISKIMG_OPEN_ALLOW_RAW);
+            check_done(name, &file, file.length, DISKIMG_OPEN_NO_UNWRAP);
+            free(file.bytes);
+        }
+        closedir(directory);
+    }
+    for (i = 0; i < 3; i++) {
+        memory file = padded("good/mbr.raw", 400000);
+        diskimg_probe *probe;
+        diskimg_info info = DISKIMG_INFO_INIT;
+        uint32_t state;
+        memset(file.bytes, 0, 400000);
+        memcpy(file.bytes, magics[i], lengths[i]);
+        GIVES(DISKIMG_OK, diskimg_probe_new(NULL, &probe, &error));
+        GIVES(DISKIMG_OK, diskimg_probe_push(probe, file.bytes, file.length, &state, &error));
+        CHECK(state == DISKIMG_PROBE_DONE);
+        GIVES(DISKIMG_ERR_UNSUPPORTED, diskimg_probe_info(probe, &info, &error));
+        GIVES(DISKIMG_ERR_UNSUPPORTED, diskimg_probe_finish(probe, &info, &error));
+        diskimg_probe_free(probe);
+        check_done(magics[i], &file, 1000, 0);
+        free(file.bytes);
+    }
+}
+
 static void all(void) {
+    probe_that_is_done_returns_what_it_returns_at_the_end();
     format_is_reported_once_it_is_certain();
     size_of_a_raw_disk_is_known_at_its_end();
     probe_returns_its_description_as_json();
