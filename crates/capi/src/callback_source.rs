@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use diskimg::core::{Location, check_range, range};
 use diskimg::{BlockSource, Error, ErrorKind, Extent, ExtentKind, Result};
@@ -13,6 +14,24 @@ use crate::io::{Callbacks, broken};
 pub(crate) struct CallbackSource {
     callbacks: Callbacks,
     size: u64,
+    /// The last answer of `next_data`, which the next one must agree with.
+    last: Mutex<Option<NextData>>,
+}
+
+/// An answer of `next_data`: `asked..data.start` is a hole, and `data` is data.
+#[derive(Clone)]
+struct NextData {
+    asked: u64,
+    data: Range<u64>,
+}
+
+impl NextData {
+    /// Returns false if the other answer contradicts this one: one says hole where the other says data.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let (hole, data) = (self.asked..self.data.start, &self.data);
+        let (other_hole, other_data) = (other.asked..other.data.start, &other.data);
+        range::intersect(&hole, other_data).is_none() && range::intersect(data, &other_hole).is_none()
+    }
 }
 
 impl CallbackSource {
@@ -25,7 +44,38 @@ impl CallbackSource {
         if i64::try_from(size).is_err() {
             return Err(broken("size").found(size).expected("at most 2^63 - 1 bytes"));
         }
-        Ok(Self { callbacks, size })
+        Ok(Self { callbacks, size, last: Mutex::new(None) })
+    }
+
+    /// Returns the next data range that ends after `asked`; `None` without a function for it. After the last data it is the
+    /// empty range at the end of the file.
+    ///
+    /// # Errors
+    /// Rejects a range that cannot be right, and one that contradicts the last one.
+    fn next_data(&self, asked: u64) -> Result<Option<Range<u64>>> {
+        let Some(data) = self.callbacks.next_data(asked)? else { return Ok(None) };
+        let invalid = |expected: std::fmt::Arguments<'_>| {
+            let found = format_args!("{}..{} for offset {asked}", data.start, data.end);
+            Err(broken("next_data").found(found).expected(expected))
+        };
+        if data.end < data.start {
+            return invalid(format_args!("a range that ends after its start"));
+        }
+        if data.start > self.size {
+            return invalid(format_args!("a range that starts in the file of {} bytes", self.size));
+        }
+        if data.start < self.size && data.end <= data.start.max(asked) {
+            return invalid(format_args!("a range of at least one byte that ends after the offset"));
+        }
+        let answer = NextData { asked, data: data.start..data.end.min(self.size) };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.replace(answer.clone()).filter(|earlier| !answer.agrees_with(earlier)) {
+            None => Ok(Some(answer.data)),
+            Some(earlier) => invalid(format_args!(
+                "the same holes as in {}..{} for offset {}",
+                earlier.data.start, earlier.data.end, earlier.asked
+            )),
+        }
     }
 }
 
@@ -53,15 +103,9 @@ impl BlockSource for CallbackSource {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
         check_range(range.start, range::len(&range).max(1), self.size)?;
-        let Some(data) = self.callbacks.next_data(range.start)? else {
+        let Some(data) = self.next_data(range.start)? else {
             return Ok(Extent::new(range, ExtentKind::Data));
         };
-        let is_last_hole = data.start >= self.size;
-        if !is_last_hole && data.end <= data.start.max(range.start) {
-            return Err(broken("next_data")
-                .found(format_args!("{}..{}", data.start, data.end))
-                .expected(format_args!("a range of at least one byte that ends after {}", range.start)));
-        }
         if data.start > range.start {
             let end = range.end.min(data.start);
             return Ok(Extent::new(range.start..end, ExtentKind::Zero));

@@ -47,9 +47,10 @@ pub struct IoRecord {
     /// Stores the length of the file in `*bytes`. Called once. Required for reading.
     pub size: Option<unsafe extern "C" fn(user: *mut c_void, bytes: *mut u64) -> c_int>,
     /// Stores in `*start` and `*end` the bounds of the first data range that ends after `offset`. Bytes
-    /// between data ranges are holes. If there is none, sets `*start` to the end of the file and ignores
-    /// `*end`. Any other range that is empty or ends before `offset` is an error. NULL: the whole file is
-    /// data.
+    /// between data ranges are holes, which the library does not read. If there is none, sets both to the end of
+    /// the file. An error is a range that ends before its start or before `offset`, that is empty or starts after the end
+    /// of the file, or that is a hole where an earlier call for the same bytes said data, or the reverse. NULL: the whole
+    /// file is data.
     pub next_data:
         Option<unsafe extern "C" fn(user: *mut c_void, offset: u64, start: *mut u64, end: *mut u64) -> c_int>,
     /// Writes all `len` bytes at `offset`. Required for writing; NULL for a file that is only read.
@@ -154,7 +155,8 @@ impl Callbacks {
     /// Returns the next data range that ends after `offset`; `None` without a function for it.
     pub(crate) fn next_data(&self, offset: u64) -> Result<Option<std::ops::Range<u64>>> {
         let Some(next_data) = self.io.next_data else { return Ok(None) };
-        let (mut start, mut end) = (0, 0);
+        // A callback that sets only `start` has found no data.
+        let (mut start, mut end) = (0, u64::MAX);
         let _serial = self.serial();
         // SAFETY: as above.
         outcome("next_data", unsafe { next_data(self.io.user, offset, &raw mut start, &raw mut end) })?;

@@ -3,6 +3,7 @@
 #include "targets.h"
 
 static memory source;
+static char target_path[4096];
 
 /* Opens an image, reads all of it and all its extents. Returns the first failure. */
 static diskimg_status use_all(memory *file, diskimg_error **error) {
@@ -86,9 +87,55 @@ static int nothing(void *user, uint64_t offset, uint64_t *start, uint64_t *end) 
 
 static int no_data(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
     (void)offset;
+    *start = *end = ((memory *)user)->length;
+    return 0;
+}
+
+/* The end is left as it was: there is no data. */
+static int no_data_in_short(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)offset, (void)end;
+    *start = ((memory *)user)->length;
+    return 0;
+}
+
+/* The bounds of all of the file, in the wrong order. They would make it a hole. */
+static int swapped(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)offset;
     *start = ((memory *)user)->length;
     *end = 0;
     return 0;
+}
+
+static int after_the_file(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)offset;
+    *start = ((memory *)user)->length + 1;
+    *end = *start + 1;
+    return 0;
+}
+
+/* Each call moves the data 100 bytes back, into what was a hole. */
+static int moving(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    static uint64_t by;
+    (void)user;
+    if (offset == 0) {
+        by = 0;
+    }
+    *start = (offset < 4000 ? 4000 : offset + 2000) - by;
+    *end = *start + 500;
+    by += 100;
+    return 0;
+}
+
+/* Data at first, then a hole there. */
+static int vanishing(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    *start = offset < 1000 ? offset : ((memory *)user)->length;
+    *end = offset < 1000 ? 2000 : ((memory *)user)->length;
+    return 0;
+}
+
+static int failing_with_a_negative_number(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
+    (void)user, (void)offset, (void)start, (void)end;
+    return -1;
 }
 
 static int holes(void *user, uint64_t offset, uint64_t *start, uint64_t *end) {
@@ -104,7 +151,11 @@ static void holes_are_reported_and_invalid_ones_rejected(void) {
     diskimg_io io = memory_io(&source);
     diskimg_image *image;
     diskimg_extent runs[3];
-    int (*const wrong[])(void *, uint64_t, uint64_t *, uint64_t *) = {backwards, reversed, nothing};
+    int (*const wrong[])(void *, uint64_t, uint64_t *, uint64_t *) = {
+        backwards, reversed, nothing, swapped, after_the_file, failing_with_a_negative_number,
+    };
+    int (*const contradictory[])(void *, uint64_t, uint64_t *, uint64_t *) = {moving, vanishing};
+    int (*const empty[])(void *, uint64_t, uint64_t *, uint64_t *) = {no_data, no_data_in_short};
     size_t count, i;
 
     raw.format = DISKIMG_FORMAT_RAW;
@@ -114,17 +165,77 @@ static void holes_are_reported_and_invalid_ones_rejected(void) {
     CHECK(count == 3 && runs[0].length == 500 && (runs[0].flags & DISKIMG_EXTENT_DATA));
     CHECK(runs[1].length == 3000 && (runs[1].flags & DISKIMG_EXTENT_ZERO) && runs[2].length == 1000);
     diskimg_close(image);
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         io.next_data = wrong[i];
         GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
         GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_path(image, target_path, NULL, NULL, &error));
+        CHECK(access(target_path, F_OK) != 0);
         diskimg_close(image);
     }
-    io.next_data = no_data;
-    GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
-    GIVES(DISKIMG_OK, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
-    CHECK(count == 1 && runs[0].length == 8000 && (runs[0].flags & DISKIMG_EXTENT_ZERO));
-    diskimg_close(image);
+    for (i = 0; i < sizeof contradictory / sizeof *contradictory; i++) {
+        io.next_data = contradictory[i];
+        GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+        GIVES(DISKIMG_OK, diskimg_extents(image, 0, 900, runs, 3, &count, &error));
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_extents(image, 1500, 2450, runs, 3, &count, &error));
+        diskimg_close(image);
+    }
+    for (i = 0; i < sizeof empty / sizeof *empty; i++) {
+        io.next_data = empty[i];
+        GIVES(DISKIMG_OK, diskimg_open_io(&io, &raw, &image, &error));
+        GIVES(DISKIMG_OK, diskimg_extents(image, 500, 8000, runs, 3, &count, &error));
+        CHECK(count == 1 && runs[0].length == 8000 && (runs[0].flags & DISKIMG_EXTENT_ZERO));
+        diskimg_close(image);
+    }
+}
+
+static int huge_size(void *user, uint64_t *bytes) {
+    (void)user;
+    *bytes = UINT64_MAX;
+    return 0;
+}
+
+/* What the callback resolve does. */
+typedef enum wrong_answer { NOTHING, NEGATIVE, NO_PREAD, UNKNOWN_FLAG, RESERVED, HUGE_SIZE, ANSWERS } wrong_answer;
+typedef struct resolver {
+    wrong_answer answer;
+    memory file;
+} resolver;
+
+static int resolve(void *user, uint32_t role, const char *name, diskimg_io *out) {
+    resolver *state = user;
+    CHECK(role == DISKIMG_ROLE_BACKING && name[0] != '\0' && out->struct_size == sizeof *out);
+    if (state->answer == NOTHING) {
+        return 0;
+    }
+    *out = memory_io(&state->file);
+    if (state->answer == NEGATIVE) {
+        memset(out, 0, sizeof *out);
+        return -5;
+    }
+    out->pread = state->answer == NO_PREAD ? NULL : out->pread;
+    out->flags = state->answer == UNKNOWN_FLAG ? 1u << 30 : 0;
+    out->reserved = state->answer == RESERVED ? 7 : 0;
+    out->size = state->answer == HUGE_SIZE ? huge_size : out->size;
+    return 0;
+}
+
+static void invalid_answers_of_resolve_are_errors_and_closed_once(const char *images) {
+    diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
+    memory top = load(images, "good/chain-top.qcow2");
+    diskimg_image *image;
+    resolver state;
+    int answer;
+
+    options.resolve = resolve;
+    options.resolve_user = &state;
+    for (answer = NOTHING; answer < ANSWERS; answer++) {
+        state.answer = (wrong_answer)answer;
+        state.file = new_memory();
+        GIVES(DISKIMG_ERR_INVALID_ARGUMENT, diskimg_open_memory(top.bytes, top.length, &options, &image, &error));
+        CHECK(state.file.closed == (answer > NEGATIVE));
+    }
+    free(top.bytes);
 }
 
 static void target_failing_at_any_call_gives_its_errno_and_closes_once(void) {
@@ -154,6 +265,12 @@ static void target_failing_at_any_call_gives_its_errno_and_closes_once(void) {
             diskimg_error_free(error);
             CHECK(target.closed == 1);
             free(target.bytes);
+            target = new_memory();
+            target.fail_at = call;
+            target.fail_with = -7;
+            io = memory_io(&target);
+            GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_io(image, &io, &options, NULL, &error));
+            free(target.bytes);
         }
     }
     diskimg_close(image);
@@ -180,7 +297,7 @@ static int count_and_stop(void *user, uint64_t done, uint64_t total) {
     return 0;
 }
 
-static void conversion_stops_at_any_call_of_progress(const char *target_path) {
+static void conversion_stops_at_any_call_of_progress(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_image *image;
     stopper state;
@@ -297,6 +414,16 @@ static int swallow(void *user, const void *buf, size_t len) {
     return --*left == 0 ? EPIPE : 0;
 }
 
+static int negative(void *user, const void *buf, size_t len) {
+    (void)user, (void)buf, (void)len;
+    return -7;
+}
+
+static int next_negative(void *user, void *buf, size_t len, size_t *nread) {
+    (void)user, (void)buf, (void)len, (void)nread;
+    return -7;
+}
+
 static void streams_fail_at_any_call_with_their_errno(void) {
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
     diskimg_image *image;
@@ -326,7 +453,10 @@ static void streams_fail_at_any_call_with_their_errno(void) {
     CHECK(convert_to_stream(image, swallow, &left, NULL, NULL, &error) == DISKIMG_ERR_IO);
     CHECK(diskimg_error_os_code(error) == EPIPE);
     diskimg_error_free(error);
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT, convert_to_stream(image, negative, NULL, NULL, NULL, &error));
     diskimg_close(image);
+    GIVES(DISKIMG_ERR_INVALID_ARGUMENT,
+          convert_stream_to_stream(next_negative, NULL, &raw, swallow, &never, NULL, NULL, &error));
 }
 
 static void progress_never_decreases_for_a_stream_longer_than_its_disk(const char *images) {
@@ -392,19 +522,18 @@ static void serial_file_has_one_call_at_a_time(void) {
 }
 
 int main(int argc, char **argv) {
-    char target[4096];
-
     CHECK(argc == 3);
     source = load(argv[1], "good/mixed.qcow2");
-    snprintf(target, sizeof target, "%s/callbacks", argv[2]);
+    snprintf(target_path, sizeof target_path, "%s/callbacks", argv[2]);
     source_failing_at_any_call_gives_its_errno_and_closes_once();
     short_reads_are_continued_and_long_reads_rejected();
     holes_are_reported_and_invalid_ones_rejected();
     target_failing_at_any_call_gives_its_errno_and_closes_once();
-    conversion_stops_at_any_call_of_progress(target);
+    conversion_stops_at_any_call_of_progress();
     check_stops_at_the_read_that_triggers_the_flag();
     streams_fail_at_any_call_with_their_errno();
     progress_never_decreases_for_a_stream_longer_than_its_disk(argv[1]);
+    invalid_answers_of_resolve_are_errors_and_closed_once(argv[1]);
     serial_file_has_one_call_at_a_time();
     free(source.bytes);
     return 0;
