@@ -24,22 +24,40 @@
  *
  * Threads. Functions that take a handle as `const` may run concurrently on any number of threads. All others need
  * exclusive use of the handle. A handle may move between threads. A function uses only the handles passed to it. The
- * library has no global state, installs no signal handler and leaves no thread running after a call. It prints nothing,
- * except the line that Rust prints on standard error for a bug in the library.
+ * library has no global state, installs no signal handler and leaves no thread running after a call, also if a callback
+ * fails. Its threads have the name "diskimg-worker" (those of liblzma that of the thread that reads) and block all
+ * signals except those of a fault, such as SIGSEGV: handlers run only on threads of the program. The library prints
+ * nothing, except the line that Rust prints on standard error for a bug in the library.
  *
  * Errors. A function returns DISKIMG_OK or DISKIMG_ERR_*. Its last parameter receives an error with details, and may be
- * NULL.
+ * NULL. The comment of each such function ends with a paragraph "Errors: ", the DISKIMG_ERR_* that it can return in the
+ * order of their numbers, separated by ", ", and a full stop. A later version may add some.
+ *
+ * Cancellation. A call stops soon after its flag is triggered or its progress callback returns non-zero, and returns
+ * DISKIMG_ERR_CANCELLED. These delay it: one call of the system (a read that waits, a sync, an allocation of a whole
+ * file), one call of a callback, the decompression of one cluster, grain or block, and the headers of one image that is
+ * opened. A call that has done its work may succeed.
  *
  * Units. Offsets and lengths are in bytes.
  *
  * Structures. A structure that may grow begins with its size: initialise it with its _INIT macro. The library fills a
- * result only up to that size. Members of options that the library does not know must be zero.
+ * result only up to that size. Members of options that the library does not know must be zero. An array of such
+ * structures has elements of the size in its first one.
  *
  * Pointers. A pointer must not be NULL unless its function allows it. Otherwise NULL gives
  * DISKIMG_ERR_INVALID_ARGUMENT, never a crash.
  *
- * Callbacks. A callback returns 0 unless documented otherwise. It must not throw or longjmp, and must not use the handle
- * of the call that it serves.
+ * Callbacks. A callback returns 0 unless documented otherwise. It must not use the handle of the call that it serves. It
+ * must return: an exception of C++, a panic of Go that is recovered further up, longjmp() or pthread_exit() would
+ * leave frames of the library whose threads still use them, which is undefined behaviour that the library cannot
+ * detect. Catch it in the callback, return non-zero, and raise it again after the call. A count or a range that a
+ * callback returns is checked: an impossible one is DISKIMG_ERR_INVALID_ARGUMENT.
+ *
+ * ABI. Before version 1.0 each minor version has its own ABI and its own SONAME, libdiskimg.so.0.MINOR, and a program is
+ * compiled again for it; symbols have no versions. A patch version changes no declaration. From one minor version to the
+ * next, structures that begin with their size grow only at their end, and functions, flags and numbers are added;
+ * what is removed or changed is in the changelog. A program must treat an unknown status as a failure and ignore unknown
+ * bits of results. diskimg_version_number() is the version at run time, DISKIMG_VERSION_* that of this header.
  */
 
 
@@ -233,7 +251,8 @@
 // OVA is detected only at the end.
 #define DISKIMG_PROBE_FORMAT 1
 
-// Everything is known. Pushing more bytes is cheap and changes nothing.
+// Everything is known, also an error: diskimg_probe_info() and diskimg_probe_finish() return the same.
+// Pushing more bytes is cheap and changes nothing.
 #define DISKIMG_PROBE_DONE 2
 
 // The bytes are stored.
@@ -285,8 +304,8 @@
 // bytes. Without it, holes of the source stay holes.
 #define DISKIMG_CONVERT_STORE_ZEROS (1 << 7)
 
-// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it, the
-// data is synced at the end.
+// Passes each write to stable storage before the next (O_DSYNC), where the system supports it. Without it,
+// the data is synced at the end.
 #define DISKIMG_CONVERT_WRITE_THROUGH (1 << 8)
 
 // Neither takes the locks of QEMU on a target that is opened by path, nor asks for those of others. Without
@@ -359,9 +378,10 @@ typedef struct diskimg_io {
     // Stores the length of the file in `*bytes`. Called once. Required for reading.
     int (*size)(void *user, uint64_t *bytes);
     // Stores in `*start` and `*end` the bounds of the first data range that ends after `offset`. Bytes
-    // between data ranges are holes. If there is none, sets `*start` to the end of the file and ignores
-    // `*end`. Any other range that is empty or ends before `offset` is an error. NULL: the whole file is
-    // data.
+    // between data ranges are holes, which the library does not read. If there is none, sets both to the end of
+    // the file. An error is a range that ends before its start or before `offset`, that is empty or starts after the end
+    // of the file, or that is a hole where an earlier call for the same bytes said data, or the reverse. NULL: the whole
+    // file is data.
     int (*next_data)(void *user, uint64_t offset, uint64_t *start, uint64_t *end);
     // Writes all `len` bytes at `offset`. Required for writing; NULL for a file that is only read.
     int (*pwrite)(void *user, const void *buf, size_t len, uint64_t offset);
@@ -598,8 +618,8 @@ typedef struct diskimg_limit {
 // never concurrently.
 typedef int (*diskimg_write_fn)(void *user, const void *buf, size_t len);
 
-// The place that a disk is written to: exactly one of `path`, `fd`, `io` and `write` is set. Initialise it with
-// DISKIMG_TARGET_INIT, which sets none of them. The library does not use the structure after the call.
+// The place that a disk is written to: exactly one of `path`, `fd`, `io` and `write` is set. Initialise it
+// with DISKIMG_TARGET_INIT, which sets none of them. The library does not use the structure after the call.
 typedef struct diskimg_target {
     // sizeof(diskimg_target).
     size_t struct_size;
@@ -654,7 +674,7 @@ typedef struct diskimg_convert_options {
     diskimg_progress_fn progress;
     // Passed to `progress`.
     void *progress_user;
-    // Cancels the call when it is triggered; may be NULL. A writer does not use it after diskimg_create().
+    // Cancels the call when it is triggered, and for a writer also diskimg_finish(); may be NULL.
     const struct diskimg_cancel *cancel;
     // The largest number of bytes of the disk to write per second; 0 for no limit.
     uint64_t rate;
@@ -679,8 +699,8 @@ typedef struct diskimg_convert_result {
 // library, never concurrently, and never after the function that received it has returned.
 typedef int (*diskimg_read_fn)(void *user, void *buf, size_t len, size_t *nread);
 
-// A stream that an image is read from. Initialise it with DISKIMG_STREAM_INIT. The library does not use the structure
-// after the call.
+// A stream that an image is read from. Initialise it with DISKIMG_STREAM_INIT. The library does not use the
+// structure after the call.
 typedef struct diskimg_stream {
     // sizeof(diskimg_stream).
     size_t struct_size;
@@ -699,7 +719,8 @@ typedef struct diskimg_stream {
 // cancels the check with DISKIMG_ERR_CANCELLED.
 typedef int (*diskimg_problem_fn)(void *user, int kind, uint64_t file_offset, const char *message);
 
-// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all defaults.
+// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all
+// defaults.
 typedef struct diskimg_check_options {
     // sizeof(diskimg_check_options).
     size_t struct_size;
@@ -739,8 +760,8 @@ typedef struct diskimg_check_result {
     uint64_t image_end;
 } diskimg_check_result;
 
-// The options of a comparison. Initialise it with DISKIMG_COMPARE_OPTIONS_INIT. NULL for the structure sets all
-// defaults.
+// The options of a comparison. Initialise it with DISKIMG_COMPARE_OPTIONS_INIT. NULL for the structure sets
+// all defaults.
 typedef struct diskimg_compare_options {
     // sizeof(diskimg_compare_options).
     size_t struct_size;
@@ -878,15 +899,13 @@ DISKIMG_API const char *diskimg_error_message(const struct diskimg_error *error)
 // the error is freed.
 DISKIMG_API const char *diskimg_error_hint(const struct diskimg_error *error);
 
-// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks", "qed"; NULL if
-// none was recognised. Valid until the error is freed.
-DISKIMG_API
-const char *diskimg_error_format(const struct diskimg_error *error);
+// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks",
+// "qed"; NULL if none was recognised. Valid until the error is freed.
+DISKIMG_API const char *diskimg_error_format(const struct diskimg_error *error);
 
-// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as "virtual-size"; NULL if
-// it is no limit that the caller can change. Valid until the error is freed.
-DISKIMG_API
-const char *diskimg_error_limit(const struct diskimg_error *error);
+// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as
+// "virtual-size"; NULL if it is no limit that the caller can change. Valid until the error is freed.
+DISKIMG_API const char *diskimg_error_limit(const struct diskimg_error *error);
 
 // Returns the party that has to change something before the same call can succeed: one of DISKIMG_FAULT_*.
 // DISKIMG_FAULT_UNKNOWN for NULL.
@@ -920,6 +939,11 @@ DISKIMG_API void diskimg_cancel_free(struct diskimg_cancel *cancel);
 // options allow. On success the caller owns `*out` and closes it with diskimg_close(). It is NULL after a
 // failure. `options` may be NULL. The library does not use `options` after the call, except for its
 // callbacks and their user pointers.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_open_path(const char *path,
@@ -929,6 +953,11 @@ diskimg_status diskimg_open_path(const char *path,
 
 // Opens the image in a file that is open for reading. The descriptor is duplicated, and the caller keeps
 // ownership of it. Its position is neither used nor moved. Otherwise the same as diskimg_open_path().
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_open_fd(int fd,
@@ -938,6 +967,11 @@ diskimg_status diskimg_open_fd(int fd,
 
 // Opens the image in `len` bytes of memory. The bytes must stay valid and unchanged until the image is
 // closed. Otherwise the same as diskimg_open_path().
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_open_memory(const void *data,
@@ -949,6 +983,11 @@ diskimg_status diskimg_open_memory(const void *data,
 // Opens the image in a file that callbacks of the caller provide. `*io` is copied. Its `close` is called
 // when the file is no longer needed: when the image is closed or before, and also if this function fails.
 // Otherwise the same as diskimg_open_path().
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_open_io(const struct diskimg_io *io,
@@ -965,6 +1004,8 @@ DISKIMG_API void diskimg_close(struct diskimg_image *image);
 DISKIMG_API uint64_t diskimg_size(const struct diskimg_image *image);
 
 // Fills `*info` with the description of the image. The caller must set its `struct_size`.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_info(const struct diskimg_image *image,
@@ -975,6 +1016,8 @@ diskimg_status diskimg_get_info(const struct diskimg_image *image,
 // additions of this library under "diskimg". `filename` is the file name to report; NULL for the path that
 // the image was opened by. The caller owns the string and frees it with diskimg_string_free(). It is NULL
 // after a failure.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_info_json(const struct diskimg_image *image,
@@ -986,6 +1029,8 @@ diskimg_status diskimg_info_json(const struct diskimg_image *image,
 DISKIMG_API size_t diskimg_reference_count(const struct diskimg_image *image);
 
 // Fills `*out` with the reference at `index`, which counts from 0. The caller must set its `struct_size`.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_reference(const struct diskimg_image *image,
@@ -998,6 +1043,8 @@ DISKIMG_API size_t diskimg_snapshot_count(const struct diskimg_image *image);
 
 // Fills `*out` with the snapshot at `index`, which counts from 0. The caller must set its `struct_size`.
 // To read a snapshot, open the image with its id or name.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_snapshot(const struct diskimg_image *image,
@@ -1009,6 +1056,8 @@ diskimg_status diskimg_get_snapshot(const struct diskimg_image *image,
 DISKIMG_API size_t diskimg_finding_count(const struct diskimg_image *image);
 
 // Fills `*out` with the finding at `index`, which counts from 0. The caller must set its `struct_size`.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_finding(const struct diskimg_image *image,
@@ -1018,6 +1067,9 @@ diskimg_status diskimg_get_finding(const struct diskimg_image *image,
 
 // Creates a probe. `options` may be NULL; only its format, flags and limits are used. On success the
 // caller owns `*out` and frees it with diskimg_probe_free(). It is NULL after a failure.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_new(const struct diskimg_open_options *options,
@@ -1027,6 +1079,8 @@ diskimg_status diskimg_probe_new(const struct diskimg_open_options *options,
 // Pushes the next `len` bytes of the stream. The chunk boundaries do not affect the result. Stores one of
 // DISKIMG_PROBE_* in `*state`, which may be NULL. Errors in the bytes are reported by
 // diskimg_probe_finish().
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_push(struct diskimg_probe *probe,
@@ -1035,10 +1089,14 @@ diskimg_status diskimg_probe_push(struct diskimg_probe *probe,
                                   uint32_t *state,
                                   struct diskimg_error **err);
 
-// Fills `*info` with the description known so far. Format and wrapper are known from
-// DISKIMG_PROBE_FORMAT on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns
-// DISKIMG_ERR_UNKNOWN_FORMAT while nothing is known. The caller must set its `struct_size`. The strings
-// are valid until the probe is freed.
+// Fills `*info` with the description known so far. Format and wrapper are known from DISKIMG_PROBE_FORMAT
+// on; the size is set once it is final (DISKIMG_INFO_SIZE_KNOWN). Returns DISKIMG_ERR_UNKNOWN_FORMAT while
+// nothing is known, and at DISKIMG_PROBE_DONE the same as diskimg_probe_finish(). The caller must set its
+// `struct_size`. The strings are valid until the probe is freed.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
@@ -1049,6 +1107,10 @@ diskimg_status diskimg_probe_info(struct diskimg_probe *probe,
 // format of diskimg_info_json(). "virtual-size" is absent while it is unknown. Lists may be incomplete
 // before DISKIMG_PROBE_DONE or diskimg_probe_finish(). `filename` is the file name to report; NULL for
 // "-". The caller owns the string and frees it with diskimg_string_free(). It is NULL after a failure.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_info_json(struct diskimg_probe *probe,
@@ -1060,6 +1122,10 @@ diskimg_status diskimg_probe_info_json(struct diskimg_probe *probe,
 // the end of the stream calls diskimg_probe_info() instead, unless the state is DISKIMG_PROBE_DONE. The
 // virtual size of a raw disk is the number of bytes pushed, after decompression. Later calls of this
 // function and of diskimg_probe_info() return the same result or the same error.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_UNKNOWN_FORMAT, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_probe_finish(struct diskimg_probe *probe,
@@ -1073,6 +1139,9 @@ DISKIMG_API void diskimg_probe_free(struct diskimg_probe *probe);
 // is less than `len` only at the end of the disk, and 0 at or past the end. If `nread` is NULL, a range
 // that extends past the end is DISKIMG_ERR_OUT_OF_BOUNDS. After a failure the content of `buf` is
 // undefined.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT,
+// DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_pread(const struct diskimg_image *image,
@@ -1086,6 +1155,9 @@ diskimg_status diskimg_pread(const struct diskimg_image *image,
 // stores their number in `*count`. `cap` is the capacity of `out` in extents, at least 1. If the last
 // extent ends before the range does, call again from its end. Reads only the tables that it needs.
 // Returns DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past the end of the disk.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT,
+// DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_extents(const struct diskimg_image *image,
@@ -1096,13 +1168,14 @@ diskimg_status diskimg_extents(const struct diskimg_image *image,
                                size_t *count,
                                struct diskimg_error **err);
 
-// Returns the number of settings of a format; 0 for one that cannot be written and for an unknown number. Any thread
-// may call it.
-DISKIMG_API
-size_t diskimg_setting_count(diskimg_format format);
+// Returns the number of settings of a format; 0 for one that cannot be written and for an unknown number.
+// Any thread may call it.
+DISKIMG_API size_t diskimg_setting_count(diskimg_format format);
 
-// Fills `*out` with the setting of `format` at `index`, which counts from 0. The caller must set its `struct_size`. Any
-// thread may call it.
+// Fills `*out` with the setting of `format` at `index`, which counts from 0. The caller must set its
+// `struct_size`. Any thread may call it.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_setting(diskimg_format format,
@@ -1113,16 +1186,22 @@ diskimg_status diskimg_get_setting(diskimg_format format,
 // Returns the number of limits. Any thread may call it.
 DISKIMG_API size_t diskimg_limit_count(void);
 
-// Fills `*out` with the limit at `index`, which counts from 0. The caller must set its `struct_size`. Any thread may call
-// it.
+// Fills `*out` with the limit at `index`, which counts from 0. The caller must set its `struct_size`. Any
+// thread may call it.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_get_limit(size_t index,
                                  struct diskimg_limit *out,
                                  struct diskimg_error **err);
 
-// Converts the disk to the target, in the format that the options set. `options` and `result` may be NULL. All worker
-// threads end before the call returns.
+// Converts the disk to the target, in the format that the options set. `options` and `result` may be NULL.
+// All worker threads end before the call returns.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+// DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS, DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert(const struct diskimg_image *image,
@@ -1131,13 +1210,18 @@ diskimg_status diskimg_convert(const struct diskimg_image *image,
                                struct diskimg_convert_result *result,
                                struct diskimg_error **err);
 
-// Converts an image that is read from a stream to the target. If the format and the target allow it, the image is
-// converted while it is read; an example is a raw disk, compressed or not, converted to raw. Otherwise it is stored in
-// an anonymous temporary file first, if `open_options` allow that, and `progress` also counts the bytes stored. From
-// an OVA its disk is converted; if the OVA contains several disks, the call fails and creates no target. `read` is
-// called from the calling thread or a thread of the library. `progress` and `cancel` of both options apply.
-// Otherwise the same as diskimg_convert(); the options `threads` and `max_memory` apply only if a temporary file is
-// used.
+// Converts an image that is read from a stream to the target. If the format and the target allow it, the
+// image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
+// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and `progress`
+// also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several disks, the
+// call fails and creates no target. `read` is called from the calling thread or a thread of the library.
+// `progress` and `cancel` of both options apply. Otherwise the same as diskimg_convert(); the options
+// `threads` and `max_memory` apply only if a temporary file is used.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_OUT_OF_BOUNDS,
+// DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS, DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_convert_stream(const struct diskimg_stream *stream,
@@ -1153,6 +1237,10 @@ diskimg_status diskimg_convert_stream(const struct diskimg_stream *stream,
 // sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
 // of `qemu-img measure`. Reads no data. Returns DISKIMG_ERR_UNSUPPORTED for a format that cannot be
 // written.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_measure(const struct diskimg_image *image,
@@ -1161,9 +1249,14 @@ diskimg_status diskimg_measure(const struct diskimg_image *image,
                                uint64_t *fully_allocated,
                                struct diskimg_error **err);
 
-// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path appears with
-// diskimg_finish(). The options `progress` and `cancel` apply while space is preallocated. On success the caller owns
-// `*out` and frees it with diskimg_writer_free(). It is NULL after a failure.
+// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path
+// appears with diskimg_finish(). `cancel` applies while space is preallocated, also in diskimg_finish();
+// `progress` is called before and after. On success the caller owns `*out` and frees it with
+// diskimg_writer_free(). It is NULL after a failure.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS,
+// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_create(const struct diskimg_target *target,
@@ -1178,6 +1271,9 @@ diskimg_status diskimg_create(const struct diskimg_target *target,
 // uncompressed and can be written any number of times. A streamOptimized VMDK accepts only ascending
 // offsets (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. Returns DISKIMG_ERR_OUT_OF_BOUNDS if the
 // range extends past the end of the disk.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write(const struct diskimg_writer *writer,
@@ -1188,6 +1284,9 @@ diskimg_status diskimg_write(const struct diskimg_writer *writer,
 
 // Makes `len` bytes at `offset` of the disk read as zeros. It is cheap for ranges that were never written.
 // Otherwise the same as diskimg_write().
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_write_zeroes(const struct diskimg_writer *writer,
@@ -1198,6 +1297,10 @@ diskimg_status diskimg_write_zeroes(const struct diskimg_writer *writer,
 // Completes the disk: the image is valid afterwards, and its file appears. No other call may be using the
 // writer. After this call, successful or not, the writer can only be freed. A failure leaves no valid
 // image.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS,
+// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_finish(struct diskimg_writer *writer,
@@ -1208,8 +1311,12 @@ diskimg_status diskimg_finish(struct diskimg_writer *writer,
 DISKIMG_API void diskimg_writer_free(struct diskimg_writer *writer);
 
 // Checks the structure of the image, but not of the layers below it. Problems in the image are not a
-// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the
-// format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
+// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED
+// if the format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_check(const struct diskimg_image *image,
@@ -1220,6 +1327,10 @@ diskimg_status diskimg_check(const struct diskimg_image *image,
 // Compares the guest's view of two disks, on all cores. `*same` is true if all bytes are equal; the
 // shorter disk is treated as if zeros followed it. `*first_difference` is the offset of the first
 // different byte, or UINT64_MAX if there is none; it may be NULL. `options` may be NULL.
+//
+// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+// DISKIMG_ERR_INTERNAL.
 DISKIMG_API
 DISKIMG_MUST_USE
 diskimg_status diskimg_compare(const struct diskimg_image *a,

@@ -53,7 +53,8 @@ pub struct CheckResultRecord {
 // SAFETY: repr(C), begins with its size, and zeros are numbers.
 unsafe impl SizedRecord for CheckResultRecord {}
 
-/// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all defaults.
+/// The options of a check. Initialise it with DISKIMG_CHECK_OPTIONS_INIT. NULL for the structure sets all
+/// defaults.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CheckOptionsRecord {
@@ -79,8 +80,12 @@ pub struct CheckOptionsRecord {
 unsafe impl SizedRecord for CheckOptionsRecord {}
 
 /// Checks the structure of the image, but not of the layers below it. Problems in the image are not a
-/// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED if the
-/// format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
+/// failure of the call: see `*result`. `options` and `result` may be NULL. Returns DISKIMG_ERR_UNSUPPORTED
+/// if the format has no check or this build does not support it: see DISKIMG_CAN_CHECK.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_REFERENCE,
+/// DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_check(

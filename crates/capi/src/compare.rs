@@ -13,8 +13,8 @@ use crate::progress::{CallHooks, CallProgress, CancelFlag, ProgressFn};
 use crate::sized_record::{self, SizedRecord};
 use crate::status::StatusCode;
 
-/// The options of a comparison. Initialise it with DISKIMG_COMPARE_OPTIONS_INIT. NULL for the structure sets all
-/// defaults.
+/// The options of a comparison. Initialise it with DISKIMG_COMPARE_OPTIONS_INIT. NULL for the structure sets
+/// all defaults.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CompareOptionsRecord {
@@ -38,6 +38,10 @@ unsafe impl SizedRecord for CompareOptionsRecord {}
 /// Compares the guest's view of two disks, on all cores. `*same` is true if all bytes are equal; the
 /// shorter disk is treated as if zeros followed it. `*first_difference` is the offset of the first
 /// different byte, or UINT64_MAX if there is none; it may be NULL. `options` may be NULL.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_compare(

@@ -17,8 +17,12 @@ use crate::status::StatusCode;
 use crate::stream_record::{self, StreamRecord};
 use crate::target_record::{Destination, TargetRecord};
 
-/// Converts the disk to the target, in the format that the options set. `options` and `result` may be NULL. All worker
-/// threads end before the call returns.
+/// Converts the disk to the target, in the format that the options set. `options` and `result` may be NULL.
+/// All worker threads end before the call returns.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+/// DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS, DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert(
@@ -45,13 +49,18 @@ pub unsafe extern "C" fn diskimg_convert(
     }
 }
 
-/// Converts an image that is read from a stream to the target. If the format and the target allow it, the image is
-/// converted while it is read; an example is a raw disk, compressed or not, converted to raw. Otherwise it is stored in
-/// an anonymous temporary file first, if `open_options` allow that, and `progress` also counts the bytes stored. From
-/// an OVA its disk is converted; if the OVA contains several disks, the call fails and creates no target. `read` is
-/// called from the calling thread or a thread of the library. `progress` and `cancel` of both options apply.
-/// Otherwise the same as diskimg_convert(); the options `threads` and `max_memory` apply only if a temporary file is
-/// used.
+/// Converts an image that is read from a stream to the target. If the format and the target allow it, the
+/// image is converted while it is read; an example is a raw disk, compressed or not, converted to raw.
+/// Otherwise it is stored in an anonymous temporary file first, if `open_options` allow that, and `progress`
+/// also counts the bytes stored. From an OVA its disk is converted; if the OVA contains several disks, the
+/// call fails and creates no target. `read` is called from the calling thread or a thread of the library.
+/// `progress` and `cancel` of both options apply. Otherwise the same as diskimg_convert(); the options
+/// `threads` and `max_memory` apply only if a temporary file is used.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+/// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_OUT_OF_BOUNDS,
+/// DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS, DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_convert_stream(

@@ -33,9 +33,14 @@ impl WriterHandle {
     }
 }
 
-/// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path appears with
-/// diskimg_finish(). The options `progress` and `cancel` apply while space is preallocated. On success the caller owns
-/// `*out` and frees it with diskimg_writer_free(). It is NULL after a failure.
+/// Creates a disk of `virtual_size` bytes at the target, with `options`, which may be NULL. A file at a path
+/// appears with diskimg_finish(). `cancel` applies while space is preallocated, also in diskimg_finish();
+/// `progress` is called before and after. On success the caller owns `*out` and frees it with
+/// diskimg_writer_free(). It is NULL after a failure.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS,
+/// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_create(
@@ -67,6 +72,9 @@ pub unsafe extern "C" fn diskimg_create(
 /// uncompressed and can be written any number of times. A streamOptimized VMDK accepts only ascending
 /// offsets (DISKIMG_ERR_NEEDS_SEEK) and compresses all data. Returns DISKIMG_ERR_OUT_OF_BOUNDS if the
 /// range extends past the end of the disk.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write(
@@ -87,6 +95,9 @@ pub unsafe extern "C" fn diskimg_write(
 
 /// Makes `len` bytes at `offset` of the disk read as zeros. It is cheap for ranges that were never written.
 /// Otherwise the same as diskimg_write().
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_write_zeroes(
@@ -108,6 +119,10 @@ pub unsafe extern "C" fn diskimg_write_zeroes(
 /// Completes the disk: the image is valid afterwards, and its file appears. No other call may be using the
 /// writer. After this call, successful or not, the writer can only be freed. A failure leaves no valid
 /// image.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_NEEDS_SEEK, DISKIMG_ERR_EXISTS,
+/// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_finish(writer: *mut WriterHandle, err: *mut *mut ErrorReport) -> StatusCode {

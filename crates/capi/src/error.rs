@@ -107,16 +107,16 @@ pub unsafe extern "C" fn diskimg_error_hint(error: *const ErrorReport) -> *const
     text_of(unsafe { error.as_ref() }.and_then(|error| error.hint.as_ref()))
 }
 
-/// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks", "qed"; NULL if
-/// none was recognised. Valid until the error is freed.
+/// Returns the name of the format that was recognised, also of one that is not supported: "vhdx", "luks",
+/// "qed"; NULL if none was recognised. Valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_error_format(error: *const ErrorReport) -> *const c_char {
     // SAFETY: the header requires NULL or an error that is not freed.
     text_of(unsafe { error.as_ref() }.and_then(|error| error.format.as_ref()))
 }
 
-/// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as "virtual-size"; NULL if
-/// it is no limit that the caller can change. Valid until the error is freed.
+/// Returns the name of the limit that was exceeded, for `limits` of diskimg_open_options, such as
+/// "virtual-size"; NULL if it is no limit that the caller can change. Valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn diskimg_error_limit(error: *const ErrorReport) -> *const c_char {
     // SAFETY: the header requires NULL or an error that is not freed.

@@ -22,6 +22,8 @@ pub unsafe extern "C" fn diskimg_size(image: *const ImageHandle) -> u64 {
 }
 
 /// Fills `*info` with the description of the image. The caller must set its `struct_size`.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_info(
@@ -43,6 +45,8 @@ pub unsafe extern "C" fn diskimg_get_info(
 /// additions of this library under "diskimg". `filename` is the file name to report; NULL for the path that
 /// the image was opened by. The caller owns the string and frees it with diskimg_string_free(). It is NULL
 /// after a failure.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_info_json(

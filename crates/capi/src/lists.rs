@@ -18,6 +18,8 @@ pub unsafe extern "C" fn diskimg_reference_count(image: *const ImageHandle) -> u
 }
 
 /// Fills `*out` with the reference at `index`, which counts from 0. The caller must set its `struct_size`.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_reference(
@@ -39,6 +41,8 @@ pub unsafe extern "C" fn diskimg_snapshot_count(image: *const ImageHandle) -> us
 
 /// Fills `*out` with the snapshot at `index`, which counts from 0. The caller must set its `struct_size`.
 /// To read a snapshot, open the image with its id or name.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_snapshot(
@@ -59,6 +63,8 @@ pub unsafe extern "C" fn diskimg_finding_count(image: *const ImageHandle) -> usi
 }
 
 /// Fills `*out` with the finding at `index`, which counts from 0. The caller must set its `struct_size`.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_finding(

@@ -17,6 +17,10 @@ use crate::status::StatusCode;
 /// sizes are sums, and file names are derived from "disk.vmdk". For raw and qcow2 the sizes equal those
 /// of `qemu-img measure`. Reads no data. Returns DISKIMG_ERR_UNSUPPORTED for a format that cannot be
 /// written.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNSUPPORTED,
+/// DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_measure(

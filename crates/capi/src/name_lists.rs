@@ -99,15 +99,17 @@ fn all_limits() -> &'static [LimitTexts] {
     })
 }
 
-/// Returns the number of settings of a format; 0 for one that cannot be written and for an unknown number. Any thread
-/// may call it.
+/// Returns the number of settings of a format; 0 for one that cannot be written and for an unknown number.
+/// Any thread may call it.
 #[unsafe(no_mangle)]
 pub extern "C" fn diskimg_setting_count(format: FormatNumber) -> usize {
     of_format(format).count()
 }
 
-/// Fills `*out` with the setting of `format` at `index`, which counts from 0. The caller must set its `struct_size`. Any
-/// thread may call it.
+/// Fills `*out` with the setting of `format` at `index`, which counts from 0. The caller must set its
+/// `struct_size`. Any thread may call it.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_setting(
@@ -139,8 +141,10 @@ pub extern "C" fn diskimg_limit_count() -> usize {
     all_limits().len()
 }
 
-/// Fills `*out` with the limit at `index`, which counts from 0. The caller must set its `struct_size`. Any thread may call
-/// it.
+/// Fills `*out` with the limit at `index`, which counts from 0. The caller must set its `struct_size`. Any
+/// thread may call it.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_get_limit(

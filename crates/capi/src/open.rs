@@ -22,6 +22,11 @@ use crate::strings::{self, c_string};
 /// options allow. On success the caller owns `*out` and closes it with diskimg_close(). It is NULL after a
 /// failure. `options` may be NULL. The library does not use `options` after the call, except for its
 /// callbacks and their user pointers.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+/// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+/// DISKIMG_ERR_IN_USE, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_path(
@@ -55,6 +60,11 @@ pub unsafe extern "C" fn diskimg_open_path(
 
 /// Opens the image in a file that is open for reading. The descriptor is duplicated, and the caller keeps
 /// ownership of it. Its position is neither used nor moved. Otherwise the same as diskimg_open_path().
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+/// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_fd(
@@ -74,6 +84,11 @@ pub unsafe extern "C" fn diskimg_open_fd(
 
 /// Opens the image in `len` bytes of memory. The bytes must stay valid and unchanged until the image is
 /// closed. Otherwise the same as diskimg_open_path().
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+/// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_memory(
@@ -95,6 +110,11 @@ pub unsafe extern "C" fn diskimg_open_memory(
 /// Opens the image in a file that callbacks of the caller provide. `*io` is copied. Its `close` is called
 /// when the file is no longer needed: when the image is closed or before, and also if this function fails.
 /// Otherwise the same as diskimg_open_path().
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_CANCELLED, DISKIMG_ERR_UNKNOWN_FORMAT,
+/// DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT, DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT,
+/// DISKIMG_ERR_REFERENCE, DISKIMG_ERR_ENCRYPTED, DISKIMG_ERR_AMBIGUOUS, DISKIMG_ERR_NEEDS_SEEK,
+/// DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_open_io(

@@ -44,6 +44,9 @@ pub struct ExtentRecord {
 /// is less than `len` only at the end of the disk, and 0 at or past the end. If `nread` is NULL, a range
 /// that extends past the end is DISKIMG_ERR_OUT_OF_BOUNDS. After a failure the content of `buf` is
 /// undefined.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT,
+/// DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_pread(
@@ -80,6 +83,9 @@ pub unsafe extern "C" fn diskimg_pread(
 /// stores their number in `*count`. `cap` is the capacity of `out` in extents, at least 1. If the last
 /// extent ends before the range does, call again from its end. Reads only the tables that it needs.
 /// Returns DISKIMG_ERR_OUT_OF_BOUNDS if the range extends past the end of the disk.
+///
+/// Errors: DISKIMG_ERR_INVALID_ARGUMENT, DISKIMG_ERR_IO, DISKIMG_ERR_UNSUPPORTED, DISKIMG_ERR_CORRUPT,
+/// DISKIMG_ERR_TRUNCATED, DISKIMG_ERR_LIMIT, DISKIMG_ERR_OUT_OF_BOUNDS, DISKIMG_ERR_INTERNAL.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn diskimg_extents(

@@ -8,8 +8,8 @@ use crate::argument::invalid;
 use crate::callback_stream::{CallbackReader, ReadFn};
 use crate::sized_record::{self, SizedRecord};
 
-/// A stream that an image is read from. Initialise it with DISKIMG_STREAM_INIT. The library does not use the structure
-/// after the call.
+/// A stream that an image is read from. Initialise it with DISKIMG_STREAM_INIT. The library does not use the
+/// structure after the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StreamRecord {

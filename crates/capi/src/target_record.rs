@@ -14,8 +14,8 @@ use crate::open_record::duplicate;
 use crate::sized_record::{self, SizedRecord};
 use crate::strings;
 
-/// The place that a disk is written to: exactly one of `path`, `fd`, `io` and `write` is set. Initialise it with
-/// DISKIMG_TARGET_INIT, which sets none of them. The library does not use the structure after the call.
+/// The place that a disk is written to: exactly one of `path`, `fd`, `io` and `write` is set. Initialise it
+/// with DISKIMG_TARGET_INIT, which sets none of them. The library does not use the structure after the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TargetRecord {

@@ -79,3 +79,35 @@ fn symbol_list_matches_the_declarations_of_the_header() {
         "run with UPDATE_HEADER=1 if the change is intended"
     );
 }
+
+/// Each function that returns a status lists its errors in the form that the header's first comment describes.
+#[test]
+fn each_function_lists_its_errors_in_the_order_of_their_numbers() {
+    let header = generated(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let number_of = |name: &str| -> u32 {
+        let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not defined")).parse().unwrap()
+    };
+    let mut functions = 0;
+    let mut comment = String::new();
+    for line in header.lines() {
+        if let Some(text) = line.strip_prefix("//") {
+            comment.push_str(text.trim());
+            comment.push(if text.is_empty() { '\n' } else { ' ' });
+            continue;
+        }
+        if line.starts_with("diskimg_status diskimg_") {
+            let errors = comment.rsplit('\n').next().unwrap().trim();
+            let list = errors.strip_prefix("Errors: ").and_then(|list| list.strip_suffix('.'));
+            let list = list.unwrap_or_else(|| panic!("{line} lists no errors: {errors}"));
+            let numbers: Vec<u32> = list.split(", ").map(number_of).collect();
+            assert!(numbers.is_sorted_by(|a, b| a < b), "{line}: {list}");
+            assert!(numbers.contains(&1) && numbers.contains(&99), "{line}: {list}");
+            functions += 1;
+        }
+        if !line.starts_with("DISKIMG_") {
+            comment.clear();
+        }
+    }
+    assert!(functions > 20, "{functions}");
+}

@@ -22,6 +22,56 @@
         }                                                                                    \
     } while (0)
 
+/* Returns the function that the text of a call names: "diskimg_open_path(…" or a helper of targets.h. */
+static inline const char *called_function(const char *call) {
+    static const char *const helpers[][2] = {
+        {"convert_stream_to_", "diskimg_convert_stream"}, {"convert_to_", "diskimg_convert"},
+        {"create_", "diskimg_create"},                    {"check_image", "diskimg_check"},
+        {"compare_images", "diskimg_compare"},
+    };
+    static __thread char name[100];
+    size_t i;
+    for (i = 0; i < sizeof helpers / sizeof *helpers; i++) {
+        if (strncmp(call, helpers[i][0], strlen(helpers[i][0])) == 0) {
+            return helpers[i][1];
+        }
+    }
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(call, "("), call);
+    return name;
+}
+
+/* Checks that the header lists a status among the errors of a function. ERRORS names a file with a line for each function:
+ * its name and its errors, each followed by a space. */
+static inline void check_listed(const char *call, diskimg_status status) {
+    const char *function = called_function(call), *path = getenv("ERRORS"), *name = diskimg_status_name(status);
+    char macro[64] = "DISKIMG_ERR_", line[1000];
+    bool is_listed = false, is_known = false;
+    size_t at = strlen(macro);
+    FILE *list;
+
+    if (path == NULL || status == DISKIMG_OK || strncmp(function, "diskimg_", 8) != 0) {
+        return;
+    }
+    for (; *name != '\0'; name++) {
+        macro[at++] = *name == '-' ? '_' : (char)(*name - 'a' + 'A');
+    }
+    macro[at++] = ' ';
+    macro[at] = '\0';
+    list = fopen(path, "r");
+    CHECK(list != NULL);
+    while (fgets(line, sizeof line, list) != NULL) {
+        if (strncmp(line, function, strlen(function)) == 0 && line[strlen(function)] == ' ') {
+            is_known = true;
+            is_listed = strstr(line, macro) != NULL;
+        }
+    }
+    fclose(list);
+    if (!is_known || !is_listed) {
+        fprintf(stderr, "%s returned %s, which the header does not list\n", function, macro);
+        exit(1);
+    }
+}
+
 /* Checks that `call` returns `expected`, and that it stores an error in `error` only if it fails. Frees the error. */
 #define GIVES(expected, call)                                                                           \
     do {                                                                                                \
@@ -32,6 +82,7 @@
                     got == DISKIMG_OK ? "" : diskimg_error_message(error));                             \
             exit(1);                                                                                    \
         }                                                                                               \
+        check_listed(#call, got);                                                                       \
         CHECK((got == DISKIMG_OK) == (error == NULL));                                                  \
         CHECK(got == diskimg_error_status(error));                                                      \
         CHECK(got == DISKIMG_OK || diskimg_error_message(error)[0] != '\0');                            \
