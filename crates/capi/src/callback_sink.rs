@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::core::{SinkProperties, check_range, range, zeros};
-use diskimg::{BlockSink, Cancel, Error, ErrorKind, Result};
+use diskimg::{BlockSink, Cancel, Error, Result};
 
 use crate::argument::invalid;
 use crate::io::Callbacks;
@@ -65,7 +65,7 @@ impl BlockSink for CallbackSink {
         }
         zeros::pieces(range).try_for_each(|(at, piece)| {
             if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
-                return Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller"));
+                return Err(Error::cancelled());
             }
             self.callbacks.pwrite(piece, at)
         })

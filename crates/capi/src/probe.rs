@@ -53,9 +53,8 @@ impl ProbeState {
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        if let Self::Running(prober) = self
-            && prober.push(chunk) == Probed::Done
-        {
+        let Self::Running(prober) = self else { return };
+        if prober.push(chunk) == Probed::Done {
             // Later bytes change nothing: the result, or the error, is that of the end of the stream.
             self.end();
         }

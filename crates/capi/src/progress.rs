@@ -80,7 +80,7 @@ impl CallProgress {
     /// Reports the beginning.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if the caller cancels immediately.
+    /// [`Cancelled`](diskimg::ErrorKind::Cancelled) if the caller cancels immediately.
     pub(crate) fn begin(hooks: Vec<CallHooks>, total: u64) -> Result<Self> {
         let caller = thread::current().id();
         let reporter =
@@ -147,7 +147,7 @@ pub(crate) struct CancelChecks(Vec<Arc<Cancel>>);
 
 impl CancelChecks {
     /// # Errors
-    /// [`ErrorKind::Cancelled`] once a flag is triggered.
+    /// [`Cancelled`](diskimg::ErrorKind::Cancelled) once a flag is triggered.
     pub(crate) fn check(&self) -> Result<()> {
         match self.0.iter().any(|cancel| cancel.is_triggered()) {
             true => Err(Error::cancelled()),

@@ -115,9 +115,7 @@ pub(crate) fn spool(
     let mut spool = ImageSpool::new(how, most)?;
     let report = |bytes: &[u8]| match progress.advance(bytes.len() as u64) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => {
-            Err(Error::new(ErrorKind::Cancelled).because("cancelled while the image was stored"))
-        }
+        ControlFlow::Break(()) => Err(Error::cancelled()),
     };
     report(head)?;
     spool.push(head)?;

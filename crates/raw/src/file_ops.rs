@@ -222,7 +222,7 @@ impl FileOps {
     /// [`ErrorKind::Cancelled`] once the caller cancels.
     pub(crate) fn check_cancel(&self) -> Result<()> {
         match self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
-            true => Err(Error::new(ErrorKind::Cancelled).because("cancelled by the caller")),
+            true => Err(Error::cancelled()),
             false => Ok(()),
         }
     }

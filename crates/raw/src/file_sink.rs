@@ -22,9 +22,6 @@ use crate::sink_options::{Copies, Preallocation, SinkOptions};
 use crate::stored_zeros::StoredZeros;
 use crate::target_file::{EndsOf, TargetFile};
 
-/// The longest file. A limit of the systems: offsets are signed 64-bit integers.
-const MAX_FILE_LEN: u64 = i64::MAX as u64;
-
 /// A host file or block device written as a disk, from any number of threads and in any order.
 ///
 /// Bytes may be written more than once, and the last call wins. A target that may contain old bytes is zeroed as
