@@ -13,11 +13,12 @@ import (
 type call struct {
 	outcome
 	memory
-	ctx    context.Context
-	cancel *C.diskimg_cancel
+	ctx context.Context
+	// canceller cancels the call; nil if nothing does.
+	canceller *canceller
+	// isLent is true if the canceller outlives the call.
+	isLent bool
 	handle cgo.Handle
-	// watched is closed when nothing triggers cancel any more; returned is closed when the call has returned.
-	watched, returned chan struct{}
 
 	openProgress, progress func(done, total int64) error
 	problem                func(Problem) error
@@ -40,22 +41,22 @@ func begin(ctx context.Context) (*call, error) {
 		return nil, err
 	}
 	c := newCall()
-	c.ctx, c.cancel = ctx, C.diskimg_cancel_new()
-	c.stop = func() { C.diskimg_cancel_trigger(c.cancel) }
-	if ctx.Done() != nil {
-		c.watched, c.returned = make(chan struct{}), make(chan struct{})
-		go c.watch()
-	}
+	c.use(ctx, newCanceller(ctx))
 	return c, nil
 }
 
-func (c *call) watch() {
-	defer close(c.watched)
-	select {
-	case <-c.ctx.Done():
-		C.diskimg_cancel_trigger(c.cancel)
-	case <-c.returned:
+// use sets what cancels the call.
+func (c *call) use(ctx context.Context, canceller *canceller) {
+	c.ctx, c.canceller = ctx, canceller
+	c.stop = canceller.trigger
+}
+
+// flag returns the flag for the options of the call; NULL if nothing cancels it.
+func (c *call) flag() *C.diskimg_cancel {
+	if c.canceller == nil {
+		return nil
 	}
+	return c.canceller.flag
 }
 
 // id returns the number of the call for callbacks.
@@ -88,11 +89,9 @@ func (c *call) end(status C.diskimg_status, cerr *C.diskimg_error, others ...*ou
 
 // release frees everything of the call.
 func (c *call) release() {
-	if c.watched != nil {
-		close(c.returned)
-		<-c.watched // the flag must not be triggered after it is freed
+	if c.canceller != nil && !c.isLent {
+		c.canceller.free()
 	}
-	C.diskimg_cancel_free(c.cancel)
 	c.handle.Delete()
 	c.memory.free()
 }

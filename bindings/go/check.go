@@ -84,7 +84,7 @@ func (i *Image) Check(ctx context.Context, options *CheckOptions) (CheckResult, 
 func (c *call) checkOptions(options *CheckOptions) *C.diskimg_check_options {
 	out := (*C.diskimg_check_options)(c.block(unsafe.Sizeof(C.diskimg_check_options{})))
 	C.godiskimg_init_check(out, c.id())
-	out.cancel = c.cancel
+	out.cancel = c.flag()
 	if options == nil {
 		return out
 	}

@@ -51,7 +51,7 @@ func Compare(ctx context.Context, a, b *Image, options *CompareOptions) (Compari
 func (c *call) compareOptions(options *CompareOptions) *C.diskimg_compare_options {
 	out := (*C.diskimg_compare_options)(c.block(unsafe.Sizeof(C.diskimg_compare_options{})))
 	C.godiskimg_init_compare(out)
-	out.cancel = c.cancel
+	out.cancel = c.flag()
 	if options != nil && options.Progress != nil {
 		c.progress = options.Progress
 		C.godiskimg_set_compare_progress(out, c.id())

@@ -85,7 +85,7 @@ func (o *ConvertOptions) flags() C.uint32_t {
 func (c *call) convertOptions(options *ConvertOptions) (*C.diskimg_convert_options, error) {
 	out := (*C.diskimg_convert_options)(c.block(unsafe.Sizeof(C.diskimg_convert_options{})))
 	C.godiskimg_init_convert(out)
-	out.cancel = c.cancel
+	out.cancel = c.flag()
 	if options == nil {
 		return out, nil
 	}

@@ -18,12 +18,16 @@ type Writer struct {
 	finishing sync.RWMutex
 	handle    *C.diskimg_writer
 	outcome   *outcome
+	// ctx and canceller are those of the creation. The library uses the flag until the writer is freed.
+	ctx       context.Context
+	canceller *canceller
 	// target keeps a file of the program from being collected.
 	target Target
 }
 
 // Create creates a disk of size bytes in a target, which must not be a stream unless the format is written in order. The
-// file appears with Finish. The writer must be closed. The context ends the call, not the use of the writer.
+// file appears with Finish. The writer must be closed. The context is used until then: once it ends, all calls of the writer
+// return its error.
 func Create(ctx context.Context, target Target, size int64, options *ConvertOptions) (*Writer, error) {
 	if size < 0 {
 		return nil, invalid("size is %d", size)
@@ -45,22 +49,21 @@ func Create(ctx context.Context, target Target, size int64, options *ConvertOpti
 	var handle *C.diskimg_writer
 	var cerr *C.diskimg_error
 	status := C.godiskimg_create(c.id(), to, C.uint64_t(size), converted, &handle, &cerr)
-	created := false
 	defer func() {
-		if !created { // also after a panic of a function of the program
+		if !c.isLent { // also after a panic of a function of the program
 			C.diskimg_writer_free(handle)
 		}
 	}()
 	if err := c.end(status, cerr, owner); err != nil {
 		return nil, err
 	}
-	created = true
-	return newWriter(handle, owner, target), nil
+	c.isLent = true
+	writer := &Writer{handle: handle, outcome: owner, ctx: ctx, canceller: c.canceller, target: target}
+	return newWriter(writer), nil
 }
 
-// newWriter takes ownership of a handle. The finalizer is a net; programs close their writers.
-func newWriter(handle *C.diskimg_writer, owner *outcome, target Target) *Writer {
-	writer := &Writer{handle: handle, outcome: owner, target: target}
+// newWriter sets the finalizer, which is a net; programs close their writers.
+func newWriter(writer *Writer) *Writer {
 	runtime.SetFinalizer(writer, func(writer *Writer) {
 		if writer.lifetime.close() {
 			writer.free()
@@ -69,7 +72,10 @@ func newWriter(handle *C.diskimg_writer, owner *outcome, target Target) *Writer 
 	return writer
 }
 
-func (w *Writer) free() { C.diskimg_writer_free(w.handle) }
+func (w *Writer) free() {
+	C.diskimg_writer_free(w.handle)
+	w.canceller.free()
+}
 
 func (w *Writer) leave() {
 	if w.lifetime.leave() {
@@ -112,16 +118,22 @@ func (w *Writer) WriteZeroes(offset, length int64) error {
 func (w *Writer) during(function func(*call, **C.diskimg_error) C.diskimg_status) error {
 	w.finishing.RLock()
 	defer w.finishing.RUnlock()
-	return w.exclusive(function)
+	return w.use(function)
 }
 
-func (w *Writer) exclusive(function func(*call, **C.diskimg_error) C.diskimg_status) error {
+// use calls a function of the library.
+func (w *Writer) use(function func(*call, **C.diskimg_error) C.diskimg_status) error {
 	if err := w.enter(); err != nil {
 		return err
 	}
 	defer w.leave()
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
 	c := newCall()
 	defer c.release()
+	c.use(w.ctx, w.canceller)
+	c.isLent = true
 	var cerr *C.diskimg_error
 	status := function(c, &cerr)
 	return c.end(status, cerr, w.outcome)
@@ -132,7 +144,7 @@ func (w *Writer) exclusive(function func(*call, **C.diskimg_error) C.diskimg_sta
 func (w *Writer) Finish() error {
 	w.finishing.Lock()
 	defer w.finishing.Unlock()
-	return w.exclusive(func(c *call, cerr **C.diskimg_error) C.diskimg_status {
+	return w.use(func(c *call, cerr **C.diskimg_error) C.diskimg_status {
 		return C.godiskimg_finish(c.id(), w.handle, cerr)
 	})
 }

@@ -1,6 +1,7 @@
 package diskimg
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -77,6 +78,48 @@ func TestWriterRefusesInvalidRanges(t *testing.T) {
 	} {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%v, want %v", c.err, c.want)
+		}
+	}
+}
+
+func TestContextStopsPreallocation(t *testing.T) {
+	directory := t.TempDir()
+	for name, options := range map[string]*ConvertOptions{
+		"raw":   {Preallocation: PreallocationFull},
+		"qcow2": {Format: FormatQcow2, Settings: "preallocation=full"},
+	} {
+		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
+		defer cancel()
+		writer, err := Create(ctx, ToPath(filepath.Join(directory, "disk")), 8<<30, options)
+		if err == nil {
+			err = writer.Finish()
+			writer.Close()
+		}
+		if err != context.DeadlineExceeded {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	absent(t, directory)
+}
+
+func TestContextIsUsedUntilTheWriterIsClosed(t *testing.T) {
+	ctx, cancel := context.WithCancel(background)
+	writer, err := Create(ctx, ToWriterAt(&memoryFile{}), 4096, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := writer.WriteAt([]byte{1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	for name, err := range map[string]error{
+		"WriteAt":     second(writer.WriteAt([]byte{1}, 0)),
+		"WriteZeroes": writer.WriteZeroes(0, 1),
+		"Finish":      writer.Finish(),
+	} {
+		if err != context.Canceled {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

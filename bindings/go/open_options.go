@@ -124,7 +124,7 @@ func bits(flags []flag) (set C.uint32_t) {
 func (c *call) openOptions(options *OpenOptions, files *imageFiles) (*C.diskimg_open_options, error) {
 	out := (*C.diskimg_open_options)(c.block(unsafe.Sizeof(C.diskimg_open_options{})))
 	C.godiskimg_init_open(out)
-	out.cancel = c.cancel
+	out.cancel = c.flag()
 	if options == nil {
 		return out, nil
 	}
