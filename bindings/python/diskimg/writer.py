@@ -94,7 +94,9 @@ class Writer:
 def create(
     target: TargetLike, size: SupportsIndex, format: str = "raw", **options: Unpack[ConvertOptions]
 ) -> Writer:
-    """Creates a disk of `size` bytes. For `target` see `Image.convert`. The file appears with `Writer.finish`."""
+    """Creates a disk of `size` bytes. For `target` see `Image.convert`. The file appears with `Writer.finish`, which
+    `cancel` stops too.
+    """
     raised, bytes_wanted = Raised(), number(size, "size")
     turn = Turn(progress=options.get("progress"), cancel=options.get("cancel"), raised=[raised])
     record, handle = convert_record(format, options, turn), Handle("writer", c.writer_free)

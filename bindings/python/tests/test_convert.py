@@ -301,6 +301,15 @@ class Writing(Case):
         writer.abandon()
         self.assertEqual(self.files(), ["out"])
 
+    def test_cancel_stops_the_completion_of_an_image(self) -> None:
+        cancel = diskimg.Cancel()
+        writer = diskimg.create(self.scratch / "out", 1 << 20, "qcow2", cancel=cancel)
+        writer.pwrite(painted(100_000), 0)
+        cancel.trigger()
+        with self.assertRaises(diskimg.CancelledError):
+            writer.finish()
+        self.assertEqual((writer.closed, self.files()), (True, []))
+
     def test_write_past_the_end_is_refused(self) -> None:
         with diskimg.create(self.scratch / "out", 512) as writer:
             with self.assertRaises(diskimg.OutOfBoundsError):
