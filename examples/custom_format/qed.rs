@@ -7,8 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diskimg::core::{
-    CheckReport, Identity, MetadataCache, OpenOptions, ReadCursor, Verdict, check_extent_range, check_range,
-    range,
+    CheckReport, MetadataCache, OpenOptions, ReadCursor, Verdict, check_extent_range, check_range, range,
 };
 use diskimg::{
     BlockSource, Driver, Error, ErrorKind, Extent, ExtentKind, Finding, Format, Image, ImageInfo, Limits,
@@ -130,14 +129,10 @@ fn describe(source: &dyn BlockSource, header: &Header) -> Result<ImageInfo> {
         source.read_at(at, &mut name)?;
         info.findings.push(Finding::hazard("backing_file", "the image refers to a backing file").at(at));
         // Without a format, the facade refuses to guess it; a caller can name it.
-        info.references.push(Reference {
-            role: ReferenceRole::Backing,
-            name,
-            identity: Identity::default(),
-            format: (header.features & BACKING_IS_RAW != 0).then(|| "raw".to_owned()),
-            found_in: QED,
-            offset: Some(at),
-        });
+        let mut reference = Reference::new(ReferenceRole::Backing, name, QED);
+        reference.format = (header.features & BACKING_IS_RAW != 0).then(|| "raw".to_owned());
+        reference.offset = Some(at);
+        info.references.push(reference);
     }
     Ok(info)
 }

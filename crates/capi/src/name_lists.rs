@@ -88,7 +88,7 @@ fn all_limits() -> &'static [LimitTexts] {
         let limits = Limits::default();
         let temporary = match Spool::default() {
             Spool::Temporary { limit, .. } => limit,
-            Spool::Never => 0,
+            _ => 0,
         };
         let texts = |kind: LimitKind| LimitTexts {
             name: c_string(kind.name()),

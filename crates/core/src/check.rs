@@ -6,6 +6,7 @@ const MAX_LISTED: usize = 1000;
 
 /// The result of a check of an image's structure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// The number of problems that make guest bytes wrong or unreadable, or may do so when the image is written.
     pub corruptions: u64,
@@ -27,6 +28,7 @@ pub struct CheckReport {
 
 /// One problem in the structure of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The kind of the problem.
     pub kind: ProblemKind,

@@ -10,6 +10,7 @@ pub trait Image: BlockSource {
 
 /// The description of an image. These are claims of the image, not verified facts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ImageInfo {
     /// The format.
     pub format: Format,
@@ -82,7 +83,8 @@ impl ImageInfo {
     /// use diskimg_core::{Format, ImageInfo};
     /// let whole = ImageInfo::new(Format::new("test"), 512);
     /// assert!(whole.check_whole(false).is_ok());
-    /// let part = ImageInfo { is_part: true, ..whole };
+    /// let mut part = whole;
+    /// part.is_part = true;
     /// assert!(part.check_whole(false).is_err() && part.check_whole(true).is_ok());
     /// ```
     pub fn check_whole(&self, allow_part: bool) -> Result<()> {
@@ -120,6 +122,7 @@ pub enum Detail {
 
 /// An internal snapshot in the list of its image.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The unique id, not escaped for a terminal.
     pub id: String,
@@ -139,6 +142,24 @@ pub struct Snapshot {
     pub icount: Option<u64>,
 }
 
+impl Snapshot {
+    /// Creates the description of a snapshot without machine state that was taken at an unknown time, of a disk of
+    /// `virtual_size` bytes.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, virtual_size: u64) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            virtual_size,
+            vm_state_size: 0,
+            date_seconds: 0,
+            date_nanoseconds: 0,
+            vm_clock_nanoseconds: 0,
+            icount: None,
+        }
+    }
+}
+
 /// The severity of a [`Finding`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Severity {
@@ -152,6 +173,7 @@ pub enum Severity {
 
 /// A fact about an image that an importer should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// The severity.
     pub severity: Severity,

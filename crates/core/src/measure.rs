@@ -4,12 +4,21 @@ use std::ops::Range;
 
 /// The size of an image before it is written: the length of its file, or the sum of the lengths of its files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Measured {
     /// The maximum number of bytes for this disk. Holes and known zeros need none; compression is not
     /// considered.
     pub required: u64,
     /// The maximum number of bytes if every byte of the disk is written.
     pub fully_allocated: u64,
+}
+
+impl Measured {
+    /// An image of at least `required` bytes, and of `fully_allocated` bytes if all of the disk is written.
+    #[must_use]
+    pub const fn new(required: u64, fully_allocated: u64) -> Self {
+        Self { required, fully_allocated }
+    }
 }
 
 /// Counts the units of a disk (clusters, grains, blocks) that ranges touch, each once.

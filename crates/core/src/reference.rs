@@ -6,6 +6,7 @@ use crate::{Error, ErrorKind, Format, Identity, ReferenceRole, Remedy};
 
 /// A reference of an image to another file. It is untrusted input and must never be opened as a path directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reference {
     /// The role of the file.
     pub role: ReferenceRole,
@@ -22,6 +23,20 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// Creates a reference by a name that is stored in an image of the format `found_in`. Empty if the file is identified
+    /// by its identity alone.
+    #[must_use]
+    pub fn new(role: ReferenceRole, name: impl Into<Vec<u8>>, found_in: Format) -> Self {
+        let (name, identity) = (name.into(), Identity::default());
+        Self { role, name, identity, format: None, found_in, offset: None }
+    }
+
+    /// Returns the reference with another name.
+    #[must_use]
+    pub fn with_name(&self, name: Vec<u8>) -> Self {
+        Self { name, ..self.clone() }
+    }
+
     /// Returns the name as text, with invalid UTF-8 replaced.
     #[must_use]
     pub fn name_lossy(&self) -> Cow<'_, str> {

@@ -13,6 +13,7 @@ pub struct Setting {
 
 /// The help for one setting of a format.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SettingHelp {
     /// The name.
     pub name: &'static str,
@@ -20,6 +21,14 @@ pub struct SettingHelp {
     pub values: &'static str,
     /// A description of one line.
     pub help: &'static str,
+}
+
+impl SettingHelp {
+    /// Creates the help for the setting `name`.
+    #[must_use]
+    pub const fn new(name: &'static str, values: &'static str, help: &'static str) -> Self {
+        Self { name, values, help }
+    }
 }
 
 impl Setting {

@@ -96,7 +96,7 @@ impl<'a> FilesBelow<'a> {
             };
             return Ok((Arc::clone(&given.source), place));
         }
-        let found = resolver.resolve_file(&Reference { name, ..reference.clone() })?;
+        let found = resolver.resolve_file(&reference.with_name(name))?;
         let shown = found.path.or_else(|| lossy(&found.name));
         let resolver = found.beside.unwrap_or_else(|| Arc::clone(resolver));
         Ok((found.source, Place { shown, resolver, reached_by: found.name }))

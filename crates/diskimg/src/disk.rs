@@ -174,8 +174,9 @@ impl Disk {
                 .as_ref()
                 .map_or(format!("the {role}"), |name| format!("{role} {}", Printable::new(name.as_bytes())));
             all.extend(layer.info().findings.iter().map(|finding| {
-                let message = format!("{name}: {}", finding.message);
-                Finding { message, ..finding.clone() }
+                let mut named = finding.clone();
+                named.message = format!("{name}: {}", finding.message);
+                named
             }));
         }
         all

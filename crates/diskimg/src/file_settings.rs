@@ -6,17 +6,14 @@ use diskimg_raw::Preallocation;
 use crate::convert::Target;
 use crate::drivers::driver_of;
 
-const PREALLOCATION: SettingHelp = SettingHelp {
-    name: "preallocation",
-    values: "off (default), falloc or full",
-    help: "reserves the space of the whole file first: falloc allocates it, full writes zeros",
-};
+const PREALLOCATION: SettingHelp = SettingHelp::new(
+    "preallocation",
+    "off (default), falloc or full",
+    "reserves the space of the whole file first: falloc allocates it, full writes zeros",
+);
 
-const NO_COPY_ON_WRITE: SettingHelp = SettingHelp {
-    name: "nocow",
-    values: "on or off (default)",
-    help: "turns off copy-on-write of the new file on btrfs",
-};
+const NO_COPY_ON_WRITE: SettingHelp =
+    SettingHelp::new("nocow", "on or off (default)", "turns off copy-on-write of the new file on btrfs");
 
 /// The text of `qemu-img`, for which importers search.
 const UNSUPPORTED_MODE: &str = "Unsupported preallocation mode";

@@ -61,7 +61,7 @@ pub(crate) struct RelativeResolver<'a> {
 impl Resolver for RelativeResolver<'_> {
     fn resolve(&self, reference: &Reference) -> Result<Arc<dyn BlockSource>> {
         let name = relative_to(self.referrer, &reference.name);
-        let reference = Reference { name, ..reference.clone() };
+        let reference = reference.with_name(name);
         let source = self.resolver.resolve(&reference)?;
         self.opened.add(&source, &reference.name, reference.found_in)?;
         Ok(source)

@@ -18,6 +18,7 @@ use crate::byte_stream::read_full;
 /// opener.spool = Spool::Temporary { directory: Some("/var/tmp".into()), limit: 10 << 30 };
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Spool {
     /// None: such an image gives [`ErrorKind::NeedsSeek`].
     Never,

@@ -199,7 +199,7 @@ fn full_disk_is_exactly_as_large_as_measured() {
     for (format, settings) in EXACT {
         let size = (5 << 20) + 300;
         let (measured, taken) = measured_and_actual(format, settings, &Noise::everywhere(size));
-        assert_eq!(measured, Measured { required: taken, fully_allocated: taken }, "{format} {settings}");
+        assert_eq!(measured, Measured::new(taken, taken), "{format} {settings}");
         let empty = target_of(format, Path::new("a longer name.vmdk"), settings).measure_empty(size).unwrap();
         assert_eq!(empty.fully_allocated, taken, "{format} {settings}");
         assert!(empty.required <= taken, "{format} {settings}");

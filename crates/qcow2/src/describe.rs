@@ -130,7 +130,9 @@ fn external_file(check: &'static str, reference: &Reference) -> Finding {
             Printable::new(format.as_bytes())
         ),
     };
-    Finding { offset: reference.offset, ..Finding::hazard(check, message) }
+    let mut finding = Finding::hazard(check, message);
+    finding.offset = reference.offset;
+    finding
 }
 
 /// Reports a refcount table that QEMU rejects. Reading does not need the table.

@@ -1,6 +1,6 @@
 //! The contents of the first cluster: header, header extensions and file names.
 
-use diskimg_core::{Budget, Error, ErrorKind, Identity, Reference, ReferenceRole, Result};
+use diskimg_core::{Budget, Error, ErrorKind, Reference, ReferenceRole, Result};
 
 use crate::errors::{FORMAT, corrupt};
 use crate::extensions::{DATA_FILE, Extensions, twice};
@@ -71,5 +71,7 @@ impl FirstCluster {
 }
 
 fn reference(role: ReferenceRole, name: Vec<u8>, format: Option<String>, offset: Option<u64>) -> Reference {
-    Reference { role, name, identity: Identity::default(), format, found_in: FORMAT, offset }
+    let mut reference = Reference::new(role, name, FORMAT);
+    (reference.format, reference.offset) = (format, offset);
+    reference
 }

@@ -31,6 +31,7 @@ pub(crate) const SECTOR: u64 = 512;
 
 /// The compression method of an image.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Compression {
     /// Raw deflate, which the specification calls zlib.
     Deflate = 0,

@@ -85,17 +85,14 @@ impl<'w, 'a> SnapshotTable<'w, 'a> {
         let bytes = self.window.read("snapshot table", variable, len)?;
         let (extra, id, name) = whole(strings(bytes, &fixed), variable)?;
         let word = |index: usize| extra.get(index..)?.first_chunk::<8>().map(|raw| u64::from_be_bytes(*raw));
-        let snapshot = Snapshot {
-            id: String::from_utf8_lossy(id).into_owned(),
-            name: String::from_utf8_lossy(name).into_owned(),
-            virtual_size: word(8).unwrap_or(self.virtual_size) & !(SECTOR - 1),
-            vm_state_size: word(0).unwrap_or(fixed.vm_state_size.into()),
-            date_seconds: fixed.date_seconds,
-            date_nanoseconds: fixed.date_nanoseconds,
-            vm_clock_nanoseconds: fixed.vm_clock_nanoseconds,
-            // All ones mean "not recorded".
-            icount: word(16).filter(|count| *count != u64::MAX),
-        };
+        let size = word(8).unwrap_or(self.virtual_size) & !(SECTOR - 1);
+        let mut snapshot = Snapshot::new(String::from_utf8_lossy(id), String::from_utf8_lossy(name), size);
+        snapshot.vm_state_size = word(0).unwrap_or(fixed.vm_state_size.into());
+        snapshot.date_seconds = fixed.date_seconds;
+        snapshot.date_nanoseconds = fixed.date_nanoseconds;
+        snapshot.vm_clock_nanoseconds = fixed.vm_clock_nanoseconds;
+        // All ones mean "not recorded".
+        snapshot.icount = word(16).filter(|count| *count != u64::MAX);
         self.at = variable.saturating_add(len.next_multiple_of(8));
         let l1_entries = u64::from(fixed.l1_size);
         Ok(SnapshotEntry { l1_table_offset: fixed.l1_table_offset, l1_entries, at, snapshot })

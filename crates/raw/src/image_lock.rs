@@ -26,6 +26,7 @@ const RESIZE: Permission = (3, "resize");
 
 /// The use of an image that a lock announces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ImageUse {
     /// Reads metadata, as `qemu-img info` does. Excludes writers, but not exclusive readers.
     Describe,

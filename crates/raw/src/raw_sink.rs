@@ -43,7 +43,7 @@ pub(crate) fn measure(
     _: Option<&mut dyn Iterator<Item = Result<Range<u64>>>>,
 ) -> Result<Measured> {
     check_options(options)?;
-    Ok(Measured { required: options.virtual_size, fully_allocated: options.virtual_size })
+    Ok(Measured::new(options.virtual_size, options.virtual_size))
 }
 
 impl RawSink {

@@ -66,6 +66,7 @@ impl Default for SinkOptions {
 
 /// The file systems on which [`BlockSink::copy_from`] copies inside the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Copies {
     /// Those that share blocks, or whose server copies them. On other file systems the kernel holds the lock of the
     /// target during the copy, so several threads that read and write are faster and also find zeros.

@@ -25,8 +25,8 @@ use crate::open::read_header;
 pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> Result<CheckReport> {
     let header = read_header(source.as_ref())?;
     header.check_readable(&options.limits)?;
-    let mut report =
-        CheckReport { total_units: Some(header.geometry.blocks.into()), ..CheckReport::default() };
+    let mut report = CheckReport::default();
+    report.total_units = Some(header.geometry.blocks.into());
     let mut geometry = header.geometry;
     if let Err(error) = header.check_map_in_file(source.size()) {
         report.corruption(error.offset(), error.to_string());

@@ -24,14 +24,11 @@ pub(crate) fn describe(header: &Header, limits: &Limits, file_size: u64) -> Imag
 
 /// The parent of a differencing or undo image. It has no name, only UUIDs.
 fn parent(header: &Header) -> Option<Reference> {
-    Some(Reference {
-        role: ReferenceRole::Parent,
-        name: Vec::new(),
-        identity: header.parent()?,
-        format: Some(FORMAT.name().to_owned()),
-        found_in: FORMAT,
-        offset: Some(header.fields.offsets().parent),
-    })
+    let mut parent = Reference::new(ReferenceRole::Parent, Vec::new(), FORMAT);
+    parent.identity = header.parent()?;
+    parent.format = Some(FORMAT.name().to_owned());
+    parent.offset = Some(header.fields.offsets().parent);
+    Some(parent)
 }
 
 fn findings(header: &Header, limits: &Limits, file_size: u64) -> Vec<Finding> {

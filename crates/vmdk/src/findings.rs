@@ -120,7 +120,9 @@ fn add_descriptor_findings(descriptor: &Descriptor, all: &mut Vec<Finding>) {
             [] => "the image is based on a parent and does not name its file".to_owned(),
             name => format!("the image is based on a parent: {}", Printable::new(name)),
         };
-        all.push(Finding { offset: reference.offset, ..Finding::hazard("parent", message) });
+        let mut finding = Finding::hazard("parent", message);
+        finding.offset = reference.offset;
+        all.push(finding);
     }
     let create_type = descriptor.create_type.as_ref().map(CreateType::parse);
     if let Some(Err(error)) = create_type {

@@ -115,7 +115,7 @@ fn resolve(
     let Some(name) = encoding::decoded(&reference.name, encoding) else {
         return resolver.resolve(reference);
     };
-    let in_utf_8 = Reference { name, ..reference.clone() };
+    let in_utf_8 = reference.with_name(name);
     resolver.resolve(&in_utf_8).or_else(|error| resolver.resolve(reference).map_err(|_| error))
 }
 

@@ -1,6 +1,6 @@
 //! The files that a descriptor names.
 
-use diskimg_core::{Identity, Reference, ReferenceRole};
+use diskimg_core::{Reference, ReferenceRole};
 
 use crate::create_type::is_device;
 use crate::descriptor::Descriptor;
@@ -16,27 +16,20 @@ pub(crate) fn extent_references(descriptor: &Descriptor) -> Vec<Reference> {
 
 /// The file `name` of an extent line.
 pub(crate) fn extent_reference(line: &ExtentLine, name: &[u8]) -> Reference {
-    Reference {
-        role: ReferenceRole::Extent,
-        name: name.to_vec(),
-        identity: Identity::default(),
-        format: None,
-        found_in: FORMAT,
-        offset: Some(line.at),
-    }
+    let mut reference = Reference::new(ReferenceRole::Extent, name, FORMAT);
+    reference.offset = Some(line.at);
+    reference
 }
 
 /// The parent, its name empty if the descriptor does not give one.
 pub(crate) fn parent_reference(descriptor: &Descriptor) -> Option<Reference> {
     let hint = descriptor.parent_file_name_hint.as_ref();
-    parent(descriptor).map(|identity| Reference {
-        role: ReferenceRole::Parent,
-        name: hint.map(|hint| hint.bytes.clone()).unwrap_or_default(),
-        identity,
-        format: Some(FORMAT.name().to_owned()),
-        found_in: FORMAT,
-        offset: hint.map(|hint| hint.at),
-    })
+    let name = hint.map(|hint| hint.bytes.clone()).unwrap_or_default();
+    let mut reference = Reference::new(ReferenceRole::Parent, name, FORMAT);
+    reference.identity = parent(descriptor)?;
+    reference.format = Some(FORMAT.name().to_owned());
+    reference.offset = hint.map(|hint| hint.at);
+    Some(reference)
 }
 
 /// Returns true if an extent is a device of the host, by its type or its name.

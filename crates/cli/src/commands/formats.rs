@@ -52,11 +52,11 @@ fn settings(driver: &Driver) -> impl Iterator<Item = &'static SettingHelp> {
     diskimg::settings(driver).chain([&SIZE].into_iter().filter(move |_| is_written))
 }
 
-static SIZE: SettingHelp = SettingHelp {
-    name: "size",
-    values: "a size; none by default",
-    help: "size of the disk, for create instead of the argument",
-};
+static SIZE: SettingHelp = SettingHelp::new(
+    "size",
+    "a size; none by default",
+    "size of the disk, for create instead of the argument",
+);
 
 fn abilities(driver: &Driver) -> Vec<&'static str> {
     let mut abilities = vec!["read"];

@@ -32,6 +32,7 @@ pub struct CompareOptions {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Comparison {
     /// The first difference, if any.
     pub difference: Option<Difference>,

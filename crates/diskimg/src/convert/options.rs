@@ -46,6 +46,7 @@ impl Default for ConvertOptions {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Sparse {
     /// Searches for zeros in steps of 4 KiB, except in bytes that the kernel can copy.
     #[default]
@@ -112,6 +113,7 @@ impl ZeroSearch {
 /// # Ok::<(), diskimg::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct Converted {
     /// Size of the disk.
     pub virtual_size: u64,

@@ -147,19 +147,12 @@ fn detail_bytes(detail: &Detail) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diskimg_core::{Format, Identity};
+    use diskimg_core::Format;
 
     const FORMAT: Format = Format::new("test");
 
     fn reference(role: ReferenceRole, name: &str) -> Reference {
-        Reference {
-            role,
-            name: name.into(),
-            identity: Identity::default(),
-            format: None,
-            found_in: FORMAT,
-            offset: None,
-        }
+        Reference::new(role, name, FORMAT)
     }
 
     #[test]

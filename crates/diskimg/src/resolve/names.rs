@@ -122,14 +122,9 @@ mod tests {
     fn windows_names_are_split_at_backslashes() {
         let identity = diskimg_core::Identity { content_id: Some(7), ..Default::default() };
         let names = |name: &[u8], is_identified: bool| {
-            let reference = Reference {
-                role: diskimg_core::ReferenceRole::Parent,
-                name: name.to_vec(),
-                identity: if is_identified { identity.clone() } else { Default::default() },
-                format: None,
-                found_in: diskimg_core::Format::new("vmdk"),
-                offset: None,
-            };
+            let (role, format) = (diskimg_core::ReferenceRole::Parent, diskimg_core::Format::new("vmdk"));
+            let mut reference = Reference::new(role, name, format);
+            reference.identity = if is_identified { identity.clone() } else { Default::default() };
             let names = lookup_names(&reference, false).map_err(|error| error.kind());
             names.map(|names| {
                 names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect::<Vec<_>>()

@@ -48,7 +48,7 @@ impl SourceTree {
                 continue;
             }
             let name = module.ident.to_string();
-            let inside = [path.as_slice(), &[name.clone()]].concat();
+            let inside = [path.as_slice(), std::slice::from_ref(&name)].concat();
             let below = folder.join(&name);
             match &module.content {
                 Some((_, items)) => self.add_items(inside, items.clone(), &below),

@@ -8,15 +8,15 @@ pub(crate) fn public_part(item: &Item) -> Item {
     match &mut item {
         Item::Const(item) => {
             keep(&mut item.attrs);
-            item.expr = Box::new(parse_quote!(_));
+            *item.expr = parse_quote!(_);
         }
         Item::Static(item) => {
             keep(&mut item.attrs);
-            item.expr = Box::new(parse_quote!(_));
+            *item.expr = parse_quote!(_);
         }
         Item::Fn(item) => {
             keep(&mut item.attrs);
-            item.block = Box::new(parse_quote!({}));
+            *item.block = parse_quote!({});
         }
         Item::Type(item) => keep(&mut item.attrs),
         Item::Struct(item) => {

@@ -48,10 +48,8 @@ pub(crate) fn check(source: Arc<dyn BlockSource>, options: &OpenOptions<'_>) -> 
     features::check_known(header.incompatible, &parsed.extensions.feature_names)?;
     let tables =
         TableWords::new(Arc::clone(&source), header.geometry, MetadataCache::new(limits.metadata_cache));
-    let mut report = CheckReport {
-        total_units: Some(header.virtual_size().div_ceil(header.geometry.cluster_size())),
-        ..CheckReport::default()
-    };
+    let mut report = CheckReport::default();
+    report.total_units = Some(header.virtual_size().div_ceil(header.geometry.cluster_size()));
     options.progress.begin(Some(header.virtual_size()));
     let entries = Budget::new("table entries of a check", ENTRIES);
     let stored = StoredRefcounts::new(header, &tables);

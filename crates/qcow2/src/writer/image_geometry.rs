@@ -42,11 +42,10 @@ impl ImageGeometry {
             let Some(larger) = larger else {
                 let largest = Geometry::new(MAX_CLUSTER_BITS, options.extended_l2);
                 let most = largest.l1_span().saturating_mul(MAX_L1_BYTES / 8);
-                let expected =
-                    format_args!("at most {most} bytes, with clusters of {}", largest.cluster_size());
+                let expected = format!("at most {most} bytes, with clusters of {}", largest.cluster_size());
                 return Err(invalid_option("virtual_size").found(size).expected(expected));
             };
-            let expected = format_args!("at least {} for a disk of {size} bytes", larger.cluster_size());
+            let expected = format!("at least {} for a disk of {size} bytes", larger.cluster_size());
             return Err(invalid_option("cluster_size").found(clusters.cluster_size()).expected(expected));
         }
         Ok(Self { clusters, refcount_order, size })

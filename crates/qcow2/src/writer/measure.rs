@@ -45,10 +45,7 @@ pub fn measure(
     };
     let bytes = |clusters: u64| clusters.saturating_mul(geometry.clusters.cluster_size());
     let tables = count_table_clusters(&geometry);
-    Ok(Measured {
-        required: bytes(tables.saturating_add(stored)),
-        fully_allocated: bytes(tables.saturating_add(all)),
-    })
+    Ok(Measured::new(bytes(tables.saturating_add(stored)), bytes(tables.saturating_add(all))))
 }
 
 /// Returns true if the file has space for all clusters from the beginning.

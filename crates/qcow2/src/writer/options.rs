@@ -74,6 +74,7 @@ pub enum Version {
 
 /// The clusters that are allocated without being written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum ClusterPreallocation {
     /// None: clusters of zeros are not stored.
     Off,

@@ -12,43 +12,35 @@ use crate::header::Compression;
 
 /// The settings of `-o`, with the names and values of `qemu-img`.
 pub const SETTINGS: &[SettingHelp] = &[
-    SettingHelp {
-        name: "cluster_size",
-        values: "512 to 2M, a power of two; default 64k",
-        help: "unit of allocation and compression",
-    },
-    SettingHelp {
-        name: "compat",
-        values: "1.1 or v3 (default), 0.10 or v2",
-        help: "version of the format; v2 for readers older than QEMU 1.1",
-    },
-    SettingHelp { name: "compression_type", values: "zlib (default) or zstd", help: "compression method" },
-    SettingHelp {
-        name: "refcount_bits",
-        values: "1, 2, 4, 8, 16 (default), 32 or 64",
-        help: "width of a refcount",
-    },
-    SettingHelp {
-        name: "extended_l2",
-        values: "on or off (default)",
-        help: "32 subclusters per cluster; needs clusters of 16k or more",
-    },
-    SettingHelp {
-        name: "lazy_refcounts",
-        values: "on or off (default)",
-        help: "lets QEMU postpone refcount updates",
-    },
-    SettingHelp {
-        name: "preallocation",
-        values: "off (default), metadata, falloc or full",
-        help: "maps all clusters; falloc also allocates their space in the file, full writes zeros to it",
-    },
-    SettingHelp {
-        name: "backing_file",
-        values: "a name; none by default",
-        help: "backing file, recorded in the header and not opened",
-    },
-    SettingHelp { name: "backing_fmt", values: "a format, such as raw", help: "format of the backing file" },
+    SettingHelp::new(
+        "cluster_size",
+        "512 to 2M, a power of two; default 64k",
+        "unit of allocation and compression",
+    ),
+    SettingHelp::new(
+        "compat",
+        "1.1 or v3 (default), 0.10 or v2",
+        "version of the format; v2 for readers older than QEMU 1.1",
+    ),
+    SettingHelp::new("compression_type", "zlib (default) or zstd", "compression method"),
+    SettingHelp::new("refcount_bits", "1, 2, 4, 8, 16 (default), 32 or 64", "width of a refcount"),
+    SettingHelp::new(
+        "extended_l2",
+        "on or off (default)",
+        "32 subclusters per cluster; needs clusters of 16k or more",
+    ),
+    SettingHelp::new("lazy_refcounts", "on or off (default)", "lets QEMU postpone refcount updates"),
+    SettingHelp::new(
+        "preallocation",
+        "off (default), metadata, falloc or full",
+        "maps all clusters; falloc also allocates their space in the file, full writes zeros to it",
+    ),
+    SettingHelp::new(
+        "backing_file",
+        "a name; none by default",
+        "backing file, recorded in the header and not opened",
+    ),
+    SettingHelp::new("backing_fmt", "a format, such as raw", "format of the backing file"),
 ];
 
 /// Creates a qcow2 image over a sink that grows: the `create` of this crate's driver.

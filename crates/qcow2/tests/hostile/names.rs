@@ -1,7 +1,7 @@
 //! Header extensions and file names.
 
 use diskimg_core::conformance::source;
-use diskimg_core::{BlockSource, Chain, ErrorKind, Identity, Reference, ReferenceRole, Severity};
+use diskimg_core::{BlockSource, Chain, ErrorKind, Reference, ReferenceRole, Severity};
 use std::sync::Arc;
 
 use crate::image::{CLUSTER, Image, assert_error, checks};
@@ -140,17 +140,9 @@ fn backing_name_directly_after_a_version_2_header_is_read() {
         image.bytes(72, b"base.img");
     });
     let info = image.inspected();
-    assert_eq!(
-        info.references,
-        [Reference {
-            role: ReferenceRole::Backing,
-            name: b"base.img".to_vec(),
-            identity: Identity::default(),
-            format: None,
-            found_in: diskimg_qcow2::FORMAT,
-            offset: Some(72),
-        }]
-    );
+    let mut expected = Reference::new(ReferenceRole::Backing, b"base.img", diskimg_qcow2::FORMAT);
+    expected.offset = Some(72);
+    assert_eq!(info.references, [expected]);
 }
 
 #[test]

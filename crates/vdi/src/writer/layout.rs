@@ -43,7 +43,7 @@ impl ImageLayout {
         let size = options.virtual_size;
         let too_large = || {
             let most = MAX_BLOCKS.saturating_mul(block);
-            let expected = format_args!("at most {most} bytes with blocks of {block} bytes");
+            let expected = format!("at most {most} bytes with blocks of {block} bytes");
             let error = invalid("virtual size").found(size).expected(expected);
             match size <= MAX_BLOCKS.saturating_mul(1 << MAX_BLOCK_BITS) {
                 true => error.with_remedy(Remedy::SetOption(&[("block_size", "64M")])),

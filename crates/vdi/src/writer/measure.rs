@@ -43,5 +43,5 @@ pub fn measure(
     };
     // The file ends with a whole block.
     let end = |blocks: u32| layout.geometry.host(blocks).0;
-    Ok(Measured { required: end(stored), fully_allocated: end(all) })
+    Ok(Measured::new(end(stored), end(all)))
 }

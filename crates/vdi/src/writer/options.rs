@@ -42,6 +42,7 @@ impl Default for WriterOptions {
 
 /// The time at which the blocks of an image are allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Allocation {
     /// Allocation by the first write: blocks of zeros need no space.
     Dynamic,

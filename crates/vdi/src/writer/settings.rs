@@ -10,23 +10,19 @@ use crate::errors::{FORMAT, invalid};
 
 /// The settings of `-o`; `static` is the one of `qemu-img`.
 pub const SETTINGS: &[SettingHelp] = &[
-    SettingHelp {
-        name: "subformat",
-        values: "dynamic (default) or fixed",
-        help: "stores no blocks of zeros, or all blocks",
-    },
-    SettingHelp { name: "static", values: "on or off (default)", help: "same as subformat=fixed" },
-    SettingHelp {
-        name: "block_size",
-        values: "512 to 64M, a power of two; default 1M",
-        help: "allocation unit; QEMU reads only 1M",
-    },
-    SettingHelp { name: "uuid", values: "a UUID; random by default", help: "UUID of the image" },
-    SettingHelp {
-        name: "uuid_modify",
-        values: "a UUID; random by default",
-        help: "UUID of the content, renewed with each change",
-    },
+    SettingHelp::new("subformat", "dynamic (default) or fixed", "stores no blocks of zeros, or all blocks"),
+    SettingHelp::new("static", "on or off (default)", "same as subformat=fixed"),
+    SettingHelp::new(
+        "block_size",
+        "512 to 64M, a power of two; default 1M",
+        "allocation unit; QEMU reads only 1M",
+    ),
+    SettingHelp::new("uuid", "a UUID; random by default", "UUID of the image"),
+    SettingHelp::new(
+        "uuid_modify",
+        "a UUID; random by default",
+        "UUID of the content, renewed with each change",
+    ),
 ];
 
 /// Creates a VDI image over a sink that grows: the `create` of this crate's driver.

@@ -48,7 +48,7 @@ pub fn measure(
     };
     let required = data.map_or(Ok(sizes.fixed), |data| sizes.file_bytes(data))?;
     let fully_allocated = sizes.file_bytes(&mut std::iter::once(Ok(0..parsed.virtual_size)))?;
-    Ok(Measured { required, fully_allocated })
+    Ok(Measured::new(required, fully_allocated))
 }
 
 /// The parts of the file sizes: a constant, and bytes per stored grain and per grain table.

@@ -59,6 +59,7 @@ impl Default for WriterOptions {
 
 /// The files of an image and their layout: the `createType` of its descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Subformat {
     /// One file that grows.
     MonolithicSparse,
@@ -112,6 +113,7 @@ impl Subformat {
 
 /// The controller of a disk: the `ddb.adapterType` of a descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum AdapterType {
     /// IDE.
     Ide,

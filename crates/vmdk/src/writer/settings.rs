@@ -12,47 +12,39 @@ const COMPAT6: u32 = 6;
 
 /// The settings of `-o`, with the names and values of `qemu-img` where it has them.
 pub const SETTINGS: &[SettingHelp] = &[
-    SettingHelp {
-        name: "subformat",
-        values: "monolithicSparse (default), streamOptimized, monolithicFlat, twoGbMaxExtentSparse, \
+    SettingHelp::new(
+        "subformat",
+        "monolithicSparse (default), streamOptimized, monolithicFlat, twoGbMaxExtentSparse, \
                  twoGbMaxExtentFlat or vmfs",
-        help: "files of the image and their layout",
-    },
-    SettingHelp {
-        name: "adapter_type",
-        values: "ide (default), buslogic, lsilogic, lsisas, pvscsi, sata, nvme or legacyESX",
-        help: "controller of the disk",
-    },
-    SettingHelp {
-        name: "grain_size",
-        values: "4k to 64k, a power of two; default 64k",
-        help: "allocation unit of sparse extents; not for flat ones",
-    },
-    SettingHelp {
-        name: "zeroed_grain",
-        values: "on or off (default)",
-        help: "lets QEMU record zeros without space; VirtualBox rejects it",
-    },
-    SettingHelp {
-        name: "hwversion",
-        values: "a number; default 4",
-        help: "virtual hardware version in the descriptor",
-    },
-    SettingHelp {
-        name: "compat6",
-        values: "on or off (default)",
-        help: "virtual hardware version 6; not with hwversion",
-    },
-    SettingHelp {
-        name: "toolsversion",
-        values: "a number; default 2147483647",
-        help: "version of the guest's tools in the descriptor",
-    },
-    SettingHelp {
-        name: "cid",
-        values: "up to 8 hexadecimal digits; default random",
-        help: "content id, by which differencing images identify their parent; set it for reproducible output",
-    },
+        "files of the image and their layout",
+    ),
+    SettingHelp::new(
+        "adapter_type",
+        "ide (default), buslogic, lsilogic, lsisas, pvscsi, sata, nvme or legacyESX",
+        "controller of the disk",
+    ),
+    SettingHelp::new(
+        "grain_size",
+        "4k to 64k, a power of two; default 64k",
+        "allocation unit of sparse extents; not for flat ones",
+    ),
+    SettingHelp::new(
+        "zeroed_grain",
+        "on or off (default)",
+        "lets QEMU record zeros without space; VirtualBox rejects it",
+    ),
+    SettingHelp::new("hwversion", "a number; default 4", "virtual hardware version in the descriptor"),
+    SettingHelp::new("compat6", "on or off (default)", "virtual hardware version 6; not with hwversion"),
+    SettingHelp::new(
+        "toolsversion",
+        "a number; default 2147483647",
+        "version of the guest's tools in the descriptor",
+    ),
+    SettingHelp::new(
+        "cid",
+        "up to 8 hexadecimal digits; default random",
+        "content id, by which differencing images identify their parent; set it for reproducible output",
+    ),
 ];
 
 /// Creates a VMDK image over a sink that grows: the `create` of this crate's driver.

@@ -4,14 +4,9 @@ use rustix::fs::{CWD, Mode};
 use std::os::unix::fs::symlink;
 
 fn reference(name: &[u8]) -> Reference {
-    Reference {
-        role: ReferenceRole::Backing,
-        name: name.to_vec(),
-        identity: Identity::default(),
-        format: Some("raw".into()),
-        found_in: Format::new("qcow2"),
-        offset: None,
-    }
+    let mut reference = Reference::new(ReferenceRole::Backing, name, Format::new("qcow2"));
+    reference.format = Some("raw".into());
+    reference
 }
 
 #[test]
@@ -124,8 +119,10 @@ fn last_component_is_followed_for_a_recorded_identity_or_a_named_directory() {
     for name in [&b"/elsewhere/base.raw"[..], b"../base.raw", br"C:\vms\base.raw", br"..\x\base.raw"] {
         let plain = reference(name);
         let identity = Identity { content_id: Some(7), ..Identity::default() };
-        let identified = Reference { identity, ..plain.clone() };
-        let extent = Reference { role: ReferenceRole::Extent, ..identified.clone() };
+        let mut identified = plain.clone();
+        identified.identity = identity;
+        let mut extent = identified.clone();
+        extent.role = ReferenceRole::Extent;
         for refused in [&plain, &extent] {
             assert_eq!(own.resolve(refused).err().unwrap().kind(), ErrorKind::Denied);
             assert!(named.resolve(refused).is_ok());
