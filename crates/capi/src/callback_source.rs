@@ -55,7 +55,7 @@ impl CallbackSource {
     fn next_data(&self, asked: u64) -> Result<Option<Range<u64>>> {
         let Some(data) = self.callbacks.next_data(asked)? else { return Ok(None) };
         let invalid = |expected: std::fmt::Arguments<'_>| {
-            let found = format_args!("{}..{} for offset {asked}", data.start, data.end);
+            let found = format!("{}..{} for offset {asked}", data.start, data.end);
             Err(broken("next_data").found(found).expected(expected))
         };
         if data.end < data.start {
