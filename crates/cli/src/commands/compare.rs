@@ -34,6 +34,8 @@ fn compared(args: &CompareArgs, common: CommonArgs) -> Outcome {
     }
     let open = |file: &Path, open: &OpenArgs, follow: &FollowArgs| -> Result<Disk, Failure> {
         let mut opener = opener(open, Some((follow, file)))?;
+        // For the questions below.
+        opener.heads_only = true;
         // Only one of the two images may need the parents.
         let is_given = !opener.parents.is_empty() || !opener.parent_formats.is_empty();
         if is_given && !is_based(&opener, file) {
