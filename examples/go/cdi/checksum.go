@@ -32,12 +32,12 @@ func newChecksum(text string) (*checksum, error) {
 	if text == "" {
 		return nil, nil
 	}
-	name, expected, found := strings.Cut(text, ":")
-	name, expected = strings.ToLower(name), strings.ToLower(expected)
-	create := hashes[name]
-	if !found || create == nil {
+	parts := strings.SplitN(strings.ToLower(text), ":", 2)
+	create := hashes[parts[0]]
+	if len(parts) < 2 || create == nil {
 		return nil, fmt.Errorf("checksum %q: expected md5, sha1, sha256 or sha512, a colon, and hexadecimal digits", text)
 	}
+	name, expected := parts[0], parts[1]
 	sum := &checksum{name: name, hash: create(), expected: expected}
 	if digits, err := hex.DecodeString(expected); err != nil || len(digits) != sum.hash.Size() {
 		return nil, fmt.Errorf("checksum %q: expected %d hexadecimal digits", text, 2*sum.hash.Size())

@@ -191,7 +191,7 @@ func random(size int) []byte {
 func TestConnectionThatIsCutContinuesIfTheServerSendsRanges(t *testing.T) {
 	data := random(3 << 20)
 	dest := filepath.Join(t.TempDir(), "disk.img")
-	handler := &cutting{data: data, each: 1 << 20, hasRanges: true}
+	handler := &breaking{data: data, each: 1 << 20, hasRanges: true}
 	if _, err := operations(t).Import(location(t, serve(t, handler)), dest, ImportOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestConnectionThatIsCutContinuesIfTheServerSendsRanges(t *testing.T) {
 func TestConnectionThatIsCutIsAnErrorOtherwiseAndLeavesNoFile(t *testing.T) {
 	data := random(3 << 20)
 	other := append([]byte("b"), data[1:]...)
-	for name, handler := range map[string]*cutting{
+	for name, handler := range map[string]*breaking{
 		"without ranges":   {data: data, each: 1 << 20},
 		"always":           {data: data, each: 0, hasRanges: true},
 		"replaced content": {data: data, each: 1 << 20, hasRanges: true, replaced: other},

@@ -79,8 +79,8 @@ func withoutRanges(directory string, hasLength bool) http.Handler {
 	})
 }
 
-// cutting sends ranges, and cuts each connection after `each` bytes of a body.
-type cutting struct {
+// breaking sends ranges, and closes each connection after `each` bytes of a body.
+type breaking struct {
 	data []byte
 	each int
 	// hasRanges is false for a server that sends the whole body only.
@@ -90,7 +90,7 @@ type cutting struct {
 	requests atomic.Int32
 }
 
-func (c *cutting) ServeHTTP(response http.ResponseWriter, request *http.Request) {
+func (c *breaking) ServeHTTP(response http.ResponseWriter, request *http.Request) {
 	data := c.data
 	if c.requests.Add(1) > 1 && c.replaced != nil {
 		data = c.replaced
