@@ -88,6 +88,9 @@ static int data_of_file(void *user, uint64_t offset, uint64_t *start, uint64_t *
     if (has(of, HOLES)) {
         *start = offset % 4000 < 1000 ? offset : offset / 4000 * 4000 + 4000;
         *end = *start / 4000 * 4000 + 1000;
+        if (*start >= of->length) {
+            *start = *end = of->length; /* no data is left */
+        }
     } else if (has(of, BACKWARDS)) {
         *start = offset / 2;
         *end = of->fault & 128 ? 0 : offset;
