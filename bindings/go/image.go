@@ -76,7 +76,7 @@ func (i *Image) ReadAt(buf []byte, offset int64) (int, error) {
 }
 
 func (i *Image) pread(buf []byte, offset int64) (int, error) {
-	if !i.files.used {
+	if !i.files.used.Load() {
 		read := C.godiskimg_pread(0, i.handle, unsafe.Pointer(&buf[0]), C.size_t(len(buf)), C.uint64_t(offset))
 		return int(read.count), failure(read.status, read.error)
 	}

@@ -3,6 +3,7 @@ package diskimg
 import (
 	"io"
 	"runtime/cgo"
+	"sync/atomic"
 )
 
 // ResolvedFile is a file that OpenOptions.Resolve returns.
@@ -22,7 +23,7 @@ type imageFiles struct {
 	resolve func(role Role, name string) (ResolvedFile, error)
 	log     func(severity Severity, message string)
 	// used is true if the program provides files, so that reading the disk may call it.
-	used bool
+	used atomic.Bool
 	// bytes is the copy of an image in memory.
 	bytes memory
 }
@@ -35,7 +36,7 @@ func newImageFiles() *imageFiles {
 
 // file returns a file for the library.
 func (f *imageFiles) file(resolved ResolvedFile) *callbackFile {
-	f.used = true
+	f.used.Store(true)
 	return &callbackFile{
 		reader: resolved.Reader,
 		size:   resolved.Size,

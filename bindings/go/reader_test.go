@@ -176,3 +176,30 @@ func TestLimitsBite(t *testing.T) {
 		t.Error(info, err)
 	}
 }
+
+func TestChecksAndReadsOfOneImageRunTogether(t *testing.T) {
+	resolve := func(_ Role, name string) (ResolvedFile, error) {
+		data := load(t, good+filepath.Base(name))
+		return ResolvedFile{Reader: bytes.NewReader(data), Size: int64(len(data))}, nil
+	}
+	image := openGood(t, "chain-top.qcow2", &OpenOptions{Resolve: resolve})
+	want := disk(t, image)
+	var calls sync.WaitGroup
+	for i := 0; i < 4; i++ {
+		calls.Add(2)
+		go func() {
+			defer calls.Done()
+			if result, err := image.Check(background, nil); err != nil || result.Corruptions != 0 {
+				t.Error(result, err)
+			}
+		}()
+		go func() {
+			defer calls.Done()
+			got := make([]byte, len(want))
+			if _, err := image.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+				t.Error("read differs", err)
+			}
+		}()
+	}
+	calls.Wait()
+}
