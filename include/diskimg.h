@@ -437,7 +437,8 @@ typedef struct diskimg_open_options {
     diskimg_format format;
     // The largest virtual size to accept, in bytes; 0 for 64 TiB.
     uint64_t max_virtual_size;
-    // The size of the metadata cache in bytes; 0 for 16 MiB.
+    // The size of the cache in bytes: tables, and clusters that were decompressed and read in part, of all layers
+    // together; 0 for 16 MiB. The one of each that was used last is kept, whatever its size.
     uint64_t max_cache;
     // The largest dictionary that a decoder may allocate, in bytes; 0 for 128 MiB.
     uint64_t max_decoder_memory;

@@ -77,7 +77,8 @@ pub struct OpenOptionsRecord {
     pub format: FormatNumber,
     /// The largest virtual size to accept, in bytes; 0 for 64 TiB.
     pub max_virtual_size: u64,
-    /// The size of the metadata cache in bytes; 0 for 16 MiB.
+    /// The size of the cache in bytes: tables, and clusters that were decompressed and read in part, of all layers
+    /// together; 0 for 16 MiB. The one of each that was used last is kept, whatever its size.
     pub max_cache: u64,
     /// The largest dictionary that a decoder may allocate, in bytes; 0 for 128 MiB.
     pub max_decoder_memory: u64,

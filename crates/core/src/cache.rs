@@ -26,8 +26,7 @@ const SHARDS: u64 = 16;
 /// ```
 pub struct MetadataCache<V: ?Sized> {
     shards: Vec<Mutex<CacheShard<V>>>,
-    budget: u64,
-    group: CacheGroup,
+    share: CacheShare,
 }
 
 /// The caches that divide one budget equally: those of the layers of one disk. Clones are the same group.
@@ -41,6 +40,46 @@ pub struct MetadataCache<V: ?Sized> {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CacheGroup(Arc<AtomicU64>);
+
+impl CacheGroup {
+    /// Adds a cache to the group until the result is dropped. All caches of a group divide the same `budget` of bytes.
+    #[must_use]
+    pub fn join(&self, budget: u64) -> CacheShare {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        CacheShare { budget, group: self.clone() }
+    }
+}
+
+/// The part of a budget that one cache of a [`CacheGroup`] may use.
+///
+/// ```
+/// use diskimg_core::CacheGroup;
+/// let group = CacheGroup::default();
+/// let tables = group.join(1 << 20);
+/// assert_eq!(tables.bytes(), 1 << 20);
+/// let clusters = group.join(1 << 20);
+/// assert_eq!((tables.bytes(), clusters.bytes()), (1 << 19, 1 << 19));
+/// ```
+#[derive(Debug)]
+pub struct CacheShare {
+    budget: u64,
+    group: CacheGroup,
+}
+
+impl CacheShare {
+    /// The bytes that the cache may have now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let caches = self.group.0.load(Ordering::Relaxed).max(1);
+        self.budget.checked_div(caches).unwrap_or(self.budget)
+    }
+}
+
+impl Drop for CacheShare {
+    fn drop(&mut self) {
+        self.group.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 struct CacheShard<V: ?Sized> {
     pages: HashMap<u64, CachedPage<V>>,
@@ -64,17 +103,15 @@ impl<V: ?Sized> MetadataCache<V> {
     /// after another joins drops pages when it loads its next ones.
     #[must_use]
     pub fn in_group(budget: u64, group: &CacheGroup) -> Self {
-        group.0.fetch_add(1, Ordering::Relaxed);
         let shard = || CacheShard { pages: HashMap::new(), hand: VecDeque::new(), used: 0 };
         let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
-        Self { shards, budget, group: group.clone() }
+        Self { shards, share: group.join(budget) }
     }
 
     /// The bytes that this cache may have now: its share of the budget.
     #[must_use]
     pub fn budget(&self) -> u64 {
-        let caches = self.group.0.load(Ordering::Relaxed).max(1);
-        self.budget.checked_div(caches).unwrap_or(self.budget)
+        self.share.bytes()
     }
 
     /// Returns the page of `key`; calls `load` if it is not cached.
@@ -97,12 +134,6 @@ impl<V: ?Sized> MetadataCache<V> {
         let mixed = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let index = usize::try_from(mixed % SHARDS).ok()?;
         Some(self.shards.get(index)?.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl<V: ?Sized> Drop for MetadataCache<V> {
-    fn drop(&mut self) {
-        self.group.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

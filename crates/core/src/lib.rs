@@ -61,7 +61,7 @@ mod window;
 pub mod writer;
 pub mod zeros;
 
-pub use cache::{CacheGroup, MetadataCache};
+pub use cache::{CacheGroup, CacheShare, MetadataCache};
 pub use chain::Chain;
 pub use check::{CheckReport, Problem, ProblemKind};
 pub use chunks::chunks;

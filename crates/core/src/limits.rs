@@ -17,8 +17,9 @@ pub struct Limits {
     /// 2^63 - 1. An image that states a larger size is an error however it is asked for: opened, described, probed,
     /// checked or converted.
     pub virtual_size: u64,
-    /// The maximum number of bytes of tables cached for one disk, all its layers together. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables
-    /// map 128 GiB with 64 KiB clusters.
+    /// The maximum number of bytes cached for one disk, all its layers together: tables, and clusters and grains that
+    /// were decompressed and read in part (at most 4 MiB for each layer). A cache keeps the page or cluster that it used
+    /// last, whatever its size. Default 16 MiB, our limit: 16 MiB of qcow2 L2 tables map 128 GiB with 64 KiB clusters.
     pub metadata_cache: u64,
     /// The maximum number of bytes that a decoder may allocate for its dictionary or window. Default 128 MiB, which
     /// suffices for `xz -9` (65 MiB) and `zstd --long=27` (128 MiB).

@@ -24,7 +24,7 @@ pub enum Spool {
     Never,
     /// An anonymous temporary file, sparse where the image has zeros, removed when it is closed.
     Temporary {
-        /// The directory; `None` for the system's.
+        /// The directory; `None` for the system's. An empty path is the current directory.
         directory: Option<PathBuf>,
         /// The largest size of the file in bytes; a larger image gives [`ErrorKind::Limit`].
         limit: u64,
@@ -40,7 +40,12 @@ impl Default for Spool {
 
 /// Creates a temporary file in this directory, or in the system's.
 fn temporary(directory: Option<&Path>) -> Result<File> {
-    let file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
+    let file = match directory {
+        None => tempfile::tempfile(),
+        // The parent of a bare file name.
+        Some(directory) if directory.as_os_str().is_empty() => tempfile::tempfile_in("."),
+        Some(directory) => tempfile::tempfile_in(directory),
+    };
     file.map_err(|error| in_temporary_file(error.into()))
 }
 

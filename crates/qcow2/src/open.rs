@@ -105,7 +105,7 @@ impl Qcow2 {
             data,
             lookup,
             compression: header.compression,
-            units: UnitReader::new(),
+            units: UnitReader::in_group(limits.metadata_cache, &options.caches),
             info,
             size: selected.disk_size,
             source,

@@ -103,7 +103,8 @@ impl Vmdk {
         let mut info = describe(&head, &options.limits, Some(&extents));
         info.findings.append(&mut findings);
         info.findings.extend(trailing_data(file.as_ref(), &head, &info, &options.limits));
-        Ok(Self { extents, compressed_grains: UnitReader::new(), info })
+        let compressed_grains = UnitReader::in_group(options.limits.metadata_cache, &options.caches);
+        Ok(Self { extents, compressed_grains, info })
     }
 }
 

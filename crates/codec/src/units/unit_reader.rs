@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{BlockSource, Error, ErrorKind, GuestOffset, ReadCursor, Result, range};
+use diskimg_core::{BlockSource, CacheGroup, Error, ErrorKind, GuestOffset, ReadCursor, Result, range};
 
-use super::unit_cache::UnitCache;
+use super::unit_cache::{CACHE_BYTES, UnitCache};
 use super::unit_map::{CompressedUnit, UnitMap};
 
 /// The maximum number of idle codecs that are kept for later reads. Our limit: the threads that a large
@@ -14,12 +14,15 @@ const IDLE_CODECS: usize = 64;
 /// The maximum number of compressed bytes that are read in one call, unless a single unit is longer. Our
 /// limit: one large read costs a disk little more than a small one, and each thread holds one such buffer.
 const BATCH_BYTES: u64 = 1 << 20;
+/// The largest buffer of compressed bytes that an idle codec keeps. Our limit: one unit of 64 KiB that did not become
+/// smaller fits.
+const IDLE_INPUT: usize = 128 << 10;
 /// The largest gap between two compressed units that are read in one call. Our limit.
 const GAP_BYTES: u64 = 16_384;
 
 /// Reads guest bytes from compressed units, for any number of threads at the same time.
 ///
-/// Keeps idle codecs and the units that were last read in part. `C` is [`UnitMap::Codec`]. No lock is held
+/// Keeps idle codecs, and the units that were last read in part within a budget. `C` is [`UnitMap::Codec`]. No lock is held
 /// while bytes are read or decompressed.
 pub struct UnitReader<C> {
     idle: Mutex<Vec<ReaderState<C>>>,
@@ -36,10 +39,18 @@ struct ReaderState<C> {
 }
 
 impl<C> UnitReader<C> {
-    /// Creates a reader without codecs; they are created when first needed.
+    /// Creates a reader without codecs; they are created when first needed. It caches at most 4 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self { idle: Mutex::default(), cache: UnitCache::default() }
+        Self::in_group(CACHE_BYTES, &CacheGroup::default())
+    }
+
+    /// Creates a reader that caches at most 4 MiB, and not more than its part of `budget` bytes, which it divides with
+    /// the other caches of `group` once it has read a part of a unit. It keeps the unit that it used last, whatever its
+    /// size.
+    #[must_use]
+    pub fn in_group(budget: u64, group: &CacheGroup) -> Self {
+        Self { idle: Mutex::default(), cache: UnitCache::in_group(budget, group) }
     }
 
     /// Fills `buf` with the guest bytes at `guest`, all of which are in compressed units of `map`.
@@ -57,6 +68,9 @@ impl<C> UnitReader<C> {
             input: Vec::new(),
         });
         let result = self.fill(&mut state, map, guest, buf);
+        if state.input.capacity() > IDLE_INPUT {
+            state.input = Vec::new();
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CODECS {
             idle.push(state);

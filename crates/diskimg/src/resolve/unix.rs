@@ -31,7 +31,7 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let opened = or_current(path);
         let file = match openat(CWD, opened, flags) {
             // Files in a directory that cannot be listed can be opened by name.
             Err(Errno::ACCESS) => openat(CWD, opened, FIND | OFlags::DIRECTORY)?,
@@ -76,7 +76,7 @@ impl Directory {
     /// Returns the name in this directory of a path that leads back into it: an absolute one, or one with `..` or with
     /// links. Reads only links and the identity of directories. The file need not exist.
     pub(super) fn name_inside(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let full = self.path.as_ref()?.join(OsStr::from_bytes(name));
+        let full = or_current(self.path.as_ref()?).join(OsStr::from_bytes(name));
         let resolved = full.canonicalize().ok().or_else(|| {
             let directory = full.parent()?.canonicalize().ok()?;
             Some(directory.join(full.file_name()?))
@@ -97,6 +97,11 @@ impl Directory {
         let inside = |own: &Path| Some(full.strip_prefix(own).ok()?.as_os_str().as_bytes().to_vec());
         inside(&plain_path(&own)).or_else(|| inside(&own.canonicalize().ok()?))
     }
+}
+
+/// Returns `.` for an empty path, which the parent of a bare file name is.
+fn or_current(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// Removes `.` and `..` from an absolute path, without regard to links.

@@ -55,7 +55,7 @@ struct Found {
 }
 
 impl WithinDirectory {
-    /// Follows names within `directory`.
+    /// Follows names within `directory`. An empty path, the parent of a bare file name, is the current directory.
     ///
     /// # Errors
     /// [`Io`](diskimg_core::ErrorKind::Io) if it cannot be opened.
