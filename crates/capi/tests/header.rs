@@ -58,28 +58,6 @@ fn header_matches_the_source() {
     );
 }
 
-/// `symbols.txt` has one name per line. `tests/installed.rs` compares it with the symbols of the library.
-#[test]
-fn symbol_list_matches_the_declarations_of_the_header() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let header = generated(root);
-    let code: String = header.lines().filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join(" ");
-    let declared = code.split("DISKIMG_API ").skip(1).map(|rest| rest.split('(').next().unwrap());
-    let name = |declaration: &'_ str| declaration.rsplit([' ', '*']).next().unwrap().to_owned();
-    let mut names: Vec<String> = declared.map(name).filter(|name| name.starts_with("diskimg_")).collect();
-    names.sort_unstable();
-    let list = names.iter().map(|name| format!("{name}\n")).collect::<String>();
-    let path = root.join("tests/symbols.txt");
-    if std::env::var_os("UPDATE_HEADER").is_some() {
-        fs::write(&path, &list).unwrap();
-    }
-    assert_eq!(
-        fs::read_to_string(&path).unwrap_or_default(),
-        list,
-        "run with UPDATE_HEADER=1 if the change is intended"
-    );
-}
-
 /// Each function that returns a status lists its errors in the form that the header's first comment describes.
 #[test]
 fn each_function_lists_its_errors_in_the_order_of_their_numbers() {
