@@ -411,7 +411,8 @@ typedef void (*diskimg_log_fn)(void *user, int level, const char *message);
 // Receives progress in bytes, always on the thread that made the call. `done` starts at 0, never
 // decreases, and ends at `total`. `total` is 0 while it is unknown, as for a stream. `done` then counts
 // the bytes of the image after decompression, plus the bytes of the disk if the image goes through a
-// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED.
+// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED; that of the last
+// call, after the end, has no effect.
 typedef int (*diskimg_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 // A file below an image, in place of the name that the image records.

@@ -14,7 +14,8 @@ use crate::io::UserPointer;
 /// Receives progress in bytes, always on the thread that made the call. `done` starts at 0, never
 /// decreases, and ends at `total`. `total` is 0 while it is unknown, as for a stream. `done` then counts
 /// the bytes of the image after decompression, plus the bytes of the disk if the image goes through a
-/// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED.
+/// temporary file first. A non-zero result cancels the call with DISKIMG_ERR_CANCELLED; that of the last
+/// call, after the end, has no effect.
 pub type ProgressFn = Option<unsafe extern "C" fn(user: *mut c_void, done: u64, total: u64) -> c_int>;
 
 /// A flag that cancels calls from outside. Several calls may share one flag. Once triggered, it stays

@@ -71,8 +71,12 @@ static void check_all_threads(void) {
 
 static memory source;
 
+/* Triggered by the first read of the source; NULL for none. */
+static diskimg_cancel *stopping;
+
 static int watched_pread(void *user, void *buf, size_t len, uint64_t offset, size_t *nread) {
     check_thread();
+    diskimg_cancel_trigger(stopping);
     return memory_pread(user, buf, len, offset, nread);
 }
 
@@ -199,11 +203,6 @@ static void signal_to_the_process_is_never_handled_on_a_worker(void) {
     diskimg_close(image);
 }
 
-static int stop_at_once(void *user, uint64_t done, uint64_t total) {
-    (void)user, (void)total;
-    return done > 0;
-}
-
 static void threads_have_ended_when_a_call_fails(void) {
     diskimg_convert_options options = DISKIMG_CONVERT_OPTIONS_INIT;
     diskimg_open_options raw = DISKIMG_OPEN_OPTIONS_INIT;
@@ -234,10 +233,11 @@ static void threads_have_ended_when_a_call_fails(void) {
         GIVES(failed, convert_to_io(image, &io, &options, NULL, &error));
         CHECK(entries("/proc/self/task") == before);
         target.fail_at = 0;
-        options.progress = stop_at_once;
+        options.cancel = stopping = diskimg_cancel_new();
         GIVES(DISKIMG_ERR_CANCELLED, convert_to_io(image, &io, &options, NULL, &error));
         CHECK(entries("/proc/self/task") == before);
-        options.progress = NULL;
+        diskimg_cancel_free(stopping);
+        options.cancel = stopping = NULL;
         GIVES(DISKIMG_ERR_IO, convert_stream_to_io(watched_read, &from, &raw, &io, NULL, NULL, &error));
         CHECK(entries("/proc/self/task") == before);
         free(target.bytes);
