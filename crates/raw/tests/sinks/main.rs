@@ -175,7 +175,7 @@ fn ranges_past_the_end_and_invalid_arguments_are_errors() {
     }
     sink.write_at(1000, &[]).unwrap();
     let again = FileSink::create_new(&path, SinkOptions::default()).unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Io);
+    assert_eq!(again.kind(), ErrorKind::Exists);
 
     let growing = FileSink::new(tempfile::tempfile().unwrap(), SinkOptions::default()).unwrap();
     assert_eq!(growing.write_at(u64::MAX - 5, &[1]).unwrap_err().kind(), ErrorKind::OutOfBounds);
