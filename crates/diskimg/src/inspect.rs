@@ -157,7 +157,8 @@ impl Opener {
     /// let image = std::fs::read(&path)?;
     /// let half = &image[..image.len() / 2];
     /// let info = Opener::new().inspect_whole_stream(half, &())?.info;
-    /// assert_eq!(info.findings[0].check, "truncated");
+    /// let checks: Vec<_> = info.findings.iter().map(|finding| finding.check).collect();
+    /// assert_eq!(checks, ["truncated_cluster", "truncated"]);
     /// # Ok::<(), diskimg::Error>(())
     /// ```
     ///
