@@ -258,10 +258,9 @@ impl Catalog {
             let message = format!("disks of the OVF descriptor are not recognised as disks: {disks}");
             findings.push(Finding::warning("unrecognised_disks", message));
         }
-        let mut others = self.unrecognised.list(|other| other != id && !is_listed(other)).to_string();
-        if self.unrecognised.unlisted() > 0 {
-            others.push_str(&format!(" and {} more", self.unrecognised.unlisted()));
-        }
+        let mut others = self.unrecognised.list(|other| other != id && !is_listed(other));
+        others.leave_out(self.unrecognised.unlisted());
+        let others = others.to_string();
         if !others.is_empty() {
             let message =
                 format!("the archive also holds members that are not recognised as disks: {others}");

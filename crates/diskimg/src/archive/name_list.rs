@@ -14,13 +14,17 @@ impl NameList {
     /// Adds a name that is escaped.
     pub(super) fn add(&mut self, name: &str) {
         if self.listed.len() >= MAX_LIST || name.is_empty() {
-            self.unlisted = self.unlisted.saturating_add(1);
-            return;
+            return self.leave_out(1);
         }
         if !self.listed.is_empty() {
             self.listed.push_str(", ");
         }
         self.listed.push_str(name);
+    }
+
+    /// Counts names that are not listed.
+    pub(super) fn leave_out(&mut self, count: usize) {
+        self.unlisted = self.unlisted.saturating_add(count);
     }
 }
 
