@@ -12,7 +12,7 @@ use crate::archive::ArchivedDisk;
 use crate::below::{FilesBelow, PARENT_MISMATCH};
 use crate::finding_log::merge;
 use crate::opened_files::{OpenedFiles, RelativeResolver};
-use crate::opener::{Opener, describe};
+use crate::opener::Opener;
 use crate::sniff::FileEnds;
 use crate::stream_input::StreamInput;
 
@@ -141,23 +141,22 @@ impl Opener {
             let error = Error::new(ErrorKind::Unsupported).format(driver.format).field("check");
             error.because("this format has no structure to check").with_fault(Fault::Caller)
         })?;
+        // An image that cannot be described may still be checked, unless it is too large.
+        let described = match self.inspect_with_driver(driver, &source) {
+            Err(error) if error.limit() == Some(LimitKind::VirtualSize) => return Err(error),
+            described => described,
+        };
         let given = match self.parents.is_empty() && self.parent_formats.is_empty() {
             true => Vec::new(),
-            false => self.describe_below(&describe(driver, &source, &self.limits)?)?,
+            false => self.describe_below(described.as_ref().map_err(Error::clone)?)?,
         };
         let opened = OpenedFiles::new(self.locking);
-        if let Ok(info) = (driver.inspect)(&source, &self.limits) {
-            self.lock_files_below(info, &opened)?;
+        if let Ok(info) = &described {
+            self.lock_files_below(info.clone(), &opened)?;
         }
         let resolver = RelativeResolver { resolver: &*self.resolver, referrer: b"", opened: &opened };
         let limits = self.limits.clone();
         let options = OpenOptions { limits, resolver: &resolver, progress, ..OpenOptions::default() };
-        // An image that cannot be described may still be checked, unless it is too large.
-        let described = self.inspect_image(&source);
-        match &described {
-            Err(error) if error.limit() == Some(LimitKind::VirtualSize) => return Err(error.clone()),
-            _ => {}
-        }
         let mut findings = described.map_or_else(
             |_| Vec::new(),
             |mut info| {
