@@ -198,10 +198,10 @@ impl Error {
     }
 
     /// Adds the error number that the system has for this state, where this library found it before the system refused
-    /// a call, or describes it in its own words. It is not printed; see [`Error::os_error`].
+    /// a call, or describes it in its own words. `None` changes nothing. It is not printed; see [`Error::os_error`].
     #[must_use]
-    pub fn with_os_error(mut self, number: i32) -> Self {
-        self.0.os_error = Some(number);
+    pub fn with_os_error(mut self, number: impl Into<Option<i32>>) -> Self {
+        self.0.os_error = number.into().or(self.0.os_error);
         self
     }
 

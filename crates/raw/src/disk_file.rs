@@ -34,10 +34,7 @@ pub(crate) struct DiskFile {
 /// [`ErrorKind::InvalidInput`] if it is neither a regular file nor a block device with a known size.
 pub(crate) fn disk_file(file: &File) -> Result<DiskFile> {
     match platform::kind(file).map_err(|error| Error::from(error).format(RAW).field("file type"))? {
-        HostFileKind::Other(what, number) => Err(match number {
-            Some(number) => no_disk(what).with_os_error(number),
-            None => no_disk(what),
-        }),
+        HostFileKind::Other(what, number) => Err(no_disk(what).with_os_error(number)),
         HostFileKind::Device(0) => Err(error(ErrorKind::InvalidInput, "block device")
             .found("0 bytes long")
             .expected("a device with a medium of known size")),

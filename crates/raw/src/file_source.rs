@@ -73,10 +73,7 @@ impl FileSource {
     pub fn open_with(path: impl AsRef<Path>, options: &SourceOptions) -> Result<Self> {
         let path = path.as_ref();
         let failed = |error: io::Error| match platform::is_socket(path) {
-            true => {
-                let number = error.raw_os_error();
-                number.map_or_else(|| no_disk("a socket"), |number| no_disk("a socket").with_os_error(number))
-            }
+            true => no_disk("a socket").with_os_error(error.raw_os_error()),
             // Without the format: the failure to open a file does not depend on it.
             false => Error::from(error),
         };

@@ -42,14 +42,11 @@ impl ExistingImage {
         let options =
             OpenOptions { limits: Limits::default(), resolver: &*resolver, ..OpenOptions::default() };
         let image = (driver.open)(Arc::clone(&source), &options).map_err(|error| {
-            let refused = Error::new(error.kind())
+            Error::new(error.kind())
                 .format(format)
                 .because(format_args!("not an image that can be written in place: {error}"))
-                .with_fault(error.fault());
-            match error.os_error() {
-                Some(number) => refused.with_os_error(number),
-                None => refused,
-            }
+                .with_fault(error.fault())
+                .with_os_error(error.os_error())
         })?;
         check_alone(image.info())?;
         let settings_of = driver
