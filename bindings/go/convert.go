@@ -39,11 +39,7 @@ func (i *Image) Convert(ctx context.Context, target Target, options *ConvertOpti
 	}
 	defer i.leave()
 	defer c.release()
-	converted, err := c.convertOptions(options)
-	if err != nil {
-		return ConvertResult{}, err
-	}
-	to, err := c.target(target, &c.outcome)
+	to, converted, err := c.destination(target, &c.outcome, options)
 	if err != nil {
 		return ConvertResult{}, err
 	}
@@ -81,11 +77,7 @@ func ConvertReader(ctx context.Context, reader io.Reader, length int64, target T
 	if err != nil {
 		return ConvertResult{}, err
 	}
-	converted, err := c.convertOptions(options)
-	if err != nil {
-		return ConvertResult{}, err
-	}
-	to, err := c.target(target, &c.outcome)
+	to, converted, err := c.destination(target, &c.outcome, options)
 	if err != nil {
 		return ConvertResult{}, err
 	}

@@ -38,11 +38,7 @@ func Create(ctx context.Context, target Target, size int64, options *ConvertOpti
 	}
 	defer c.release()
 	owner := &outcome{}
-	converted, err := c.convertOptions(options)
-	if err != nil {
-		return nil, err
-	}
-	to, err := c.target(target, owner)
+	to, converted, err := c.destination(target, owner, options)
 	if err != nil {
 		return nil, err
 	}

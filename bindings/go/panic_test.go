@@ -79,6 +79,24 @@ func endings(t *testing.T) map[string]func(end func()) {
 			_ = writer.Finish()
 		}
 	}
+	onceOpened := func(use func(*Image)) func(func()) {
+		return func(end func()) {
+			opened := false
+			reader := readerAtFunc(func(buf []byte, offset int64) (int, error) {
+				if opened {
+					end()
+				}
+				return bytes.NewReader(data).ReadAt(buf, offset)
+			})
+			image, err := OpenReaderAt(background, reader, size, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer image.Close()
+			opened = true
+			use(image)
+		}
+	}
 	calls := map[string]func(func()){
 		"progress": func(end func()) {
 			convert(&ConvertOptions{Progress: func(int64, int64) error { end(); return nil }})
@@ -107,38 +125,10 @@ func endings(t *testing.T) map[string]func(end func()) {
 			reader := readerAtFunc(func([]byte, int64) (int, error) { end(); return 0, nil })
 			_, _ = OpenReaderAt(background, reader, size, nil)
 		},
-		"ReadAt after opening": func(end func()) {
-			opened := false
-			reader := readerAtFunc(func(buf []byte, offset int64) (int, error) {
-				if opened {
-					end()
-				}
-				return bytes.NewReader(data).ReadAt(buf, offset)
-			})
-			image, err := OpenReaderAt(background, reader, size, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer image.Close()
-			opened = true
-			_, _ = image.ReadAt(make([]byte, 1<<20), 0)
-		},
-		"ReadAt while converting": func(end func()) {
-			opened := false
-			reader := readerAtFunc(func(buf []byte, offset int64) (int, error) {
-				if opened {
-					end()
-				}
-				return bytes.NewReader(data).ReadAt(buf, offset)
-			})
-			image, err := OpenReaderAt(background, reader, size, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer image.Close()
-			opened = true
+		"ReadAt after opening": onceOpened(func(image *Image) { _, _ = image.ReadAt(make([]byte, 1<<20), 0) }),
+		"ReadAt while converting": onceOpened(func(image *Image) {
 			_, _ = image.Convert(background, ToPath(filepath.Join(directory, "disk")), nil)
-		},
+		}),
 		"NextData": func(end func()) {
 			image, err := OpenReaderAt(background, holes{bytes.NewReader(data), end}, size, &OpenOptions{Format: FormatRaw})
 			if err != nil {

@@ -75,3 +75,14 @@ func (c *call) target(target Target, owner *outcome) (*C.diskimg_target, error) 
 	C.godiskimg_init_target(out)
 	return out, target.fill(c, owner, out)
 }
+
+// destination converts a target and the options for it. Errors of the program in its functions go to owner.
+func (c *call) destination(target Target, owner *outcome, options *ConvertOptions) (*C.diskimg_target,
+	*C.diskimg_convert_options, error) {
+	converted, err := c.convertOptions(options)
+	if err != nil {
+		return nil, nil, err
+	}
+	to, err := c.target(target, owner)
+	return to, converted, err
+}
