@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from ctypes import c_void_p
-from typing import Any, Callable, Iterator, Optional
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional
 
-__all__ = ["Handle"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Closeable", "Handle"]
 
 
 class Handle:
@@ -60,3 +64,26 @@ class Handle:
         self._free(pointer)
         for action in kept:
             action()
+
+
+class Closeable:
+    """An object that a `with` statement closes, with its handle."""
+
+    _handle: Handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the object. A second call does nothing."""
+        self._handle.close()
+
+    @property
+    def closed(self) -> bool:
+        """True once the object has been closed."""
+        return self._handle.closed

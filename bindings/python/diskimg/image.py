@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from ctypes import byref, c_bool, c_size_t, c_uint64
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, SupportsIndex, TypeVar, Union
 
 from . import _functions as c
@@ -13,7 +12,7 @@ from . import _structures as s
 from ._arguments import StrPath, descriptor, number, path_bytes
 from ._buffer import Borrowed
 from ._constants import PROBLEMS, STATUSES
-from ._handle import Handle
+from ._handle import Closeable, Handle
 from ._provided import forget, reader_io
 from ._raised import Raised
 from ._targets import TargetLike, target_record
@@ -28,7 +27,7 @@ from .records import CheckResult, ConvertResult, Extent, Finding, Info, Measurem
 if TYPE_CHECKING:
     import io
 
-    from typing_extensions import Buffer, Self, Unpack
+    from typing_extensions import Buffer, Unpack
 
 __all__ = ["Image", "open", "open_memory", "open_reader"]
 
@@ -37,7 +36,7 @@ _NO_OFFSET = (1 << 64) - 1
 _AT_ONCE = 256
 
 
-class Image:
+class Image(Closeable):
     """An open image: its disk and its description. Any number of threads may use it.
 
     Use it in a `with` statement, or close it. It may be closed while other threads read: their calls end normally, and
@@ -46,14 +45,6 @@ class Image:
 
     def __init__(self, handle: Handle, raised: Raised, calls_back: bool) -> None:
         self._handle, self._raised, self._calls_back = handle, raised, calls_back
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
@@ -65,15 +56,6 @@ class Image:
         if self.closed:
             return "<diskimg.Image, closed>"
         return f"<diskimg.Image {self.format}, {self.size} bytes>"
-
-    def close(self) -> None:
-        """Closes the image. A second call does nothing."""
-        self._handle.close()
-
-    @property
-    def closed(self) -> bool:
-        """True once the image has been closed."""
-        return self._handle.closed
 
     def _turn(self, progress: Optional[Progress] = None, cancel: Optional[Cancel] = None, *more: Raised) -> Turn:
         return Turn(progress=progress, cancel=cancel, raised=(self._raised, *more))

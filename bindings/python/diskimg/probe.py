@@ -5,21 +5,20 @@ from __future__ import annotations
 import enum
 import threading
 from ctypes import byref, c_uint32
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _functions as c
 from . import _records
 from . import _structures as s
 from ._buffer import Borrowed
-from ._handle import Handle
+from ._handle import Closeable, Handle
 from ._raised import Raised
 from .errors import call
 from .options import ProbeOptions, open_record
 from .records import Info
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self, Unpack
+    from typing_extensions import Buffer, Unpack
 
 __all__ = ["Probe", "ProbeState"]
 
@@ -35,7 +34,7 @@ class ProbeState(enum.IntEnum):
     """Everything is known. Further bytes change nothing."""
 
 
-class Probe:
+class Probe(Closeable):
     """Detects the format of a stream that is pushed in chunks of any lengths. It does no I/O and uses less than 2 MiB."""
 
     def __init__(self, **options: Unpack[ProbeOptions]) -> None:
@@ -45,27 +44,10 @@ class Probe:
         record, _ = open_record(options, None, Raised(), ProbeOptions)
         call(c.probe_new, byref(record), byref(self._handle.pointer))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
-
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
         if handle is not None:
             handle.close()
-
-    def close(self) -> None:
-        """Frees the probe. A second call does nothing."""
-        self._handle.close()
-
-    @property
-    def closed(self) -> bool:
-        """True once the probe has been closed."""
-        return self._handle.closed
 
     def push(self, chunk: Buffer, /) -> ProbeState:
         """Pushes the next bytes of the stream. Errors in them are raised by `finish`."""
