@@ -27,21 +27,6 @@ static int set_size(void *user, uint64_t bytes) {
     return 0;
 }
 
-/* A stream over a file in memory. */
-typedef struct reader {
-    const memory *file;
-    size_t at;
-} reader;
-
-static int next(void *user, void *buf, size_t len, size_t *nread) {
-    reader *from = user;
-    size_t left = from->file->length - from->at;
-    *nread = len < left ? len : left;
-    memcpy(buf, from->file->bytes + from->at, *nread);
-    from->at += *nread;
-    return 0;
-}
-
 /* Reads and converts the disk, unless it is large. */
 static void use_disk(const diskimg_image *image) {
     static unsigned char buf[1 << 16];
@@ -76,7 +61,7 @@ static void use_file(const char *path, const memory *file, uint32_t flags) {
     diskimg_info info = DISKIMG_INFO_INIT;
     diskimg_image *image;
     diskimg_probe *probe;
-    reader from = {NULL, 0};
+    memory_stream from = {NULL, 0};
     char *json = NULL;
 
     options.flags = flags;
@@ -104,7 +89,7 @@ static void use_file(const char *path, const memory *file, uint32_t flags) {
     diskimg_string_free(json);
     diskimg_probe_free(probe);
     from.file = file;
-    TRY(convert_stream_to_stream(next, &from, &options, discard, NULL, NULL, NULL, &error));
+    TRY(convert_stream_to_stream(memory_next, &from, &options, discard, NULL, NULL, NULL, &error));
 }
 
 static void all(void) {

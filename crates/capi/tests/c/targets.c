@@ -98,21 +98,6 @@ static void unknown_flags_and_reserved_members_are_named(void) {
     diskimg_close(image);
 }
 
-/* A stream over a file in memory. */
-typedef struct reader {
-    const memory *file;
-    size_t at;
-} reader;
-
-static int next(void *user, void *buf, size_t len, size_t *nread) {
-    reader *from = user;
-    size_t left = from->file->length - from->at;
-    *nread = len < left ? len : left;
-    memcpy(buf, from->file->bytes + from->at, *nread);
-    from->at += *nread;
-    return 0;
-}
-
 static void stream_of_another_length_than_stated_leaves_no_target(void) {
     static const char *const names[] = {"good/v3.qcow2",   "good/v3.qcow2.gz",       "good/blocks-and-streams.raw.xz",
                                         "good/disk.ova",   "good/stream.vmdk.gz", "good/iso9660.iso"};
@@ -125,8 +110,8 @@ static void stream_of_another_length_than_stated_leaves_no_target(void) {
         memory file = load(images, names[i]);
         int more;
         for (more = -1; more <= 1; more++) {
-            reader from = {NULL, 0};
-            diskimg_stream stream = stream_of(next, &from);
+            memory_stream from = {NULL, 0};
+            diskimg_stream stream = stream_of(memory_next, &from);
             from.file = &file;
             stream.length = file.length + (size_t)more;
             GIVES(more == 0 ? DISKIMG_OK : more < 0 ? DISKIMG_ERR_CORRUPT : DISKIMG_ERR_TRUNCATED,

@@ -205,6 +205,21 @@ static inline memory new_memory(void) {
     return file;
 }
 
+/* A stream over a file in memory. */
+typedef struct memory_stream {
+    const memory *file;
+    size_t at;
+} memory_stream;
+
+static inline int memory_next(void *user, void *buf, size_t len, size_t *nread) {
+    memory_stream *from = user;
+    size_t left = from->file->length - from->at;
+    *nread = len < left ? len : left;
+    memcpy(buf, from->file->bytes + from->at, *nread);
+    from->at += *nread;
+    return 0;
+}
+
 static inline memory load(const char *directory, const char *name) {
     memory file = new_memory();
     char path[4096];

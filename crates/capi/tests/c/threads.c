@@ -119,37 +119,33 @@ static void workers_have_a_name_and_block_signals(void) {
     diskimg_close(image);
 }
 
-/* A stream over a file in memory. */
-typedef struct reader {
-    const memory *file;
-    size_t at, fail_at;
-} reader;
+/* A stream that fails at an offset; 0 for none. */
+typedef struct watched_stream {
+    memory_stream stream;
+    size_t fail_at;
+} watched_stream;
 
 static int watched_read(void *user, void *buf, size_t len, size_t *nread) {
-    reader *from = user;
-    size_t left = from->file->length - from->at;
+    watched_stream *from = user;
     check_thread();
     check_all_threads();
-    len = len < 60000 ? len : 60000;
-    *nread = len < left ? len : left;
-    memcpy(buf, from->file->bytes + from->at, *nread);
-    from->at += *nread;
-    return from->fail_at != 0 && from->at >= from->fail_at ? ECONNRESET : 0;
+    CHECK(memory_next(&from->stream, buf, len < 60000 ? len : 60000, nread) == 0);
+    return from->fail_at != 0 && from->stream.at >= from->fail_at ? ECONNRESET : 0;
 }
 
 static void reader_and_decoders_of_a_stream_block_signals(void) {
     diskimg_open_options options = DISKIMG_OPEN_OPTIONS_INIT;
     memory file = load(images, "good/blocks-and-streams.raw.xz"), target = new_memory();
     diskimg_io io = memory_io(&target);
-    reader from = {&source, 0, 0};
+    watched_stream from = {{&source, 0}, 0};
 
     options.threads = 4;
     options.format = DISKIMG_FORMAT_RAW;
     on_workers = 0;
     GIVES(DISKIMG_OK, convert_stream_to_io(watched_read, &from, &options, &io, NULL, NULL, &error));
     CHECK(on_workers > 0);
-    from.file = &file;
-    from.at = 0;
+    from.stream.file = &file;
+    from.stream.at = 0;
     GIVES(DISKIMG_OK, convert_stream_to_io(watched_read, &from, &options, &io, NULL, NULL, &error));
     free(target.bytes);
     free(file.bytes);
@@ -216,7 +212,7 @@ static void threads_have_ended_when_a_call_fails(void) {
         diskimg_image *image;
         memory target = new_memory();
         diskimg_io io = memory_io(&target);
-        reader from = {&source, 0, (size_t)call * 100000};
+        watched_stream from = {{&source, 0}, (size_t)call * 100000};
         int returned = call % 2 == 0 ? EIO : -3;
         diskimg_status failed = call % 2 == 0 ? DISKIMG_ERR_IO : DISKIMG_ERR_INVALID_ARGUMENT;
 
