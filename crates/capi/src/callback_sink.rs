@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskimg::core::{SinkProperties, check_range, range, zeros};
-use diskimg::{BlockSink, Cancel, Error, Result};
+use diskimg::{BlockSink, Cancel, Progress, Result};
 
 use crate::argument::invalid;
 use crate::io::Callbacks;
@@ -64,9 +64,7 @@ impl BlockSink for CallbackSink {
             return Ok(());
         }
         zeros::pieces(range).try_for_each(|(at, piece)| {
-            if self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
-                return Err(Error::cancelled());
-            }
+            self.cancel.as_ref().map_or(Ok(()), |cancel| cancel.report(0))?;
             self.callbacks.pwrite(piece, at)
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ThreadId};
 
-use diskimg::{Cancel, Error, Progress, Result};
+use diskimg::{Cancel, Progress, Result};
 
 use crate::handle::free;
 use crate::io::UserPointer;
@@ -86,10 +86,7 @@ impl CallProgress {
         let caller = thread::current().id();
         let reporter =
             Self { hooks, caller, total, done: AtomicU64::new(0), stopped: AtomicBool::new(false) };
-        match reporter.advance(0) {
-            ControlFlow::Continue(()) => Ok(reporter),
-            ControlFlow::Break(()) => Err(Error::cancelled()),
-        }
+        reporter.report(0).map(|()| reporter)
     }
 
     /// Reports the end. It is too late to cancel then, so the result is ignored.
@@ -103,7 +100,7 @@ impl CallProgress {
         CancelChecks(self.hooks.iter().filter_map(|hooks| hooks.cancel.clone()).collect())
     }
 
-    fn report(&self, done: u64) -> bool {
+    fn call_if_caller(&self, done: u64) -> bool {
         if thread::current().id() != self.caller {
             return true;
         }
@@ -127,20 +124,17 @@ impl CallProgress {
 impl Progress for CallProgress {
     fn advance(&self, bytes: u64) -> ControlFlow<()> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let cancelled = self.hooks.iter().any(|hooks| is_triggered(hooks.cancel.as_ref()));
+        let mut flags = self.hooks.iter().filter_map(|hooks| hooks.cancel.as_ref());
+        let cancelled = flags.any(|cancel| cancel.is_triggered());
         if cancelled || self.stopped.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        if self.report(done) {
+        if self.call_if_caller(done) {
             return ControlFlow::Continue(());
         }
         self.stopped.store(true, Ordering::Relaxed);
         ControlFlow::Break(())
     }
-}
-
-fn is_triggered(cancel: Option<&Arc<Cancel>>) -> bool {
-    cancel.is_some_and(|cancel| cancel.is_triggered())
 }
 
 /// Checks of cancel flags.
@@ -150,9 +144,6 @@ impl CancelChecks {
     /// # Errors
     /// [`Cancelled`](diskimg::ErrorKind::Cancelled) once a flag is triggered.
     pub(crate) fn check(&self) -> Result<()> {
-        match self.0.iter().any(|cancel| cancel.is_triggered()) {
-            true => Err(Error::cancelled()),
-            false => Ok(()),
-        }
+        self.0.iter().try_for_each(|cancel| cancel.report(0))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::Builder;
 use std::time::Duration;
 
-use diskimg::{Cancel, Error, ErrorKind};
+use diskimg::{Cancel, Error, ErrorKind, Progress};
 
 use crate::output::is_dash;
 
@@ -130,10 +130,7 @@ impl CancellableReader {
     /// Returns the next chunk, empty at the end.
     fn next(&mut self) -> Result<Vec<u8>> {
         loop {
-            if self.cancel.is_triggered() {
-                let stopped = Error::cancelled();
-                return Err(stopped.into());
-            }
+            self.cancel.report(0)?;
             match &mut self.chunks {
                 ChunkSource::Stream(stream) => return next_chunk(stream),
                 ChunkSource::Thread(chunks) => match chunks.recv_timeout(POLL_INTERVAL) {

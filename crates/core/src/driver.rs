@@ -1,11 +1,11 @@
 //! The interface of a format.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{
-    BlockSink, BlockSource, CacheGroup, CheckReport, DenyReferences, Error, Finding, Format, Image,
-    ImageInfo, Limits, Measured, Progress, Resolver, Result, Setting, SettingHelp, Siblings, StreamDecoder,
+    BlockSink, BlockSource, CacheGroup, CheckReport, DenyReferences, Finding, Format, Image, ImageInfo,
+    Limits, Measured, Progress, Resolver, Result, Setting, SettingHelp, Siblings, StreamDecoder,
 };
 
 /// Compares the tables of an image that was described with the length of its file: the type of [`Driver::survey`].
@@ -195,10 +195,7 @@ impl OpenOptions<'_> {
     /// # Errors
     /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) if the caller stops the check.
     pub fn advance(&self, bytes: u64) -> Result<()> {
-        match self.progress.advance(bytes) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::cancelled()),
-        }
+        self.progress.report(bytes)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::{Error, Result};
+
 /// Receives the progress of an operation and may stop it.
 ///
 /// It is called from any worker thread, at most a few times per MiB. `()` ignores the progress and never stops;
@@ -11,6 +13,17 @@ pub trait Progress: Sync {
     /// Reports that `bytes` more guest bytes are done, or none during a wait. [`ControlFlow::Break`] ends the operation with
     /// [`crate::ErrorKind::Cancelled`] as soon as each thread has finished its current step.
     fn advance(&self, bytes: u64) -> ControlFlow<()>;
+
+    /// Reports as [`Progress::advance`] does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) if that ends the operation.
+    fn report(&self, bytes: u64) -> Result<()> {
+        match self.advance(bytes) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::cancelled()),
+        }
+    }
 
     /// Reports the number of guest bytes of the work before the first of them is done; `None` if the number becomes
     /// known only at the end. Bytes reported before are those of a streamed image that is stored first. Called at

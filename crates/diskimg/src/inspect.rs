@@ -1,10 +1,9 @@
 //! Describing an image without opening the files it refers to.
 
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use diskimg_core::{BlockSource, Error, ImageInfo, Progress, Result};
+use diskimg_core::{BlockSource, ImageInfo, Progress, Result};
 
 use crate::archive::ArchivedDisk;
 use crate::byte_stream::SourceReader;
@@ -189,9 +188,7 @@ impl Opener {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
-            if let ControlFlow::Break(()) = progress.advance(len as u64) {
-                return Err(Error::cancelled());
-            }
+            progress.report(len as u64)?;
             if len == 0 || prober.push(buf.get(..len).unwrap_or(&buf)) == Probed::Done {
                 return prober.finish().into_inspection();
             }

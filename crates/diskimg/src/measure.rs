@@ -1,6 +1,6 @@
 //! The size of a target before it is written.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use diskimg_core::{
     BlockSource, Error, ErrorKind, Extent, Extents, Fault, Location, Measured, Progress, Result,
@@ -125,10 +125,7 @@ impl BlockSource for ReportedExtents<'_> {
 
     fn extent_at(&self, range: Range<u64>) -> Result<Extent<'_>> {
         let extent = self.disk.extent_at(range)?;
-        match self.progress.advance(extent.len) {
-            ControlFlow::Continue(()) => Ok(extent),
-            ControlFlow::Break(()) => Err(Error::cancelled()),
-        }
+        self.progress.report(extent.len).map(|()| extent)
     }
 
     fn locate(&self, range: Range<u64>) -> Location<'_> {

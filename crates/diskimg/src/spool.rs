@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use diskimg_core::{BlockSink, Error, ErrorKind, LimitKind, Progress, Remedy, Result, SpillFile, zeros};
@@ -119,16 +118,12 @@ pub(crate) fn spool(
     progress: &dyn Progress,
 ) -> Result<FileSource> {
     let mut spool = ImageSpool::new(how, most)?;
-    let report = |bytes: &[u8]| match progress.advance(bytes.len() as u64) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::cancelled()),
-    };
-    report(head)?;
+    progress.report(head.len() as u64)?;
     spool.push(head)?;
     let mut buf = vec![0; STEP];
     loop {
         let len = read_full(stream, &mut buf)?;
-        report(buf.get(..len).unwrap_or_default())?;
+        progress.report(len as u64)?;
         match buf.get(..len).filter(|bytes| !bytes.is_empty()) {
             Some(bytes) => spool.push(bytes)?,
             None => return spool.finish(),

@@ -3,15 +3,12 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use diskimg_core::{Cancel, Error, Result};
+use diskimg_core::{Cancel, Progress, Result};
 
 /// # Errors
 /// [`Cancelled`](diskimg_core::ErrorKind::Cancelled) once the flag is triggered.
 pub(crate) fn check_cancel(cancel: Option<&Cancel>) -> Result<()> {
-    match cancel.is_some_and(Cancel::is_triggered) {
-        true => Err(Error::cancelled()),
-        false => Ok(()),
-    }
+    cancel.map_or(Ok(()), |cancel| cancel.report(0))
 }
 
 /// A stream whose reads fail once a flag is triggered.

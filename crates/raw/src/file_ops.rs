@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use diskimg_core::{Cancel, Error, ErrorKind, HostRange, Result, range, zeros};
+use diskimg_core::{Cancel, Error, ErrorKind, HostRange, Progress, Result, range, zeros};
 
 use crate::aligned::{self, ALIGN_BYTES, BufferPool};
 use crate::error::{error, io_at};
@@ -221,10 +221,7 @@ impl FileOps {
     /// # Errors
     /// [`ErrorKind::Cancelled`] once the caller cancels.
     pub(crate) fn check_cancel(&self) -> Result<()> {
-        match self.cancel.as_ref().is_some_and(|cancel| cancel.is_triggered()) {
-            true => Err(Error::cancelled()),
-            false => Ok(()),
-        }
+        self.cancel.as_ref().map_or(Ok(()), |cancel| cancel.report(0))
     }
 
     /// Allocates the first `len` bytes, which already read as zeros.

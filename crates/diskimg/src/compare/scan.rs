@@ -1,6 +1,6 @@
 //! The scan of two disks, by several threads in parallel.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -91,9 +91,7 @@ impl CompareJob<'_> {
                     self.difference.fetch_min(difference, Ordering::Relaxed);
                 }
             }
-            if let ControlFlow::Break(()) = self.progress.advance(range::len(&range)) {
-                return Err(Error::cancelled());
-            }
+            self.progress.report(range::len(&range))?;
         }
         Ok(())
     }

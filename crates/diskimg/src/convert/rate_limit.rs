@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use diskimg_core::{Error, Progress, Result};
+use diskimg_core::{Progress, Result};
 
 /// The longest wait between two questions if the conversion was cancelled.
 const STEP: Duration = Duration::from_millis(50);
@@ -38,9 +38,7 @@ impl RateLimit {
                 return Ok(());
             }
             std::thread::sleep(rest.min(STEP));
-            if progress.advance(0).is_break() {
-                return Err(Error::cancelled());
-            }
+            progress.report(0)?;
         }
     }
 

@@ -1,10 +1,9 @@
 //! Converting a streamed image: one thread reads while another decodes and writes.
 
 use std::io::Read;
-use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use diskimg_core::{BlockSink, Error, Progress, Result};
+use diskimg_core::{BlockSink, Progress, Result};
 
 use super::one_pass::OnePass;
 use super::options::{ConvertOptions, Converted};
@@ -37,10 +36,7 @@ pub(super) fn convert_stream(
     let mut pass = OnePass::new(&opener, sink, options);
     let mut decode = |bytes: &[u8]| {
         pass.push(bytes, progress)?;
-        match progress.advance(bytes.len() as u64) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::cancelled()),
-        }
+        progress.report(bytes.len() as u64)
     };
     if !decode_beside_reading(&mut stream, &mut decode)? {
         decode_after_reading(&mut stream, &mut decode)?;

@@ -1,6 +1,6 @@
 //! The worker threads of a conversion.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use diskimg_core::{
     Batch, BlockSink, BlockSource, Error, ErrorKind, Fault, Progress, Result, Segment, WriteOrder, range,
@@ -64,9 +64,7 @@ impl<'a> ConvertWorker<'a> {
             let Some(planned) = self.conversion.plan.next()? else { break };
             let range = planned.range();
             self.process(&planned)?;
-            if let ControlFlow::Break(()) = self.conversion.progress.advance(range::len(&range)) {
-                return Err(Error::cancelled());
-            }
+            self.conversion.progress.report(range::len(&range))?;
         }
         Ok(())
     }
